@@ -1,0 +1,186 @@
+//! How claims are read: every one typed, and a value of the wrong type is an error rather than
+//! absent (a date taken for absent once meant a token that never expired).
+
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+use super::{Claims, NEVER, StatusReference};
+use crate::json::{self, Object};
+
+pub(super) fn read(bytes: &[u8]) -> Option<Claims> {
+    let wire: Wire = json::object(bytes)?;
+    if wire.exp.0 < wire.iat.0 {
+        return None;
+    }
+    let Object(Status {
+        status_list: Object(StatusList { idx, uri }),
+    }) = wire.status;
+    Some(Claims {
+        issuer: wire.iss.0,
+        subject: wire.sub.0,
+        audience: wire.aud.0,
+        client_id: wire.client_id.0,
+        issued_at: wire.iat.0,
+        expires_at: wire.exp.0,
+        jti: wire.jti.0,
+        scope: wire.scope.map(|scope| scope.0),
+        organization: wire.org.map(|org| org.0),
+        team: wire.team.map(|team| team.0),
+        projects: wire
+            .projects
+            .map(|projects| projects.into_iter().map(|id| id.0).collect()),
+        status: StatusReference {
+            index: idx,
+            uri: uri.0,
+        },
+    })
+}
+
+/// Claims that are not listed are ignored (RFC 7519 section 4).
+#[derive(Deserialize)]
+struct Wire {
+    iss: Text,
+    sub: Text,
+    aud: Audience,
+    client_id: Text,
+    iat: Date,
+    exp: Date,
+    jti: Identifier,
+    #[serde(default, deserialize_with = "present")]
+    scope: Option<Scope>,
+    #[serde(default, deserialize_with = "present")]
+    org: Option<Identifier>,
+    #[serde(default, deserialize_with = "present")]
+    team: Option<Text>,
+    #[serde(default, deserialize_with = "present")]
+    projects: Option<Vec<Project>>,
+    status: Object<Status>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    status_list: Object<StatusList>,
+}
+
+#[derive(Deserialize)]
+struct StatusList {
+    idx: u32,
+    uri: Text,
+}
+
+/// A claim that is there must have its type: `null` is not absence, or `"projects": null` would
+/// turn a restricted token into an unrestricted one.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Not empty, and without control characters: these values travel on in headers and logs.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Text(String);
+
+impl TryFrom<String> for Text {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err("expected a text without control characters");
+        }
+        Ok(Self(text))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "OneOrMany")]
+struct Audience(Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(Text),
+    Many(Vec<Text>),
+}
+
+impl TryFrom<OneOrMany> for Audience {
+    type Error = &'static str;
+
+    fn try_from(audience: OneOrMany) -> Result<Self, Self::Error> {
+        match audience {
+            OneOrMany::One(one) => Ok(Self(vec![one.0])),
+            OneOrMany::Many(many) if many.is_empty() => Err("an empty audience"),
+            OneOrMany::Many(many) => Ok(Self(many.into_iter().map(|text| text.0).collect())),
+        }
+    }
+}
+
+/// Whole seconds from 1970 to 9999. From an integer only: `1.0`, `1e9`, a string and 2^64 fail
+/// before they arrive here.
+#[derive(Deserialize)]
+#[serde(try_from = "u64")]
+struct Date(i64);
+
+impl TryFrom<u64> for Date {
+    type Error = &'static str;
+
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
+        match i64::try_from(seconds) {
+            Ok(seconds) if seconds <= NEVER => Ok(Self(seconds)),
+            _ => Err("a date after the year 9999"),
+        }
+    }
+}
+
+/// A UUID in its one canonical form, so that comparing the text and comparing the value agree.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Identifier(Uuid);
+
+impl TryFrom<String> for Identifier {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut canonical = Uuid::encode_buffer();
+        match Uuid::try_parse(&text) {
+            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut canonical) == *text => Ok(Self(uuid)),
+            _ => Err("not a UUID in its canonical form"),
+        }
+    }
+}
+
+/// Names of the characters that RFC 6749 section 3.3 allows, one space between two.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Scope(Vec<String>);
+
+impl TryFrom<String> for Scope {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+        };
+        if !text.split(' ').all(is_name) {
+            return Err("not a list of scopes");
+        }
+        Ok(Self(text.split(' ').map(str::to_owned).collect()))
+    }
+}
+
+/// Below 2^31: some clients keep project ids in a signed 32-bit integer.
+#[derive(Deserialize)]
+#[serde(try_from = "u32")]
+struct Project(u32);
+
+impl TryFrom<u32> for Project {
+    type Error = &'static str;
+
+    fn try_from(id: u32) -> Result<Self, Self::Error> {
+        if id > i32::MAX.unsigned_abs() {
+            return Err("a project id of 2^31 or more");
+        }
+        Ok(Self(id))
+    }
+}

@@ -1,0 +1,200 @@
+//! An event of the revocation feed, and the hash that chains it to the one before.
+//!
+//! A reader who keeps the last hash notices an event that was left out, altered or put in. Who
+//! revoked and why is no part of it: the feed belongs to every service that verifies tokens.
+
+use std::fmt::Display;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use uuid::Uuid;
+
+/// The hash before the first event.
+pub const BEFORE_ALL: [u8; 32] = [0; 32];
+
+/// One event of the feed. Times are milliseconds since the Unix epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The database's epoch: another one means that an older copy was restored.
+    pub epoch: Uuid,
+    /// Its number; they have no gap.
+    pub sequence: u64,
+    /// When it was recorded: `revoked_at` of a token.
+    pub recorded_at: i64,
+    /// From when on it is obeyed.
+    pub effective_at: i64,
+    /// What it ends.
+    pub ends: Ends,
+}
+
+/// What an event ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ends {
+    /// One token.
+    Token {
+        /// Its `jti`.
+        jti: Uuid,
+        /// The number of its record.
+        id: i64,
+        /// Its status list.
+        status_list: u32,
+        /// Its bit in the list.
+        index: u32,
+        /// When it ends anyway, if it does.
+        expires_at: Option<i64>,
+    },
+    /// Every token that matches all that is named and was issued early enough.
+    CutOff {
+        /// Of this organization.
+        organization: Option<Uuid>,
+        /// Of this team.
+        team: Option<String>,
+        /// Of this person.
+        user: Option<String>,
+        /// Restricted to this project.
+        project: Option<u32>,
+        /// Signed by this key.
+        kid: Option<String>,
+        /// `session` or `api`.
+        kind: Option<&'static str>,
+        /// `iat` is at most this, in seconds.
+        issued_through: i64,
+    },
+}
+
+impl Event {
+    /// The hash of this event after the one before it, [`BEFORE_ALL`] for the first.
+    ///
+    /// SHA-256 over the 32 bytes of the previous hash and then each of these texts as a netstring
+    /// (`length:text,`, the length in decimal bytes), an absent one as `0:,`:
+    ///
+    /// `jeton-event-1`, epoch, sequence, recorded at, effective at, then either `token`, jti, id,
+    /// status list, index, expires at; or `cut_off`, organization, team, user, project, kid, kind,
+    /// issued through. Numbers are decimal, UUIDs in lower case with hyphens.
+    pub fn hash(&self, previous: &[u8; 32]) -> [u8; 32] {
+        let mut input = Input(Context::new(&SHA256));
+        input.0.update(previous);
+        input.add("jeton-event-1");
+        input.add(self.epoch.hyphenated());
+        input.add(self.sequence);
+        input.add(self.recorded_at);
+        input.add(self.effective_at);
+        match &self.ends {
+            Ends::Token {
+                jti,
+                id,
+                status_list,
+                index,
+                expires_at,
+            } => {
+                input.add("token");
+                input.add(jti.hyphenated());
+                input.add(id);
+                input.add(status_list);
+                input.add(index);
+                input.add_optional(expires_at.as_ref());
+            }
+            Ends::CutOff {
+                organization,
+                team,
+                user,
+                project,
+                kid,
+                kind,
+                issued_through,
+            } => {
+                input.add("cut_off");
+                input.add_optional(organization.map(Uuid::hyphenated));
+                input.add_optional(team.as_ref());
+                input.add_optional(user.as_ref());
+                input.add_optional(project.as_ref());
+                input.add_optional(kid.as_ref());
+                input.add_optional(kind.as_ref());
+                input.add(issued_through);
+            }
+        }
+        let mut hash = [0; 32];
+        hash.copy_from_slice(input.0.finish().as_ref());
+        hash
+    }
+}
+
+/// What has been hashed so far. Lengths stand before texts, so that no two events can be written alike.
+struct Input(Context);
+
+impl Input {
+    fn add(&mut self, value: impl Display) {
+        let text = value.to_string();
+        self.0.update(format!("{}:{text},", text.len()).as_bytes());
+    }
+
+    fn add_optional(&mut self, value: Option<impl Display>) {
+        match value {
+            Some(value) => self.add(value),
+            None => self.add(""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revoked(id: i64) -> Event {
+        Event {
+            epoch: Uuid::from_u128(1),
+            sequence: 7,
+            recorded_at: 1_767_323_045_678,
+            effective_at: 1_767_323_045_678,
+            ends: Ends::Token {
+                jti: Uuid::from_u128(2),
+                id,
+                status_list: 3,
+                index: 4,
+                expires_at: None,
+            },
+        }
+    }
+
+    fn cut_off(team: Option<&str>, user: Option<&str>) -> Event {
+        Event {
+            ends: Ends::CutOff {
+                organization: None,
+                team: team.map(str::to_owned),
+                user: user.map(str::to_owned),
+                project: None,
+                kid: None,
+                kind: None,
+                issued_through: 5,
+            },
+            ..revoked(1)
+        }
+    }
+
+    #[test]
+    fn the_written_form_is_the_documented_one() {
+        let text = "13:jeton-event-1,36:00000000-0000-0000-0000-000000000001,1:7,\
+            13:1767323045678,13:1767323045678,5:token,36:00000000-0000-0000-0000-000000000002,\
+            2:41,1:3,1:4,0:,";
+        let mut context = Context::new(&SHA256);
+        context.update(&BEFORE_ALL);
+        context.update(text.as_bytes());
+        assert_eq!(
+            revoked(41).hash(&BEFORE_ALL).as_slice(),
+            context.finish().as_ref()
+        );
+    }
+
+    #[test]
+    fn every_difference_shows() {
+        let hashes = [
+            revoked(41).hash(&BEFORE_ALL),
+            revoked(42).hash(&BEFORE_ALL),
+            revoked(41).hash(&[1; 32]),
+            cut_off(Some("a"), None).hash(&BEFORE_ALL),
+            cut_off(None, Some("a")).hash(&BEFORE_ALL),
+        ];
+        for (position, one) in hashes.iter().enumerate() {
+            assert!(!hashes.iter().skip(position + 1).any(|other| other == one));
+        }
+    }
+}

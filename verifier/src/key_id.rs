@@ -1,0 +1,81 @@
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+/// The name of a key: the SHA-256 thumbprint of its public half (RFC 7638) in base64url.
+///
+/// 43 letters, digits, `-` and `_`, and nothing else. A `kid` in a token is chosen by whoever made
+/// the token; held in this type it can be a map key, a file name or a log field without further care.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// The text as it stands in `kid`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no SHA-256 thumbprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a key id: a SHA-256 thumbprint in 43 characters of base64url")]
+pub struct NotAKeyId;
+
+impl TryFrom<String> for KeyId {
+    type Error = NotAKeyId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // One byte more than a thumbprint has, since the decoder wants room for its last group.
+        let mut thumbprint = [0; 33];
+        match URL_SAFE_NO_PAD.decode_slice(&text, &mut thumbprint) {
+            Ok(32) => Ok(Self(text)),
+            _ => Err(NotAKeyId),
+        }
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = NotAKeyId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_thumbprint_is_a_key_id() {
+        let good = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs";
+        assert_eq!(
+            good.parse::<KeyId>().map(|id| id.to_string()),
+            Ok(good.to_owned())
+        );
+        for bad in [
+            "",
+            "key-1",
+            "../../dev/null",
+            "'; --",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xt", // unused bits set
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs=",
+            "NzbLsXh8uDCcd+6MNwXF4W/7noWXFZAfHkxZsRGC9Xs",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9X",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9XsA",
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9X\0",
+        ] {
+            assert_eq!(bad.parse::<KeyId>(), Err(NotAKeyId), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What jeton and the services that trust its tokens must agree on: how a token is written and
+//! read, which keys are believed, and when a token is good.
+//!
+//! The format stands here once; the server signs and judges with the same code as everyone else.
+//! Nothing in this crate opens a file or a socket or reads a clock.
+//!
+//! A token passes three doors, each a type that only the one before can make:
+//! text becomes [`Unverified`] by [`Unverified::parse`], that becomes [`Verified`] by the right
+//! key, and only [`Verified::judge`] gives out the [`Claims`].
+
+#![deny(missing_docs)]
+
+mod algorithm;
+mod claims;
+pub mod event;
+mod header;
+mod json;
+mod key_id;
+mod key_set;
+mod public_key;
+mod status_list;
+mod token;
+mod verdict;
+
+pub use algorithm::{Algorithm, NotAnAlgorithm};
+pub use claims::{Claims, NEVER, StatusReference};
+pub use header::{Header, NotATokenType, TokenType};
+pub use jsonwebtoken::jwk;
+pub use key_id::{KeyId, NotAKeyId};
+pub use key_set::{KeySet, NotAKeySet};
+pub use public_key::{NotAPublicKey, PublicKey};
+pub use status_list::StatusList;
+pub use token::{MAX_TOKEN_BYTES, Malformed, Unsignable, Unverified, assemble, signing_input, strip_prefix};
+pub use verdict::{Expected, Rejection, Verified};

@@ -1,0 +1,119 @@
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// One bit for each token: set means revoked (Token Status List, section 4.1, with `bits` 1).
+///
+/// Bits are only ever set, from any thread and without a lock: the authority's index in memory and
+/// the list that it publishes are the same bytes.
+#[derive(Debug)]
+pub struct StatusList {
+    bytes: Box<[AtomicU8]>,
+    capacity: u32,
+}
+
+impl StatusList {
+    /// A list with every bit clear. Its bytes are padded with clear bits to a whole byte.
+    pub fn new(capacity: u32) -> Self {
+        let bytes = (0..capacity.div_ceil(8)).map(|_| AtomicU8::new(0)).collect();
+        Self { bytes, capacity }
+    }
+
+    /// How many tokens it has places for.
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Sets a bit. `None` when the list has no such place, otherwise whether it was set before.
+    ///
+    /// Every [`StatusList::is_set`] that comes after sees it.
+    #[must_use = "a place outside the list is a revocation that nobody hears of"]
+    pub fn set(&self, index: u32) -> Option<bool> {
+        let (byte, mask) = self.place(index)?;
+        Some(byte.fetch_or(mask, Ordering::AcqRel) & mask != 0)
+    }
+
+    /// Whether a bit is set. `None` when the list has no such place, which is never "not revoked".
+    pub fn is_set(&self, index: u32) -> Option<bool> {
+        let (byte, mask) = self.place(index)?;
+        Some(byte.load(Ordering::Acquire) & mask != 0)
+    }
+
+    /// A copy of the bytes as they are published, before compression.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.bytes
+            .iter()
+            .map(|byte| byte.load(Ordering::Acquire))
+            .collect()
+    }
+
+    /// The first token has the least significant bit of the first byte.
+    fn place(&self, index: u32) -> Option<(&AtomicU8, u8)> {
+        if index >= self.capacity {
+            return None;
+        }
+        let byte = self.bytes.get(usize::try_from(index / 8).ok()?)?;
+        Some((byte, 1 << (index % 8)))
+    }
+}
+
+/// A list as it was published, after decompression.
+///
+/// A list of more than 2^29 bytes has places beyond those a token can name; they are not reachable.
+impl From<&[u8]> for StatusList {
+    fn from(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.iter().copied().map(AtomicU8::new).collect(),
+            capacity: u32::try_from(bytes.len().saturating_mul(8)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the draft, section 4.1: 16 tokens in the bytes b9 a3.
+    const EXAMPLE: [bool; 16] = [
+        true, false, false, true, true, true, false, true, true, true, false, false, false, true, false, true,
+    ];
+
+    #[test]
+    fn the_example_of_the_draft() {
+        let list = StatusList::new(16);
+        for (index, _) in (0..16).zip(EXAMPLE).filter(|(_, revoked)| *revoked) {
+            assert_eq!(list.set(index), Some(false));
+            assert_eq!(list.set(index), Some(true));
+        }
+        assert_eq!(list.to_bytes(), [0xb9, 0xa3]);
+
+        let published = StatusList::from([0xb9, 0xa3].as_slice());
+        for (index, revoked) in (0..16).zip(EXAMPLE) {
+            assert_eq!(published.is_set(index), Some(revoked), "{index}");
+        }
+        assert_eq!(published.is_set(16), None);
+    }
+
+    #[test]
+    fn a_place_outside_is_no_place() {
+        let list = StatusList::new(10);
+        assert_eq!(list.is_set(9), Some(false));
+        assert_eq!(list.is_set(10), None);
+        assert_eq!(list.set(10), None);
+        assert_eq!(list.set(u32::MAX), None);
+        assert_eq!(list.to_bytes(), [0, 0]);
+        assert_eq!(StatusList::new(0).set(0), None);
+    }
+
+    #[test]
+    fn threads_lose_no_bit_of_a_shared_byte() {
+        let list = StatusList::new(8 * 1000);
+        std::thread::scope(|scope| {
+            for bit in 0..8 {
+                let list = &list;
+                scope.spawn(move || {
+                    (0..1000).for_each(|byte| assert_eq!(list.set(byte * 8 + bit), Some(false)))
+                });
+            }
+        });
+        assert!(list.to_bytes().iter().all(|byte| *byte == 0xff));
+    }
+}
