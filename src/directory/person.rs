@@ -1,0 +1,105 @@
+//! People and their roles.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::directory::team::{NotAnId, is_public_id};
+use crate::directory::{Email, Name, OrganizationId};
+use crate::entropy::Entropy;
+
+/// A person's id: `user-` and 16 letters and digits. A person made again gets another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UserId(String);
+
+impl UserId {
+    /// An id that nobody has had.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(format!("user-{}", entropy.alphanumeric(16)))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for UserId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_public_id(text, "user-") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAnId)
+        }
+    }
+}
+
+/// A person who can log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their id.
+    pub id: UserId,
+    /// Their address, unique among people.
+    pub email: Email,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// A short name.
+    pub username: Option<String>,
+    /// Whether they may do everything, everywhere.
+    pub site_admin: bool,
+    /// Since when they can neither log in nor use a token.
+    pub disabled_at: Option<Timestamp>,
+    /// When they were made.
+    pub created_at: Timestamp,
+}
+
+/// What a person may do in an organization or a team.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Manages it and its tokens.
+    Admin,
+    /// Belongs to it and has tokens of their own.
+    #[default]
+    Member,
+}
+
+impl Role {
+    /// The word for it on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+        }
+    }
+}
+
+/// Somebody who belongs to an organization or a team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub person: Person,
+    /// As what.
+    pub role: Role,
+}
+
+/// An organization somebody belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Which.
+    pub organization: OrganizationId,
+    /// Its name.
+    pub name: Name,
+    /// As what.
+    pub role: Role,
+}

@@ -1,0 +1,74 @@
+//! The two ways to name a token.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// The number of a token's record: positive, ascending in the order of issue, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(pub i64);
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A token named in a path: by its number or by its `jti`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenReference {
+    /// The number of its record.
+    Id(TokenId),
+    /// The `jti` claim.
+    Jti(Uuid),
+}
+
+/// A text that can name no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("neither a token's number nor a jti")]
+pub struct NotATokenReference;
+
+impl FromStr for TokenReference {
+    type Err = NotATokenReference;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(number) = text.parse::<i64>() {
+            // A sign or leading zeros would give one token many addresses.
+            let canonical = number > 0 && !text.starts_with(['0', '+']);
+            return if canonical {
+                Ok(Self::Id(TokenId(number)))
+            } else {
+                Err(NotATokenReference)
+            };
+        }
+        match Uuid::try_parse(text) {
+            Ok(jti) if text.len() == 36 => Ok(Self::Jti(jti)),
+            _ => Err(NotATokenReference),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_has_one_number_and_one_jti() {
+        assert_eq!("412".parse(), Ok(TokenReference::Id(TokenId(412))));
+        let jti = Uuid::from_u128(7);
+        assert_eq!(jti.to_string().parse(), Ok(TokenReference::Jti(jti)));
+        for text in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "01",
+            "1.0",
+            "9223372036854775808",
+            "{00000000-0000-0000-0000-000000000007}",
+        ] {
+            assert_eq!(text.parse::<TokenReference>(), Err(NotATokenReference), "{text}");
+        }
+    }
+}

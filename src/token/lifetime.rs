@@ -1,0 +1,216 @@
+//! How long something lives, as people write it: `30d`, `12h`, `never`.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const WEEK: u64 = 7 * DAY;
+/// Always 365 days: a year that knew about leap days would have to know when it begins.
+const YEAR: u64 = 365 * DAY;
+
+/// The units, longest first.
+const UNITS: [(char, u64); 6] = [
+    ('y', YEAR),
+    ('w', WEEK),
+    ('d', DAY),
+    ('h', HOUR),
+    ('m', MINUTE),
+    ('s', 1),
+];
+
+/// A positive number of whole seconds, at most 100 years.
+///
+/// Written as one positive integer and one unit: `s`, `m` (minutes), `h`, `d`, `w` or `y` (365 days),
+/// without a space, a sign, a fraction or a leading zero. There is no unit for months, which some
+/// write `M`: one slip of the shift key would turn a month into a minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(NonZeroU64);
+
+impl Span {
+    pub const HOUR: Self = Self::of(HOUR);
+    pub const HALF_A_DAY: Self = Self::of(DAY / 2);
+    pub const YEAR: Self = Self::of(YEAR);
+    /// The longest span, 100 years. Whoever wants more means [`Lifetime::Never`].
+    pub const MAXIMUM: Self = Self::of(100 * YEAR);
+
+    /// For the constants, none of which is zero.
+    const fn of(seconds: u64) -> Self {
+        Self(match NonZeroU64::new(seconds) {
+            Some(seconds) => seconds,
+            None => NonZeroU64::MIN,
+        })
+    }
+
+    /// So many seconds, or `None` for zero and for more than 100 years.
+    pub fn from_seconds(seconds: u64) -> Option<Self> {
+        NonZeroU64::new(seconds)
+            .map(Self)
+            .filter(|span| *span <= Self::MAXIMUM)
+    }
+
+    /// So many days, or `None` for zero and for more than 100 years.
+    pub fn from_days(days: u64) -> Option<Self> {
+        days.checked_mul(DAY).and_then(Self::from_seconds)
+    }
+
+    /// The length in seconds, from 1 to 3,153,600,000.
+    pub const fn seconds(self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// How long a token may live.
+///
+/// Ordered from short to long, so that the stricter of two bounds is their minimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lifetime {
+    /// It ends after this long.
+    Limited(Span),
+    /// It has no end, which is written `never`.
+    Never,
+}
+
+/// A text that is neither a span nor, where that is allowed, `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LifetimeError {
+    #[error("must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d")]
+    Malformed,
+    #[error("must not be longer than 100 years")]
+    TooLong,
+}
+
+impl FromStr for Span {
+    type Err = LifetimeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (unit, length) = UNITS
+            .iter()
+            .find(|(unit, _)| text.ends_with(*unit))
+            .ok_or(LifetimeError::Malformed)?;
+        let digits = text.strip_suffix(*unit).unwrap_or_default();
+        if digits.is_empty() || digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(LifetimeError::Malformed);
+        }
+        digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|number| number.checked_mul(*length))
+            .and_then(Self::from_seconds)
+            .ok_or(LifetimeError::TooLong)
+    }
+}
+
+impl FromStr for Lifetime {
+    type Err = LifetimeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "never" => Ok(Self::Never),
+            _ => text.parse().map(Self::Limited),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    /// In days where it is whole days, else in the longest unit that leaves no remainder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.seconds();
+        let (unit, length) = UNITS
+            .into_iter()
+            .find(|(_, length)| *length <= DAY && seconds.is_multiple_of(*length))
+            .unwrap_or(('s', 1));
+        write!(f, "{}{unit}", seconds / length)
+    }
+}
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limited(span) => span.fmt(f),
+            Self::Never => f.write_str("never"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_unit_has_its_length() {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("15m", 900),
+            ("12h", 43_200),
+            ("30d", 2_592_000),
+            ("90d", 7_776_000),
+            ("365d", 31_536_000),
+            ("2w", 1_209_600),
+            ("1y", 31_536_000),
+            ("100y", 3_153_600_000),
+            ("36500d", 3_153_600_000),
+        ] {
+            assert_eq!(text.parse::<Span>().map(Span::seconds), Ok(seconds), "{text}");
+            assert_eq!(
+                text.parse(),
+                Ok(Lifetime::Limited(Span::from_seconds(seconds).unwrap()))
+            );
+        }
+        assert_eq!("never".parse(), Ok(Lifetime::Never));
+    }
+
+    #[test]
+    fn what_is_not_a_lifetime_is_refused() {
+        for text in [
+            "", "d", "30", "0d", "00d", "030d", "-1d", "+1d", "1.5d", "1e3d", " 30d", "30d ", "30 d", "30D",
+            "1M", "1mo", "30days", "1d12h", "Never", "NEVER", "null", "٣d", "30д",
+        ] {
+            assert_eq!(
+                text.parse::<Lifetime>(),
+                Err(LifetimeError::Malformed),
+                "{text:?}"
+            );
+        }
+        for text in [
+            "101y",
+            "36501d",
+            "3153600001s",
+            "18446744073709551615y",
+            "99999999999999999999999s",
+        ] {
+            assert_eq!(text.parse::<Lifetime>(), Err(LifetimeError::TooLong), "{text:?}");
+        }
+        assert_eq!(
+            "never".parse::<Span>(),
+            Err(LifetimeError::Malformed),
+            "a session must end"
+        );
+    }
+
+    #[test]
+    fn never_is_the_longest() {
+        assert!(Lifetime::Limited(Span::MAXIMUM) < Lifetime::Never);
+        assert!(Span::from_days(1) < Span::from_days(2));
+        assert_eq!(Span::from_days(u64::MAX), None);
+        assert_eq!(Span::from_seconds(0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_back_what_was_written_gives_the_same(seconds in 1..=Span::MAXIMUM.seconds()) {
+            let lifetime = Lifetime::Limited(Span::from_seconds(seconds).unwrap());
+            prop_assert_eq!(lifetime.to_string().parse(), Ok(lifetime));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = text.parse::<Lifetime>();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Nouns: what a token is, whom it acts for, how it ends, and how tokens are found.
+
+pub mod filter;
+pub mod id;
+pub mod lifetime;
+pub mod owner;
+pub mod record;
+pub mod revocation;
+pub mod scope;
+
+pub use filter::{CountTotal, Cursor, Direction, Filter, Listing, OwnerKind, Page, Visibility};
+pub use id::{TokenId, TokenReference};
+pub use lifetime::{Lifetime, Span};
+pub use owner::Owner;
+pub use record::{Actor, NewToken, Record, RevocationNote, Status, TokenKind};
+pub use revocation::{CutOff, Place, Reach, Revocation};
+pub use scope::{Catalogue, ManagementScope, Scope};

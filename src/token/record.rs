@@ -1,0 +1,127 @@
+//! The record of a token: everything about it but the secret, which is never kept.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::directory::UserId;
+use crate::token::{Owner, Place, Scope, TokenId};
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Handed out to call services with.
+    Api,
+    /// What login returns: good for the authority itself and nowhere else.
+    Session,
+}
+
+/// Who did something, as a person reading a list wants to see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// An e-mail address, `token 412`, `holder` or `operator`.
+    pub name: String,
+    /// The person, where it was one.
+    pub user: Option<UserId>,
+}
+
+/// A token about to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// The `jti` claim: a time-ordered UUID.
+    pub jti: Uuid,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// A name for people.
+    pub name: String,
+    /// A longer text for people.
+    pub description: Option<String>,
+    /// What the token acts for.
+    pub owner: Owner,
+    /// The scopes it carries, in the catalogue's order.
+    pub scopes: Vec<Scope>,
+    /// The preset the scopes came from.
+    pub preset: Option<String>,
+    /// The projects it is restricted to; `None` is unrestricted, an empty list is restricted to nothing.
+    pub projects: Option<Vec<u32>>,
+    /// The services it is meant for; never empty.
+    pub audience: Vec<String>,
+    /// What stands before the JWT when it is handed out.
+    pub prefix: String,
+    /// The key that signs it, or no key ever does.
+    pub kid: Arc<str>,
+    /// When it was issued.
+    pub created_at: Timestamp,
+    /// Who issued it.
+    pub created_by: Actor,
+    /// When it ends by itself; `None` is never.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A token's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its number.
+    pub id: TokenId,
+    /// What was recorded when it was issued; name and description may have been changed since.
+    pub token: NewToken,
+    /// Its bit in the status lists.
+    pub place: Place,
+    /// When the authority, or a verifier that reports, last saw it.
+    pub last_used_at: Option<Timestamp>,
+    /// Its own revocation. A cut-off that covers it stands elsewhere.
+    pub revocation: Option<RevocationNote>,
+}
+
+/// What is remembered of a token's revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationNote {
+    /// When it was recorded.
+    pub revoked_at: Timestamp,
+    /// From when on the token is refused; not before `revoked_at`.
+    pub effective_at: Timestamp,
+    /// Who revoked it.
+    pub revoked_by: String,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
+/// Whether a token is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Accepted.
+    Active,
+    /// Past its end.
+    Expired,
+    /// Taken back, by itself or by a cut-off.
+    Revoked,
+}
+
+impl Status {
+    /// The word for it on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl Record {
+    /// Whether it has ended by itself.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        // Whole seconds, as `exp` has them: a verifier elsewhere must come to the same verdict.
+        self.token
+            .expires_at
+            .is_some_and(|end| now.seconds() >= end.seconds())
+    }
+
+    /// Whether its own revocation has taken effect.
+    pub fn is_revoked(&self, now: Timestamp) -> bool {
+        self.revocation
+            .as_ref()
+            .is_some_and(|revocation| revocation.effective_at <= now)
+    }
+}

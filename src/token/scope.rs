@@ -1,0 +1,381 @@
+//! Scopes: what a token may be used for, and the catalogue of those that exist.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// One permission, written `resource:action`, each side one or more of `a-z`, `0-9`, `_` and `-`,
+/// at most 64 bytes in all. Cheap to clone.
+///
+/// That a text has this form does not mean that the scope exists: that is the [`Catalogue`]'s word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    /// The longest scope, in bytes.
+    pub const MAXIMUM: usize = 64;
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// For the scopes in this file, whose form a test checks.
+    fn literal(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Which permission over the authority itself this is, or `None` where it is about somebody
+    /// else's service.
+    pub fn management(&self) -> Option<ManagementScope> {
+        ManagementScope::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == self.as_str())
+    }
+}
+
+/// A permission over the authority itself.
+///
+/// These are built in: no configuration adds, removes or redefines one, so that policy can match
+/// on them without a wildcard. They are granted by name only, never by a preset or a default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ManagementScope {
+    TokensRead,
+    TokensWrite,
+    TokensIntrospect,
+    OrganizationsRead,
+    OrganizationsWrite,
+    RevocationsRead,
+}
+
+impl ManagementScope {
+    pub const ALL: [Self; 6] = [
+        Self::TokensRead,
+        Self::TokensWrite,
+        Self::TokensIntrospect,
+        Self::OrganizationsRead,
+        Self::OrganizationsWrite,
+        Self::RevocationsRead,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TokensRead => "tokens:read",
+            Self::TokensWrite => "tokens:write",
+            Self::TokensIntrospect => "tokens:introspect",
+            Self::OrganizationsRead => "organizations:read",
+            Self::OrganizationsWrite => "organizations:write",
+            Self::RevocationsRead => "revocations:read",
+        }
+    }
+
+    /// Whether only a deployment token may hold it, because what it opens belongs to every
+    /// organization at once.
+    pub const fn is_deployment_only(self) -> bool {
+        match self {
+            Self::RevocationsRead => true,
+            Self::TokensRead
+            | Self::TokensWrite
+            | Self::TokensIntrospect
+            | Self::OrganizationsRead
+            | Self::OrganizationsWrite => false,
+        }
+    }
+}
+
+/// The scopes that exist and the presets that bundle them, each in the order of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalogue {
+    scopes: Vec<Scope>,
+    presets: Vec<Preset>,
+}
+
+/// A named bundle of scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preset {
+    name: Arc<str>,
+    scopes: Vec<Scope>,
+}
+
+impl Preset {
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its scopes: at least one, none twice, no management scope.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+}
+
+impl Catalogue {
+    /// The catalogue of a deployment that configures none.
+    pub fn standard() -> Self {
+        let mut catalogue = Self::standard_scopes();
+        catalogue.presets.push(Preset {
+            name: "content_management".into(),
+            scopes: ["projects:read", "content:write"].map(Scope::literal).to_vec(),
+        });
+        catalogue
+    }
+
+    /// The scopes of the standard catalogue without its presets.
+    pub fn standard_scopes() -> Self {
+        let mut catalogue = Self::management();
+        let services = ["projects:read", "content:write", "subscription:read", "ai:use"];
+        catalogue.scopes.extend(services.map(Scope::literal));
+        catalogue
+    }
+
+    /// A catalogue of the management scopes alone, to be filled.
+    pub fn management() -> Self {
+        Self {
+            scopes: ManagementScope::ALL.map(Scope::from).to_vec(),
+            presets: Vec::new(),
+        }
+    }
+
+    /// Adds a scope of somebody else's service.
+    pub fn add_scope(&mut self, scope: Scope) -> Result<(), CatalogueError> {
+        if scope.management().is_some() {
+            return Err(CatalogueError::BuiltIn(scope));
+        }
+        if self.contains(&scope) {
+            return Err(CatalogueError::Repeated(scope));
+        }
+        self.scopes.push(scope);
+        Ok(())
+    }
+
+    /// Adds a preset of scopes that were added before.
+    pub fn add_preset(&mut self, name: &str, scopes: Vec<Scope>) -> Result<(), CatalogueError> {
+        if name.is_empty() || name.len() > Scope::MAXIMUM || !name.bytes().all(is_name_byte) {
+            return Err(CatalogueError::PresetName);
+        }
+        if scopes.is_empty() {
+            return Err(CatalogueError::EmptyPreset);
+        }
+        for (place, scope) in scopes.iter().enumerate() {
+            if scope.management().is_some() {
+                return Err(CatalogueError::ManagementInPreset(scope.clone()));
+            }
+            if !self.contains(scope) {
+                return Err(CatalogueError::Unknown(scope.clone()));
+            }
+            if scopes.iter().take(place).any(|earlier| earlier == scope) {
+                return Err(CatalogueError::Repeated(scope.clone()));
+            }
+        }
+        if self.preset(name).is_some() {
+            return Err(CatalogueError::RepeatedPreset);
+        }
+        self.presets.push(Preset {
+            name: name.into(),
+            scopes,
+        });
+        Ok(())
+    }
+
+    pub fn contains(&self, scope: &Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
+    /// Every scope, the management scopes first.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Every scope that a token may get without being named.
+    pub fn grantable_by_default(&self) -> impl Iterator<Item = &Scope> {
+        self.scopes.iter().filter(|scope| scope.management().is_none())
+    }
+
+    pub fn presets(&self) -> &[Preset] {
+        &self.presets
+    }
+
+    pub fn preset(&self, name: &str) -> Option<&Preset> {
+        self.presets.iter().find(|preset| &*preset.name == name)
+    }
+}
+
+/// Why a scope or a preset cannot be in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogueError {
+    #[error("must not name `{0}`, which is built in")]
+    BuiltIn(Scope),
+    #[error("must not name `{0}` twice")]
+    Repeated(Scope),
+    #[error("must not contain `{0}`, which is not in the catalogue")]
+    Unknown(Scope),
+    #[error("must not contain `{0}`, since a management scope is only ever granted by name")]
+    ManagementInPreset(Scope),
+    #[error("must contain at least one scope")]
+    EmptyPreset,
+    #[error("must have a name of 1 to 64 of the characters a-z, 0-9, `_` and `-`")]
+    PresetName,
+    #[error("must not be defined twice")]
+    RepeatedPreset,
+}
+
+/// A text that has not the form of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`")]
+pub struct NotAScope;
+
+impl FromStr for Scope {
+    type Err = NotAScope;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (resource, action) = text.split_once(':').ok_or(NotAScope)?;
+        let sides = [resource, action];
+        if text.len() > Self::MAXIMUM
+            || sides
+                .iter()
+                .any(|side| side.is_empty() || !side.bytes().all(is_name_byte))
+        {
+            return Err(NotAScope);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl From<ManagementScope> for Scope {
+    fn from(scope: ManagementScope) -> Self {
+        Self::literal(scope.as_str())
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn scope(text: &str) -> Scope {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_scope_is_a_resource_and_an_action() {
+        for text in [
+            "projects:read",
+            "a:b",
+            "x_1-y:use",
+            &format!("{}:a", "r".repeat(62)),
+        ] {
+            assert_eq!(scope(text).to_string(), text);
+        }
+        for text in [
+            "",
+            ":",
+            "projects",
+            "projects:",
+            ":read",
+            "a:b:c",
+            "Projects:read",
+            "projects: read",
+            "projects:read ",
+            "projects:*",
+            "prøjects:read",
+            "a:b\n",
+            &format!("{}:a", "r".repeat(63)),
+        ] {
+            assert_eq!(text.parse::<Scope>(), Err(NotAScope), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_standard_preset_is_exactly_its_two_scopes() {
+        let catalogue = Catalogue::standard();
+        let preset = catalogue.preset("content_management").unwrap();
+        assert_eq!(preset.scopes(), [scope("projects:read"), scope("content:write")]);
+        assert_eq!(catalogue.preset("management"), None);
+    }
+
+    #[test]
+    fn what_is_granted_by_default_holds_no_management_scope() {
+        let catalogue = Catalogue::standard();
+        let granted: Vec<_> = catalogue.grantable_by_default().map(Scope::as_str).collect();
+        assert_eq!(
+            granted,
+            ["projects:read", "content:write", "subscription:read", "ai:use"]
+        );
+        for known in catalogue.scopes() {
+            assert_eq!(known.as_str().parse().as_ref(), Ok(known));
+        }
+        for management in ManagementScope::ALL {
+            assert!(catalogue.contains(&management.into()));
+            assert_eq!(Scope::from(management).management(), Some(management));
+            assert_eq!(scope(management.as_str()), management.into());
+        }
+        assert_eq!(scope("tokens:reads").management(), None);
+    }
+
+    #[test]
+    fn only_the_feed_belongs_to_the_deployment() {
+        let only: Vec<_> = ManagementScope::ALL
+            .into_iter()
+            .filter(|scope| scope.is_deployment_only())
+            .collect();
+        assert_eq!(only, [ManagementScope::RevocationsRead]);
+    }
+
+    #[test]
+    fn a_catalogue_refuses_what_would_make_it_ambiguous() {
+        let mut catalogue = Catalogue::management();
+        assert_eq!(catalogue.add_scope(scope("a:b")), Ok(()));
+        assert_eq!(
+            catalogue.add_scope(scope("a:b")),
+            Err(CatalogueError::Repeated(scope("a:b")))
+        );
+        let built_in = scope("tokens:write");
+        assert_eq!(
+            catalogue.add_scope(built_in.clone()),
+            Err(CatalogueError::BuiltIn(built_in.clone()))
+        );
+
+        assert_eq!(
+            catalogue.add_preset("", vec![scope("a:b")]),
+            Err(CatalogueError::PresetName)
+        );
+        assert_eq!(
+            catalogue.add_preset("p", vec![]),
+            Err(CatalogueError::EmptyPreset)
+        );
+        assert_eq!(
+            catalogue.add_preset("p", vec![scope("c:d")]),
+            Err(CatalogueError::Unknown(scope("c:d")))
+        );
+        assert_eq!(
+            catalogue.add_preset("p", vec![built_in.clone()]),
+            Err(CatalogueError::ManagementInPreset(built_in))
+        );
+        assert_eq!(
+            catalogue.add_preset("p", vec![scope("a:b"), scope("a:b")]),
+            Err(CatalogueError::Repeated(scope("a:b")))
+        );
+        assert_eq!(catalogue.presets(), [], "nothing of a refused preset stays");
+        assert_eq!(catalogue.add_preset("p", vec![scope("a:b")]), Ok(()));
+        assert_eq!(
+            catalogue.add_preset("p", vec![scope("a:b")]),
+            Err(CatalogueError::RepeatedPreset)
+        );
+    }
+}
