@@ -1,0 +1,122 @@
+//! How many active tokens an owner has.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use crate::clock::Timestamp;
+use crate::store::sqlite::cut_offs::uncut;
+use crate::store::sqlite::failure::Failure;
+
+/// An owner by the numbers of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct OwnerNumbers {
+    pub(super) organization: Option<i64>,
+    pub(super) team: Option<i64>,
+    pub(super) user: Option<i64>,
+}
+
+/// Counts of owners that have a limit. Too high until counted anew, never too low: only issuing
+/// raises them, and only when one says full are the tokens themselves counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    of: HashMap<OwnerNumbers, Count>,
+}
+
+struct Count {
+    active: u32,
+    /// The feed's last event when the tokens were counted: only a later one can have ended any.
+    counted_at: u64,
+    /// The second in which the first of them ends by itself.
+    first_end: i64,
+}
+
+/// How many owners are remembered.
+const KEPT: usize = 50_000;
+
+impl Counts {
+    /// Whether an owner has fewer active tokens than it may have. What is revoked, in its grace or
+    /// past its end does not count, nor does a session.
+    pub(super) fn has_room(
+        &mut self,
+        connection: &Connection,
+        owner: OwnerNumbers,
+        most: u32,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        if let Some(count) = self.of.get(&owner) {
+            if count.active < most {
+                return Ok(true);
+            }
+            // Counting reads every token the owner ever had: not again while nothing can have ended.
+            if count.counted_at == sequence && now.seconds() < count.first_end {
+                return Ok(false);
+            }
+        }
+        let count = count(connection, owner, sequence, now)?;
+        let has_room = count.active < most;
+        if self.of.len() >= KEPT {
+            self.of.clear();
+        }
+        self.of.insert(owner, count);
+        Ok(has_room)
+    }
+
+    /// Notes a token that was recorded.
+    pub(super) fn add(&mut self, owner: OwnerNumbers, expires_at: Option<Timestamp>) {
+        if let Some(count) = self.of.get_mut(&owner) {
+            count.active = count.active.saturating_add(1);
+            count.first_end = count
+                .first_end
+                .min(expires_at.map_or(i64::MAX, Timestamp::seconds));
+        }
+    }
+}
+
+fn count(
+    connection: &Connection,
+    owner: OwnerNumbers,
+    sequence: u64,
+    now: Timestamp,
+) -> Result<Count, Failure> {
+    let numbers = params![
+        owner.organization,
+        owner.team,
+        owner.user,
+        now.seconds(),
+        // Cut-offs that are yet to be obeyed put tokens into their grace.
+        i64::MAX,
+    ];
+    Ok(connection
+        .prepare_cached(&statement(owner))?
+        .query_row(numbers, |row| {
+            Ok(Count {
+                active: row.get(0)?,
+                counted_at: sequence,
+                first_end: row.get::<_, Option<i64>>(1)?.unwrap_or(i64::MAX),
+            })
+        })?)
+}
+
+pub(super) fn statement(owner: OwnerNumbers) -> String {
+    let of_owner = match owner {
+        OwnerNumbers { team: Some(_), .. } => "tokens INDEXED BY tokens_by_team WHERE team = ?2",
+        OwnerNumbers { user: Some(_), .. } => {
+            "tokens INDEXED BY tokens_by_user WHERE user = ?3 AND organization IS ?1"
+        }
+        OwnerNumbers {
+            organization: Some(_),
+            ..
+        } => {
+            "tokens INDEXED BY tokens_by_organization
+             WHERE organization = ?1 AND team IS NULL AND user IS NULL"
+        }
+        OwnerNumbers { .. } => "tokens WHERE organization IS NULL AND team IS NULL AND user IS NULL",
+    };
+    let uncut = uncut();
+    format!(
+        "SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND session = 0 AND effective_at IS NULL
+         AND (expires_at IS NULL OR expires_at / 1000 > ?4) AND {uncut}"
+    )
+}

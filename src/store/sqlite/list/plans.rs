@@ -1,0 +1,129 @@
+//! How SQLite reads: by indexes, in order, and nobody else's rows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::directory::{OrganizationId, UserId};
+use crate::entropy::SystemEntropy;
+use crate::store::sqlite::limits::{self, OwnerNumbers};
+use crate::store::sqlite::open;
+use crate::store::sqlite::records::{self, Kinds};
+
+/// What SQLite would do, a line a step.
+fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+    let mut query = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let steps = query.raw_query().mapped(|row| row.get(3));
+    steps.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// The steps that read rows one after another or put them into order.
+fn slow(plan: &[String]) -> Vec<&String> {
+    plan.iter()
+        .filter(|step| {
+            let scans = ["SCAN tokens", "SCAN revocations", "SCAN cut ", "SCAN keys"];
+            step.contains("TEMP B-TREE") || scans.iter().any(|scan| step.starts_with(scan))
+        })
+        .collect()
+}
+
+#[test]
+fn every_list_reads_its_own_index_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let everything = Filter {
+        visibility: Visibility::Everything,
+        organization: None,
+        team: None,
+        owner: None,
+        text: None,
+        unrevoked_at: Timestamp::from_seconds(1),
+    };
+    let teams: Vec<TeamId> = (0..3).map(|_| TeamId::random(&SystemEntropy)).collect();
+    let own = Visibility::Own {
+        user: Some(UserId::random(&SystemEntropy)),
+        teams: teams.clone(),
+    };
+    let organization = Some(OrganizationId(Uuid::from_u128(1)));
+    let filters = [
+        (everything.clone(), "INTEGER PRIMARY KEY"),
+        (
+            Filter {
+                organization,
+                owner: Some(OwnerKind::Organization),
+                text: Some("text".to_owned()),
+                ..everything.clone()
+            },
+            "tokens_by_organization (organization=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                team: teams.first().cloned(),
+                ..everything.clone()
+            },
+            "tokens_by_team (team=? AND rowid",
+        ),
+        (
+            Filter {
+                visibility: own.clone(),
+                organization,
+                ..everything.clone()
+            },
+            "tokens_by_user (user=? AND rowid",
+        ),
+        (
+            Filter {
+                visibility: own,
+                ..everything
+            },
+            "tokens_by_team (team=? AND rowid",
+        ),
+    ];
+    for (filter, index) in filters {
+        let query = Query::new(&connection, &filter).unwrap();
+        for range in [Range::Below(AFTER_ALL), Range::Above(BEFORE_ALL)] {
+            let plan = plan(&connection, &query.ids_statement(&range).unwrap());
+            assert_eq!(slow(&plan), Vec::<&String>::new(), "{plan:#?}");
+            assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn look_ups_use_an_index_and_the_check_can_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let mut statements = vec![
+        records::select("tokens.id = ?1", Kinds::All),
+        records::select("tokens.jti = ?1", Kinds::Api),
+        "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
+        "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
+    ];
+    let owner = |organization, team, user| OwnerNumbers {
+        organization,
+        team,
+        user,
+    };
+    for owner in [
+        owner(Some(1), None, None),
+        owner(Some(1), Some(1), None),
+        owner(Some(1), None, Some(1)),
+        owner(None, None, Some(1)),
+    ] {
+        statements.push(limits::statement(owner));
+    }
+    for statement in statements {
+        let plan = plan(&connection, &statement);
+        assert_eq!(slow(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
+    }
+    let by_name = plan(&connection, "SELECT id FROM tokens WHERE name = ?1 ORDER BY name");
+    assert!(!slow(&by_name).is_empty());
+    let sorted = plan(&connection, "SELECT id FROM tokens WHERE id > 0 ORDER BY name");
+    assert!(!slow(&sorted).is_empty());
+}

@@ -1,0 +1,172 @@
+//! Who belongs to an organization, and what waits for those who do not exist yet.
+
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+
+use crate::directory::{Email, Member, OrganizationId, Role, UserId};
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::organizations::live;
+use crate::store::sqlite::people;
+use crate::store::sqlite::values::Columns;
+use crate::store::sqlite::writer::Batch;
+use crate::store::{MemberChange, Removal, Slice, Standing};
+use crate::token::Reach;
+
+/// One slice of the members of an organization or a team.
+pub(super) fn list(
+    connection: &Connection,
+    of: &str,
+    id: &dyn ToSql,
+    slice: Slice,
+) -> Result<Vec<Member>, Failure> {
+    let query = format!(
+        "SELECT {}, role FROM users JOIN {of} AND users.id = user AND users.email > ?2
+         ORDER BY users.email LIMIT ?3",
+        people::COLUMNS
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let found = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
+        let columns = &mut Columns::of(row);
+        Ok(Member {
+            person: people::person(columns)?,
+            role: columns.take()?,
+        })
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Gives a person a role in an organization, or another one.
+pub(super) fn set_role(
+    connection: &Connection,
+    organization: i64,
+    user: i64,
+    role: Role,
+) -> Result<(), Failure> {
+    connection
+        .prepare_cached(
+            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET role = excluded.role",
+        )?
+        .execute(params![organization, user, role])?;
+    Ok(())
+}
+
+pub(super) fn put(
+    batch: &mut Batch<'_>,
+    id: OrganizationId,
+    email: &Email,
+    role: Role,
+) -> Result<MemberChange, Failure> {
+    let connection = batch.connection;
+    let Some((organization, _)) = live(connection, &id)? else {
+        return Ok(MemberChange::Absent);
+    };
+    match people::by_email(connection, email)? {
+        Some((user, _)) => {
+            if role == Role::Member && is_last_admin(connection, organization, user)? {
+                return Ok(MemberChange::LastAdmin);
+            }
+            set_role(connection, organization, user, role)?;
+        }
+        None => invite(connection, organization, 0, email, role)?,
+    }
+    batch.directory_changed();
+    Ok(MemberChange::Done)
+}
+
+/// Lets a role wait for a person who does not exist yet. Team 0 is the organization itself.
+pub(super) fn invite(
+    connection: &Connection,
+    organization: i64,
+    team: i64,
+    email: &Email,
+    role: Role,
+) -> Result<(), Failure> {
+    connection
+        .prepare_cached(
+            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET role = excluded.role",
+        )?
+        .execute(params![organization, team, email, role])?;
+    Ok(())
+}
+
+pub(super) fn remove(
+    batch: &mut Batch<'_>,
+    id: OrganizationId,
+    email: &Email,
+    removal: &Removal,
+) -> Result<MemberChange, Failure> {
+    let connection = batch.connection;
+    let Some((organization, _)) = live(connection, &id)? else {
+        return Ok(MemberChange::Absent);
+    };
+    match people::by_email(connection, email)? {
+        Some((user, person)) => {
+            if is_last_admin(connection, organization, user)? {
+                return Ok(MemberChange::LastAdmin);
+            }
+            connection
+                .prepare_cached("DELETE FROM memberships WHERE organization = ?1 AND user = ?2")?
+                .execute(params![organization, user])?;
+            connection
+                .prepare_cached(
+                    "DELETE FROM team_memberships
+                     WHERE user = ?2 AND team IN (SELECT id FROM teams WHERE organization = ?1)",
+                )?
+                .execute(params![organization, user])?;
+            let reach = Reach {
+                organization: Some(id),
+                user: Some(person.id),
+                ..Reach::default()
+            };
+            batch.end_all(reach, &removal.by, removal.at)?;
+        }
+        None => {
+            connection
+                .prepare_cached("DELETE FROM invitations WHERE organization = ?1 AND email = ?2")?
+                .execute(params![organization, email])?;
+        }
+    }
+    batch.directory_changed();
+    Ok(MemberChange::Done)
+}
+
+/// Whether the organization would have no admin who can log in without this one.
+fn is_last_admin(connection: &Connection, organization: i64, user: i64) -> Result<bool, Failure> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM memberships
+                 WHERE organization = ?1 AND user = ?2 AND role = 'admin')
+             AND NOT EXISTS (SELECT 1 FROM memberships JOIN users ON users.id = memberships.user
+                 WHERE organization = ?1 AND user <> ?2 AND role = 'admin' AND disabled_at IS NULL)",
+        )?
+        .query_row(params![organization, user], |row| row.get(0))?)
+}
+
+pub(super) fn standing(
+    connection: &Connection,
+    user: &UserId,
+    organization: OrganizationId,
+) -> Result<Standing, Failure> {
+    // One instant for both questions.
+    let transaction = connection.unchecked_transaction()?;
+    let role = transaction
+        .prepare_cached(
+            "SELECT role FROM memberships
+             WHERE user = (SELECT id FROM users WHERE public_id = ?1)
+             AND organization = (SELECT id FROM organizations WHERE public_id = ?2)",
+        )?
+        .query_row(params![user, organization], |row| row.get(0))
+        .optional()?;
+    let teams = transaction
+        .prepare_cached(
+            "SELECT teams.public_id, role FROM team_memberships JOIN teams ON teams.id = team
+             WHERE user = (SELECT id FROM users WHERE public_id = ?1)
+             AND organization = (SELECT id FROM organizations WHERE public_id = ?2)
+             AND teams.deleted_at IS NULL
+             ORDER BY teams.canonical_name",
+        )?
+        .query_map(params![user, organization], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Standing { role, teams })
+}

@@ -1,0 +1,181 @@
+//! What the writer knows about the database, so that a hot write needs one statement.
+//!
+//! It is never the truth: it is read inside a transaction, written back before the commit, and
+//! thrown away after any failure and whenever another process has written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use uuid::Uuid;
+
+use crate::directory::{OrganizationId, TeamId, UserId};
+use crate::store::Generation;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::limits::Counts;
+use crate::store::sqlite::places::Lists;
+use crate::store::sqlite::values::Bytes;
+
+/// What the writer knows.
+pub(super) struct Memory {
+    /// SQLite's count of other connections' commits when this was read.
+    data_version: i64,
+    /// The deployment's epoch.
+    pub(super) epoch: Uuid,
+    /// The counters that commits move.
+    pub(super) head: Head,
+    /// As they stand in the file.
+    written: Head,
+    /// The status lists that take new tokens.
+    pub(super) lists: Lists,
+    /// How many active tokens owners have.
+    pub(super) counts: Counts,
+    /// The numbers of rows.
+    pub(super) numbers: Numbers,
+}
+
+/// The counters that commits move. A job that fails puts them back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The directory's version.
+    pub(super) generation: Generation,
+    /// The feed's last event.
+    pub(super) sequence: u64,
+    /// Its hash.
+    pub(super) hash: [u8; 32],
+    /// The latest second that any cut-off covers: tokens issued after it need no look at cut-offs.
+    pub(super) cut_through: i64,
+}
+
+impl Memory {
+    /// Reads everything.
+    pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
+        let data_version = data_version(connection)?;
+        let (epoch, head) = connection
+            .prepare_cached(
+                "SELECT epoch, generation, sequence, hash,
+                    (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
+                 FROM meta",
+            )?
+            .query_row((), |row| {
+                Ok((
+                    row.get::<_, Bytes>(0)?.0,
+                    Head {
+                        generation: Generation(row.get(1)?),
+                        sequence: row.get(2)?,
+                        hash: row.get(3)?,
+                        cut_through: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
+                    },
+                ))
+            })?;
+        Ok(Self {
+            data_version,
+            epoch,
+            head,
+            written: head,
+            lists: Lists::read(connection, epoch)?,
+            counts: Counts::default(),
+            numbers: Numbers::default(),
+        })
+    }
+
+    /// Whether no other process has written since this was read.
+    pub(super) fn is_current(&self, connection: &Connection) -> Result<bool, Failure> {
+        Ok(data_version(connection)? == self.data_version)
+    }
+
+    /// Writes back what the batch has moved.
+    pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
+        self.lists.write(connection)?;
+        if self.head != self.written {
+            connection
+                .prepare_cached("UPDATE meta SET generation = ?1, sequence = ?2, hash = ?3")?
+                .execute(params![
+                    self.head.generation.0,
+                    self.head.sequence,
+                    self.head.hash
+                ])?;
+            self.written = self.head;
+        }
+        Ok(())
+    }
+}
+
+fn data_version(connection: &Connection) -> Result<i64, Failure> {
+    Ok(connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row((), |row| row.get(0))?)
+}
+
+/// The numbers of rows by their public ids, which no renaming changes and nobody else ever gets.
+#[derive(Default)]
+pub(super) struct Numbers {
+    organizations: HashMap<OrganizationId, i64>,
+    teams: HashMap<TeamId, i64>,
+    users: HashMap<UserId, i64>,
+    keys: HashMap<Arc<str>, i64>,
+}
+
+/// How many of a kind are kept.
+const KEPT: usize = 50_000;
+
+impl Numbers {
+    pub(super) fn organization(&mut self, at: &Connection, id: OrganizationId) -> Result<i64, Failure> {
+        if let Some(number) = self.organizations.get(&id) {
+            return Ok(*number);
+        }
+        let number = number(at, "SELECT id FROM organizations WHERE public_id = ?1", &id)?
+            .ok_or(Failure::Unknown("an organization"))?;
+        keep(&mut self.organizations, id, number);
+        Ok(number)
+    }
+
+    pub(super) fn team(&mut self, at: &Connection, id: &TeamId) -> Result<i64, Failure> {
+        if let Some(number) = self.teams.get(id) {
+            return Ok(*number);
+        }
+        let number =
+            number(at, "SELECT id FROM teams WHERE public_id = ?1", id)?.ok_or(Failure::Unknown("a team"))?;
+        keep(&mut self.teams, id.clone(), number);
+        Ok(number)
+    }
+
+    pub(super) fn user(&mut self, at: &Connection, id: &UserId) -> Result<i64, Failure> {
+        if let Some(number) = self.users.get(id) {
+            return Ok(*number);
+        }
+        let number = number(at, "SELECT id FROM users WHERE public_id = ?1", id)?
+            .ok_or(Failure::Unknown("a person"))?;
+        keep(&mut self.users, id.clone(), number);
+        Ok(number)
+    }
+
+    pub(super) fn key(&mut self, at: &Connection, kid: &Arc<str>) -> Result<i64, Failure> {
+        if let Some(number) = self.keys.get(kid) {
+            return Ok(*number);
+        }
+        let number =
+            number(at, "SELECT id FROM keys WHERE kid = ?1", &kid)?.ok_or(Failure::Unknown("a key"))?;
+        keep(&mut self.keys, Arc::clone(kid), number);
+        Ok(number)
+    }
+
+    /// Forgets all of them.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn number(at: &Connection, query: &str, id: &dyn ToSql) -> Result<Option<i64>, Failure> {
+    Ok(at
+        .prepare_cached(query)?
+        .query_row([id], |row| row.get(0))
+        .optional()?)
+}
+
+fn keep<K: std::hash::Hash + Eq>(kept: &mut HashMap<K, i64>, id: K, number: i64) {
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(id, number);
+}

@@ -1,0 +1,267 @@
+-- Times are milliseconds since the Unix epoch, unless the name says seconds. Rows that others point
+-- to are marked as removed and stay: their numbers are never used again, and a person made again
+-- gets nothing of the former one.
+
+-- `jtn1`: what marks the file as ours.
+PRAGMA application_id = 1786015281;
+
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    -- Changes with every restore, so that nobody mistakes an older copy for a later state.
+    epoch BLOB NOT NULL CHECK (length(epoch) = 16),
+    issuer TEXT,
+    -- The version of directory and keys.
+    generation INTEGER NOT NULL,
+    -- The feed's last event: its number and its hash.
+    sequence INTEGER NOT NULL,
+    hash BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+CREATE TABLE organizations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id BLOB NOT NULL UNIQUE CHECK (length(public_id) = 16),
+    name TEXT NOT NULL,
+    canonical_name TEXT NOT NULL,
+    email TEXT,
+    notification_url TEXT,
+    policy TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX organizations_by_name ON organizations (canonical_name) WHERE deleted_at IS NULL;
+
+CREATE TABLE teams (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id TEXT NOT NULL UNIQUE,
+    organization INTEGER NOT NULL REFERENCES organizations,
+    name TEXT NOT NULL,
+    canonical_name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX teams_by_name ON teams (organization, canonical_name) WHERE deleted_at IS NULL;
+
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id TEXT NOT NULL UNIQUE,
+    email TEXT NOT NULL,
+    first_name TEXT,
+    last_name TEXT,
+    username TEXT,
+    password_hash TEXT NOT NULL,
+    site_admin INTEGER NOT NULL CHECK (site_admin IN (0, 1)),
+    disabled_at INTEGER,
+    created_at INTEGER NOT NULL,
+    deleted_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX users_by_email ON users (email) WHERE deleted_at IS NULL;
+CREATE INDEX site_admins ON users (id) WHERE site_admin = 1 AND deleted_at IS NULL;
+
+CREATE TABLE memberships (
+    organization INTEGER NOT NULL REFERENCES organizations,
+    user INTEGER NOT NULL REFERENCES users,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'member')),
+    PRIMARY KEY (organization, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX memberships_by_user ON memberships (user);
+
+CREATE TABLE team_memberships (
+    team INTEGER NOT NULL REFERENCES teams,
+    user INTEGER NOT NULL REFERENCES users,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'member')),
+    PRIMARY KEY (team, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX team_memberships_by_user ON team_memberships (user);
+
+-- What waits for a person who does not exist yet.
+CREATE TABLE invitations (
+    organization INTEGER NOT NULL REFERENCES organizations,
+    -- 0 is the organization itself.
+    team INTEGER NOT NULL,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('admin', 'member')),
+    PRIMARY KEY (organization, team, email)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX invitations_by_email ON invitations (email);
+
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id < 2147483648),
+    organization INTEGER NOT NULL REFERENCES organizations,
+    name TEXT NOT NULL,
+    canonical_name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (organization, canonical_name)
+) STRICT;
+
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kid TEXT NOT NULL UNIQUE,
+    algorithm TEXT NOT NULL,
+    public_jwk TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('published', 'signing', 'retired', 'withdrawn')),
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX one_signing_key ON keys (state) WHERE state = 'signing';
+
+CREATE TABLE status_lists (
+    id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id < 4294967296),
+    epoch BLOB NOT NULL CHECK (length(epoch) = 16),
+    -- How long its tokens live, so that they end together and the whole list can retire.
+    lifetime_class INTEGER NOT NULL,
+    permutation_key BLOB NOT NULL CHECK (length(permutation_key) = 16),
+    -- How many of its places are given away.
+    used INTEGER NOT NULL CHECK (used BETWEEN 0 AND 1048576),
+    opened_at INTEGER NOT NULL
+) STRICT;
+
+-- Each index on this table costs every issue: only what the queries' plans show in use is here.
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    jti BLOB NOT NULL UNIQUE CHECK (length(jti) = 16),
+    session INTEGER NOT NULL CHECK (session IN (0, 1)),
+    name TEXT NOT NULL,
+    description TEXT,
+    -- Whose it is: the team's, else the person's, else the organization's, else the deployment's.
+    organization INTEGER REFERENCES organizations,
+    team INTEGER REFERENCES teams,
+    user INTEGER REFERENCES users,
+    scopes TEXT NOT NULL,
+    preset TEXT,
+    projects TEXT,
+    audience TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    key INTEGER NOT NULL REFERENCES keys,
+    status_list INTEGER NOT NULL REFERENCES status_lists,
+    status_index INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    created_by_user INTEGER REFERENCES users,
+    expires_at INTEGER,
+    last_used_at INTEGER,
+    revoked_at INTEGER,
+    effective_at INTEGER,
+    revoked_by TEXT,
+    revocation_reason TEXT,
+    CHECK (team IS NULL OR (user IS NULL AND organization IS NOT NULL)),
+    CHECK ((revoked_at IS NULL) = (effective_at IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
+    CHECK (effective_at >= revoked_at)
+) STRICT;
+CREATE INDEX tokens_by_organization ON tokens (organization) WHERE organization IS NOT NULL AND session = 0;
+CREATE INDEX tokens_by_team ON tokens (team) WHERE team IS NOT NULL AND session = 0;
+CREATE INDEX tokens_by_user ON tokens (user) WHERE user IS NOT NULL AND session = 0;
+
+-- The feed: one row for each revocation of a token and each cut-off, in the order of their commits.
+CREATE TABLE revocations (
+    sequence INTEGER PRIMARY KEY,
+    epoch BLOB NOT NULL CHECK (length(epoch) = 16),
+    kind TEXT NOT NULL CHECK (kind IN ('token', 'cut_off')),
+    recorded_at INTEGER NOT NULL,
+    effective_at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    actor_user INTEGER REFERENCES users,
+    reason TEXT,
+    -- Of a token.
+    token INTEGER,
+    jti BLOB,
+    status_list INTEGER,
+    status_index INTEGER,
+    expires_at INTEGER,
+    -- Of a cut-off: what is not NULL must match.
+    organization INTEGER,
+    team INTEGER,
+    user INTEGER,
+    project INTEGER,
+    kid TEXT,
+    session INTEGER,
+    issued_through_seconds INTEGER,
+    -- Over this event and the hash before it.
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    CHECK ((kind = 'token') = (token IS NOT NULL)),
+    CHECK ((kind = 'cut_off') = (issued_through_seconds IS NOT NULL))
+) STRICT;
+-- A cut-off is found by the narrowest owner that it names, and only if it reaches far enough.
+CREATE INDEX cut_offs_by_user ON revocations (user, issued_through_seconds) WHERE user IS NOT NULL;
+CREATE INDEX cut_offs_by_team ON revocations (team, issued_through_seconds)
+    WHERE team IS NOT NULL AND user IS NULL;
+CREATE INDEX cut_offs_by_organization ON revocations (organization, issued_through_seconds)
+    WHERE organization IS NOT NULL AND team IS NULL AND user IS NULL;
+CREATE INDEX cut_offs_of_all ON revocations (issued_through_seconds)
+    WHERE kind = 'cut_off' AND organization IS NULL AND team IS NULL AND user IS NULL;
+CREATE INDEX cut_offs_by_instant ON revocations (issued_through_seconds) WHERE kind = 'cut_off';
+
+-- An event and what it does to its token are one statement: neither exists without the other.
+CREATE TRIGGER revocation_reaches_token AFTER INSERT ON revocations WHEN NEW.kind = 'token'
+BEGIN
+    UPDATE tokens
+    SET revoked_at = NEW.recorded_at,
+        effective_at = NEW.effective_at,
+        revoked_by = NEW.actor,
+        revocation_reason = NEW.reason
+    WHERE id = NEW.token;
+END;
+
+-- The one-way doors.
+CREATE TRIGGER feed_has_no_gap BEFORE INSERT ON revocations
+WHEN NEW.sequence IS NOT coalesce((SELECT max(sequence) FROM revocations), 0) + 1
+BEGIN
+    SELECT RAISE(ABORT, 'the feed has no gap and no second event of one number');
+END;
+CREATE TRIGGER feed_is_not_rewritten BEFORE UPDATE ON revocations
+BEGIN
+    SELECT RAISE(ABORT, 'an event of the feed stays as it is');
+END;
+CREATE TRIGGER feed_is_not_cut BEFORE DELETE ON revocations
+BEGIN
+    SELECT RAISE(ABORT, 'an event of the feed stays');
+END;
+CREATE TRIGGER revocation_stands BEFORE UPDATE OF revoked_at, effective_at, revoked_by ON tokens
+WHEN OLD.effective_at IS NOT NULL AND (NEW.effective_at IS NULL OR NEW.effective_at > OLD.effective_at)
+BEGIN
+    SELECT RAISE(ABORT, 'a revocation is neither cleared nor postponed');
+END;
+CREATE TRIGGER signed_facts_stand BEFORE UPDATE OF id, jti, session, organization, team, user, scopes, projects,
+    audience, key, status_list, status_index, created_at, expires_at ON tokens
+BEGIN
+    SELECT RAISE(ABORT, 'what a token was signed with stays as it is');
+END;
+CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens
+WHEN OLD.expires_at IS NULL OR OLD.expires_at > unixepoch('now') * 1000
+BEGIN
+    SELECT RAISE(ABORT, 'the record of a token stays until the token has expired');
+END;
+CREATE TRIGGER place_is_given_once BEFORE UPDATE OF id, epoch, permutation_key, used ON status_lists
+WHEN NEW.used < OLD.used OR NEW.id <> OLD.id OR NEW.epoch <> OLD.epoch
+    OR NEW.permutation_key <> OLD.permutation_key
+BEGIN
+    SELECT RAISE(ABORT, 'a place in a status list is given once');
+END;
+CREATE TRIGGER status_list_stays BEFORE DELETE ON status_lists
+BEGIN
+    SELECT RAISE(ABORT, 'a status list stays');
+END;
+CREATE TRIGGER key_moves_on BEFORE UPDATE OF state ON keys
+WHEN (CASE NEW.state WHEN 'published' THEN 0 WHEN 'signing' THEN 1 WHEN 'retired' THEN 2 ELSE 3 END)
+    < (CASE OLD.state WHEN 'published' THEN 0 WHEN 'signing' THEN 1 WHEN 'retired' THEN 2 ELSE 3 END)
+BEGIN
+    SELECT RAISE(ABORT, 'a key never goes back to an earlier state');
+END;
+CREATE TRIGGER key_stays BEFORE DELETE ON keys
+BEGIN
+    SELECT RAISE(ABORT, 'a key stays on record');
+END;
+CREATE TRIGGER organization_stays_removed BEFORE UPDATE OF deleted_at ON organizations
+WHEN OLD.deleted_at IS NOT NULL
+BEGIN
+    SELECT RAISE(ABORT, 'what was removed stays removed');
+END;
+CREATE TRIGGER team_stays_removed BEFORE UPDATE OF deleted_at ON teams
+WHEN OLD.deleted_at IS NOT NULL
+BEGIN
+    SELECT RAISE(ABORT, 'what was removed stays removed');
+END;
+CREATE TRIGGER user_stays_removed BEFORE UPDATE OF deleted_at ON users
+WHEN OLD.deleted_at IS NOT NULL
+BEGIN
+    SELECT RAISE(ABORT, 'what was removed stays removed');
+END;

@@ -1,0 +1,88 @@
+//! One machine, one file: SQLite.
+//!
+//! All writes go through one thread that commits them in batches (`writer`); reads go through a
+//! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
+//! never happen, whoever writes: see the triggers in `migrations/`.
+
+mod chain;
+mod cut_offs;
+mod failure;
+mod feed;
+mod keys;
+mod limits;
+mod list;
+mod lock;
+mod members;
+mod memory;
+mod open;
+mod organizations;
+mod people;
+mod places;
+mod projects;
+mod readers;
+mod records;
+mod revocations;
+mod teams;
+mod tokens;
+mod values;
+mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+pub use lock::{LockError, ServeLock};
+pub use open::OpenError;
+
+use crate::entropy::Entropy;
+use crate::store::Observer;
+use memory::Memory;
+use readers::Readers;
+use writer::Writer;
+
+/// A store in one file.
+pub struct SqliteStore {
+    // Closed before the writer: only the last connection can put the WAL's content into the file.
+    readers: Readers,
+    writer: Writer,
+    /// Held by the one probe of readiness that is on its way.
+    probe: Mutex<()>,
+}
+
+impl SqliteStore {
+    /// Opens a database, or makes it if there is none. What is not a database of jeton is left as it is.
+    pub fn open(
+        path: &Path,
+        entropy: Arc<dyn Entropy>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenError> {
+        let connection = open::writer(path, &*entropy)?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
+            path: path.to_owned(),
+            source,
+        };
+        let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
+        let memory = Memory::read(&connection).map_err(|failure| failed(Box::new(failure)))?;
+        let writer =
+            Writer::start(connection, memory, entropy, observer).map_err(|error| failed(Box::new(error)))?;
+        Ok(Self {
+            readers,
+            writer,
+            probe: Mutex::new(()),
+        })
+    }
+
+    /// Waits until the store can no longer be trusted, because the disk has failed under it. Whoever
+    /// serves from it must end the process then: a fresh one reads what is really there.
+    pub async fn died(&self) {
+        self.writer.died().await;
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}

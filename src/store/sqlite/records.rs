@@ -1,0 +1,145 @@
+//! A token's record as a row.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use uuid::Uuid;
+
+use crate::store::sqlite::cut_offs::token_kind;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::values::{Bytes, Columns};
+use crate::token::record::RevocationNote;
+use crate::token::{Actor, NewToken, Owner, Place, Record, TokenId};
+
+/// The columns of a record, of [`FROM`].
+pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.name, tokens.description, \
+     organizations.public_id, teams.public_id, users.public_id, tokens.scopes, tokens.preset, \
+     tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
+     creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
+     tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason";
+
+/// How many columns those are.
+pub(super) const COUNT: usize = 25;
+
+/// What a record is made of.
+pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
+     LEFT JOIN organizations ON organizations.id = tokens.organization \
+     LEFT JOIN teams ON teams.id = tokens.team LEFT JOIN users ON users.id = tokens.user \
+     LEFT JOIN users AS creators ON creators.id = tokens.created_by_user";
+
+/// Which kinds of token a look-up finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinds {
+    /// API tokens.
+    Api,
+    /// Sessions too.
+    All,
+}
+
+/// The record with this number.
+pub(super) fn by_id(connection: &Connection, id: TokenId, kinds: Kinds) -> Result<Option<Record>, Failure> {
+    one(connection, "tokens.id = ?1", id.0, kinds)
+}
+
+/// The record with this `jti`.
+pub(super) fn by_jti(connection: &Connection, jti: Uuid, kinds: Kinds) -> Result<Option<Record>, Failure> {
+    one(connection, "tokens.jti = ?1", Bytes(jti), kinds)
+}
+
+fn one(
+    connection: &Connection,
+    condition: &str,
+    value: impl ToSql,
+    kinds: Kinds,
+) -> Result<Option<Record>, Failure> {
+    Ok(connection
+        .prepare_cached(&select(condition, kinds))?
+        .query_row([value], record)
+        .optional()?)
+}
+
+pub(super) fn select(condition: &str, kinds: Kinds) -> String {
+    let kinds = kinds.condition();
+    format!("SELECT {COLUMNS} FROM {FROM} WHERE {condition} {kinds}")
+}
+
+impl Kinds {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Api => "AND tokens.session = 0",
+            Self::All => "",
+        }
+    }
+}
+
+/// Reads [`COLUMNS`].
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let columns = &mut Columns::of(row);
+    Ok(Record {
+        id: TokenId(columns.take()?),
+        token: NewToken {
+            jti: columns.take::<Bytes>()?.0,
+            kind: token_kind(columns.take()?),
+            name: columns.take()?,
+            description: columns.take()?,
+            owner: owner(columns)?,
+            scopes: columns.parse(|text| {
+                text.split_ascii_whitespace()
+                    .map(|scope| scope.parse().ok())
+                    .collect()
+            })?,
+            preset: columns.take()?,
+            projects: columns
+                .take::<Option<String>>()?
+                .map(|text| json(&text))
+                .transpose()?,
+            audience: columns.parse(|text| serde_json::from_str(text).ok())?,
+            prefix: columns.take()?,
+            kid: columns.take()?,
+            created_at: columns.take()?,
+            created_by: Actor {
+                name: columns.take()?,
+                user: columns.take()?,
+            },
+            expires_at: columns.take()?,
+        },
+        place: Place {
+            list: columns.take()?,
+            index: columns.take()?,
+        },
+        last_used_at: columns.take()?,
+        revocation: revocation(columns)?,
+    })
+}
+
+fn owner(columns: &mut Columns<'_>) -> rusqlite::Result<Owner> {
+    let organization = columns.take()?;
+    let team = columns.take()?;
+    let user = columns.take()?;
+    Ok(match (organization, team, user) {
+        (Some(organization), Some(team), _) => Owner::Team { team, organization },
+        (organization, _, Some(user)) => Owner::User { user, organization },
+        (Some(organization), None, None) => Owner::Organization(organization),
+        (None, _, None) => Owner::Deployment,
+    })
+}
+
+fn revocation(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RevocationNote>> {
+    let revoked_at = columns.take()?;
+    let effective_at = columns.take()?;
+    let revoked_by = columns.take()?;
+    let reason = columns.take()?;
+    Ok(match (revoked_at, effective_at, revoked_by) {
+        (Some(revoked_at), Some(effective_at), Some(revoked_by)) => Some(RevocationNote {
+            revoked_at,
+            effective_at,
+            revoked_by,
+            reason,
+        }),
+        _ => None,
+    })
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

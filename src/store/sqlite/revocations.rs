@@ -1,0 +1,157 @@
+//! What the memory of a process is rebuilt from.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::time::timeout;
+
+use crate::clock::Timestamp;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::values::Columns;
+use crate::store::sqlite::writer::Undo;
+use crate::store::{Change, Changes, Generation, Result, Revocations, Snapshot, StoreError};
+use crate::token::{Actor, CutOff, Place, TokenId};
+
+/// How many events [`Revocations::changes_after`] hands over at once.
+const PAGE: u32 = 10_000;
+
+/// How long a probe waits for a store that is alive but busy.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[async_trait]
+impl Revocations for SqliteStore {
+    async fn cut_off(
+        &self,
+        cut_off: CutOff,
+        by: Actor,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.writer
+            .run(Undo::Statement, move |batch| {
+                batch.cut_off(cut_off, &by, reason.as_deref(), now)
+            })
+            .await
+    }
+
+    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot> {
+        self.readers
+            .read(move |connection| snapshot(connection, now))
+            .await
+    }
+
+    async fn changes_after(&self, sequence: u64) -> Result<Changes> {
+        self.readers
+            .read(move |connection| changes_after(connection, sequence))
+            .await
+    }
+
+    async fn pin_issuer(&self, issuer: &str) -> Result<String> {
+        let issuer = issuer.to_owned();
+        self.writer
+            .run(Undo::Statement, move |batch| {
+                batch
+                    .connection
+                    .prepare_cached("UPDATE meta SET issuer = ?1 WHERE issuer IS NULL")?
+                    .execute([issuer])?;
+                Ok(batch
+                    .connection
+                    .prepare_cached("SELECT issuer FROM meta")?
+                    .query_row((), |row| row.get(0))?)
+            })
+            .await
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let probe = async {
+            // One at a time, so that probes of a store that hangs do not pile up in it.
+            let _turn = self.probe.lock().await;
+            self.readers
+                .read(|connection| {
+                    Ok(connection
+                        .prepare_cached("SELECT one FROM meta")?
+                        .query_row((), |row| row.get::<_, i64>(0))?)
+                })
+                .await?;
+            // An empty job takes the lock for writing as every write does.
+            self.writer.run(Undo::Statement, |_| Ok(())).await
+        };
+        timeout(PATIENCE, probe).await.unwrap_or(Err(StoreError::Busy))
+    }
+}
+
+fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snapshot, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let (generation, sequence) = transaction
+        .prepare_cached("SELECT generation, sequence FROM meta")?
+        .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let lists = transaction
+        .prepare_cached("SELECT id FROM status_lists ORDER BY id")?
+        .query_map((), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let revoked = transaction
+        .prepare_cached(
+            "SELECT status_list, status_index, min(effective_at) FROM revocations
+             WHERE kind = 'token' AND (expires_at IS NULL OR expires_at / 1000 > ?1)
+             GROUP BY token",
+        )?
+        .query_map([now.seconds()], |row| {
+            let place = Place {
+                list: row.get(0)?,
+                index: row.get(1)?,
+            };
+            Ok((place, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let cut_offs = cut_offs::all(&transaction)?;
+    Ok(Snapshot {
+        generation,
+        sequence,
+        lists,
+        revoked,
+        cut_offs,
+    })
+}
+
+fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<Changes, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let generation = transaction
+        .prepare_cached("SELECT generation FROM meta")?
+        .query_row((), |row| row.get(0))?;
+    let query = format!(
+        "SELECT event.sequence, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
+         FROM revocations AS event {REACH_JOINS}
+         WHERE event.sequence > ?1 ORDER BY event.sequence LIMIT ?2"
+    );
+    let events = transaction
+        .prepare_cached(&query)?
+        .query_map(
+            params![i64::try_from(sequence).unwrap_or(i64::MAX), PAGE],
+            |row| {
+                let sequence = row.get(0)?;
+                Ok(match row.get(1)? {
+                    Some(token) => Change::Revoked {
+                        token: TokenId(token),
+                        place: Place {
+                            list: row.get(2)?,
+                            index: row.get(3)?,
+                        },
+                        effective_at: row.get("effective_at")?,
+                        sequence,
+                    },
+                    None => Change::CutOff {
+                        cut_off: cut_offs::cut_off(&mut Columns::from(row, 4))?,
+                        sequence,
+                    },
+                })
+            },
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Changes {
+        generation: Generation(generation),
+        events,
+    })
+}
