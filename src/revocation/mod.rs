@@ -1,0 +1,5 @@
+//! What is revoked, in memory.
+
+mod index;
+
+pub use index::Index;
