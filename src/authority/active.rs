@@ -1,0 +1,224 @@
+//! The one predicate: whether a token is active.
+//!
+//! Authentication, introspection, forward-auth and status lists all ask here. A token is active if
+//! its key is published, its signature right, its type and issuer ours, the store knows this very
+//! token, everything it rests on lives, it has not expired, and it is not revoked.
+//!
+//! The first sight of a token reads the store once. After that memory answers, and every use checks
+//! expiry and revocation anew; the record is read again as soon as the directory, the keys or the
+//! record itself have changed.
+
+use std::sync::Arc;
+
+use jeton_verifier::{Expected, Rejection, TokenType, Unverified, Verified};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::authority::Settings;
+use crate::authority::claims::status_reference;
+use crate::authority::usage::{LastNoted, Usage};
+use crate::clock::Timestamp;
+use crate::directory::Person;
+use crate::keys::KeyRing;
+use crate::revocation::Index;
+use crate::store::{Generation, Liveness, Result, SharedStore};
+use crate::token::{Record, TokenKind};
+
+/// How many bytes of seen tokens are kept.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// Why a token is not active. Told to nobody but the log: a stranger learns nothing from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Inactive {
+    /// It is no token of ours, or its time is over.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Well signed, and yet the store never recorded it, or not at this place.
+    #[error("the store does not know the token")]
+    Unknown,
+    /// Its owner, team, organization or person is gone.
+    #[error("what the token rests on is gone")]
+    Gone,
+    /// It is revoked, or covered by a cut-off.
+    #[error("the token is revoked")]
+    Revoked,
+}
+
+/// An active token and whom it acts for.
+#[derive(Debug, Clone)]
+pub struct Active {
+    /// Its record.
+    pub record: Arc<Record>,
+    /// The person it acts for, where it acts for one.
+    pub person: Option<Arc<Person>>,
+}
+
+/// Answers the predicate.
+pub struct ActiveTokens {
+    store: SharedStore,
+    keys: Arc<KeyRing>,
+    index: Arc<Index>,
+    issuer: String,
+    session_audience: String,
+    usage: Usage,
+    /// By the whole bytes of the token, not a digest of some of them.
+    seen: Cache<Box<str>, Arc<Seen>, Weight>,
+}
+
+/// A token whose signature was right, and what the store said about it.
+struct Seen {
+    verified: Arc<Verified>,
+    record: Arc<Record>,
+    person: Option<Arc<Person>>,
+    liveness: Liveness,
+    noted: LastNoted,
+    generation: Generation,
+    version: u64,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Box<str>, Arc<Seen>> for Weight {
+    fn weight(&self, token: &Box<str>, _: &Arc<Seen>) -> u64 {
+        // The token three times over (its text, its claims, its record) and what stands around them.
+        3 * token.len() as u64 + 512
+    }
+}
+
+impl std::fmt::Debug for ActiveTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ActiveTokens")
+            .field("seen", &self.seen.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ActiveTokens {
+    pub(super) fn new(
+        store: SharedStore,
+        keys: Arc<KeyRing>,
+        index: Arc<Index>,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            index,
+            issuer: settings.issuer.clone(),
+            session_audience: settings.session_audience(),
+            usage: Usage::default(),
+            seen: Cache::with_weighter(10_000, CACHE_BYTES, Weight),
+        }
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The token's record if it is active at this instant, or why it is not. A failure of the store
+    /// is neither.
+    pub async fn find(&self, token: &str, now: Timestamp) -> Result<std::result::Result<Active, Inactive>> {
+        let generation = self.index.generation();
+        let known = self.seen.get(token);
+        if let Some(seen) = &known
+            && seen.generation == generation
+            && seen.version == self.index.version(seen.record.id)
+        {
+            return Ok(self.judge(seen, now));
+        }
+        let verified = match known {
+            Some(seen) => Arc::clone(&seen.verified),
+            None => match self.verify(token) {
+                Ok(verified) => verified,
+                Err(rejection) => return Ok(Err(rejection.into())),
+            },
+        };
+        let claims = match self.expected(&verified, now) {
+            Ok(claims) => claims,
+            Err(inactive) => return Ok(Err(inactive)),
+        };
+        let edits = self.index.edits();
+        let Some(presented) = self.store.presented(claims.jti).await? else {
+            return Ok(Err(Inactive::Unknown));
+        };
+        if claims.status != status_reference(&self.issuer, presented.record.place) {
+            return Ok(Err(Inactive::Unknown));
+        }
+        let version = self.index.version(presented.record.id);
+        let seen = Arc::new(Seen {
+            version,
+            generation,
+            liveness: presented.liveness,
+            noted: LastNoted::new(presented.record.last_used_at),
+            person: presented.person.map(Arc::new),
+            record: Arc::new(presented.record),
+            verified,
+        });
+        let verdict = self.judge(&seen, now);
+        // The record's own counter could only be read after the store had named the record. If any
+        // record was changed meanwhile, what was read may be older than that counter says.
+        if verdict.is_ok() && self.index.edits() == edits {
+            self.seen.insert(token.into(), seen);
+        }
+        Ok(verdict)
+    }
+
+    fn verify(&self, token: &str) -> std::result::Result<Arc<Verified>, Rejection> {
+        let unverified = Unverified::parse(token)?;
+        let key = self
+            .keys
+            .verifying(&unverified.header().kid)
+            .ok_or(Rejection::UnknownKey)?;
+        Ok(Arc::new(unverified.verify(&key)?))
+    }
+
+    fn expected<'a>(
+        &self,
+        verified: &'a Verified,
+        now: Timestamp,
+    ) -> std::result::Result<&'a jeton_verifier::Claims, Inactive> {
+        let token_type = verified.header().token_type;
+        let audience = match token_type {
+            TokenType::Session => Some(self.session_audience.as_str()),
+            TokenType::Access | TokenType::StatusList => None,
+        };
+        let expected = Expected {
+            issuer: &self.issuer,
+            audience,
+            token_type,
+            now: now.seconds(),
+            leeway: 0,
+        };
+        Ok(verified.judge(&expected)?)
+    }
+
+    fn judge(&self, seen: &Seen, now: Timestamp) -> std::result::Result<Active, Inactive> {
+        self.expected(&seen.verified, now)?;
+        // At every use: the keys of this process may change after what it knows of the directory.
+        if !self.keys.publishes(&seen.verified.header().kid) {
+            return Err(Rejection::UnknownKey.into());
+        }
+        let kind = match seen.verified.header().token_type {
+            TokenType::Access => TokenKind::Api,
+            TokenType::Session => TokenKind::Session,
+            TokenType::StatusList => return Err(Rejection::WrongType.into()),
+        };
+        if seen.record.token.kind != kind {
+            return Err(Inactive::Unknown);
+        }
+        if seen.liveness == Liveness::Gone {
+            return Err(Inactive::Gone);
+        }
+        if self.index.is_revoked(&seen.record, now) {
+            return Err(Inactive::Revoked);
+        }
+        if kind == TokenKind::Api {
+            self.usage.note(seen.record.id, &seen.noted, now);
+        }
+        Ok(Active {
+            record: Arc::clone(&seen.record),
+            person: seen.person.clone(),
+        })
+    }
+}

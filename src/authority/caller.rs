@@ -1,0 +1,86 @@
+//! Whoever makes a request.
+
+use std::sync::Arc;
+
+use crate::authority::Active;
+use crate::directory::{Person, UserId};
+use crate::token::{Actor, ManagementScope, Owner, Record, TokenKind};
+
+/// Whoever makes a request: the holder of an active token.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    active: Active,
+}
+
+impl Caller {
+    /// The holder of an active token, which is all that makes a caller.
+    pub fn new(active: Active) -> Self {
+        Self { active }
+    }
+
+    /// The token they came with.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.active.record
+    }
+
+    /// The person the token acts for, where it acts for one.
+    pub fn person(&self) -> Option<&Arc<Person>> {
+        self.active.person.as_ref()
+    }
+
+    /// The person who has logged in, where it is a session.
+    pub fn logged_in(&self) -> Option<&Arc<Person>> {
+        match self.record().token.kind {
+            TokenKind::Session => self.person(),
+            TokenKind::Api => None,
+        }
+    }
+
+    /// What the token acts for.
+    pub fn owner(&self) -> &Owner {
+        &self.record().token.owner
+    }
+
+    /// Whether the token is for the authority's own API at all.
+    pub fn is_for(&self, audience: &str) -> bool {
+        self.record().token.kind == TokenKind::Session
+            || self.record().token.audience.iter().any(|one| one == audience)
+    }
+
+    /// Whether a scope is held. A session is bounded by what its person may do, not by scopes.
+    pub fn holds(&self, scope: ManagementScope) -> bool {
+        self.record().token.kind == TokenKind::Session || self.holds_named(scope.as_str())
+    }
+
+    /// Whether the token could hand this scope on.
+    pub fn may_grant(&self, scope: &str) -> bool {
+        self.record().token.kind == TokenKind::Session || self.holds_named(scope)
+    }
+
+    /// How the caller is named in records.
+    pub fn actor(&self) -> Actor {
+        match self.logged_in() {
+            Some(person) => Actor {
+                name: person.email.to_string(),
+                user: Some(person.id.clone()),
+            },
+            None => Actor {
+                name: format!("token {}", self.record().id),
+                user: self.person().map(|person| person.id.clone()),
+            },
+        }
+    }
+
+    /// The person's id, where the token acts for a person.
+    pub fn user(&self) -> Option<&UserId> {
+        self.owner().user()
+    }
+
+    fn holds_named(&self, scope: &str) -> bool {
+        self.record()
+            .token
+            .scopes
+            .iter()
+            .any(|held| held.as_str() == scope)
+    }
+}

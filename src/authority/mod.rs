@@ -1,0 +1,158 @@
+//! What is allowed, and what a token contains. One file a verb.
+//!
+//! An operation reads the clock once, takes a [`view`] of the directory, asks [`policy`], and hands
+//! the store one whole order that carries the view's generation: the store carries it out only in
+//! the directory in which it was judged.
+
+mod active;
+mod caller;
+mod claims;
+mod describe;
+mod error;
+mod issue;
+mod list;
+mod login;
+mod members;
+mod operator;
+mod organizations;
+pub mod password;
+mod people;
+pub mod policy;
+mod projects;
+mod retry;
+mod revoke;
+mod teams;
+pub mod throttle;
+mod usage;
+mod view;
+
+use std::sync::Arc;
+
+pub use active::{Active, ActiveTokens, Inactive};
+pub use caller::Caller;
+pub use error::{Error, FieldFault, Result};
+pub use issue::{Expiry, Issue, Issued};
+pub use list::{ListTokens, Listed};
+pub use login::Session;
+pub use organizations::Me;
+pub use people::{NewAccount, PersonPatch};
+pub use revoke::Revoked;
+
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::keys::KeyRing;
+use crate::revocation::Index;
+use crate::store::SharedStore;
+use crate::token::{Catalogue, Lifetime, Span};
+
+use self::password::PasswordHasher;
+use self::throttle::Throttle;
+use self::view::Views;
+
+/// What never changes while the process runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The `iss` of every token.
+    pub issuer: String,
+    /// The `aud` of a token that is given none.
+    pub default_audience: String,
+    /// What stands before a JWT when it is handed out; empty is nothing.
+    pub prefix: String,
+    /// The life of a token that is given none.
+    pub default_lifetime: Lifetime,
+    /// The life of a session.
+    pub session_lifetime: Span,
+    /// The scopes and presets that exist.
+    pub catalogue: Catalogue,
+}
+
+impl Settings {
+    /// The audience of sessions, which no API token can have.
+    pub fn session_audience(&self) -> String {
+        format!("{}/session", self.issuer)
+    }
+}
+
+/// The token authority: every operation there is, whoever speaks to it in whichever form.
+pub struct Authority {
+    store: SharedStore,
+    keys: Arc<KeyRing>,
+    index: Arc<Index>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+    active: ActiveTokens,
+    views: Views,
+    passwords: PasswordHasher,
+    throttle: Throttle,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// Puts the parts together. The index must be the observer of the store.
+    pub fn new(
+        store: SharedStore,
+        keys: Arc<KeyRing>,
+        index: Arc<Index>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        passwords: PasswordHasher,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            active: ActiveTokens::new(
+                Arc::clone(&store),
+                Arc::clone(&keys),
+                Arc::clone(&index),
+                &settings,
+            ),
+            views: Views::default(),
+            throttle: Throttle::default(),
+            store,
+            keys,
+            index,
+            clock,
+            entropy,
+            settings,
+            passwords,
+        }
+    }
+
+    /// The caller who holds a token, if it is active.
+    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        if !self.index.is_ready() {
+            return Err(Error::Busy);
+        }
+        let found = self.active.find(token, self.clock.now()).await?;
+        found.map(Caller::new).map_err(Error::BadCredential)
+    }
+
+    /// What never changes.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The keys in use.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// Why it cannot serve at this moment, or `None` if it can: the store, the keys and the index.
+    pub async fn unready(&self) -> Option<&'static str> {
+        if !self.index.is_ready() {
+            return Some("the revocation index is not complete");
+        }
+        self.store
+            .ready()
+            .await
+            .err()
+            .map(|_| "the store does not answer")
+    }
+}

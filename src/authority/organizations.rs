@@ -1,0 +1,158 @@
+//! Organizations, and what a caller is in them.
+
+use crate::authority::policy::{self, Rank};
+use crate::authority::{Authority, Caller, Error, Result};
+use crate::directory::{
+    Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
+};
+use crate::store::{Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice};
+use crate::token::Record;
+
+/// What a caller is told about themselves.
+#[derive(Debug)]
+pub struct Me {
+    /// The token they came with.
+    pub record: Record,
+    /// The person, where it acts for one.
+    pub person: Option<Person>,
+    /// Where that person belongs.
+    pub memberships: Vec<Membership>,
+}
+
+impl Authority {
+    /// Who the caller is.
+    pub async fn me(&self, caller: &Caller) -> Result<Me> {
+        let memberships = match caller.user() {
+            Some(user) => self.store.memberships(user.clone()).await?,
+            None => Vec::new(),
+        };
+        let confined = caller.owner().organization();
+        Ok(Me {
+            record: Record::clone(caller.record()),
+            person: caller.person().map(|person| Person::clone(person)),
+            memberships: memberships
+                .into_iter()
+                .filter(|membership| confined.is_none_or(|own| own == membership.organization))
+                .collect(),
+        })
+    }
+
+    /// Makes an organization, of which the caller becomes admin.
+    pub async fn create_organization(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        changes: &OrganizationChanges,
+    ) -> Result<Organization> {
+        policy::create_organization(caller)?;
+        let id = OrganizationId(self.entropy.uuid_v4());
+        self.judged(move || {
+            Box::pin(async move {
+                let new = NewOrganization {
+                    organization: Organization {
+                        id,
+                        name: name.clone(),
+                        email: changes.email.clone().flatten(),
+                        notification_url: changes.notification_url.clone().flatten(),
+                        policy: changes.policy.unwrap_or_default(),
+                        created_at: self.clock.now(),
+                    },
+                    creator: caller.user().cloned(),
+                };
+                created(
+                    self.store
+                        .create_organization(new, self.view().generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+    }
+
+    /// The organizations that the caller may see.
+    pub async fn organizations(&self, caller: &Caller, slice: Slice) -> Result<Vec<Organization>> {
+        let of = match (
+            caller.owner().organization(),
+            policy::rank_everywhere(caller),
+            caller.user(),
+        ) {
+            (Some(own), _, _) => OrganizationsOf::Only(own),
+            (None, Rank::Site, _) => OrganizationsOf::Everybody,
+            (None, _, Some(user)) => OrganizationsOf::Person(user.clone()),
+            (None, _, None) => return Ok(Vec::new()),
+        };
+        Ok(self.store.organizations(of, slice).await?)
+    }
+
+    /// One organization.
+    pub async fn organization(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<Organization> {
+        let (organization, _) = self.view().visible(caller, reference).await?;
+        Ok(Organization::clone(&organization))
+    }
+
+    /// Changes an organization. Its policy needs a session.
+    pub async fn change_organization(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        changes: &OrganizationChanges,
+    ) -> Result<Organization> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, reference).await?;
+                match changes.policy {
+                    Some(Policy { .. }) => policy::govern_organization(&rank, caller)?,
+                    None => policy::manage_organization(&rank)?,
+                }
+                created(
+                    self.store
+                        .change_organization(organization.id, changes.clone(), view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+    }
+
+    /// Removes an organization with everything in it; its tokens end.
+    pub async fn remove_organization(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<()> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, reference).await?;
+                policy::govern_organization(&rank, caller)?;
+                Ok(self
+                    .store
+                    .remove_organization(organization.id, self.removal(caller), view.generation())
+                    .await?)
+            })
+        })
+        .await
+    }
+
+    pub(super) fn removal(&self, caller: &Caller) -> Removal {
+        Removal {
+            at: self.clock.now(),
+            by: caller.actor(),
+        }
+    }
+}
+
+/// What became of making something, as an error where nothing was made.
+pub(super) fn created<T>(outcome: Judged<Created<T>>) -> Result<Judged<T>> {
+    match outcome {
+        Judged::Done(Created::Created(made)) => Ok(Judged::Done(made)),
+        Judged::Done(Created::NameTaken) => Err(Error::NameTaken),
+        Judged::Done(Created::Absent) => Err(Error::Absent),
+        Judged::Stale => Ok(Judged::Stale),
+    }
+}

@@ -1,0 +1,386 @@
+//! Passwords: which are accepted, and how they are kept and checked.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use argon2::password_hash::phc::{Output, Salt};
+use argon2::{Argon2, Params};
+use argon2::{PasswordHasher as _, PasswordVerifier as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use crate::entropy::Entropy;
+
+/// A password as somebody gave it, good or bad. Overwritten in memory when dropped.
+pub struct Password(Zeroizing<String>);
+
+/// A password that may be set: of a length within [`NewPassword::MINIMUM`] and [`Password::MAXIMUM`].
+#[derive(Debug)]
+pub struct NewPassword(Password);
+
+/// What is kept of a password: salt, cost and digest, in the PHC string format.
+///
+/// Not a password, but whoever has it can guess at leisure, so it has no `Display` and an empty `Debug`.
+#[derive(Clone)]
+pub struct PasswordHash(argon2::PasswordHash);
+
+/// What checking a password found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Right,
+    Wrong,
+}
+
+/// Hashes and checks passwords away from the threads that serve requests.
+///
+/// One Argon2id takes 19 MiB and tens of milliseconds of a processor on purpose, so only
+/// [`Self::RUNNING`] run at once and only [`Self::WAITING`] wait; a flood of logins is told to come
+/// back, and costs everyone else at most those processors.
+pub struct PasswordHasher {
+    entropy: Arc<dyn Entropy>,
+    running: Arc<Semaphore>,
+    admitted: Arc<Semaphore>,
+    /// Checked where there is no person, so that the answer takes as long as for a known one.
+    nobody: PasswordHash,
+}
+
+/// Why a password was neither hashed nor checked. None of these says whether it is right.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many others wait; trying again in a moment may succeed.
+    #[error("too many passwords are being checked at this moment")]
+    Busy,
+    #[error("a password could not be hashed")]
+    Hash(#[source] argon2::password_hash::Error),
+    /// The blocking thread panicked, or the runtime is going down.
+    #[error("the thread that hashes passwords ended early")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+/// Why a password may not be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordPolicyError {
+    #[error("a password has at least {} characters", NewPassword::MINIMUM)]
+    TooShort,
+    #[error("a password has at most {} characters", Password::MAXIMUM)]
+    TooLong,
+}
+
+/// A stored text that is no Argon2 hash in the PHC string format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an Argon2 hash in the PHC string format")]
+pub struct NotAPasswordHash;
+
+impl Password {
+    /// The longest password that is looked at, in characters. Beyond it the cost of a guess would be
+    /// the guesser's to choose.
+    pub const MAXIMUM: usize = 128;
+
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    fn is_too_long(&self) -> bool {
+        // `nth` stops at the limit, where `count` would walk whatever somebody sent.
+        self.0.chars().nth(Self::MAXIMUM).is_some()
+    }
+}
+
+impl NewPassword {
+    /// The shortest password that may be set, in characters.
+    pub const MINIMUM: usize = 8;
+
+    /// The same password again, where one that was configured has to be set.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Password(self.0.0.clone()))
+    }
+}
+
+impl TryFrom<Password> for NewPassword {
+    type Error = PasswordPolicyError;
+
+    fn try_from(password: Password) -> Result<Self, Self::Error> {
+        if password.is_too_long() {
+            return Err(PasswordPolicyError::TooLong);
+        }
+        if password.0.chars().count() < Self::MINIMUM {
+            return Err(PasswordPolicyError::TooShort);
+        }
+        Ok(Self(password))
+    }
+}
+
+impl PasswordHasher {
+    /// How many hashes run at once.
+    pub const RUNNING: usize = 2;
+    /// How many more may wait: about a second's worth.
+    pub const WAITING: usize = 64;
+
+    pub fn new(entropy: Arc<dyn Entropy>) -> Result<Self, PasswordError> {
+        let nobody = PasswordHash::of_nobody(&*entropy).map_err(PasswordError::Hash)?;
+        Ok(Self {
+            entropy,
+            running: Arc::new(Semaphore::new(Self::RUNNING)),
+            admitted: Arc::new(Semaphore::new(Self::RUNNING + Self::WAITING)),
+            nobody,
+        })
+    }
+
+    /// The hash to keep of a password, with a salt of its own.
+    pub async fn hash(&self, password: NewPassword) -> Result<PasswordHash, PasswordError> {
+        let mut salt = [0; SALT_LENGTH];
+        self.entropy.fill(&mut salt);
+        self.run(move || argon2().hash_password_with_salt(password.0.0.as_bytes(), &salt))
+            .await?
+            .map(PasswordHash)
+            .map_err(PasswordError::Hash)
+    }
+
+    /// Whether the password is the one that was hashed. `None`, for a person who does not exist or
+    /// has no password, is [`Verdict::Wrong`] after the same work, so that the time of an answer
+    /// does not tell who exists.
+    pub async fn verify(
+        &self,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> Result<Verdict, PasswordError> {
+        if password.is_too_long() {
+            // Nobody can have set it. Whose login it was has not been looked at, so the haste tells nothing.
+            return Ok(Verdict::Wrong);
+        }
+        let somebody = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.nobody.clone());
+        let checked = self
+            .run(move || argon2().verify_password(password.0.as_bytes(), &hash.0))
+            .await?;
+        match checked {
+            Ok(()) if somebody => Ok(Verdict::Right),
+            Ok(()) | Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
+            Err(error) => Err(PasswordError::Hash(error)),
+        }
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let admitted = Arc::clone(&self.admitted)
+            .try_acquire_owned()
+            .map_err(|_| PasswordError::Busy)?;
+        let running = permit(&self.running).await?;
+        // The permits go with the work: a client that leaves drops this future, but not the thread
+        // that is still hashing for it.
+        tokio::task::spawn_blocking(move || {
+            let answer = work();
+            drop((running, admitted));
+            answer
+        })
+        .await
+        .map_err(PasswordError::Interrupted)
+    }
+}
+
+impl PasswordHash {
+    /// The PHC string, for the store and for nothing else.
+    pub fn to_phc(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// A hash of today's cost that no password has: its digest is drawn, not computed.
+    fn of_nobody(entropy: &dyn Entropy) -> Result<Self, argon2::password_hash::Error> {
+        let mut salt = [0; SALT_LENGTH];
+        let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
+        entropy.fill(&mut salt);
+        entropy.fill(&mut digest);
+        Ok(Self(argon2::PasswordHash {
+            algorithm: argon2::ARGON2ID_IDENT,
+            version: Some(argon2::Version::default().into()),
+            params: argon2().params().try_into()?,
+            salt: Some(Salt::new(&salt)?),
+            hash: Some(Output::new(&digest)?),
+        }))
+    }
+}
+
+impl FromStr for PasswordHash {
+    type Err = NotAPasswordHash;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hash = argon2::PasswordHash::new(text).map_err(|_| NotAPasswordHash)?;
+        let complete = hash.salt.is_some()
+            && hash.hash.is_some()
+            && argon2::Algorithm::try_from(hash.algorithm.as_str()).is_ok()
+            && Params::try_from(&hash).is_ok();
+        complete.then_some(Self(hash)).ok_or(NotAPasswordHash)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+impl fmt::Debug for PasswordHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHasher")
+            .field("free", &self.running.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+const SALT_LENGTH: usize = 16;
+
+/// Argon2id, 19 MiB, two passes, one lane: the first choice of OWASP's password storage cheat sheet,
+/// and the crate's default (a test says so). A stored hash is checked at the cost written in it.
+fn argon2() -> Argon2<'static> {
+    Argon2::default()
+}
+
+async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PasswordError> {
+    // Nothing closes the semaphore, so the error cannot occur; busy is what it would mean.
+    Arc::clone(semaphore)
+        .acquire_owned()
+        .await
+        .map_err(|_| PasswordError::Busy)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::entropy::SystemEntropy;
+
+    fn hasher() -> PasswordHasher {
+        PasswordHasher::new(Arc::new(SystemEntropy)).unwrap()
+    }
+
+    fn password(text: &str) -> Password {
+        Password::new(text.to_owned())
+    }
+
+    fn new(text: &str) -> NewPassword {
+        password(text).try_into().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_password_that_was_hashed_is_right() {
+        let hasher = hasher();
+        let hash = hasher.hash(new("correct horse")).await.unwrap();
+        let verify = |text, hash| hasher.verify(password(text), hash);
+        assert_eq!(
+            verify("correct horse", Some(hash.clone())).await.unwrap(),
+            Verdict::Right
+        );
+        assert_eq!(
+            verify("correct horsf", Some(hash.clone())).await.unwrap(),
+            Verdict::Wrong
+        );
+        assert_eq!(verify("", Some(hash)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(verify("correct horse", None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_survives_the_store_and_has_its_own_salt() {
+        let hasher = hasher();
+        let first = hasher.hash(new("correct horse")).await.unwrap().to_phc();
+        let second = hasher.hash(new("correct horse")).await.unwrap().to_phc();
+        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        assert_ne!(first, second);
+        let read = first.parse().unwrap();
+        let verdict = hasher
+            .verify(password("correct horse"), Some(read))
+            .await
+            .unwrap();
+        assert_eq!(verdict, Verdict::Right);
+    }
+
+    #[test]
+    fn what_is_no_complete_argon2_hash_is_refused() {
+        for text in [
+            "",
+            "correct horse",
+            "$argon2id$v=19$m=19456,t=2,p=1",
+            "$argon2id$v=19$m=1,t=0,p=0$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaA",
+            "$pbkdf2-sha256$i=1000$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaA",
+        ] {
+            assert_eq!(
+                text.parse::<PasswordHash>().err(),
+                Some(NotAPasswordHash),
+                "{text}"
+            );
+        }
+    }
+
+    /// Equal work is what makes equal time; a clock in a unit test would only make it flaky.
+    #[test]
+    fn nobodys_hash_costs_what_a_new_one_costs() {
+        let nobody = PasswordHash::of_nobody(&SystemEntropy).unwrap().0;
+        let real = argon2()
+            .hash_password_with_salt(b"correct horse", &[1; SALT_LENGTH])
+            .unwrap();
+        assert_eq!(nobody.algorithm, real.algorithm);
+        assert_eq!(nobody.version, real.version);
+        assert_eq!(nobody.params, real.params);
+        assert_eq!(nobody.salt.unwrap().len(), real.salt.unwrap().len());
+        assert_eq!(nobody.hash.unwrap().len(), real.hash.unwrap().len());
+    }
+
+    #[test]
+    fn the_length_is_counted_in_characters() {
+        let policy = |text: &str| NewPassword::try_from(password(text)).err();
+        assert_eq!(policy("1234567"), Some(PasswordPolicyError::TooShort));
+        assert_eq!(policy("12345678"), None);
+        assert_eq!(policy("ééééééé"), Some(PasswordPolicyError::TooShort));
+        assert_eq!(policy(&"é".repeat(128)), None);
+        assert_eq!(policy(&"é".repeat(129)), Some(PasswordPolicyError::TooLong));
+    }
+
+    #[tokio::test]
+    async fn a_password_beyond_the_limit_is_wrong_without_being_hashed() {
+        let hasher = hasher();
+        let _all = Arc::clone(&hasher.admitted)
+            .try_acquire_many_owned(u32::try_from(PasswordHasher::RUNNING + PasswordHasher::WAITING).unwrap())
+            .unwrap();
+        let long = hasher.verify(password(&"x".repeat(129)), None).await;
+        assert_eq!(long.unwrap(), Verdict::Wrong);
+        let short = hasher.verify(password("x"), None).await;
+        assert!(
+            matches!(short, Err(PasswordError::Busy)),
+            "the queue was full: {short:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_place_back() {
+        let hasher = hasher();
+        let everything = u32::try_from(PasswordHasher::RUNNING).unwrap();
+        let busy = Arc::clone(&hasher.running)
+            .try_acquire_many_owned(everything)
+            .unwrap();
+        let mut waiting = Box::pin(hasher.verify(password("x"), None));
+        let polled =
+            std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context))).await;
+        assert!(polled.is_pending());
+        drop(waiting);
+        drop(busy);
+        let whole = PasswordHasher::RUNNING + PasswordHasher::WAITING;
+        assert_eq!(hasher.admitted.available_permits(), whole);
+        assert_eq!(hasher.verify(password("x"), None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[test]
+    fn no_debug_form_shows_a_secret() {
+        let text = format!("{:?} {:?}", password("hunter2hunter2"), new("hunter2hunter2"));
+        assert_eq!(text, "Password(..) NewPassword(Password(..))");
+        let hash = PasswordHash::of_nobody(&SystemEntropy).unwrap();
+        assert_eq!(format!("{hash:?}"), "PasswordHash(..)");
+    }
+}

@@ -1,0 +1,68 @@
+//! Projects.
+
+use crate::authority::organizations::created;
+use crate::authority::{Authority, Caller, Error, Result, policy};
+use crate::directory::{Name, OrganizationReference, Project};
+use crate::store::{Judged, Slice};
+
+impl Authority {
+    /// Makes a project.
+    pub async fn create_project(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        name: &Name,
+    ) -> Result<Project> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, reference).await?;
+                policy::manage_organization(&rank)?;
+                let now = self.clock.now();
+                created(
+                    self.store
+                        .create_project(organization.id, name.clone(), now, view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+    }
+
+    /// An organization's projects.
+    pub async fn projects(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        slice: Slice,
+    ) -> Result<Vec<Project>> {
+        let (organization, _) = self.view().visible(caller, reference).await?;
+        Ok(self.store.projects(organization.id, slice).await?)
+    }
+
+    /// Removes a project. Tokens restricted to it stay restricted to it, and so to nothing.
+    pub async fn remove_project(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        id: u32,
+    ) -> Result<()> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, reference).await?;
+                policy::manage_organization(&rank)?;
+                match self
+                    .store
+                    .remove_project(organization.id, id, view.generation())
+                    .await?
+                {
+                    Judged::Done(true) => Ok(Judged::Done(())),
+                    Judged::Done(false) => Err(Error::Absent),
+                    Judged::Stale => Ok(Judged::Stale),
+                }
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,70 @@
+//! Revoking one token.
+
+use crate::authority::{Authority, Caller, Error, Result, policy};
+use crate::store::RevokeOutcome;
+use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
+
+/// A token that is revoked, whether by this order or an earlier one.
+#[derive(Debug)]
+pub struct Revoked {
+    /// Its record.
+    pub record: Record,
+    /// The revocation that counts: the first.
+    pub note: RevocationNote,
+}
+
+impl Authority {
+    /// Revokes a token that the caller manages. Revoking again changes nothing and succeeds.
+    pub async fn revoke(
+        &self,
+        caller: &Caller,
+        reference: TokenReference,
+        reason: Option<String>,
+    ) -> Result<Revoked> {
+        let record = self.token(caller, reference).await?;
+        self.revoke_record(&record, caller.actor(), reason).await
+    }
+
+    /// Revokes the token that the caller holds, which no role can forbid.
+    pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
+        let actor = Actor {
+            name: "holder".to_owned(),
+            user: caller.user().cloned(),
+        };
+        self.revoke_record(caller.record(), actor, reason).await
+    }
+
+    /// A token that the caller manages.
+    pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
+        let record = self.store.token(reference).await?.ok_or(Error::Absent)?;
+        self.manages(caller, &record).await?;
+        Ok(record)
+    }
+
+    pub(super) async fn manages(&self, caller: &Caller, record: &Record) -> Result<()> {
+        let owner = &record.token.owner;
+        let rank = match owner.organization() {
+            Some(organization) => self.view().rank(caller, organization).await?,
+            None => policy::rank_everywhere(caller),
+        };
+        policy::manage_token(&rank, caller, owner)
+    }
+
+    async fn revoke_record(&self, record: &Record, actor: Actor, reason: Option<String>) -> Result<Revoked> {
+        let now = self.clock.now();
+        tracing::info!(token = %record.id, by = actor.name, "a token is being revoked");
+        let revocation = Revocation {
+            revoked_at: now,
+            effective_at: now,
+            revoked_by: actor,
+            reason,
+        };
+        match self.store.revoke(record.id, revocation).await? {
+            RevokeOutcome::Revoked(mut record) | RevokeOutcome::AlreadyRevoked(mut record) => {
+                let note = record.revocation.take().ok_or(Error::Absent)?;
+                Ok(Revoked { record, note })
+            }
+            RevokeOutcome::Unknown => Err(Error::Absent),
+        }
+    }
+}

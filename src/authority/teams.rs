@@ -1,0 +1,83 @@
+//! Teams.
+
+use crate::authority::organizations::created;
+use crate::authority::policy;
+use crate::authority::{Authority, Caller, Result};
+use crate::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
+use crate::store::{NewTeam, Slice};
+
+impl Authority {
+    /// Makes a team.
+    pub async fn create_team(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        name: &Name,
+    ) -> Result<Team> {
+        let id = &TeamId::random(&*self.entropy);
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, reference).await?;
+                policy::manage_organization(&rank)?;
+                let team = Team {
+                    id: id.clone(),
+                    name: name.clone(),
+                    organization: organization.id,
+                    created_at: self.clock.now(),
+                };
+                created(
+                    self.store
+                        .create_team(NewTeam { team }, view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+    }
+
+    /// An organization's teams.
+    pub async fn teams(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        slice: Slice,
+    ) -> Result<Vec<Team>> {
+        let (organization, _) = self.view().visible(caller, reference).await?;
+        Ok(self.store.teams(organization.id, slice).await?)
+    }
+
+    /// One team.
+    pub async fn team(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        team: &TeamReference,
+    ) -> Result<Team> {
+        let view = self.view();
+        let (organization, _) = view.visible(caller, organization).await?;
+        Ok(Team::clone(&*view.team(organization.id, team).await?))
+    }
+
+    /// Removes a team; its tokens end.
+    pub async fn remove_team(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        team: &TeamReference,
+    ) -> Result<()> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, organization).await?;
+                let team = view.team(organization.id, team).await?;
+                policy::manage_organization(&rank)?;
+                Ok(self
+                    .store
+                    .remove_team(team.id.clone(), self.removal(caller), view.generation())
+                    .await?)
+            })
+        })
+        .await
+    }
+}

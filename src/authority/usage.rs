@@ -1,0 +1,81 @@
+//! When tokens were last seen: kept in memory and written in batches, never a write a request.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::authority::{Authority, Result};
+use crate::clock::Timestamp;
+use crate::token::TokenId;
+
+/// How many milliseconds apart two sightings of a token are at least that are written down.
+const RESOLUTION: i64 = 10_000;
+
+/// Sightings that are not written down yet. Bounded: beyond it they are let go, since a late "last
+/// seen" harms nobody and a full memory everybody.
+const CAPACITY: usize = 100_000;
+
+/// Sightings that are not written down yet.
+#[derive(Debug, Default)]
+pub(super) struct Usage(Mutex<Vec<(TokenId, Timestamp)>>);
+
+/// When one token was last noted.
+#[derive(Debug)]
+pub(super) struct LastNoted(AtomicI64);
+
+impl LastNoted {
+    pub(super) fn new(at: Option<Timestamp>) -> Self {
+        Self(AtomicI64::new(at.map_or(i64::MIN, Timestamp::millis)))
+    }
+}
+
+impl Usage {
+    /// Notes that a token was seen, unless it was noted a moment ago.
+    pub(super) fn note(&self, token: TokenId, last: &LastNoted, now: Timestamp) {
+        let before = last.0.load(Ordering::Relaxed);
+        let is_news = now.millis() >= before.saturating_add(RESOLUTION);
+        // Of many requests at once one wins, and notes it for all.
+        let exchange = || {
+            last.0
+                .compare_exchange(before, now.millis(), Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if is_news && exchange().is_ok() {
+            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.len() < CAPACITY {
+                seen.push((token, now));
+            }
+        }
+    }
+
+    fn take(&self) -> Vec<(TokenId, Timestamp)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Authority {
+    /// Writes down which tokens were seen since the last time. What a crash takes is not missed.
+    pub async fn write_usage(&self) -> Result<()> {
+        let seen = self.active.usage().take();
+        if !seen.is_empty() {
+            self.store.note_use(seen).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_token_is_noted_once_in_ten_seconds() {
+        let usage = Usage::default();
+        let last = LastNoted::new(None);
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        for millis in [0, 1, 9_999, 10_000, 10_001, 5_000] {
+            usage.note(TokenId(1), &last, at(millis));
+        }
+        assert_eq!(usage.take(), [(TokenId(1), at(0)), (TokenId(1), at(10_000))]);
+        assert_eq!(usage.take(), []);
+    }
+}
