@@ -1,0 +1,161 @@
+//! The texts that end up in every token.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use url::Url;
+
+/// Who signs: the `iss` of every token, and the address below which its metadata stands.
+///
+/// An http or https URL without user, query, fragment or slash at its end, in the one form in which
+/// every library writes it, since verifiers compare it byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer(String);
+
+impl Issuer {
+    /// The issuer of a server that was told none: where it listens.
+    pub fn of_address(bound: SocketAddr) -> Self {
+        Self(format!("http://{bound}"))
+    }
+
+    /// The audience of sessions, which no token may have.
+    pub fn session_audience(&self) -> String {
+        format!("{}/session", self.0)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is no issuer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IssuerError {
+    #[error("must be an http or https URL such as https://tokens.example.com")]
+    NoUrl,
+    #[error("must have no user, query or fragment")]
+    Surplus,
+    #[error("must not end with a slash")]
+    Slash,
+    #[error("must be written as `{0}`")]
+    Form(String),
+}
+
+impl FromStr for Issuer {
+    type Err = IssuerError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(text).map_err(|_| IssuerError::NoUrl)?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(IssuerError::NoUrl);
+        }
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.query().is_some() || url.fragment().is_some() {
+            return Err(IssuerError::Surplus);
+        }
+        if text.ends_with('/') {
+            return Err(IssuerError::Slash);
+        }
+        let canonical = url.as_str().trim_end_matches('/');
+        if canonical != text {
+            return Err(IssuerError::Form(canonical.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What stands before a token so that people and scanners recognise it: 1 to 16 letters and digits
+/// and an underscore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 16 letters and digits and an underscore, such as jeton_")]
+pub struct NotAPrefix;
+
+impl FromStr for Prefix {
+    type Err = NotAPrefix;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.strip_suffix('_').ok_or(NotAPrefix)?;
+        let good = (1..=16).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        good.then(|| Self(text.to_owned())).ok_or(NotAPrefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_kept_as_written() {
+        for text in [
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "https://tokens.example.com",
+            "https://example.com/jeton",
+            "https://example.com/a/b",
+        ] {
+            assert_eq!(text.parse(), Ok(Issuer(text.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_two_libraries_could_write_differently_is_refused() {
+        let form = |text: &str| IssuerError::Form(text.to_owned());
+        for (text, error) in [
+            ("", IssuerError::NoUrl),
+            ("tokens.example.com", IssuerError::NoUrl),
+            ("ftp://example.com", IssuerError::NoUrl),
+            ("https://", IssuerError::NoUrl),
+            ("urn:example:issuer", IssuerError::NoUrl),
+            ("https://example.com/", IssuerError::Slash),
+            ("https://example.com/a/", IssuerError::Slash),
+            ("https://example.com?", IssuerError::Surplus),
+            ("https://example.com?a=b", IssuerError::Surplus),
+            ("https://example.com#", IssuerError::Surplus),
+            ("https://me@example.com", IssuerError::Surplus),
+            ("https://Example.com", form("https://example.com")),
+            ("HTTPS://example.com", form("https://example.com")),
+            ("https://example.com:443", form("https://example.com")),
+            ("https://example.com/a/../b", form("https://example.com/b")),
+            (" https://example.com", form("https://example.com")),
+            ("https:\\\\example.com", form("https://example.com")),
+        ] {
+            assert_eq!(text.parse::<Issuer>(), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_with_its_only_underscore() {
+        for text in ["j_", "jeton_", "ABCdef0123456789_"] {
+            assert_eq!(text.parse(), Ok(Prefix(text.to_owned())));
+        }
+        for text in [
+            "",
+            "_",
+            "jeton",
+            "je_ton_",
+            "jeton__",
+            "jeton-",
+            "ABCdef01234567890_",
+            "é_",
+        ] {
+            assert_eq!(text.parse::<Prefix>(), Err(NotAPrefix), "{text}");
+        }
+    }
+}

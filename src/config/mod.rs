@@ -1,0 +1,150 @@
+//! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, into one checked form.
+//!
+//! What was given is first gathered as it is, then judged all together, so that a [`Config`] holds
+//! no mistake and a report holds every one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::authority::password::NewPassword;
+use crate::token::lifetime::{Lifetime, Span};
+use crate::token::scope::Catalogue;
+
+mod check;
+mod issuer;
+mod mistake;
+mod raw;
+mod section;
+
+pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
+pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
+pub use mistake::{Mistake, Mistakes};
+pub use raw::{Environment, Flags};
+
+/// Everything that can be set, checked.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// The database file.
+    pub database: PathBuf,
+    pub keys: Keys,
+    /// `None` where it is to be [`Issuer::of_address`] of the address that is bound.
+    pub issuer: Option<Issuer>,
+    /// Peers whose forwarded headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    pub tokens: Tokens,
+    pub session_lifetime: Span,
+    pub catalogue: Catalogue,
+    pub limits: Limits,
+    pub rate_limits: RateLimits,
+    pub administrator: Administrator,
+    /// Directives for the log, such as `info` or `jeton=debug`.
+    pub log: String,
+}
+
+#[derive(Debug)]
+pub struct Keys {
+    /// Where the private halves are.
+    pub folder: PathBuf,
+    /// What a new key is made for.
+    pub algorithm: Algorithm,
+}
+
+#[derive(Debug)]
+pub struct Tokens {
+    pub prefix: Option<Prefix>,
+    /// `None` where it is to be the issuer.
+    pub default_audience: Option<String>,
+    pub default_lifetime: Lifetime,
+}
+
+/// What one connection, and all together, may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub max_connections: usize,
+    /// From the first byte, or the opening of the connection, to the end of the headers.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_timeout: Duration,
+    /// Between two requests of one connection.
+    pub idle_timeout: Duration,
+    /// From the signal to stop to the end of the process, whatever is still under way.
+    pub drain_deadline: Duration,
+}
+
+/// How many requests are answered; `None`: all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    pub per_caller: Option<Rate>,
+    pub per_address: Option<Rate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: NonZeroU32,
+    /// How many may come at once.
+    pub burst: NonZeroU32,
+}
+
+/// The first administrator, made where none exists yet.
+#[derive(Debug, Default)]
+pub struct Administrator {
+    pub email: Option<String>,
+    pub password: Option<NewPassword>,
+}
+
+impl Config {
+    /// Reads and checks everything. Relative paths are relative to the working directory, wherever
+    /// the file that names them is.
+    pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let raw = raw::Raw::gather(flags, environment, &mut mistakes);
+        let config = check::check(raw, &mut mistakes);
+        Mistakes::of(mistakes).map_or(Ok(config), Err)
+    }
+
+    fn standard() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            database: PathBuf::from("jeton.db"),
+            keys: Keys {
+                folder: PathBuf::from("keys"),
+                algorithm: Algorithm::Es256,
+            },
+            issuer: None,
+            trusted_proxies: Vec::new(),
+            tokens: Tokens {
+                prefix: None,
+                default_audience: None,
+                default_lifetime: Lifetime::Limited(Span::YEAR),
+            },
+            session_lifetime: Span::HALF_A_DAY,
+            catalogue: Catalogue::standard(),
+            limits: Limits::STANDARD,
+            rate_limits: RateLimits::default(),
+            administrator: Administrator::default(),
+            log: "info".to_owned(),
+        }
+    }
+}
+
+impl Limits {
+    /// Those of a server that is told none. The drain ends within the ten seconds that container
+    /// runtimes leave between SIGTERM and SIGKILL.
+    pub const STANDARD: Self = Self {
+        max_connections: 4096,
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(30),
+        // Longer than the 60 s for which common proxies keep a connection, so that it is the proxy
+        // that closes and no request meets a closed door.
+        idle_timeout: Duration::from_secs(75),
+        drain_deadline: Duration::from_secs(8),
+    };
+}
+
+#[cfg(test)]
+mod tests;

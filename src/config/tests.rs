@@ -1,0 +1,301 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::*;
+
+/// Loads a configuration of a file with this text, these variables and these flags.
+fn load(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, Vec<String>> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jeton.toml");
+    std::fs::write(&file, text).unwrap();
+    let environment = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| OsString::from(value))
+    };
+    let flags = Flags {
+        config: Some(flags.config.unwrap_or_else(|| file.clone())),
+        ..flags
+    };
+    Config::load(flags, &environment).map_err(|mistakes| {
+        let sentences = mistakes.iter().map(ToString::to_string);
+        sentences
+            .map(|text| text.replace(&*file.to_string_lossy(), "jeton.toml"))
+            .collect()
+    })
+}
+
+fn file(text: &str) -> Result<Config, Vec<String>> {
+    load(text, &[], Flags::default())
+}
+
+fn mistake(text: &str) -> String {
+    let mut mistakes = file(text).unwrap_err();
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+    mistakes.remove(0)
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = file("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.database, Path::new("jeton.db"));
+    assert_eq!(config.keys.folder, Path::new("keys"));
+    assert_eq!(config.keys.algorithm, Algorithm::Es256);
+    assert_eq!(config.issuer, None);
+    assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
+    assert_eq!(config.session_lifetime.to_string(), "12h");
+    assert_eq!(config.catalogue, Catalogue::standard());
+    assert_eq!(config.limits, Limits::STANDARD);
+    assert_eq!(config.rate_limits, RateLimits::default());
+    assert_eq!(config.log, "info");
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = file(
+        r#"
+        listen = "[::1]:0"
+        database = "/var/lib/jeton/jeton.db"
+        issuer = "https://tokens.example.com"
+        trusted_proxies = ["10.0.0.0/8", "fd00::/8"]
+
+        [keys]
+        folder = "/var/lib/jeton/keys"
+        algorithm = "EdDSA"
+
+        [tokens]
+        prefix = "jeton_"
+        default_audience = "https://api.example.com"
+        default_lifetime = "never"
+
+        [sessions]
+        lifetime = "8h"
+
+        [scopes]
+        available = ["mail:send", "mail:read"]
+
+        [presets]
+        reader = ["mail:read"]
+
+        [limits]
+        max_connections = 0x1_0000
+        header_timeout = "5s"
+        body_timeout = "6s"
+        idle_timeout = "2m"
+        drain_deadline = "9s"
+
+        [rate_limits]
+        per_caller = { per_second = 20, burst = 40 }
+        per_address.per_second = 5
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.listen.to_string(), "[::1]:0");
+    assert_eq!(config.issuer.unwrap().as_str(), "https://tokens.example.com");
+    assert_eq!(config.trusted_proxies.len(), 2);
+    assert_eq!(config.keys.algorithm, Algorithm::EdDsa);
+    assert_eq!(config.tokens.prefix.unwrap().as_str(), "jeton_");
+    assert_eq!(
+        config.tokens.default_audience.as_deref(),
+        Some("https://api.example.com")
+    );
+    assert_eq!(config.tokens.default_lifetime, Lifetime::Never);
+    assert_eq!(config.session_lifetime.seconds(), 28_800);
+    let own: Vec<_> = config
+        .catalogue
+        .grantable_by_default()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(own, ["mail:send", "mail:read"]);
+    let presets: Vec<_> = config
+        .catalogue
+        .presets()
+        .iter()
+        .map(|preset| &**preset.name())
+        .collect();
+    assert_eq!(
+        presets,
+        ["reader"],
+        "the standard preset went with the standard catalogue"
+    );
+    assert_eq!(config.limits.max_connections, 65_536);
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
+    let rate = |per_second, burst| {
+        let [per_second, burst] = [per_second, burst].map(|number| NonZeroU32::new(number).unwrap());
+        Some(Rate { per_second, burst })
+    };
+    assert_eq!(config.rate_limits.per_caller, rate(20, 40));
+    assert_eq!(config.rate_limits.per_address, rate(5, 5));
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let text = "listen = '127.0.0.1:1'\ndatabase = 'file.db'\nissuer = 'https://file.example'";
+    let variables = [
+        ("JETON_LISTEN", "127.0.0.1:2"),
+        ("JETON_DATABASE", "variable.db"),
+        ("JETON_ISSUER", ""),
+        ("JETON_KEYS", "variable"),
+    ];
+    let flags = Flags {
+        listen: Some("127.0.0.1:3".to_owned()),
+        keys: Some("flag".into()),
+        ..Flags::default()
+    };
+    let config = load(text, &variables, flags).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.keys.folder, Path::new("flag"));
+    assert_eq!(config.database, Path::new("variable.db"));
+    assert_eq!(
+        config.issuer.unwrap().as_str(),
+        "https://file.example",
+        "an empty variable is none"
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_in_its_place() {
+    let text = r#"listen = 8080
+databse = "x"
+issuer = "https://example.com/"
+trusted_proxies = ["10.0.0.1/8",
+  "everyone"]
+[keys]
+algorithm = "HS256"
+[tokens]
+prefix = "no"
+default_lifetime = "forever"
+lifetime = "1d"
+[sessions]
+lifetime = "never"
+[scopes]
+available = ["a:b", "a:b", "tokens:read", "nonsense", 5]
+[presets]
+empty = []
+unknown = ["c:d"]
+management = ["tokens:write"]
+[limits]
+max_connections = 0
+idle_timeout = "2h"
+drain_deadline = 5
+[rate_limits]
+per_caller = { burst = -1 }
+[surprise]
+"#;
+    let variables = [
+        ("JETON_ADMIN_EMAIL", "nobody"),
+        ("JETON_ADMIN_PASSWORD", "short"),
+        ("JETON_LOG", "a=b=c"),
+    ];
+    let flags = Flags {
+        listen: Some("localhost".to_owned()),
+        ..Flags::default()
+    };
+    let mistakes = load(text, &variables, flags).unwrap_err();
+    insta::assert_snapshot!(mistakes.join("\n"), @r#"
+    the flag `--listen` must be an IP address and a port such as 127.0.0.1:8080 (it is "localhost")
+    the variable `JETON_ADMIN_EMAIL` must be an e-mail address (it is "nobody")
+    the variable `JETON_ADMIN_PASSWORD` is refused: a password has at least 8 characters
+    the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
+    `listen` in `jeton.toml` (line 1) must be a text in quotation marks
+    `databse` in `jeton.toml` (line 2) is no setting; there are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
+    `trusted_proxies` in `jeton.toml` (line 4) must have no bits beyond its mask (it is "10.0.0.1/8")
+    `trusted_proxies` in `jeton.toml` (line 5) must be a network such as 10.0.0.0/8 (it is "everyone")
+    `keys.algorithm` in `jeton.toml` (line 7) must be ES256, EdDSA or RS256 (it is "HS256")
+    `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters and digits and an underscore, such as jeton_ (it is "no")
+    `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "forever")
+    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix
+    `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "never")
+    `scopes.available` in `jeton.toml` (line 15) must be a text in quotation marks
+    `scopes.available` in `jeton.toml` (line 15) must not name `a:b` twice
+    `scopes.available` in `jeton.toml` (line 15) must not name `tokens:read`, which is built in
+    `scopes.available` in `jeton.toml` (line 15) must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-` (it is "nonsense")
+    `presets.empty` in `jeton.toml` (line 17) must contain at least one scope
+    `presets.unknown` in `jeton.toml` (line 18) must not contain `c:d`, which is not in the catalogue
+    `presets.management` in `jeton.toml` (line 19) must not contain `tokens:write`, since a management scope is only ever granted by name
+    `limits.max_connections` in `jeton.toml` (line 21) must be a number from 1 to 1000000 (it is 0)
+    `limits.idle_timeout` in `jeton.toml` (line 22) must be at most an hour (it is "2h")
+    `limits.drain_deadline` in `jeton.toml` (line 23) must be a text in quotation marks
+    `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number that is not negative
+    `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, requests a second
+    `surprise` in `jeton.toml` (line 26) is no setting; there are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
+    "#);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_by_its_lines() {
+    let mistakes = file("listen = \n[keys\nissuer = 'x' 'y'\n").unwrap_err();
+    assert!(mistakes.len() > 1, "{mistakes:?}");
+    assert!(
+        mistakes.iter().all(|text| text.contains("is not TOML: ")),
+        "{mistakes:?}"
+    );
+    assert!(
+        mistakes
+            .iter()
+            .any(|text| text.starts_with("line 3 of `jeton.toml`")),
+        "{mistakes:?}"
+    );
+}
+
+#[test]
+fn a_named_file_must_exist_and_the_default_one_need_not() {
+    let flags = Flags {
+        config: Some("/nowhere/jeton.toml".into()),
+        ..Flags::default()
+    };
+    let mistakes = load("", &[], flags).unwrap_err();
+    assert_eq!(mistakes.len(), 1);
+    assert!(
+        mistakes
+            .concat()
+            .starts_with("the file `/nowhere/jeton.toml` cannot be read: ")
+    );
+
+    // Unit tests run in the folder of the package, which has no jeton.toml.
+    assert!(Config::load(Flags::default(), &|_| None).is_ok());
+    let variable = |name: &str| (name == "JETON_CONFIG").then(|| OsString::from("/nowhere/jeton.toml"));
+    assert!(Config::load(Flags::default(), &variable).is_err());
+}
+
+#[test]
+fn tokens_cannot_have_the_audience_of_sessions() {
+    let sentence =
+        mistake("issuer = 'https://a.example'\ntokens.default_audience = 'https://a.example/session'");
+    assert!(
+        sentence.contains("must not be the audience of sessions"),
+        "{sentence}"
+    );
+    let sentence = mistake("tokens.default_audience = 'http://127.0.0.1:8080/session'");
+    assert!(
+        sentence.contains("must not be the audience of sessions"),
+        "{sentence}"
+    );
+    assert!(file("tokens.default_audience = 'https://b.example/session'").is_ok());
+}
+
+#[test]
+fn presets_of_ones_own_bundle_the_standard_scopes() {
+    let config = file("[presets]\nzebra = ['ai:use']\nant = ['content:write', 'ai:use']").unwrap();
+    let names: Vec<_> = config
+        .catalogue
+        .presets()
+        .iter()
+        .map(|preset| &**preset.name())
+        .collect();
+    assert_eq!(names, ["zebra", "ant"], "in the order of the file");
+}
+
+#[test]
+fn no_form_of_a_configuration_shows_the_password() {
+    let variables = [("JETON_ADMIN_PASSWORD", "hunter2hunter2")];
+    let config = load("", &variables, Flags::default()).unwrap();
+    assert!(config.administrator.password.is_some());
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let refused = load("", &[("JETON_ADMIN_PASSWORD", "hunter2")], Flags::default());
+    let sentence = refused.unwrap_err().concat();
+    assert!(!sentence.contains("hunter2"), "{sentence}");
+}
