@@ -1,0 +1,195 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use hyper::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower::Service;
+
+use super::Limits;
+use super::progress::{Pressure, Progress};
+use super::socket::Socket;
+
+/// Bytes that hyper may hold of what one client sent, or is yet to take, beyond one chunk.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves one client until it leaves, breaks the rules, or outstays a limit.
+pub(super) async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    mut pressure: watch::Receiver<Pressure>,
+) {
+    let progress = Arc::new(Progress::new());
+    let socket = match Socket::new(stream, Arc::clone(&progress), &limits) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "the client was gone before it was served");
+            return;
+        }
+    };
+    let service = service_fn(|request| answer(router.clone(), Arc::clone(&progress), peer, request));
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(socket), service);
+    let mut connection = pin!(connection);
+    let mut alarm = pin!(sleep_until(Instant::now() + limits.header_time));
+    loop {
+        progress.press(*pressure.borrow_and_update(), &limits);
+        let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending => poll_overdue(&progress, &limits, alarm.as_mut(), cx).map(|()| None),
+        });
+        tokio::select! {
+            biased;
+            ended = served => {
+                match ended {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => tracing::debug!(%peer, %error, "a connection broke"),
+                    None => tracing::debug!(%peer, ?progress, "a connection was closed at its limit"),
+                }
+                return;
+            }
+            changed = pressure.changed() => if changed.is_err() {
+                return;
+            },
+        }
+    }
+}
+
+/// Ready once the connection has outstayed its deadline, which moves with every step it takes.
+///
+/// Setting a timer costs more than everything else here, and nearly every step moves the deadline
+/// away: the alarm is left as it is then, and looks again when it rings.
+fn poll_overdue(
+    progress: &Progress,
+    limits: &Limits,
+    mut alarm: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        let Some(deadline) = progress.deadline(limits) else {
+            return Poll::Pending;
+        };
+        if deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
+        ready!(alarm.as_mut().poll(cx));
+        if deadline <= alarm.deadline() {
+            return Poll::Ready(());
+        }
+        alarm.as_mut().reset(deadline);
+    }
+}
+
+type Answer = Response<Watched<axum::body::Body>>;
+
+async fn answer(
+    mut router: Router,
+    progress: Arc<Progress>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    progress.requested();
+    let doubtful = doubtful(&request);
+    let mut request = request.map(|body| Watched {
+        ended: body.is_end_stream(),
+        body,
+        progress: Arc::clone(&progress),
+        done: Progress::body_read,
+    });
+    let mut response = if doubtful {
+        drop(request);
+        refusal()
+    } else {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        match router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    if progress.stopping() {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Watched {
+        ended: false,
+        body,
+        progress,
+        done: |progress, _| progress.answered(),
+    }))
+}
+
+/// Whether two servers on the way could read this request in two ways, beyond what hyper refuses.
+///
+/// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: of the transfer codings
+/// only `chunked` is understood here; hyper would take `gzip, chunked` and hand on gzip.
+fn doubtful(request: &Request<Incoming>) -> bool {
+    let headers: &HeaderMap = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let coded = headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) || coded
+}
+
+fn refusal() -> Response {
+    (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
+}
+
+/// A body that tells when it is done with, whether it was read to its end or not.
+struct Watched<B> {
+    body: B,
+    ended: bool,
+    progress: Arc<Progress>,
+    done: fn(&Progress, bool),
+}
+
+impl<B> Drop for Watched<B> {
+    fn drop(&mut self) {
+        (self.done)(&self.progress, self.ended);
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended = frame.is_none() || self.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
