@@ -1,0 +1,93 @@
+//! From the bytes of a body to a value.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::error::InputError;
+use super::value::Value;
+use super::violation::{Fault, Location, Violation, Violations};
+
+/// The longest body that is read, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// What the head of a request says about its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    Other,
+}
+
+impl Media {
+    /// Judges the media type before the body is read.
+    ///
+    /// A page of another site can make a browser send a write with the credentials the browser
+    /// keeps for Basic, as long as the request has a form's media type or none. It cannot send
+    /// `Authorization: Bearer`, and it cannot send JSON without being asked for permission first.
+    /// So a write without Bearer has to say that it is JSON; with Bearer an absent media type is
+    /// read as JSON, and any other body is a text, which is no object.
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
+        let given = headers
+            .get(header::CONTENT_TYPE)
+            .map(|value| value.to_str().unwrap_or_default());
+        let could_be_forged = *method == Method::POST || given.is_some();
+        match given {
+            Some(media_type) if is_json(media_type) => Ok(Self::Json),
+            _ if !method.is_safe() && could_be_forged && !has_bearer(headers) => {
+                Err(InputError::UnsupportedMediaType)
+            }
+            Some(_) => Ok(Self::Other),
+            None => Ok(Self::Json),
+        }
+    }
+}
+
+/// The whole body as text, without a byte order mark. How long it may take is the connection's matter.
+pub(super) async fn text(body: Body) -> Result<String, InputError> {
+    let read = Limited::new(body, MAX_BODY).collect().await;
+    let bytes = read.map_err(|error| match error.downcast::<LengthLimitError>() {
+        Ok(_) => InputError::BodyTooLarge,
+        Err(error) => InputError::BodyUnreadable(error),
+    })?;
+    let text = String::from_utf8(bytes.to_bytes().into()).map_err(|_| InputError::Utf8)?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// The value in a body; `None` where it is empty.
+pub(super) fn value(text: &str, media: Media) -> Result<Option<Value<'_>>, Violations> {
+    match media {
+        _ if text.is_empty() => Ok(None),
+        Media::Other => Ok(Some(Value::Text(text.into()))),
+        Media::Json => match Value::parse(text) {
+            Ok(value) => Ok(Some(value)),
+            Err(malformed) => {
+                let at = Location::root("body").index(malformed.offset);
+                let fault = Fault::JsonInvalid {
+                    error: malformed.error,
+                };
+                Err(Violation::new(fault, at, &serde_json::Map::new()).into())
+            }
+        },
+    }
+}
+
+/// `application/json` and `application/<anything>+json`, whatever the parameters.
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+fn has_bearer(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.split_once(' '))
+        .any(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+}

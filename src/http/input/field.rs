@@ -1,0 +1,77 @@
+//! What a field can hold: one value, or a list of them.
+
+use std::borrow::Cow;
+
+use super::scalar::Scalar;
+use super::value::Value;
+use super::violation::{Fault, Location, Violation};
+
+/// So many wrong elements of one list are named. A body of 64 KiB holds 30,000 of them, and the
+/// answer would be fifty times as long as the request.
+const MAX_WRONG_ELEMENTS: usize = 100;
+
+/// A type that a field can become.
+pub trait Field: Sized {
+    /// The value, or everything that is wrong with it and where.
+    fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>>;
+
+    /// See [`Scalar::stand_in`].
+    fn stand_in() -> Self;
+
+    /// See [`Scalar::nearest`].
+    fn nearest(value: &Value<'_>) -> Option<Self>;
+}
+
+impl<T: Scalar> Field for T {
+    fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>> {
+        T::read(value).map_err(|fault| vec![Violation::new(fault, at.clone(), value)])
+    }
+
+    fn stand_in() -> Self {
+        T::stand_in()
+    }
+
+    fn nearest(value: &Value<'_>) -> Option<Self> {
+        T::nearest(value)
+    }
+}
+
+/// A list; every element that is wrong is put down at its own place.
+impl<T: Scalar> Field for Vec<T> {
+    fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>> {
+        let texts: Vec<Value<'_>>;
+        let elements = match value {
+            Value::List(elements) => elements,
+            Value::Texts(given) => {
+                texts = given
+                    .iter()
+                    .map(|text| Value::Text(Cow::Borrowed(text)))
+                    .collect();
+                &texts
+            }
+            _ => return Err(vec![Violation::new(Fault::ListType, at.clone(), value)]),
+        };
+        let mut read = Self::with_capacity(elements.len());
+        let mut violations = Vec::new();
+        for (index, element) in elements.iter().enumerate() {
+            match T::read(element) {
+                Ok(element) => read.push(element),
+                Err(_) if violations.len() == MAX_WRONG_ELEMENTS => break,
+                Err(fault) => violations.push(Violation::new(fault, at.index(index), element)),
+            }
+        }
+        if violations.is_empty() {
+            Ok(read)
+        } else {
+            Err(violations)
+        }
+    }
+
+    fn stand_in() -> Self {
+        Self::new()
+    }
+
+    fn nearest(_: &Value<'_>) -> Option<Self> {
+        None
+    }
+}

@@ -1,0 +1,254 @@
+//! How a path, a query, headers and a body become typed requests, or one 422 with everything that
+//! is wrong with them.
+//!
+//! A request type has a [`Form`]: one struct that names its fields in order, with their bounds as
+//! `validator` attributes. The form is filled field by field, as generously as pydantic does it,
+//! so that one wrong field hides no other; then the bounds of what was read are judged. Where
+//! rules across fields remain, [`Request::parse`] makes the request from the form or refuses.
+//! A form without such rules is its own request. A handler takes them all as one [`Input`], and
+//! nothing else here gives out a request.
+
+mod body;
+mod bounds;
+mod error;
+mod field;
+mod fields;
+mod scalar;
+mod value;
+mod violation;
+
+use std::borrow::Cow;
+
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequest, RawPathParams};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use url::form_urlencoded;
+use validator::{Validate, ValidationErrors};
+
+pub use body::MAX_BODY;
+pub use error::InputError;
+pub use field::Field;
+pub use fields::{Fields, Refused};
+pub use scalar::{Choice, Scalar};
+pub use value::Value;
+pub use violation::{Fault, Location, LocationPart, Violation, Violations};
+
+use body::Media;
+use fields::{Part, read};
+use value::Object;
+
+/// The input of a handler: path, query, body and headers, each `()` where nothing is taken from it.
+///
+/// It reads the body, so it is the last argument, after whoever is asking.
+#[derive(Debug)]
+pub(crate) struct Input<P = (), Q = (), B = (), H = ()> {
+    pub path: P,
+    pub query: Q,
+    pub body: B,
+    pub headers: H,
+}
+
+/// The fields of one part of a request, as they come.
+pub(crate) trait Form: Validate + Sized {
+    /// What is expected of the body that this form is read from.
+    const BODY: Presence = Presence::Required;
+
+    /// What becomes of fields that the form does not name.
+    const UNKNOWN: Unknown = Unknown::Ignored;
+
+    /// Whether what was wrong with a body is sent back.
+    const ECHO: Echo = Echo::Input;
+
+    /// Asks for every field, in the order in which errors name them.
+    fn fill(fields: &mut Fields<'_>) -> Self;
+}
+
+/// What a handler is given.
+pub(crate) trait Request: Sized {
+    /// What it is made from.
+    type Form: Form;
+
+    /// Makes the request from a form in which every field is right by itself. A rule that is
+    /// broken is put down with [`Fields::refuse`].
+    fn parse(form: Self::Form, fields: &mut Fields<'_>) -> Result<Self, Refused>;
+}
+
+/// Whether a body has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Required,
+    /// Absent, empty and `null` are the empty object.
+    Optional,
+    /// No body is taken, and one that comes is not looked at.
+    Unread,
+}
+
+/// What becomes of fields that a form does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    Ignored,
+    /// For a form in which a misspelt filter would match everything.
+    Forbidden,
+}
+
+/// Whether what was wrong is sent back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// As it came.
+    Input,
+    /// `null` in its place. For a form that takes a password: one sent in the wrong field, or beside
+    /// a field that is missing, would stand in the logs of whoever records answers.
+    Nothing,
+}
+
+impl<F: Form> Request for F {
+    type Form = F;
+
+    fn parse(form: F, _: &mut Fields<'_>) -> Result<Self, Refused> {
+        Ok(form)
+    }
+}
+
+impl Request for () {
+    type Form = Nothing;
+
+    fn parse(_: Nothing, _: &mut Fields<'_>) -> Result<Self, Refused> {
+        Ok(())
+    }
+}
+
+/// The form of `()`.
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl Form for Nothing {
+    const BODY: Presence = Presence::Unread;
+
+    fn fill(_: &mut Fields<'_>) -> Self {
+        Self
+    }
+}
+
+impl Validate for Nothing {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        Ok(())
+    }
+}
+
+impl<S, P, Q, B, H> FromRequest<S> for Input<P, Q, B, H>
+where
+    S: Send + Sync,
+    P: Request,
+    Q: Request,
+    B: Request,
+    H: Request,
+{
+    type Rejection = InputError;
+
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, InputError> {
+        let (mut parts, body) = request.into_parts();
+        let media = Media::of(&parts.method, &parts.headers)?;
+        let text = match B::Form::BODY {
+            Presence::Unread => String::new(),
+            Presence::Required | Presence::Optional => body::text(body).await?,
+        };
+
+        let path = read(Fields::new(
+            Part::Path,
+            Location::root("path"),
+            &path_members(&mut parts, state).await?,
+        ));
+        let query = read(Fields::new(
+            Part::Query,
+            Location::root("query"),
+            &query_members(parts.uri.query().unwrap_or_default()),
+        ));
+        let headers = read(Fields::new(
+            Part::Header,
+            Location::root("header"),
+            &header_members(&parts.headers),
+        ));
+        let body = read_body(&text, media).map_err(|violations| match B::Form::ECHO {
+            Echo::Input => violations,
+            Echo::Nothing => violations.without_input(),
+        });
+
+        match (path, query, headers, body) {
+            (Ok(path), Ok(query), Ok(headers), Ok(body)) => Ok(Self {
+                path,
+                query,
+                body,
+                headers,
+            }),
+            (path, query, headers, body) => {
+                let parts = [path.err(), query.err(), headers.err(), body.err()];
+                let detail = parts
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|violations| violations.detail)
+                    .collect();
+                Err(InputError::Invalid(Violations { detail }))
+            }
+        }
+    }
+}
+
+fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
+    let at = Location::root("body");
+    match (body::value(text, media)?, B::Form::BODY) {
+        (Some(Value::Object(members)), _) => read(Fields::new(Part::Body, at, &members)),
+        (None, Presence::Required) => Err(Violation::new(Fault::Missing, at, &()).into()),
+        (None | Some(Value::Null), Presence::Optional | Presence::Unread) => {
+            read(Fields::new(Part::Body, at, &Object::new()))
+        }
+        (Some(value), _) => Err(Violation::new(Fault::ObjectType, at, &value).into()),
+    }
+}
+
+async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Object<'static>, InputError> {
+    use axum::extract::FromRequestParts;
+    match RawPathParams::from_request_parts(parts, state).await {
+        Ok(params) => {
+            Ok(texts(params.iter().map(|(name, value)| {
+                (name.to_owned(), Cow::Owned(value.to_owned()))
+            })))
+        }
+        Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => Err(InputError::Utf8),
+        Err(_) => Ok(Object::new()),
+    }
+}
+
+fn query_members(query: &str) -> Object<'_> {
+    texts(form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value)))
+}
+
+fn header_members(headers: &HeaderMap) -> Object<'_> {
+    // A credential is nobody's field, and its text need not be copied to find that out.
+    let fields = headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
+    texts(fields.map(|(name, value)| {
+        (
+            name.as_str().to_owned(),
+            String::from_utf8_lossy(value.as_bytes()),
+        )
+    }))
+}
+
+fn texts<'a>(pairs: impl Iterator<Item = (String, Cow<'a, str>)>) -> Object<'a> {
+    let mut members = Object::new();
+    for (name, text) in pairs {
+        if let Value::Texts(texts) = members.entry(name).or_insert_with(|| Value::Texts(Vec::new())) {
+            texts.push(text);
+        }
+    }
+    members
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod tests;

@@ -1,0 +1,315 @@
+//! Answers are compared with what FastAPI 0.165 with pydantic 2.14 sends for an equal model.
+
+mod bytes;
+mod contract;
+mod lax;
+mod together;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request as HttpRequest, StatusCode};
+use axum::routing::post;
+use http_body_util::BodyExt;
+use serde_json::{Value as Json, json};
+use tower::ServiceExt;
+use utoipa::{IntoParams, ToSchema};
+
+use super::*;
+use crate::clock::Timestamp;
+
+/// A token to be made.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateToken)]
+#[expect(dead_code, reason = "read through Debug")]
+struct CreateTokenForm {
+    #[validate(length(min = 1, max = 255))]
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    description: Option<String>,
+    #[validate(range(min = 1, max = 365))]
+    #[schema(default = 365)]
+    expires_in_days: Option<i64>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    #[validate(length(min = 1, max = 2))]
+    scopes: Option<Vec<String>>,
+    #[validate(length(min = 1))]
+    projects: Option<Vec<i64>>,
+    #[schema(value_type = Option<String>)]
+    owner: Option<uuid::Uuid>,
+    policy: Option<Policy>,
+}
+
+/// A [`CreateTokenForm`] whose fields agree with each other.
+#[derive(Debug)]
+struct CreateToken {
+    form: CreateTokenForm,
+}
+
+#[derive(Debug, Validate, ToSchema)]
+struct Policy {
+    #[validate(range(min = 1))]
+    max_lifetime: i64,
+}
+
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "read through Debug")]
+struct ListTokens {
+    include_revoked: bool,
+    #[validate(range(min = 1, max = 1000))]
+    limit: i64,
+    direction: Direction,
+    owners: Vec<i64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum Direction {
+    #[default]
+    Next,
+    Prev,
+}
+
+#[derive(Debug, Validate)]
+struct TokenPath {
+    id: i64,
+}
+
+#[derive(Debug, Validate)]
+struct Business {
+    #[validate(range(min = 1))]
+    x_business: Option<i64>,
+}
+
+#[derive(Debug, Validate)]
+struct Revoke {
+    reason: Option<String>,
+}
+
+#[derive(Debug, Validate)]
+struct BulkRevoke {
+    organization: String,
+    team: Option<String>,
+}
+
+#[derive(Debug, Validate)]
+struct Plain {
+    password: String,
+}
+
+#[derive(Debug, Validate)]
+struct Secret {
+    password: String,
+}
+
+#[derive(Debug, Validate)]
+struct UpdateToken {
+    name: Option<String>,
+    #[validate(length(max = 3))]
+    description: Option<Option<String>>,
+}
+
+impl Form for CreateTokenForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+            description: fields.optional("description"),
+            expires_in_days: fields.optional("expires_in_days"),
+            expires_at: fields.optional("expires_at"),
+            scopes: fields.optional("scopes"),
+            projects: fields.optional("projects"),
+            owner: fields.optional("owner"),
+            policy: fields.nested("policy"),
+        }
+    }
+}
+
+impl Request for CreateToken {
+    type Form = CreateTokenForm;
+
+    fn parse(form: CreateTokenForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        if form.expires_in_days.is_some() && form.expires_at.is_some() {
+            return Err(fields.refuse("expires_at", "give at most one of expires_in_days and expires_at"));
+        }
+        if let Some(index) = form
+            .scopes
+            .iter()
+            .flatten()
+            .position(|scope| !scope.contains(':'))
+        {
+            return Err(fields.refuse_element("scopes", index, "no such scope"));
+        }
+        Ok(Self { form })
+    }
+}
+
+impl Form for Policy {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            max_lifetime: fields.required("max_lifetime"),
+        }
+    }
+}
+
+impl Form for ListTokens {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            include_revoked: fields.or("include_revoked", false),
+            limit: fields.or("limit", 50),
+            direction: fields.or("direction", Direction::Next),
+            owners: fields.or("owners", Vec::new()),
+        }
+    }
+}
+
+impl Choice for Direction {
+    const WORDS: &'static [(&'static str, Self)] = &[("next", Self::Next), ("prev", Self::Prev)];
+}
+
+impl Form for TokenPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            id: fields.required("id"),
+        }
+    }
+}
+
+impl Form for Business {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            x_business: fields.optional("x_business"),
+        }
+    }
+}
+
+impl Form for Revoke {
+    const BODY: Presence = Presence::Optional;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            reason: fields.optional("reason"),
+        }
+    }
+}
+
+impl Form for BulkRevoke {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            team: fields.optional("team"),
+        }
+    }
+}
+
+impl Form for Plain {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            password: fields.required("password"),
+        }
+    }
+}
+
+impl Form for Secret {
+    const ECHO: Echo = Echo::Nothing;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            password: fields.required("password"),
+        }
+    }
+}
+
+impl Form for UpdateToken {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.given("name"),
+            description: fields.change("description"),
+        }
+    }
+}
+
+async fn create(Input { body, .. }: Input<(), (), CreateToken>) -> String {
+    format!("{:?}", body.form)
+}
+
+async fn everything(input: Input<TokenPath, ListTokens, CreateToken, Business>) -> String {
+    let Input {
+        path, query, headers, ..
+    } = input;
+    format!("{} {query:?} {:?}", path.id, headers.x_business)
+}
+
+async fn revoke(Input { body, .. }: Input<(), (), Revoke>) -> String {
+    format!("{:?}", body.reason)
+}
+
+async fn bulk(Input { body, .. }: Input<(), (), BulkRevoke>) -> String {
+    format!("{} {:?}", body.organization, body.team)
+}
+
+async fn update(Input { body, .. }: Input<(), (), UpdateToken>) -> String {
+    format!("{:?} {:?}", body.name, body.description)
+}
+
+async fn plain(Input { body, .. }: Input<(), (), Plain>) -> String {
+    body.password
+}
+
+async fn secret(Input { body, .. }: Input<(), (), Secret>) -> String {
+    body.password
+}
+
+async fn nothing(_: Input) -> &'static str {
+    "nothing"
+}
+
+async fn answer(request: HttpRequest<Body>) -> (StatusCode, String) {
+    let router: Router = Router::new()
+        .route("/tokens", post(create))
+        .route("/tokens/{id}", post(everything))
+        .route("/revoke", post(revoke).delete(revoke))
+        .route("/bulk", post(bulk))
+        .route("/update", post(update))
+        .route("/plain", post(plain))
+        .route("/secret", post(secret))
+        .route("/nothing", post(nothing).get(nothing));
+    let router = crate::http::rendered_by(router, crate::http::v1::render);
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn send(path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+    let request = HttpRequest::post(path)
+        .header("content-type", "application/json; charset=utf-8")
+        .header("authorization", "Bearer x")
+        .body(body.into());
+    answer(request.unwrap()).await
+}
+
+/// The violations that a body has, as they are sent.
+async fn wrong(body: &str) -> Json {
+    let (status, text) = send("/tokens", body.to_owned()).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {text}");
+    let answer: Json = serde_json::from_str(&text).unwrap();
+    answer.get("detail").unwrap().clone()
+}
+
+async fn accepted(path: &str, body: &str) -> String {
+    let (status, text) = send(path, body.to_owned()).await;
+    assert_eq!(status, StatusCode::OK, "{path} {body}: {text}");
+    text
+}
+
+/// The one violation of one field beside a good name.
+async fn wrong_field(field: &str, value: &str) -> (String, Json) {
+    let detail = wrong(&format!(r#"{{"name":"n","{field}":{value}}}"#)).await;
+    let [violation] = detail.as_array().unwrap().as_slice() else {
+        panic!("{field} {value}: {detail}")
+    };
+    (violation["type"].as_str().unwrap().to_owned(), violation.clone())
+}

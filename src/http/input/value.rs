@@ -1,0 +1,134 @@
+//! What a client sent, before anybody has said what it should be.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use indexmap::IndexMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+/// How deep a body may nest. Requests nest two or three deep; without a bound a few kilobytes of
+/// brackets cost a stack, and each level is scanned once more.
+const MAX_DEPTH: usize = 32;
+
+/// Named values. A name that comes twice stands where it came first, with the value that came last.
+pub(super) type Object<'a> = IndexMap<String, Value<'a>>;
+
+/// A value as it was sent. Serialising it gives it back, numbers digit by digit.
+pub enum Value<'a> {
+    Null,
+    Boolean(bool),
+    /// The number's own text: no machine number holds every integer that JSON can write.
+    Number(&'a RawValue),
+    Text(Cow<'a, str>),
+    List(Vec<Value<'a>>),
+    Object(Object<'a>),
+    /// The texts given for one name in a query, a path or a header. Whoever asks for one value gets the last.
+    Texts(Vec<Cow<'a, str>>),
+}
+
+/// A text that is no JSON, or JSON that we do not read.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    /// Where, in characters from the start of the text.
+    pub(super) offset: usize,
+    pub(super) error: String,
+}
+
+impl<'a> Value<'a> {
+    /// Reads a JSON text.
+    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, text, &error))?;
+        Self::read(whole, text, MAX_DEPTH)
+    }
+
+    /// The text, where this is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Texts(texts) => texts.last().map(AsRef::as_ref),
+            Self::Null | Self::Boolean(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    fn read(raw: &'a RawValue, whole: &str, depth: usize) -> Result<Self, Malformed> {
+        let text = raw.get();
+        let failed = |error: serde_json::Error| malformed(whole, text, &error);
+        let Some(depth) = depth.checked_sub(1) else {
+            let offset = characters_before(whole, text);
+            return Err(Malformed {
+                offset,
+                error: format!("nested deeper than {MAX_DEPTH} levels"),
+            });
+        };
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => {
+                let members: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(failed)?;
+                let read = |(name, raw)| Ok((name, Self::read(raw, whole, depth)?));
+                Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
+            }
+            Some(b'[') => {
+                let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
+                Self::List(
+                    elements
+                        .into_iter()
+                        .map(|raw| Self::read(raw, whole, depth))
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            Some(b'"') => Self::Text(Cow::Owned(serde_json::from_str(text).map_err(failed)?)),
+            Some(b't') => Self::Boolean(true),
+            Some(b'f') => Self::Boolean(false),
+            Some(b'n') => Self::Null,
+            _ => {
+                // Refuses 1e999, which is well-formed and no number that anything could use.
+                serde_json::from_str::<f64>(text).map_err(failed)?;
+                Self::Number(raw)
+            }
+        })
+    }
+}
+
+/// Says nothing: it may be a password.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Value(..)")
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Boolean(value) => serializer.serialize_bool(*value),
+            Self::Number(raw) => raw.serialize(serializer),
+            Self::Text(_) | Self::Texts(_) => self.text().serialize(serializer),
+            Self::List(elements) => elements.serialize(serializer),
+            Self::Object(members) => members.serialize(serializer),
+        }
+    }
+}
+
+/// `part` is a slice of `whole`; the error counts lines and columns within `part`.
+fn malformed(whole: &str, part: &str, error: &serde_json::Error) -> Malformed {
+    let before_line: usize = part
+        .split_inclusive('\n')
+        .take(error.line().saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let at = before_line + error.column().saturating_sub(1);
+    let within = part.get(..part.floor_char_boundary(at)).unwrap_or(part);
+    let error = error.to_string();
+    Malformed {
+        offset: characters_before(whole, part) + within.chars().count(),
+        error: error
+            .split_once(" at line ")
+            .map_or(error.as_str(), |(text, _)| text)
+            .to_owned(),
+    }
+}
+
+fn characters_before(whole: &str, part: &str) -> usize {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    whole.get(..start).unwrap_or_default().chars().count()
+}

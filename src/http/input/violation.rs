@@ -1,0 +1,306 @@
+//! What was wrong with a request, in the words and the form that FastAPI's clients already read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+use utoipa::ToSchema;
+
+/// Everything that was wrong with one request: path, query, headers, then body, each in field order.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = HTTPValidationError)]
+pub struct Violations {
+    pub detail: Vec<Violation>,
+}
+
+/// One thing that was wrong.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ValidationError)]
+pub struct Violation {
+    /// A stable name of the fault, for programs.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The part of the request (`path`, `query`, `header`, `body`), then the way to the field.
+    #[schema(inline, value_type = Vec<LocationPart>)]
+    pub loc: Location,
+    /// What was expected, for people.
+    pub msg: Cow<'static, str>,
+    /// The value that was refused, as it came; the object itself where a field of it is missing.
+    #[schema(value_type = serde_json::Value)]
+    pub input: Box<RawValue>,
+    /// The figures in `msg`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub ctx: Option<serde_json::Value>,
+}
+
+/// The way to a value in a request, such as `["body", "scopes", 0]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Location(Vec<LocationPart>);
+
+/// A field's name, or a place in a list or a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum LocationPart {
+    Name(Cow<'static, str>),
+    Index(usize),
+}
+
+/// What can be wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    Missing,
+    ExtraForbidden,
+    JsonInvalid {
+        error: String,
+    },
+    ObjectType,
+    ListType,
+    StringType,
+    StringTooShort {
+        min_length: u64,
+    },
+    StringTooLong {
+        max_length: u64,
+    },
+    ListTooShort {
+        min_length: u64,
+        actual_length: u64,
+    },
+    ListTooLong {
+        max_length: u64,
+        actual_length: u64,
+    },
+    IntegerType,
+    IntegerParsing,
+    IntegerFromFloat,
+    IntegerSize,
+    GreaterThanEqual {
+        ge: i64,
+    },
+    LessThanEqual {
+        le: i64,
+    },
+    BooleanType,
+    BooleanParsing,
+    DateTimeType,
+    DateTimeParsing {
+        error: String,
+    },
+    UuidType,
+    UuidParsing {
+        error: String,
+    },
+    /// None of a closed set of words.
+    Choice {
+        words: Vec<&'static str>,
+    },
+    /// A rule of our own.
+    Value {
+        error: String,
+    },
+}
+
+impl Violation {
+    /// A fault of the value at a place. `input` is echoed.
+    pub fn new(fault: Fault, loc: Location, input: &(impl Serialize + ?Sized)) -> Self {
+        let (kind, msg, ctx) = fault.describe();
+        // Only a map with keys that are no text cannot be written, and no request holds one.
+        let input = to_raw_value(input).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        Self {
+            kind,
+            loc,
+            msg,
+            input,
+            ctx,
+        }
+    }
+}
+
+impl Violations {
+    /// The same without what was sent.
+    pub(super) fn without_input(mut self) -> Self {
+        for violation in &mut self.detail {
+            violation.input = RawValue::NULL.to_owned();
+        }
+        self
+    }
+}
+
+/// Without the input, which may be a password.
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Violation")
+            .field("kind", &self.kind)
+            .field("loc", &self.loc)
+            .field("msg", &self.msg)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Violation> for Violations {
+    fn from(violation: Violation) -> Self {
+        Self {
+            detail: vec![violation],
+        }
+    }
+}
+
+impl Location {
+    /// One of `path`, `query`, `header`, `body`.
+    pub fn root(part: &'static str) -> Self {
+        Self(vec![LocationPart::Name(Cow::Borrowed(part))])
+    }
+
+    /// A field of the object here.
+    #[must_use]
+    pub fn field(&self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.with(LocationPart::Name(name.into()))
+    }
+
+    /// An element of the list here.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.with(LocationPart::Index(index))
+    }
+
+    fn with(&self, part: LocationPart) -> Self {
+        Self(self.0.iter().cloned().chain([part]).collect())
+    }
+}
+
+impl Fault {
+    /// The type and the text that pydantic has for this fault, and the figures in it.
+    fn describe(self) -> (&'static str, Cow<'static, str>, Option<serde_json::Value>) {
+        match self {
+            Self::Missing => ("missing", "Field required".into(), None),
+            Self::ExtraForbidden => ("extra_forbidden", "Extra inputs are not permitted".into(), None),
+            Self::JsonInvalid { error } => (
+                "json_invalid",
+                "JSON decode error".into(),
+                Some(json!({ "error": error })),
+            ),
+            Self::ObjectType => (
+                "model_attributes_type",
+                "Input should be a valid dictionary or object to extract fields from".into(),
+                None,
+            ),
+            Self::ListType => ("list_type", "Input should be a valid list".into(), None),
+            Self::ListTooShort {
+                min_length,
+                actual_length,
+            } => (
+                "too_short",
+                format!(
+                    "List should have at least {} after validation, not {actual_length}",
+                    count(min_length, "item")
+                )
+                .into(),
+                Some(json!({"field_type": "List", "min_length": min_length, "actual_length": actual_length})),
+            ),
+            Self::ListTooLong {
+                max_length,
+                actual_length,
+            } => (
+                "too_long",
+                format!(
+                    "List should have at most {} after validation, not {actual_length}",
+                    count(max_length, "item")
+                )
+                .into(),
+                Some(json!({"field_type": "List", "max_length": max_length, "actual_length": actual_length})),
+            ),
+            Self::StringType => ("string_type", "Input should be a valid string".into(), None),
+            Self::StringTooShort { min_length } => (
+                "string_too_short",
+                format!("String should have at least {}", count(min_length, "character")).into(),
+                Some(json!({ "min_length": min_length })),
+            ),
+            Self::StringTooLong { max_length } => (
+                "string_too_long",
+                format!("String should have at most {}", count(max_length, "character")).into(),
+                Some(json!({ "max_length": max_length })),
+            ),
+            Self::IntegerType => ("int_type", "Input should be a valid integer".into(), None),
+            Self::IntegerParsing => (
+                "int_parsing",
+                "Input should be a valid integer, unable to parse string as an integer".into(),
+                None,
+            ),
+            Self::IntegerFromFloat => (
+                "int_from_float",
+                "Input should be a valid integer, got a number with a fractional part".into(),
+                None,
+            ),
+            Self::IntegerSize => (
+                "int_parsing_size",
+                "Unable to parse input string as an integer, exceeded maximum size".into(),
+                None,
+            ),
+            Self::GreaterThanEqual { ge } => (
+                "greater_than_equal",
+                format!("Input should be greater than or equal to {ge}").into(),
+                Some(json!({ "ge": ge })),
+            ),
+            Self::LessThanEqual { le } => (
+                "less_than_equal",
+                format!("Input should be less than or equal to {le}").into(),
+                Some(json!({ "le": le })),
+            ),
+            Self::BooleanType => ("bool_type", "Input should be a valid boolean".into(), None),
+            Self::BooleanParsing => (
+                "bool_parsing",
+                "Input should be a valid boolean, unable to interpret input".into(),
+                None,
+            ),
+            Self::DateTimeType => ("datetime_type", "Input should be a valid datetime".into(), None),
+            Self::DateTimeParsing { error } => (
+                "datetime_from_date_parsing",
+                format!("Input should be a valid datetime or date, {error}").into(),
+                Some(json!({ "error": error })),
+            ),
+            Self::UuidType => (
+                "uuid_type",
+                "UUID input should be a string, bytes or UUID object".into(),
+                None,
+            ),
+            Self::UuidParsing { error } => (
+                "uuid_parsing",
+                format!("Input should be a valid UUID, {error}").into(),
+                Some(json!({ "error": error })),
+            ),
+            Self::Choice { words } => {
+                let expected = alternatives(&words);
+                (
+                    "literal_error",
+                    format!("Input should be {expected}").into(),
+                    Some(json!({ "expected": expected })),
+                )
+            }
+            Self::Value { error } => (
+                "value_error",
+                format!("Value error, {error}").into(),
+                Some(json!({ "error": error })),
+            ),
+        }
+    }
+}
+
+/// `1 item`, `2 items`.
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// `'a', 'b' or 'c'`.
+fn alternatives(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
