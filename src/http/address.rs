@@ -1,0 +1,85 @@
+//! Where a request comes from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+
+use crate::http::App;
+
+/// The address of the client, as far as it is known.
+///
+/// `X-Forwarded-For` is believed only from configured proxies, and read from its end: what stands
+/// further in front was written by the client, who could name a new address with every attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+impl ClientAddress {
+    /// Follows the chain of believed proxies back to the first address that is none of them.
+    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
+        if !is_trusted(&peer) {
+            return Self(peer.to_canonical());
+        }
+        let given: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .collect();
+        let mut nearest = peer;
+        for text in given.into_iter().rev() {
+            let Ok(address) = text.parse::<IpAddr>() else {
+                break;
+            };
+            nearest = address;
+            if !is_trusted(&address) {
+                break;
+            }
+        }
+        Self(nearest.to_canonical())
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ClientAddress {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
+        // Without a socket there is no peer; such a caller shares one address with all of its kind.
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
+        Ok(Self::of(peer, &parts.headers, &app.trusted_proxies))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_configured_proxy_is_believed_and_only_about_its_own_neighbour() {
+        let proxies = ["10.0.0.0/8".parse().unwrap()];
+        let of = |peer: &str, forwarded: &str, trusted: &[IpNet]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            ClientAddress::of(peer.parse().unwrap(), &headers, trusted)
+                .0
+                .to_string()
+        };
+        assert_eq!(of("192.0.2.1", "198.51.100.7", &[]), "192.0.2.1");
+        assert_eq!(of("192.0.2.1", "198.51.100.7", &proxies), "192.0.2.1");
+        assert_eq!(of("10.1.1.1", "198.51.100.7", &proxies), "198.51.100.7");
+        assert_eq!(of("10.1.1.1", "6.6.6.6, 198.51.100.7", &proxies), "198.51.100.7");
+        assert_eq!(
+            of("10.1.1.1", "6.6.6.6, 198.51.100.7, 10.2.2.2", &proxies),
+            "198.51.100.7"
+        );
+        assert_eq!(of("::ffff:10.1.1.1", "198.51.100.7", &proxies), "198.51.100.7");
+        assert_eq!(of("10.1.1.1", "nonsense", &proxies), "10.1.1.1");
+    }
+}

@@ -1,0 +1,188 @@
+//! Who is asking, and with which permission: what a handler demands stands in its signature.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::authority::{self, Authority, Error, policy};
+use crate::http::{App, Failure};
+use crate::token::ManagementScope;
+
+/// The caller of a handler that cannot run without the permission `P`.
+#[derive(Debug)]
+pub struct Caller<P> {
+    caller: authority::Caller,
+    permission: PhantomData<P>,
+}
+
+impl<P> Deref for Caller<P> {
+    type Target = authority::Caller;
+
+    fn deref(&self) -> &authority::Caller {
+        &self.caller
+    }
+}
+
+/// In place of a caller where anybody may ask, so that this too stands in the signature.
+#[derive(Debug, Clone, Copy)]
+pub struct Anyone;
+
+/// What a handler demands of its caller, beside an active token.
+pub trait Permission {
+    /// Refuses a caller who does not have it.
+    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error>;
+}
+
+/// Any active token, whatever it is meant for: for what holders may do with the token itself.
+#[derive(Debug)]
+pub struct Holder;
+
+/// Any active token that is meant for the authority's own API.
+#[derive(Debug)]
+pub struct Authenticated;
+
+/// A person who has logged in.
+#[derive(Debug)]
+pub struct LoggedIn;
+
+impl Permission for Holder {
+    fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Permission for Authenticated {
+    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
+        // A token that some other service was handed must not work here.
+        if caller.is_for(&authority.settings().issuer) {
+            Ok(())
+        } else {
+            Err(Error::WrongAudience)
+        }
+    }
+}
+
+impl Permission for LoggedIn {
+    fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
+        policy::logged_in(caller)
+    }
+}
+
+/// A permission for each management scope that endpoints demand. A session has them all, within what
+/// its person may do.
+macro_rules! scoped {
+    ($($name:ident),*) => {$(
+        #[doc = concat!("A session, or a token with the scope of this name.")]
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl Permission for $name {
+            fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
+                Authenticated::demand(caller, authority)?;
+                let scope = ManagementScope::$name;
+                if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str())) }
+            }
+        }
+    )*};
+}
+
+scoped!(TokensRead, TokensWrite, OrganizationsRead, OrganizationsWrite);
+
+impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let token = credential(&parts.headers)?.ok_or(Error::NoCredential)?;
+        let caller = app.authority.authenticate(&token).await?;
+        app.rate_limits.admit_caller(&caller, &parts.extensions)?;
+        P::demand(&caller, &app.authority)?;
+        Ok(Self {
+            caller,
+            permission: PhantomData,
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Anyone {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self)
+    }
+}
+
+/// The token of a request: `Bearer`, or Basic with the token as username and an empty password, or
+/// as password with any username.
+fn credential(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, Failure> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else {
+        return if headers.contains_key(header::AUTHORIZATION) {
+            Err(Failure::AmbiguousCredential)
+        } else {
+            Ok(None)
+        };
+    };
+    let value = value.to_str().map_err(|_| Failure::AmbiguousCredential)?;
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(Zeroizing::new(rest.to_owned())));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Ok(None);
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(rest).map_err(|_| Failure::AmbiguousCredential)?);
+    let text = std::str::from_utf8(&decoded).map_err(|_| Failure::AmbiguousCredential)?;
+    let (username, password) = text.split_once(':').ok_or(Failure::AmbiguousCredential)?;
+    let token = if password.is_empty() { username } else { password };
+    Ok(Some(Zeroizing::new(token.to_owned())))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        match credential(&headers) {
+            Ok(token) => Ok(token.map(|token| token.to_string())),
+            Err(Failure::AmbiguousCredential) => Err("ambiguous"),
+            Err(_) => Err("another failure"),
+        }
+    }
+
+    #[test]
+    fn bearer_and_both_forms_of_basic() {
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Digest a=b"]), Ok(None));
+        for header in [
+            "Bearer abc",
+            "bearer  abc ",
+            &basic("abc:"),
+            &basic("anybody:abc"),
+            &basic(":abc"),
+        ] {
+            assert_eq!(read(&[header]), Ok(Some("abc".to_owned())), "{header}");
+        }
+        for headers in [
+            &["Bearer a", "Bearer a"][..],
+            &["Basic !"],
+            &[&basic("no colon")],
+            &["Basic"],
+        ] {
+            assert_eq!(read(headers), Err("ambiguous"), "{headers:?}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How many requests are answered, where the operator has set a limit.
+//!
+//! Without one nothing is counted and no header is sent: a header that states no true limit would
+//! slow down clients that believe it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Extensions, HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use crate::authority;
+use crate::config::{Rate, RateLimits as Configured};
+use crate::http::address::ClientAddress;
+use crate::http::{App, Failure};
+
+/// Counts are swept once this many requests, so that strangers cannot fill memory with addresses.
+const SWEEP_EVERY: u64 = 4096;
+
+type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
+
+struct Limit<K: Clone + Eq + std::hash::Hash> {
+    name: &'static str,
+    rate: Rate,
+    limiter: Limiter<K>,
+    admitted: std::sync::atomic::AtomicU64,
+}
+
+/// The limits in force.
+#[derive(Default)]
+pub struct RateLimits {
+    address: Option<Limit<IpAddr>>,
+    caller: Option<Limit<String>>,
+}
+
+impl std::fmt::Debug for RateLimits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RateLimits").finish_non_exhaustive()
+    }
+}
+
+/// What is left of the limit that was asked last, for the headers of the answer.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    name: &'static str,
+    rate: Rate,
+    remaining: u32,
+}
+
+impl RateLimits {
+    /// The limits as configured.
+    pub fn new(configured: Configured) -> Self {
+        Self {
+            address: configured.per_address.map(|rate| Limit::new("address", rate)),
+            caller: configured.per_caller.map(|rate| Limit::new("caller", rate)),
+        }
+    }
+
+    /// Counts a request of a caller: of the owner, whichever of its tokens it comes with.
+    pub(super) fn admit_caller(
+        &self,
+        caller: &authority::Caller,
+        extensions: &Extensions,
+    ) -> Result<(), Failure> {
+        let Some(limit) = &self.caller else { return Ok(()) };
+        let standing = limit.admit(&caller.owner().subject())?;
+        if let Some(slot) = extensions.get::<Arc<OnceLock<Standing>>>() {
+            // Set at most once: a request has one caller.
+            let _ = slot.set(standing);
+        }
+        Ok(())
+    }
+}
+
+impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
+    fn new(name: &'static str, rate: Rate) -> Self {
+        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let limiter = RateLimiter::dashmap(quota).with_middleware();
+        Self {
+            name,
+            rate,
+            limiter,
+            admitted: 0.into(),
+        }
+    }
+
+    fn admit(&self, key: &K) -> Result<Standing, Failure> {
+        if self
+            .admitted
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+            .is_multiple_of(SWEEP_EVERY)
+        {
+            self.limiter.retain_recent();
+        }
+        match self.limiter.check_key(key) {
+            Ok(state) => Ok(Standing {
+                name: self.name,
+                rate: self.rate,
+                remaining: state.remaining_burst_capacity(),
+            }),
+            Err(until) => {
+                let wait = until.wait_time_from(DefaultClock::default().now());
+                Err(Failure::TooManyRequests {
+                    retry_after: wait.as_secs() + 1,
+                })
+            }
+        }
+    }
+}
+
+/// A router whose requests are counted, where there is anything to count.
+pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
+    match &app.rate_limits {
+        RateLimits {
+            address: None,
+            caller: None,
+        } => router,
+        RateLimits { .. } => router.layer(from_fn_with_state(Arc::clone(app), admit)),
+    }
+}
+
+/// Counts a request of an address before anything else looks at it, and says in the answer what is
+/// left (draft-ietf-httpapi-ratelimit-headers).
+async fn admit(
+    State(app): State<Arc<App>>,
+    ClientAddress(address): ClientAddress,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let limits = &app.rate_limits;
+    if limits.address.is_none() && limits.caller.is_none() {
+        return next.run(request).await;
+    }
+    let by_address = match limits
+        .address
+        .as_ref()
+        .map(|limit| limit.admit(&address))
+        .transpose()
+    {
+        Ok(standing) => standing,
+        Err(failure) => return failure.into_response(),
+    };
+    let by_caller = Arc::new(OnceLock::new());
+    request.extensions_mut().insert(Arc::clone(&by_caller));
+    let mut response = next.run(request).await;
+    for standing in [by_address, by_caller.get().copied()].into_iter().flatten() {
+        standing.append_to(&mut response);
+    }
+    response
+}
+
+impl Standing {
+    fn append_to(self, response: &mut Response) {
+        let Self {
+            name,
+            rate,
+            remaining,
+        } = self;
+        let headers = [
+            ("ratelimit-policy", format!("\"{name}\";q={};w=1", rate.burst)),
+            ("ratelimit", format!("\"{name}\";r={remaining};t=1")),
+        ];
+        for (header, value) in headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response
+                    .headers_mut()
+                    .append(HeaderName::from_static(header), value);
+            }
+        }
+    }
+}

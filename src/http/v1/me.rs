@@ -1,0 +1,76 @@
+//! `/me`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::directory::Role;
+use crate::http::caller::{Authenticated, Caller};
+use crate::http::v1::tokens::TokenInfo;
+use crate::http::v1::users::UserInfo;
+use crate::http::{App, Failure};
+use crate::token::TokenKind;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(me))
+}
+
+/// Who is calling.
+#[derive(Debug, Serialize, ToSchema)]
+struct Me {
+    /// The person the caller acts for, where it acts for one.
+    #[schema(required = true)]
+    user: Option<UserInfo>,
+    /// The API token the caller came with, where it was one.
+    #[schema(required = true)]
+    token: Option<TokenInfo>,
+    /// The organizations the person belongs to, as far as this token reaches.
+    organizations: Vec<MembershipInfo>,
+    /// What the caller can do: a token's own scopes, and every scope for a session.
+    #[schema(example = json!(["tokens:read"]))]
+    scopes: Vec<String>,
+}
+
+/// An organization the caller belongs to.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrganizationMembership)]
+struct MembershipInfo {
+    id: Uuid,
+    #[schema(example = "default")]
+    name: String,
+    role: Role,
+}
+
+/// Who am I?
+#[utoipa::path(get, path = "/api/v1/me", tag = "session", operation_id = "me",
+    responses((status = OK, description = "The caller", body = Me)))]
+async fn me(caller: Caller<Authenticated>, State(app): State<Arc<App>>) -> Result<Json<Me>, Failure> {
+    let me = app.authority.me(&caller).await?;
+    let is_session = me.record.token.kind == TokenKind::Session;
+    let catalogue = &app.authority.settings().catalogue;
+    let scopes = if is_session {
+        catalogue.scopes()
+    } else {
+        &me.record.token.scopes
+    };
+    Ok(Json(Me {
+        scopes: scopes.iter().map(ToString::to_string).collect(),
+        organizations: me
+            .memberships
+            .into_iter()
+            .map(|one| MembershipInfo {
+                id: one.organization.0,
+                name: one.name.to_string(),
+                role: one.role,
+            })
+            .collect(),
+        user: me.person.map(UserInfo::from),
+        token: (!is_session).then(|| TokenInfo::of(&me.record, app.authority.status(&me.record))),
+    }))
+}

@@ -1,0 +1,232 @@
+//! `/organizations/{organization}/members`, and the same below a team.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+use crate::directory::{Email, Member, OrganizationReference, Role, TeamReference};
+use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::http::input::{Fields, Form, Input};
+use crate::http::v1::organizations::OrganizationPath;
+use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::render::Problem;
+use crate::http::v1::teams::TeamPath;
+use crate::http::{App, Failure, no_content};
+use crate::store::Slice;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put, remove))
+        .routes(routes!(list_of_team))
+        .routes(routes!(put_into_team, remove_from_team))
+}
+
+/// Which member of an organization.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct MemberPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    organization: OrganizationReference,
+    /// The person's address.
+    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    email: Email,
+}
+
+impl Form for MemberPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            email: fields.required("email"),
+        }
+    }
+}
+
+/// Which member of a team.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct TeamMemberPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    organization: OrganizationReference,
+    /// The team's name or its `team-…` id.
+    #[param(value_type = String, example = "runners")]
+    team: TeamReference,
+    /// The person's address.
+    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    email: Email,
+}
+
+impl Form for TeamMemberPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            team: fields.required("team"),
+            email: fields.required("email"),
+        }
+    }
+}
+
+/// A role.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = PutMember)]
+pub(crate) struct RoleForm {
+    role: Role,
+}
+
+impl Form for RoleForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            role: fields.required("role"),
+        }
+    }
+}
+
+/// Somebody who belongs to an organization or a team.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Member)]
+struct MemberInfo {
+    #[schema(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
+    id: String,
+    #[schema(example = "ada@example.com")]
+    email: String,
+    role: Role,
+}
+
+impl From<Member> for MemberInfo {
+    fn from(Member { person, role }: Member) -> Self {
+        Self {
+            id: person.id.to_string(),
+            email: person.email.to_string(),
+            role,
+        }
+    }
+}
+
+/// List the members of an organization
+#[utoipa::path(get, path = "/api/v1/organizations/{organization}/members", tag = "organizations", operation_id = "list_members",
+    params(OrganizationPath, SliceForm),
+    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
+async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<OrganizationPath, Slice>,
+) -> Result<Json<Items<MemberInfo>>, Failure> {
+    let found = app
+        .authority
+        .members(&caller, &path.organization, query.clone())
+        .await?;
+    Ok(Json(Items::of(
+        &query,
+        found,
+        |member| member.person.email.to_string(),
+        MemberInfo::from,
+    )))
+}
+
+/// Give somebody a role in an organization
+///
+/// An address that belongs to nobody is answered in the same way; the role holds once a site
+/// administrator makes that person. A demotion narrows what the person's tokens can do at once.
+#[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
+    params(MemberPath), request_body = RoleForm,
+    responses((status = NO_CONTENT, description = "It is so"),
+              (status = CONFLICT, description = "The organization would have no admin", body = Problem)))]
+async fn put(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<MemberPath, (), RoleForm>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority
+        .put_member(&caller, &path.organization, &path.email, body.role)
+        .await?;
+    Ok(no_content())
+}
+
+/// Take somebody out of an organization
+///
+/// And out of its teams. From the answer on their tokens of this organization are refused, for good.
+#[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
+    params(MemberPath),
+    responses((status = NO_CONTENT, description = "They do not belong to it"),
+              (status = CONFLICT, description = "The organization would have no admin", body = Problem)))]
+async fn remove(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<MemberPath>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority
+        .remove_member(&caller, &path.organization, &path.email)
+        .await?;
+    Ok(no_content())
+}
+
+/// List the members of a team
+#[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}/members", tag = "teams", operation_id = "list_team_members",
+    params(TeamPath, SliceForm),
+    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
+async fn list_of_team(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<TeamPath, Slice>,
+) -> Result<Json<Items<MemberInfo>>, Failure> {
+    let found = app
+        .authority
+        .team_members(&caller, &path.organization, &path.team, query.clone())
+        .await?;
+    Ok(Json(Items::of(
+        &query,
+        found,
+        |member| member.person.email.to_string(),
+        MemberInfo::from,
+    )))
+}
+
+/// Give somebody a role in a team
+///
+/// An admin of the team manages its tokens. Who does not belong to the organization yet becomes its
+/// member too, which only an admin of the organization can bring about.
+#[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
+    params(TeamMemberPath), request_body = RoleForm,
+    responses((status = NO_CONTENT, description = "It is so"),
+              (status = CONFLICT, description = "The person does not belong to the organization", body = Problem)))]
+async fn put_into_team(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamMemberPath, (), RoleForm>,
+) -> Result<impl IntoResponse, Failure> {
+    let TeamMemberPath {
+        organization,
+        team,
+        email,
+    } = &path;
+    app.authority
+        .put_team_member(&caller, organization, team, email, body.role)
+        .await?;
+    Ok(no_content())
+}
+
+/// Take somebody out of a team
+///
+/// They stay in the organization, and so do their own tokens.
+#[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "delete_team_member",
+    params(TeamMemberPath),
+    responses((status = NO_CONTENT, description = "They do not belong to it")))]
+async fn remove_from_team(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamMemberPath>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority
+        .remove_team_member(&caller, &path.organization, &path.team, &path.email)
+        .await?;
+    Ok(no_content())
+}

@@ -1,0 +1,70 @@
+//! Lists in the order of names or addresses.
+
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
+
+use crate::http::input::{Fields, Form, Request};
+use crate::store::Slice;
+
+/// Which part of a list.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SliceForm {
+    /// At most so many.
+    #[validate(range(min = 1, max = 1000))]
+    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
+    limit: i64,
+    /// Only what comes after this name or address: `next_cursor` of the page before.
+    #[validate(length(max = 254))]
+    #[param(max_length = 254)]
+    cursor: Option<String>,
+}
+
+impl Form for SliceForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            limit: fields.or("limit", 100),
+            cursor: fields.optional("cursor"),
+        }
+    }
+}
+
+impl Request for Slice {
+    type Form = SliceForm;
+
+    fn parse(form: SliceForm, _: &mut Fields<'_>) -> Result<Self, crate::http::input::Refused> {
+        Ok(Self {
+            // One more than is shown tells whether anything follows.
+            limit: u32::try_from(form.limit).unwrap_or(1) + 1,
+            after: form.cursor.map(|cursor| cursor.to_lowercase()),
+        })
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Items<T> {
+    /// What it holds.
+    items: Vec<T>,
+    /// `cursor` of the next part, if there is one.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    /// Whether anything follows.
+    has_next: bool,
+}
+
+impl<T> Items<T> {
+    /// The items that were asked for, out of a slice that has one more if anything follows.
+    pub(super) fn of<R>(slice: &Slice, mut rows: Vec<R>, key: fn(&R) -> String, view: fn(R) -> T) -> Self {
+        let shown = usize::try_from(slice.limit).unwrap_or(usize::MAX) - 1;
+        let has_next = rows.len() > shown;
+        rows.truncate(shown);
+        let next_cursor = if has_next { rows.last().map(key) } else { None };
+        Self {
+            items: rows.into_iter().map(view).collect(),
+            next_cursor,
+            has_next,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `/organizations/{organization}/projects`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::authority::Error;
+use crate::clock::Timestamp;
+use crate::directory::{Name, OrganizationReference, Project};
+use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::input::{Fields, Form, Input};
+use crate::http::v1::organizations::OrganizationPath;
+use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::render::Problem;
+use crate::http::{App, Failure, no_content};
+use crate::store::Slice;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(remove))
+}
+
+/// Which project.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct ProjectPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    organization: OrganizationReference,
+    /// The project's number.
+    #[validate(range(min = 1, max = 2_147_483_647))]
+    #[param(minimum = 1, maximum = 2_147_483_647, example = 1)]
+    id: i64,
+}
+
+impl Form for ProjectPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            id: fields.required("id"),
+        }
+    }
+}
+
+/// A new project.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateProject)]
+pub(crate) struct CreateForm {
+    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
+    #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "website")]
+    name: Name,
+}
+
+impl Form for CreateForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+        }
+    }
+}
+
+/// A project.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Project)]
+struct ProjectInfo {
+    /// Its number, never used again.
+    #[schema(minimum = 1, maximum = 2_147_483_647, example = 1)]
+    id: u32,
+    #[schema(example = "website")]
+    name: String,
+    /// The id of its organization.
+    organization: Uuid,
+    created_at: Timestamp,
+}
+
+impl From<Project> for ProjectInfo {
+    fn from(project: Project) -> Self {
+        let Project {
+            id,
+            name,
+            organization,
+            created_at,
+        } = project;
+        Self {
+            id,
+            name: name.to_string(),
+            organization: organization.0,
+            created_at,
+        }
+    }
+}
+
+/// Make a project
+#[utoipa::path(post, path = "/api/v1/organizations/{organization}/projects", tag = "projects", operation_id = "create_project",
+    params(OrganizationPath), request_body = CreateForm,
+    responses((status = CREATED, description = "The project", body = ProjectInfo,
+                  headers(("Location" = String, description = "Its address"))),
+              (status = CONFLICT, description = "The name belongs to another project of the organization", body = Problem)))]
+async fn create(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), CreateForm>,
+) -> Result<impl IntoResponse, Failure> {
+    let made = app
+        .authority
+        .create_project(&caller, &path.organization, &body.name)
+        .await?;
+    let location = format!("/api/v1/organizations/{}/projects/{}", made.organization, made.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(ProjectInfo::from(made)),
+    ))
+}
+
+/// List projects
+#[utoipa::path(get, path = "/api/v1/organizations/{organization}/projects", tag = "projects", operation_id = "list_projects",
+    params(OrganizationPath, SliceForm),
+    responses((status = OK, description = "A part of the list, in the order of names", body = Items<ProjectInfo>)))]
+async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<OrganizationPath, Slice>,
+) -> Result<Json<Items<ProjectInfo>>, Failure> {
+    let found = app
+        .authority
+        .projects(&caller, &path.organization, query.clone())
+        .await?;
+    Ok(Json(Items::of(
+        &query,
+        found,
+        |project| project.name.canonical(),
+        ProjectInfo::from,
+    )))
+}
+
+/// Remove a project
+///
+/// Tokens restricted to it stay restricted to it: they reach nothing, and never everything.
+#[utoipa::path(delete, path = "/api/v1/organizations/{organization}/projects/{id}", tag = "projects", operation_id = "delete_project",
+    params(ProjectPath),
+    responses((status = NO_CONTENT, description = "It is gone")))]
+async fn remove(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<ProjectPath>,
+) -> Result<impl IntoResponse, Failure> {
+    let id = u32::try_from(path.id).map_err(|_| Error::Absent)?;
+    app.authority
+        .remove_project(&caller, &path.organization, id)
+        .await?;
+    Ok(no_content())
+}

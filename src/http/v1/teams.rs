@@ -1,0 +1,177 @@
+//! `/organizations/{organization}/teams`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::clock::Timestamp;
+use crate::directory::{Name, OrganizationReference, Team, TeamReference};
+use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::input::{Fields, Form, Input};
+use crate::http::v1::organizations::OrganizationPath;
+use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::render::Problem;
+use crate::http::{App, Failure, no_content};
+use crate::store::Slice;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, remove))
+}
+
+/// Which team.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct TeamPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    pub(super) organization: OrganizationReference,
+    /// The team's name or its `team-…` id.
+    #[param(value_type = String, example = "runners")]
+    pub(super) team: TeamReference,
+}
+
+impl Form for TeamPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            team: fields.required("team"),
+        }
+    }
+}
+
+/// A new team.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateTeam)]
+pub(crate) struct CreateForm {
+    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
+    #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "runners")]
+    name: Name,
+}
+
+impl Form for CreateForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+        }
+    }
+}
+
+/// A team.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Team)]
+struct TeamInfo {
+    /// Never changes.
+    #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
+    id: String,
+    #[schema(example = "runners")]
+    name: String,
+    /// The id of its organization.
+    organization: Uuid,
+    created_at: Timestamp,
+}
+
+impl From<Team> for TeamInfo {
+    fn from(team: Team) -> Self {
+        let Team {
+            id,
+            name,
+            organization,
+            created_at,
+        } = team;
+        Self {
+            id: id.to_string(),
+            name: name.to_string(),
+            organization: organization.0,
+            created_at,
+        }
+    }
+}
+
+/// Make a team
+#[utoipa::path(post, path = "/api/v1/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
+    params(OrganizationPath), request_body = CreateForm,
+    responses((status = CREATED, description = "The team", body = TeamInfo,
+                  headers(("Location" = String, description = "Its address"))),
+              (status = CONFLICT, description = "The name belongs to another team of the organization", body = Problem)))]
+async fn create(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), CreateForm>,
+) -> Result<impl IntoResponse, Failure> {
+    let made = app
+        .authority
+        .create_team(&caller, &path.organization, &body.name)
+        .await?;
+    let location = format!("/api/v1/organizations/{}/teams/{}", made.organization, made.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(TeamInfo::from(made)),
+    ))
+}
+
+/// List teams
+#[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
+    params(OrganizationPath, SliceForm),
+    responses((status = OK, description = "A part of the list, in the order of names", body = Items<TeamInfo>)))]
+async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<OrganizationPath, Slice>,
+) -> Result<Json<Items<TeamInfo>>, Failure> {
+    let found = app
+        .authority
+        .teams(&caller, &path.organization, query.clone())
+        .await?;
+    Ok(Json(Items::of(
+        &query,
+        found,
+        |team| team.name.canonical(),
+        TeamInfo::from,
+    )))
+}
+
+/// Show a team
+#[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "get_team",
+    params(TeamPath),
+    responses((status = OK, description = "The team", body = TeamInfo)))]
+async fn show(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath>,
+) -> Result<Json<TeamInfo>, Failure> {
+    Ok(Json(
+        app.authority
+            .team(&caller, &path.organization, &path.team)
+            .await?
+            .into(),
+    ))
+}
+
+/// Remove a team
+///
+/// From the answer on all of its tokens are refused. Its members stay in the organization.
+#[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
+    params(TeamPath),
+    responses((status = NO_CONTENT, description = "It is gone")))]
+async fn remove(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority
+        .remove_team(&caller, &path.organization, &path.team)
+        .await?;
+    Ok(no_content())
+}

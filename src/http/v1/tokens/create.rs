@@ -1,0 +1,218 @@
+//! `POST /tokens`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::authority::{Expiry, Issue};
+use crate::clock::Timestamp;
+use crate::directory::{OrganizationReference, TeamReference};
+use crate::http::caller::{Caller, TokensWrite};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::v1::fields::OneOrMany;
+use crate::http::v1::render::Problem;
+use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
+use crate::http::{App, Failure};
+use crate::token::{Lifetime, OwnerKind, Span, Status};
+
+/// A new token. Everything but the name has a default.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateToken, example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
+pub(crate) struct CreateForm {
+    /// A name for people.
+    #[validate(length(min = 1, max = 255))]
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    /// A longer text for people.
+    #[validate(length(max = 2000))]
+    #[schema(max_length = 2000)]
+    description: Option<String>,
+    /// The name or id of the organization it is good in. Otherwise the header `x-business-id` says
+    /// it, otherwise it is the only organization you have.
+    #[schema(value_type = Option<String>)]
+    organization: Option<OrganizationReference>,
+    /// What it acts for: you, a team, the organization, or (for site administrators) the deployment.
+    #[schema(required = false, value_type = OwnerChoice, default = "user")]
+    owner: OwnerKind,
+    /// The team's name or id, with `owner: team`.
+    #[schema(value_type = Option<String>)]
+    team: Option<TeamReference>,
+    /// The scopes, by name. With neither scopes nor preset it has every scope but those for the
+    /// authority itself.
+    #[validate(length(max = 100))]
+    #[schema(max_items = 100)]
+    scopes: Option<Vec<String>>,
+    /// A named bundle of scopes, in place of `scopes`.
+    #[validate(length(max = 64))]
+    #[schema(max_length = 64)]
+    preset: Option<String>,
+    /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong.
+    #[validate(length(max = 100))]
+    #[schema(max_items = 100)]
+    projects: Option<Vec<i64>>,
+    /// The services it is meant for, one as a string or several. A configured default otherwise.
+    #[schema(value_type = Option<Audience>)]
+    audience: Option<OneOrMany>,
+    /// How long it lives: a number and `s`, `m`, `h`, `d`, `w` or `y`, or `never`.
+    #[schema(value_type = Option<String>, pattern = "^([1-9][0-9]*[smhdwy]|never)$")]
+    expires_in: Option<Lifetime>,
+    /// How many days it lives.
+    #[validate(range(min = 1, max = 365))]
+    #[schema(minimum = 1, maximum = 365)]
+    expires_in_days: Option<i64>,
+    /// When it ends. Give at most one of the three; with none it lives for 365 days.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// What a token acts for.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "stands in the document only")]
+enum OwnerChoice {
+    User,
+    Team,
+    Organization,
+    Deployment,
+}
+
+/// One service or several.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "stands in the document only")]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Form for CreateForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+            description: fields.optional("description"),
+            organization: fields.optional("organization"),
+            owner: fields.or("owner", OwnerKind::User),
+            team: fields.optional("team"),
+            scopes: fields.optional("scopes"),
+            preset: fields.optional("preset"),
+            projects: fields.optional("projects"),
+            audience: fields.optional("audience"),
+            expires_in: fields.optional("expires_in"),
+            expires_in_days: fields.optional("expires_in_days"),
+            expires_at: fields.optional("expires_at"),
+        }
+    }
+}
+
+impl Request for Issue {
+    type Form = CreateForm;
+
+    fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        let expiry = expiry(&form, fields)?;
+        if form.scopes.is_some() && form.preset.is_some() {
+            return Err(fields.refuse("preset", "give scopes or a preset, not both"));
+        }
+        match (form.owner, &form.team) {
+            (OwnerKind::Team, None) => return Err(fields.refuse("owner", "name the team in the field team")),
+            (OwnerKind::Team, Some(_)) | (_, None) => {}
+            (_, Some(_)) => return Err(fields.refuse("team", "a team goes with the owner team only")),
+        }
+        let audience = form.audience.map(|OneOrMany(audience)| audience);
+        if audience
+            .as_ref()
+            .is_some_and(|audience| !(1..=20).contains(&audience.len()))
+        {
+            return Err(fields.refuse("audience", "name 1 to 20 audiences, or leave the field out"));
+        }
+        for (index, audience) in audience.iter().flatten().enumerate() {
+            if audience.is_empty() || audience.chars().any(char::is_control) {
+                return Err(fields.refuse_element(
+                    "audience",
+                    index,
+                    "an audience is a text without control characters",
+                ));
+            }
+        }
+        Ok(Self {
+            name: form.name,
+            description: form.description,
+            organization: form.organization,
+            owner: form.owner,
+            team: form.team,
+            scopes: form.scopes,
+            preset: form.preset,
+            projects: form.projects,
+            audience,
+            expiry,
+        })
+    }
+}
+
+fn expiry(form: &CreateForm, fields: &mut Fields<'_>) -> Result<Expiry, Refused> {
+    match (form.expires_in, form.expires_in_days, form.expires_at) {
+        (None, None, None) => Ok(Expiry::Default),
+        (Some(lifetime), None, None) => Ok(Expiry::In("expires_in", lifetime)),
+        (None, Some(days), None) => match u64::try_from(days).ok().and_then(Span::from_days) {
+            Some(span) => Ok(Expiry::In("expires_in_days", Lifetime::Limited(span))),
+            None => Err(fields.refuse("expires_in_days", "this is no number of days")),
+        },
+        (None, None, Some(instant)) => Ok(Expiry::At(instant)),
+        _ => {
+            let last = if form.expires_at.is_some() {
+                "expires_at"
+            } else {
+                "expires_in_days"
+            };
+            Err(fields.refuse(
+                last,
+                "give at most one of expires_in, expires_in_days and expires_at",
+            ))
+        }
+    }
+}
+
+/// A token and its metadata.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedToken {
+    /// The token itself. It is shown this once and cannot be shown again.
+    token: String,
+    token_info: TokenInfo,
+}
+
+/// Issue a token
+///
+/// The answer is the only time that the token is shown. It is on disk before it is signed, and can be
+/// revoked from the moment of the answer. A token can be made by a session, or by an API token with
+/// `tokens:write`, which hands on no more than it holds itself.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",
+    params(BusinessHeader), request_body = CreateForm,
+    responses((status = CREATED, description = "The token, this once", body = CreatedToken,
+                  headers(("Location" = String, description = "The address of its metadata"),
+                          ("Cache-Control" = String, description = "`no-store`"))),
+              (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem),
+              (status = CONFLICT, description = "The owner has as many active tokens as allowed", body = Problem)))]
+pub(super) async fn create(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input {
+        mut body, headers, ..
+    }: Input<(), (), Issue, BusinessHeader>,
+) -> Result<impl IntoResponse, Failure> {
+    body.organization = body.organization.or(headers.x_business_id);
+    let issued = app.authority.issue(&caller, &body).await?;
+    let head = [
+        (header::LOCATION, format!("/api/v1/tokens/{}", issued.record.id)),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    let body = CreatedToken {
+        token: issued.token.expose().to_owned(),
+        token_info: TokenInfo::of(&issued.record, Status::Active),
+    };
+    Ok((StatusCode::CREATED, head, Json(body)))
+}

@@ -1,0 +1,54 @@
+//! `/tokens/current`: what the holder of a token may do with it, whatever it is meant for.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use crate::authority::Error;
+use crate::http::caller::{Caller, Holder};
+use crate::http::input::Input;
+use crate::http::v1::render::Problem;
+use crate::http::v1::tokens::TokenInfo;
+use crate::http::v1::tokens::revoke::{RevokeForm, RevokedToken};
+use crate::http::{App, Failure};
+use crate::token::{Status, TokenKind};
+
+/// Show the token I hold
+///
+/// Answers only an active API token; what it asks for is in the `Authorization` header.
+#[utoipa::path(get, path = "/api/v1/tokens/current", tag = "tokens", operation_id = "get_current_token",
+    responses((status = OK, description = "Its metadata", body = TokenInfo),
+              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
+pub(super) async fn show(caller: Caller<Holder>) -> Result<Json<TokenInfo>, Failure> {
+    only_api_tokens(&caller)?;
+    Ok(Json(TokenInfo::of(caller.record(), Status::Active)))
+}
+
+/// Revoke the token I hold
+///
+/// Nobody's permission is needed to end a token by whoever has it: a leaked one can be killed by
+/// those who find it.
+#[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
+    request_body = Option<RevokeForm>,
+    responses((status = CREATED, description = "It is revoked", body = RevokedToken),
+              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
+pub(super) async fn revoke(
+    caller: Caller<Holder>,
+    State(app): State<Arc<App>>,
+    Input { body, .. }: Input<(), (), RevokeForm>,
+) -> Result<impl IntoResponse, Failure> {
+    only_api_tokens(&caller)?;
+    let revoked = app.authority.revoke_own(&caller, body.reason).await?;
+    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
+}
+
+/// A session is nobody's API token: it ends by logging out.
+fn only_api_tokens(caller: &Caller<Holder>) -> Result<(), Error> {
+    match caller.record().token.kind {
+        TokenKind::Api => Ok(()),
+        TokenKind::Session => Err(Error::Absent),
+    }
+}

@@ -1,0 +1,134 @@
+//! What is shown of a token.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::token::{Owner, Record, Status};
+
+/// How every token begins that has an `alg` first in its header. Enough to recognise one in a list of
+/// secrets, and nothing of what makes it valid.
+const FIRST_CHARACTERS: &str = "eyJhbGciOi";
+
+/// Everything about a token but the secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http::v1) struct TokenInfo {
+    /// Its number, as text.
+    #[schema(example = "1")]
+    id: String,
+    /// The `jti` claim.
+    jti: Uuid,
+    #[schema(example = "ci")]
+    name: String,
+    #[schema(required = true)]
+    description: Option<String>,
+    /// The first characters of the token, for display.
+    #[schema(example = "eyJhbGciOi...")]
+    token_prefix: String,
+    #[schema(example = "api")]
+    token_type: &'static str,
+    /// The id of the organization it is good in; `null` is all that its owner has.
+    #[schema(required = true)]
+    organization: Option<Uuid>,
+    /// What kind of thing it acts for.
+    #[schema(value_type = OwnerWord)]
+    owner: OwnerWord,
+    /// The team's id, where it acts for a team.
+    #[schema(required = true, example = "team-Hn5Lq9BcX1dF7gJk")]
+    team: Option<String>,
+    /// The person's id, where it acts for a person.
+    #[schema(required = true, example = "user-Tw4Ev8Ny2Ka6Mo3P")]
+    user: Option<String>,
+    #[schema(example = json!(["projects:read", "content:write"]))]
+    scopes: Vec<String>,
+    /// The preset the scopes came from.
+    #[schema(required = true, example = "content_management")]
+    preset: Option<String>,
+    /// The projects it is restricted to; `null` is unrestricted.
+    #[schema(required = true)]
+    projects: Option<Vec<u32>>,
+    /// The services it is meant for.
+    #[schema(example = json!(["http://127.0.0.1:8080"]))]
+    audience: Vec<String>,
+    #[schema(value_type = StatusWord)]
+    status: StatusWord,
+    created_at: Timestamp,
+    /// Who made it: an address, or `token` and a number.
+    #[schema(example = "admin@example.com")]
+    created_by: String,
+    /// When the authority, or a verifier that reports, last saw it.
+    #[schema(required = true)]
+    last_used_at: Option<Timestamp>,
+    /// When it ends by itself; `null` is never.
+    #[schema(required = true)]
+    expires_at: Option<Timestamp>,
+    #[schema(required = true)]
+    revoked_at: Option<Timestamp>,
+    /// Who revoked it: an address, `token` and a number, or `holder`.
+    #[schema(required = true)]
+    revoked_by: Option<String>,
+    #[schema(required = true)]
+    revocation_reason: Option<String>,
+}
+
+/// What kind of thing a token acts for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Owner)]
+enum OwnerWord {
+    User,
+    Team,
+    Organization,
+    Deployment,
+}
+
+/// Whether a token is good.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = TokenStatus)]
+enum StatusWord {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl TokenInfo {
+    pub(in crate::http::v1) fn of(record: &Record, status: Status) -> Self {
+        let token = &record.token;
+        let revocation = record.revocation.as_ref();
+        Self {
+            id: record.id.to_string(),
+            jti: token.jti,
+            name: token.name.clone(),
+            description: token.description.clone(),
+            token_prefix: format!("{}{FIRST_CHARACTERS}...", token.prefix),
+            token_type: "api",
+            organization: token.owner.organization().map(|organization| organization.0),
+            owner: match token.owner {
+                Owner::User { .. } => OwnerWord::User,
+                Owner::Team { .. } => OwnerWord::Team,
+                Owner::Organization(_) => OwnerWord::Organization,
+                Owner::Deployment => OwnerWord::Deployment,
+            },
+            team: token.owner.team().map(ToString::to_string),
+            user: token.owner.user().map(ToString::to_string),
+            scopes: token.scopes.iter().map(ToString::to_string).collect(),
+            preset: token.preset.clone(),
+            projects: token.projects.clone(),
+            audience: token.audience.clone(),
+            status: match status {
+                Status::Active => StatusWord::Active,
+                Status::Expired => StatusWord::Expired,
+                Status::Revoked => StatusWord::Revoked,
+            },
+            created_at: token.created_at,
+            created_by: token.created_by.name.clone(),
+            last_used_at: record.last_used_at,
+            expires_at: token.expires_at,
+            revoked_at: revocation.map(|revocation| revocation.revoked_at),
+            revoked_by: revocation.map(|revocation| revocation.revoked_by.clone()),
+            revocation_reason: revocation.and_then(|revocation| revocation.reason.clone()),
+        }
+    }
+}

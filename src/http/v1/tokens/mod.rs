@@ -1,0 +1,73 @@
+//! `/tokens`, a file per thing that can be done with them.
+
+mod create;
+mod current;
+mod info;
+mod list;
+mod revoke;
+mod show;
+
+use std::sync::Arc;
+
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+pub(super) use info::TokenInfo;
+
+use crate::authority::Error;
+use crate::directory::OrganizationReference;
+use crate::http::App;
+use crate::http::input::{Fields, Form};
+use crate::token::TokenReference;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create::create, list::list))
+        .routes(routes!(current::show))
+        .routes(routes!(current::revoke))
+        .routes(routes!(show::show, show::describe))
+        .routes(routes!(revoke::revoke))
+}
+
+/// Which token.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct TokenPath {
+    /// Its number or its `jti`.
+    #[param(example = "1")]
+    id: String,
+}
+
+impl Form for TokenPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            id: fields.required("id"),
+        }
+    }
+}
+
+impl TokenPath {
+    /// A text that can name no token names none: it is as absent as a number that is not taken.
+    fn reference(&self) -> Result<TokenReference, Error> {
+        self.id.parse().map_err(|_| Error::Absent)
+    }
+}
+
+/// Where the organization can also stand.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Header)]
+struct BusinessHeader {
+    /// The organization's name or id, where the request does not name it otherwise.
+    #[param(value_type = Option<String>, rename = "x-business-id")]
+    x_business_id: Option<OrganizationReference>,
+}
+
+impl Form for BusinessHeader {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            x_business_id: fields.optional("x_business_id"),
+        }
+    }
+}

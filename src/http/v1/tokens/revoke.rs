@@ -1,0 +1,88 @@
+//! `POST /tokens/{id}/revoke`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::authority::Revoked;
+use crate::clock::Timestamp;
+use crate::http::caller::{Caller, TokensWrite};
+use crate::http::input::{Fields, Form, Input, Presence};
+use crate::http::v1::tokens::TokenPath;
+use crate::http::{App, Failure};
+
+/// Why. The body may be absent, empty, `null` or `{}`.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = RevokeToken, example = json!({"reason": "leaked in a build log"}))]
+pub(crate) struct RevokeForm {
+    /// Why, in your words. Seen by those who manage the token.
+    #[validate(length(max = 1000))]
+    #[schema(max_length = 1000)]
+    pub(super) reason: Option<String>,
+}
+
+impl Form for RevokeForm {
+    const BODY: Presence = Presence::Optional;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            reason: fields.optional("reason"),
+        }
+    }
+}
+
+/// A revoked token.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RevokedToken {
+    #[schema(example = "1")]
+    id: String,
+    jti: Uuid,
+    #[schema(example = "ci")]
+    name: String,
+    /// When it was revoked: by the first order, whatever came after.
+    revoked_at: Timestamp,
+    /// Who revoked it.
+    #[schema(example = "admin@example.com")]
+    revoked_by: String,
+    #[schema(required = true)]
+    revocation_reason: Option<String>,
+}
+
+impl RevokedToken {
+    pub(super) fn of(Revoked { record, note }: Revoked) -> Self {
+        Self {
+            id: record.id.to_string(),
+            jti: record.token.jti,
+            name: record.token.name,
+            revoked_at: note.revoked_at,
+            revoked_by: note.revoked_by,
+            revocation_reason: note.reason,
+        }
+    }
+}
+
+/// Revoke a token
+///
+/// From the answer on the authority refuses it, and the answer means that this is on disk. Revoking
+/// again changes nothing and gives the same answer. Nothing undoes it.
+#[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
+    params(TokenPath), request_body = Option<RevokeForm>,
+    responses((status = CREATED, description = "It is revoked", body = RevokedToken)))]
+pub(super) async fn revoke(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TokenPath, (), RevokeForm>,
+) -> Result<impl IntoResponse, Failure> {
+    let revoked = app
+        .authority
+        .revoke(&caller, path.reference()?, body.reason)
+        .await?;
+    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
+}

@@ -1,0 +1,319 @@
+//! `/users`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+use crate::authority::password::{NewPassword, Password};
+use crate::authority::{NewAccount, PersonPatch};
+use crate::clock::Timestamp;
+use crate::directory::{Email, Person};
+use crate::http::caller::{Caller, LoggedIn};
+use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
+use crate::http::v1::page::{Items, SliceForm};
+use crate::http::v1::render::Problem;
+use crate::http::{App, Failure, no_content};
+use crate::store::Slice;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(show, change, remove))
+}
+
+/// Which person.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct UserPath {
+    /// Their address.
+    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    email: Email,
+}
+
+impl Form for UserPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            email: fields.required("email"),
+        }
+    }
+}
+
+/// A new person.
+#[derive(Validate, ToSchema)]
+#[schema(as = CreateUser)]
+pub(crate) struct CreateForm {
+    /// Their address, unique whatever its case.
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
+    email: Email,
+    /// 8 to 128 characters.
+    #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple")]
+    password: String,
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255, example = "Ada")]
+    first_name: Option<String>,
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255, example = "Byron")]
+    last_name: Option<String>,
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255, example = "ada")]
+    username: Option<String>,
+    /// Whether they may do everything.
+    #[schema(required = false, default = false)]
+    site_admin: bool,
+}
+
+impl Form for CreateForm {
+    const ECHO: Echo = Echo::Nothing;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            email: fields.required("email"),
+            password: fields.required("password"),
+            first_name: fields.optional("first_name"),
+            last_name: fields.optional("last_name"),
+            username: fields.optional("username"),
+            site_admin: fields.or("site_admin", false),
+        }
+    }
+}
+
+impl Request for NewAccount {
+    type Form = CreateForm;
+
+    fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        let CreateForm {
+            email,
+            password,
+            first_name,
+            last_name,
+            username,
+            site_admin,
+        } = form;
+        let password = new_password(password, fields)?;
+        Ok(Self {
+            email,
+            password,
+            first_name,
+            last_name,
+            username,
+            site_admin,
+        })
+    }
+}
+
+/// Changes to a person. What is absent stays as it is.
+#[derive(Validate, ToSchema)]
+#[schema(as = ChangeUser)]
+pub(crate) struct ChangeForm {
+    /// A new password: 8 to 128 characters. Ends the person's sessions.
+    #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple")]
+    password: Option<String>,
+    /// The present password, which goes with a new one for yourself.
+    #[schema(example = "the present one")]
+    current_password: Option<String>,
+    #[validate(length(max = 255))]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    first_name: Option<Option<String>>,
+    #[validate(length(max = 255))]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    last_name: Option<Option<String>>,
+    #[validate(length(max = 255))]
+    #[schema(value_type = Option<String>, max_length = 255)]
+    username: Option<Option<String>>,
+    /// Whether they may do everything.
+    site_admin: Option<bool>,
+    /// `true` shuts them out and ends their sessions and tokens, for good.
+    disabled: Option<bool>,
+}
+
+impl Form for ChangeForm {
+    const ECHO: Echo = Echo::Nothing;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            password: fields.optional("password"),
+            current_password: fields.optional("current_password"),
+            first_name: fields.change("first_name"),
+            last_name: fields.change("last_name"),
+            username: fields.change("username"),
+            site_admin: fields.given("site_admin"),
+            disabled: fields.given("disabled"),
+        }
+    }
+}
+
+impl Request for PersonPatch {
+    type Form = ChangeForm;
+
+    fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        let ChangeForm {
+            password,
+            current_password,
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled,
+        } = form;
+        Ok(Self {
+            password: password
+                .map(|password| new_password(password, fields))
+                .transpose()?,
+            current_password: current_password.map(Password::new),
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled,
+        })
+    }
+}
+
+fn new_password(text: String, fields: &mut Fields<'_>) -> Result<NewPassword, Refused> {
+    Password::new(text)
+        .try_into()
+        .map_err(|unfit: crate::authority::password::PasswordPolicyError| {
+            fields.refuse("password", unfit.to_string())
+        })
+}
+
+/// A person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+pub(super) struct UserInfo {
+    /// Never changes; a person who is made again gets another.
+    #[schema(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
+    id: String,
+    #[schema(example = "ada@example.com")]
+    email: String,
+    #[schema(required = true)]
+    first_name: Option<String>,
+    #[schema(required = true)]
+    last_name: Option<String>,
+    #[schema(required = true)]
+    username: Option<String>,
+    site_admin: bool,
+    /// Since when they are shut out.
+    #[schema(required = true)]
+    disabled_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+impl From<Person> for UserInfo {
+    fn from(person: Person) -> Self {
+        let Person {
+            id,
+            email,
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled_at,
+            created_at,
+        } = person;
+        Self {
+            id: id.to_string(),
+            email: email.to_string(),
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled_at,
+            created_at,
+        }
+    }
+}
+
+/// Make a person
+///
+/// For site administrators. Roles that organizations gave to the address before hold from now on.
+#[utoipa::path(post, path = "/api/v1/users", tag = "people", operation_id = "create_user", request_body = CreateForm,
+    responses((status = CREATED, description = "The person", body = UserInfo,
+                  headers(("Location" = String, description = "Their address in this API"))),
+              (status = CONFLICT, description = "The address belongs to another", body = Problem)))]
+async fn create(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { body, .. }: Input<(), (), NewAccount>,
+) -> Result<impl IntoResponse, Failure> {
+    let made = app.authority.create_person(&caller, body).await?;
+    let path: String = url::form_urlencoded::byte_serialize(made.email.as_str().as_bytes()).collect();
+    let location = [(header::LOCATION, format!("/api/v1/users/{path}"))];
+    Ok((StatusCode::CREATED, location, Json(UserInfo::from(made))))
+}
+
+/// List people
+///
+/// For site administrators.
+#[utoipa::path(get, path = "/api/v1/users", tag = "people", operation_id = "list_users", params(SliceForm),
+    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<UserInfo>)))]
+async fn list(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { query, .. }: Input<(), Slice>,
+) -> Result<Json<Items<UserInfo>>, Failure> {
+    let found = app.authority.people(&caller, query.clone()).await?;
+    Ok(Json(Items::of(
+        &query,
+        found,
+        |person| person.email.to_string(),
+        UserInfo::from,
+    )))
+}
+
+/// Show a person
+///
+/// For site administrators, and for the person.
+#[utoipa::path(get, path = "/api/v1/users/{email}", tag = "people", operation_id = "get_user", params(UserPath),
+    responses((status = OK, description = "The person", body = UserInfo)))]
+async fn show(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<UserPath>,
+) -> Result<Json<UserInfo>, Failure> {
+    Ok(Json(app.authority.person(&caller, &path.email).await?.into()))
+}
+
+/// Change a person
+///
+/// For site administrators. Everybody may change their own password, and nothing else, giving the
+/// present one; that ends their sessions, this one included.
+#[utoipa::path(patch, path = "/api/v1/users/{email}", tag = "people", operation_id = "change_user",
+    params(UserPath), request_body = ChangeForm,
+    responses((status = OK, description = "The person as they are now", body = UserInfo),
+              (status = CONFLICT, description = "No site administrator would be left", body = Problem)))]
+async fn change(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<UserPath, (), PersonPatch>,
+) -> Result<Json<UserInfo>, Failure> {
+    Ok(Json(
+        app.authority
+            .change_person(&caller, &path.email, body)
+            .await?
+            .into(),
+    ))
+}
+
+/// Remove a person
+///
+/// For site administrators. From the answer on their sessions and tokens are refused, for good.
+#[utoipa::path(delete, path = "/api/v1/users/{email}", tag = "people", operation_id = "delete_user", params(UserPath),
+    responses((status = NO_CONTENT, description = "They are gone"),
+              (status = CONFLICT, description = "No site administrator would be left", body = Problem)))]
+async fn remove(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<UserPath>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority.remove_person(&caller, &path.email).await?;
+    Ok(no_content())
+}
