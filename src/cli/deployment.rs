@@ -1,0 +1,87 @@
+//! Everything that a command stands on, opened in order.
+
+use std::sync::Arc;
+
+use crate::authority::password::PasswordHasher;
+use crate::authority::{Authority, Settings};
+use crate::cli::Failure;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::keys::{KeyDirectory, KeyRing};
+use crate::revocation::Index;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Revocations, SharedStore};
+
+/// An opened database with its keys.
+pub(super) struct Deployment {
+    pub(super) store: Arc<SqliteStore>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) directory: KeyDirectory,
+    pub(super) index: Arc<Index>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+impl Deployment {
+    /// Opens the database and the keys, and rebuilds the index of revocations.
+    pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let directory = KeyDirectory::open(&config.keys.folder)?;
+        // Every key of the folder is read, so that one that is damaged is noticed now and not on
+        // the day it is needed.
+        for kid in directory.kids()? {
+            directory.load(&kid)?;
+        }
+        let index = Arc::new(Index::new(Arc::clone(&clock)));
+        let store = SqliteStore::open(&config.database, Arc::clone(&entropy), Arc::clone(&index) as _)?;
+        index.rebuild(store.snapshot(clock.now()).await?);
+        let keys = KeyRing::open(
+            &store,
+            &directory,
+            config.keys.algorithm,
+            index.generation(),
+            clock.now(),
+        )
+        .await?;
+        Ok(Self {
+            store: Arc::new(store),
+            keys: Arc::new(keys),
+            directory,
+            index,
+            clock,
+            entropy,
+        })
+    }
+
+    /// The authority over it.
+    pub(super) fn authority(&self, config: &Config, issuer: String) -> Result<Authority, Failure> {
+        let settings = Settings {
+            default_audience: config
+                .tokens
+                .default_audience
+                .clone()
+                .unwrap_or_else(|| issuer.clone()),
+            issuer,
+            prefix: config
+                .tokens
+                .prefix
+                .as_ref()
+                .map(|prefix| prefix.as_str().to_owned())
+                .unwrap_or_default(),
+            default_lifetime: config.tokens.default_lifetime,
+            session_lifetime: config.session_lifetime,
+            catalogue: config.catalogue.clone(),
+        };
+        Ok(Authority::new(
+            Arc::clone(&self.store) as SharedStore,
+            Arc::clone(&self.keys),
+            Arc::clone(&self.index),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+            PasswordHasher::new(Arc::clone(&self.entropy))?,
+            settings,
+        ))
+    }
+}

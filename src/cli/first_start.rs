@@ -1,0 +1,82 @@
+//! The first administrator and what a newcomer is told.
+
+use std::net::SocketAddr;
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::authority::password::{NewPassword, Password};
+use crate::authority::{Authority, NewAccount};
+use crate::config::Config;
+use crate::directory::{Email, Name};
+use crate::entropy::Entropy;
+
+/// Whom the first start makes where the environment names nobody.
+const EMAIL: &str = "admin@example.com";
+const ORGANIZATION: &str = "default";
+
+/// The administrator whom this start has made.
+pub(super) struct Founded {
+    email: Email,
+    /// Only where it was drawn; a given one is known to whoever gave it.
+    drawn: Option<Zeroizing<String>>,
+}
+
+/// Makes the first administrator and organization, unless there is an administrator already.
+pub(super) async fn found(
+    authority: &Authority,
+    config: &Config,
+    entropy: &dyn Entropy,
+) -> Result<Option<Founded>, Failure> {
+    let given = config.administrator.email.as_deref().unwrap_or(EMAIL);
+    let email: Email = given.parse()?;
+    let organization: Name = ORGANIZATION.parse().map_err(|_| Failure::Unnamed(ORGANIZATION))?;
+    let (password, drawn) = match &config.administrator.password {
+        Some(password) => (password.copy(), None),
+        None => {
+            let drawn = Zeroizing::new(entropy.alphanumeric(20));
+            (
+                NewPassword::try_from(Password::new(drawn.to_string()))?,
+                Some(drawn),
+            )
+        }
+    };
+    let administrator = NewAccount {
+        email: email.clone(),
+        password,
+        first_name: None,
+        last_name: None,
+        username: None,
+        site_admin: true,
+    };
+    let founded = authority.found(administrator, organization).await?;
+    Ok(founded.then_some(Founded { email, drawn }))
+}
+
+/// What to do next.
+pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
+    let docs = format!("explore the API at http://{bound}/docs");
+    let Some(Founded { email, drawn }) = founded else {
+        return docs;
+    };
+    let (shown, quoted) = match drawn {
+        Some(password) => (
+            format!("password, shown this once: {}", **password),
+            format!("\"password\":\"{}\"", **password),
+        ),
+        None => (
+            "password: the one in JETON_ADMIN_PASSWORD".to_owned(),
+            "\"password\":\"'\"$JETON_ADMIN_PASSWORD\"'\"".to_owned(),
+        ),
+    };
+    format!(
+        "{docs}\n\
+         first administrator: {email}\n\
+         {shown}\n\
+         for a first token, paste this line:\n\
+         curl -s http://{bound}/api/v1/tokens -H 'Content-Type: application/json' \
+         -H \"Authorization: Bearer $(curl -s http://{bound}/api/v1/login -H 'Content-Type: application/json' \
+         -d '{{\"email\":\"{email}\",{quoted}}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\" \
+         -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/'"
+    )
+}

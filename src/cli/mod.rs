@@ -1,0 +1,247 @@
+//! One command in, one exit code out; a file per subcommand.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::authority::password::{PasswordError, PasswordPolicyError};
+use crate::config::{Config, Flags, Mistakes};
+use crate::directory::NotAnEmail;
+use crate::keys::{DirectoryError, RingError};
+use crate::store::StoreError;
+use crate::store::sqlite::{LockError, OpenError};
+
+mod deployment;
+mod first_start;
+mod keys;
+mod log;
+mod openapi;
+mod output;
+mod serve;
+mod signals;
+mod user;
+
+/// A token authority: signs API tokens, takes them back, and tells every verifier
+#[derive(Debug, Parser)]
+#[command(name = "jeton", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every subcommand takes, before or after its name.
+#[derive(Debug, Args)]
+struct Shared {
+    /// The configuration file [env: JETON_CONFIG] [default: jeton.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database file [env: JETON_DATABASE] [default: jeton.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    database: Option<PathBuf>,
+    /// The folder of the signing keys [env: JETON_KEYS] [default: keys]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    keys: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API
+    Serve(serve::Arguments),
+    /// Make and list signing keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Make people and set their passwords
+    #[command(subcommand)]
+    User(user::Command),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Why a command ends with an exit code of 1.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Configuration(#[from] Mistakes),
+    #[error("cannot start the threads that serve requests")]
+    Runtime(#[source] io::Error),
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: io::Error,
+    },
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    #[error("give the password with --password-stdin or in the variable JETON_PASSWORD")]
+    NoPassword,
+    #[error("cannot read a password from standard input")]
+    Input(#[source] io::Error),
+    #[error(transparent)]
+    PasswordPolicy(#[from] PasswordPolicyError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("cannot write the OpenAPI document")]
+    Document(#[source] serde_json::Error),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+    #[error("the disk failed under the database; start again to see what is really on it")]
+    StoreDied,
+    #[error(transparent)]
+    KeyFolder(#[from] DirectoryError),
+    #[error(transparent)]
+    Keys(#[from] RingError),
+    #[error(
+        "the issuer {given} is not that of the database {}, which every token alive carries: start with \
+         --issuer {pinned}, or with a new database", database.display()
+    )]
+    Issuer {
+        given: String,
+        pinned: String,
+        database: PathBuf,
+    },
+    #[error(transparent)]
+    Email(#[from] NotAnEmail),
+    #[error("{0} is no name for an organization")]
+    Unnamed(&'static str),
+    #[error(transparent)]
+    Refused(#[from] crate::authority::Error),
+    #[error("{0} requests were not finished at the deadline and were cut")]
+    Cut(usize),
+}
+
+/// The threads that do the work.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader of the help that has gone away is no failure.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
+    let flags = Flags {
+        config: shared.config,
+        database: shared.database,
+        keys: shared.keys,
+        ..Flags::default()
+    };
+    match command {
+        Command::Serve(arguments) => serve::run(arguments, flags),
+        Command::Keys(command) => keys::run(command, &prepare(flags)?),
+        Command::User(command) => user::run(command, &prepare(flags)?),
+        Command::Openapi => openapi::run(),
+    }
+}
+
+/// The checked configuration, with the log as it says.
+fn prepare(flags: Flags) -> Result<Config, Failure> {
+    let config = Config::load(flags, &|name| std::env::var_os(name))?;
+    log::start(&config.log);
+    Ok(config)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_nowhere() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shared_flags_stand_before_or_after_the_subcommand() {
+        for arguments in [
+            ["jeton", "--database", "a.db", "--keys", "k", "keys", "list"],
+            ["jeton", "keys", "--database", "a.db", "--keys", "k", "list"],
+            ["jeton", "keys", "list", "--database", "a.db", "--keys", "k"],
+            ["jeton", "--database", "a.db", "keys", "list", "--keys", "k"],
+        ] {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            assert_eq!(cli.shared.database, Some("a.db".into()), "{arguments:?}");
+            assert_eq!(cli.shared.keys, Some("k".into()), "{arguments:?}");
+            assert!(matches!(cli.command, Command::Keys(keys::Command::List)));
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_an_argument() {
+        for arguments in [
+            ["jeton", "user", "create", "a@example.com", "hunter2hunter2"].as_slice(),
+            &[
+                "jeton",
+                "user",
+                "create",
+                "a@example.com",
+                "--password",
+                "hunter2hunter2",
+            ],
+            &[
+                "jeton",
+                "user",
+                "set-password",
+                "a@example.com",
+                "--password=hunter2hunter2",
+            ],
+            &[
+                "jeton",
+                "user",
+                "set-password",
+                "a@example.com",
+                "--password-stdin=hunter2hunter2",
+            ],
+        ] {
+            let error = Cli::try_parse_from(arguments).err().unwrap();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        }
+        let arguments = [
+            "jeton",
+            "user",
+            "create",
+            "a@example.com",
+            "--password-stdin",
+            "--site-admin",
+        ];
+        let Command::User(user::Command::Create(create)) = Cli::try_parse_from(arguments).unwrap().command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(create.person.email, "a@example.com");
+    }
+
+    #[test]
+    fn nothing_but_a_name_of_a_command_is_asked_for() {
+        assert!(Cli::try_parse_from(["jeton", "serve"]).is_ok());
+        assert!(Cli::try_parse_from(["jeton", "openapi"]).is_ok());
+        assert!(Cli::try_parse_from(["jeton", "keys", "generate"]).is_ok());
+        assert_eq!(Cli::try_parse_from(["jeton"]).err().unwrap().exit_code(), 2);
+    }
+}

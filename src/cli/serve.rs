@@ -1,0 +1,164 @@
+//! `jeton serve`: from a configuration to a listening server, and back down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::deployment::Deployment;
+use super::{Failure, first_start, output, prepare, signals};
+use crate::config::{Config, Flags, Issuer, Limits};
+use crate::http::connections::{self, Drained};
+use crate::http::{App, RateLimits, router};
+use crate::store::Revocations;
+use crate::store::sqlite::ServeLock;
+
+/// How long a server that was asked to stop still takes new connections while it says that it is not
+/// ready, so that whoever sends it requests sees that before a connection is refused.
+const NOTICE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether another process has written to the database.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Args)]
+#[command(after_help = VARIABLES)]
+pub(super) struct Arguments {
+    /// The address and port to listen on; port 0 takes a free one [env: JETON_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: http:// and the address]
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// Say every mistake in the configuration and stop
+    #[arg(long)]
+    check_config: bool,
+}
+
+const VARIABLES: &str = "\
+The first start makes an administrator of JETON_ADMIN_EMAIL and JETON_ADMIN_PASSWORD. JETON_LOG \
+says what is logged, such as info (the default) or jeton=debug. Everything else is set in the \
+configuration file.";
+
+pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
+    let config = prepare(Flags {
+        listen: arguments.listen,
+        issuer: arguments.issuer,
+        ..flags
+    })?;
+    if arguments.check_config {
+        return output::print("the configuration is good");
+    }
+    super::runtime()?.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let stop = signals::stop().map_err(Failure::Runtime)?;
+    let _lock = ServeLock::acquire(&config.database)?;
+    let unheard = |source| Failure::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
+    let bound = listener.local_addr().map_err(unheard)?;
+
+    let deployment = Deployment::open(&config).await?;
+    let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
+    let authority = deployment.authority(&config, issuer)?;
+    let founded = first_start::found(&authority, &config, &*deployment.entropy).await?;
+    let app = Arc::new(App::new(
+        authority,
+        config.trusted_proxies.clone(),
+        RateLimits::new(config.rate_limits),
+    ));
+    let follower = tokio::spawn(follow(Arc::clone(&app), Deployment { ..deployment }));
+
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
+    output::print(&format!("listening on http://{bound}"))?;
+    output::print(&first_start::welcome(bound, founded.as_ref()))?;
+    let stop = async {
+        stop.await;
+        app.stop();
+        tokio::time::sleep(NOTICE).await;
+    };
+    let served = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop);
+    let drained = tokio::select! {
+        drained = served => drained,
+        died = follower => {
+            drop(died);
+            return Err(Failure::StoreDied);
+        }
+    };
+    if let Err(error) = app.authority.write_usage().await {
+        tracing::warn!(%error, "which tokens were seen could not be written down");
+    }
+    match drained {
+        Drained::Whole => Ok(()),
+        Drained::Cut(connections) => Err(Failure::Cut(connections)),
+    }
+}
+
+/// The issuer that the database was begun with. Another one would end every token alive, since all of
+/// them carry it.
+async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer) -> Result<String, Failure> {
+    let wanted = config.issuer.as_ref().unwrap_or(bound).as_str();
+    let pinned = deployment.store.pin_issuer(wanted).await?;
+    match &config.issuer {
+        Some(given) if given.as_str() != pinned => Err(Failure::Issuer {
+            given: given.to_string(),
+            pinned,
+            database: config.database.clone(),
+        }),
+        _ => Ok(pinned),
+    }
+}
+
+/// Follows what other processes write to the database, and writes down which tokens were seen, until
+/// the store dies.
+async fn follow(app: Arc<App>, deployment: Deployment) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    loop {
+        tokio::select! {
+            () = deployment.store.died() => return,
+            _ = ticks.tick() => {}
+        }
+        let Deployment {
+            store,
+            keys,
+            directory,
+            index,
+            ..
+        } = &deployment;
+        let caught_up = match store.changes_after(index.sequence()).await {
+            Ok(changes) => {
+                index.follow(&changes);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        };
+        let reloaded = match caught_up {
+            Ok(()) if keys.generation() < index.generation() => {
+                keys.reload(&**store, directory, index.generation()).await
+            }
+            unchanged => unchanged,
+        };
+        if let Err(error) = reloaded {
+            tracing::error!(%error, "what other processes wrote could not be followed");
+        }
+        if let Err(error) = app.authority.write_usage().await {
+            tracing::warn!(%error, "which tokens were seen could not be written down");
+        }
+    }
+}
+
+fn limits(limits: &Limits) -> connections::Limits {
+    connections::Limits {
+        header_time: limits.header_timeout,
+        body_time: limits.body_timeout,
+        idle_time: limits.idle_timeout,
+        connections: limits.max_connections,
+        drain_time: limits.drain_deadline,
+        ..connections::Limits::default()
+    }
+}

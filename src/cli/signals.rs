@@ -1,0 +1,52 @@
+//! SIGTERM and SIGINT: the first asks the server to stop, the second ends it.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// A future that resolves at the first SIGTERM or SIGINT from now on. The next one ends the process
+/// at once, with 143 or 130 as a shell would report it: whoever asks twice does not want to wait
+/// for what is still under way.
+///
+/// # Errors
+/// Where the operating system does not let the process listen for signals.
+pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    let (asked, stop) = oneshot::channel();
+    tokio::spawn(async move {
+        let first = signals.next().await;
+        tracing::info!(signal = first.name, "stopping; a second signal stops at once");
+        // Nobody waits any more where the server has ended by itself.
+        let _ = asked.send(());
+        let second = signals.next().await;
+        tracing::warn!(signal = second.name, "stopped at once");
+        std::process::exit(second.exit_code);
+    });
+    Ok(async move {
+        // An error means that the task above is gone, and with it whoever would hear a signal.
+        let _ = stop.await;
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+struct Received {
+    name: &'static str,
+    exit_code: i32,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Received {
+        tokio::select! {
+            _ = self.terminate.recv() => Received { name: "SIGTERM", exit_code: 143 },
+            _ = self.interrupt.recv() => Received { name: "SIGINT", exit_code: 130 },
+        }
+    }
+}

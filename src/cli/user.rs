@@ -1,0 +1,135 @@
+//! `jeton user`: make people and set their passwords, for whoever has the database at hand.
+
+use std::io::{self, BufRead};
+
+use clap::{Args, Subcommand};
+use zeroize::Zeroizing;
+
+use super::deployment::Deployment;
+use super::{Failure, output};
+use crate::authority::NewAccount;
+use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use crate::config::Config;
+use crate::directory::Email;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a person and print their id
+    Create(Create),
+    /// Set a person's password, which ends their sessions
+    SetPassword(Person),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) person: Person,
+    /// Let this person do everything
+    #[arg(long)]
+    site_admin: bool,
+}
+
+/// Who, and where the password comes from. It is no argument, since every user of the machine can
+/// read those of every process.
+#[derive(Debug, Args)]
+pub(super) struct Person {
+    /// The person's e-mail address
+    pub(super) email: String,
+    /// Take the password from the first line of standard input instead of JETON_PASSWORD
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
+    let (Command::Create(Create { person, .. }) | Command::SetPassword(person)) = &command;
+    let email: Email = person.email.parse()?;
+    let password = person.password()?;
+    super::runtime()?.block_on(async {
+        let deployment = Deployment::open(config).await?;
+        // What is done here signs nothing, so it needs no issuer.
+        let authority = deployment.authority(config, String::new())?;
+        let person = match command {
+            Command::Create(Create { site_admin, .. }) => {
+                let account = NewAccount {
+                    email,
+                    password,
+                    first_name: None,
+                    last_name: None,
+                    username: None,
+                    site_admin,
+                };
+                authority.operator_creates_person(account).await?
+            }
+            Command::SetPassword(_) => authority.operator_sets_password(&email, password).await?,
+        };
+        output::print(person.id.as_str())
+    })
+}
+
+impl Person {
+    fn password(&self) -> Result<NewPassword, Failure> {
+        let password = if self.password_stdin {
+            first_line(io::stdin().lock())?
+        } else {
+            let given = std::env::var("JETON_PASSWORD").map_err(|_| Failure::NoPassword)?;
+            Password::new(given)
+        };
+        Ok(password.try_into()?)
+    }
+}
+
+/// The first line without its end, whatever program wrote it.
+fn first_line(input: impl BufRead) -> Result<Password, Failure> {
+    // A byte more than the longest password and its line's end. With the room made beforehand the
+    // bytes never move in memory and leave no copy behind.
+    const ROOM: usize = Password::MAXIMUM * 4 + 3;
+    let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
+    input
+        .take(ROOM as u64)
+        .read_until(b'\n', &mut line)
+        .map_err(Failure::Input)?;
+    if line.len() == ROOM {
+        return Err(PasswordPolicyError::TooLong.into());
+    }
+    let text = line.strip_suffix(b"\n").unwrap_or(&line);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    let text = str::from_utf8(text)
+        .map_err(|error| Failure::Input(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(Password::new(text.to_owned()))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn read(input: &[u8]) -> Result<NewPassword, String> {
+        let password = first_line(input).map_err(|failure| failure.to_string())?;
+        password
+            .try_into()
+            .map_err(|error: PasswordPolicyError| error.to_string())
+    }
+
+    #[test]
+    fn the_end_of_the_line_is_no_part_of_the_password() {
+        assert!(read(b"12345678").is_ok());
+        for end in ["", "\n", "\r\n", "\nmore lines\n"] {
+            let refused = read(format!("1234567{end}").as_bytes()).unwrap_err();
+            assert_eq!(refused, "a password has at least 8 characters", "{end:?}");
+        }
+        assert!(read(b"1234567 \n").is_ok(), "a space is a character");
+    }
+
+    #[test]
+    fn the_longest_password_fits_and_an_endless_line_ends() {
+        let longest = "😀".repeat(Password::MAXIMUM);
+        assert!(read(longest.as_bytes()).is_ok());
+        assert!(read(format!("{longest}\r\n").as_bytes()).is_ok());
+        for too_long in [format!("{longest}😀"), "x".repeat(1_000_000), "é".repeat(129)] {
+            let refused = read(too_long.as_bytes()).unwrap_err();
+            assert_eq!(refused, "a password has at most 128 characters");
+        }
+        let refused = read(b"\xff12345678\n").unwrap_err();
+        assert_eq!(refused, "cannot read a password from standard input");
+    }
+}
