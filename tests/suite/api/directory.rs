@@ -1,0 +1,403 @@
+//! Organizations, teams, members, people and projects.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, Answer, MANAGEMENT, NORTH, SOUTH, TestApp, password};
+
+fn home() -> String {
+    format!("/organizations/{}", NORTH.name)
+}
+
+async fn follow(app: &TestApp, actor: &Actor, made: &Answer) -> Answer {
+    let location = made.header("location").to_owned();
+    assert!(location.starts_with("/api/v1/"), "{location}");
+    app.get(actor, &location).await
+}
+
+#[tokio::test]
+async fn who_makes_an_organization_is_its_admin() {
+    let app = TestApp::new().await;
+    let member = app.member_of(&NORTH);
+    let order = json!({"name": "Brand.New_1", "email": "ops@example.com",
+        "notification_url": "https://example.com/n", "policy": {"max_lifetime": 60}});
+    let made = app.post(&member, "/organizations", order).await.is(201);
+    let expected = json!({
+        "id": made.json()["id"], "name": "Brand.New_1", "email": "ops@example.com",
+        "notification_url": "https://example.com/n",
+        "policy": {"max_lifetime": 60, "max_active_tokens_per_owner": null},
+        "created_at": "2026-01-02T03:05:05.678Z",
+    });
+    assert_eq!(made.json(), expected);
+    assert_eq!(follow(&app, &member, &made).await.is(200).json(), expected);
+    let members = app
+        .get(&member, "/organizations/brand.new_1/members")
+        .await
+        .is(200)
+        .json();
+    assert_eq!(members["items"][0]["email"], NORTH.email("member"));
+    assert_eq!(members["items"][0]["role"], "admin");
+    assert_eq!(members["items"].as_array().unwrap().len(), 1);
+    // A name is one whatever its case, wherever it is used.
+    app.get(&member, "/organizations/BRAND.NEW_1").await.is(200);
+    let again = app
+        .post(&member, "/organizations", json!({"name": "bRAND.nEW_1"}))
+        .await;
+    again.fails(409, "name_taken");
+    // Its id in any case is its id, and can be nobody's name.
+    let id = made.text_at("/id");
+    app.get(&member, &format!("/organizations/{}", id.to_uppercase()))
+        .await
+        .is(200);
+    for name in [
+        id.as_str(),
+        "team-AAAAAAAAAAAAAAAA",
+        "",
+        "-a",
+        "a b",
+        "a/b",
+        "ä",
+        &"x".repeat(91),
+    ] {
+        let answer = app.post(&member, "/organizations", json!({"name": name})).await;
+        answer.blames(&["value_error at body.name"]);
+    }
+}
+
+#[tokio::test]
+async fn an_organization_is_changed_field_by_field() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let policy = json!({"policy": {"max_lifetime": 60, "max_active_tokens_per_owner": 1}});
+    app.patch(&admin, &home(), policy).await.is(200);
+    app.patch(&admin, &home(), json!({"email": "a@example.com"}))
+        .await
+        .is(200);
+    let changed = app.patch(&admin, &home(), json!({})).await.is(200).json();
+    assert_eq!(changed["email"], "a@example.com");
+    assert_eq!(changed["policy"]["max_lifetime"], 60);
+    // A policy is whole: what it does not name is no limit.
+    let changed = app
+        .patch(&admin, &home(), json!({"policy": {}, "email": null}))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(changed["email"], Value::Null);
+    assert_eq!(
+        changed["policy"],
+        json!({"max_lifetime": null, "max_active_tokens_per_owner": null})
+    );
+    for (change, fault) in [
+        (json!({"name": SOUTH.id()}), "value_error at body.name"),
+        (
+            json!({"policy": {"max_lifetime": 59}}),
+            "greater_than_equal at body.policy.max_lifetime",
+        ),
+        (json!({"policy": 5}), "model_attributes_type at body.policy"),
+        (
+            json!({"notification_url": "x".repeat(2049)}),
+            "string_too_long at body.notification_url",
+        ),
+    ] {
+        app.patch(&admin, &home(), change).await.blames(&[fault]);
+    }
+    app.patch(&admin, &home(), json!({"name": "SouthGate"}))
+        .await
+        .fails(409, "name_taken");
+    app.patch(&admin, &home(), json!({"name": "NORTHWIND"}))
+        .await
+        .is(200);
+}
+
+#[tokio::test]
+async fn lists_are_in_the_order_of_names_and_go_on_where_they_stopped() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    for name in ["Zeta", "alpha", "Beta"] {
+        app.post(&site, "/organizations", json!({"name": name}))
+            .await
+            .is(201);
+    }
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = app
+            .get(&site, &format!("/organizations?limit=2{cursor}"))
+            .await
+            .is(200);
+        found.extend(page.each("name"));
+        cursor = format!("&cursor={}", page.text_at("/next_cursor"));
+        if page.json()["has_next"] == false {
+            assert_eq!(page.json()["next_cursor"], Value::Null);
+            break;
+        }
+    }
+    assert_eq!(
+        found,
+        ["alpha", "Beta", "default", NORTH.name, SOUTH.name, "Zeta"]
+    );
+    for (actor, expected) in [
+        (app.member_of(&NORTH), &[NORTH.name][..]),
+        (
+            app.organization_token(&SOUTH, &MANAGEMENT).await.holder,
+            &[SOUTH.name],
+        ),
+        (app.team_token(&NORTH, &MANAGEMENT).await.holder, &[NORTH.name]),
+    ] {
+        assert_eq!(
+            app.get(&actor, "/organizations").await.is(200).each("name"),
+            expected
+        );
+    }
+    app.get(&site, "/organizations?limit=0")
+        .await
+        .blames(&["greater_than_equal at query.limit"]);
+}
+
+#[tokio::test]
+async fn a_team_has_a_name_in_its_organization_and_an_id_everywhere() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let teams = format!("{}/teams", home());
+    let made = app.post(&admin, &teams, json!({"name": "Runners"})).await.is(201);
+    let id = made.text_at("/id");
+    assert!(id.starts_with("team-") && id.len() == 21, "{id}");
+    let expected = json!({"id": id, "name": "Runners", "organization": NORTH.id(),
+        "created_at": "2026-01-02T03:05:05.678Z"});
+    assert_eq!(made.json(), expected);
+    assert_eq!(follow(&app, &admin, &made).await.is(200).json(), expected);
+    for reference in ["runners", "RUNNERS", &id] {
+        app.get(&admin, &format!("{teams}/{reference}")).await.is(200);
+    }
+    app.post(&admin, &teams, json!({"name": "RUNNERS"}))
+        .await
+        .fails(409, "name_taken");
+    let elsewhere = format!("/organizations/{}/teams", SOUTH.name);
+    app.post(&app.admin_of(&SOUTH), &elsewhere, json!({"name": "runners"}))
+        .await
+        .is(201);
+    // By its id too it is a team of its organization only.
+    let answer = app.get(&app.site_admin(), &format!("{elsewhere}/{id}")).await;
+    answer.fails(404, "not_found");
+    assert_eq!(
+        app.get(&admin, &teams).await.is(200).each("name"),
+        [NORTH.team, "Runners"]
+    );
+    app.delete(&admin, &format!("{teams}/{id}")).await.is(204);
+    app.delete(&admin, &format!("{teams}/{id}"))
+        .await
+        .fails(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_project_has_a_number_that_is_never_used_again() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let projects = format!("{}/projects", home());
+    let made = app
+        .post(&admin, &projects, json!({"name": "Website"}))
+        .await
+        .is(201);
+    let id = made.json()["id"].as_u64().unwrap();
+    assert_eq!(
+        made.header("location"),
+        format!("/api/v1/organizations/{}/projects/{id}", NORTH.id())
+    );
+    app.post(&admin, &projects, json!({"name": "website"}))
+        .await
+        .fails(409, "name_taken");
+    let path = format!("{projects}/{id}");
+    app.delete(&app.admin_of(&SOUTH), &path)
+        .await
+        .fails(404, "not_found");
+    let foreign = format!("/organizations/{}/projects/{id}", SOUTH.name);
+    app.delete(&app.admin_of(&SOUTH), &foreign)
+        .await
+        .fails(404, "not_found");
+    app.delete(&admin, &path).await.is(204);
+    app.delete(&admin, &path).await.fails(404, "not_found");
+    let again = app
+        .post(&admin, &projects, json!({"name": "website"}))
+        .await
+        .is(201);
+    assert!(again.json()["id"].as_u64().unwrap() > id);
+    for (id, fault) in [
+        ("0", "greater_than_equal at path.id"),
+        ("2147483648", "less_than_equal at path.id"),
+        ("x", "int_parsing at path.id"),
+    ] {
+        app.delete(&admin, &format!("{projects}/{id}"))
+            .await
+            .blames(&[fault]);
+    }
+}
+
+#[tokio::test]
+async fn the_last_admin_of_an_organization_stays() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let member = |role: &str| format!("{}/members/{}", home(), NORTH.email(role));
+    app.delete(&admin, &member("admin"))
+        .await
+        .fails(409, "last_admin");
+    let demoted = json!({"role": "member"});
+    app.put(&admin, &member("admin"), demoted.clone())
+        .await
+        .fails(409, "last_admin");
+    app.put(&admin, &member("lead"), json!({"role": "admin"}))
+        .await
+        .is(204);
+    app.put(&admin, &member("admin"), demoted).await.is(204);
+    // From that answer on they are no admin.
+    app.delete(&admin, &member("member"))
+        .await
+        .fails(403, "forbidden");
+    app.delete(&app.team_admin(&NORTH), &member("admin"))
+        .await
+        .is(204);
+    app.get(&admin, &home()).await.fails(404, "not_found");
+    app.put(&admin, &member("admin"), json!({"role": "admin"}))
+        .await
+        .fails(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_answered_like_a_known_one_and_counts_once_it_is_somebody() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let path = format!("{}/members/Later@Example.com", home());
+    let known = format!("{}/members/{}", home(), SOUTH.email("member"));
+    let role = json!({"role": "member"});
+    let unknown = app.put(&admin, &path, role.clone()).await.is(204);
+    let known = app.put(&admin, &known, role).await.is(204);
+    assert_eq!(unknown.text, known.text);
+    let account = json!({"email": "later@example.com", "password": "long enough"});
+    app.post(&app.site_admin(), "/users", account).await.is(201);
+    let session = app.log_in("later@example.com", "long enough").await.is(200);
+    let session = Actor::holding(&session.text_at("/token"));
+    app.get(&session, &home()).await.is(200);
+    for (path, fault) in [
+        ("members/nobody", "value_error at path.email"),
+        ("teams/polar-crew/members/nobody", "value_error at path.email"),
+    ] {
+        let path = format!("{}/{path}", home());
+        app.put(&admin, &path, json!({"role": "owner"}))
+            .await
+            .blames(&[fault, "literal_error at body.role"]);
+    }
+}
+
+#[tokio::test]
+async fn only_an_admin_of_the_organization_brings_strangers_into_a_team() {
+    let app = TestApp::new().await;
+    let stranger = SOUTH.email("member");
+    let path = format!("{}/teams/{}/members/{stranger}", home(), NORTH.team);
+    let role = json!({"role": "member"});
+    let refused = app
+        .put(&app.team_admin(&NORTH), &path, role.clone())
+        .await
+        .fails(409, "not_a_member");
+    // Whether the address is anybody's is not told.
+    let nobody = path.replace(&stranger, "nobody@example.com");
+    let unknown = app.put(&app.team_admin(&NORTH), &nobody, role.clone()).await;
+    assert_eq!(unknown.text, refused.text);
+    app.put(&app.admin_of(&NORTH), &path, role).await.is(204);
+    app.get(&app.member_of(&SOUTH), &home()).await.is(200);
+    let members = format!("{}/teams/{}/members", home(), NORTH.team);
+    let members = app.get(&app.admin_of(&NORTH), &members).await.is(200);
+    assert_eq!(members.each("email"), [NORTH.email("lead"), stranger]);
+}
+
+#[tokio::test]
+async fn a_person_is_made_shown_changed_and_removed_by_site_administrators() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    let order = json!({"email": " Ada+x@Example.com", "password": "long enough", "first_name": "Ada",
+        "last_name": "Byron", "username": "ada"});
+    let made = app.post(&site, "/users", order).await.is(201);
+    let expected = json!({
+        "id": made.json()["id"], "email": "ada+x@example.com", "first_name": "Ada",
+        "last_name": "Byron", "username": "ada", "site_admin": false, "disabled_at": null,
+        "created_at": "2026-01-02T03:05:05.678Z",
+    });
+    assert_eq!(made.json(), expected);
+    assert!(made.text_at("/id").starts_with("user-"));
+    assert_eq!(follow(&app, &site, &made).await.is(200).json(), expected);
+    let again = json!({"email": "ADA+X@example.com", "password": "long enough"});
+    app.post(&site, "/users", again).await.fails(409, "name_taken");
+    let path = "/users/ada%2Bx@example.com";
+    let changed = app
+        .patch(&site, path, json!({"first_name": null, "disabled": true}))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(changed["first_name"], Value::Null);
+    assert_eq!(changed["last_name"], "Byron");
+    assert_eq!(changed["disabled_at"], "2026-01-02T03:05:05.678Z");
+    app.delete(&site, path).await.is(204);
+    app.delete(&site, path).await.fails(404, "not_found");
+    let wrong = json!({"email": "x", "password": 5, "username": "x".repeat(256), "site_admin": "maybe"});
+    app.post(&site, "/users", wrong).await.blames(&[
+        "value_error at body.email",
+        "string_type at body.password",
+        "string_too_long at body.username",
+        "bool_parsing at body.site_admin",
+    ]);
+    for bad in ["1234567".to_owned(), "x".repeat(129)] {
+        let order = json!({"email": "a@example.com", "password": bad});
+        app.post(&site, "/users", order)
+            .await
+            .blames(&["value_error at body.password"]);
+    }
+}
+
+#[tokio::test]
+async fn everybody_changes_their_own_password_and_nothing_else() {
+    let app = TestApp::new().await;
+    let member = app.member_of(&NORTH);
+    let email = NORTH.email("member");
+    let path = format!("/users/{email}");
+    let new = "another password";
+    app.patch(&member, &path, json!({"password": new}))
+        .await
+        .fails(403, "wrong_password");
+    let wrong = json!({"password": new, "current_password": "wrong password"});
+    app.patch(&member, &path, wrong)
+        .await
+        .fails(403, "wrong_password");
+    let more = json!({"password": new, "current_password": password(&email), "site_admin": true});
+    app.patch(&member, &path, more).await.fails(403, "forbidden");
+    app.patch(&member, &path, json!({})).await.fails(403, "forbidden");
+    let other = json!({"password": new, "current_password": password(&email)});
+    let others = format!("/users/{}", NORTH.email("lead"));
+    app.patch(&member, &others, other.clone())
+        .await
+        .fails(403, "forbidden");
+    app.patch(&member, &path, other).await.is(200);
+    app.get(&member, "/me").await.fails(401, "invalid_token");
+    app.clock.pass(2);
+    app.log_in(&email, new).await.is(200);
+}
+
+#[tokio::test]
+async fn the_last_site_administrator_stays() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    let path = "/users/admin@example.com";
+    for change in [json!({"site_admin": false}), json!({"disabled": true})] {
+        app.patch(&site, path, change)
+            .await
+            .fails(409, "last_site_administrator");
+    }
+    app.delete(&site, path)
+        .await
+        .fails(409, "last_site_administrator");
+    let second = format!("/users/{}", NORTH.email("lead"));
+    app.patch(&site, &second, json!({"site_admin": true}))
+        .await
+        .is(200);
+    app.patch(&site, path, json!({"site_admin": false})).await.is(200);
+    app.call(&site, Method::GET, "/users", None)
+        .await
+        .fails(403, "forbidden");
+}

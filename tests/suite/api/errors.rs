@@ -1,0 +1,186 @@
+//! How everything that goes wrong is answered: one form, and codes that never change.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::api::matrix::{CALLERS, Stage, TABLE, operations};
+use crate::harness::{Actor, Answer, NORTH, TestApp};
+
+/// What is wrong with the form of an error.
+fn deformity(answer: &Answer) -> Option<String> {
+    let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
+        return Some(format!("is no JSON: {}", answer.text));
+    };
+    if answer.header("content-type") != "application/json" {
+        return Some(format!("is {}", answer.header("content-type")));
+    }
+    let fields: Vec<&str> = body.as_object()?.keys().map(String::as_str).collect();
+    let well_formed = if answer.status == 422 {
+        let whole = |one: &Value| {
+            one["type"].is_string()
+                && one["msg"].is_string()
+                && one["loc"].is_array()
+                && one.get("input").is_some()
+        };
+        let faults = body["detail"].as_array();
+        fields == ["detail"] && faults.is_some_and(|faults| !faults.is_empty() && faults.iter().all(whole))
+    } else {
+        let text = |field: &str| body[field].as_str().is_some_and(|text| !text.is_empty());
+        fields == ["code", "detail"] && text("detail") && text("code")
+    };
+    (!well_formed).then(|| format!("has another form: {}", answer.text))
+}
+
+#[tokio::test]
+async fn every_error_of_every_operation_has_the_one_form() {
+    let stage = Stage::set().await;
+    let operations = operations();
+    let mut findings = Vec::new();
+    for row in TABLE {
+        let operation = operations
+            .iter()
+            .find(|operation| operation.id == row.operation)
+            .unwrap();
+        for (place, caller) in CALLERS.iter().enumerate() {
+            // One server for all of them: what they change does not matter to the form of a refusal.
+            if row.expected_of(caller) < 400 {
+                continue;
+            }
+            let answer = stage
+                .app
+                .send(stage.request(row, operation, place, NORTH.name))
+                .await;
+            if let Some(finding) = deformity(&answer) {
+                findings.push(format!("{} by {caller} {finding}", row.operation));
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[tokio::test]
+async fn what_no_operation_answers_has_the_form_too() {
+    let app = TestApp::new().await;
+    let actor = app.site_admin();
+    let bearer = actor.authorization().unwrap();
+    let post = |body: Body| {
+        Request::post("/api/v1/organizations")
+            .header("authorization", bearer)
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap()
+    };
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    let with = |method: Method, path: &str| {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap()
+    };
+    let mut table = String::new();
+    for (what, request) in [
+        ("an unknown address", get("/nowhere")),
+        ("an unknown address below the API", get("/api/v1/nowhere")),
+        ("a slash at the end", get("/api/v1/tokens/")),
+        (
+            "a method that the address does not take",
+            with(Method::PUT, "/api/v1/tokens"),
+        ),
+        (
+            "the same where only reading is possible",
+            with(Method::POST, "/healthz"),
+        ),
+        ("no credential", get("/api/v1/me")),
+        ("a body that is no JSON", post(Body::from("{"))),
+        ("a body that is no object", post(Body::from("[]"))),
+        (
+            "a body that is no UTF-8",
+            post(Body::from(vec![b'"', 0xff, b'"'])),
+        ),
+        ("a body that is too long", post(Body::from(vec![b' '; 65_537]))),
+        ("no body", post(Body::empty())),
+        ("a path that is no UTF-8", {
+            Request::get("/api/v1/organizations/%ff")
+                .header("authorization", bearer)
+                .body(Body::empty())
+                .unwrap()
+        }),
+    ] {
+        let answer = app.send(request).await;
+        assert_eq!(deformity(&answer), None, "{what}");
+        let allow = answer.header("allow");
+        let code = if answer.status == 422 {
+            answer.faults().join(", ")
+        } else {
+            answer.code().to_owned()
+        };
+        table.push_str(format!("{what}: {} {code} {allow}", answer.status).trim_end());
+        table.push('\n');
+    }
+    insta::assert_snapshot!(table, @r"
+    an unknown address: 404 not_found
+    an unknown address below the API: 404 not_found
+    a slash at the end: 404 not_found
+    a method that the address does not take: 405 method_not_allowed POST,GET,HEAD
+    the same where only reading is possible: 405 method_not_allowed GET,HEAD
+    no credential: 401 not_authenticated
+    a body that is no JSON: 422 json_invalid at body.0
+    a body that is no object: 422 model_attributes_type at body
+    a body that is no UTF-8: 400 invalid_utf8
+    a body that is too long: 413 body_too_large
+    no body: 422 missing at body
+    a path that is no UTF-8: 400 invalid_utf8
+    ");
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_64_kib_is_read() {
+    let app = TestApp::new().await;
+    let mut body = json!({"name": "long"}).to_string().into_bytes();
+    body.resize(65_536, b' ');
+    let request = Request::post("/api/v1/organizations")
+        .header("authorization", app.site_admin().authorization().unwrap())
+        .body(Body::from(body))
+        .unwrap();
+    app.send(request).await.is(201);
+}
+
+#[tokio::test]
+async fn a_password_that_was_refused_is_not_said_back() {
+    let app = TestApp::new().await;
+    let secret = "short-1";
+    let site = app.site_admin();
+    for order in [
+        json!({"email": "x", "password": secret}),
+        json!({"email": "a@example.com", "password": secret}),
+        json!({"email": "a@example.com", "password": [secret]}),
+        json!({"password": secret}),
+    ] {
+        let answer = app.post(&site, "/users", order.clone()).await.is(422);
+        assert!(!answer.text.contains(secret), "{order}: {}", answer.text);
+    }
+    let change = json!({"password": {"new": secret}, "current_password": [secret]});
+    let answer = app.patch(&site, "/users/admin@example.com", change).await.is(422);
+    assert!(!answer.text.contains(secret), "{}", answer.text);
+    let answer = app
+        .post(&Actor::anyone(), "/login", json!({"password": secret}))
+        .await
+        .is(422);
+    assert!(!answer.text.contains(secret), "{}", answer.text);
+    // Nor under a misspelt name, and so nothing of such a form is.
+    let answer = app
+        .post(
+            &Actor::anyone(),
+            "/login",
+            json!({"pasword": secret, "email": [1]}),
+        )
+        .await
+        .is(422);
+    assert_eq!(answer.json()["detail"][0]["input"], json!(null));
+    assert!(!answer.text.contains(secret), "{}", answer.text);
+    // What is no secret is said back as it came.
+    let answer = app.post(&site, "/organizations", json!({"x": [1]})).await.is(422);
+    assert_eq!(answer.json()["detail"][0]["input"], json!({"x": [1]}));
+}

@@ -1,0 +1,270 @@
+//! What the document says about requests, tried: examples as they stand, and every bound.
+
+use serde_json::{Map, Value, json};
+
+use crate::harness::{Answer, TestApp, request};
+
+/// An operation that takes a body, with the body's schema.
+struct Writer {
+    id: String,
+    method: String,
+    path: String,
+    schema: Value,
+}
+
+struct Document(Value);
+
+impl Document {
+    fn new() -> Self {
+        Self(serde_json::to_value(jeton::http::document()).unwrap())
+    }
+
+    /// A schema behind its reference, and behind being optional.
+    fn resolve(&self, schema: &Value) -> Value {
+        if let Some(reference) = schema["$ref"].as_str() {
+            return self.resolve(self.0.pointer(reference.trim_start_matches('#')).unwrap());
+        }
+        for choice in ["oneOf", "anyOf"] {
+            let mut choices = schema[choice].as_array().into_iter().flatten();
+            if let Some(real) = choices.find(|one| one["type"] != "null") {
+                return self.resolve(real);
+            }
+        }
+        schema.clone()
+    }
+
+    fn each(&self) -> Vec<(String, String, &Value)> {
+        let paths = self.0["paths"].as_object().unwrap();
+        let operations = paths.iter().flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(|(method, operation)| (method.to_uppercase(), path.clone(), operation))
+        });
+        operations
+            .filter(|(_, _, operation)| operation["responses"].is_object())
+            .collect()
+    }
+
+    fn writers(&self) -> Vec<Writer> {
+        let each = self.each().into_iter();
+        let with_body = each.filter(|(_, _, operation)| operation["requestBody"].is_object());
+        with_body
+            .map(|(method, path, operation)| Writer {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method,
+                path: self.fill(&path, operation),
+                schema: self.resolve(&operation["requestBody"]["content"]["application/json"]["schema"]),
+            })
+            .collect()
+    }
+
+    /// The example of an object: its own, or what its required fields have.
+    fn example(&self, schema: &Value) -> Value {
+        if schema["example"].is_object() {
+            return schema["example"].clone();
+        }
+        let mut example = Map::new();
+        for name in schema["required"].as_array().into_iter().flatten() {
+            let name = name.as_str().unwrap();
+            let property = &schema["properties"][name];
+            let resolved = self.resolve(property);
+            let known = [&property["example"], &property["default"], &resolved["enum"][0]];
+            let known = known.into_iter().find(|value| !value.is_null());
+            example.insert(
+                name.to_owned(),
+                known.unwrap_or_else(|| panic!("no example of {name}")).clone(),
+            );
+        }
+        example.into()
+    }
+
+    /// A path with the examples of its parameters.
+    fn fill(&self, path: &str, operation: &Value) -> String {
+        let mut filled = path.to_owned();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            if parameter["in"] == "path" {
+                let example = &parameter["example"];
+                let example = example
+                    .as_str()
+                    .map_or_else(|| example.to_string(), str::to_owned);
+                filled = filled.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &example);
+            }
+        }
+        filled
+    }
+}
+
+async fn send(app: &TestApp, writer: &Writer, body: Value) -> Answer {
+    let method = writer.method.parse().unwrap();
+    app.send(request(&app.site_admin(), method, &writer.path, Some(body)))
+        .await
+}
+
+#[tokio::test]
+async fn the_examples_work_as_they_stand() {
+    let document = Document::new();
+    let mut made = Vec::new();
+    for writer in document.writers() {
+        let app = TestApp::new().await;
+        let example = document.example(&writer.schema);
+        let answer = send(&app, &writer, example.clone()).await;
+        // What they name may not be there; what they say is always understood.
+        assert!(
+            [200, 201, 204, 401, 404].contains(&answer.status),
+            "{}: {example}: {}",
+            writer.id,
+            answer.text
+        );
+        if answer.status == 201 {
+            made.push(writer.id);
+        }
+    }
+    for id in [
+        "create_organization",
+        "create_project",
+        "create_team",
+        "create_token",
+        "create_user",
+    ] {
+        assert!(
+            made.iter().any(|known| known == id),
+            "the example of {id} makes nothing"
+        );
+    }
+}
+
+/// A field with a bound, a value beyond the bound, and one at it where any text will do.
+struct Bound {
+    way: Vec<String>,
+    beyond: Value,
+    at: Option<Value>,
+}
+
+fn bounds(document: &Document, schema: &Value, way: &[String]) -> Vec<Bound> {
+    let mut found = Vec::new();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let property = document.resolve(property);
+        let way = [way, std::slice::from_ref(name)].concat();
+        let mut add = |beyond: Value, at: Option<Value>| {
+            let way = way.clone();
+            found.push(Bound { way, beyond, at });
+        };
+        // A text of a certain form cannot be just any text of that length.
+        let is_free = property["format"].is_null() && property["pattern"].is_null();
+        let text = |length: u64| Value::from("a".repeat(usize::try_from(length).unwrap()));
+        if let Some(most) = property["maxLength"].as_u64() {
+            add(text(most + 1), is_free.then(|| text(most)));
+        }
+        if let Some(least) = property["minLength"].as_u64() {
+            add(text(least - 1), is_free.then(|| text(least)));
+        }
+        if let Some(most) = property["maximum"].as_i64() {
+            add(json!(most + 1), Some(json!(most)));
+        }
+        if let Some(least) = property["minimum"].as_i64() {
+            add(json!(least - 1), Some(json!(least)));
+        }
+        if let Some(most) = property["maxItems"].as_u64() {
+            let item = if property["items"]["type"] == "string" {
+                json!("projects:read")
+            } else {
+                json!(1)
+            };
+            add(vec![item; usize::try_from(most).unwrap() + 1].into(), None);
+        }
+        found.extend(bounds(document, &property, &way));
+    }
+    found
+}
+
+fn with(mut body: Value, way: &[String], value: Value) -> Value {
+    let mut place = &mut body;
+    for part in way {
+        place = &mut place[part.as_str()];
+    }
+    *place = value;
+    body
+}
+
+#[tokio::test]
+async fn every_bound_of_a_body_is_where_the_document_says() {
+    let document = Document::new();
+    let app = TestApp::new().await;
+    let mut tried = 0;
+    for writer in document.writers() {
+        for Bound { way, beyond, at } in bounds(&document, &writer.schema, &[]) {
+            tried += 1;
+            let what = format!("{}: {}", writer.id, way.join("."));
+            let place = format!(" at body.{}", way.join("."));
+            let example = document.example(&writer.schema);
+            let answer = send(&app, &writer, with(example.clone(), &way, beyond)).await;
+            assert_eq!(answer.status, 422, "{what}: {}", answer.text);
+            assert!(
+                answer.faults().iter().any(|fault| fault.ends_with(&place)),
+                "{what}: {}",
+                answer.text
+            );
+            let Some(at) = at else { continue };
+            let answer = send(&app.twin().await, &writer, with(example, &way, at)).await;
+            let refused = answer.status == 422
+                && answer.faults().iter().any(|fault| {
+                    // Other rules may refuse the value; the bound does not.
+                    fault.ends_with(&place) && !fault.starts_with("value_error")
+                });
+            assert!(!refused, "{what}: {}", answer.text);
+        }
+    }
+    assert!(tried >= 40, "only {tried} bounds were found");
+}
+
+#[tokio::test]
+async fn every_bound_of_a_parameter_is_where_the_document_says() {
+    let document = Document::new();
+    let app = TestApp::new().await;
+    let mut tried = 0;
+    for (method, path, operation) in document.each() {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, within) = (
+                parameter["name"].as_str().unwrap(),
+                parameter["in"].as_str().unwrap(),
+            );
+            let schema = document.resolve(&parameter["schema"]);
+            let address = |value: &str| {
+                if within == "query" {
+                    let filled = document.fill(&path, operation);
+                    format!("{filled}?{name}={value}")
+                } else {
+                    document.fill(&path.replace(&format!("{{{name}}}"), value), operation)
+                }
+            };
+            let mut cases = Vec::new();
+            for (bound, step) in [("maximum", 1), ("minimum", -1)] {
+                if let Some(bound) = schema[bound].as_i64() {
+                    cases.push(((bound + step).to_string(), bound.to_string()));
+                }
+            }
+            if let Some(most) = schema["maxLength"].as_u64() {
+                let text = |length: u64| "a".repeat(usize::try_from(length).unwrap());
+                cases.push((text(most + 1), text(most)));
+            }
+            for (beyond, at) in cases {
+                tried += 1;
+                let ask = async |value: &str| {
+                    let method = method.parse().unwrap();
+                    app.send(request(&app.site_admin(), method, &address(value), None))
+                        .await
+                };
+                let answer = ask(&beyond).await;
+                assert_eq!(answer.status, 422, "{method} {path} {name}: {}", answer.text);
+                assert!(
+                    answer
+                        .faults()
+                        .iter()
+                        .any(|fault| fault.ends_with(&format!(" at {within}.{name}")))
+                );
+                let answer = ask(&at).await;
+                assert_ne!(answer.status, 422, "{method} {path} {name}: {}", answer.text);
+            }
+        }
+    }
+    assert!(tried >= 15, "only {tried} bounds were found");
+}

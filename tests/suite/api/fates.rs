@@ -1,0 +1,419 @@
+//! What becomes of tokens when something they rest on changes. A row per test, named after it.
+//!
+//! | what happens | that person's sessions | their tokens of the organization | their tokens elsewhere | tokens of its teams | tokens of the organization | tokens of the deployment |
+//! |---|---|---|---|---|---|---|
+//! | a person is removed from an organization | stay, and reach it no more | end | stay | stay | stay | stay |
+//! | an admin is demoted to member | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
+//! | a person is removed from a team | stay, and can do less | stay | stay | stay | stay | stay |
+//! | a person is disabled | end | end | end | stay | stay | stay |
+//! | a disabled person is enabled again | stay ended | stay ended | stay ended | stay | stay | stay |
+//! | a person is deleted | end | end | end | stay | stay | stay |
+//! | a person is made again under the same address | stay ended | stay ended | stay ended | stay | stay | stay |
+//! | a password is changed | end | stay | stay | stay | stay | stay |
+//! | a site administrator becomes an ordinary person | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
+//! | a team is deleted | stay | stay | stay | its own end | stay | stay |
+//! | a project is deleted | stay | stay; one restricted to it reaches nothing | stay | the same | the same | stay |
+//! | an organization is deleted | stay, and reach it no more | end | stay | end | end | stay |
+//! | an organization is made again under the same name | stay | stay ended | stay | stay ended | stay ended | stay |
+//! | an organization is renamed | stay | stay | stay | stay | stay | stay |
+//!
+//! What has ended is refused everywhere from the answer on, is shown as revoked, and stays so after a
+//! restart.
+
+use serde_json::json;
+
+use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, Place, SOUTH, TestApp, password};
+
+/// One token of each kind, all alive: of the lead, who is admin of the north's team and a member of
+/// the south too, and of what the lead belongs to.
+struct Scene {
+    app: TestApp,
+    session: Actor,
+    personal: Minted,
+    elsewhere: Minted,
+    team: Minted,
+    organization: Minted,
+    deployment: Minted,
+}
+
+/// Which of a [`Scene`]'s tokens are alive, in the order of the columns of the table.
+type Alive = [bool; 6];
+
+const ALL: Alive = [true; 6];
+
+impl Scene {
+    async fn set() -> Self {
+        let app = TestApp::new().await;
+        let session = app.team_admin(&NORTH);
+        let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("lead"));
+        let role = json!({"role": "member"});
+        app.put(&app.admin_of(&SOUTH), &path, role).await.is(204);
+        let scene = Self {
+            personal: app.personal_token(&session, &NORTH, &MANAGEMENT).await,
+            elsewhere: app.personal_token(&session, &SOUTH, &MANAGEMENT).await,
+            team: app.team_token(&NORTH, &MANAGEMENT).await,
+            organization: app.organization_token(&NORTH, &MANAGEMENT).await,
+            deployment: app.deployment_token(&MANAGEMENT).await,
+            session,
+            app,
+        };
+        assert_eq!(scene.alive().await, ALL);
+        // A cut-off covers whole seconds: what follows happens in a later one.
+        scene.app.clock.pass(2);
+        scene
+    }
+
+    fn tokens(&self) -> [&Minted; 5] {
+        [
+            &self.personal,
+            &self.elsewhere,
+            &self.team,
+            &self.organization,
+            &self.deployment,
+        ]
+    }
+
+    async fn alive(&self) -> Alive {
+        let mut alive = [self.app.get(&self.session, "/me").await.status == 200; 6];
+        for (token, alive) in self.tokens().into_iter().zip(&mut alive[1..]) {
+            let answer = self.app.get(&token.holder, "/tokens/current").await;
+            *alive = match (answer.status, answer.code()) {
+                (200, _) => true,
+                (401, "invalid_token") => false,
+                _ => panic!("neither alive nor ended: {}", answer.text),
+            };
+        }
+        alive
+    }
+
+    /// These are alive and the others are refused, shown as revoked and left out of lists; now and
+    /// after a restart.
+    async fn ends_as(&mut self, expected: Alive) {
+        for _ in 0..2 {
+            assert_eq!(self.alive().await, expected);
+            let site = self.app.site_admin();
+            let listed = self.app.get(&site, "/tokens?limit=1000").await.is(200).each("id");
+            for (token, alive) in self.tokens().into_iter().zip(&expected[1..]) {
+                let shown = self.app.get(&site, &format!("/tokens/{}", token.id)).await;
+                let status = if *alive { "active" } else { "revoked" };
+                assert_eq!(shown.is(200).text_at("/status"), status);
+                assert_eq!(listed.contains(&token.id), *alive, "listed");
+            }
+            self.app.restart().await;
+        }
+    }
+
+    async fn deletes(&self, actor: &Actor, path: &str) {
+        self.app.delete(actor, path).await.is(204);
+        // Whatever follows is asked in another second.
+        self.app.clock.pass(2);
+    }
+}
+
+fn home(place: &Place) -> String {
+    format!("/organizations/{}", place.name)
+}
+
+fn lead() -> String {
+    NORTH.email("lead")
+}
+
+#[tokio::test]
+async fn a_person_is_removed_from_an_organization() {
+    let mut scene = Scene::set().await;
+    let path = format!("{}/members/{}", home(&NORTH), lead());
+    scene.deletes(&scene.app.admin_of(&NORTH), &path).await;
+    scene.ends_as([true, false, true, true, true, true]).await;
+    scene
+        .app
+        .get(&scene.session, &home(&NORTH))
+        .await
+        .fails(404, "not_found");
+    // Coming back brings nothing back.
+    let role = json!({"role": "admin"});
+    scene
+        .app
+        .put(&scene.app.admin_of(&NORTH), &path, role)
+        .await
+        .is(204);
+    scene.app.get(&scene.session, &home(&NORTH)).await.is(200);
+    scene.ends_as([true, false, true, true, true, true]).await;
+}
+
+#[tokio::test]
+async fn an_admin_is_demoted_to_member() {
+    let mut scene = Scene::set().await;
+    let path = format!("{}/members/{}", home(&NORTH), lead());
+    let admin = scene.app.admin_of(&NORTH);
+    scene
+        .app
+        .put(&admin, &path, json!({"role": "admin"}))
+        .await
+        .is(204);
+    let change = json!({"email": "x@example.com"});
+    for holder in [&scene.session, &scene.personal.holder] {
+        scene
+            .app
+            .patch(holder, &home(&NORTH), change.clone())
+            .await
+            .is(200);
+    }
+    scene
+        .app
+        .put(&admin, &path, json!({"role": "member"}))
+        .await
+        .is(204);
+    for _ in 0..2 {
+        for holder in [&scene.session, &scene.personal.holder] {
+            let answer = scene.app.patch(holder, &home(&NORTH), change.clone()).await;
+            answer.fails(403, "forbidden");
+            let tokens = scene
+                .app
+                .get(holder, &format!("/tokens/{}", scene.organization.id))
+                .await;
+            tokens.fails(404, "not_found");
+        }
+        scene.app.restart().await;
+    }
+    scene.ends_as(ALL).await;
+}
+
+#[tokio::test]
+async fn a_person_is_removed_from_a_team() {
+    let mut scene = Scene::set().await;
+    let token = format!("/tokens/{}", scene.team.id);
+    for holder in [&scene.session, &scene.personal.holder] {
+        scene.app.get(holder, &token).await.is(200);
+    }
+    let path = format!("{}/teams/{}/members/{}", home(&NORTH), NORTH.team, lead());
+    scene.deletes(&scene.app.admin_of(&NORTH), &path).await;
+    for holder in [&scene.session, &scene.personal.holder] {
+        scene.app.get(holder, &token).await.fails(404, "not_found");
+    }
+    scene.ends_as(ALL).await;
+}
+
+#[tokio::test]
+async fn a_person_is_disabled() {
+    let mut scene = Scene::set().await;
+    let path = format!("/users/{}", lead());
+    let site = scene.app.site_admin();
+    scene
+        .app
+        .patch(&site, &path, json!({"disabled": true}))
+        .await
+        .is(200);
+    scene.ends_as([false, false, false, true, true, true]).await;
+    let login = scene.app.log_in(&lead(), &password(&lead())).await;
+    login.fails(401, "login_failed");
+}
+
+#[tokio::test]
+async fn a_disabled_person_is_enabled_again() {
+    let mut scene = Scene::set().await;
+    let path = format!("/users/{}", lead());
+    let site = scene.app.site_admin();
+    for disabled in [true, false] {
+        scene
+            .app
+            .patch(&site, &path, json!({"disabled": disabled}))
+            .await
+            .is(200);
+        scene.app.clock.pass(2);
+    }
+    scene.ends_as([false, false, false, true, true, true]).await;
+    scene.app.log_in(&lead(), &password(&lead())).await.is(200);
+}
+
+#[tokio::test]
+async fn a_person_is_deleted() {
+    let mut scene = Scene::set().await;
+    scene
+        .deletes(&scene.app.site_admin(), &format!("/users/{}", lead()))
+        .await;
+    scene.ends_as([false, false, false, true, true, true]).await;
+}
+
+#[tokio::test]
+async fn a_person_is_made_again_under_the_same_address() {
+    let mut scene = Scene::set().await;
+    let site = scene.app.site_admin();
+    let before = scene
+        .app
+        .get(&site, &format!("/users/{}", lead()))
+        .await
+        .text_at("/id");
+    scene.deletes(&site, &format!("/users/{}", lead())).await;
+    let account = json!({"email": lead(), "password": "another password"});
+    let made = scene.app.post(&site, "/users", account).await.is(201);
+    assert_ne!(made.text_at("/id"), before);
+    scene.ends_as([false, false, false, true, true, true]).await;
+    let login = scene.app.log_in(&lead(), &password(&lead())).await;
+    login.fails(401, "login_failed");
+    let session = scene.app.log_in(&lead(), "another password").await.is(200);
+    let session = Actor::holding(&session.text_at("/token"));
+    let me = scene.app.get(&session, "/me").await.is(200).json();
+    assert_eq!(me["organizations"], json!([]));
+    for token in scene.tokens() {
+        let answer = scene.app.get(&session, &format!("/tokens/{}", token.id)).await;
+        answer.fails(404, "not_found");
+    }
+    let tokens = scene
+        .app
+        .get(&session, "/tokens?include_revoked=true")
+        .await
+        .is(200);
+    assert_eq!(tokens.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_password_is_changed() {
+    let mut scene = Scene::set().await;
+    let change = json!({"password": "another password", "current_password": password(&lead())});
+    let path = format!("/users/{}", lead());
+    scene.app.patch(&scene.session, &path, change).await.is(200);
+    scene.ends_as([false, true, true, true, true, true]).await;
+    let login = scene.app.log_in(&lead(), &password(&lead())).await;
+    login.fails(401, "login_failed");
+    scene.app.clock.pass(2);
+    scene.app.log_in(&lead(), "another password").await.is(200);
+}
+
+#[tokio::test]
+async fn a_site_administrator_becomes_an_ordinary_person() {
+    let mut scene = Scene::set().await;
+    let path = format!("/users/{}", lead());
+    let site = scene.app.site_admin();
+    scene
+        .app
+        .patch(&site, &path, json!({"site_admin": true}))
+        .await
+        .is(200);
+    scene.app.get(&scene.session, "/users").await.is(200);
+    let token = format!("/tokens/{}", scene.organization.id);
+    scene.app.get(&scene.personal.holder, &token).await.is(200);
+    scene
+        .app
+        .patch(&site, &path, json!({"site_admin": false}))
+        .await
+        .is(200);
+    for _ in 0..2 {
+        scene
+            .app
+            .get(&scene.session, "/users")
+            .await
+            .fails(403, "forbidden");
+        scene
+            .app
+            .get(&scene.personal.holder, &token)
+            .await
+            .fails(404, "not_found");
+        scene.app.restart().await;
+    }
+    scene.ends_as(ALL).await;
+}
+
+#[tokio::test]
+async fn a_team_is_deleted() {
+    let mut scene = Scene::set().await;
+    let path = format!("{}/teams/{}", home(&NORTH), NORTH.team);
+    scene.deletes(&scene.app.admin_of(&NORTH), &path).await;
+    scene.ends_as([true, true, true, false, true, true]).await;
+    // A team of the same name is another team.
+    let again = json!({"name": NORTH.team});
+    let teams = format!("{}/teams", home(&NORTH));
+    let made = scene
+        .app
+        .post(&scene.app.admin_of(&NORTH), &teams, again)
+        .await
+        .is(201);
+    assert_ne!(made.text_at("/id"), NORTH.team_id());
+    scene.ends_as([true, true, true, false, true, true]).await;
+}
+
+#[tokio::test]
+async fn a_project_is_deleted() {
+    let mut scene = Scene::set().await;
+    let admin = scene.app.admin_of(&NORTH);
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT,
+        "projects": [NORTH.project_id()]});
+    let restricted = scene.app.mint(&admin, order).await;
+    let path = format!("{}/projects/{}", home(&NORTH), NORTH.project_id());
+    scene.deletes(&admin, &path).await;
+    for _ in 0..2 {
+        let shown = scene.app.get(&restricted.holder, "/tokens/current").await.is(200);
+        assert_eq!(
+            shown.json()["projects"],
+            json!([NORTH.project_id()]),
+            "never unrestricted"
+        );
+        let order = json!({"name": "child", "owner": "organization", "scopes": ["tokens:read"]});
+        let child = scene.app.ask_for_token(&restricted.holder, order).await.is(201);
+        assert_eq!(
+            child.json()["token_info"]["projects"],
+            json!([NORTH.project_id()])
+        );
+        scene.app.restart().await;
+    }
+    // A number is never used again, or the token would reach a project that it was not meant for.
+    let path = format!("{}/projects", home(&NORTH));
+    let again = json!({"name": NORTH.project});
+    let made = scene.app.post(&admin, &path, again).await.is(201);
+    assert_ne!(made.json()["id"], json!(NORTH.project_id()));
+    scene.ends_as(ALL).await;
+}
+
+#[tokio::test]
+async fn an_organization_is_deleted() {
+    let mut scene = Scene::set().await;
+    scene.deletes(&scene.app.admin_of(&NORTH), &home(&NORTH)).await;
+    scene.ends_as([true, false, true, false, false, true]).await;
+    scene
+        .app
+        .get(&scene.session, &home(&NORTH))
+        .await
+        .fails(404, "not_found");
+}
+
+#[tokio::test]
+async fn an_organization_is_made_again_under_the_same_name() {
+    let mut scene = Scene::set().await;
+    let admin = scene.app.admin_of(&NORTH);
+    scene.deletes(&admin, &home(&NORTH)).await;
+    let again = json!({"name": NORTH.name});
+    let made = scene.app.post(&admin, "/organizations", again).await.is(201);
+    assert_ne!(made.text_at("/id"), NORTH.id());
+    scene.ends_as([true, false, true, false, false, true]).await;
+    // Who belonged to the old one does not belong to this one, and sees none of its tokens.
+    scene
+        .app
+        .get(&scene.session, &home(&NORTH))
+        .await
+        .fails(404, "not_found");
+    let path = format!("/tokens?include_revoked=true&organization={}", NORTH.name);
+    let tokens = scene.app.get(&admin, &path).await.is(200);
+    assert_eq!(tokens.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn an_organization_is_renamed() {
+    let mut scene = Scene::set().await;
+    let admin = scene.app.admin_of(&NORTH);
+    let renamed = scene
+        .app
+        .patch(&admin, &home(&NORTH), json!({"name": "Southwind"}))
+        .await
+        .is(200);
+    assert_eq!(renamed.text_at("/id"), NORTH.id());
+    scene.ends_as(ALL).await;
+    scene
+        .app
+        .get(&scene.organization.holder, "/organizations/southwind")
+        .await
+        .is(200);
+    scene
+        .app
+        .get(&scene.organization.holder, &home(&NORTH))
+        .await
+        .fails(404, "not_found");
+}

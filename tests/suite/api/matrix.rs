@@ -1,0 +1,401 @@
+//! Every operation × every kind of caller, generated from the document of the API.
+//!
+//! [`TABLE`] is the one place that says who may do what; an operation without a row fails the test.
+//! The callers act on the organization [`NORTH`], its team, its project, its people and its tokens.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, SOUTH, TestApp, password, request};
+
+/// The callers, in the order of the columns of [`TABLE`].
+pub(super) const CALLERS: [&str; 16] = [
+    "nobody",     // no credential
+    "garbage",    // a text that is no token
+    "expired",    // an API token whose time is over
+    "revoked",    // an API token that was revoked
+    "outsider",   // session: admin of another organization
+    "member",     // session: member of this one
+    "lead",       // session: member of this one, admin of its team
+    "admin",      // session: admin of this one
+    "site",       // session: site administrator
+    "unscoped",   // API token of this organization, without a management scope
+    "scoped",     // API token of this organization, with the management scopes
+    "foreign",    // the same of another organization
+    "elsewhere",  // API token of this organization, for another audience
+    "team",       // API token of the team, with the management scopes
+    "personal",   // API token of the member, with the management scopes
+    "deployment", // API token of the deployment, with the management scopes
+];
+
+/// An operation on something, and the status that each caller gets.
+pub(super) struct Row {
+    pub(super) operation: &'static str,
+    /// What stands for the placeholders of the path, and what follows it.
+    pub(super) target: &'static str,
+    body: &'static str,
+    expected: [u16; 16],
+}
+
+impl Row {
+    /// What a caller gets.
+    pub(super) fn expected_of(&self, caller: &str) -> u16 {
+        let place = CALLERS.iter().position(|name| *name == caller).unwrap();
+        self.expected[place]
+    }
+}
+
+const fn row(operation: &'static str, target: &'static str, body: &'static str, expected: [u16; 16]) -> Row {
+    Row {
+        operation,
+        target,
+        body,
+        expected,
+    }
+}
+
+// `{own}`, `{teams}` and `{members}` are tokens of the organization, its team and its member.
+#[rustfmt::skip]
+pub(super) const TABLE: &[Row] = &[
+    //                                                                  nobody                outsider  lead     site        scoped      elsewhere   personal
+    //                                                                       garbage                member    admin    unscoped    foreign     team        deployment
+    //                                                                            expired
+    //                                                                                 revoked
+    row("health",               "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("readiness",            "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("jwks",                 "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("login",                "", "{login}",                         [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("logout",               "", "",                                [401, 401, 401, 401, 204, 204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+    row("me",                   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
+    row("list_scopes",          "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
+
+    row("list_organizations",   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 403, 200, 200, 403, 200, 200, 200]),
+    row("create_organization",  "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 201, 201, 201, 201, 201, 403, 403, 403, 403, 403, 403, 403]),
+    row("get_organization",     "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("change_organization",  "", r#"{"email":null}"#,               [401, 401, 401, 401, 404, 403, 403, 200, 200, 403, 200, 404, 403, 403, 403, 200]),
+    row("change_organization",  "", r#"{"policy":{}}"#,                [401, 401, 401, 401, 404, 403, 403, 200, 200, 403, 403, 404, 403, 403, 403, 403]),
+    row("delete_organization",  "", "",                                [401, 401, 401, 401, 404, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+
+    row("list_members",         "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("put_member",           "", r#"{"role":"member"}"#,            [401, 401, 401, 401, 404, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+    row("delete_member",        "", "",                                [401, 401, 401, 401, 404, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+
+    row("list_projects",        "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("create_project",       "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 404, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
+    row("delete_project",       "", "",                                [401, 401, 401, 401, 404, 403, 403, 204, 204, 403, 204, 404, 403, 403, 403, 204]),
+
+    row("list_teams",           "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("create_team",          "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 404, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
+    row("get_team",             "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("delete_team",          "", "",                                [401, 401, 401, 401, 404, 403, 403, 204, 204, 403, 204, 404, 403, 403, 403, 204]),
+    row("list_team_members",    "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("put_team_member",      "", r#"{"role":"member"}"#,            [401, 401, 401, 401, 404, 403, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+    row("delete_team_member",   "", "",                                [401, 401, 401, 401, 404, 403, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
+
+    row("list_tokens",          "?organization={organization}", "",    [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("list_tokens",          "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 403, 200, 200, 403, 200, 200, 200]),
+    row("create_token",         "", r#"{"name":"new","organization":"{organization}","owner":"organization"}"#,
+                                                                       [401, 401, 401, 401, 404, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
+    row("create_token",         "", r#"{"name":"new","organization":"{organization}","owner":"team","team":"{team}"}"#,
+                                                                       [401, 401, 401, 401, 404, 403, 201, 201, 201, 403, 201, 404, 403, 201, 403, 201]),
+    row("create_token",         "", r#"{"name":"new","organization":"{organization}","owner":"user"}"#,
+                                                                       [401, 401, 401, 401, 404, 201, 201, 201, 201, 403, 403, 404, 403, 403, 201, 403]),
+    row("create_token",         "", r#"{"name":"new","owner":"deployment"}"#,
+                                                                       [401, 401, 401, 401, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
+    row("get_current_token",    "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 200, 200, 200, 200, 200, 200, 200]),
+    row("revoke_current_token", "", "{}",                              [401, 401, 401, 401, 404, 404, 404, 404, 404, 201, 201, 201, 201, 201, 201, 201]),
+    row("get_token",            "{own}", "",                           [401, 401, 401, 401, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
+    row("get_token",            "{teams}", "",                         [401, 401, 401, 401, 404, 404, 200, 200, 200, 403, 200, 404, 403, 200, 404, 200]),
+    row("get_token",            "{members}", "",                       [401, 401, 401, 401, 404, 200, 404, 200, 200, 403, 200, 404, 403, 404, 200, 200]),
+    row("get_token",            "{deployments}", "",                   [401, 401, 401, 401, 404, 404, 404, 404, 200, 403, 404, 404, 403, 404, 404, 200]),
+    row("describe_token",       "{own}", r#"{"name":"renamed"}"#,      [401, 401, 401, 401, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
+    row("describe_token",       "{teams}", r#"{"name":"renamed"}"#,    [401, 401, 401, 401, 404, 404, 200, 200, 200, 403, 200, 404, 403, 200, 404, 200]),
+    row("describe_token",       "{members}", r#"{"name":"renamed"}"#,  [401, 401, 401, 401, 404, 200, 404, 200, 200, 403, 200, 404, 403, 404, 200, 200]),
+    row("revoke_token",         "{own}", "{}",                         [401, 401, 401, 401, 404, 404, 404, 201, 201, 403, 201, 404, 403, 404, 404, 201]),
+    row("revoke_token",         "{teams}", "{}",                       [401, 401, 401, 401, 404, 404, 201, 201, 201, 403, 201, 404, 403, 201, 404, 201]),
+    row("revoke_token",         "{members}", "{}",                     [401, 401, 401, 401, 404, 201, 404, 201, 201, 403, 201, 404, 403, 404, 201, 201]),
+
+    row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
+                                                                       [401, 401, 401, 401, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
+    row("get_user",             "", "",                                [401, 401, 401, 401, 403, 200, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("change_user",          "", r#"{"first_name":"Else"}"#,        [401, 401, 401, 401, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("delete_user",          "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 204, 403, 403, 403, 403, 403, 403, 403]),
+];
+
+/// Whoever is not of this organization.
+const STRANGERS: [&str; 2] = ["outsider", "foreign"];
+
+/// An operation of the document.
+pub(super) struct Operation {
+    pub(super) id: String,
+    method: Method,
+    path: String,
+    documented: BTreeSet<u16>,
+    is_public: bool,
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    let document = serde_json::to_value(jeton::http::document()).unwrap();
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else {
+                continue;
+            };
+            let Some(responses) = operation["responses"].as_object() else {
+                continue;
+            };
+            found.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method,
+                path: path.clone(),
+                documented: responses.keys().map(|status| status.parse().unwrap()).collect(),
+                is_public: operation["security"] == json!([{}]),
+            });
+        }
+    }
+    found
+}
+
+/// Everybody and everything that the requests name, made once and copied for every request.
+pub(super) struct Stage {
+    pub(super) app: TestApp,
+    actors: Vec<Actor>,
+    own: Minted,
+    teams: Minted,
+    members: Minted,
+    deployments: Minted,
+}
+
+impl Stage {
+    pub(super) async fn set() -> Self {
+        let app = TestApp::new().await;
+        let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
+        let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
+        let expired = app.mint(&admin, short).await;
+        app.clock.pass(61);
+        let revoked = app.organization_token(&NORTH, &MANAGEMENT).await;
+        app.post(&revoked.holder, "/tokens/current/revoke", json!({}))
+            .await
+            .is(201);
+        let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
+            "audience": "https://elsewhere.example", "scopes": ["projects:read"]});
+        let actors = vec![
+            app.anyone(),
+            Actor::holding("eyJhbGciOiJFUzI1NiJ9.e30.AA"),
+            expired.holder,
+            revoked.holder,
+            app.outsider(),
+            member.clone(),
+            app.team_admin(&NORTH),
+            admin.clone(),
+            app.site_admin(),
+            app.organization_token(&NORTH, &["projects:read"]).await.holder,
+            app.organization_token(&NORTH, &MANAGEMENT).await.holder,
+            app.organization_token(&SOUTH, &MANAGEMENT).await.holder,
+            app.mint(&admin, elsewhere).await.holder,
+            app.team_token(&NORTH, &MANAGEMENT).await.holder,
+            app.personal_token(&member, &NORTH, &MANAGEMENT).await.holder,
+            app.deployment_token(&MANAGEMENT).await.holder,
+        ];
+        Self {
+            own: app.organization_token(&NORTH, &["content:write"]).await,
+            teams: app.team_token(&NORTH, &["content:write"]).await,
+            members: app.personal_token(&member, &NORTH, &["content:write"]).await,
+            deployments: app.deployment_token(&["content:write"]).await,
+            actors,
+            app,
+        }
+    }
+
+    fn fill(&self, text: &str, organization: &str) -> String {
+        let login = json!({"email": SOUTH.email("member"), "password": password(&SOUTH.email("member"))});
+        let jti = self.own.info["jti"].as_str().unwrap();
+        text.replace("{organization}", organization)
+            .replace("{team}", NORTH.team)
+            .replace("{email}", &NORTH.email("member"))
+            .replace("{own}", jti)
+            .replace("{teams}", &self.teams.id)
+            .replace("{members}", &self.members.id)
+            .replace("{deployments}", &self.deployments.id)
+            .replace("{login}", &login.to_string())
+            .replace("{id}", &NORTH.project_id().to_string())
+    }
+
+    pub(super) fn request(
+        &self,
+        row: &Row,
+        operation: &Operation,
+        caller: usize,
+        organization: &str,
+    ) -> Request<Body> {
+        let path = if operation.path.contains("/tokens/{id}") {
+            operation.path.replace("{id}", row.target)
+        } else {
+            format!("{}{}", operation.path, row.target)
+        };
+        let body = (!row.body.is_empty())
+            .then(|| serde_json::from_str::<Value>(&self.fill(row.body, organization)).unwrap());
+        let path = self.fill(&path, organization);
+        request(&self.actors[caller], operation.method.clone(), &path, body)
+    }
+
+    /// What nobody outside of the organization may read.
+    fn secrets(&self) -> Vec<String> {
+        let mut secrets = vec![
+            NORTH.name.to_owned(),
+            NORTH.id().to_owned(),
+            NORTH.team.to_owned(),
+            NORTH.team_id().to_owned(),
+            NORTH.project.to_owned(),
+        ];
+        for token in [&self.own, &self.teams, &self.members, &self.deployments] {
+            secrets.push(token.info["jti"].as_str().unwrap().to_owned());
+        }
+        secrets
+    }
+}
+
+/// Sends every request of the table, each to a server of its own, and says what is not as it should be.
+async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) -> Vec<String> {
+    let mut findings = Vec::new();
+    let operations = operations();
+    for operation in &operations {
+        if !table.iter().any(|row| row.operation == operation.id) {
+            let id = &operation.id;
+            findings.push(format!(
+                "{id} has no row: add one to TABLE that says who may do it"
+            ));
+        }
+    }
+    for row in table {
+        let Some(operation) = operations.iter().find(|operation| operation.id == row.operation) else {
+            findings.push(format!("there is no operation {}", row.operation));
+            continue;
+        };
+        for (caller, name) in CALLERS.iter().enumerate() {
+            let app = stage.app.twin().await;
+            let router = change(app.router());
+            let ask = async |organization| {
+                let request = stage.request(row, operation, caller, organization);
+                Answer::read(router.clone().oneshot(request).await.unwrap()).await
+            };
+            let answer = ask(NORTH.name).await;
+            let what = format!("{} {} by {name}", row.operation, row.target);
+            let (status, expected) = (answer.status, row.expected[caller]);
+            if status != expected {
+                findings.push(format!("{what}: {status} and not {expected}: {}", answer.text));
+            }
+            if !operation.documented.contains(&status) {
+                findings.push(format!("{what}: {status} is not documented"));
+            }
+            if STRANGERS.contains(name) {
+                for secret in stage.secrets() {
+                    if answer.text.contains(&secret) || format!("{:?}", answer.headers).contains(&secret) {
+                        findings.push(format!("{what}: shows {secret}: {}", answer.text));
+                    }
+                }
+                // What is another's and what does not exist are answered alike.
+                if status == 404 && operation.path.contains("{organization}") {
+                    let absent = ask("there-is-none").await;
+                    if (absent.status, &absent.text) != (status, &answer.text) {
+                        findings.push(format!("{what}: an absent one is answered with {}", absent.text));
+                    }
+                }
+            }
+        }
+    }
+    findings
+}
+
+#[tokio::test]
+async fn everybody_may_do_what_the_table_says_and_nothing_else() {
+    let stage = Stage::set().await;
+    let findings = findings(&stage, TABLE, |router| router).await;
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn the_checker_notices_a_permission_that_is_gone_and_a_leak() {
+    use axum::Json;
+    use axum::routing::get;
+
+    let stage = Stage::set().await;
+    let open = |router: Router| {
+        Router::new()
+            .route("/api/v1/users", get(async || Json(json!({"items": []}))))
+            .route(
+                "/api/v1/organizations/{organization}",
+                get(async || Json(json!({"id": NORTH.id()}))),
+            )
+            .fallback_service(router)
+    };
+    let rows = |operation: &str| {
+        let row = TABLE.iter().find(|row| row.operation == operation).unwrap();
+        Row {
+            expected: row.expected,
+            ..*row
+        }
+    };
+    let found = findings(&stage, &[rows("list_users"), rows("get_organization")], open).await;
+    for expected in [
+        "list_users  by nobody: 200 and not 401",
+        "list_users  by member: 200 and not 403",
+        "get_organization  by outsider: 200 and not 404",
+        "get_organization  by outsider: shows",
+        "create_token has no row",
+    ] {
+        assert!(
+            found.iter().any(|finding| finding.starts_with(expected)),
+            "{expected}: {found:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_not_public_asks_for_a_credential_first() {
+    let app = TestApp::new().await;
+    let public: BTreeSet<String> = operations()
+        .into_iter()
+        .filter(|operation| operation.is_public)
+        .map(|operation| operation.id)
+        .collect();
+    assert_eq!(
+        public.into_iter().collect::<Vec<_>>(),
+        ["health", "jwks", "login", "readiness"]
+    );
+    let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
+        "audience": "https://elsewhere.example", "scopes": ["projects:read"]});
+    let elsewhere = app.mint(&app.admin_of(&NORTH), elsewhere).await.holder;
+    for operation in operations().iter().filter(|operation| !operation.is_public) {
+        // The path names nothing that exists and the body is not JSON: neither is looked at yet.
+        let path = operation.path.replace('{', "%00").replace('}', "");
+        let bad_body = Some(Value::from("x"));
+        let answer = app
+            .call(&app.anyone(), operation.method.clone(), &path, bad_body)
+            .await;
+        let answer = answer.fails(401, "not_authenticated");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            "Bearer realm=\"jeton\"",
+            "{}",
+            operation.id
+        );
+        if !operation.path.contains("current") {
+            app.call(&elsewhere, operation.method.clone(), &path, None)
+                .await
+                .is(403);
+        }
+    }
+}

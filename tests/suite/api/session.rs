@@ -1,0 +1,302 @@
+//! `/login`, `/logout`, `/me`, `/scopes`, and how a credential is presented.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp, password, request};
+
+/// One part of a token, unverified.
+fn part(token: &str, number: usize) -> Value {
+    let token = token.trim_start_matches("jtn_");
+    let part = token.split('.').nth(number).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn logging_in_gives_a_session_for_half_a_day() {
+    let app = TestApp::new().await;
+    let email = NORTH.email("member");
+    // However it is written, it is the same address.
+    let shout = format!(" {} ", email.to_uppercase());
+    let answer = app.log_in(&shout, &password(&email)).await.is(200);
+    assert_eq!(answer.text_at("/token_type"), "Bearer");
+    assert_eq!(answer.text_at("/expires_at"), "2026-01-02T15:05:05.678Z");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let session = Actor::holding(&answer.text_at("/token"));
+    assert_eq!(part(session.token(), 0)["typ"], "session+jwt");
+    let claims = part(session.token(), 1);
+    assert_eq!(claims["aud"], format!("{ISSUER}/session"));
+    assert_eq!(claims.get("scope"), None);
+    app.get(&session, "/me").await.is(200);
+    app.clock.pass(12 * 3600 - 1);
+    app.get(&session, "/me").await.is(200);
+    app.clock.pass(1);
+    app.get(&session, "/me").await.fails(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_person_are_answered_alike() {
+    let app = TestApp::new().await;
+    let wrong = app
+        .log_in(&NORTH.email("member"), "wrong password")
+        .await
+        .fails(401, "login_failed");
+    let unknown = app
+        .log_in("nobody@example.com", "wrong password")
+        .await
+        .fails(401, "login_failed");
+    let no_address = app
+        .log_in("no address", "wrong password")
+        .await
+        .fails(401, "login_failed");
+    assert_eq!(wrong.text, unknown.text);
+    assert_eq!(wrong.text, no_address.text);
+    assert_eq!(wrong.header("www-authenticate"), "Bearer realm=\"jeton\"");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
+    let app = TestApp::new().await;
+    let email = NORTH.email("member");
+    for _ in 0..5 {
+        app.log_in(&email, "wrong password")
+            .await
+            .fails(401, "login_failed");
+    }
+    // The right password too: the answer must not tell.
+    let answer = app
+        .log_in(&email, &password(&email))
+        .await
+        .fails(429, "login_throttled");
+    assert_eq!(answer.header("retry-after"), "1");
+    app.log_in(&SOUTH.email("member"), &password(&SOUTH.email("member")))
+        .await
+        .is(200);
+    app.clock.pass(1);
+    app.log_in(&email, &password(&email)).await.is(200);
+}
+
+#[tokio::test]
+async fn logging_out_ends_this_session_and_no_other() {
+    let mut app = TestApp::new().await;
+    let email = NORTH.email("member");
+    let other = app
+        .log_in(&email, &password(&email))
+        .await
+        .is(200)
+        .text_at("/token");
+    let session = app.member_of(&NORTH);
+    app.call(&session, Method::POST, "/logout", None).await.is(204);
+    for _ in 0..2 {
+        app.get(&session, "/me").await.fails(401, "invalid_token");
+        app.get(&Actor::holding(&other), "/me").await.is(200);
+        app.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn me_is_the_person_or_the_token_and_what_they_reach() {
+    let app = TestApp::new().await;
+    let lead = app.team_admin(&NORTH);
+    let me = app.get(&lead, "/me").await.is(200).json();
+    assert_eq!(me["user"]["email"], NORTH.email("lead"));
+    assert_eq!(me["token"], Value::Null);
+    assert_eq!(me["scopes"].as_array().unwrap().len(), 10);
+    let own = json!([{"id": NORTH.id(), "name": NORTH.name, "role": "member"}]);
+    assert_eq!(me["organizations"], own);
+
+    // A token of one organization shows nothing of the person's others.
+    let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("lead"));
+    app.put(&app.admin_of(&SOUTH), &path, json!({"role": "admin"}))
+        .await
+        .is(204);
+    let both = app.get(&lead, "/me").await.json();
+    assert_eq!(both["organizations"].as_array().unwrap().len(), 2);
+    let token = app.personal_token(&lead, &NORTH, &["tokens:read"]).await;
+    let me = app.get(&token.holder, "/me").await.is(200).json();
+    assert_eq!(me["token"]["id"], json!(token.id));
+    assert_eq!(me["scopes"], json!(["tokens:read"]));
+    assert_eq!(me["organizations"], own);
+
+    let team = app.team_token(&NORTH, &["tokens:read"]).await;
+    let me = app.get(&team.holder, "/me").await.is(200).json();
+    assert_eq!((&me["user"], &me["organizations"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
+async fn the_catalogue_says_which_scopes_are_for_the_authority() {
+    let app = TestApp::new().await;
+    let catalogue = app.get(&app.member_of(&NORTH), "/scopes").await.is(200).json();
+    let scopes = catalogue["scopes"].as_array().unwrap();
+    let management: Vec<&str> = scopes
+        .iter()
+        .filter(|scope| scope["management"] == true)
+        .map(|scope| scope["name"].as_str().unwrap())
+        .collect();
+    for scope in MANAGEMENT
+        .iter()
+        .chain(&["tokens:introspect", "revocations:read"])
+    {
+        assert!(management.contains(scope), "{scope}");
+    }
+    assert_eq!(management.len(), 6);
+    let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"]}]);
+    assert_eq!(catalogue["presets"], presets);
+}
+
+#[tokio::test]
+async fn a_token_is_presented_as_bearer_or_in_either_half_of_basic() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await.secret;
+    let basic = |text: String| format!("Basic {}", STANDARD.encode(text));
+    for credential in [
+        format!("Bearer {token}"),
+        format!("bearer   {token}"),
+        basic(format!("{token}:")),
+        basic(format!("anybody:{token}")),
+        // What stands before the JWT is for secret scanners; no verifier insists on it.
+        format!("Bearer {}", token.trim_start_matches("jtn_")),
+        format!("Bearer other_{}", token.trim_start_matches("jtn_")),
+    ] {
+        let answer = app.get(&Actor::presenting(&credential), "/tokens/current").await;
+        assert_eq!(answer.status, 200, "{credential}");
+    }
+    for (credential, status, code) in [
+        ("Bearer ".to_owned(), 401, "invalid_token"),
+        (basic(format!("{token}:x")), 401, "invalid_token"),
+        ("Digest x".to_owned(), 401, "not_authenticated"),
+        (basic("no colon".to_owned()), 400, "ambiguous_credential"),
+        ("Basic !".to_owned(), 400, "ambiguous_credential"),
+    ] {
+        let answer = app.get(&Actor::presenting(&credential), "/tokens/current").await;
+        assert_eq!((answer.status, answer.code()), (status, code), "{credential}");
+    }
+}
+
+#[tokio::test]
+async fn two_authorization_headers_are_refused_even_if_both_are_good() {
+    let app = TestApp::new().await;
+    let actor = app.site_admin();
+    let mut twice = request(&actor, Method::GET, "/me", None);
+    let value = twice.headers()["authorization"].clone();
+    twice.headers_mut().append("authorization", value);
+    app.send(twice).await.fails(400, "ambiguous_credential");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_what_is_missing_as_rfc_6750_has_it() {
+    let app = TestApp::new().await;
+    let challenge = |answer: &crate::harness::Answer| answer.header("www-authenticate").to_owned();
+    let answer = app.get(&app.anyone(), "/me").await.is(401);
+    assert_eq!(challenge(&answer), "Bearer realm=\"jeton\"");
+    let answer = app.get(&Actor::holding("x"), "/me").await.is(401);
+    assert_eq!(
+        challenge(&answer),
+        "Bearer realm=\"jeton\", error=\"invalid_token\""
+    );
+    let token = app.organization_token(&NORTH, &["tokens:read"]).await.holder;
+    let answer = app
+        .post(&token, "/tokens", json!({}))
+        .await
+        .fails(403, "insufficient_scope");
+    assert_eq!(
+        challenge(&answer),
+        "Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"tokens:write\""
+    );
+}
+
+#[tokio::test]
+async fn a_write_without_bearer_needs_json() {
+    let app = TestApp::new().await;
+    let session = app.admin_of(&NORTH);
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:", session.token())));
+    let bearer = format!("Bearer {}", session.token());
+    let order = json!({"name": "n", "organization": NORTH.name}).to_string();
+    let send = async |credential: &str, media: Option<&str>| {
+        let mut request = Request::post("/api/v1/tokens").header("authorization", credential);
+        if let Some(media) = media {
+            request = request.header("content-type", media);
+        }
+        app.send(request.body(Body::from(order.clone())).unwrap()).await
+    };
+    // A page elsewhere can have a browser send these, with what it has cached for Basic.
+    for media in [
+        None,
+        Some("text/plain"),
+        Some("application/x-www-form-urlencoded"),
+    ] {
+        send(&basic, media).await.fails(415, "unsupported_media_type");
+        // With Bearer no browser is at work; what says that it is no JSON is still not read as JSON.
+        let status = if media.is_none() { 201 } else { 422 };
+        send(&bearer, media).await.is(status);
+    }
+    for media in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/merge-patch+json",
+    ] {
+        send(&basic, Some(media)).await.is(201);
+    }
+}
+
+#[tokio::test]
+async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
+    let app = TestApp::new().await;
+    let session = app.site_admin();
+    app.get(&session, "/tokens/current").await.fails(404, "not_found");
+    let revoke = app.post(&session, "/tokens/current/revoke", json!({})).await;
+    revoke.fails(404, "not_found");
+    app.get(&session, "/me").await.is(200);
+
+    // No API token logs out, whatever it holds; and none can have the audience of sessions.
+    let token = app.deployment_token(&MANAGEMENT).await;
+    app.call(&token.holder, Method::POST, "/logout", None)
+        .await
+        .fails(403, "session_needed");
+    let order = json!({"name": "n", "organization": NORTH.name, "audience": format!("{ISSUER}/session")});
+    let answer = app.ask_for_token(&app.member_of(&NORTH), order).await;
+    answer.blames(&["value_error at body.audience.0"]);
+
+    // A session is no record that anybody finds.
+    let jti = part(session.token(), 1)["jti"].as_str().unwrap().to_owned();
+    app.get(&session, &format!("/tokens/{jti}"))
+        .await
+        .fails(404, "not_found");
+    let listed = app.get(&session, "/tokens?include_revoked=true").await.is(200);
+    assert!(!listed.text.contains(&jti));
+}
+
+#[tokio::test]
+async fn a_token_with_another_header_or_a_changed_claim_is_refused() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &MANAGEMENT).await.secret;
+    let token = token.trim_start_matches("jtn_");
+    app.get(&Actor::holding(token), "/me").await.is(200);
+    let parts: Vec<&str> = token.split('.').collect();
+    let session = app.site_admin();
+    let header_of_session = session.token().split('.').next().unwrap();
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let mut changed = part(token, 1);
+    changed["org"] = SOUTH.id().into();
+    for forged in [
+        format!("{header_of_session}.{}.{}", parts[1], parts[2]),
+        format!("{}.{}.{}", parts[0], encode(changed), parts[2]),
+        format!(
+            "{}.{}.{}",
+            encode(json!({"alg": "none", "typ": "at+jwt"})),
+            parts[1],
+            ""
+        ),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("{}.{}", parts[0], parts[1]),
+        format!("{token}x"),
+        format!("{token}."),
+    ] {
+        app.get(&Actor::holding(&forged), "/me")
+            .await
+            .fails(401, "invalid_token");
+    }
+}

@@ -1,0 +1,151 @@
+//! What a token can mint: nothing beyond what it holds itself.
+
+use serde_json::{Value, json};
+
+use crate::harness::{ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp};
+
+#[tokio::test]
+async fn a_token_grants_the_scopes_that_it_holds() {
+    let app = TestApp::new().await;
+    let minter = app
+        .organization_token(&NORTH, &["tokens:write", "content:write"])
+        .await
+        .holder;
+    let order = |fields: Value| {
+        let mut order = json!({"name": "n", "owner": "organization"});
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        order
+    };
+    let child = app
+        .ask_for_token(&minter, order(json!({"scopes": ["content:write"]})))
+        .await
+        .is(201);
+    assert_eq!(child.text_at("/token_info/organization"), NORTH.id());
+    assert!(child.text_at("/token_info/created_by").starts_with("token "));
+    let answer = app
+        .ask_for_token(&minter, order(json!({"scopes": ["content:write", "ai:use"]})))
+        .await;
+    answer.blames(&["value_error at body.scopes.1"]);
+    let answer = app
+        .ask_for_token(&minter, order(json!({"preset": "content_management"})))
+        .await;
+    assert_eq!(
+        answer.status, 422,
+        "a preset is no way around it: {}",
+        answer.text
+    );
+    // Nothing named is every ordinary scope that it holds: no management scope slips in.
+    let child = app.ask_for_token(&minter, order(json!({}))).await.is(201);
+    assert_eq!(child.json()["token_info"]["scopes"], json!(["content:write"]));
+}
+
+#[tokio::test]
+async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
+    let app = TestApp::new().await;
+    let order = |organization: &str, owner: &str| json!({"name": "n", "organization": organization, "owner": owner, "scopes": []});
+    let minter = app.organization_token(&NORTH, &MANAGEMENT).await.holder;
+    for elsewhere in [SOUTH.name, SOUTH.id(), "default"] {
+        app.ask_for_token(&minter, order(elsewhere, "organization"))
+            .await
+            .fails(404, "not_found");
+    }
+    app.ask_for_token(&minter, order(NORTH.name, "user"))
+        .await
+        .fails(403, "forbidden");
+    app.ask_for_token(&minter, order(NORTH.name, "deployment"))
+        .await
+        .fails(403, "forbidden");
+
+    let team = app.team_token(&NORTH, &MANAGEMENT).await.holder;
+    let path = format!("/organizations/{}/teams", NORTH.name);
+    app.post(&app.admin_of(&NORTH), &path, json!({"name": "other-crew"}))
+        .await
+        .is(201);
+    let mut sibling = order(NORTH.name, "team");
+    sibling["team"] = "other-crew".into();
+    app.ask_for_token(&team, sibling).await.fails(403, "forbidden");
+    app.ask_for_token(&team, order(NORTH.name, "organization"))
+        .await
+        .fails(403, "forbidden");
+
+    let path = format!("/organizations/{}/projects", NORTH.name);
+    let other = app
+        .post(&app.admin_of(&NORTH), &path, json!({"name": "other"}))
+        .await
+        .is(201)
+        .json();
+    let restricted = json!({"organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT,
+        "projects": [NORTH.project_id()]});
+    let restricted = app.mint(&app.admin_of(&NORTH), restricted).await.holder;
+    let child = app
+        .ask_for_token(&restricted, order(NORTH.name, "organization"))
+        .await
+        .is(201);
+    assert_eq!(
+        child.json()["token_info"]["projects"],
+        json!([NORTH.project_id()])
+    );
+    let mut wider = order(NORTH.name, "organization");
+    wider["projects"] = json!([NORTH.project_id(), other["id"]]);
+    app.ask_for_token(&restricted, wider)
+        .await
+        .blames(&["value_error at body.projects.1"]);
+}
+
+#[tokio::test]
+async fn a_token_makes_none_that_outlives_it() {
+    let app = TestApp::new().await;
+    let minter = json!({"organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT,
+        "expires_in": "1h"});
+    let minter = app.mint(&app.admin_of(&NORTH), minter).await.holder;
+    let ask = async |expiry: Value| {
+        let mut order = json!({"name": "n", "owner": "organization", "scopes": []});
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(expiry.as_object().unwrap().clone());
+        app.ask_for_token(&minter, order).await
+    };
+    let child = ask(json!({})).await.is(201);
+    assert_eq!(
+        child.text_at("/token_info/expires_at"),
+        "2026-01-02T04:05:05.678Z"
+    );
+    ask(json!({"expires_in": "1h"})).await.is(201);
+    for (expiry, field) in [
+        (json!({"expires_in": "3601s"}), "expires_in"),
+        (json!({"expires_in": "never"}), "expires_in"),
+        (json!({"expires_in_days": 1}), "expires_in_days"),
+        (json!({"expires_at": "2026-01-02T04:05:06Z"}), "expires_at"),
+    ] {
+        ask(expiry)
+            .await
+            .blames(&[&format!("value_error at body.{field}")]);
+    }
+    // A session bounds no lifetime.
+    let order = json!({"organization": NORTH.name, "expires_in": "never"});
+    app.mint(&app.member_of(&NORTH), order).await;
+}
+
+#[tokio::test]
+async fn a_token_for_another_service_is_of_no_use_here() {
+    let app = TestApp::new().await;
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["projects:read"],
+        "audience": "https://elsewhere.example"});
+    let token = app.mint(&app.admin_of(&NORTH), order).await;
+    for path in ["/me", "/scopes", "/tokens", "/organizations"] {
+        app.get(&token.holder, path).await.fails(403, "wrong_audience");
+    }
+    app.get(&token.holder, "/tokens/current").await.is(200);
+    app.post(&token.holder, "/tokens/current/revoke", json!({}))
+        .await
+        .is(201);
+    // Named beside others, this API is among the services it is meant for.
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
+        "audience": ["https://elsewhere.example", ISSUER]});
+    let token = app.mint(&app.admin_of(&NORTH), order).await;
+    app.get(&token.holder, "/me").await.is(200);
+}

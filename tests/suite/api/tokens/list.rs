@@ -1,0 +1,216 @@
+//! `GET /tokens`.
+
+use serde_json::json;
+
+use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};
+
+/// Follows a list to its end, one way.
+async fn walk(app: &TestApp, actor: &Actor, query: &str, direction: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/tokens?limit=2&direction={direction}&{query}{cursor}");
+        let page = app.get(actor, &path).await.is(200);
+        let ids = page.each("id");
+        assert!(ids.len() <= 2);
+        let (has_more, next) = match direction {
+            "next" => (page.json()["has_next"] == true, page.text_at("/next_cursor")),
+            _ => (page.json()["has_prev"] == true, page.text_at("/prev_cursor")),
+        };
+        assert_eq!(page.json()["has_more"], page.json()["has_next"]);
+        if direction == "next" {
+            found.extend(ids);
+        } else {
+            found.splice(0..0, ids);
+        }
+        if !has_more {
+            assert_eq!(next, "");
+            return found;
+        }
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test]
+async fn pages_joined_are_the_list_in_both_directions() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let mut ids = Vec::new();
+    for _ in 0..7 {
+        ids.insert(0, app.organization_token(&NORTH, &[]).await.id);
+    }
+    app.organization_token(&SOUTH, &[]).await;
+    assert_eq!(walk(&app, &admin, "", "next").await, ids);
+    assert_eq!(walk(&app, &admin, "", "prev").await, ids);
+
+    // From the middle both ways, and a new token moves nothing.
+    let second = app
+        .get(&admin, "/tokens?limit=2")
+        .await
+        .is(200)
+        .text_at("/next_cursor");
+    app.organization_token(&NORTH, &[]).await;
+    let page = app
+        .get(&admin, &format!("/tokens?limit=2&cursor={second}"))
+        .await
+        .is(200);
+    assert_eq!(page.each("id"), ids[2..4]);
+    assert_eq!(page.json()["has_prev"], true);
+    let back = page.text_at("/prev_cursor");
+    let page = app
+        .get(&admin, &format!("/tokens?limit=2&direction=prev&cursor={back}"))
+        .await
+        .is(200);
+    assert_eq!(page.each("id"), ids[..2]);
+}
+
+#[tokio::test]
+async fn a_cursor_belongs_to_its_list() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    for _ in 0..3 {
+        app.organization_token(&NORTH, &[]).await;
+    }
+    let cursor = app
+        .get(&admin, "/tokens?limit=1")
+        .await
+        .is(200)
+        .text_at("/next_cursor");
+    app.get(&admin, &format!("/tokens?limit=2&cursor={cursor}"))
+        .await
+        .is(200);
+    for query in [
+        "q=x",
+        "owner=user",
+        "include_revoked=true",
+        &format!("organization={}", NORTH.name),
+    ] {
+        let path = format!("/tokens?limit=1&{query}&cursor={cursor}");
+        app.get(&admin, &path).await.fails(400, "bad_cursor");
+    }
+    for bad in ["x", "%00", "AAAA"] {
+        app.get(&admin, &format!("/tokens?cursor={bad}"))
+            .await
+            .fails(400, "bad_cursor");
+    }
+}
+
+#[tokio::test]
+async fn filters_leave_out_what_does_not_match() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let of_organization = json!({"organization": NORTH.name, "owner": "organization", "name": "Alpha"});
+    let organizations = app.mint(&admin, of_organization).await.id;
+    let of_team = json!({"organization": NORTH.name, "owner": "team", "team": NORTH.team,
+        "description": "for 100% of the ALPHABET_"});
+    let teams = app.mint(&admin, of_team).await.id;
+    let own = app.personal_token(&admin, &NORTH, &[]).await.id;
+    let of_member = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await.id;
+    let gone = app.organization_token(&NORTH, &[]).await.id;
+    app.post(&admin, &format!("/tokens/{gone}/revoke"), json!({}))
+        .await
+        .is(201);
+    let expiring = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
+    let expired = app.mint(&admin, expiring).await.id;
+    app.clock.pass(61);
+    for (query, expected) in [
+        ("", vec![&expired, &of_member, &own, &teams, &organizations]),
+        (
+            "include_revoked=true",
+            vec![&expired, &gone, &of_member, &own, &teams, &organizations],
+        ),
+        ("owner=user", vec![&own]),
+        ("owner=team", vec![&teams]),
+        ("owner=organization", vec![&expired, &organizations]),
+        ("owner=deployment", vec![]),
+        (&format!("team={}", NORTH.team), vec![&teams]),
+        (&format!("team={}", NORTH.team_id()), vec![&teams]),
+        ("q=alpha", vec![&teams, &organizations]),
+        ("q=100%25", vec![&teams]),
+        ("q=t_", vec![&teams]),
+        ("q=POLAR", vec![&teams]),
+        ("q=nowhere", vec![]),
+        ("q=", vec![&expired, &of_member, &own, &teams, &organizations]),
+        (
+            &format!("organization={}", NORTH.id()),
+            vec![&expired, &of_member, &own, &teams, &organizations],
+        ),
+    ] {
+        let path = format!("/tokens?include_total_count=true&{query}");
+        let page = app.get(&admin, &path).await.is(200);
+        assert_eq!(page.each("id").iter().collect::<Vec<_>>(), expected, "{query}");
+        assert_eq!(page.json()["total"], expected.len(), "{query}");
+        assert_eq!(
+            walk(&app, &admin, query, "prev").await.iter().collect::<Vec<_>>(),
+            expected,
+            "{query}"
+        );
+    }
+    let uncounted = app.get(&admin, "/tokens").await.is(200).json();
+    assert!(uncounted["total"].is_null());
+    assert_eq!(uncounted["limit"], 50);
+    let shown = app.get(&admin, &format!("/tokens/{expired}")).await.is(200);
+    assert_eq!(shown.text_at("/status"), "expired");
+}
+
+#[tokio::test]
+async fn everybody_sees_what_they_could_manage() {
+    let app = TestApp::new().await;
+    let lead = app.team_admin(&NORTH);
+    let organization = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let team = app.team_token(&NORTH, &MANAGEMENT).await;
+    let personal = app
+        .personal_token(&app.member_of(&NORTH), &NORTH, &MANAGEMENT)
+        .await;
+    let foreign = app.organization_token(&SOUTH, &MANAGEMENT).await;
+    let deployment = app.deployment_token(&MANAGEMENT).await;
+    let everything = [&deployment, &foreign, &personal, &team, &organization];
+    for (who, actor, expected) in [
+        ("site", &app.site_admin(), &everything[..]),
+        ("deployment", &deployment.holder, &everything),
+        ("admin", &app.admin_of(&NORTH), &[&personal, &team, &organization]),
+        (
+            "organization",
+            &organization.holder,
+            &[&personal, &team, &organization],
+        ),
+        ("lead", &lead, &[&team]),
+        ("team", &team.holder, &[&team]),
+        ("member", &app.member_of(&NORTH), &[&personal]),
+        ("personal", &personal.holder, &[&personal]),
+        ("outsider", &app.outsider(), &[&foreign]),
+    ] {
+        let expected: Vec<&String> = expected.iter().map(|token| &token.id).collect();
+        let seen = app.get(actor, "/tokens").await.is(200).each("id");
+        assert_eq!(seen.iter().collect::<Vec<_>>(), expected, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_named() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    for (query, fault) in [
+        ("limit=0", "greater_than_equal at query.limit"),
+        ("limit=1001", "less_than_equal at query.limit"),
+        ("limit=x", "int_parsing at query.limit"),
+        ("owner=x", "literal_error at query.owner"),
+        ("direction=up", "literal_error at query.direction"),
+        ("include_revoked=maybe", "bool_parsing at query.include_revoked"),
+    ] {
+        app.get(&admin, &format!("/tokens?{query}"))
+            .await
+            .blames(&[fault]);
+    }
+    let both = app.get(&admin, "/tokens?limit=0&direction=up").await;
+    both.blames(&[
+        "greater_than_equal at query.limit",
+        "literal_error at query.direction",
+    ]);
+    app.get(&admin, "/tokens?team=there-is-none")
+        .await
+        .fails(404, "not_found");
+    app.get(&app.site_admin(), "/tokens?team=x")
+        .await
+        .fails(400, "organization_needed");
+}

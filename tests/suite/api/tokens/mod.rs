@@ -1,0 +1,6 @@
+//! `/tokens`.
+
+mod bounds;
+mod create;
+mod list;
+mod revoke;

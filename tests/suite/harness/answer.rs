@@ -1,0 +1,102 @@
+//! What the server answered.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn read(response: Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// The same, if the status is the one.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// An error of this status and code.
+    #[track_caller]
+    pub(crate) fn fails(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
+        self
+    }
+
+    /// A 422 that blames exactly these fields, each written as `type at body.field.0`.
+    #[track_caller]
+    pub(crate) fn blames(self, faults: &[&str]) -> Self {
+        let answer = self.is(422);
+        assert_eq!(answer.faults(), faults, "{}", answer.text);
+        answer
+    }
+
+    /// What a 422 blames.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let json = self.json();
+        let list = json["detail"].as_array().unwrap();
+        let fault = |fault: &Value| {
+            let way: Vec<String> = fault["loc"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned))
+                .collect();
+            format!("{} at {}", fault["type"].as_str().unwrap(), way.join("."))
+        };
+        list.iter().map(fault).collect()
+    }
+
+    /// The body; `null` if there is none.
+    pub(crate) fn json(&self) -> Value {
+        if self.text.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// A field of the body as text; empty if there is none.
+    pub(crate) fn text_at(&self, pointer: &str) -> String {
+        let json = self.json();
+        json.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// The code of an error; empty if there is none.
+    pub(crate) fn code(&self) -> &str {
+        let Some((_, rest)) = self.text.split_once("\"code\":\"") else {
+            return "";
+        };
+        rest.split('"').next().unwrap()
+    }
+
+    /// A header; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// One field of every item of a list.
+    pub(crate) fn each(&self, field: &str) -> Vec<String> {
+        let json = self.json();
+        let items = json["items"].as_array().unwrap();
+        let text = |item: &Value| item[field].as_str().unwrap().to_owned();
+        items.iter().map(text).collect()
+    }
+}

@@ -1,0 +1,49 @@
+//! Time that stands still until it is told to go on, and chance that is the same at every run.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use jeton::clock::{Clock, Timestamp};
+use jeton::entropy::Entropy;
+
+/// A clock that a test sets.
+pub(crate) struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self(now.millis().into())
+    }
+
+    /// Lets so many seconds pass.
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Chance that depends on nothing but its seed and what was drawn before.
+pub(crate) struct Seeded(AtomicU64);
+
+impl Seeded {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self((seed << 48).into())
+    }
+}
+
+impl Entropy for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            // SplitMix64: one to one, so that no two draws are the same.
+            let drawn = self.0.fetch_add(1, Ordering::SeqCst);
+            let mut value = drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            value ^= value >> 31;
+            chunk.copy_from_slice(value.to_le_bytes().get(..chunk.len()).unwrap());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A store whose calls fail when a test says so.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use async_trait::async_trait;
+use jeton::clock::Timestamp;
+use jeton::directory::{
+    Email, Member, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Project,
+    Role, Team, TeamId, TeamReference, UserId,
+};
+use jeton::store::{
+    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
+    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
+    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
+    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+};
+use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// What an injected failure says, which no client may read.
+pub(crate) const SECRET_CAUSE: &str = "disk /dev/sdq is on fire";
+
+/// Whether a call changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+/// What happens to the chosen call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not carried out, and fails.
+    Fails,
+    /// It is not carried out, since there is too much to do.
+    Busy,
+    /// It is carried out, and fails all the same.
+    FailsAfterwards,
+    /// It is handed to the store, and its caller never hears of it.
+    Unheard,
+    /// It never reaches the store, and its caller never hears of it.
+    Lost,
+}
+
+/// Which call of a store goes wrong, and how.
+#[derive(Default)]
+pub(crate) struct Plan {
+    next: Mutex<Option<Planned>>,
+    /// Told when an unheard or lost call is under way.
+    pub(crate) under_way: Notify,
+}
+
+struct Planned {
+    fault: Fault,
+    only: Option<Kind>,
+    calls_before: usize,
+}
+
+impl Plan {
+    /// The call after so many others goes wrong; where a kind is given, only its calls count.
+    pub(crate) fn arm(&self, fault: Fault, only: Option<Kind>, calls_before: usize) {
+        *self.next.lock().unwrap() = Some(Planned {
+            fault,
+            only,
+            calls_before,
+        });
+    }
+
+    /// Nothing goes wrong any more; says whether something still would have.
+    pub(crate) fn disarm(&self) -> bool {
+        self.next.lock().unwrap().take().is_some()
+    }
+
+    /// Something between an authority and its store that follows this plan.
+    pub(crate) fn follow(self: &Arc<Self>) -> impl Fn(SharedStore) -> SharedStore + use<> {
+        let plan = Arc::clone(self);
+        move |store| {
+            let plan = Arc::clone(&plan);
+            Arc::new(Faulty { store, plan })
+        }
+    }
+
+    fn meets(&self, kind: Kind) -> Option<Fault> {
+        let mut next = self.next.lock().unwrap();
+        let planned = next
+            .as_mut()
+            .filter(|planned| planned.only.is_none_or(|only| only == kind))?;
+        if planned.calls_before > 0 {
+            planned.calls_before -= 1;
+            return None;
+        }
+        next.take().map(|planned| planned.fault)
+    }
+}
+
+struct Faulty {
+    store: SharedStore,
+    plan: Arc<Plan>,
+}
+
+impl Faulty {
+    async fn call<T>(&self, kind: Kind, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let failure = || StoreError::Failed(SECRET_CAUSE.into());
+        match self.plan.meets(kind) {
+            None => call.await,
+            Some(Fault::Fails) => Err(failure()),
+            Some(Fault::Busy) => Err(StoreError::Busy),
+            Some(Fault::FailsAfterwards) => {
+                call.await?;
+                Err(failure())
+            }
+            Some(Fault::Unheard) => {
+                let mut call = pin!(call);
+                std::future::poll_fn(|context| {
+                    let _ = call.as_mut().poll(context);
+                    Poll::Ready(())
+                })
+                .await;
+                self.plan.under_way.notify_one();
+                std::future::pending().await
+            }
+            Some(Fault::Lost) => {
+                self.plan.under_way.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+macro_rules! faulty {
+    ($($contract:ident { $($kind:ident $call:ident($($name:ident: $of:ty),*) -> $gives:ty;)* })*) => {$(
+        #[async_trait]
+        impl $contract for Faulty {
+            $(async fn $call(&self, $($name: $of),*) -> Result<$gives> {
+                self.call(Kind::$kind, self.store.$call($($name),*)).await
+            })*
+        }
+    )*};
+}
+
+faulty! {
+    Tokens {
+        Write record(order: RecordOrder) -> RecordOutcome;
+        Read presented(jti: Uuid) -> Option<Presented>;
+        Read token(reference: TokenReference) -> Option<Record>;
+        Read tokens(filter: Filter, page: Page) -> Listing;
+        Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
+        Write revoke(id: TokenId, revocation: Revocation) -> RevokeOutcome;
+        Write note_use(seen: Vec<(TokenId, Timestamp)>) -> ();
+    }
+    Organizations {
+        Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;
+        Read organization(reference: OrganizationReference) -> Option<Organization>;
+        Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
+        Write change_organization(id: OrganizationId, changes: OrganizationChanges, judged_at: Generation) -> Judged<Created<Organization>>;
+        Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
+        Read members(id: OrganizationId, slice: Slice) -> Vec<Member>;
+        Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
+        Write remove_member(id: OrganizationId, email: Email, removal: Removal, judged_at: Generation) -> Judged<MemberChange>;
+        Read standing(user: UserId, organization: OrganizationId) -> Standing;
+        Read memberships(user: UserId) -> Vec<Membership>;
+    }
+    Teams {
+        Write create_team(new: NewTeam, judged_at: Generation) -> Judged<Created<Team>>;
+        Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
+        Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
+        Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
+        Read team_members(id: TeamId, slice: Slice) -> Vec<Member>;
+        Write put_team_member(id: TeamId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
+        Write remove_team_member(id: TeamId, email: Email, judged_at: Generation) -> Judged<MemberChange>;
+    }
+    Projects {
+        Write create_project(organization: OrganizationId, name: Name, now: Timestamp, judged_at: Generation) -> Judged<Created<Project>>;
+        Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;
+        Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<u32>;
+        Write remove_project(organization: OrganizationId, id: u32, judged_at: Generation) -> Judged<bool>;
+    }
+    People {
+        Write found(administrator: NewPerson, organization: NewOrganization) -> bool;
+        Write create_person(new: NewPerson, judged_at: Generation) -> Judged<Created<Person>>;
+        Read person(reference: PersonReference) -> Option<Person>;
+        Read credentials(email: Email) -> Option<Credentials>;
+        Read people(slice: Slice) -> Vec<Person>;
+        Write change_person(id: UserId, changes: PersonChanges, judged_at: Generation) -> Judged<Changed<Person>>;
+        Write remove_person(id: UserId, removal: Removal, judged_at: Generation) -> Judged<Changed<()>>;
+    }
+    Revocations {
+        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> ();
+        Read snapshot(now: Timestamp) -> Snapshot;
+        Read changes_after(sequence: u64) -> Changes;
+        Write pin_issuer(issuer: &str) -> String;
+        Read ready() -> ();
+    }
+    Keys {
+        Read keys() -> Vec<KeyRow>;
+        Write put_key(key: KeyRow, judged_at: Generation) -> Judged<()>;
+    }
+}

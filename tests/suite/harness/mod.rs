@@ -1,0 +1,238 @@
+//! The whole authority in one process, without a socket: requests go straight into its router.
+//!
+//! Passwords are slow to hash on purpose, so the inhabitants of [`World`] are made and logged in
+//! once, and every test starts from a copy of their database. From then on everything goes through
+//! the public API; what reaches around it has `db` in its name.
+
+mod actor;
+mod answer;
+mod chance;
+mod faulty;
+mod world;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use jeton::authority::password::PasswordHasher;
+use jeton::authority::{Authority, Settings};
+use jeton::clock::Clock;
+use jeton::entropy::Entropy;
+use jeton::http::{App, RateLimits, router};
+use jeton::keys::{KeyDirectory, KeyRing};
+use jeton::revocation::Index;
+use jeton::store::sqlite::SqliteStore;
+use jeton::store::{Revocations, SharedStore};
+use jeton::token::{Catalogue, Lifetime, Span};
+use jeton_verifier::Algorithm;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub(crate) use actor::{Actor, MANAGEMENT, Minted};
+pub(crate) use answer::Answer;
+pub(crate) use chance::{FakeClock, Seeded};
+pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
+pub(crate) use world::{NORTH, Place, SOUTH, World, password};
+
+/// The issuer of every token here.
+pub(crate) const ISSUER: &str = "https://jeton.example.org";
+
+/// A server without a socket.
+pub(crate) struct TestApp {
+    folder: TempDir,
+    /// What time it is.
+    pub(crate) clock: Arc<FakeClock>,
+    entropy: Arc<Seeded>,
+    wrap: Wrap,
+    router: Option<Router>,
+}
+
+/// What stands between the authority and its store.
+type Wrap = Box<dyn Fn(SharedStore) -> SharedStore + Send + Sync>;
+
+impl TestApp {
+    /// A server with the inhabitants of [`World`].
+    pub(crate) async fn new() -> Self {
+        Self::over(|store| store).await
+    }
+
+    /// The same, with something between the authority and its store.
+    pub(crate) async fn over(wrap: impl Fn(SharedStore) -> SharedStore + Send + Sync + 'static) -> Self {
+        let world = World::once();
+        let folder = TempDir::new().unwrap();
+        copy(world.folder(), folder.path());
+        let clock = Arc::new(FakeClock::at(world.opened_at()));
+        Self::open(folder, clock, Seeded::new(2), Box::new(wrap)).await
+    }
+
+    /// An empty database, in which nobody lives.
+    pub(crate) async fn empty() -> Self {
+        let clock = Arc::new(FakeClock::at(World::BEGINS));
+        Self::open(
+            TempDir::new().unwrap(),
+            clock,
+            Seeded::new(1),
+            Box::new(|store| store),
+        )
+        .await
+    }
+
+    /// Another server that begins where this one is now.
+    pub(crate) async fn twin(&self) -> Self {
+        self.twin_over(|store| store).await
+    }
+
+    /// The same, with something between the authority and its store.
+    pub(crate) async fn twin_over(
+        &self,
+        wrap: impl Fn(SharedStore) -> SharedStore + Send + Sync + 'static,
+    ) -> Self {
+        let folder = TempDir::new().unwrap();
+        copy(self.folder.path(), folder.path());
+        let clock = Arc::new(FakeClock::at(self.clock.now()));
+        Self::open(folder, clock, Seeded::new(3), Box::new(wrap)).await
+    }
+
+    async fn open(folder: TempDir, clock: Arc<FakeClock>, entropy: Seeded, wrap: Wrap) -> Self {
+        let mut app = Self {
+            folder,
+            clock,
+            entropy: Arc::new(entropy),
+            wrap,
+            router: None,
+        };
+        app.start().await;
+        app
+    }
+
+    async fn start(&mut self) {
+        let authority = self.authority().await;
+        let app = App::new(authority, Vec::new(), RateLimits::default());
+        self.router = Some(router(Arc::new(app)));
+    }
+
+    /// Closes the store and opens it again, with nothing left in memory.
+    pub(crate) async fn restart(&mut self) {
+        self.router = None;
+        self.start().await;
+    }
+
+    /// The parts put together as the command `serve` does it.
+    pub(crate) async fn authority(&self) -> Authority {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let entropy = Arc::clone(&self.entropy) as Arc<dyn Entropy>;
+        let index = Arc::new(Index::new(Arc::clone(&clock)));
+        let database = self.folder.path().join("jeton.db");
+        let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
+        index.rebuild(store.snapshot(clock.now()).await.unwrap());
+        let directory = KeyDirectory::open(self.folder.path().join("keys")).unwrap();
+        let keys = KeyRing::open(
+            &store,
+            &directory,
+            Algorithm::Es256,
+            index.generation(),
+            clock.now(),
+        );
+        let keys = Arc::new(keys.await.unwrap());
+        let settings = Settings {
+            issuer: ISSUER.to_owned(),
+            default_audience: ISSUER.to_owned(),
+            prefix: "jtn_".to_owned(),
+            default_lifetime: Lifetime::Limited(Span::YEAR),
+            session_lifetime: Span::HALF_A_DAY,
+            catalogue: Catalogue::standard(),
+        };
+        let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
+        let store = (self.wrap)(Arc::new(store));
+        Authority::new(store, keys, index, clock, entropy, passwords, settings)
+    }
+
+    /// What answers requests.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone().unwrap()
+    }
+
+    /// Answers a request as it stands.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::read(self.router().oneshot(request).await.unwrap()).await
+    }
+
+    /// Sends a request with a JSON body.
+    pub(crate) async fn call(
+        &self,
+        actor: &Actor,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        self.send(request(actor, method, path, body)).await
+    }
+
+    pub(crate) async fn get(&self, actor: &Actor, path: &str) -> Answer {
+        self.call(actor, Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, actor: &Actor, path: &str, body: Value) -> Answer {
+        self.call(actor, Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, actor: &Actor, path: &str, body: Value) -> Answer {
+        self.call(actor, Method::PATCH, path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, actor: &Actor, path: &str, body: Value) -> Answer {
+        self.call(actor, Method::PUT, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, actor: &Actor, path: &str) -> Answer {
+        self.call(actor, Method::DELETE, path, None).await
+    }
+}
+
+/// A request with a JSON body, below `/api/v1` where the path says nothing else.
+pub(crate) fn request(actor: &Actor, method: Method, path: &str, body: Option<Value>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(address(path));
+    if let Some(credential) = actor.authorization() {
+        request = request.header("authorization", credential);
+    }
+    match body {
+        Some(body) => request
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string())),
+        None => request.body(Body::empty()),
+    }
+    .unwrap()
+}
+
+fn address(path: &str) -> String {
+    let below_root = [
+        "/api/",
+        "/healthz",
+        "/readyz",
+        "/.well-known",
+        "/openapi.json",
+        "/docs",
+    ];
+    if below_root.iter().any(|root| path.starts_with(root)) {
+        path.to_owned()
+    } else {
+        format!("/api/v1{path}")
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}

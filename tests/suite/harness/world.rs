@@ -1,0 +1,207 @@
+//! Who lives in the deployment that tests start from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use jeton::authority::NewAccount;
+use jeton::authority::password::Password;
+use jeton::clock::{Clock, Timestamp};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::{Actor, TestApp};
+
+/// An organization with an admin, a member, a team whose admin is a third person, and a project.
+///
+/// No name here occurs in another, so that a leak is found by searching for it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) name: &'static str,
+    pub(crate) team: &'static str,
+    pub(crate) project: &'static str,
+}
+
+/// The organization that most tests are about.
+pub(crate) const NORTH: Place = Place {
+    name: "northwind",
+    team: "polar-crew",
+    project: "icebreaker",
+};
+
+/// The one that must learn nothing of it.
+pub(crate) const SOUTH: Place = Place {
+    name: "southgate",
+    team: "desert-crew",
+    project: "oasis",
+};
+
+impl Place {
+    /// The address of its admin, member or lead.
+    pub(crate) fn email(&self, role: &str) -> String {
+        email(role, self.name)
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> &'static str {
+        World::once().id(self.name)
+    }
+
+    /// Its team's id.
+    pub(crate) fn team_id(&self) -> &'static str {
+        World::once().id(self.team)
+    }
+
+    /// Its project's number.
+    pub(crate) fn project_id(&self) -> u32 {
+        World::once().id(self.project).parse().unwrap()
+    }
+}
+
+pub(crate) fn email(role: &str, organization: &str) -> String {
+    format!("{role}@{organization}.example")
+}
+
+/// Everybody's password is their own.
+pub(crate) fn password(email: &str) -> String {
+    format!("password of {email}")
+}
+
+/// A closed database with its keys, the sessions of all who live in it, and the ids of everything.
+pub(crate) struct World {
+    folder: TempDir,
+    opened_at: Timestamp,
+    sessions: BTreeMap<String, String>,
+    ids: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    /// When the first of them was made: the second day of 2026, early in the morning.
+    pub(crate) const BEGINS: Timestamp = match Timestamp::from_millis(1_767_323_045_678) {
+        Some(begins) => begins,
+        None => Timestamp::LAST,
+    };
+
+    /// The one world of this process.
+    pub(crate) fn once() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(|| {
+            // A runtime of its own, since a test's is busy with the test.
+            let thread = std::thread::spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(Self::make())
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The instant at which tests begin: well after everything here was made.
+    pub(crate) fn opened_at(&self) -> Timestamp {
+        self.opened_at
+    }
+
+    /// A person's session.
+    pub(crate) fn session(&self, email: &str) -> Actor {
+        Actor::holding(self.sessions.get(email).unwrap())
+    }
+
+    fn id(&'static self, name: &str) -> &'static str {
+        self.ids.get(name).unwrap()
+    }
+
+    async fn make() -> Self {
+        let mut app = TestApp::empty().await;
+        let root = "admin@example.com".to_owned();
+        let account = NewAccount {
+            email: root.parse().unwrap(),
+            password: Password::new(password(&root)).try_into().unwrap(),
+            first_name: None,
+            last_name: None,
+            username: None,
+            site_admin: true,
+        };
+        app.found(account).await;
+        let mut world = Self {
+            folder: TempDir::new().unwrap(),
+            opened_at: Self::BEGINS,
+            sessions: BTreeMap::new(),
+            ids: BTreeMap::new(),
+        };
+        world.enter(&app, &root).await;
+        let site = Actor::holding(world.sessions.get(&root).unwrap());
+        for place in [&NORTH, &SOUTH] {
+            world.settle(&app, &site, place).await;
+        }
+        app.clock.pass(60);
+        world.opened_at = app.clock.now();
+        let folder = app.close();
+        super::copy(folder.path(), world.folder.path());
+        world
+    }
+
+    async fn settle(&mut self, app: &TestApp, site: &Actor, place: &Place) {
+        for role in ["admin", "member", "lead"] {
+            let email = place.email(role);
+            let account = json!({"email": email, "password": password(&email)});
+            app.post(site, "/users", account).await.is(201);
+            self.enter(app, &email).await;
+        }
+        let admin = Actor::holding(self.sessions.get(&place.email("admin")).unwrap());
+        let made = app
+            .post(&admin, "/organizations", json!({"name": place.name}))
+            .await
+            .is(201);
+        self.ids.insert(place.name, made.text_at("/id"));
+        let home = format!("/organizations/{}", place.name);
+        for role in ["member", "lead"] {
+            let path = format!("{home}/members/{}", place.email(role));
+            app.put(&admin, &path, json!({"role": "member"})).await.is(204);
+        }
+        let made = app
+            .post(&admin, &format!("{home}/teams"), json!({"name": place.team}))
+            .await
+            .is(201);
+        self.ids.insert(place.team, made.text_at("/id"));
+        let path = format!("{home}/teams/{}/members/{}", place.team, place.email("lead"));
+        app.put(&admin, &path, json!({"role": "admin"})).await.is(204);
+        let made = app
+            .post(
+                &admin,
+                &format!("{home}/projects"),
+                json!({"name": place.project}),
+            )
+            .await
+            .is(201);
+        self.ids.insert(place.project, made.json()["id"].to_string());
+    }
+
+    async fn enter(&mut self, app: &TestApp, email: &str) {
+        let session = app.log_in(email, &password(email)).await.is(200);
+        self.sessions.insert(email.to_owned(), session.text_at("/token"));
+    }
+}
+
+impl TestApp {
+    /// Makes the first administrator, which is the operator's and not the API's.
+    async fn found(&mut self, account: NewAccount) {
+        self.router = None;
+        let authority = self.authority().await;
+        assert!(
+            authority
+                .found(account, "default".parse().unwrap())
+                .await
+                .unwrap()
+        );
+        drop(authority);
+        self.start().await;
+    }
+
+    fn close(self) -> TempDir {
+        let Self { folder, .. } = self;
+        folder
+    }
+}

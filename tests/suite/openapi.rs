@@ -1,0 +1,148 @@
+//! The document of the API: complete, current, and true where that can be tried.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+/// The document as it is generated.
+fn document() -> Value {
+    serde_json::to_value(jeton::http::document()).unwrap()
+}
+
+/// Every operation with its method and path.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let items = paths.iter().flat_map(|(path, item)| {
+        let operations = item.as_object().unwrap().iter();
+        operations.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    items
+        .filter(|(_, operation)| operation["responses"].is_object())
+        .collect()
+}
+
+/// What is wrong with a document, as sentences.
+fn findings(document: &Value) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut ids = BTreeSet::new();
+    let tags: Vec<&Value> = document["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| &tag["name"])
+        .collect();
+    for (what, operation) in operations(document) {
+        let mut demand = |holds: bool, sentence: &str| {
+            if !holds {
+                findings.push(format!("{what}: {sentence}"));
+            }
+        };
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        demand(
+            !id.is_empty() && ids.insert(id.to_owned()),
+            "needs an operationId of its own",
+        );
+        let has_text = |field: &str| operation[field].as_str().is_some_and(|text| !text.is_empty());
+        demand(has_text("summary"), "needs a summary");
+        let known = operation["tags"]
+            .as_array()
+            .is_some_and(|own| !own.is_empty() && own.iter().all(|tag| tags.contains(&tag)));
+        demand(known, "needs a tag that the document describes");
+        let responses = operation["responses"].as_object().unwrap();
+        demand(
+            responses.keys().any(|status| status.starts_with('2')),
+            "needs its success",
+        );
+        demand(
+            responses.keys().any(|status| status.starts_with('4')),
+            "needs its errors",
+        );
+        if operation["security"] != json!([{}]) {
+            for status in ["401", "403", "503"] {
+                demand(responses.contains_key(status), "needs 401, 403 and 503");
+            }
+        }
+        if operation["requestBody"].is_object() {
+            for status in ["400", "413", "415", "422"] {
+                demand(
+                    responses.contains_key(status),
+                    "needs 400, 413, 415 and 422 for its body",
+                );
+            }
+        }
+        for (status, response) in responses {
+            let described = response["description"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty());
+            demand(described, "needs a description of every answer");
+            let has_body = response["content"].is_object();
+            demand(
+                has_body == (status != "204" && status != "304"),
+                "needs a schema of every body",
+            );
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let told = parameter["description"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty());
+            demand(told, "needs a description of every parameter");
+            let has_default = !parameter["schema"]["default"].is_null();
+            demand(
+                !(has_default && parameter["required"] == true),
+                "requires a parameter that has a default",
+            );
+        }
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let required: Vec<&str> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            if !property["default"].is_null() && required.contains(&field.as_str()) {
+                findings.push(format!("{name}: requires {field}, which has a default"));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn the_file_at_the_root_is_the_generated_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert!(
+        file == document(),
+        "openapi.json is not current: run make openapi"
+    );
+}
+
+#[test]
+fn the_document_is_complete() {
+    let document = document();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    let findings = findings(&document);
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn what_is_missing_is_found() {
+    let mut document = document();
+    let paths = &mut document["paths"];
+    paths["/api/v1/me"]["get"]["operationId"] = "login".into();
+    paths["/api/v1/scopes"]["get"]["summary"] = "".into();
+    paths["/api/v1/users"]["get"]["tags"] = json!(["unheard of"]);
+    paths["/api/v1/users"]["post"]["responses"]
+        .as_object_mut()
+        .unwrap()
+        .remove("422");
+    let parameters = &mut paths["/api/v1/tokens"]["get"]["parameters"];
+    for parameter in parameters.as_array_mut().unwrap() {
+        if parameter["name"] == "limit" {
+            parameter["required"] = true.into();
+        }
+    }
+    assert_eq!(findings(&document).len(), 5, "{:#?}", findings(&document));
+}

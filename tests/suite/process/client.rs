@@ -1,0 +1,190 @@
+//! A client that waits for its answers, over one connection that it keeps.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+/// A server that takes longer is stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Client {
+    address: SocketAddr,
+    token: Option<String>,
+    /// Further headers of every request.
+    headers: Vec<(&'static str, String)>,
+    connection: Option<SendRequest<Full<Bytes>>>,
+    runtime: Runtime,
+}
+
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Box<HeaderMap>,
+    pub(super) body: Bytes,
+}
+
+/// No whole answer came.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// Nothing was sent: there was no connection.
+    Unsent,
+    /// Whether it was done nobody can tell.
+    Unanswered(String),
+}
+
+impl Client {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            token: None,
+            headers: Vec::new(),
+            connection: None,
+            // With a thread that runs while nobody asks, so that a connection's end is noticed.
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap(),
+        }
+    }
+
+    pub(super) fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The token of a new session, or the answer that refuses it.
+    pub(super) fn login(&mut self, email: &str, password: &str) -> Result<String, Box<Answer>> {
+        let credentials = serde_json::json!({"email": email, "password": password});
+        let answer = self.post("/api/v1/login", credentials);
+        if answer.status == 200 {
+            Ok(answer.json()["token"].as_str().unwrap().to_owned())
+        } else {
+            Err(Box::new(answer))
+        }
+    }
+
+    pub(super) fn get(&mut self, path: &str) -> Answer {
+        self.ask("GET", path, None).unwrap()
+    }
+
+    pub(super) fn post(&mut self, path: &str, body: Value) -> Answer {
+        self.ask("POST", path, Some(body.to_string())).unwrap()
+    }
+
+    /// What the authority says to the holder of a token: 200 or 401.
+    pub(super) fn current(&mut self, token: &str) -> u16 {
+        let own = self.token.replace(token.to_owned());
+        let answer = self.get("/api/v1/tokens/current");
+        self.token = own;
+        answer.status
+    }
+
+    /// Sends one request, over the connection at hand or a new one.
+    pub(super) fn ask(&mut self, method: &str, path: &str, body: Option<String>) -> Result<Answer, Broken> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, self.address.to_string());
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::from(body.unwrap_or_default())).unwrap();
+        let Self {
+            runtime,
+            connection,
+            address,
+            ..
+        } = self;
+        runtime.block_on(async {
+            let answer = tokio::time::timeout(PATIENCE, send(connection, *address, request));
+            answer
+                .await
+                .unwrap_or_else(|_| Err(Broken::Unanswered("no answer in time".to_owned())))
+        })
+    }
+}
+
+async fn send(
+    connection: &mut Option<SendRequest<Full<Bytes>>>,
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Broken> {
+    let kept = match connection.take() {
+        Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+        None => None,
+    };
+    let mut sender = match kept {
+        Some(sender) => sender,
+        None => connect(address).await?,
+    };
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(|error| Broken::Unanswered(format!("{error:?}")))?;
+    let (parts, body) = answer.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map_err(|error| Broken::Unanswered(format!("{error:?}")))?
+        .to_bytes();
+    *connection = Some(sender);
+    Ok(Answer {
+        status: parts.status.as_u16(),
+        headers: Box::new(parts.headers),
+        body,
+    })
+}
+
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Broken> {
+    let stream = TcpStream::connect(address).await.map_err(|_| Broken::Unsent)?;
+    stream.set_nodelay(true).map_err(|_| Broken::Unsent)?;
+    let (sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Broken::Unsent)?;
+    // Its error reaches whoever waits for the answer.
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// A header's text; empty where it is missing.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(super) fn expect(self, status: StatusCode) -> Self {
+        assert_eq!(self.status, status.as_u16(), "{self:?}");
+        self
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+}

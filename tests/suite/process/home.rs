@@ -1,0 +1,273 @@
+//! A folder with a configuration, a database and keys, and the processes that work in it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::client::Client;
+
+pub(super) const EMAIL: &str = "admin@example.org";
+pub(super) const PASSWORD: &str = "correct horse battery staple";
+
+/// Longer than anything takes on a machine that does other things too.
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// A folder of its own in which every file has its default name.
+pub(super) struct Home(TempDir);
+
+impl Home {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(super) fn configure(&self, text: &str) -> &Self {
+        std::fs::write(self.path("jeton.toml"), text).unwrap();
+        self
+    }
+
+    /// `jeton`, in this folder and with nothing from the environment of the tests.
+    pub(super) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
+        command.args(arguments).current_dir(self.folder());
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"JETON_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    pub(super) fn serve_command(&self) -> Command {
+        let mut command = self.command(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .env("JETON_ADMIN_EMAIL", EMAIL)
+            .env("JETON_ADMIN_PASSWORD", PASSWORD);
+        command
+    }
+
+    pub(super) fn serve(&self) -> Server {
+        Server::start(self.serve_command())
+    }
+
+    /// What a command that ends by itself has said.
+    pub(super) fn run(&self, arguments: &[&str]) -> Finished {
+        finish(self.command(arguments), "")
+    }
+
+    /// Every file below, with its bytes, in the order of names.
+    pub(super) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let bytes = std::fs::read(&path).unwrap();
+                    files.push((path, bytes));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+/// Runs a command to its end. One that does not end is killed, and has no exit code then.
+pub(super) fn finish(mut command: Command, input: &str) -> Finished {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let stdout = Recording::of(child.stdout.take().unwrap(), None);
+    let stderr = Recording::of(child.stderr.take().unwrap(), None);
+    let code = wait(&mut child, SOON).and_then(|status| status.code());
+    Finished {
+        code,
+        stdout: stdout.end(),
+        stderr: stderr.end(),
+    }
+}
+
+/// The process's end within a time, or `None` and its end by force.
+fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
+    let ended = eventually(time, || child.try_wait().unwrap());
+    if ended.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    ended
+}
+
+/// Asks again and again until there is an answer or the time is over.
+pub(super) fn eventually<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + time;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        // Not to wait for anything, but to leave the processor to whom it is waited for.
+        thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A serving process. It is killed when dropped.
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: SocketAddr,
+    /// From the start of the process until it had said its address.
+    pub(super) started_within: Duration,
+    stdout: Recording,
+    stderr: Recording,
+}
+
+impl Server {
+    pub(super) fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|finished| panic!("it did not start: {finished:?}"))
+    }
+
+    fn try_start(mut command: Command) -> Result<Self, Finished> {
+        let begun = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, first_line) = mpsc::channel();
+        let stdout = Recording::of(child.stdout.take().unwrap(), Some(said));
+        let stderr = Recording::of(child.stderr.take().unwrap(), None);
+        let line = first_line.recv_timeout(SOON).unwrap_or_default();
+        let started_within = begun.elapsed();
+        match line.trim_end().strip_prefix("listening on http://") {
+            Some(address) => Ok(Self {
+                child,
+                address: address.parse().unwrap(),
+                started_within,
+                stdout,
+                stderr,
+            }),
+            None => {
+                let code = wait(&mut child, SOON).and_then(|status| status.code());
+                Err(Finished {
+                    code,
+                    stdout: stdout.end(),
+                    stderr: stderr.end(),
+                })
+            }
+        }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A client that carries a fresh session of the administrator.
+    pub(super) fn administrator(&self) -> Client {
+        let mut client = self.client();
+        let session = client.login(EMAIL, PASSWORD).unwrap();
+        client.with_token(&session)
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(super) fn ended(&mut self, time: Duration) -> Option<ExitStatus> {
+        wait(&mut self.child, time)
+    }
+
+    /// As a power cut for the process: nothing of it runs any more.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(super) fn stdout(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    pub(super) fn stderr(&self) -> String {
+        self.stderr.so_far()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process says, read as it says it so that it never waits for its reader.
+struct Recording {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl Recording {
+    fn of(source: impl Read + Send + 'static, first_line: Option<mpsc::Sender<String>>) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut source = BufReader::new(source);
+            let mut first_line = first_line;
+            loop {
+                let mut line = Vec::new();
+                match source.read_until(b'\n', &mut line) {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => recorded.lock().unwrap().extend_from_slice(&line),
+                }
+                if let Some(first_line) = first_line.take() {
+                    let _ = first_line.send(String::from_utf8_lossy(&line).into_owned());
+                }
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+
+    /// All of it, once the process has ended.
+    fn end(self) -> String {
+        self.reader.join().unwrap();
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+}

@@ -1,0 +1,47 @@
+//! How many requests are answered, where a configuration limits them.
+
+use super::home::Home;
+
+#[test]
+fn an_address_and_a_caller_are_told_what_is_left_and_then_when_to_come_back() {
+    let home = Home::new();
+    home.configure(
+        "trusted_proxies = [\"127.0.0.1/32\"]\n\
+         [rate_limits]\n\
+         per_address = { per_second = 1, burst = 20 }\n\
+         per_caller = { per_second = 1, burst = 3 }\n",
+    );
+    let server = home.serve();
+    let session = server.administrator().get("/api/v1/me");
+    assert_eq!(session.status, 200);
+
+    // The owner is counted, whichever address the requests come from.
+    let mut caller = server.administrator().with_header("X-Forwarded-For", "192.0.2.1");
+    let answers: Vec<_> = (0..8).map(|_| caller.get("/api/v1/me")).collect();
+    let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
+    assert_eq!(refused.json()["code"], "too_many_requests");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert!(
+        answers[0].header("ratelimit-policy").contains("q="),
+        "{:?}",
+        answers[0]
+    );
+
+    // An address is counted before anything is looked at, and another one is not held up by it.
+    let mut flood = server.client().with_header("X-Forwarded-For", "192.0.2.2");
+    assert!((0..30).any(|_| flood.get("/healthz").status == 429));
+    let mut other = server.client().with_header("X-Forwarded-For", "192.0.2.3");
+    assert_eq!(other.get("/healthz").status, 200);
+}
+
+#[test]
+fn without_a_limit_nothing_is_counted_and_no_header_says_otherwise() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = server.client();
+    for _ in 0..200 {
+        let answer = client.get("/healthz");
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit"), "");
+    }
+}

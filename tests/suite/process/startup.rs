@@ -1,0 +1,358 @@
+//! Starts that are refused: why, in one sentence, and without touching anything.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use axum::http::StatusCode;
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::home::{Finished, Home, SOON, Server, finish};
+
+/// A folder in which a server has run and stopped.
+fn used() -> Home {
+    let home = Home::new();
+    stop(home.serve());
+    home
+}
+
+fn stop(mut server: Server) {
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+}
+
+/// Every file but those that hold nothing: a lock, and SQLite's index of its journal.
+fn content(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = home.files();
+    files.retain(|(path, _)| {
+        let name = path.to_str().unwrap();
+        !name.ends_with(".lock") && !name.ends_with("-shm")
+    });
+    files
+}
+
+fn serve(home: &Home, further: &[&str]) -> Finished {
+    let mut command = home.serve_command();
+    command.args(further);
+    finish(command, "")
+}
+
+/// Starts a server that must refuse: one line on standard error with each of these words, nothing
+/// on standard output, and every file as it was.
+#[track_caller]
+fn assert_refused(home: &Home, further: &[&str], words: &[&str]) {
+    let before = content(home);
+    let refused = serve(home, further);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert_eq!(refused.stdout, "");
+    assert!(refused.stderr.starts_with("error: "), "{refused:?}");
+    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    for word in words {
+        assert!(refused.stderr.contains(word), "{word:?} is not in {refused:?}");
+    }
+    let after = content(home);
+    let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&before), names(&after), "{refused:?}");
+    assert!(before == after, "a file has changed: {refused:?}");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn key_file(home: &Home) -> PathBuf {
+    let files = home.files().into_iter().map(|(path, _)| path);
+    let keys: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|end| end == "pem"))
+        .collect();
+    assert_eq!(keys.len(), 1);
+    keys[0].clone()
+}
+
+#[test]
+fn a_folder_that_was_used_can_be_used_again() {
+    let home = used();
+    stop(home.serve());
+}
+
+#[test]
+fn a_second_server_on_one_database() {
+    let home = Home::new();
+    let server = home.serve();
+    let refused = serve(&home, &[]);
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(
+        refused.stderr,
+        "error: another server is running on the database jeton.db\n"
+    );
+    server.administrator().get("/api/v1/me").expect(StatusCode::OK);
+    // However the first one ends.
+    drop(server);
+    stop(home.serve());
+}
+
+#[test]
+fn a_key_folder_that_others_can_change() {
+    let home = used();
+    for mode in [0o720, 0o702, 0o777] {
+        set_mode(&home.path("keys"), mode);
+        assert_refused(&home, &[], &["keys can be changed by other users", "chmod"]);
+    }
+    set_mode(&home.path("keys"), 0o700);
+    stop(home.serve());
+}
+
+#[test]
+fn a_key_that_others_can_read() {
+    let home = used();
+    let key = key_file(&home);
+    let name = key.file_name().unwrap().to_str().unwrap().to_owned();
+    for mode in [0o640, 0o604] {
+        set_mode(&key, mode);
+        assert_refused(&home, &[], &[&name, "open to other users", "chmod 600"]);
+    }
+    set_mode(&key, 0o600);
+    stop(home.serve());
+}
+
+#[test]
+fn a_damaged_a_missing_and_a_stray_key() {
+    let home = used();
+    let key = key_file(&home);
+    let name = key.file_name().unwrap().to_str().unwrap().to_owned();
+    let good = fs::read(&key).unwrap();
+    let truncated = good[..good.len() / 2].to_vec();
+    for bad in [
+        Vec::new(),
+        truncated,
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec(),
+    ] {
+        fs::write(&key, bad).unwrap();
+        assert_refused(&home, &[], &[&name, "does not hold a usable key"]);
+    }
+    fs::remove_file(&key).unwrap();
+    assert_refused(&home, &[], &[&name, "missing"]);
+    fs::write(&key, &good).unwrap();
+    set_mode(&key, 0o600);
+    fs::write(home.path("keys/mine.pem"), &good).unwrap();
+    assert_refused(&home, &[], &["keys/mine.pem is not named after a key"]);
+    fs::remove_file(home.path("keys/mine.pem")).unwrap();
+    stop(home.serve());
+}
+
+#[test]
+fn a_file_in_the_place_of_the_key_folder() {
+    let home = Home::new();
+    fs::write(home.path("keys"), "no folder").unwrap();
+    let refused = serve(&home, &[]);
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (Some(1), "error: keys is not a folder\n")
+    );
+    assert_eq!(fs::read_to_string(home.path("keys")).unwrap(), "no folder");
+}
+
+#[test]
+fn a_database_that_is_none_or_of_another_program() {
+    let home = used();
+    fs::write(
+        home.path("notes.txt"),
+        "Things to do today, which are more than sixteen bytes.\n",
+    )
+    .unwrap();
+    assert_refused(
+        &home,
+        &["--database", "notes.txt"],
+        &["notes.txt is not a database"],
+    );
+
+    let other = Connection::open(home.path("other.db")).unwrap();
+    other
+        .execute_batch("CREATE TABLE recipe (name TEXT); INSERT INTO recipe VALUES ('bread')")
+        .unwrap();
+    drop(other);
+    assert_refused(
+        &home,
+        &["--database", "other.db"],
+        &["other.db is a database of another program"],
+    );
+
+    let marked = Connection::open(home.path("marked.db")).unwrap();
+    marked.pragma_update(None, "application_id", 42).unwrap();
+    drop(marked);
+    assert_refused(
+        &home,
+        &["--database", "marked.db"],
+        &["marked.db is a database of another program"],
+    );
+}
+
+#[test]
+fn a_database_of_a_later_version() {
+    let home = used();
+    let database = Connection::open(home.path("jeton.db")).unwrap();
+    let version: i64 = database
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    database.pragma_update(None, "user_version", version + 1).unwrap();
+    drop(database);
+    assert_refused(&home, &[], &["jeton.db is of a newer version of jeton"]);
+}
+
+#[test]
+fn a_folder_that_is_not_there() {
+    let home = Home::new();
+    assert_refused(
+        &home,
+        &["--database", "missing/jeton.db"],
+        &["missing/jeton.db", "does not exist"],
+    );
+    assert_refused(
+        &home,
+        &["--config", "missing.toml"],
+        &["missing.toml", "cannot be read"],
+    );
+}
+
+#[test]
+fn a_folder_is_no_database() {
+    let home = used();
+    fs::create_dir(home.path("folder")).unwrap();
+    assert_refused(
+        &home,
+        &["--database", "folder"],
+        &["the database folder cannot be opened"],
+    );
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
+    let home = Home::new();
+    home.configure(
+        "issuer = \"not a url\"\nlisten_on = \"127.0.0.1:1\"\n\n[keys]\nalgorithm = \"HS256\"\n\n[limits]\nmax_connections = 0\nidle_timeout = 5\n",
+    );
+    let expected = [
+        (
+            "`issuer` in `jeton.toml` (line 1)",
+            "must be an http or https URL",
+        ),
+        ("`listen_on` in `jeton.toml` (line 2)", "is no setting"),
+        ("`keys.algorithm` in `jeton.toml` (line 5)", "HS256"),
+        (
+            "`limits.max_connections` in `jeton.toml` (line 8)",
+            "must be a number from 1",
+        ),
+        ("`limits.idle_timeout` in `jeton.toml` (line 9)", "must be a text"),
+    ];
+    for further in [&[][..], &["--check-config"]] {
+        let mut command = home.serve_command();
+        command.args(further).env("JETON_ADMIN_PASSWORD", "short");
+        let refused = finish(command, "");
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.stdout, "");
+        assert!(!refused.stderr.contains("short"), "{refused:?}");
+        let lines: Vec<&str> = refused.stderr.lines().collect();
+        let (first, others) = lines.split_first().unwrap();
+        assert!(
+            first.contains("`JETON_ADMIN_PASSWORD` is refused: a password has at least 8 characters"),
+            "{first}"
+        );
+        assert_eq!(others.len(), expected.len(), "{refused:?}");
+        for (line, (place, problem)) in others.iter().zip(expected) {
+            assert!(
+                line.starts_with("error: ") && line.contains(place) && line.contains(problem),
+                "{line}"
+            );
+        }
+        assert_eq!(content(&home).len(), 1, "a refused start has made a file");
+    }
+}
+
+#[test]
+fn a_good_configuration_is_checked_without_starting() {
+    let home = Home::new();
+    home.configure("[keys]\nalgorithm = \"EdDSA\"\n");
+    let checked = serve(&home, &["--check-config"]);
+    assert_eq!(
+        (checked.code, checked.stdout.as_str()),
+        (Some(0), "the configuration is good\n")
+    );
+    assert_eq!(content(&home).len(), 1);
+}
+
+#[test]
+fn another_issuer_than_the_first_one() {
+    let home = Home::new();
+    let server = home.serve();
+    let first = format!("http://{}", server.address);
+    let body = json!({"name": "n", "organization": "default"});
+    let made = server
+        .administrator()
+        .post("/api/v1/tokens", body)
+        .expect(StatusCode::CREATED)
+        .json();
+    let token = made["token"].as_str().unwrap().to_owned();
+    stop(server);
+    assert_refused(
+        &home,
+        &["--issuer", "https://tokens.example.com"],
+        &[
+            "https://tokens.example.com",
+            &format!("--issuer {first}"),
+            "jeton.db",
+        ],
+    );
+
+    // A default is what it was, wherever the server listens now; tokens alive stay alive.
+    let occupied = std::net::TcpListener::bind(first.trim_start_matches("http://"));
+    let server = home.serve();
+    assert_ne!(format!("http://{}", server.address), first);
+    assert_eq!(server.client().current(&token), 200);
+    let mut administrator = server.administrator();
+    let body = json!({"name": "m", "organization": "default"});
+    let made = administrator
+        .post("/api/v1/tokens", body)
+        .expect(StatusCode::CREATED)
+        .json();
+    assert_eq!(made["token_info"]["audience"], json!([first]));
+    stop(server);
+    drop(occupied);
+
+    let mut command = home.serve_command();
+    command.args(["--issuer", &first]);
+    stop(Server::start(command));
+}
+
+#[test]
+fn an_address_that_is_taken() {
+    let home = used();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let before = content(&home);
+    let refused = finish(home.command(["serve", "--listen", &address]), "");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused
+            .stderr
+            .starts_with(&format!("error: cannot listen on {address}: ")),
+        "{refused:?}"
+    );
+    assert!(before == content(&home));
+}
+
+#[test]
+fn what_is_made_is_for_its_owner_alone() {
+    let home = Home::new();
+    let server = home.serve();
+    server.administrator();
+    for (path, _) in home.files() {
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+    assert_eq!(
+        fs::metadata(home.path("keys")).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+}

@@ -1,0 +1,170 @@
+//! SIGTERM: what has begun is finished, and who does not go on holds up nothing.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::client::{Broken, Client};
+use super::home::{Home, SOON, Server, eventually};
+
+/// The drain's default deadline and the notice before it.
+const DEADLINE: Duration = Duration::from_secs(9);
+
+#[test]
+fn under_load_every_request_that_was_sent_is_answered() {
+    let home = Home::new();
+    let mut server = home.serve();
+    let session = server
+        .client()
+        .login(super::home::EMAIL, super::home::PASSWORD)
+        .unwrap();
+    let answered = AtomicUsize::new(0);
+    let address = server.address;
+    let mut issued = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| load(Client::new(address).with_token(&session), &answered)))
+            .collect();
+        eventually(SOON, || (answered.load(Ordering::Relaxed) > 50).then_some(())).unwrap();
+        let before = answered.load(Ordering::Relaxed);
+        let asked = Instant::now();
+        server.signal(Signal::TERM);
+        assert!(turns_unready(&server), "it was never unready");
+        // Those who keep asking while it says that it is not ready are served all the same.
+        let status = server.ended(SOON).unwrap();
+        assert_eq!(status.code(), Some(0), "{}", server.stderr());
+        assert!(asked.elapsed() < DEADLINE, "{:?}", asked.elapsed());
+        assert!(answered.load(Ordering::Relaxed) > before);
+        for worker in workers {
+            issued.extend(worker.join().unwrap());
+        }
+    });
+
+    // Answered is durable.
+    let server = home.serve();
+    let mut client = server.client();
+    assert!(issued.iter().all(|token| client.current(token) == 200));
+}
+
+/// Issues until the server says that this connection ends: the tokens.
+fn load(mut client: Client, answered: &AtomicUsize) -> Vec<String> {
+    let mut issued = Vec::new();
+    loop {
+        let body = json!({"name": "load", "organization": "default"}).to_string();
+        match client.ask("POST", "/api/v1/tokens", Some(body)) {
+            Ok(answer) => {
+                assert_eq!(answer.status, 201, "{answer:?}");
+                issued.push(answer.json()["token"].as_str().unwrap().to_owned());
+                answered.fetch_add(1, Ordering::Relaxed);
+                if answer.header("connection") == "close" {
+                    return issued;
+                }
+            }
+            // An idle connection that was closed in time; no request was on it.
+            Err(Broken::Unsent) => return issued,
+            Err(Broken::Unanswered(why)) => panic!("a request was cut: {why}"),
+        }
+    }
+}
+
+fn turns_unready(server: &Server) -> bool {
+    let asked = eventually(DEADLINE, || match server.client().ask("GET", "/readyz", None) {
+        Ok(answer) if answer.status == 503 => Some(answer.json()["status"] == "stopping"),
+        Ok(_) => None,
+        Err(_) => Some(false),
+    });
+    asked == Some(true)
+}
+
+/// Opens a connection and sends this.
+fn saying(server: &Server, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream
+}
+
+/// A login whose body lacks its last byte: the handler has it and waits.
+fn half_a_request(server: &Server) -> (TcpStream, &'static str) {
+    let head = "POST /api/v1/login HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+    (saying(server, head), "}")
+}
+
+#[test]
+fn a_request_that_has_begun_is_finished_after_the_signal() {
+    let home = Home::new();
+    let mut server = home.serve();
+    let (mut begun, rest) = half_a_request(&server);
+    server.signal(Signal::TERM);
+    assert!(turns_unready(&server));
+    eventually(SOON, || TcpStream::connect(server.address).is_err().then_some(())).unwrap();
+    begun.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    begun.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 422 "), "{answer}");
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+}
+
+#[test]
+fn stuck_clients_do_not_hold_it_up() {
+    let home = Home::new();
+    home.configure("[limits]\ndrain_deadline = \"2s\"\n");
+    let mut server = home.serve();
+    let _silent = saying(&server, "");
+    let _half_header = saying(&server, "GET /heal");
+    let _half_body = half_a_request(&server);
+    let mut idle = saying(&server, "GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n");
+    let mut first = [0; 16];
+    idle.read_exact(&mut first).unwrap();
+    let asked = Instant::now();
+    server.signal(Signal::TERM);
+    let status = server.ended(SOON).unwrap();
+    assert_eq!(status.code(), Some(0), "{}", server.stderr());
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    // They did hold it up for as long as they were given, so that they were there.
+    assert!(took > Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let home = Home::new();
+        let mut server = home.serve();
+        // Without it the first signal would be enough.
+        let _begun = half_a_request(&server);
+        server.signal(Signal::TERM);
+        assert!(turns_unready(&server));
+        let asked = Instant::now();
+        server.signal(second);
+        assert_eq!(server.ended(SOON).unwrap().code(), Some(code));
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    }
+}
+
+#[test]
+fn an_interrupt_from_the_keyboard_stops_it_too() {
+    let mut server = Home::new().serve();
+    server.signal(Signal::INT);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_stop_leaves_the_whole_database_in_one_file() {
+    let home = Home::new();
+    let mut server = home.serve();
+    server
+        .administrator()
+        .get("/api/v1/me")
+        .expect(axum::http::StatusCode::OK);
+    // The control: while it runs, what was just written is not in that file.
+    assert!(home.path("jeton.db-wal").exists());
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+    assert!(!home.path("jeton.db-wal").exists());
+}

@@ -1,0 +1,699 @@
+//! Organizations, teams, projects, people: who belongs where, and what ends with whom.
+
+use std::sync::Arc;
+
+use jeton::directory::{OrganizationReference, Person, Policy, Role, TeamReference, UserId};
+use jeton::store::{
+    Change, Changed, Created, Judged, Liveness, MemberChange, NewOrganization, NewTeam, OrganizationChanges,
+    OrganizationsOf, PersonChanges, PersonReference, Slice, Standing,
+};
+use jeton::token::{CutOff, Owner, Reach, Record, TokenKind};
+
+use super::world::{World, at, created, done, email, entropy, organization, person, removal, token};
+
+const ALL: Slice = Slice {
+    after: None,
+    limit: 1_000,
+};
+
+fn unchanged(seconds: i64) -> PersonChanges {
+    PersonChanges {
+        first_name: None,
+        last_name: None,
+        username: None,
+        site_admin: None,
+        disabled: None,
+        password_hash: None,
+        change: removal(seconds),
+    }
+}
+
+async fn change(world: &World, id: &UserId, changes: PersonChanges) -> Changed<Person> {
+    let generation = world.generation().await;
+    done(
+        world
+            .store
+            .change_person(id.clone(), changes, generation)
+            .await
+            .unwrap(),
+    )
+}
+
+async fn remove_person(world: &World, id: &UserId, seconds: i64) -> Changed<()> {
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_person(id.clone(), removal(seconds), generation);
+    done(removed.await.unwrap())
+}
+
+async fn remove_member(world: &World, name: &str, seconds: i64) -> MemberChange {
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_member(world.organization, email(name), removal(seconds), generation);
+    done(removed.await.unwrap())
+}
+
+async fn standing(world: &World, user: &UserId) -> Standing {
+    let standing = world.store.standing(user.clone(), world.organization);
+    standing.await.unwrap()
+}
+
+async fn liveness(world: &World, record: &Record) -> Liveness {
+    let presented = world.store.presented(record.token.jti).await.unwrap();
+    presented.unwrap().liveness
+}
+
+fn last_cut_off(world: &World) -> CutOff {
+    world
+        .seen
+        .all()
+        .into_iter()
+        .rev()
+        .find_map(|change| match change {
+            Change::CutOff { cut_off, .. } => Some(cut_off),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// A deployment is founded once.
+pub(crate) async fn a_deployment_is_founded_once(world: World) {
+    let mut second = person("second");
+    second.person.site_admin = true;
+    let new = NewOrganization {
+        organization: organization("second"),
+        creator: None,
+    };
+    assert!(!world.store.found(second, new).await.unwrap());
+    let people = world.store.people(ALL).await.unwrap();
+    assert_eq!(people.len(), 1);
+    assert_eq!(standing(&world, &world.admin).await.role, Some(Role::Admin));
+    let credentials = world.store.credentials(email("admin")).await.unwrap().unwrap();
+    assert_eq!(credentials.password_hash, "hash of admin");
+    assert_eq!(credentials.generation, world.generation().await);
+    assert!(credentials.person.site_admin);
+}
+
+/// Names differ in more than case, and are free again after a removal.
+pub(crate) async fn names_are_unique_while_they_live(world: World) {
+    let world = world;
+    let first = world.organization("Acme").await;
+    let generation = world.generation().await;
+    let again = NewOrganization {
+        organization: organization("ACME"),
+        creator: None,
+    };
+    let taken = world.store.create_organization(again.clone(), generation).await;
+    assert_eq!(done(taken.unwrap()), Created::NameTaken);
+    let rename = OrganizationChanges {
+        name: Some("aCMe".parse().unwrap()),
+        ..OrganizationChanges::default()
+    };
+    let taken = world
+        .store
+        .change_organization(world.organization, rename.clone(), generation)
+        .await;
+    assert_eq!(done(taken.unwrap()), Created::NameTaken);
+    let own = world.store.change_organization(first, rename, generation).await;
+    assert_eq!(created(own.unwrap()).name.as_str(), "aCMe");
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_organization(first, removal(1), generation)
+        .await;
+    assert_eq!(removed.unwrap(), Judged::Done(()));
+    let generation = world.generation().await;
+    created(world.store.create_organization(again, generation).await.unwrap());
+    let found = world.store.organization("acme".parse().unwrap()).await.unwrap();
+    assert_ne!(found.unwrap().id, first);
+    assert_eq!(
+        world.store.organization(first.into()).await.unwrap(),
+        None,
+        "what is removed is not found by its id either"
+    );
+    let generation = world.generation().await;
+    let taken = world.store.create_person(person("admin"), generation).await;
+    assert_eq!(done(taken.unwrap()), Created::NameTaken);
+    let stranger = NewOrganization {
+        organization: organization("fresh"),
+        creator: Some(UserId::random(entropy())),
+    };
+    let absent = world.store.create_organization(stranger, generation).await;
+    assert_eq!(done(absent.unwrap()), Created::Absent);
+}
+
+/// What is changed is read back, and everything else is as it was.
+pub(crate) async fn organizations_change(world: World) {
+    let changes = OrganizationChanges {
+        name: Some("renamed".parse().unwrap()),
+        email: Some(Some("mail@example.org".to_owned())),
+        notification_url: Some(Some("https://example.org/hook".to_owned())),
+        policy: Some(Policy {
+            max_lifetime: Some(3_600),
+            max_active_tokens_per_owner: Some(3),
+        }),
+    };
+    let generation = world.generation().await;
+    let changed = world
+        .store
+        .change_organization(world.organization, changes, generation)
+        .await;
+    let changed = created(changed.unwrap());
+    assert!(world.generation().await > generation);
+    let clear = OrganizationChanges {
+        notification_url: Some(None),
+        ..OrganizationChanges::default()
+    };
+    let generation = world.generation().await;
+    let cleared = world
+        .store
+        .change_organization(world.organization, clear, generation)
+        .await;
+    let world = world.reopen();
+    let read = world
+        .store
+        .organization(world.organization.into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(read, created(cleared.unwrap()));
+    assert_eq!(read.notification_url, None);
+    assert_eq!((read.email, read.policy), (changed.email, changed.policy));
+    assert_eq!(
+        world
+            .store
+            .organization(OrganizationReference::Name("default".to_owned()))
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+/// Slices joined are the whole list, in the order of canonical names.
+pub(crate) async fn lists_are_cut_into_slices(world: World) {
+    let mut names = vec!["default".to_owned()];
+    for name in ["zeta", "Alpha", "beta", "Gamma"] {
+        world.organization(name).await;
+        world.team(world.organization, name).await;
+        let user = world.person(&name.to_lowercase()).await;
+        if name != "beta" {
+            world.put_member(&name.to_lowercase(), Role::Member).await;
+        }
+        let generation = world.generation().await;
+        let project =
+            world
+                .store
+                .create_project(world.organization, name.parse().unwrap(), at(0), generation);
+        created(project.await.unwrap());
+        names.push(name.to_owned());
+        assert_eq!(standing(&world, &user).await.teams, []);
+    }
+    names.sort_by_key(|name| name.to_lowercase());
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let slice = Slice { after, limit: 2 };
+        let some = world
+            .store
+            .organizations(OrganizationsOf::Everybody, slice)
+            .await
+            .unwrap();
+        let Some(last) = some.last() else { break };
+        after = Some(last.name.canonical());
+        found.extend(some.into_iter().map(|organization| organization.name.to_string()));
+    }
+    assert_eq!(found, names);
+    let after = Slice {
+        after: Some("beta".to_owned()),
+        limit: 2,
+    };
+    let teams = world
+        .store
+        .teams(world.organization, after.clone())
+        .await
+        .unwrap();
+    let teams: Vec<_> = teams.iter().map(|team| team.name.as_str()).collect();
+    assert_eq!(teams, ["Gamma", "zeta"]);
+    let projects = world.store.projects(world.organization, after).await.unwrap();
+    let projects: Vec<_> = projects.iter().map(|project| project.name.as_str()).collect();
+    assert_eq!(projects, ["Gamma", "zeta"]);
+    let after = Slice {
+        after: Some(email("alpha").to_string()),
+        limit: 2,
+    };
+    let members = world
+        .store
+        .members(world.organization, after.clone())
+        .await
+        .unwrap();
+    let members: Vec<_> = members.iter().map(|member| member.person.email.clone()).collect();
+    assert_eq!(members, [email("gamma"), email("zeta")]);
+    let people = world.store.people(after).await.unwrap();
+    let people: Vec<_> = people.iter().map(|person| person.email.clone()).collect();
+    assert_eq!(people, [email("beta"), email("gamma")]);
+    let of_admin = OrganizationsOf::Person(world.admin.clone());
+    assert_eq!(world.store.organizations(of_admin, ALL).await.unwrap().len(), 5);
+    assert_eq!(
+        world.store.memberships(world.admin.clone()).await.unwrap().len(),
+        5
+    );
+    let only = OrganizationsOf::Only(world.organization);
+    assert_eq!(world.store.organizations(only, ALL).await.unwrap().len(), 1);
+}
+
+/// An organization always has an admin who can log in.
+pub(crate) async fn the_last_admin_stays(world: World) {
+    let ada = world.member("ada").await;
+    assert_eq!(
+        world.put_member("admin", Role::Member).await,
+        MemberChange::LastAdmin
+    );
+    assert_eq!(remove_member(&world, "admin", 1).await, MemberChange::LastAdmin);
+    assert_eq!(world.put_member("ada", Role::Admin).await, MemberChange::Done);
+    // An admin who cannot log in is none.
+    let disabled = PersonChanges {
+        disabled: Some(true),
+        ..unchanged(2)
+    };
+    assert!(matches!(
+        change(&world, &ada, disabled).await,
+        Changed::Changed(_)
+    ));
+    assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
+    // Nor is one who is only invited.
+    assert_eq!(world.put_member("nobody", Role::Admin).await, MemberChange::Done);
+    assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
+    let enabled = PersonChanges {
+        disabled: Some(false),
+        ..unchanged(4)
+    };
+    assert!(matches!(change(&world, &ada, enabled).await, Changed::Changed(_)));
+    assert_eq!(remove_member(&world, "admin", 5).await, MemberChange::Done);
+    assert_eq!(standing(&world, &world.admin).await, Standing::default());
+    assert_eq!(remove_member(&world, "ada", 6).await, MemberChange::LastAdmin);
+}
+
+/// Two admins who each remove the other at once: one stays.
+pub(crate) async fn two_admins_cannot_remove_each_other(world: World) {
+    world.member("ada").await;
+    world.put_member("ada", Role::Admin).await;
+    let world = Arc::new(world);
+    let generation = world.generation().await;
+    let removals: Vec<_> = ["ada", "admin"]
+        .into_iter()
+        .map(|name| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let removed =
+                    world
+                        .store
+                        .remove_member(world.organization, email(name), removal(1), generation);
+                removed.await.unwrap()
+            })
+        })
+        .collect();
+    for removal in removals {
+        removal.await.unwrap();
+    }
+    let admins = world.store.members(world.organization, ALL).await.unwrap();
+    assert_eq!(admins.len(), 1);
+}
+
+/// A deployment always has a site administrator who can log in.
+pub(crate) async fn the_last_site_administrator_stays(world: World) {
+    let demote = || PersonChanges {
+        site_admin: Some(false),
+        ..unchanged(1)
+    };
+    let disable = || PersonChanges {
+        disabled: Some(true),
+        ..unchanged(1)
+    };
+    let admin = world.admin.clone();
+    assert_eq!(change(&world, &admin, demote()).await, Changed::LastAdministrator);
+    assert_eq!(
+        change(&world, &admin, disable()).await,
+        Changed::LastAdministrator
+    );
+    assert_eq!(remove_person(&world, &admin, 1).await, Changed::LastAdministrator);
+    let ada = world.person("ada").await;
+    let promote = PersonChanges {
+        site_admin: Some(true),
+        ..unchanged(1)
+    };
+    assert!(matches!(change(&world, &ada, promote).await, Changed::Changed(_)));
+    assert!(matches!(
+        change(&world, &ada, disable()).await,
+        Changed::Changed(_)
+    ));
+    assert_eq!(remove_person(&world, &admin, 2).await, Changed::LastAdministrator);
+    let enable = PersonChanges {
+        disabled: Some(false),
+        ..unchanged(3)
+    };
+    assert!(matches!(change(&world, &ada, enable).await, Changed::Changed(_)));
+    assert_eq!(remove_person(&world, &admin, 4).await, Changed::Changed(()));
+    assert_eq!(remove_person(&world, &ada, 5).await, Changed::LastAdministrator);
+    assert_eq!(remove_person(&world, &admin, 6).await, Changed::Absent);
+}
+
+/// A person made again with the same address gets nothing of the former one.
+pub(crate) async fn a_person_made_again_is_another(world: World) {
+    let former = world.member("ada").await;
+    let team = world.team(world.organization, "web").await;
+    let generation = world.generation().await;
+    let joined = world
+        .store
+        .put_team_member(team.clone(), email("ada"), Role::Admin, generation);
+    assert_eq!(done(joined.await.unwrap()), MemberChange::Done);
+    let record = world.record(token(world.owner_user(&former), 1)).await;
+    let mut session = token(
+        Owner::User {
+            user: former.clone(),
+            organization: None,
+        },
+        1,
+    );
+    session.kind = TokenKind::Session;
+    let session = world.record(session).await;
+    assert_eq!(liveness(&world, &record).await, Liveness::Live);
+    assert_eq!(remove_person(&world, &former, 2).await, Changed::Changed(()));
+    let cut_off = last_cut_off(&world);
+    for ended in [&record, &session] {
+        assert_eq!(liveness(&world, ended).await, Liveness::Gone);
+        assert!(cut_off.ends(ended, at(2)));
+    }
+    assert_eq!(world.store.credentials(email("ada")).await.unwrap(), None);
+    let again = world.person("ada").await;
+    assert_ne!(again, former);
+    assert_eq!(standing(&world, &again).await, Standing::default());
+    assert_eq!(standing(&world, &former).await, Standing::default());
+    assert_eq!(liveness(&world, &record).await, Liveness::Gone);
+    let former = world.store.person(PersonReference::Id(former)).await.unwrap();
+    assert_eq!(former, None);
+    assert_eq!(world.store.team_members(team, ALL).await.unwrap(), []);
+}
+
+/// A role waits for somebody who does not exist yet, and is theirs once they do.
+pub(crate) async fn a_role_waits_for_its_person(world: World) {
+    let web = world.team(world.organization, "web").await;
+    let ops = world.team(world.organization, "ops").await;
+    let doomed = world.team(world.organization, "doomed").await;
+    for (team, role) in [(&web, Role::Admin), (&ops, Role::Member), (&doomed, Role::Member)] {
+        let generation = world.generation().await;
+        let put = world
+            .store
+            .put_team_member(team.clone(), email("ada"), role, generation);
+        assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    }
+    assert_eq!(world.put_member("bob", Role::Member).await, MemberChange::Done);
+    assert_eq!(world.put_member("bob", Role::Admin).await, MemberChange::Done);
+    assert_eq!(world.put_member("eve", Role::Admin).await, MemberChange::Done);
+    assert_eq!(remove_member(&world, "eve", 1).await, MemberChange::Done);
+    let generation = world.generation().await;
+    let left = world
+        .store
+        .remove_team_member(ops.clone(), email("ada"), generation);
+    assert_eq!(done(left.await.unwrap()), MemberChange::Done);
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(doomed, removal(1), generation);
+    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    assert_eq!(
+        world.store.members(world.organization, ALL).await.unwrap().len(),
+        1,
+        "nobody is a member before they exist"
+    );
+    let world = world.reopen();
+    let [ada, bob, eve] = [
+        world.person("ada").await,
+        world.person("bob").await,
+        world.person("eve").await,
+    ];
+    let of_ada = Standing {
+        role: Some(Role::Member),
+        teams: vec![(web, Role::Admin)],
+    };
+    assert_eq!(standing(&world, &ada).await, of_ada);
+    assert_eq!(standing(&world, &bob).await.role, Some(Role::Admin));
+    assert_eq!(standing(&world, &eve).await, Standing::default());
+    // The invitation is used up.
+    assert_eq!(remove_member(&world, "ada", 2).await, MemberChange::Done);
+    assert_eq!(standing(&world, &ada).await, Standing::default());
+    remove_person(&world, &ada, 3).await;
+    let again = world.person("ada").await;
+    assert_eq!(standing(&world, &again).await, Standing::default());
+}
+
+/// Leaving an organization ends a person's tokens of it and no others.
+pub(crate) async fn leaving_ends_the_tokens_of_one_organization(world: World) {
+    let ada = world.member("ada").await;
+    let other = world.organization("other").await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_member(other, email("ada"), Role::Member, generation);
+    done(put.await.unwrap());
+    let here = world.record(token(world.owner_user(&ada), 1)).await;
+    let there = Owner::User {
+        user: ada.clone(),
+        organization: Some(other),
+    };
+    let there = world.record(token(there, 1)).await;
+    let everywhere = Owner::User {
+        user: ada.clone(),
+        organization: None,
+    };
+    let everywhere = world.record(token(everywhere, 1)).await;
+    assert_eq!(remove_member(&world, "ada", 2).await, MemberChange::Done);
+    let cut_off = last_cut_off(&world);
+    assert_eq!(cut_off.issued_through, at(2).seconds());
+    for (record, ended) in [(&here, true), (&there, false), (&everywhere, false)] {
+        assert_eq!(cut_off.ends(record, at(2)), ended);
+        assert_eq!(liveness(&world, record).await == Liveness::Gone, ended);
+    }
+    assert_eq!(world.put_member("ada", Role::Member).await, MemberChange::Done);
+    assert!(
+        cut_off.ends(&here, at(9)),
+        "coming back does not bring a token back"
+    );
+}
+
+/// A new password ends sessions, disabling ends everything, and neither touches anybody else.
+pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
+    let ada = world.member("ada").await;
+    let everywhere = |user: &UserId| Owner::User {
+        user: user.clone(),
+        organization: None,
+    };
+    let mut session = token(everywhere(&ada), 1);
+    session.kind = TokenKind::Session;
+    let session = world.record(session).await;
+    let api = world.record(token(world.owner_user(&ada), 1)).await;
+    let others = world.record(token(everywhere(&world.admin), 1)).await;
+    let password = PersonChanges {
+        password_hash: Some("a new hash".to_owned()),
+        first_name: Some(Some("Ada".to_owned())),
+        ..unchanged(2)
+    };
+    let Changed::Changed(changed) = change(&world, &ada, password).await else {
+        panic!("not changed");
+    };
+    assert_eq!(changed.first_name.as_deref(), Some("Ada"));
+    let cut_off = last_cut_off(&world);
+    for (record, ended) in [(&session, true), (&api, false), (&others, false)] {
+        assert_eq!(cut_off.ends(record, at(2)), ended);
+    }
+    let credentials = world.store.credentials(email("ada")).await.unwrap().unwrap();
+    assert_eq!(credentials.password_hash, "a new hash");
+    let names = PersonChanges {
+        last_name: Some(Some("Lovelace".to_owned())),
+        username: Some(Some("ada".to_owned())),
+        ..unchanged(3)
+    };
+    change(&world, &ada, names).await;
+    assert_eq!(last_cut_off(&world), cut_off, "a name ends nothing");
+    let disable = PersonChanges {
+        disabled: Some(true),
+        ..unchanged(4)
+    };
+    let Changed::Changed(disabled) = change(&world, &ada, disable).await else {
+        panic!("not disabled");
+    };
+    assert_eq!(disabled.disabled_at, Some(at(4)));
+    let cut_off = last_cut_off(&world);
+    for (record, ended) in [(&session, true), (&api, true), (&others, false)] {
+        assert_eq!(cut_off.ends(record, at(4)), ended);
+        assert_eq!(liveness(&world, record).await == Liveness::Gone, ended);
+    }
+    let world = world.reopen();
+    let read = world
+        .store
+        .person(PersonReference::Email(email("ada")))
+        .await
+        .unwrap();
+    assert_eq!(read, Some(disabled));
+    let stranger = UserId::random(entropy());
+    assert_eq!(change(&world, &stranger, unchanged(5)).await, Changed::Absent);
+}
+
+/// Removing a team or an organization ends what they own, and takes everything in them along.
+pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
+    let organization = world.organization("doomed").await;
+    let team = world.team(organization, "web").await;
+    let ada = world.person("ada").await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_team_member(team.clone(), email("ada"), Role::Member, generation);
+    assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    let in_doomed = world.store.standing(ada.clone(), organization).await.unwrap();
+    assert_eq!(
+        in_doomed.role,
+        Some(Role::Member),
+        "a team's member is the organization's"
+    );
+    let of_team = Owner::Team {
+        team: team.clone(),
+        organization,
+    };
+    let of_team = world.record(token(of_team, 1)).await;
+    let of_organization = world.record(token(Owner::Organization(organization), 1)).await;
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(team.clone(), removal(2), generation);
+    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    let cut_off = last_cut_off(&world);
+    for (record, ended) in [(&of_team, true), (&of_organization, false)] {
+        assert_eq!(cut_off.ends(record, at(2)), ended);
+        assert_eq!(liveness(&world, record).await == Liveness::Gone, ended);
+    }
+    let by_id = TeamReference::Id(team.clone());
+    assert_eq!(world.store.team(organization, by_id.clone()).await.unwrap(), None);
+    // The name is free, and the team of that name is another.
+    let again = world.team(organization, "WEB").await;
+    let by_name = TeamReference::Name("web".to_owned());
+    let found = world.store.team(organization, by_name).await.unwrap();
+    assert_eq!(found.map(|team| team.id), Some(again.clone()));
+    assert_eq!(world.store.team_members(again.clone(), ALL).await.unwrap(), []);
+
+    let generation = world.generation().await;
+    let project = world
+        .store
+        .create_project(organization, "site".parse().unwrap(), at(2), generation);
+    let project = created(project.await.unwrap());
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_organization(organization, removal(3), generation);
+    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    let cut_off = last_cut_off(&world);
+    assert_eq!(
+        cut_off.reach,
+        Reach {
+            organization: Some(organization),
+            ..Reach::default()
+        }
+    );
+    assert!(cut_off.ends(&of_organization, at(3)));
+    assert_eq!(liveness(&world, &of_organization).await, Liveness::Gone);
+    let by_id = TeamReference::Id(again.clone());
+    assert_eq!(world.store.team(organization, by_id).await.unwrap(), None);
+    assert_eq!(world.store.memberships(ada.clone()).await.unwrap(), []);
+    let left = world.store.existing_projects(organization, vec![project.id]);
+    assert_eq!(left.await.unwrap(), Vec::<u32>::new());
+    let generation = world.generation().await;
+    let into_nothing = world
+        .store
+        .put_member(organization, email("ada"), Role::Admin, generation);
+    assert_eq!(done(into_nothing.await.unwrap()), MemberChange::Absent);
+    let new = NewTeam {
+        team: jeton::directory::Team {
+            id: again,
+            name: "late".parse().unwrap(),
+            organization,
+            created_at: at(4),
+        },
+    };
+    let late = world.store.create_team(new, generation).await.unwrap();
+    assert_eq!(done(late), Created::Absent);
+    assert_eq!(
+        world.generation().await,
+        generation,
+        "what changed nothing is no new version"
+    );
+}
+
+/// A project's number is never given again.
+pub(crate) async fn project_numbers_are_used_once(world: World) {
+    let other = world.organization("other").await;
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        let generation = world.generation().await;
+        let project =
+            world
+                .store
+                .create_project(world.organization, "site".parse().unwrap(), at(1), generation);
+        let project = created(project.await.unwrap());
+        assert!(!numbers.contains(&project.id));
+        numbers.push(project.id);
+        let generation = world.generation().await;
+        let taken =
+            world
+                .store
+                .create_project(world.organization, "SITE".parse().unwrap(), at(1), generation);
+        assert_eq!(done(taken.await.unwrap()), Created::NameTaken);
+        let wanted = vec![project.id, 99, project.id];
+        let existing = world.store.existing_projects(world.organization, wanted.clone());
+        assert_eq!(existing.await.unwrap(), [project.id]);
+        let elsewhere = world.store.existing_projects(other, wanted).await.unwrap();
+        assert_eq!(elsewhere, Vec::<u32>::new());
+        for (organization, removed) in [
+            (other, false),
+            (world.organization, true),
+            (world.organization, false),
+        ] {
+            let generation = world.generation().await;
+            let outcome = world.store.remove_project(organization, project.id, generation);
+            assert_eq!(done(outcome.await.unwrap()), removed);
+        }
+    }
+}
+
+/// A site administrator acts in organizations without belonging to them, while they are one.
+pub(crate) async fn a_site_administrator_belongs_everywhere(world: World) {
+    let ada = world.person("ada").await;
+    let record = world.record(token(world.owner_user(&ada), 1)).await;
+    assert_eq!(liveness(&world, &record).await, Liveness::Gone);
+    for (site_admin, expected) in [(true, Liveness::Live), (false, Liveness::Gone)] {
+        let changes = PersonChanges {
+            site_admin: Some(site_admin),
+            ..unchanged(2)
+        };
+        change(&world, &ada, changes).await;
+        assert_eq!(liveness(&world, &record).await, expected);
+    }
+}
+
+/// One key signs; a key never goes back to an earlier state.
+pub(crate) async fn keys_only_move_on(world: World) {
+    use jeton::store::KeyState::{Published, Retired, Signing, Withdrawn};
+    world.put_key("second", Published).await;
+    world.put_key("second", Signing).await;
+    let states = |keys: Vec<jeton::store::KeyRow>| -> Vec<_> {
+        keys.into_iter().map(|key| (key.kid, key.state)).collect()
+    };
+    let expected = [("first".to_owned(), Retired), ("second".to_owned(), Signing)];
+    assert_eq!(states(world.store.keys().await.unwrap()), expected);
+    let mut back = world.store.keys().await.unwrap().remove(0);
+    for state in [Signing, Published] {
+        back.state = state;
+        let generation = world.generation().await;
+        assert!(world.store.put_key(back.clone(), generation).await.is_err());
+        assert_eq!(states(world.store.keys().await.unwrap()), expected);
+    }
+    world.put_key("first", Withdrawn).await;
+    let world = world.reopen();
+    let keys = world.store.keys().await.unwrap();
+    assert_eq!(keys.first().map(|key| key.state), Some(Withdrawn));
+}

@@ -1,0 +1,320 @@
+//! Tokens: what is answered is on disk, and stale judgements write nothing.
+
+use std::sync::Arc;
+
+use jeton::directory::Role;
+use jeton::store::{Change, Description, Generation, Judged, Liveness, RecordOrder, RecordOutcome};
+use jeton::token::{Owner, TokenId, TokenKind, TokenReference};
+use uuid::Uuid;
+
+use super::world::{World, at, done, email, removal, revocation, token};
+
+/// Everything about a token is read back as it was recorded, also by a process that starts anew.
+pub(crate) async fn what_was_recorded_is_read_back(world: World) {
+    let team = world.team(world.organization, "web").await;
+    let user = world.member("ada").await;
+    let mut plain = token(world.owner(), 1);
+    plain.description = None;
+    plain.preset = None;
+    plain.scopes = Vec::new();
+    plain.projects = Some(Vec::new());
+    plain.expires_at = None;
+    plain.created_by.user = Some(user.clone());
+    let mut restricted = token(
+        Owner::Team {
+            team,
+            organization: world.organization,
+        },
+        2,
+    );
+    restricted.projects = Some(vec![1, 2_147_483_647]);
+    restricted.audience = vec!["a".to_owned(), "b \"quoted\" ü".to_owned()];
+    restricted.name = "nul \0, ü, \u{1f511}".to_owned();
+    let of_all = Owner::User {
+        user: user.clone(),
+        organization: None,
+    };
+    let tokens = [
+        plain,
+        restricted,
+        token(world.owner_user(&user), 3),
+        token(of_all, 4),
+        token(Owner::Deployment, 5),
+    ];
+    let mut recorded = Vec::new();
+    for token in tokens {
+        let record = world.record(token.clone()).await;
+        assert_eq!(record.token, token);
+        assert_eq!((record.last_used_at, &record.revocation), (None, &None));
+        recorded.push(record);
+    }
+    let world = world.reopen();
+    for record in recorded {
+        for reference in [
+            TokenReference::Id(record.id),
+            TokenReference::Jti(record.token.jti),
+        ] {
+            assert_eq!(world.store.token(reference).await.unwrap(), Some(record.clone()));
+        }
+        let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+        assert_eq!(presented.record, record);
+        assert_eq!(presented.liveness, Liveness::Live);
+        assert_eq!(
+            presented.person.map(|person| person.id),
+            record.token.owner.user().cloned()
+        );
+    }
+    let unknown = TokenReference::Id(TokenId(4_000));
+    assert_eq!(world.store.token(unknown).await.unwrap(), None);
+    assert_eq!(world.store.presented(Uuid::from_u128(1)).await.unwrap(), None);
+}
+
+/// Numbers ascend in the order of issue, also across a start, and no place is given twice.
+pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
+    let mut numbers = Vec::new();
+    let mut places = std::collections::HashSet::new();
+    for round in 0..3 {
+        for life in [Some(600), Some(40 * 86_400), Some(3_000 * 86_400), None] {
+            for _ in 0..20 {
+                let mut token = token(world.owner(), round);
+                token.expires_at = life.map(|life| at(round + life));
+                let record = world.record(token).await;
+                numbers.push(record.id);
+                assert!(places.insert(record.place), "{:?} was given twice", record.place);
+                assert!(record.place.index < 1 << 20);
+            }
+        }
+        world = world.reopen();
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next));
+    let lists: std::collections::HashSet<_> = places.iter().map(|place| place.list).collect();
+    assert_eq!(
+        lists.len(),
+        4,
+        "tokens of like lifetimes share a list, others do not"
+    );
+}
+
+/// Who was allowed a moment ago may not be now: a judgement of another directory writes nothing.
+pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
+    let before = world.generation().await;
+    world.member("ada").await;
+    let after = world.generation().await;
+    assert!(before < after);
+    let record = world.record(token(world.owner(), 1)).await;
+    for stale in [before, Generation(after.0 + 1)] {
+        let token = token(world.owner(), 1);
+        let jti = token.jti;
+        let order = RecordOrder {
+            token,
+            judged_at: stale,
+            most_active: None,
+        };
+        assert!(matches!(
+            world.store.record(order).await.unwrap(),
+            RecordOutcome::Stale
+        ));
+        assert_eq!(world.store.presented(jti).await.unwrap(), None);
+        let description = Description {
+            name: Some("other".to_owned()),
+            description: None,
+        };
+        let described = world.store.describe(record.id, description, stale).await.unwrap();
+        assert_eq!(described, Judged::Stale);
+        let role = world
+            .store
+            .put_member(world.organization, email("ada"), Role::Admin, stale);
+        assert_eq!(role.await.unwrap(), Judged::Stale);
+    }
+    assert_eq!(
+        world
+            .store
+            .token(TokenReference::Id(record.id))
+            .await
+            .unwrap()
+            .unwrap()
+            .token
+            .name,
+        "deploy"
+    );
+}
+
+/// A hundred issuers and somebody who disables their organization: nothing is recorded after it.
+pub(crate) async fn no_token_survives_its_parent(world: World) {
+    let organization = world.organization("doomed").await;
+    let world = Arc::new(world);
+    let generation = world.generation().await;
+    let issuers: Vec<_> = (0..100)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let order = RecordOrder {
+                    token: token(Owner::Organization(organization), 1),
+                    judged_at: generation,
+                    most_active: None,
+                };
+                world.store.record(order).await.unwrap()
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let removed = world
+        .store
+        .remove_organization(organization, removal(1), generation)
+        .await;
+    assert_eq!(removed.unwrap(), Judged::Done(()));
+    let snapshot = world.store.snapshot(at(2)).await.unwrap();
+    for issuer in issuers {
+        match issuer.await.unwrap() {
+            RecordOutcome::Recorded(recorded) => {
+                let record = recorded.into_record();
+                assert!(
+                    snapshot
+                        .cut_offs
+                        .iter()
+                        .any(|cut_off| cut_off.ends(&record, at(2)))
+                );
+                let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+                assert_eq!(presented.liveness, Liveness::Gone);
+            }
+            RecordOutcome::Stale => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Names and descriptions change, and nothing else does.
+pub(crate) async fn describing_changes_what_people_read(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    let generation = world.generation().await;
+    let mut expected = record.clone();
+    for (name, description) in [
+        (Some("second"), None),
+        (None, Some(Some("other"))),
+        (None, Some(None)),
+        (None, None),
+    ] {
+        let change = Description {
+            name: name.map(str::to_owned),
+            description: description.map(|text| text.map(str::to_owned)),
+        };
+        if let Some(name) = &change.name {
+            expected.token.name.clone_from(name);
+        }
+        if let Some(description) = &change.description {
+            expected.token.description.clone_from(description);
+        }
+        let described = world.store.describe(record.id, change, generation).await.unwrap();
+        assert_eq!(done(described), Some(expected.clone()));
+        assert!(world.seen.all().contains(&Change::Described(record.id)));
+    }
+    let unknown = world
+        .store
+        .describe(TokenId(999), Description::default(), generation)
+        .await;
+    assert_eq!(done(unknown.unwrap()), None);
+}
+
+/// A session is found by what it presents, and revoked, but is in no list and has no address.
+pub(crate) async fn a_session_is_nobodys_list(world: World) {
+    let mut session = token(
+        Owner::User {
+            user: world.admin.clone(),
+            organization: None,
+        },
+        1,
+    );
+    session.kind = TokenKind::Session;
+    let record = world.record(session).await;
+    for reference in [
+        TokenReference::Id(record.id),
+        TokenReference::Jti(record.token.jti),
+    ] {
+        assert_eq!(world.store.token(reference).await.unwrap(), None);
+    }
+    let generation = world.generation().await;
+    let described = world
+        .store
+        .describe(record.id, Description::default(), generation)
+        .await;
+    assert_eq!(done(described.unwrap()), None);
+    let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+    assert_eq!(presented.record, record);
+    world.revoke(record.id, revocation(2, 0)).await;
+    let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+    assert!(presented.record.is_revoked(at(2)));
+}
+
+/// The instant of last use only moves forward.
+pub(crate) async fn last_use_never_moves_back(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    for (seen, expected) in [(5, 5), (3, 5), (8, 8)] {
+        let uses = vec![(record.id, at(seen)), (TokenId(999), at(seen))];
+        world.store.note_use(uses).await.unwrap();
+        let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
+        assert_eq!(read.unwrap().last_used_at, Some(at(expected)));
+    }
+}
+
+/// A caller that gives up after its order was taken changes nothing: the write happens, and the
+/// observer has seen it.
+pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    {
+        let revoking = world.store.revoke(record.id, revocation(2, 0));
+        // Polled once: the order is in the queue. Then the caller is gone.
+        let mut revoking = std::pin::pin!(revoking);
+        let waker = std::task::Waker::noop();
+        let poll = revoking.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        assert!(poll.is_pending());
+    }
+    // Orders are taken in turn: what comes after this one is answered after it.
+    world.store.note_use(Vec::new()).await.unwrap();
+    assert!(
+        world
+            .seen
+            .all()
+            .iter()
+            .any(|change| matches!(change, Change::Revoked { token, .. } if *token == record.id))
+    );
+    let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
+    assert!(read.unwrap().is_revoked(at(2)));
+}
+
+/// One order that cannot be carried out leaves those that share its commit alone.
+pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
+    let world = Arc::new(world);
+    let generation = world.generation().await;
+    let orders: Vec<_> = (0..200)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let mut token = token(world.owner(), 1);
+                if number % 3 == 0 {
+                    token.kid = "no such key".into();
+                }
+                let jti = token.jti;
+                let order = RecordOrder {
+                    token,
+                    judged_at: generation,
+                    most_active: None,
+                };
+                (number, jti, world.store.record(order).await)
+            })
+        })
+        .collect();
+    for order in orders {
+        let (number, jti, outcome) = order.await.unwrap();
+        let stored = world.store.presented(jti).await.unwrap().is_some();
+        assert_eq!(outcome.is_err(), number % 3 == 0);
+        assert_eq!(stored, outcome.is_ok());
+    }
+    let twice = token(world.owner(), 1);
+    world.record(twice.clone()).await;
+    let order = RecordOrder {
+        token: twice,
+        judged_at: generation,
+        most_active: None,
+    };
+    assert!(world.store.record(order).await.is_err(), "one jti, two tokens");
+}

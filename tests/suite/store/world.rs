@@ -1,0 +1,324 @@
+//! A store with a few inhabitants.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jeton::clock::Timestamp;
+use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
+use jeton::entropy::Entropy;
+use jeton::store::{
+    Change, Created, Generation, Judged, KeyRow, KeyState, MemberChange, NewOrganization, NewPerson, NewTeam,
+    Observer, RecordOrder, RecordOutcome, Removal, RevokeOutcome, SharedStore,
+};
+use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
+use jeton_verifier::Algorithm;
+
+/// A place where a store lives, that it can be opened from again.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// A new and empty one.
+    fn create() -> Self
+    where
+        Self: Sized;
+
+    /// Opens the store.
+    fn open(&self, observer: Arc<dyn Observer>) -> SharedStore;
+}
+
+/// A backend with an administrator, one organization and a signing key.
+pub(crate) struct World {
+    backend: Box<dyn Backend>,
+    /// What is tested.
+    pub(crate) store: SharedStore,
+    /// What its observer was told.
+    pub(crate) seen: Arc<Seen>,
+    /// The first organization.
+    pub(crate) organization: OrganizationId,
+    /// The administrator.
+    pub(crate) admin: UserId,
+}
+
+/// What an observer was told.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Mutex<Vec<Change>>);
+
+impl Seen {
+    pub(crate) fn all(&self) -> Vec<Change> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Seen {
+    fn committed(&self, changes: &[Change]) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(changes);
+    }
+}
+
+/// Chance that is the same at every run, and different at every draw.
+pub(crate) struct Seeded;
+
+impl Entropy for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        static DRAWN: AtomicU64 = AtomicU64::new(1);
+        for chunk in bytes.chunks_mut(8) {
+            let mut value = DRAWN
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            value ^= value >> 31;
+            let value = value.to_le_bytes();
+            chunk.copy_from_slice(value.get(..chunk.len()).unwrap());
+        }
+    }
+}
+
+/// So many seconds after noon of the first day.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
+}
+
+pub(crate) fn entropy() -> &'static dyn Entropy {
+    &Seeded
+}
+
+pub(crate) fn email(name: &str) -> Email {
+    format!("{name}@example.org").parse().unwrap()
+}
+
+pub(crate) fn actor(name: &str) -> Actor {
+    Actor {
+        name: name.to_owned(),
+        user: None,
+    }
+}
+
+pub(crate) fn removal(seconds: i64) -> Removal {
+    Removal {
+        at: at(seconds),
+        by: actor("operator"),
+    }
+}
+
+pub(crate) fn person(name: &str) -> NewPerson {
+    NewPerson {
+        person: Person {
+            id: UserId::random(entropy()),
+            email: email(name),
+            first_name: None,
+            last_name: None,
+            username: None,
+            site_admin: false,
+            disabled_at: None,
+            created_at: at(0),
+        },
+        password_hash: format!("hash of {name}"),
+    }
+}
+
+pub(crate) fn organization(name: &str) -> Organization {
+    Organization {
+        id: OrganizationId(entropy().uuid_v4()),
+        name: name.parse().unwrap(),
+        email: None,
+        notification_url: None,
+        policy: Policy::default(),
+        created_at: at(0),
+    }
+}
+
+/// An API token of an owner that ends after a year.
+pub(crate) fn token(owner: Owner, seconds: i64) -> NewToken {
+    NewToken {
+        jti: entropy().uuid_v7(at(seconds)),
+        kind: TokenKind::Api,
+        name: "deploy".to_owned(),
+        description: Some("for the pipeline".to_owned()),
+        owner,
+        scopes: ["projects:read", "content:write"]
+            .map(|scope| scope.parse().unwrap())
+            .to_vec(),
+        preset: Some("content_management".to_owned()),
+        projects: None,
+        audience: vec!["https://api.example.org".to_owned()],
+        prefix: "jtn_".to_owned(),
+        kid: "first".into(),
+        created_at: at(seconds),
+        created_by: actor("admin@example.org"),
+        expires_at: Some(at(seconds + 365 * 86_400)),
+    }
+}
+
+/// A revocation that takes effect so many seconds after it is ordered.
+pub(crate) fn revocation(seconds: i64, grace: i64) -> Revocation {
+    Revocation {
+        revoked_at: at(seconds),
+        effective_at: at(seconds + grace),
+        revoked_by: actor("admin@example.org"),
+        reason: Some("leaked".to_owned()),
+    }
+}
+
+pub(crate) fn done<T>(judged: Judged<T>) -> T {
+    match judged {
+        Judged::Done(value) => value,
+        Judged::Stale => panic!("judged in another directory"),
+    }
+}
+
+pub(crate) fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
+    match done(outcome) {
+        Created::Created(value) => value,
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+impl World {
+    pub(crate) async fn new(backend: impl Backend) -> Self {
+        let seen = Arc::new(Seen::default());
+        let store = backend.open(Arc::<Seen>::clone(&seen));
+        let mut admin = person("admin");
+        admin.person.site_admin = true;
+        let organization = organization("default");
+        let world = Self {
+            backend: Box::new(backend),
+            store,
+            seen,
+            organization: organization.id,
+            admin: admin.person.id.clone(),
+        };
+        let new = NewOrganization {
+            organization,
+            creator: None,
+        };
+        assert!(world.store.found(admin, new).await.unwrap());
+        world.put_key("first", KeyState::Signing).await;
+        world
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) fn reopen(self) -> Self {
+        let Self {
+            backend,
+            store,
+            organization,
+            admin,
+            ..
+        } = self;
+        assert_eq!(Arc::strong_count(&store), 1, "somebody still holds the store");
+        drop(store);
+        let seen = Arc::new(Seen::default());
+        let store = backend.open(Arc::<Seen>::clone(&seen));
+        Self {
+            backend,
+            store,
+            seen,
+            organization,
+            admin,
+        }
+    }
+
+    /// Opens the same store a second time, as another process would.
+    pub(crate) fn beside(&self) -> SharedStore {
+        self.backend.open(Arc::new(Seen::default()))
+    }
+
+    pub(crate) async fn generation(&self) -> Generation {
+        self.store.changes_after(u64::MAX).await.unwrap().generation
+    }
+
+    pub(crate) async fn put_key(&self, kid: &str, state: KeyState) {
+        let key = KeyRow {
+            kid: kid.to_owned(),
+            algorithm: Algorithm::Es256,
+            public_jwk: "{}".to_owned(),
+            state,
+            created_at: at(0),
+            changed_at: at(0),
+        };
+        done(self.store.put_key(key, self.generation().await).await.unwrap());
+    }
+
+    pub(crate) async fn person(&self, name: &str) -> UserId {
+        let generation = self.generation().await;
+        created(self.store.create_person(person(name), generation).await.unwrap()).id
+    }
+
+    /// A person who is a member of the first organization.
+    pub(crate) async fn member(&self, name: &str) -> UserId {
+        let user = self.person(name).await;
+        let change = self.put_member(name, Role::Member).await;
+        assert_eq!(change, MemberChange::Done);
+        user
+    }
+
+    pub(crate) async fn put_member(&self, name: &str, role: Role) -> MemberChange {
+        let generation = self.generation().await;
+        let put = self
+            .store
+            .put_member(self.organization, email(name), role, generation);
+        done(put.await.unwrap())
+    }
+
+    pub(crate) async fn organization(&self, name: &str) -> OrganizationId {
+        let new = NewOrganization {
+            organization: organization(name),
+            creator: Some(self.admin.clone()),
+        };
+        let generation = self.generation().await;
+        created(self.store.create_organization(new, generation).await.unwrap()).id
+    }
+
+    pub(crate) async fn team(&self, organization: OrganizationId, name: &str) -> TeamId {
+        let team = Team {
+            id: TeamId::random(entropy()),
+            name: name.parse().unwrap(),
+            organization,
+            created_at: at(0),
+        };
+        let generation = self.generation().await;
+        created(
+            self.store
+                .create_team(NewTeam { team }, generation)
+                .await
+                .unwrap(),
+        )
+        .id
+    }
+
+    /// The first organization as an owner.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::Organization(self.organization)
+    }
+
+    /// A person as an owner in the first organization.
+    pub(crate) fn owner_user(&self, user: &UserId) -> Owner {
+        Owner::User {
+            user: user.clone(),
+            organization: Some(self.organization),
+        }
+    }
+
+    pub(crate) async fn order(&self, token: NewToken, most_active: Option<u32>) -> RecordOutcome {
+        let order = RecordOrder {
+            token,
+            judged_at: self.generation().await,
+            most_active,
+        };
+        self.store.record(order).await.unwrap()
+    }
+
+    /// Records a token that nothing stands against.
+    pub(crate) async fn record(&self, token: NewToken) -> Record {
+        match self.order(token, None).await {
+            RecordOutcome::Recorded(recorded) => recorded.into_record(),
+            other => panic!("not recorded: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn revoke(&self, id: TokenId, order: Revocation) -> RevokeOutcome {
+        self.store.revoke(id, order).await.unwrap()
+    }
+}
