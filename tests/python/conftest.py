@@ -1,0 +1,74 @@
+"""A running server for the tests that talk to it as a stranger's client would."""
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+BINARY = os.environ.get("JETON_BINARY") or Path(__file__).parents[2] / "target/debug/jeton"
+STARTS_WITHIN_SECONDS = 30
+STOPS_WITHIN_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server listens, and the administrator of its first start."""
+
+    url: str
+    email: str
+    password: str
+
+    def session(self) -> str:
+        """A fresh session token of the administrator."""
+        answer = httpx.post(f"{self.url}/api/v1/login", json={"email": self.email, "password": self.password})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["token"]
+
+
+@contextmanager
+def running(folder: Path, configuration: str = ""):
+    """Serves a new database from `folder` on a free port, and ends it as an operator does."""
+    config = folder / "jeton.toml"
+    config.write_text(configuration)
+    email, password = "admin@example.org", "correct horse battery staple"
+    log = folder / "log"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}
+    with log.open("wb") as standard_error:
+        process = subprocess.Popen(
+            [
+                *(BINARY, "serve", "--listen", "127.0.0.1:0", "--config", config),
+                *("--database", folder / "jeton.db", "--keys", folder / "keys"),
+            ],
+            env=environment | {"JETON_ADMIN_EMAIL": email, "JETON_ADMIN_PASSWORD": password},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=standard_error,
+            text=True,
+        )
+    try:
+        # A server that neither says its address nor ends would hold the test for ever.
+        deadline = threading.Timer(STARTS_WITHIN_SECONDS, process.kill)
+        deadline.start()
+        line = process.stdout.readline()
+        deadline.cancel()
+        greeting, _, url = line.rstrip("\n").rpartition(" ")
+        assert greeting == "listening on" and url.startswith("http://127.0.0.1:"), (line, log.read_text())
+        yield Server(url, email, password)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOPS_WITHIN_SECONDS) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    with running(tmp_path) as server:
+        yield server

@@ -1,0 +1,138 @@
+"""schemathesis holds a running server to its own document: no finding, whatever is sent."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+SEED = 20260102
+EXAMPLES = 12
+# negative_data_rejection is not among them: the API takes "5" for 5 and 1 for true, as pydantic does, where the
+# document's types are strict.
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "ignored_auth",
+    "use_after_free",
+    "ensure_resource_availability",
+]
+LOGIN = "/api/v1/login"
+
+
+def schemathesis(url, folder, *selection, environment=()):
+    """Runs schemathesis against `url`, and returns its exit code and what it printed."""
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", folder / "schemathesis.toml"),
+        *("run", f"{url}/openapi.json", "--checks", ",".join(CHECKS), "--seed", str(SEED)),
+        *("--max-examples", str(EXAMPLES), "--generation-database", "none"),
+        *("--workers", "1", "--request-timeout", "30", "--suppress-health-check", "all"),
+        *("--warnings", "off", "--no-color", "--continue-on-failure", *selection),
+    ]
+    (folder / "schemathesis.toml").touch()
+    done = subprocess.run(
+        command, env=os.environ | dict(environment), cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+# Wrong passwords lock the address they come from, so the operation that takes passwords has a server of its own:
+# beside it no session could be renewed.
+@pytest.mark.parametrize("selection", ["--exclude-path", "--include-path"])
+def test_every_operation_does_what_its_document_says(server, tmp_path, selection):
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    operations = {
+        (path, method)
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method in {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+        and (path == LOGIN) == (selection == "--include-path")
+    }
+    code, output = schemathesis(
+        server.url,
+        tmp_path,
+        *(selection, LOGIN),
+        environment={
+            "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py")),
+            "JETON_URL": server.url,
+            "JETON_ADMIN_EMAIL": server.email,
+            "JETON_ADMIN_PASSWORD": server.password,
+        },
+    )
+    assert code == 0, output
+    tested = re.search(r"Tested: (\d+)", output)
+    assert tested and int(tested[1]) == len(operations), output
+    if selection == "--exclude-path":
+        # Without a step from one operation to the next, nothing is looked up after it was made or deleted.
+        followed = re.search(r"API Links: +(\d+) covered", output)
+        assert followed and int(followed[1]) > 0, output
+
+
+class Faulty(BaseHTTPRequestHandler):
+    """A server with one operation, which fails for names of more than three letters."""
+
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "faulty", "version": "1"},
+        "paths": {
+            "/things": {
+                "post": {
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            "application/json": {
+                                "schema": {
+                                    "type": "object",
+                                    "properties": {"name": {"type": "string"}},
+                                    "required": ["name"],
+                                }
+                            }
+                        },
+                    },
+                    "responses": {"201": {"description": "Made"}, "4XX": {"description": "Refused"}},
+                }
+            }
+        },
+    }
+
+    def do_GET(self):
+        self.answer(200, self.document)
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            name = json.loads(raw)["name"]
+        except (ValueError, LookupError, TypeError):
+            return self.answer(400, None)
+        self.answer(500 if isinstance(name, str) and len(name) > 3 else 201, None)
+
+    def answer(self, status, content):
+        body = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
+        if body:
+            self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_failing_server_is_found_out(tmp_path):
+    """The run above could pass because it sends nothing that matters; here the same run must not."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as faulty:
+        threading.Thread(target=faulty.serve_forever, daemon=True).start()
+        code, output = schemathesis(f"http://127.0.0.1:{faulty.server_port}", tmp_path)
+        faulty.shutdown()
+    assert code == 1, output
+    assert "Server error" in output
