@@ -1,0 +1,212 @@
+//! What jeton cannot exceed: the same accept loop and the same axum, which parse the same request
+//! and sign the same claims with the same code, and neither ask who is calling nor remember anything.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jeton::clock::{Clock, SystemClock};
+use jeton::entropy::{Entropy, SystemEntropy};
+use jeton::http::connections::{Drained, Limits, serve};
+use jeton::keys::SigningKey;
+use jeton_verifier::{Algorithm, Claims, Header, StatusReference, TokenType, assemble, signing_input};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use tokio::net::TcpListener;
+
+use crate::Outcome;
+use crate::issue::Create;
+
+/// Serves until its standard input ends, which it does when whoever started it ends. Each argument
+/// is the size of a plain JSON answer that `/json/{size}` gives.
+pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
+    let answers = sizes
+        .map(|size| Ok(Fields::of(size.parse()?)))
+        .collect::<Outcome<Vec<_>>>()?;
+    let (key, _) = SigningKey::generate(Algorithm::Es256)?;
+    let header = Header {
+        algorithm: key.algorithm(),
+        kid: key.kid().clone(),
+        token_type: TokenType::Access,
+    };
+    let ceiling = Arc::new(Ceiling {
+        header: header.encode(),
+        key,
+        answers,
+    });
+    let router = Router::new()
+        .route("/issue", post(issue))
+        .route("/json/{size}", get(json))
+        .with_state(ceiling);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            println!("listening on http://{}", listener.local_addr()?);
+            let input_ends = async {
+                // Read on a thread of its own, which the end of the process takes with it.
+                let read = tokio::task::spawn_blocking(|| {
+                    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
+                });
+                let _ = read.await;
+            };
+            match serve(listener, router, Limits::default(), input_ends).await {
+                Drained::Whole => Ok(()),
+                Drained::Cut(connections) => Err(format!("{connections} connections were cut").into()),
+            }
+        })
+}
+
+struct Ceiling {
+    header: String,
+    key: SigningKey,
+    answers: Vec<Fields>,
+}
+
+async fn issue(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
+    let signed = ceiling.sign(&create);
+    match signed {
+        Ok(answer) => (
+            StatusCode::CREATED,
+            [(header::CACHE_CONTROL, "no-store")],
+            Json(answer),
+        )
+            .into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn json(State(ceiling): State<Arc<Ceiling>>, Path(size): Path<usize>) -> Response {
+    match ceiling.answers.iter().find(|fields| fields.size == size) {
+        Some(fields) => Json(fields).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+const TEAM: &str = "team-0123456789abcdef";
+const DAY: i64 = 86_400;
+
+impl Ceiling {
+    fn sign(&self, create: &Create) -> Outcome<Issued> {
+        let entropy: &dyn Entropy = &SystemEntropy;
+        let now = SystemClock.now();
+        let jti = entropy.uuid_v7(now);
+        let organization = "3f0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34";
+        let issuer = "http://127.0.0.1:8080";
+        let claims = Claims {
+            issuer: issuer.to_owned(),
+            subject: TEAM.to_owned(),
+            audience: vec![issuer.to_owned()],
+            client_id: TEAM.to_owned(),
+            issued_at: now.seconds(),
+            expires_at: now.seconds() + 365 * DAY,
+            jti,
+            scope: Some(SCOPES.map(str::to_owned).to_vec()),
+            organization: Some(organization.parse()?),
+            team: Some(TEAM.to_owned()),
+            projects: None,
+            status: StatusReference {
+                index: 123_456,
+                uri: format!("{issuer}/status-lists/1"),
+            },
+        };
+        let input = signing_input(&self.header, &claims)?;
+        let signature = self.key.sign(input.as_bytes())?;
+        let token = assemble(input, &signature);
+        let token_info = Info {
+            id: "123456",
+            jti: jti.to_string(),
+            name: create.name.clone(),
+            description: create.description.clone(),
+            token_prefix: token.chars().take(12).collect(),
+            token_type: "api",
+            organization,
+            owner: "team",
+            team: TEAM,
+            user: None,
+            scopes: SCOPES,
+            preset: None,
+            projects: None,
+            audience: claims.audience,
+            status: "active",
+            created_at: now.to_string(),
+            created_by: "bench@example.com",
+            last_used_at: None,
+            expires_at: now.plus_seconds(365 * DAY).to_string(),
+            revoked_at: None,
+            revoked_by: None,
+            revocation_reason: None,
+        };
+        Ok(Issued { token, token_info })
+    }
+}
+
+const SCOPES: [&str; 4] = ["projects:read", "content:write", "subscription:read", "ai:use"];
+
+#[derive(Serialize)]
+struct Issued {
+    token: String,
+    token_info: Info,
+}
+
+#[derive(Serialize)]
+struct Info {
+    id: &'static str,
+    jti: String,
+    name: String,
+    description: Option<String>,
+    token_prefix: String,
+    token_type: &'static str,
+    organization: &'static str,
+    owner: &'static str,
+    team: &'static str,
+    user: Option<&'static str>,
+    scopes: [&'static str; 4],
+    preset: Option<&'static str>,
+    projects: Option<Vec<u32>>,
+    audience: Vec<String>,
+    status: &'static str,
+    created_at: String,
+    created_by: &'static str,
+    last_used_at: Option<String>,
+    expires_at: String,
+    revoked_at: Option<String>,
+    revoked_by: Option<String>,
+    revocation_reason: Option<String>,
+}
+
+/// An answer of so many bytes and about as many members as a token's has.
+struct Fields {
+    size: usize,
+    members: Vec<(String, String)>,
+}
+
+impl Fields {
+    fn of(size: usize) -> Self {
+        const MEMBERS: usize = 20;
+        // Two braces, and for each member four quotes, a colon, a comma and a name of eight letters.
+        let room = size.saturating_sub(2 + 14 * MEMBERS - 1);
+        let member = |number: usize| {
+            let length = room / MEMBERS + usize::from(number < room % MEMBERS);
+            (format!("member{number:02}"), "x".repeat(length))
+        };
+        Self {
+            size,
+            members: (0..MEMBERS).map(member).collect(),
+        }
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len()))?;
+        for (name, value) in &self.members {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,39 @@
+//! The request that issues a token, for jeton and for the ceiling alike.
+
+use serde::{Deserialize, Serialize};
+
+/// What the bench sends.
+pub(crate) const BODY: &str = r#"{"name":"bench","organization":"default","owner":"team","team":"bench"}"#;
+
+/// Every field that the request may have.
+#[derive(Debug, Deserialize)]
+#[expect(
+    dead_code,
+    reason = "parsing them is the work; the ceiling has no use for most"
+)]
+pub(crate) struct Create {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) organization: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) team: Option<String>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) preset: Option<String>,
+    pub(crate) projects: Option<Vec<u32>>,
+    pub(crate) audience: Option<Vec<String>>,
+    pub(crate) expires_in: Option<String>,
+    pub(crate) expires_in_days: Option<u32>,
+    pub(crate) expires_at: Option<String>,
+}
+
+/// What comes back, as far as the bench reads it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Created {
+    pub(crate) token: String,
+    pub(crate) token_info: Info,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Info {
+    pub(crate) id: String,
+}

@@ -1,0 +1,92 @@
+//! The other processes: servers that run until they are stopped, and rounds that answer and end.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::Outcome;
+
+/// How long a server may take to start, and to stop.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(crate) struct Server {
+    name: &'static str,
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// Kept, since a server that writes into a closed pipe dies of it.
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    /// Starts a server and waits until it says on its first line where it listens. What it logs
+    /// goes into `folder`. It is killed when the bench ends before it has stopped.
+    pub(crate) async fn start(name: &'static str, mut command: Command, folder: &Path) -> Outcome<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&log)?)
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut output = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+        let first = timeout(PATIENCE, output.next_line()).await??.unwrap_or_default();
+        let Some(address) = first.strip_prefix("listening on http://") else {
+            let log = std::fs::read_to_string(&log)?;
+            return Err(format!("{name} did not start: {first:?}\n{log}").into());
+        };
+        Ok(Self {
+            name,
+            address: address.trim_end_matches('/').parse()?,
+            child,
+            _output: output,
+        })
+    }
+
+    /// Ends it as an operator would, and holds it to its promise to end well.
+    pub(crate) async fn stop(mut self) -> Outcome<()> {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        let pid = pid.ok_or_else(|| format!("{} had ended before it was stopped", self.name))?;
+        kill_process(pid, Signal::TERM)?;
+        let status = timeout(PATIENCE, self.child.wait())
+            .await
+            .map_err(|_| format!("{} did not stop within {PATIENCE:?}", self.name))??;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{} stopped with {status}", self.name).into())
+        }
+    }
+}
+
+/// This program again.
+pub(crate) fn myself(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Runs this program as `kind` on the question and waits for its answer.
+pub(crate) async fn round<Q: Serialize, A: DeserializeOwned>(kind: &str, question: &Q) -> Outcome<A> {
+    let mut child = myself([kind])?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut input = child.stdin.take().ok_or("no standard input")?;
+    input.write_all(&serde_json::to_vec(question)?).await?;
+    drop(input);
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        return Err(format!("a round failed; it says why above ({kind})").into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

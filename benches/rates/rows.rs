@@ -1,0 +1,332 @@
+//! The rounds behind each row of the table.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Outcome;
+use crate::client::Ask;
+use crate::commits::Commits;
+use crate::load::{Keep, Load, Pace, Paths};
+use crate::pace::Measured;
+use crate::process::{Server, myself, round};
+use crate::subject::{CURRENT, Jeton, TOKENS};
+use crate::table::{Pair, Row, Target, median, print};
+
+const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    pairs: usize,
+    warm_up: Duration,
+    time: Duration,
+}
+
+const FULL: Size = Size {
+    pairs: 3,
+    warm_up: Duration::from_secs(1),
+    time: Duration::from_secs(5),
+};
+
+/// Shows that everything works, and measures nothing worth a look.
+const QUICK: Size = Size {
+    pairs: 1,
+    warm_up: Duration::from_millis(100),
+    time: Duration::from_millis(400),
+};
+
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
+    let mut size = FULL;
+    for argument in arguments {
+        match argument.as_str() {
+            "--quick" => size = QUICK,
+            // What `cargo bench` adds.
+            "--bench" => {}
+            other => return Err(format!("unknown argument {other}; there is only --quick").into()),
+        }
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let mut terminate = signal(SignalKind::terminate())?;
+            // To return is to drop, and that ends the other processes.
+            tokio::select! {
+                outcome = all(size) => outcome,
+                _ = terminate.recv() => Err("stopped".into()),
+                _ = tokio::signal::ctrl_c() => Err("stopped".into()),
+            }
+        })
+}
+
+async fn all(size: Size) -> Outcome<()> {
+    facts()?;
+    // Not in /tmp, which may be memory: a commit there costs nothing.
+    let folder = TempDir::with_prefix_in("rates-", env!("CARGO_TARGET_TMPDIR"))?;
+    let jeton = Jeton::start("jeton", folder.path(), None).await?;
+    let (by_id, current) = (jeton.path(&jeton.token.token_info.id), CURRENT.to_owned());
+    let sizes = [
+        jeton.ask(&by_id, &Ask::get(&jeton.session)).await?.len(),
+        jeton.ask(&current, &Ask::get(&jeton.token.token)).await?.len(),
+    ];
+    let ceiling = myself(
+        ["ceiling".to_owned()]
+            .into_iter()
+            .chain(sizes.map(|bytes| bytes.to_string())),
+    )?;
+    let ceiling = Server::start("ceiling", ceiling, folder.path()).await?;
+    let [by_id_size, current_size] = sizes.map(|bytes| format!("/json/{bytes}"));
+    let bench = Bench {
+        size,
+        jeton: &jeton,
+        ceiling: &ceiling,
+    };
+
+    let mut rows = vec![bench.issue().await?];
+    let half = rows
+        .iter()
+        .flat_map(|row| &row.pairs)
+        .map(|pair| pair.jeton.rate / 2.0)
+        .collect();
+    rows.push(bench.issue_on_a_slow_disk(folder.path()).await?);
+    rows.push(bench.revoke().await?);
+    rows.push(
+        bench
+            .read(
+                "get one token by id, 64 connections",
+                0.35,
+                &jeton.session,
+                vec![by_id],
+                by_id_size,
+            )
+            .await?,
+    );
+    rows.push(
+        bench
+            .read(
+                "authenticate alone, 64 connections",
+                0.60,
+                &jeton.token.token,
+                vec![current],
+                current_size,
+            )
+            .await?,
+    );
+    rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
+
+    print(&rows);
+    jeton.server.stop().await
+}
+
+/// What the figures hang on.
+fn facts() -> Outcome<()> {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo");
+    let model = processor
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism()?;
+    println!(
+        "processor: {} x {}",
+        cores,
+        model.map_or("unknown", |(_, name)| name)
+    );
+    println!("kernel: {}", read("/proc/sys/kernel/osrelease").trim());
+    println!("database in: {}", env!("CARGO_TARGET_TMPDIR"));
+    Ok(())
+}
+
+struct Bench<'a> {
+    size: Size,
+    jeton: &'a Jeton,
+    ceiling: &'a Server,
+}
+
+impl Bench<'_> {
+    async fn issue(&self) -> Outcome<Row> {
+        Ok(Row {
+            what: "issue, durable, 64 connections",
+            target: Target::RateAtLeast(0.70),
+            against: "ceiling",
+            pairs: self.issue_pairs(self.jeton, 64).await?,
+        })
+    }
+
+    async fn issue_on_a_slow_disk(&self, folder: &Path) -> Outcome<Row> {
+        let library = slow_sync(folder).await?;
+        let slow = Jeton::start("slow", folder, Some(&library)).await?;
+        let begun = Instant::now();
+        slow.ask(TOKENS, &slow.issue()).await?;
+        if begun.elapsed() < Duration::from_millis(5) {
+            return Err(format!("issued in {:?}: the syncs were not slowed down", begun.elapsed()).into());
+        }
+        let pairs = self.issue_pairs(&slow, 512).await?;
+        slow.server.stop().await?;
+        Ok(Row {
+            what: "issue, 5 ms added to each sync, 512 conn.",
+            target: Target::RateAtLeast(0.70),
+            against: "ceiling",
+            pairs,
+        })
+    }
+
+    async fn issue_pairs(&self, jeton: &Jeton, connections: usize) -> Outcome<Vec<Pair>> {
+        let ceiling = Load {
+            connections,
+            ..self.load(
+                self.ceiling,
+                jeton.issue(),
+                Paths::Round(vec!["/issue".to_owned()]),
+            )
+        };
+        let jeton = Load {
+            connections,
+            ..self.load(
+                &jeton.server,
+                jeton.issue(),
+                Paths::Round(vec![TOKENS.to_owned()]),
+            )
+        };
+        let mut pairs = Vec::new();
+        for _ in 0..self.size.pairs {
+            pairs.push(Pair {
+                baseline: drive(&ceiling).await?,
+                jeton: drive(&jeton).await?,
+            });
+        }
+        Ok(pairs)
+    }
+
+    /// Revokes what the round before it issued.
+    async fn revoke(&self) -> Outcome<Row> {
+        let issue = Load {
+            keep: Keep::Ids,
+            ..self.load(
+                &self.jeton.server,
+                self.jeton.issue(),
+                Paths::Round(vec![TOKENS.to_owned()]),
+            )
+        };
+        let mut pairs = Vec::new();
+        for _ in 0..self.size.pairs {
+            let baseline = drive(&issue).await?;
+            let paths = baseline
+                .ids
+                .iter()
+                .map(|id| format!("{}/revoke", self.jeton.path(id)))
+                .collect();
+            let ask = Ask::post(&self.jeton.session, None);
+            let revoke = Load {
+                warm_up: Duration::ZERO,
+                // Until all are revoked.
+                time: 4 * self.size.time,
+                ..self.load(&self.jeton.server, ask, Paths::Once(paths))
+            };
+            pairs.push(Pair {
+                baseline,
+                jeton: drive(&revoke).await?,
+            });
+        }
+        Ok(Row {
+            what: "revoke, durable, 64 connections",
+            target: Target::RateAtLeast(1.0),
+            against: "issue",
+            pairs,
+        })
+    }
+
+    /// A read against a plain answer of the same size.
+    async fn read(
+        &self,
+        what: &'static str,
+        target: f64,
+        token: &str,
+        paths: Vec<String>,
+        plain: String,
+    ) -> Outcome<Row> {
+        let ceiling = self.load(self.ceiling, Ask::get(token), Paths::Round(vec![plain]));
+        let jeton = self.load(&self.jeton.server, Ask::get(token), Paths::Round(paths));
+        let mut pairs = Vec::new();
+        for _ in 0..self.size.pairs {
+            pairs.push(Pair {
+                baseline: drive(&ceiling).await?,
+                jeton: drive(&jeton).await?,
+            });
+        }
+        Ok(Row {
+            what,
+            target: Target::RateAtLeast(target),
+            against: "bare JSON",
+            pairs,
+        })
+    }
+
+    async fn issue_at_half_load(&self, per_second: f64, folder: &Path) -> Outcome<Row> {
+        let Size { warm_up, time, .. } = self.size;
+        let commits = Commits {
+            database: folder.join("commits.db"),
+            per_second,
+            warm_up,
+            time,
+        };
+        let issue = Load {
+            pace: Pace::Open(per_second),
+            ..self.load(
+                &self.jeton.server,
+                self.jeton.issue(),
+                Paths::Round(vec![TOKENS.to_owned()]),
+            )
+        };
+        let mut pairs = Vec::new();
+        for _ in 0..self.size.pairs {
+            pairs.push(Pair {
+                baseline: round("commits", &commits).await?,
+                jeton: drive(&issue).await?,
+            });
+        }
+        Ok(Row {
+            what: "issue at half that rate, open loop",
+            target: Target::SlowestAtMost(3.0),
+            against: "p99 of a bare commit",
+            pairs,
+        })
+    }
+
+    fn load(&self, server: &Server, ask: Ask, paths: Paths) -> Load {
+        Load {
+            address: server.address,
+            connections: 64,
+            pace: Pace::Closed,
+            warm_up: self.size.warm_up,
+            time: self.size.time,
+            ask,
+            paths,
+            keep: Keep::Nothing,
+        }
+    }
+}
+
+async fn drive(load: &Load) -> Outcome<Measured> {
+    let measured = round("load", load).await;
+    measured.map_err(|error| format!("{error}: {} connections, {:?}", load.connections, load.pace).into())
+}
+
+/// The library that slows each sync down.
+async fn slow_sync(folder: &Path) -> Outcome<PathBuf> {
+    let library = folder.join("slow_sync.so");
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+        .args([library.as_path(), Path::new(SLOW_SYNC)])
+        .arg("-ldl")
+        .status()
+        .await?;
+    if status.success() {
+        Ok(library)
+    } else {
+        Err(format!("cc ended with {status}").into())
+    }
+}
