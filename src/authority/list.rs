@@ -2,41 +2,52 @@
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, Error, Result};
+use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
-use crate::token::{Filter, Listing, OwnerKind, Page, Visibility};
+use crate::store::PersonReference;
+use crate::token::{Filter, Listing, OwnerKind, Page, Scope, StatusAt, Visibility, WantedStatus};
 
-/// Which tokens are asked for.
-#[derive(Debug, Clone)]
-pub struct ListTokens {
+/// Which tokens are asked for, in the words of whoever asks.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
     /// Of which organization; `None` is the caller's only one, or whatever they see anywhere.
     pub organization: Option<OrganizationReference>,
     /// Of which team.
     pub team: Option<TeamReference>,
+    /// Of which person.
+    pub user: Option<PersonReference>,
     /// Of which kind of owner. `user` is the caller's own.
     pub owner: Option<OwnerKind>,
     /// A part of name, description or team name.
     pub text: Option<String>,
-    /// Whether revoked ones are listed too.
-    pub revoked: Listed,
-    /// Which page.
-    pub page: Page,
-}
-
-/// Whether something is part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    /// It is.
-    Included,
-    /// It is not.
-    LeftOut,
+    /// In which status; `None` is any.
+    pub status: Option<WantedStatus>,
+    /// With which scope.
+    pub scope: Option<Scope>,
+    /// From which preset.
+    pub preset: Option<String>,
+    /// That end by themselves before an instant.
+    pub expires_before: Option<Timestamp>,
+    /// Not seen since an instant, and older than it.
+    pub unused_since: Option<Timestamp>,
+    /// Never seen.
+    pub never_used: bool,
+    /// By the name of whoever made them.
+    pub created_by: Option<String>,
 }
 
 impl Authority {
-    /// One page of the tokens that the caller may see, newest first.
-    pub async fn list(&self, caller: &Caller, list: &ListTokens) -> Result<Listing> {
+    /// One page of the tokens that the caller may see.
+    pub async fn list(&self, caller: &Caller, wanted: &Wanted, page: Page) -> Result<Listing> {
+        let filter = self.filter(caller, wanted, self.clock.now()).await?;
+        Ok(self.store.tokens(filter, page).await?)
+    }
+
+    /// Which tokens those are, within what the caller may see.
+    pub(super) async fn filter(&self, caller: &Caller, wanted: &Wanted, now: Timestamp) -> Result<Filter> {
         let view = self.view();
         let everywhere = policy::rank_everywhere(caller);
-        let reference = match &list.organization {
+        let reference = match &wanted.organization {
             Some(reference) => Some(reference.clone()),
             None if everywhere == Rank::Site => None,
             None => match self.only_organization(caller).await {
@@ -46,30 +57,48 @@ impl Authority {
             },
         };
         let mut filter = Filter {
-            visibility: policy::visible_tokens(&everywhere, caller),
-            organization: None,
-            team: None,
-            owner: list.owner,
-            text: list.text.clone(),
-            unrevoked_at: (list.revoked == Listed::LeftOut).then(|| self.clock.now()),
+            owner: wanted.owner,
+            text: wanted.text.clone(),
+            status: wanted.status.map(|wanted| StatusAt { wanted, at: now }),
+            scope: wanted.scope.clone(),
+            preset: wanted.preset.clone(),
+            expires_before: wanted.expires_before,
+            unused_since: wanted.unused_since,
+            never_used: wanted.never_used,
+            created_by: wanted.created_by.clone(),
+            ..Filter::of(policy::visible_tokens(&everywhere, caller))
         };
         if let Some(reference) = reference {
             let (organization, rank) = view.visible(caller, &reference).await?;
             filter.visibility = policy::visible_tokens(&rank, caller);
             filter.organization = Some(organization.id);
-            if let Some(team) = &list.team {
+            if let Some(team) = &wanted.team {
                 filter.team = Some(view.team(organization.id, team).await?.id.clone());
             }
-        } else if list.team.is_some() {
+        } else if wanted.team.is_some() {
             return Err(Error::OrganizationNeeded);
         }
-        if list.owner == Some(OwnerKind::User) {
+        if wanted.owner == Some(OwnerKind::User) {
             // Other people's tokens are the administrator's business, and are found without this filter.
             filter.visibility = Visibility::Own {
                 user: caller.user().cloned(),
                 teams: Vec::new(),
             };
         }
-        Ok(self.store.tokens(filter, list.page.clone()).await?)
+        match &wanted.user {
+            None => {}
+            Some(PersonReference::Id(id)) => filter.user = Some(id.clone()),
+            Some(PersonReference::Email(email)) => match self.store.person(email.clone().into()).await? {
+                Some(person) => filter.user = Some(person.id),
+                // Whether an address is somebody's is not for everyone to know: nobody has no tokens.
+                None => {
+                    filter.visibility = Visibility::Own {
+                        user: None,
+                        teams: Vec::new(),
+                    };
+                }
+            },
+        }
+        Ok(filter)
     }
 }

@@ -32,7 +32,7 @@ pub use active::{Active, ActiveTokens, Inactive};
 pub use caller::Caller;
 pub use error::{Error, FieldFault, Result};
 pub use issue::{Expiry, Issue, Issued};
-pub use list::{ListTokens, Listed};
+pub use list::Wanted;
 pub use login::Session;
 pub use organizations::Me;
 pub use people::{NewAccount, PersonPatch};

@@ -1,11 +1,13 @@
 //! The contract for organizations, teams, projects and people.
 
+use std::str::FromStr;
+
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::directory::{
-    Email, Member, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
-    Project, Role, Team, TeamId, TeamReference, UserId,
+    Email, Member, Membership, Name, NotAnEmail, Organization, OrganizationId, OrganizationReference, Person,
+    Policy, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 use crate::store::{Generation, Judged, Result};
 use crate::token::Actor;
@@ -344,6 +346,18 @@ impl From<Email> for PersonReference {
 impl From<UserId> for PersonReference {
     fn from(id: UserId) -> Self {
         Self::Id(id)
+    }
+}
+
+impl FromStr for PersonReference {
+    type Err = NotAnEmail;
+
+    /// The id is tried first.
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) => text.parse().map(Self::Email),
+        }
     }
 }
 

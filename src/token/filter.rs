@@ -1,8 +1,8 @@
-//! How tokens are found.
+//! Which tokens are wanted, and which part of their list.
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{Record, TokenId};
+use crate::token::{Record, Scope, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Visibility {
     },
 }
 
-/// Which tokens are wanted. API tokens only; sessions are nobody's list.
+/// Which tokens are wanted: those that match all of it. API tokens only; sessions are nobody's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Who asks.
@@ -41,35 +41,139 @@ pub struct Filter {
     pub organization: Option<OrganizationId>,
     /// Of this team.
     pub team: Option<TeamId>,
+    /// Of this person.
+    pub user: Option<UserId>,
     /// Of this kind of owner.
     pub owner: Option<OwnerKind>,
-    /// A part of name, description or team name; the case of ASCII letters does not matter.
+    /// With a part of name, description or team name; the case of ASCII letters does not matter.
     pub text: Option<String>,
-    /// Leave out tokens whose revocation, or a cut-off over them, has taken effect at this instant.
-    pub unrevoked_at: Option<Timestamp>,
+    /// In this status.
+    pub status: Option<StatusAt>,
+    /// With this scope among theirs.
+    pub scope: Option<Scope>,
+    /// Whose scopes came from this preset.
+    pub preset: Option<String>,
+    /// That end by themselves before this instant.
+    pub expires_before: Option<Timestamp>,
+    /// Not seen since this instant, and older than it: what was never seen is as old as it is.
+    pub unused_since: Option<Timestamp>,
+    /// Never seen.
+    pub never_used: bool,
+    /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
+    pub created_by: Option<String>,
 }
 
-/// Which way a page lies from its cursor. The order is always newest first.
+impl Filter {
+    /// All that the caller may see.
+    pub fn of(visibility: Visibility) -> Self {
+        Self {
+            visibility,
+            organization: None,
+            team: None,
+            user: None,
+            owner: None,
+            text: None,
+            status: None,
+            scope: None,
+            preset: None,
+            expires_before: None,
+            unused_since: None,
+            never_used: false,
+            created_by: None,
+        }
+    }
+}
+
+/// Tokens by their status at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusAt {
+    /// Which status.
+    pub wanted: WantedStatus,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Which statuses are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantedStatus {
+    /// This one.
+    Only(Status),
+    /// Any but revoked, by the token's own revocation or by a cut-off over it.
+    Unrevoked,
+}
+
+/// What a list is ordered by. Equal tokens are in the order of their numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// When they were made, which is the order of their numbers.
+    #[default]
+    CreatedAt,
+    /// When they end by themselves.
+    ExpiresAt,
+    /// When they were last seen.
+    LastUsedAt,
+    /// Their name; the case of ASCII letters does not matter, here and below.
+    Name,
+    /// The name of their team.
+    Team,
+    /// Who made them.
+    CreatedBy,
+}
+
+/// Which end of an order comes first. What has no value is last, either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The newest, the latest, Z.
+    #[default]
+    Descending,
+    /// The oldest, the earliest, A.
+    Ascending,
+}
+
+/// In which order a list stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub by: SortBy,
+    /// From which end.
+    pub order: Order,
+}
+
+/// Which way a page lies from its cursor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
-    /// Older tokens.
+    /// Towards the end of the list.
     #[default]
     Next,
-    /// Newer tokens.
+    /// Towards its beginning.
     Previous,
 }
 
 /// A position between two tokens of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
+    /// What the token at the edge of the page is sorted by, if it has that. By
+    /// [`SortBy::CreatedAt`] it is the number alone.
+    pub value: Option<SortValue>,
     /// The token at the edge of the page that this cursor was given with.
     pub token: TokenId,
+}
+
+/// What a token is sorted by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SortValue {
+    /// An instant.
+    Instant(Timestamp),
+    /// A text, with its ASCII letters in lower case.
+    Text(String),
 }
 
 /// Which part of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Where it starts; `None` is the beginning (or, going back, the end).
+    /// In which order the list stands.
+    pub sort: Sort,
+    /// Where the page starts; `None` is the beginning (or, going back, the end).
     pub cursor: Option<Cursor>,
     /// Which way.
     pub direction: Direction,
@@ -88,15 +192,17 @@ pub enum CountTotal {
     No,
 }
 
-/// One page of a list, newest first.
+/// One page of a list, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     /// The tokens.
     pub items: Vec<Record>,
+    /// The positions of the first and of the last of them, if there is any.
+    pub edges: Option<(Cursor, Cursor)>,
     /// How many match in all, where that was asked.
     pub total: Option<u64>,
-    /// Whether older tokens follow.
+    /// Whether tokens follow.
     pub has_next: bool,
-    /// Whether newer tokens precede.
+    /// Whether tokens precede.
     pub has_previous: bool,
 }

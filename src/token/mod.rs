@@ -8,7 +8,10 @@ pub mod record;
 pub mod revocation;
 pub mod scope;
 
-pub use filter::{CountTotal, Cursor, Direction, Filter, Listing, OwnerKind, Page, Visibility};
+pub use filter::{
+    CountTotal, Cursor, Direction, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
+    StatusAt, Visibility, WantedStatus,
+};
 pub use id::{TokenId, TokenReference};
 pub use lifetime::{Lifetime, Span};
 pub use owner::Owner;

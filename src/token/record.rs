@@ -88,9 +88,10 @@ pub struct RevocationNote {
 }
 
 /// Whether a token is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     /// Accepted.
+    #[default]
     Active,
     /// Past its end.
     Expired,

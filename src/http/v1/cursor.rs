@@ -8,16 +8,21 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authority::Error;
-use crate::token::{Cursor, TokenId};
+use crate::clock::Timestamp;
+use crate::token::{Cursor, SortValue, TokenId};
 
-/// Stands for the parameters of a list, but for page and direction.
+/// Stands for the order of a list and for what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListDigest([u8; 8]);
 
+/// What a value begins with.
+const INSTANT: u8 = b'i';
+const TEXT: u8 = b't';
+
 impl ListDigest {
-    /// The digest of the order and of all parameters.
+    /// The digest of the order and of all filters.
     pub(super) fn of(parameters: &impl std::fmt::Debug) -> Self {
-        let hash = digest::digest(&digest::SHA256, format!("-id {parameters:?}").as_bytes());
+        let hash = digest::digest(&digest::SHA256, format!("{parameters:?}").as_bytes());
         let mut bytes = [0; 8];
         bytes
             .iter_mut()
@@ -26,22 +31,47 @@ impl ListDigest {
         Self(bytes)
     }
 
-    pub(super) fn write(self, cursor: Cursor) -> String {
-        URL_SAFE_NO_PAD.encode([self.0, cursor.token.0.to_be_bytes()].concat())
+    /// The digest, the number of the token, and what it is sorted by, if it has that.
+    pub(super) fn write(self, cursor: &Cursor) -> String {
+        let mut bytes = [self.0, cursor.token.0.to_be_bytes()].concat();
+        match &cursor.value {
+            None => {}
+            Some(SortValue::Instant(instant)) => {
+                bytes.push(INSTANT);
+                bytes.extend(instant.millis().to_be_bytes());
+            }
+            Some(SortValue::Text(text)) => {
+                bytes.push(TEXT);
+                bytes.extend(text.as_bytes());
+            }
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     pub(super) fn read(self, text: &str) -> Result<Cursor, Error> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::BadCursor)?;
-        let (own, token) = bytes.split_first_chunk::<8>().ok_or(Error::BadCursor)?;
-        let token = <[u8; 8]>::try_from(token).map_err(|_| Error::BadCursor)?;
-        if *own == self.0 {
-            Ok(Cursor {
-                token: TokenId(i64::from_be_bytes(token)),
-            })
-        } else {
-            Err(Error::BadCursor)
+        match bytes.split_first_chunk() {
+            Some((own, position)) if *own == self.0 => cursor(position).ok_or(Error::BadCursor),
+            _ => Err(Error::BadCursor),
         }
     }
+}
+
+fn cursor(bytes: &[u8]) -> Option<Cursor> {
+    let (token, value) = bytes.split_first_chunk()?;
+    let value = match value.split_first() {
+        None => None,
+        Some((&INSTANT, millis)) => {
+            let millis = i64::from_be_bytes(millis.try_into().ok()?);
+            Some(SortValue::Instant(Timestamp::from_millis(millis)?))
+        }
+        Some((&TEXT, text)) => Some(SortValue::Text(String::from_utf8(text.to_vec()).ok()?)),
+        Some(_) => return None,
+    };
+    Some(Cursor {
+        value,
+        token: TokenId(i64::from_be_bytes(*token)),
+    })
 }
 
 #[cfg(test)]
@@ -52,11 +82,32 @@ mod tests {
     #[test]
     fn a_cursor_is_good_for_its_own_list_only() {
         let list = ListDigest::of(&"organization=a");
-        let cursor = Cursor { token: TokenId(412) };
-        assert_eq!(list.read(&list.write(cursor)).unwrap(), cursor);
         let other = ListDigest::of(&"organization=b");
-        for text in [other.write(cursor).as_str(), "", "x", &list.write(cursor)[1..]] {
-            assert!(matches!(list.read(text), Err(Error::BadCursor)), "{text}");
+        let instant = Timestamp::from_millis(1_767_323_045_678).unwrap();
+        for value in [
+            None,
+            Some(SortValue::Instant(instant)),
+            Some(SortValue::Text(String::new())),
+            Some(SortValue::Text("na\u{ef}ve".to_owned())),
+        ] {
+            let cursor = Cursor {
+                value,
+                token: TokenId(412),
+            };
+            let text = list.write(&cursor);
+            assert_eq!(list.read(&text).unwrap(), cursor);
+            for bad in [other.write(&cursor).as_str(), "", "x", &text[1..], &text[..20]] {
+                assert!(matches!(list.read(bad), Err(Error::BadCursor)), "{bad}");
+            }
+        }
+        let cut = |bytes: &[u8]| URL_SAFE_NO_PAD.encode([&list.0, bytes].concat());
+        for bad in [
+            &[0; 9][..],
+            b"12345678i1234567",
+            b"12345678t\xff",
+            b"12345678i\xff1234567",
+        ] {
+            assert!(matches!(list.read(&cut(bad)), Err(Error::BadCursor)), "{bad:?}");
         }
     }
 }

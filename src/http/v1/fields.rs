@@ -2,7 +2,8 @@
 
 use crate::directory::{Email, Name, OrganizationReference, Role, TeamReference};
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation};
-use crate::token::{Direction, Lifetime, OwnerKind, Span};
+use crate::store::PersonReference;
+use crate::token::{Direction, Lifetime, ManagementScope, OwnerKind, Scope, SortBy, Span, Status};
 
 /// Reads a noun from its text; a text that cannot be one is told why.
 macro_rules! text_scalar {
@@ -23,7 +24,9 @@ macro_rules! text_scalar {
 text_scalar! {
     OrganizationReference = Self::Name(String::new());
     TeamReference = Self::Name(String::new());
+    PersonReference = Self::Email(Email::stand_in());
     Lifetime = Self::Limited(Span::YEAR);
+    Scope = Self::from(ManagementScope::TokensRead);
     Name = Name::stand_in();
     Email = Email::stand_in();
 }
@@ -43,6 +46,25 @@ impl Choice for OwnerKind {
 
 impl Choice for Direction {
     const WORDS: &'static [(&'static str, Self)] = &[("next", Self::Next), ("prev", Self::Previous)];
+}
+
+impl Choice for SortBy {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("created_at", Self::CreatedAt),
+        ("expires_at", Self::ExpiresAt),
+        ("last_used_at", Self::LastUsedAt),
+        ("name", Self::Name),
+        ("team", Self::Team),
+        ("created_by", Self::CreatedBy),
+    ];
+}
+
+impl Choice for Status {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("active", Self::Active),
+        ("expired", Self::Expired),
+        ("revoked", Self::Revoked),
+    ];
 }
 
 /// One text, or a list of them, as `aud` can be written in a token.

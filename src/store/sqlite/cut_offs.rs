@@ -6,11 +6,11 @@ use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Columns;
 use crate::token::{CutOff, Reach, Record, TokenKind};
 
-/// A condition on `tokens`: no cut-off that is obeyed at the instant `?5` covers the token.
+/// A condition on `tokens`: no cut-off that is obeyed at an instant, given as SQL, covers the token.
 ///
 /// The same rule as [`CutOff::ends`], for the database. Cut-offs are looked up by the narrowest
 /// owner that they name, so that a token meets only the few that can be about it.
-pub(super) fn uncut() -> String {
+pub(super) fn uncut(instant: &str) -> String {
     let by = [
         ("cut_offs_by_user", "cut.user = tokens.user"),
         ("cut_offs_by_team", "cut.team = tokens.team AND cut.user IS NULL"),
@@ -26,7 +26,7 @@ pub(super) fn uncut() -> String {
     by.map(|(index, condition)| {
         format!(
             "NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
-             AND cut.effective_at <= ?5 AND cut.issued_through_seconds >= tokens.created_at / 1000
+             AND cut.effective_at <= {instant} AND cut.issued_through_seconds >= tokens.created_at / 1000
              AND (cut.organization IS NULL OR cut.organization = tokens.organization)
              AND (cut.team IS NULL OR cut.team = tokens.team)
              AND (cut.project IS NULL

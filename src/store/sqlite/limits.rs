@@ -114,7 +114,7 @@ pub(super) fn statement(owner: OwnerNumbers) -> String {
         }
         OwnerNumbers { .. } => "tokens WHERE organization IS NULL AND team IS NULL AND user IS NULL",
     };
-    let uncut = uncut();
+    let uncut = uncut("?5");
     format!(
         "SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND session = 0 AND effective_at IS NULL
          AND (expires_at IS NULL OR expires_at / 1000 > ?4) AND {uncut}"

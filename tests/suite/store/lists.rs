@@ -3,23 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::token::filter::CountTotal;
+use jeton::clock::Timestamp;
 use jeton::token::{
-    Cursor, CutOff, Direction, Filter, Listing, Owner, OwnerKind, Page, Reach, Record, TokenId, TokenKind,
-    Visibility,
+    CountTotal, Cursor, CutOff, Direction, Filter, Listing, Owner, OwnerKind, Page, Reach, Record, Sort,
+    StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
 };
 
 use super::world::{World, actor, at, removal, revocation, token};
 
 fn everything() -> Filter {
-    Filter {
-        visibility: Visibility::Everything,
-        organization: None,
-        team: None,
-        owner: None,
-        text: None,
-        unrevoked_at: None,
-    }
+    Filter::of(Visibility::Everything)
 }
 
 async fn page(
@@ -30,7 +23,8 @@ async fn page(
     limit: u32,
 ) -> Listing {
     let page = Page {
-        cursor: cursor.map(|token| Cursor { token }),
+        sort: Sort::default(),
+        cursor: cursor.map(|token| Cursor { value: None, token }),
         direction,
         limit,
         count: CountTotal::Yes,
@@ -48,6 +42,13 @@ async fn list(world: &World, filter: &Filter) -> Vec<TokenId> {
     assert_eq!(whole.total, Some(whole.items.len() as u64));
     assert!(!whole.has_next && !whole.has_previous);
     ids(&whole)
+}
+
+fn unrevoked(at: Timestamp) -> Option<StatusAt> {
+    Some(StatusAt {
+        wanted: WantedStatus::Unrevoked,
+        at,
+    })
 }
 
 /// Tokens of every kind of owner in two organizations, and the ids of those that the rule matches.
@@ -278,7 +279,7 @@ pub(crate) async fn revoked_tokens_are_left_out(world: World) {
     for second in [0, 19, 20, 29, 30, 40, 50, 59, 60, 70, 100] {
         let now = at(second);
         let filter = Filter {
-            unrevoked_at: Some(now),
+            status: unrevoked(now),
             ..everything()
         };
         let expected = town.expected(|record| {

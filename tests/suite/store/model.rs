@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jeton::store::RevokeOutcome;
-use jeton::token::filter::CountTotal;
 use jeton::token::{
-    Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, TokenId, TokenReference, Visibility,
+    CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
+    TokenId, TokenReference, Visibility, WantedStatus,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -182,12 +182,13 @@ async fn compare(world: &World, model: &Model, of: Of, unrevoked_at: Option<i64>
         Of::Deployment => (Visibility::Everything, None),
     };
     let filter = Filter {
-        visibility: visibility.clone(),
         organization,
-        team: None,
-        owner: None,
         text: (!text.is_empty()).then(|| text.to_owned()),
-        unrevoked_at: unrevoked_at.map(at),
+        status: unrevoked_at.map(|now| StatusAt {
+            wanted: WantedStatus::Unrevoked,
+            at: at(now),
+        }),
+        ..Filter::of(visibility.clone())
     };
     let expected: Vec<TokenId> = model
         .tokens
@@ -209,7 +210,11 @@ async fn compare(world: &World, model: &Model, of: Of, unrevoked_at: Option<i64>
     let mut found: Vec<Record> = Vec::new();
     loop {
         let page = Page {
-            cursor: found.last().map(|record| Cursor { token: record.id }),
+            sort: Sort::default(),
+            cursor: found.last().map(|record| Cursor {
+                value: None,
+                token: record.id,
+            }),
             direction: Direction::Next,
             limit,
             count: CountTotal::Yes,

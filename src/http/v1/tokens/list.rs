@@ -6,49 +6,44 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use validator::{Validate, ValidationErrors};
 
-use crate::authority::{ListTokens, Listed};
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::v1::cursor::ListDigest;
 use crate::http::v1::render::Problem;
+use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
-use crate::token::{CountTotal, Cursor, Direction, OwnerKind, Page};
+use crate::token::{CountTotal, Direction, Order, Page, Sort, SortBy};
 
 /// Which tokens, and which part of the list.
+#[derive(Debug)]
+pub(crate) struct ListForm {
+    filter: FilterForm,
+    part: PartForm,
+}
+
+/// In which order, and which part of the list.
 #[derive(Debug, Validate, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ListForm {
-    /// Of this organization, by name or id. Otherwise the header `x-business-id` says it, otherwise it
-    /// is your only one; with several, your own tokens.
-    #[param(value_type = Option<String>)]
-    organization: Option<OrganizationReference>,
-    /// Of this team, by name or id.
-    #[param(value_type = Option<String>)]
-    team: Option<TeamReference>,
-    /// Of this kind of owner. `user` is your own tokens.
-    #[param(value_type = Option<OwnerParameter>, inline)]
-    owner: Option<OwnerKind>,
-    /// With this in their name, description or team's name, whatever its case.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255)]
-    q: Option<String>,
-    /// Whether revoked tokens are listed too.
-    #[param(required = false, default = false)]
-    include_revoked: bool,
+struct PartForm {
+    /// What the list is ordered by. Equal ones are in the order in which they were made.
+    #[param(required = false, value_type = SortParameter, inline)]
+    sort_by: SortBy,
+    /// Whether the newest, the latest or Z comes first. What has no value is last, either way.
+    #[param(required = false, default = true)]
+    descending: bool,
     /// At most so many.
     #[validate(range(min = 1, max = 1000))]
     #[param(required = false, minimum = 1, maximum = 1000, default = 50)]
     limit: i64,
     /// `next_cursor` or `prev_cursor` of another page of the same list.
-    #[validate(length(max = 100))]
-    #[param(max_length = 100)]
+    #[validate(length(max = 2048))]
+    #[param(max_length = 2048)]
     cursor: Option<String>,
-    /// Which way from the cursor: `next` to older tokens, as without this parameter, or `prev` to
-    /// newer ones.
+    /// Which way from the cursor: `next` towards the end, as without this parameter, or `prev` towards
+    /// the beginning.
     #[param(required = false, value_type = DirectionParameter, inline)]
     direction: Direction,
     /// Whether to count all tokens that match, which reads each of them.
@@ -56,15 +51,17 @@ pub(crate) struct ListForm {
     include_total_count: bool,
 }
 
-/// A kind of owner.
+/// An order.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "stands in the document only")]
-enum OwnerParameter {
-    User,
+enum SortParameter {
+    CreatedAt,
+    ExpiresAt,
+    LastUsedAt,
+    Name,
     Team,
-    Organization,
-    Deployment,
+    CreatedBy,
 }
 
 /// A way from a cursor.
@@ -79,20 +76,48 @@ enum DirectionParameter {
 impl Form for ListForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
-            organization: fields.optional("organization"),
-            team: fields.optional("team"),
-            owner: fields.optional("owner"),
-            q: fields.optional("q"),
-            include_revoked: fields.or("include_revoked", false),
-            limit: fields.or("limit", 50),
-            cursor: fields.optional("cursor"),
-            direction: fields.or("direction", Direction::Next),
-            include_total_count: fields.or("include_total_count", false),
+            filter: FilterForm::fill(fields),
+            part: PartForm {
+                sort_by: fields.or("sort_by", SortBy::CreatedAt),
+                descending: fields.or("descending", true),
+                limit: fields.or("limit", 50),
+                cursor: fields.optional("cursor"),
+                direction: fields.or("direction", Direction::Next),
+                include_total_count: fields.or("include_total_count", false),
+            },
         }
     }
 }
 
-/// A part of the list of tokens, newest first.
+impl Validate for ListForm {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let parts = [self.filter.validate(), self.part.validate()];
+        let broken: ValidationErrors =
+            parts
+                .into_iter()
+                .filter_map(Result::err)
+                .fold(ValidationErrors::new(), |mut all, part| {
+                    all.errors_mut().extend(part.into_errors());
+                    all
+                });
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
+    }
+}
+
+impl PartForm {
+    fn sort(&self) -> Sort {
+        Sort {
+            by: self.sort_by,
+            order: if self.descending {
+                Order::Descending
+            } else {
+                Order::Ascending
+            },
+        }
+    }
+}
+
+/// A part of the list of tokens.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenList {
     items: Vec<TokenInfo>,
@@ -106,9 +131,9 @@ pub(super) struct TokenList {
     /// `cursor` of the page before, with `direction=prev`.
     #[schema(required = true)]
     prev_cursor: Option<String>,
-    /// Whether older tokens follow.
+    /// Whether tokens follow.
     has_next: bool,
-    /// Whether newer tokens precede.
+    /// Whether tokens precede.
     has_prev: bool,
     /// The same as `has_next`.
     has_more: bool,
@@ -116,10 +141,15 @@ pub(super) struct TokenList {
 
 /// List tokens
 ///
-/// Those that you may see: your own, those of the teams you administer, and all of the organizations
-/// you administer. Newest first; pages joined are the whole list, also while tokens are added.
+/// Those that you may see: your own, those of the teams you administer, all of the organizations you
+/// administer, and all there are for a site administrator.
+///
+/// Pages joined are the whole list. In the orders that never change (`created_at`, `expires_at`,
+/// `created_by`) every token that is there from the first page to the last is seen once, also while
+/// others are added. In the others (`last_used_at`, `name`, `team`) this holds for tokens whose place
+/// in the order stays; one that moves meanwhile can be seen twice or not at all.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
-    params(ListForm, BusinessHeader),
+    params(FilterForm, PartForm, BusinessHeader),
     responses((status = OK, description = "A part of the list", body = TokenList),
               (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem)))]
 pub(super) async fn list(
@@ -127,49 +157,32 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Input { query, headers, .. }: Input<(), ListForm, (), BusinessHeader>,
 ) -> Result<Json<TokenList>, Failure> {
-    let ListForm {
-        organization,
-        team,
-        owner,
-        q,
-        include_revoked,
-        limit,
-        cursor,
-        direction,
-        include_total_count,
-    } = query;
-    let organization = organization.or(headers.x_business_id);
-    let digest = ListDigest::of(&(&organization, &team, owner, &q, include_revoked));
-    let asked = ListTokens {
-        organization,
-        team,
-        owner,
-        text: q.filter(|text| !text.is_empty()),
-        revoked: if include_revoked {
-            Listed::Included
+    let ListForm { mut filter, part } = query;
+    filter.organization = filter.organization.or(headers.x_business_id);
+    let (wanted, sort, limit) = (filter.wanted(), part.sort(), part.limit);
+    let digest = ListDigest::of(&(sort, &wanted));
+    let page = Page {
+        sort,
+        cursor: part.cursor.map(|text| digest.read(&text)).transpose()?,
+        direction: part.direction,
+        limit: u32::try_from(limit).unwrap_or(1),
+        count: if part.include_total_count {
+            CountTotal::Yes
         } else {
-            Listed::LeftOut
-        },
-        page: Page {
-            cursor: cursor.map(|text| digest.read(&text)).transpose()?,
-            direction,
-            limit: u32::try_from(limit).unwrap_or(1),
-            count: if include_total_count {
-                CountTotal::Yes
-            } else {
-                CountTotal::No
-            },
+            CountTotal::No
         },
     };
-    let listing = app.authority.list(&caller, &asked).await?;
-    let edge = |record: Option<&crate::token::Record>| {
-        record.map(|record| digest.write(Cursor { token: record.id }))
-    };
+    let listing = app.authority.list(&caller, &wanted, page).await?;
+    let (first, last) = listing.edges.unzip();
     Ok(Json(TokenList {
         total: listing.total,
         limit,
-        next_cursor: edge(listing.items.last()).filter(|_| listing.has_next),
-        prev_cursor: edge(listing.items.first()).filter(|_| listing.has_previous),
+        next_cursor: last
+            .filter(|_| listing.has_next)
+            .map(|cursor| digest.write(&cursor)),
+        prev_cursor: first
+            .filter(|_| listing.has_previous)
+            .map(|cursor| digest.write(&cursor)),
         has_next: listing.has_next,
         has_prev: listing.has_previous,
         has_more: listing.has_next,

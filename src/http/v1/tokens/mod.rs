@@ -2,6 +2,7 @@
 
 mod create;
 mod current;
+mod filter;
 mod info;
 mod list;
 mod revoke;

@@ -5,13 +5,15 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::walk::{From, Stretch};
 use super::*;
 use crate::clock::Timestamp;
-use crate::directory::{OrganizationId, UserId};
+use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::entropy::SystemEntropy;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
+use crate::token::{Cursor, OwnerKind, Sort, StatusAt, TokenId, Visibility, WantedStatus};
 
 /// What SQLite would do, a line a step.
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
@@ -37,12 +39,11 @@ fn every_list_reads_its_own_index_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
     let everything = Filter {
-        visibility: Visibility::Everything,
-        organization: None,
-        team: None,
-        owner: None,
-        text: None,
-        unrevoked_at: Timestamp::from_seconds(1),
+        status: Some(StatusAt {
+            wanted: WantedStatus::Unrevoked,
+            at: Timestamp::from_seconds(1).unwrap(),
+        }),
+        ..Filter::of(Visibility::Everything)
     };
     let teams: Vec<TeamId> = (0..3).map(|_| TeamId::random(&SystemEntropy)).collect();
     let own = Visibility::Own {
@@ -86,9 +87,17 @@ fn every_list_reads_its_own_index_in_order() {
         ),
     ];
     for (filter, index) in filters {
-        let query = Query::new(&connection, &filter).unwrap();
-        for range in [Range::Below(AFTER_ALL), Range::Above(BEFORE_ALL)] {
-            let plan = plan(&connection, &query.ids_statement(&range).unwrap());
+        let selection = Selection::new(&connection, &filter).unwrap();
+        let walk = Walk::new(&connection, &selection, Sort::default());
+        let cursor = Cursor {
+            value: None,
+            token: TokenId(1),
+        };
+        for direction in [Direction::Next, Direction::Previous] {
+            let (statement, _) = walk
+                .statement(Stretch::Valueless, From::Beyond(&cursor), direction)
+                .unwrap();
+            let plan = plan(&connection, &statement);
             assert_eq!(slow(&plan), Vec::<&String>::new(), "{plan:#?}");
             assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
         }

@@ -1,0 +1,229 @@
+//! A filter as SQL.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, ToSql, params_from_iter};
+
+use crate::directory::TeamId;
+use crate::store::sqlite::cut_offs::uncut;
+use crate::store::sqlite::failure::Failure;
+use crate::token::{Filter, OwnerKind, Status, StatusAt, Visibility, WantedStatus};
+
+/// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
+/// each row beyond that.
+#[derive(Debug, Default)]
+pub(in crate::store::sqlite) struct Selection {
+    /// The sets of which the list is the union; no token is in two of them.
+    sources: Vec<String>,
+    condition: String,
+    parameters: Vec<Value>,
+}
+
+impl Selection {
+    pub(in crate::store::sqlite) fn new(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
+        let mut selection = Self::default();
+        selection.read_from(connection, filter)?;
+        selection.ask_of_owner(connection, filter)?;
+        selection.ask_of_token(filter);
+        selection.ask_of_use(filter);
+        if let Some(status) = &filter.status {
+            selection.ask_of_status(status);
+        }
+        Ok(selection)
+    }
+
+    /// A query over the matching rows of `tokens`, without an order: an expression of each, where a
+    /// further condition holds. The parameters of the condition are numbered from
+    /// [`Selection::next_parameter`] on. `None` if there is nothing to read at all.
+    pub(super) fn select(&self, columns: &str, further: &str) -> Option<String> {
+        let condition = &self.condition;
+        let terms: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| {
+                format!(
+                    "SELECT {columns} FROM tokens {source} AND tokens.session = 0{condition} AND {further}"
+                )
+            })
+            .collect();
+        (!terms.is_empty()).then(|| terms.join(" UNION ALL "))
+    }
+
+    /// The number of the first parameter that is not the selection's own.
+    pub(super) fn next_parameter(&self) -> usize {
+        self.parameters.len() + 1
+    }
+
+    /// The selection's parameters and those that follow them.
+    pub(super) fn parameters(&self, further: Vec<Value>) -> impl rusqlite::Params {
+        params_from_iter(self.parameters.clone().into_iter().chain(further))
+    }
+
+    /// How many tokens match.
+    pub(super) fn count(&self, connection: &Connection) -> Result<u64, Failure> {
+        let Some(matching) = self.select("1", "TRUE") else {
+            return Ok(0);
+        };
+        let statement = format!("SELECT count(*) FROM ({matching})");
+        let mut query = connection.prepare_cached(&statement)?;
+        Ok(query.query_row(self.parameters(Vec::new()), |row| row.get(0))?)
+    }
+
+    /// Which indexes are read. The narrowest owner that is named decides; an organization's list never
+    /// meets a row of another organization.
+    fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
+        let Visibility::Own { user, teams } = &filter.visibility else {
+            let source = if let Some(team) = &filter.team {
+                self.source("tokens_by_team", "team", number(connection, "teams", team)?)
+            } else if let Some(user) = &filter.user {
+                self.source("tokens_by_user", "user", number(connection, "users", user)?)
+            } else if let Some(organization) = &filter.organization {
+                let organization = number(connection, "organizations", organization)?;
+                self.source("tokens_by_organization", "organization", organization)
+            } else {
+                "WHERE TRUE".to_owned()
+            };
+            self.sources.push(source);
+            return Ok(());
+        };
+        if let Some(user) = user {
+            let user = number(connection, "users", user)?;
+            let own = self.source("tokens_by_user", "user", user);
+            self.sources.push(own);
+        }
+        let teams = visible_teams(connection, filter, teams)?;
+        if teams.len() <= MERGED {
+            for team in teams {
+                let source = self.source("tokens_by_team", "team", team);
+                self.sources.push(source);
+            }
+        } else {
+            let teams: Vec<_> = teams.into_iter().map(|team| self.bind(team)).collect();
+            self.sources.push(format!(
+                "INDEXED BY tokens_by_team WHERE tokens.team IN ({})",
+                teams.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, index: &str, column: &str, number: i64) -> String {
+        let number = self.bind(number);
+        format!("INDEXED BY {index} WHERE tokens.{column} = {number}")
+    }
+
+    /// A leading `+` keeps an index from being taken for it.
+    fn ask_of_owner(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
+        if let Some(organization) = &filter.organization {
+            let number = number(connection, "organizations", organization)?;
+            self.ask("+tokens.organization =", number);
+        }
+        if let Some(team) = &filter.team {
+            let number = number(connection, "teams", team)?;
+            self.ask("+tokens.team =", number);
+        }
+        if let Some(user) = &filter.user {
+            let number = number(connection, "users", user)?;
+            self.ask("+tokens.user =", number);
+        }
+        self.condition.push_str(match filter.owner {
+            None => "",
+            Some(OwnerKind::User) => " AND +tokens.user IS NOT NULL",
+            Some(OwnerKind::Team) => " AND +tokens.team IS NOT NULL",
+            Some(OwnerKind::Organization) => {
+                " AND +tokens.organization IS NOT NULL AND +tokens.team IS NULL AND +tokens.user IS NULL"
+            }
+            Some(OwnerKind::Deployment) => {
+                " AND +tokens.organization IS NULL AND +tokens.team IS NULL AND +tokens.user IS NULL"
+            }
+        });
+        Ok(())
+    }
+
+    fn ask_of_token(&mut self, filter: &Filter) {
+        if let Some(text) = &filter.text {
+            // As SQLite's lower() does it: ASCII. LIKE would do no better, and stops at a NUL.
+            let text = self.bind(text.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND (instr(lower(tokens.name), {text}) OR instr(lower(tokens.description), {text})
+                 OR instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {text}))"
+            ));
+        }
+        if let Some(scope) = &filter.scope {
+            self.ask(
+                "0 < instr(' ' || tokens.scopes || ' ',",
+                format!(" {} ", scope.as_str()),
+            );
+            self.condition.push(')');
+        }
+        if let Some(preset) = &filter.preset {
+            self.ask("tokens.preset =", preset.clone());
+        }
+        if let Some(name) = &filter.created_by {
+            self.ask("lower(tokens.created_by) =", name.to_ascii_lowercase());
+        }
+        if let Some(instant) = filter.expires_before {
+            self.ask("tokens.expires_at <", instant.millis());
+        }
+    }
+
+    fn ask_of_use(&mut self, filter: &Filter) {
+        if let Some(instant) = filter.unused_since {
+            self.ask(
+                "coalesce(tokens.last_used_at, tokens.created_at) <",
+                instant.millis(),
+            );
+        }
+        if filter.never_used {
+            self.condition.push_str(" AND tokens.last_used_at IS NULL");
+        }
+    }
+
+    fn ask_of_status(&mut self, status: &StatusAt) {
+        let instant = self.bind(status.at.millis());
+        let uncut = uncut(&instant);
+        let unrevoked =
+            format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
+        // Whole seconds, as `exp` has them.
+        let ended = format!("tokens.expires_at / 1000 <= {instant} / 1000");
+        self.condition.push_str(" AND ");
+        self.condition.push_str(&match status.wanted {
+            WantedStatus::Unrevoked => unrevoked,
+            WantedStatus::Only(Status::Active) => format!("({ended}) IS NOT TRUE AND {unrevoked}"),
+            WantedStatus::Only(Status::Expired) => format!("{ended} AND {unrevoked}"),
+            WantedStatus::Only(Status::Revoked) => format!("NOT ({unrevoked})"),
+        });
+    }
+
+    /// Adds a condition of which a parameter is the end.
+    fn ask(&mut self, condition: &str, value: impl Into<Value>) {
+        let parameter = self.bind(value);
+        self.condition.push_str(&format!(" AND {condition} {parameter}"));
+    }
+
+    /// Adds a parameter and says how the query names it.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.parameters.push(value.into());
+        format!("?{}", self.parameters.len())
+    }
+}
+
+/// How many teams are merged one by one. SQLite refuses more than 500 parts; the tokens of whoever
+/// has so many teams are sorted instead.
+const MERGED: usize = 100;
+
+/// The teams of which the caller sees tokens and the filter wants any.
+fn visible_teams(connection: &Connection, filter: &Filter, teams: &[TeamId]) -> Result<Vec<i64>, Failure> {
+    teams
+        .iter()
+        .filter(|team| filter.team.as_ref().is_none_or(|wanted| wanted == *team))
+        .map(|team| number(connection, "teams", team))
+        .collect()
+}
+
+/// The number of a row, or one that no row has.
+fn number(connection: &Connection, table: &'static str, id: &dyn ToSql) -> Result<i64, Failure> {
+    let query = format!("SELECT coalesce((SELECT id FROM {table} WHERE public_id = ?1), -1)");
+    Ok(connection
+        .prepare_cached(&query)?
+        .query_row([id], |row| row.get(0))?)
+}
