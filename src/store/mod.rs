@@ -15,12 +15,14 @@
 
 pub mod sqlite;
 
+mod bulk;
 mod directory;
 mod revocations;
 mod tokens;
 
 use std::sync::Arc;
 
+pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
 pub use directory::{
     Changed, Created, Credentials, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
@@ -28,16 +30,23 @@ pub use directory::{
 };
 pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
-    Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
+    Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
+    RevokeOutcome, Rotation, Tokens,
 };
 
 use crate::clock::Timestamp;
 use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
-pub trait Store: Tokens + Organizations + Teams + Projects + People + Revocations + Keys {}
+pub trait Store:
+    Tokens + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+{
+}
 
-impl<T: Tokens + Organizations + Teams + Projects + People + Revocations + Keys> Store for T {}
+impl<T: Tokens + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys> Store
+    for T
+{
+}
 
 /// A store that all of the program shares.
 pub type SharedStore = Arc<dyn Store>;

@@ -7,14 +7,16 @@ pub mod owner;
 pub mod record;
 pub mod revocation;
 pub mod scope;
+pub mod slot;
 
 pub use filter::{
     CountTotal, Cursor, Direction, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
     StatusAt, Visibility, WantedStatus,
 };
 pub use id::{TokenId, TokenReference};
-pub use lifetime::{Lifetime, Span};
+pub use lifetime::{Grace, Lifetime, Span};
 pub use owner::Owner;
-pub use record::{Actor, NewToken, Record, RevocationNote, Status, TokenKind};
+pub use record::{Actor, Lineage, NewToken, Record, Refusals, RevocationNote, Status, TokenKind};
 pub use revocation::{CutOff, Place, Reach, Revocation};
 pub use scope::{Catalogue, ManagementScope, Scope};
+pub use slot::Slot;

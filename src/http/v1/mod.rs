@@ -9,6 +9,7 @@ mod organizations;
 mod page;
 mod projects;
 mod render;
+mod revocations;
 mod scopes;
 mod teams;
 mod tokens;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(me::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
+        .merge(revocations::routes())
         .merge(organizations::routes())
         .merge(members::routes())
         .merge(teams::routes())

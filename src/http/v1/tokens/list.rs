@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationErrors};
 
 use crate::http::caller::{Caller, TokensRead};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fields, Form, Input, both};
 use crate::http::v1::cursor::ListDigest;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
@@ -91,16 +91,7 @@ impl Form for ListForm {
 
 impl Validate for ListForm {
     fn validate(&self) -> Result<(), ValidationErrors> {
-        let parts = [self.filter.validate(), self.part.validate()];
-        let broken: ValidationErrors =
-            parts
-                .into_iter()
-                .filter_map(Result::err)
-                .fold(ValidationErrors::new(), |mut all, part| {
-                    all.errors_mut().extend(part.into_errors());
-                    all
-                });
-        if broken.is_empty() { Ok(()) } else { Err(broken) }
+        both(self.filter.validate(), self.part.validate())
     }
 }
 
