@@ -40,7 +40,7 @@ pub enum RevokedMany {
     /// So many match, and none was revoked.
     WouldRevoke(u64),
     /// It is ordered, and carried out from now on whatever happens to whoever ordered it.
-    Ordered(BulkRevocation),
+    Ordered(Box<BulkRevocation>),
 }
 
 /// Held by the one who carries out orders.
@@ -76,7 +76,7 @@ impl Authority {
             "many tokens are being revoked"
         );
         self.carry_on();
-        Ok(RevokedMany::Ordered(bulk))
+        Ok(RevokedMany::Ordered(Box::new(bulk)))
     }
 
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.

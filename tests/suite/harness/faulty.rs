@@ -11,12 +11,13 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Created, Credentials, Description,
+    Generation, Judged, KeyRow, Keys, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
+    Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Presented, Projects, RecordOrder,
+    RecordOutcome, Removal, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot,
+    Standing, StoreError, Teams, Tokens,
 };
-use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
+use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Refusals, TokenId, TokenReference};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -148,8 +149,15 @@ faulty! {
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
         Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
-        Write revoke(id: TokenId, revocation: Revocation) -> RevokeOutcome;
+        Write revoke(order: RevokeOrder) -> RevokeOutcome;
         Write note_use(seen: Vec<(TokenId, Timestamp)>) -> ();
+        Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
+    }
+    BulkRevocations {
+        Write revoke_many(order: BulkOrder) -> BulkRevocation;
+        Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
+        Read unfinished_bulk_revocations() -> Vec<BulkId>;
+        Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
     }
     Organizations {
         Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;
@@ -188,7 +196,7 @@ faulty! {
         Write remove_person(id: UserId, removal: Removal, judged_at: Generation) -> Judged<Changed<()>>;
     }
     Revocations {
-        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> ();
+        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> u64;
         Read snapshot(now: Timestamp) -> Snapshot;
         Read changes_after(sequence: u64) -> Changes;
         Write pin_issuer(issuer: &str) -> String;

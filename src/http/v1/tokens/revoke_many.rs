@@ -184,7 +184,7 @@ pub(super) async fn revoke(
         RevokedMany::WouldRevoke(matched) => Json(DryRun { matched, revoked: 0 }).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
-            let body = Json(RevokedTokens::from(bulk));
+            let body = Json(RevokedTokens::from(*bulk));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
     })
