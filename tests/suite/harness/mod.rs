@@ -111,7 +111,6 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        authority.carry_on();
         let app = App::new(authority, Vec::new(), RateLimits::default());
         self.router = Some(router(Arc::new(app)));
     }

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::openapi::schema::AllOfBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::{Validate, ValidationErrors};
@@ -67,14 +66,19 @@ impl Validate for RevokeManyForm {
 }
 
 impl PartialSchema for RevokeManyForm {
+    /// One object with the fields of both.
     fn schema() -> RefOr<Schema> {
-        AllOfBuilder::new()
-            .item(FilterForm::schema())
-            .item(HowForm::schema())
-            .examples([serde_json::json!({
+        let mut schema = FilterForm::schema();
+        if let (RefOr::T(Schema::Object(whole)), RefOr::T(Schema::Object(how))) =
+            (&mut schema, HowForm::schema())
+        {
+            whole.properties.extend(how.properties);
+            whole.description = Some("Which active tokens, by the filters of the list, and how.".to_owned());
+            whole.example = Some(serde_json::json!({
                 "organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true
-            })])
-            .into()
+            }));
+        }
+        schema
     }
 }
 
