@@ -26,6 +26,7 @@ pub mod throttle;
 mod usage;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
@@ -37,6 +38,7 @@ pub use login::Session;
 pub use organizations::Me;
 pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;
+pub use usage::SeenTokens;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub prefix: String,
     /// The life of a token that is given none.
     pub default_lifetime: Lifetime,
+    /// Whether it is kept from which address a token was last used.
+    pub record_addresses: bool,
     /// The life of a session.
     pub session_lifetime: Span,
     /// The scopes and presets that exist.
@@ -125,12 +129,12 @@ impl Authority {
         }
     }
 
-    /// The caller who holds a token, if it is active.
-    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+    /// The caller who holds a token, if it is active. The address, if there is one, is kept with it.
+    pub async fn authenticate(&self, token: &str, from: Option<IpAddr>) -> Result<Caller> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        let found = self.active.find(token, self.clock.now()).await?;
+        let found = self.active.find_from(token, from, self.clock.now()).await?;
         found.map(Caller::new).map_err(Error::BadCredential)
     }
 

@@ -18,6 +18,7 @@ pub mod sqlite;
 mod directory;
 mod revocations;
 mod tokens;
+mod usage;
 
 use std::sync::Arc;
 
@@ -30,14 +31,15 @@ pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
 };
+pub use usage::{Usage, UseReport, UseReported};
 
 use crate::clock::Timestamp;
 use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
-pub trait Store: Tokens + Organizations + Teams + Projects + People + Revocations + Keys {}
+pub trait Store: Tokens + Usage + Organizations + Teams + Projects + People + Revocations + Keys {}
 
-impl<T: Tokens + Organizations + Teams + Projects + People + Revocations + Keys> Store for T {}
+impl<T: Tokens + Usage + Organizations + Teams + Projects + People + Revocations + Keys> Store for T {}
 
 /// A store that all of the program shares.
 pub type SharedStore = Arc<dyn Store>;

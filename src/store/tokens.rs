@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
 use crate::directory::Person;
 use crate::store::{Generation, Result};
 use crate::token::{Filter, Listing, NewToken, Page, Record, Revocation, TokenId, TokenReference};
@@ -35,9 +34,6 @@ pub trait Tokens: Send + Sync {
     /// Revokes a token, whatever its kind. An order that brings a revocation forward is remembered in
     /// place of the earlier one, with its time, author and reason; the feed keeps both.
     async fn revoke(&self, id: TokenId, revocation: Revocation) -> Result<RevokeOutcome>;
-
-    /// Notes when tokens were last seen. Never moves an instant back; unknown tokens are passed over.
-    async fn note_use(&self, seen: Vec<(TokenId, Timestamp)>) -> Result<()>;
 }
 
 /// The order to record a token.

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{Record, Scope, Status, TokenId};
+use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub struct Filter {
     pub unused_since: Option<Timestamp>,
     /// Never seen.
     pub never_used: bool,
+    /// Whose use would be known at this instant, as far back as `unused_since` and `never_used` ask: all
+    /// of their audiences report. Whatever acts on disuse asks for it, unless told otherwise.
+    pub reporting_at: Option<Timestamp>,
     /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
     pub created_by: Option<String>,
 }
@@ -79,6 +82,7 @@ impl Filter {
             expires_before: None,
             unused_since: None,
             never_used: false,
+            reporting_at: None,
             created_by: None,
         }
     }
@@ -205,4 +209,6 @@ pub struct Listing {
     pub has_next: bool,
     /// Whether tokens precede.
     pub has_previous: bool,
+    /// The audiences that have ever reported use, in the order of their names; at most 1,000.
+    pub reporting_audiences: Vec<ReportingAudience>,
 }

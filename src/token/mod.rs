@@ -7,6 +7,7 @@ pub mod owner;
 pub mod record;
 pub mod revocation;
 pub mod scope;
+pub mod usage;
 
 pub use filter::{
     CountTotal, Cursor, Direction, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
@@ -18,3 +19,4 @@ pub use owner::Owner;
 pub use record::{Actor, NewToken, Record, RevocationNote, Status, TokenKind};
 pub use revocation::{CutOff, Place, Reach, Revocation};
 pub use scope::{Catalogue, ManagementScope, Scope};
+pub use usage::{ReportedUse, ReportingAudience, Use};

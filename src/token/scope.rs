@@ -47,16 +47,18 @@ pub enum ManagementScope {
     OrganizationsRead,
     OrganizationsWrite,
     RevocationsRead,
+    UsageWrite,
 }
 
 impl ManagementScope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TokensRead,
         Self::TokensWrite,
         Self::TokensIntrospect,
         Self::OrganizationsRead,
         Self::OrganizationsWrite,
         Self::RevocationsRead,
+        Self::UsageWrite,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -67,6 +69,7 @@ impl ManagementScope {
             Self::OrganizationsRead => "organizations:read",
             Self::OrganizationsWrite => "organizations:write",
             Self::RevocationsRead => "revocations:read",
+            Self::UsageWrite => "usage:write",
         }
     }
 
@@ -74,7 +77,7 @@ impl ManagementScope {
     /// organization at once.
     pub const fn is_deployment_only(self) -> bool {
         match self {
-            Self::RevocationsRead => true,
+            Self::RevocationsRead | Self::UsageWrite => true,
             Self::TokensRead
             | Self::TokensWrite
             | Self::TokensIntrospect

@@ -12,6 +12,7 @@ mod render;
 mod scopes;
 mod teams;
 mod tokens;
+mod usage;
 mod users;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(me::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
+        .merge(usage::routes())
         .merge(organizations::routes())
         .merge(members::routes())
         .merge(teams::routes())

@@ -24,6 +24,7 @@ mod records;
 mod revocations;
 mod teams;
 mod tokens;
+mod usage;
 mod values;
 mod writer;
 

@@ -14,10 +14,10 @@ pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.
      organizations.public_id, teams.public_id, users.public_id, tokens.scopes, tokens.preset, \
      tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
      creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
-     tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason";
+     tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason";
 
 /// How many columns those are.
-pub(super) const COUNT: usize = 25;
+pub(super) const COUNT: usize = 26;
 
 /// What a record is made of.
 pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
@@ -106,6 +106,9 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             index: columns.take()?,
         },
         last_used_at: columns.take()?,
+        last_used_from: columns
+            .take::<Option<String>>()?
+            .and_then(|address| address.parse().ok()),
         revocation: revocation(columns)?,
     })
 }

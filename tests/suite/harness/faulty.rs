@@ -14,9 +14,10 @@ use jeton::store::{
     Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
     NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
     PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage,
+    UseReport, UseReported,
 };
-use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
+use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference, Use};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -149,7 +150,10 @@ faulty! {
         Read tokens(filter: Filter, page: Page) -> Listing;
         Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
         Write revoke(id: TokenId, revocation: Revocation) -> RevokeOutcome;
-        Write note_use(seen: Vec<(TokenId, Timestamp)>) -> ();
+    }
+    Usage {
+        Write note_use(uses: Vec<Use>) -> ();
+        Write report_use(report: UseReport) -> UseReported;
     }
     Organizations {
         Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;
