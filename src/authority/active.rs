@@ -17,6 +17,7 @@ use quick_cache::sync::Cache;
 
 use crate::authority::Settings;
 use crate::authority::claims::status_reference;
+use crate::authority::refusals::Refused;
 use crate::authority::usage::{LastNoted, Usage};
 use crate::clock::Timestamp;
 use crate::directory::Person;
@@ -62,6 +63,7 @@ pub struct ActiveTokens {
     issuer: String,
     session_audience: String,
     usage: Usage,
+    refused: Refused,
     /// By the whole bytes of the token, not a digest of some of them.
     seen: Cache<Box<str>, Arc<Seen>, Weight>,
 }
@@ -109,12 +111,17 @@ impl ActiveTokens {
             issuer: settings.issuer.clone(),
             session_audience: settings.session_audience(),
             usage: Usage::default(),
+            refused: Refused::default(),
             seen: Cache::with_weighter(10_000, CACHE_BYTES, Weight),
         }
     }
 
     pub(super) fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    pub(super) fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// The token's record if it is active at this instant, or why it is not. A failure of the store
@@ -227,6 +234,9 @@ impl ActiveTokens {
             return Err(Inactive::Gone);
         }
         if self.index.is_revoked(&seen.record, now) {
+            if kind == TokenKind::Api {
+                self.refused.note(seen.record.id, now);
+            }
             return Err(Inactive::Revoked);
         }
         if kind == TokenKind::Api {

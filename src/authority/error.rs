@@ -65,6 +65,9 @@ pub enum Error {
         /// How many.
         limit: u32,
     },
+    /// What should be replaced is revoked, expired or replaced already.
+    #[error("the token is no longer active")]
+    NotActive,
     /// Fields that are right by themselves and wrong here.
     #[error("some fields are wrong")]
     Invalid(Vec<FieldFault>),

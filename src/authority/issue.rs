@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::authority::claims::claims;
+use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
@@ -10,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::directory::{Organization, OrganizationReference, TeamReference};
 use crate::keys::SignedToken;
 use crate::store::{Judged, RecordOrder, RecordOutcome};
-use crate::token::{Lifetime, ManagementScope, NewToken, Owner, OwnerKind, Record, Scope, TokenKind};
+use crate::token::{ManagementScope, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.
@@ -39,17 +40,8 @@ pub struct Issue {
     pub audience: Option<Vec<String>>,
     /// When it ends.
     pub expiry: Expiry,
-}
-
-/// When a token is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiry {
-    /// Nothing was said: the default, shortened to what is allowed.
-    Default,
-    /// After a time; the field that said so.
-    In(&'static str, Lifetime),
-    /// At an instant.
-    At(Timestamp),
+    /// The place among its owner's tokens that it takes alone; what was there ends.
+    pub slot: Option<Slot>,
 }
 
 /// A token, for the one time that it is shown, and its record.
@@ -77,6 +69,7 @@ impl Authority {
                     most_active: place
                         .organization
                         .and_then(|found| found.policy.max_active_tokens_per_owner),
+                    rotation: None,
                 })
                 .await
             })
@@ -103,6 +96,7 @@ impl Authority {
                 }))
             }
             RecordOutcome::LimitReached => Err(Error::LimitReached { limit }),
+            RecordOutcome::NotActive => Err(Error::NotActive),
             RecordOutcome::CutOff { issued_through } => {
                 self.wait_until_after(issued_through).await?;
                 Ok(Judged::Stale)
@@ -185,7 +179,9 @@ impl Authority {
         let scopes = self.scopes(caller, issue, place, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
-        let expires_at = self.expires_at(caller, issue, place, now, &mut faults);
+        let default = self.settings.default_lifetime;
+        let organization = place.organization.as_deref();
+        let expires_at = expires_at(caller, issue.expiry, default, organization, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");
             faults.push(FieldFault::new("audience", audience.clone(), message));
@@ -199,6 +195,7 @@ impl Authority {
             name: issue.name.clone(),
             description: issue.description.clone(),
             owner: place.owner.clone(),
+            slot: issue.slot.clone(),
             scopes,
             preset: issue.preset.clone(),
             projects,
@@ -328,59 +325,6 @@ impl Authority {
             }
         });
         audience
-    }
-
-    fn expires_at(
-        &self,
-        caller: &Caller,
-        issue: &Issue,
-        place: &Place,
-        now: Timestamp,
-        faults: &mut Vec<FieldFault>,
-    ) -> Option<Timestamp> {
-        let longest = place
-            .organization
-            .as_ref()
-            .and_then(|found| found.policy.max_lifetime);
-        let by_policy = longest.map(|seconds| now.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
-        // A session bounds what may be done, not for how long; an API token bounds both.
-        let by_caller = match caller.record().token.kind {
-            TokenKind::Session => None,
-            TokenKind::Api => caller.record().token.expires_at,
-        };
-        let after = |lifetime| match lifetime {
-            Lifetime::Never => None,
-            Lifetime::Limited(span) => {
-                Some(now.plus_seconds(i64::try_from(span.seconds()).unwrap_or(i64::MAX)))
-            }
-        };
-        let (field, wanted) = match issue.expiry {
-            Expiry::Default => {
-                let default = after(self.settings.default_lifetime);
-                return [default, by_policy, by_caller].into_iter().flatten().min();
-            }
-            Expiry::In(field, lifetime) => (field, after(lifetime)),
-            Expiry::At(instant) => ("expires_at", Some(instant)),
-        };
-        let input = wanted.map_or(Value::from("never"), |end| end.to_string().into());
-        let beyond =
-            |limit: Option<Timestamp>| limit.is_some_and(|limit| wanted.is_none_or(|end| end > limit));
-        if wanted.is_some_and(|end| end.seconds() <= now.seconds()) {
-            faults.push(FieldFault::new(field, input, "this instant has passed"));
-        } else if beyond(by_policy) {
-            let message = format!(
-                "the organization's tokens live at most {} seconds",
-                longest.unwrap_or_default()
-            );
-            faults.push(FieldFault::new(field, input, message));
-        } else if beyond(by_caller) {
-            faults.push(FieldFault::new(
-                field,
-                input,
-                "a token cannot make one that outlives it",
-            ));
-        }
-        wanted
     }
 }
 

@@ -8,7 +8,7 @@ use crate::store::PersonReference;
 use crate::token::{Filter, Listing, OwnerKind, Page, Scope, StatusAt, Visibility, WantedStatus};
 
 /// Which tokens are asked for, in the words of whoever asks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Of which organization; `None` is the caller's only one, or whatever they see anywhere.
     pub organization: Option<OrganizationReference>,

@@ -110,6 +110,7 @@ impl Authority {
                             name: "session".to_owned(),
                             description: None,
                             owner: owner.clone(),
+                            slot: None,
                             scopes: Vec::new(),
                             preset: None,
                             projects: None,
@@ -122,6 +123,7 @@ impl Authority {
                         },
                         judged_at: view.generation(),
                         most_active: None,
+                        rotation: None,
                     })
                     .await
                 })

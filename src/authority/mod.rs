@@ -7,8 +7,10 @@
 mod active;
 mod caller;
 mod claims;
+mod cut_off;
 mod describe;
 mod error;
+mod expiry;
 mod issue;
 mod list;
 mod login;
@@ -19,8 +21,11 @@ pub mod password;
 mod people;
 pub mod policy;
 mod projects;
+mod refusals;
 mod retry;
 mod revoke;
+mod revoke_many;
+mod rotate;
 mod teams;
 pub mod throttle;
 mod usage;
@@ -31,13 +36,17 @@ use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
 pub use caller::Caller;
+pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
-pub use issue::{Expiry, Issue, Issued};
+pub use expiry::Expiry;
+pub use issue::{Issue, Issued};
 pub use list::Wanted;
 pub use login::Session;
 pub use organizations::Me;
 pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;
+pub use revoke_many::{RevokeMany, RevokedMany, Run};
+pub use rotate::Rotate;
 pub use usage::SeenTokens;
 
 use crate::clock::Clock;
@@ -48,6 +57,7 @@ use crate::store::SharedStore;
 use crate::token::{Catalogue, Lifetime, Span};
 
 use self::password::PasswordHasher;
+use self::revoke_many::Turn;
 use self::throttle::Throttle;
 use self::view::Views;
 
@@ -89,6 +99,7 @@ pub struct Authority {
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
+    turn: Turn,
 }
 
 impl std::fmt::Debug for Authority {
@@ -119,6 +130,7 @@ impl Authority {
             ),
             views: Views::default(),
             throttle: Throttle::default(),
+            turn: Turn::default(),
             store,
             keys,
             index,

@@ -9,7 +9,7 @@
 use crate::authority::{Caller, Error};
 use crate::directory::{OrganizationId, Role, TeamId};
 use crate::store::Standing;
-use crate::token::{Owner, TokenKind, Visibility};
+use crate::token::{Owner, Scope, TokenKind, Visibility};
 
 /// What a caller is with respect to one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,14 @@ pub fn manage_team(rank: &Rank, team: &TeamId) -> Result<(), Error> {
     }
 }
 
+/// What concerns every organization at once.
+pub fn govern_deployment(rank: &Rank) -> Result<(), Error> {
+    match rank {
+        Rank::Site => Ok(()),
+        Rank::Outsider | Rank::Team(_) | Rank::Member { .. } | Rank::Admin => Err(Error::Forbidden),
+    }
+}
+
 /// Bringing people into a team who do not belong to the organization: that is the organization's
 /// matter, or a team's admin could open the organization to anybody.
 pub fn invite_to_team(rank: &Rank) -> Result<(), Error> {
@@ -122,6 +130,21 @@ pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
         (Owner::Team { .. } | Owner::Organization(_), Rank::Admin | Rank::Site) => Ok(()),
         (_, Rank::Outsider) => Err(Error::Absent),
         _ => Err(Error::Forbidden),
+    }
+}
+
+/// Handing on scopes and projects that are not named one by one: all of them are within the caller's.
+pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> Result<(), Error> {
+    let has_scopes = scopes.iter().all(|scope| caller.may_grant(scope.as_str()));
+    let has_projects = match (&caller.record().token.projects, projects) {
+        (None, _) => true,
+        (Some(own), Some(wanted)) => wanted.iter().all(|project| own.contains(project)),
+        (Some(_), None) => false,
+    };
+    if has_scopes && has_projects {
+        Ok(())
+    } else {
+        Err(Error::Forbidden)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Revoking one token.
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::store::RevokeOutcome;
+use crate::store::{RevokeOrder, RevokeOutcome};
 use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
 
 /// A token that is revoked, whether by this order or an earlier one.
@@ -59,7 +59,11 @@ impl Authority {
             revoked_by: actor,
             reason,
         };
-        match self.store.revoke(record.id, revocation).await? {
+        let order = RevokeOrder {
+            token: record.id,
+            revocation,
+        };
+        match self.store.revoke(order).await? {
             RevokeOutcome::Revoked(mut record) | RevokeOutcome::AlreadyRevoked(mut record) => {
                 let note = record.revocation.take().ok_or(Error::Absent)?;
                 Ok(Revoked { record, note })

@@ -115,7 +115,12 @@ impl View<'_> {
         Ok(team)
     }
 
-    async fn standing(&self, user: &UserId, organization: OrganizationId) -> Result<Arc<Standing>> {
+    /// What a person is in an organization.
+    pub(super) async fn standing(
+        &self,
+        user: &UserId,
+        organization: OrganizationId,
+    ) -> Result<Arc<Standing>> {
         let question = (user.clone(), organization);
         if let Some(known) = self.current(self.views.standings.get(&question)) {
             return Ok(known);

@@ -71,6 +71,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
+    app.authority.carry_on();
     let follower = tokio::spawn(follow(Arc::clone(&app), Deployment { ..deployment }));
 
     let version = env!("CARGO_PKG_VERSION");
@@ -90,9 +91,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
             return Err(Failure::StoreDied);
         }
     };
-    if let Err(error) = app.authority.write_usage().await {
-        tracing::warn!(%error, "which tokens were seen could not be written down");
-    }
+    write_down(&app).await;
     match drained {
         Drained::Whole => Ok(()),
         Drained::Cut(connections) => Err(Failure::Cut(connections)),
@@ -146,7 +145,17 @@ async fn follow(app: Arc<App>, deployment: Deployment) {
         if let Err(error) = reloaded {
             tracing::error!(%error, "what other processes wrote could not be followed");
         }
-        if let Err(error) = app.authority.write_usage().await {
+        write_down(&app).await;
+    }
+}
+
+/// Writes down which tokens were seen and which were refused.
+async fn write_down(app: &App) {
+    for written in [
+        app.authority.write_usage().await,
+        app.authority.write_refusals().await,
+    ] {
+        if let Err(error) = written {
             tracing::warn!(%error, "which tokens were seen could not be written down");
         }
     }

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::directory::Name;
 
 /// An organization's id, which no renaming changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
 impl fmt::Display for OrganizationId {

@@ -9,7 +9,8 @@ use crate::directory::{Email, Name, OrganizationId};
 use crate::entropy::Entropy;
 
 /// A person's id: `user-` and 16 letters and digits. A person made again gets another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct UserId(String);
 
 impl UserId {
@@ -39,6 +40,14 @@ impl FromStr for UserId {
         } else {
             Err(NotAnId)
         }
+    }
+}
+
+impl TryFrom<String> for UserId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

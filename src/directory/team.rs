@@ -9,7 +9,8 @@ use crate::directory::{Name, OrganizationId};
 use crate::entropy::Entropy;
 
 /// A team's id: `team-` and 16 letters and digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct TeamId(String);
 
 impl TeamId {
@@ -50,6 +51,14 @@ impl FromStr for TeamId {
         } else {
             Err(NotAnId)
         }
+    }
+}
+
+impl TryFrom<String> for TeamId {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

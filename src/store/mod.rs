@@ -15,6 +15,7 @@
 
 pub mod sqlite;
 
+mod bulk;
 mod directory;
 mod revocations;
 mod tokens;
@@ -22,6 +23,7 @@ mod usage;
 
 use std::sync::Arc;
 
+pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
 pub use directory::{
     Changed, Created, Credentials, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
@@ -29,7 +31,8 @@ pub use directory::{
 };
 pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
-    Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
+    Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
+    RevokeOutcome, Rotation, Tokens,
 };
 pub use usage::{Usage, UseReport, UseReported};
 
@@ -37,9 +40,15 @@ use crate::clock::Timestamp;
 use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
-pub trait Store: Tokens + Usage + Organizations + Teams + Projects + People + Revocations + Keys {}
+pub trait Store:
+    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+{
+}
 
-impl<T: Tokens + Usage + Organizations + Teams + Projects + People + Revocations + Keys> Store for T {}
+impl<T> Store for T where
+    T: Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+{
+}
 
 /// A store that all of the program shares.
 pub type SharedStore = Arc<dyn Store>;

@@ -9,9 +9,14 @@ use crate::token::{Actor, CutOff, Place};
 /// Revocations, and the deployment's identity.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Records a cut-off.
-    async fn cut_off(&self, cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp)
-    -> Result<()>;
+    /// Records a cut-off and says which event of the feed it is.
+    async fn cut_off(
+        &self,
+        cut_off: CutOff,
+        by: Actor,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64>;
 
     /// Everything that a process must know before it calls a token active, of one instant.
     async fn snapshot(&self, now: Timestamp) -> Result<Snapshot>;

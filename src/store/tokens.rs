@@ -5,13 +5,18 @@ use uuid::Uuid;
 
 use crate::directory::Person;
 use crate::store::{Generation, Result};
-use crate::token::{Filter, Listing, NewToken, Page, Record, Revocation, TokenId, TokenReference};
+use crate::token::{Filter, Listing, NewToken, Page, Record, Refusals, Revocation, TokenId, TokenReference};
 
 /// Tokens' records.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// Records a token, its place in the status lists, and all conditions of the order, at once. Fails
-    /// for a `kid` that [`put_key`](crate::store::Keys::put_key) never stored.
+    /// Records a token and its place in the status lists, and ends the tokens whose place it takes, all
+    /// at once and under the conditions of the order. Fails for a `kid` that
+    /// [`put_key`](crate::store::Keys::put_key) never stored.
+    ///
+    /// A token with a slot ends whatever is in that slot of its owner. A token that is rotated has one
+    /// successor, and at most one token before it is in its grace: rotating again, or issuing into the
+    /// slot, ends that one at once.
     async fn record(&self, order: RecordOrder) -> Result<RecordOutcome>;
 
     /// What the store knows about a token that somebody presents, or `None` if it never recorded it.
@@ -33,7 +38,10 @@ pub trait Tokens: Send + Sync {
 
     /// Revokes a token, whatever its kind. An order that brings a revocation forward is remembered in
     /// place of the earlier one, with its time, author and reason; the feed keeps both.
-    async fn revoke(&self, id: TokenId, revocation: Revocation) -> Result<RevokeOutcome>;
+    async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome>;
+
+    /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
 }
 
 /// The order to record a token.
@@ -45,6 +53,26 @@ pub struct RecordOrder {
     pub judged_at: Generation,
     /// The most active tokens its owner may have, this one included.
     pub most_active: Option<u32>,
+    /// The token whose rights it takes over, if it takes over any.
+    pub rotation: Option<Rotation>,
+}
+
+/// That a token is replaced by another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// The token that is replaced.
+    pub token: TokenId,
+    /// How it ends: at once, or after its grace.
+    pub revocation: Revocation,
+}
+
+/// The order to revoke one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeOrder {
+    /// Which one.
+    pub token: TokenId,
+    /// When, by whom and why.
+    pub revocation: Revocation,
 }
 
 /// What became of an order to record.
@@ -54,8 +82,10 @@ pub enum RecordOutcome {
     Recorded(Recorded),
     /// The directory has changed; judge again.
     Stale,
-    /// The owner has as many active tokens as allowed.
+    /// The owner has as many active tokens as allowed. What it would take the place of does not count.
     LimitReached,
+    /// The token to be replaced is revoked, expired or replaced already.
+    NotActive,
     /// A cut-off covers everything issued for this owner through this second; issue after it.
     CutOff {
         /// Seconds since the Unix epoch.

@@ -1,11 +1,13 @@
 //! Which tokens are wanted, and which part of their list.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OwnerKind {
     /// A person.
     #[default]
@@ -19,7 +21,7 @@ pub enum OwnerKind {
 }
 
 /// What the caller may see at all. Part of the query, so that no page can forget it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Visibility {
     /// Everything that the filter matches.
     Everything,
@@ -33,7 +35,11 @@ pub enum Visibility {
 }
 
 /// Which tokens are wanted: those that match all of it. API tokens only; sessions are nobody's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A backend writes it down for what is carried out bit by bit. One that names what this version does
+/// not know cannot be read back: leaving a condition out would match more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Who asks.
     pub visibility: Visibility,
@@ -64,6 +70,8 @@ pub struct Filter {
     pub reporting_at: Option<Timestamp>,
     /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
     pub created_by: Option<String>,
+    /// Any but this one.
+    pub except: Option<TokenId>,
 }
 
 impl Filter {
@@ -84,12 +92,13 @@ impl Filter {
             never_used: false,
             reporting_at: None,
             created_by: None,
+            except: None,
         }
     }
 }
 
 /// Tokens by their status at an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusAt {
     /// Which status.
     pub wanted: WantedStatus,
@@ -98,7 +107,7 @@ pub struct StatusAt {
 }
 
 /// Which statuses are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WantedStatus {
     /// This one.
     Only(Status),

@@ -73,6 +73,20 @@ pub enum Lifetime {
     Never,
 }
 
+/// How long a token stays good after it was rotated: a span, or `0s` for not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grace(Option<Span>);
+
+impl Grace {
+    /// What is granted where nothing is said: time enough to bring the new token to where it is used.
+    pub const DAY: Self = Self(Some(Span::of(DAY)));
+
+    /// The length in seconds.
+    pub fn seconds(self) -> u64 {
+        self.0.map_or(0, Span::seconds)
+    }
+}
+
 /// A text that is neither a span nor, where that is allowed, `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LifetimeError {
@@ -110,6 +124,17 @@ impl FromStr for Lifetime {
         match text {
             "never" => Ok(Self::Never),
             _ => text.parse().map(Self::Limited),
+        }
+    }
+}
+
+impl FromStr for Grace {
+    type Err = LifetimeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "0s" => Ok(Self(None)),
+            _ => text.parse().map(Some).map(Self),
         }
     }
 }
@@ -191,6 +216,16 @@ mod tests {
             Err(LifetimeError::Malformed),
             "a session must end"
         );
+    }
+
+    #[test]
+    fn a_grace_may_be_none() {
+        let seconds = |text: &str| text.parse::<Grace>().map(Grace::seconds);
+        assert_eq!(seconds("0s"), Ok(0));
+        assert_eq!(seconds("24h"), Ok(Grace::DAY.seconds()));
+        for text in ["", "0", "0d", "never", "-1s"] {
+            assert_eq!(seconds(text), Err(LifetimeError::Malformed), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod owner;
 pub mod record;
 pub mod revocation;
 pub mod scope;
+pub mod slot;
 pub mod usage;
 
 pub use filter::{
@@ -14,9 +15,10 @@ pub use filter::{
     StatusAt, Visibility, WantedStatus,
 };
 pub use id::{TokenId, TokenReference};
-pub use lifetime::{Lifetime, Span};
+pub use lifetime::{Grace, Lifetime, Span};
 pub use owner::Owner;
-pub use record::{Actor, NewToken, Record, RevocationNote, Status, TokenKind};
+pub use record::{Actor, Lineage, NewToken, Record, Refusals, RevocationNote, Status, TokenKind};
 pub use revocation::{CutOff, Place, Reach, Revocation};
 pub use scope::{Catalogue, ManagementScope, Scope};
+pub use slot::Slot;
 pub use usage::{ReportedUse, ReportingAudience, Use};

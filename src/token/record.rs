@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::UserId;
-use crate::token::{Owner, Place, Scope, TokenId};
+use crate::token::{Owner, Place, Scope, Slot, TokenId};
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct NewToken {
     pub description: Option<String>,
     /// What the token acts for.
     pub owner: Owner,
+    /// The place among its owner's tokens that it takes alone, if it takes one.
+    pub slot: Option<Slot>,
     /// The scopes it carries, in the catalogue's order.
     pub scopes: Vec<Scope>,
     /// The preset the scopes came from.
@@ -75,6 +77,28 @@ pub struct Record {
     pub last_used_from: Option<IpAddr>,
     /// Its own revocation. A cut-off that covers it stands elsewhere.
     pub revocation: Option<RevocationNote>,
+    /// What it was rotated from and into.
+    pub lineage: Lineage,
+    /// That somebody presented it after it had been revoked, if anybody did.
+    pub refusals: Option<Refusals>,
+}
+
+/// What a token was rotated from and into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The token whose rights it took over.
+    pub rotated_from: Option<TokenId>,
+    /// The token that took over its rights.
+    pub replaced_by: Option<TokenId>,
+}
+
+/// That a revoked token was presented: by somebody who was not told, or who should not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusals {
+    /// How often it was refused.
+    pub count: u64,
+    /// When it was refused last.
+    pub last_at: Timestamp,
 }
 
 /// What is remembered of a token's revocation.
@@ -91,7 +115,7 @@ pub struct RevocationNote {
 }
 
 /// Whether a token is good.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Status {
     /// Accepted.
     #[default]

@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer};
 /// at most 64 bytes in all. Cheap to clone.
 ///
 /// That a text has this form does not mean that the scope exists: that is the [`Catalogue`]'s word.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Scope(Arc<str>);
 
 impl Scope {
@@ -241,6 +242,14 @@ impl FromStr for Scope {
             return Err(NotAScope);
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = NotAScope;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

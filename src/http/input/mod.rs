@@ -64,6 +64,18 @@ pub(crate) trait Form: Validate + Sized {
     fn fill(fields: &mut Fields<'_>) -> Self;
 }
 
+/// The bounds of a form that is made of two.
+pub(crate) fn both(
+    one: Result<(), ValidationErrors>,
+    other: Result<(), ValidationErrors>,
+) -> Result<(), ValidationErrors> {
+    let mut broken = ValidationErrors::new();
+    for part in [one, other].into_iter().filter_map(Result::err) {
+        broken.errors_mut().extend(part.into_errors());
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken) }
+}
+
 /// What a handler is given.
 pub(crate) trait Request: Sized {
     /// What it is made from.

@@ -3,7 +3,9 @@
 use crate::directory::{Email, Name, OrganizationReference, Role, TeamReference};
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation};
 use crate::store::PersonReference;
-use crate::token::{Direction, Lifetime, ManagementScope, OwnerKind, Scope, SortBy, Span, Status};
+use crate::token::{
+    Direction, Grace, Lifetime, ManagementScope, OwnerKind, Scope, Slot, SortBy, Span, Status,
+};
 
 /// Reads a noun from its text; a text that cannot be one is told why.
 macro_rules! text_scalar {
@@ -26,6 +28,8 @@ text_scalar! {
     TeamReference = Self::Name(String::new());
     PersonReference = Self::Email(Email::stand_in());
     Lifetime = Self::Limited(Span::YEAR);
+    Grace = Self::DAY;
+    Slot = Slot::stand_in();
     Scope = Self::from(ManagementScope::TokensRead);
     Name = Name::stand_in();
     Email = Email::stand_in();

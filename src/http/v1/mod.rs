@@ -9,6 +9,7 @@ mod organizations;
 mod page;
 mod projects;
 mod render;
+mod revocations;
 mod scopes;
 mod teams;
 mod tokens;
@@ -30,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(me::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
+        .merge(revocations::routes())
         .merge(usage::routes())
         .merge(organizations::routes())
         .merge(members::routes())

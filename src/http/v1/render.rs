@@ -167,6 +167,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
                 format!("The owner has {limit} active tokens, the most that the organization allows.");
             return (StatusCode::CONFLICT, "limit_reached", detail);
         }
+        Error::NotActive => (
+            StatusCode::CONFLICT,
+            "not_active",
+            "The token is revoked, expired or replaced already; issue another.",
+        ),
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => (
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -244,6 +249,7 @@ mod tests {
             Error::WrongPassword,
             Error::NotAMember,
             Error::LimitReached { limit: 3 },
+            Error::NotActive,
             Error::BadCursor,
             Error::Busy,
             Error::Unavailable("the disk is on fire".into()),
@@ -312,6 +318,7 @@ mod tests {
         403 wrong_password
         409 not_a_member
         409 limit_reached
+        409 not_active
         400 bad_cursor
         503 busy retry-after=1
         503 unavailable

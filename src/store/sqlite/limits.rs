@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use crate::clock::Timestamp;
 use crate::store::sqlite::cut_offs::uncut;
 use crate::store::sqlite::failure::Failure;
+use crate::token::TokenId;
 
 /// An owner by the numbers of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,20 +75,25 @@ impl Counts {
     }
 }
 
+/// Whether a token is one of its owner's active ones: no session, not expired, neither revoked nor in
+/// its grace.
+pub(super) fn is_counted(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    let query = format!(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND {})",
+        counted("?2", "?3")
+    );
+    Ok(connection
+        .prepare_cached(&query)?
+        .query_row(params![id.0, now.seconds(), EVER], |row| row.get(0))?)
+}
+
 fn count(
     connection: &Connection,
     owner: OwnerNumbers,
     sequence: u64,
     now: Timestamp,
 ) -> Result<Count, Failure> {
-    let numbers = params![
-        owner.organization,
-        owner.team,
-        owner.user,
-        now.seconds(),
-        // Cut-offs that are yet to be obeyed put tokens into their grace.
-        i64::MAX,
-    ];
+    let numbers = params![owner.organization, owner.team, owner.user, now.seconds(), EVER,];
     Ok(connection
         .prepare_cached(&statement(owner))?
         .query_row(numbers, |row| {
@@ -114,9 +120,17 @@ pub(super) fn statement(owner: OwnerNumbers) -> String {
         }
         OwnerNumbers { .. } => "tokens WHERE organization IS NULL AND team IS NULL AND user IS NULL",
     };
-    let uncut = uncut("?5");
+    let counted = counted("?4", "?5");
+    format!("SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND {counted}")
+}
+
+/// Cut-offs that are yet to be obeyed put tokens into their grace.
+const EVER: i64 = i64::MAX;
+
+/// A condition on `tokens`: what a limit counts, by the parameters for this second and [`EVER`].
+fn counted(second: &str, ever: &str) -> String {
+    let uncut = uncut(ever);
     format!(
-        "SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND session = 0 AND effective_at IS NULL
-         AND (expires_at IS NULL OR expires_at / 1000 > ?4) AND {uncut}"
+        "session = 0 AND effective_at IS NULL AND (expires_at IS NULL OR expires_at / 1000 > {second}) AND {uncut}"
     )
 }

@@ -4,6 +4,7 @@
 //! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
 //! never happen, whoever writes: see the triggers in `migrations/`.
 
+mod bulk;
 mod chain;
 mod cut_offs;
 mod failure;
@@ -21,6 +22,7 @@ mod places;
 mod projects;
 mod readers;
 mod records;
+mod replacements;
 mod revocations;
 mod teams;
 mod tokens;

@@ -3,21 +3,25 @@
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
 use crate::store::sqlite::cut_offs::token_kind;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::{Bytes, Columns};
 use crate::token::record::RevocationNote;
-use crate::token::{Actor, NewToken, Owner, Place, Record, TokenId};
+use crate::token::{Actor, Lineage, NewToken, Owner, Place, Record, Refusals, TokenId};
 
 /// The columns of a record, of [`FROM`].
 pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.name, tokens.description, \
-     organizations.public_id, teams.public_id, users.public_id, tokens.scopes, tokens.preset, \
+     organizations.public_id, teams.public_id, users.public_id, tokens.slot, tokens.scopes, tokens.preset, \
      tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
      creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
-     tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason";
+     tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason, \
+     tokens.rotated_from, \
+     (SELECT successors.id FROM tokens AS successors WHERE successors.rotated_from = tokens.id), \
+     tokens.refusals, tokens.last_refused_at";
 
 /// How many columns those are.
-pub(super) const COUNT: usize = 26;
+pub(super) const COUNT: usize = 31;
 
 /// What a record is made of.
 pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
@@ -81,6 +85,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             name: columns.take()?,
             description: columns.take()?,
             owner: owner(columns)?,
+            slot: columns.take()?,
             scopes: columns.parse(|text| {
                 text.split_ascii_whitespace()
                     .map(|scope| scope.parse().ok())
@@ -110,6 +115,11 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             .take::<Option<String>>()?
             .and_then(|address| address.parse().ok()),
         revocation: revocation(columns)?,
+        lineage: Lineage {
+            rotated_from: columns.take::<Option<i64>>()?.map(TokenId),
+            replaced_by: columns.take::<Option<i64>>()?.map(TokenId),
+        },
+        refusals: refusals(columns)?,
     })
 }
 
@@ -139,6 +149,12 @@ fn revocation(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RevocationNo
         }),
         _ => None,
     })
+}
+
+fn refusals(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Refusals>> {
+    let count = columns.take()?;
+    let last_at: Option<Timestamp> = columns.take()?;
+    Ok(last_at.map(|last_at| Refusals { count, last_at }))
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {

@@ -29,10 +29,11 @@ impl Revocations for SqliteStore {
         by: Actor,
         reason: Option<String>,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         self.writer
             .run(Undo::Statement, move |batch| {
-                batch.cut_off(cut_off, &by, reason.as_deref(), now)
+                batch.cut_off(cut_off, &by, reason.as_deref(), now)?;
+                Ok(batch.memory.head.sequence)
             })
             .await
     }

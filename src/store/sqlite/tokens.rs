@@ -11,28 +11,32 @@ use crate::store::sqlite::limits::OwnerNumbers;
 use crate::store::sqlite::list;
 use crate::store::sqlite::people;
 use crate::store::sqlite::records::{self, Kinds, by_id, by_jti};
+use crate::store::sqlite::replacements::Replaced;
 use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
     Change, Description, Generation, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded,
-    Result, RevokeOutcome, Tokens,
+    Result, RevokeOrder, RevokeOutcome, Tokens,
 };
 use crate::token::record::RevocationNote;
 use crate::token::{
-    Filter, Listing, Page, Place, Record, Revocation, Scope, TokenId, TokenKind, TokenReference,
+    Filter, Lineage, Listing, Page, Place, Record, Refusals, Scope, TokenId, TokenKind, TokenReference,
 };
 
 #[async_trait]
 impl Tokens for SqliteStore {
     async fn record(&self, order: RecordOrder) -> Result<RecordOutcome> {
-        let inserted = self
-            .writer
-            .run(Undo::Statement, move |batch| insert(batch, order))
-            .await?;
+        // What takes the place of another is more than one statement.
+        let undo = match (&order.rotation, &order.token.slot) {
+            (None, None) => Undo::Statement,
+            _ => Undo::Savepoint,
+        };
+        let inserted = self.writer.run(undo, move |batch| insert(batch, order)).await?;
         Ok(match inserted {
             Inserted::Row(record) => RecordOutcome::Recorded(Recorded::after_commit(record)),
             Inserted::Stale => RecordOutcome::Stale,
             Inserted::LimitReached => RecordOutcome::LimitReached,
+            Inserted::NotActive => RecordOutcome::NotActive,
             Inserted::CutOff { issued_through } => RecordOutcome::CutOff { issued_through },
         })
     }
@@ -98,9 +102,25 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn revoke(&self, id: TokenId, revocation: Revocation) -> Result<RevokeOutcome> {
+    async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome> {
         self.writer
-            .run(Undo::Statement, move |batch| revoke(batch, id, revocation))
+            .run(Undo::Statement, move |batch| revoke(batch, order))
+            .await
+    }
+
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                let mut update = batch.connection.prepare_cached(
+                    "UPDATE tokens SET refusals = refusals + ?2,
+                        last_refused_at = max(coalesce(last_refused_at, 0), ?3)
+                     WHERE id = ?1",
+                )?;
+                for (id, Refusals { count, last_at }) in refused {
+                    update.execute(params![id.0, count, last_at])?;
+                }
+                Ok(())
+            })
             .await
     }
 }
@@ -110,6 +130,7 @@ enum Inserted {
     Row(Box<Record>),
     Stale,
     LimitReached,
+    NotActive,
     CutOff { issued_through: i64 },
 }
 
@@ -119,6 +140,7 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         token,
         judged_at,
         most_active,
+        rotation,
     } = order;
     let head = batch.memory.head;
     if head.generation != judged_at {
@@ -152,6 +174,11 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         last_used_at: None,
         last_used_from: None,
         revocation: None,
+        lineage: Lineage {
+            rotated_from: rotation.as_ref().map(|rotation| rotation.token),
+            replaced_by: None,
+        },
+        refusals: None,
     };
     if record.token.created_at.seconds() <= head.cut_through
         && let Some(issued_through) = issued_through(batch.connection, &record)?
@@ -159,12 +186,19 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         return Ok(Inserted::CutOff { issued_through });
     }
     let token = &record.token;
+    let Some(replaced) = Replaced::by(batch.connection, token, owner, rotation)? else {
+        return Ok(Inserted::NotActive);
+    };
     let counts = &mut batch.memory.counts;
     if token.kind == TokenKind::Api
-        && let Some(most) = most_active
+        && let Some(most) = most_active.map(|most| most.saturating_add(replaced.counted))
         && !counts.has_room(batch.connection, owner, most, head.sequence, token.created_at)?
     {
         return Ok(Inserted::LimitReached);
+    }
+    // From here on nothing stands against it.
+    for (former, revocation) in &replaced.ends {
+        batch.revoke(former, revocation)?;
     }
     record.place = batch.memory.lists.place(batch.connection, batch.entropy, token)?;
     let id = batch
@@ -172,8 +206,9 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         .prepare_cached(
             "INSERT INTO tokens (jti, session, name, description, organization, team, user, scopes, preset,
                 projects, audience, prefix, key, status_list, status_index, created_at, created_by,
-                created_by_user, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                created_by_user, expires_at, slot, rotated_from)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                ?20, ?21)",
         )?
         .insert(params![
             Bytes(token.jti),
@@ -195,9 +230,11 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
             token.created_by.name,
             created_by_user,
             token.expires_at,
+            token.slot,
+            record.lineage.rotated_from.map(|former| former.0),
         ])?;
     if token.kind == TokenKind::Api {
-        counts.add(owner, token.expires_at);
+        batch.memory.counts.add(owner, token.expires_at);
     }
     record.id = TokenId(id);
     Ok(Inserted::Row(Box::new(record)))
@@ -212,12 +249,16 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn revoke(
+/// Carries out one order, as part of a batch.
+pub(super) fn revoke(
     batch: &mut Batch<'_>,
-    id: TokenId,
-    order: Revocation,
+    order: RevokeOrder,
 ) -> std::result::Result<RevokeOutcome, Failure> {
-    let Some(mut record) = by_id(batch.connection, id, Kinds::All)? else {
+    let RevokeOrder {
+        token,
+        revocation: order,
+    } = order;
+    let Some(mut record) = by_id(batch.connection, token, Kinds::All)? else {
         return Ok(RevokeOutcome::Unknown);
     };
     if let Some(earlier) = &record.revocation

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
 use crate::store::KeyState;
+use crate::token::Slot;
 
 /// The columns of a row, taken in the order in which the query names them.
 pub(super) struct Columns<'row> {
@@ -115,6 +116,7 @@ text! {
     UserId => UserId::as_str, |text| text.parse().ok();
     Email => Email::as_str, |text| text.parse().ok();
     Name => Name::as_str, |text| text.parse().ok();
+    Slot => Slot::as_str, |text| text.parse().ok();
     Role => |role| role.as_str(), |text| [Role::Admin, Role::Member].into_iter().find(|role| role.as_str() == text);
     KeyState => |state| state.as_str(), |text| {
         [KeyState::Published, KeyState::Signing, KeyState::Retired, KeyState::Withdrawn]

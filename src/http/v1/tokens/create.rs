@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use crate::authority::{Expiry, Issue};
+use crate::authority::{Expiry, Issue, Issued};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensWrite};
@@ -19,7 +19,7 @@ use crate::http::v1::fields::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
-use crate::token::{Lifetime, OwnerKind, Span, Status};
+use crate::token::{Lifetime, OwnerKind, Slot, Span, Status};
 
 /// A new token. Everything but the name has a default.
 #[derive(Debug, Validate, ToSchema)]
@@ -69,6 +69,10 @@ pub(crate) struct CreateForm {
     /// When it ends. Give at most one of the three; with none it lives for 365 days.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// A place among the owner's tokens, named in up to 64 letters, digits and `.`, `_`, `-`, that
+    /// holds one token at a time: the one that is in it is revoked in the same step.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    slot: Option<Slot>,
 }
 
 /// What a token acts for.
@@ -106,6 +110,7 @@ impl Form for CreateForm {
             expires_in: fields.optional("expires_in"),
             expires_in_days: fields.optional("expires_in_days"),
             expires_at: fields.optional("expires_at"),
+            slot: fields.optional("slot"),
         }
     }
 }
@@ -114,7 +119,7 @@ impl Request for Issue {
     type Form = CreateForm;
 
     fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
-        let expiry = expiry(&form, fields)?;
+        let expiry = expiry(form.expires_in, form.expires_in_days, form.expires_at, fields)?;
         if form.scopes.is_some() && form.preset.is_some() {
             return Err(fields.refuse("preset", "give scopes or a preset, not both"));
         }
@@ -150,12 +155,19 @@ impl Request for Issue {
             projects: form.projects,
             audience,
             expiry,
+            slot: form.slot,
         })
     }
 }
 
-fn expiry(form: &CreateForm, fields: &mut Fields<'_>) -> Result<Expiry, Refused> {
-    match (form.expires_in, form.expires_in_days, form.expires_at) {
+/// The one of three ways to say when a token ends that was used.
+pub(super) fn expiry(
+    expires_in: Option<Lifetime>,
+    expires_in_days: Option<i64>,
+    expires_at: Option<Timestamp>,
+    fields: &mut Fields<'_>,
+) -> Result<Expiry, Refused> {
+    match (expires_in, expires_in_days, expires_at) {
         (None, None, None) => Ok(Expiry::Default),
         (Some(lifetime), None, None) => Ok(Expiry::In("expires_in", lifetime)),
         (None, Some(days), None) => match u64::try_from(days).ok().and_then(Span::from_days) {
@@ -164,7 +176,7 @@ fn expiry(form: &CreateForm, fields: &mut Fields<'_>) -> Result<Expiry, Refused>
         },
         (None, None, Some(instant)) => Ok(Expiry::At(instant)),
         _ => {
-            let last = if form.expires_at.is_some() {
+            let last = if expires_at.is_some() {
                 "expires_at"
             } else {
                 "expires_in_days"
@@ -205,7 +217,11 @@ pub(super) async fn create(
     }: Input<(), (), Issue, BusinessHeader>,
 ) -> Result<impl IntoResponse, Failure> {
     body.organization = body.organization.or(headers.x_business_id);
-    let issued = app.authority.issue(&caller, &body).await?;
+    Ok(created(&app.authority.issue(&caller, &body).await?))
+}
+
+/// The one answer that shows a token.
+pub(super) fn created(issued: &Issued) -> impl IntoResponse + use<> {
     let head = [
         (header::LOCATION, format!("/api/v1/tokens/{}", issued.record.id)),
         (header::CACHE_CONTROL, "no-store".to_owned()),
@@ -214,5 +230,5 @@ pub(super) async fn create(
         token: issued.token.expose().to_owned(),
         token_info: TokenInfo::of(&issued.record, Status::Active),
     };
-    Ok((StatusCode::CREATED, head, Json(body)))
+    (StatusCode::CREATED, head, Json(body))
 }

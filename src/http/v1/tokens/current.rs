@@ -7,12 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::authority::Error;
+use crate::authority::{Error, Rotate};
 use crate::http::caller::{Caller, Holder};
 use crate::http::input::Input;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
+use crate::http::v1::tokens::create::{CreatedToken, created};
 use crate::http::v1::tokens::revoke::{RevokeForm, RevokedToken};
+use crate::http::v1::tokens::rotate::RotateForm;
 use crate::http::{App, Failure};
 use crate::token::{Status, TokenKind};
 
@@ -43,6 +45,26 @@ pub(super) async fn revoke(
     only_api_tokens(&caller)?;
     let revoked = app.authority.revoke_own(&caller, body.reason).await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
+}
+
+/// Rotate the token I hold
+///
+/// Issues a successor with the same rights, which does not outlive the token itself: whoever finds one
+/// cannot make it last. The token ends after its grace. No scope is needed.
+#[utoipa::path(post, path = "/api/v1/tokens/current/rotate", tag = "tokens", operation_id = "rotate_current_token",
+    request_body = Option<RotateForm>,
+    responses((status = CREATED, description = "The new token, this once", body = CreatedToken,
+                  headers(("Location" = String, description = "The address of its metadata"),
+                          ("Cache-Control" = String, description = "`no-store`"))),
+              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem),
+              (status = CONFLICT, description = "The token is in its grace: it is replaced already", body = Problem)))]
+pub(super) async fn rotate(
+    caller: Caller<Holder>,
+    State(app): State<Arc<App>>,
+    Input { body, .. }: Input<(), (), Rotate>,
+) -> Result<impl IntoResponse, Failure> {
+    only_api_tokens(&caller)?;
+    Ok(created(&app.authority.rotate_own(&caller, body).await?))
 }
 
 /// A session is nobody's API token: it ends by logging out.

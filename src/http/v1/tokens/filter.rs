@@ -11,52 +11,65 @@ use crate::store::PersonReference;
 use crate::token::{OwnerKind, Scope, Status, WantedStatus};
 
 /// Which tokens: those that match all that is given.
-#[derive(Debug, Validate, IntoParams)]
+#[derive(Debug, Validate, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FilterForm {
     /// Of this organization, by name or id. Otherwise the header `x-business-id` says it, otherwise it
     /// is your only one; with several, your own tokens. Site administrators see all organizations.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     pub(super) organization: Option<OrganizationReference>,
     /// Of this team, by name or id.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     team: Option<TeamReference>,
     /// Of this person, by address or id.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     user: Option<PersonReference>,
     /// Of this kind of owner. `user` is your own tokens.
     #[param(value_type = Option<OwnerParameter>, inline)]
+    #[schema(value_type = Option<OwnerParameter>, inline)]
     owner: Option<OwnerKind>,
     /// With this in their name, description or team's name, whatever its case.
     #[validate(length(max = 255))]
     #[param(max_length = 255)]
+    #[schema(max_length = 255)]
     q: Option<String>,
     /// In this status at this moment; it decides about revoked ones too.
     #[param(value_type = Option<StatusParameter>, inline)]
+    #[schema(value_type = Option<StatusParameter>, inline)]
     status: Option<Status>,
     /// Whether revoked tokens are meant too, where no status is given.
     #[param(required = false, default = false)]
+    #[schema(required = false, default = false)]
     include_revoked: bool,
     /// With this scope among theirs.
     #[param(value_type = Option<String>, max_length = 64, example = "content:write")]
+    #[schema(value_type = Option<String>, max_length = 64, example = "content:write")]
     scope: Option<Scope>,
     /// Whose scopes came from this preset.
     #[validate(length(max = 64))]
     #[param(max_length = 64)]
+    #[schema(max_length = 64)]
     preset: Option<String>,
     /// That end by themselves before this instant.
     #[param(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_before: Option<Timestamp>,
     /// Not seen since this instant and made before it. What verifiers see and do not report counts for
     /// nothing: `reporting_audiences` says which report.
     #[param(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     unused_since: Option<Timestamp>,
     /// Only those that were never seen.
     #[param(required = false, default = false)]
+    #[schema(required = false, default = false)]
     never_used: bool,
     /// Made by whoever stands under this name in `created_by`, whatever its case.
     #[validate(length(max = 255))]
     #[param(max_length = 255)]
+    #[schema(max_length = 255)]
     created_by: Option<String>,
 }
 

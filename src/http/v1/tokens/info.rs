@@ -59,6 +59,15 @@ pub(in crate::http::v1) struct TokenInfo {
     /// Who made it: an address, or `token` and a number.
     #[schema(example = "admin@example.com")]
     created_by: String,
+    /// The place among its owner's tokens that it takes alone.
+    #[schema(required = true)]
+    slot: Option<String>,
+    /// The number of the token that it took over from.
+    #[schema(required = true)]
+    rotated_from: Option<String>,
+    /// The number of the token that took over from it.
+    #[schema(required = true)]
+    replaced_by: Option<String>,
     /// When the authority, or a verifier that reports, last saw it.
     #[schema(required = true)]
     last_used_at: Option<Timestamp>,
@@ -70,11 +79,20 @@ pub(in crate::http::v1) struct TokenInfo {
     expires_at: Option<Timestamp>,
     #[schema(required = true)]
     revoked_at: Option<Timestamp>,
+    /// From when on it is refused: after `revoked_at` while it is in its grace.
+    #[schema(required = true)]
+    revocation_effective_at: Option<Timestamp>,
     /// Who revoked it: an address, `token` and a number, or `holder`.
     #[schema(required = true)]
     revoked_by: Option<String>,
     #[schema(required = true)]
     revocation_reason: Option<String>,
+    /// How often it was presented after it had been revoked: by somebody who was not told, or who
+    /// should not have it. Written down a moment later.
+    refused_count: u64,
+    /// When that was last.
+    #[schema(required = true)]
+    last_refused_at: Option<Timestamp>,
 }
 
 /// What kind of thing a token acts for.
@@ -129,12 +147,18 @@ impl TokenInfo {
             },
             created_at: token.created_at,
             created_by: token.created_by.name.clone(),
+            slot: token.slot.as_ref().map(ToString::to_string),
+            rotated_from: record.lineage.rotated_from.map(|from| from.to_string()),
+            replaced_by: record.lineage.replaced_by.map(|by| by.to_string()),
             last_used_at: record.last_used_at,
             last_used_from: record.last_used_from,
             expires_at: token.expires_at,
             revoked_at: revocation.map(|revocation| revocation.revoked_at),
+            revocation_effective_at: revocation.map(|revocation| revocation.effective_at),
             revoked_by: revocation.map(|revocation| revocation.revoked_by.clone()),
             revocation_reason: revocation.and_then(|revocation| revocation.reason.clone()),
+            refused_count: record.refusals.map_or(0, |refusals| refusals.count),
+            last_refused_at: record.refusals.map(|refusals| refusals.last_at),
         }
     }
 }

@@ -10,7 +10,7 @@ use validator::{Validate, ValidationErrors};
 
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fields, Form, Input, both};
 use crate::http::v1::cursor::ListDigest;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
@@ -92,16 +92,7 @@ impl Form for ListForm {
 
 impl Validate for ListForm {
     fn validate(&self) -> Result<(), ValidationErrors> {
-        let parts = [self.filter.validate(), self.part.validate()];
-        let broken: ValidationErrors =
-            parts
-                .into_iter()
-                .filter_map(Result::err)
-                .fold(ValidationErrors::new(), |mut all, part| {
-                    all.errors_mut().extend(part.into_errors());
-                    all
-                });
-        if broken.is_empty() { Ok(()) } else { Err(broken) }
+        both(self.filter.validate(), self.part.validate())
     }
 }
 

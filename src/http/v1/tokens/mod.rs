@@ -6,6 +6,8 @@ mod filter;
 mod info;
 mod list;
 mod revoke;
+mod revoke_many;
+mod rotate;
 mod show;
 
 use std::sync::Arc;
@@ -28,8 +30,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(create::create, list::list))
         .routes(routes!(current::show))
         .routes(routes!(current::revoke))
+        .routes(routes!(current::rotate))
+        .routes(routes!(revoke_many::revoke))
+        .routes(routes!(revoke_many::show))
         .routes(routes!(show::show, show::describe))
         .routes(routes!(revoke::revoke))
+        .routes(routes!(rotate::rotate))
 }
 
 /// Which token.

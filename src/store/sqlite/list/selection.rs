@@ -7,7 +7,7 @@ use crate::directory::TeamId;
 use crate::store::sqlite::cut_offs::uncut;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::usage::reporting;
-use crate::token::{Filter, OwnerKind, Status, StatusAt, Visibility, WantedStatus};
+use crate::token::{Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
 
 /// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
 /// each row beyond that.
@@ -60,13 +60,37 @@ impl Selection {
     }
 
     /// How many tokens match.
-    pub(super) fn count(&self, connection: &Connection) -> Result<u64, Failure> {
+    pub(in crate::store::sqlite) fn count(&self, connection: &Connection) -> Result<u64, Failure> {
         let Some(matching) = self.select("1", "TRUE") else {
             return Ok(0);
         };
         let statement = format!("SELECT count(*) FROM ({matching})");
         let mut query = connection.prepare_cached(&statement)?;
         Ok(query.query_row(self.parameters(Vec::new()), |row| row.get(0))?)
+    }
+
+    /// The first tokens that match and lie after one and not after another, in the order of their
+    /// numbers.
+    pub(in crate::store::sqlite) fn between(
+        &self,
+        connection: &Connection,
+        TokenId(after): TokenId,
+        TokenId(through): TokenId,
+        limit: usize,
+    ) -> Result<Vec<TokenId>, Failure> {
+        let (first, second, third) = {
+            let next = self.next_parameter();
+            (next, next + 1, next + 2)
+        };
+        let range = format!("tokens.id > ?{first} AND tokens.id <= ?{second}");
+        let Some(matching) = self.select("tokens.id AS id", &range) else {
+            return Ok(Vec::new());
+        };
+        let statement = format!("{matching} ORDER BY id LIMIT ?{third}");
+        let further = [after, through, i64::try_from(limit).unwrap_or(i64::MAX)].map(Value::Integer);
+        let mut query = connection.prepare_cached(&statement)?;
+        let rows = query.query_map(self.parameters(further.to_vec()), |row| row.get(0).map(TokenId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Which indexes are read. The narrowest owner that is named decides. Of other organizations only a
@@ -161,6 +185,9 @@ impl Selection {
         }
         if let Some(name) = &filter.created_by {
             self.ask("lower(tokens.created_by) =", name.to_ascii_lowercase());
+        }
+        if let Some(TokenId(except)) = filter.except {
+            self.ask("tokens.id <>", except);
         }
         if let Some(instant) = filter.expires_before {
             self.ask("tokens.expires_at <", instant.millis());

@@ -1,0 +1,177 @@
+//! Ending everything of an organization, a team, a person, a project or a key at once.
+
+use crate::authority::policy::{self, Rank};
+use crate::authority::view::View;
+use crate::authority::{Authority, Caller, Error, FieldFault, Result};
+use crate::clock::Timestamp;
+use crate::directory::{OrganizationId, OrganizationReference, TeamReference, UserId};
+use crate::store::PersonReference;
+use crate::token::{Actor, CutOff, Reach, TokenKind};
+
+/// Which tokens are to end: those that match all that is named.
+#[derive(Debug, Clone, Default)]
+pub struct CutOffOrder {
+    /// Of this organization. Whoever names none must be a site administrator.
+    pub organization: Option<OrganizationReference>,
+    /// Of this team of the organization.
+    pub team: Option<TeamReference>,
+    /// Of this person.
+    pub user: Option<PersonReference>,
+    /// Restricted to this project of the organization, whether it still exists or not.
+    pub project: Option<u32>,
+    /// Signed by this key.
+    pub key: Option<String>,
+    /// Issued before this instant; `None` is now.
+    pub issued_before: Option<Timestamp>,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
+/// A cut-off that is on disk.
+#[derive(Debug, Clone)]
+pub struct CutOffRecord {
+    /// Its number in the feed of revocations.
+    pub sequence: u64,
+    /// What it covers.
+    pub cut_off: CutOff,
+    /// Who ordered it.
+    pub ordered_by: Actor,
+    /// Why, in their words.
+    pub reason: Option<String>,
+}
+
+impl Authority {
+    /// Ends all tokens in reach that were issued early enough: one event, however many they are.
+    ///
+    /// Within an organization it is a matter of its admins and ends no session. Across organizations,
+    /// and by key, it is a site administrator's and ends sessions too.
+    pub async fn cut_off(&self, caller: &Caller, order: &CutOffOrder) -> Result<CutOffRecord> {
+        let now = self.clock.now();
+        let reach = self.reach(caller, order).await?;
+        let cut_off = CutOff {
+            reach,
+            issued_through: issued_through(order.issued_before, now)?,
+            effective_at: now,
+        };
+        let (ordered_by, reason) = (caller.actor(), order.reason.clone());
+        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens are being cut off");
+        let sequence = self
+            .store
+            .cut_off(cut_off.clone(), ordered_by.clone(), reason.clone(), now)
+            .await?;
+        Ok(CutOffRecord {
+            sequence,
+            cut_off,
+            ordered_by,
+            reason,
+        })
+    }
+
+    async fn reach(&self, caller: &Caller, order: &CutOffOrder) -> Result<Reach> {
+        let view = self.view();
+        let mut reach = Reach {
+            project: order.project,
+            ..Reach::default()
+        };
+        let rank = match &order.organization {
+            Some(reference) => {
+                let (organization, rank) = view.visible(caller, reference).await?;
+                policy::manage_organization(&rank)?;
+                // No session is of an organization; said all the same, for whoever follows the feed.
+                reach.kind = Some(TokenKind::Api);
+                reach.organization = Some(organization.id);
+                if let Some(team) = &order.team {
+                    reach.team = Some(view.team(organization.id, team).await?.id.clone());
+                }
+                rank
+            }
+            None => policy::rank_everywhere(caller),
+        };
+        if reach.organization.is_none() || order.key.is_some() {
+            policy::govern_deployment(&rank)?;
+        }
+        if let Some(user) = &order.user {
+            reach.user = Some(
+                self.person_in_reach(&view, &rank, user, reach.organization)
+                    .await?,
+            );
+        }
+        if let Some(key) = &order.key {
+            reach.kid = Some(self.known_key(key).await?);
+        }
+        Ok(reach)
+    }
+
+    /// The person who is meant. Whether somebody exists outside of the organization is not for its
+    /// admins to know.
+    async fn person_in_reach(
+        &self,
+        view: &View<'_>,
+        rank: &Rank,
+        reference: &PersonReference,
+        organization: Option<OrganizationId>,
+    ) -> Result<UserId> {
+        let person = self.store.person(reference.clone()).await?.ok_or(Error::Absent)?;
+        let belongs = match organization {
+            Some(organization) => view.standing(&person.id, organization).await?.role.is_some(),
+            None => true,
+        };
+        if belongs || *rank == Rank::Site {
+            Ok(person.id)
+        } else {
+            Err(Error::Absent)
+        }
+    }
+
+    async fn known_key(&self, kid: &str) -> Result<String> {
+        let keys = self.store.keys().await?;
+        match keys.into_iter().find(|key| key.kid == kid) {
+            Some(key) => Ok(key.kid),
+            None => Err(Error::Invalid(vec![FieldFault::new(
+                "key",
+                kid,
+                "there is no such key",
+            )])),
+        }
+    }
+}
+
+/// The last whole second that is covered, since that is what verifiers see of a token's age. Where the
+/// instant lies within a second, all of that second is covered: rather too much than too little.
+fn issued_through(issued_before: Option<Timestamp>, now: Timestamp) -> Result<i64> {
+    match issued_before {
+        None => Ok(now.seconds()),
+        Some(instant) if instant > now => Err(Error::Invalid(vec![FieldFault::new(
+            "issued_before",
+            instant.to_string(),
+            "tokens of the future cannot be cut off",
+        )])),
+        Some(instant) => Ok((instant.millis() - 1).div_euclid(1000)),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_off_covers_whole_seconds_and_nothing_of_the_future() {
+        let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let now = at(10_500);
+        for (before, through) in [
+            (None, 10),
+            (Some(at(10_500)), 10),
+            (Some(at(10_001)), 10),
+            (Some(at(10_000)), 9),
+            (Some(at(9_999)), 9),
+            (Some(at(0)), -1),
+        ] {
+            assert_eq!(issued_through(before, now).unwrap(), through, "{before:?}");
+        }
+        assert!(matches!(
+            issued_through(Some(at(10_501)), now),
+            Err(Error::Invalid(_))
+        ));
+    }
+}

@@ -1,0 +1,68 @@
+//! When a token ends.
+
+use serde_json::Value;
+
+use crate::authority::{Caller, FieldFault};
+use crate::clock::Timestamp;
+use crate::directory::Organization;
+use crate::token::{Lifetime, TokenKind};
+
+/// When a token is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing was said: the default, shortened to what is allowed.
+    Default,
+    /// After a time; the field that said so.
+    In(&'static str, Lifetime),
+    /// At an instant.
+    At(Timestamp),
+}
+
+/// When a token ends that this caller makes, within what the organization allows and, where an API
+/// token makes it, before that one ends. What is too long is a fault if it was said, and shortened if
+/// it is the default.
+pub(super) fn expires_at(
+    caller: &Caller,
+    expiry: Expiry,
+    default: Lifetime,
+    organization: Option<&Organization>,
+    now: Timestamp,
+    faults: &mut Vec<FieldFault>,
+) -> Option<Timestamp> {
+    let longest = organization.and_then(|found| found.policy.max_lifetime);
+    let by_policy = longest.map(|seconds| now.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
+    // A session bounds what may be done, not for how long; an API token bounds both.
+    let by_caller = match caller.record().token.kind {
+        TokenKind::Session => None,
+        TokenKind::Api => caller.record().token.expires_at,
+    };
+    let after = |lifetime| match lifetime {
+        Lifetime::Never => None,
+        Lifetime::Limited(span) => Some(now.plus_seconds(i64::try_from(span.seconds()).unwrap_or(i64::MAX))),
+    };
+    let (field, wanted) = match expiry {
+        Expiry::Default => {
+            return [after(default), by_policy, by_caller].into_iter().flatten().min();
+        }
+        Expiry::In(field, lifetime) => (field, after(lifetime)),
+        Expiry::At(instant) => ("expires_at", Some(instant)),
+    };
+    let input = wanted.map_or(Value::from("never"), |end| end.to_string().into());
+    let beyond = |limit: Option<Timestamp>| limit.is_some_and(|limit| wanted.is_none_or(|end| end > limit));
+    if wanted.is_some_and(|end| end.seconds() <= now.seconds()) {
+        faults.push(FieldFault::new(field, input, "this instant has passed"));
+    } else if beyond(by_policy) {
+        let message = format!(
+            "the organization's tokens live at most {} seconds",
+            longest.unwrap_or_default()
+        );
+        faults.push(FieldFault::new(field, input, message));
+    } else if beyond(by_caller) {
+        faults.push(FieldFault::new(
+            field,
+            input,
+            "a token cannot make one that outlives it",
+        ));
+    }
+    wanted
+}

@@ -1,0 +1,130 @@
+//! Rotating a token: a successor with the same rights, and an end for the one before.
+
+use crate::authority::expiry::{Expiry, expires_at};
+use crate::authority::view::View;
+use crate::authority::{Authority, Caller, Error, Issued, Result, policy};
+use crate::clock::Timestamp;
+use crate::directory::Organization;
+use crate::store::{Judged, RecordOrder, Rotation};
+use crate::token::{Grace, Lifetime, NewToken, Record, Revocation, Scope, Span, TokenReference};
+
+/// How a token is rotated.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotate {
+    /// How long the one before stays good, within its own life.
+    pub grace: Grace,
+    /// When the successor ends; by default it lives as long as the one before was given.
+    pub expiry: Expiry,
+}
+
+impl Authority {
+    /// Rotates a token that the caller manages and could have made.
+    pub async fn rotate(&self, caller: &Caller, reference: TokenReference, rotate: Rotate) -> Result<Issued> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let record = self.token(caller, reference).await?;
+                self.succeed(&view, caller, &record, rotate).await
+            })
+        })
+        .await
+    }
+
+    /// Rotates the token that the caller holds. No scope is needed for that: the successor can do
+    /// nothing that the token could not do, and does not outlive it.
+    pub async fn rotate_own(&self, caller: &Caller, rotate: Rotate) -> Result<Issued> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                self.succeed(&view, caller, caller.record(), rotate).await
+            })
+        })
+        .await
+    }
+
+    async fn succeed(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        record: &Record,
+        rotate: Rotate,
+    ) -> Result<Judged<Issued>> {
+        let now = self.clock.now();
+        let owner = &record.token.owner;
+        let (organization, rank) = match owner.organization() {
+            Some(id) => (view.organization(&id.into()).await?, view.rank(caller, id).await?),
+            None => (None, policy::rank_everywhere(caller)),
+        };
+        policy::issue(&rank, caller, owner)?;
+        let token = self.successor(caller, record, rotate.expiry, organization.as_deref(), now)?;
+        let grace = i64::try_from(rotate.grace.seconds()).unwrap_or(i64::MAX);
+        let end = now.plus_seconds(grace);
+        let effective_at = record
+            .token
+            .expires_at
+            .map_or(end, |expires_at| end.min(expires_at));
+        tracing::info!(token = %record.id, by = token.created_by.name, %effective_at, "a token is being rotated");
+        let rotation = Rotation {
+            token: record.id,
+            revocation: Revocation {
+                revoked_at: now,
+                effective_at: effective_at.max(now),
+                revoked_by: token.created_by.clone(),
+                reason: Some("rotated".to_owned()),
+            },
+        };
+        self.record_and_sign(RecordOrder {
+            token,
+            judged_at: view.generation(),
+            most_active: organization.and_then(|found| found.policy.max_active_tokens_per_owner),
+            rotation: Some(rotation),
+        })
+        .await
+    }
+
+    /// The token that takes over. Scopes that no longer exist are not handed on.
+    fn successor(
+        &self,
+        caller: &Caller,
+        record: &Record,
+        expiry: Expiry,
+        organization: Option<&Organization>,
+        now: Timestamp,
+    ) -> Result<NewToken> {
+        let former = &record.token;
+        let catalogue = &self.settings.catalogue;
+        let scopes: Vec<Scope> = former
+            .scopes
+            .iter()
+            .filter(|scope| catalogue.contains(scope))
+            .cloned()
+            .collect();
+        policy::hand_on(caller, &scopes, former.projects.as_deref())?;
+        let mut faults = Vec::new();
+        let expires_at = expires_at(caller, expiry, lifetime(former), organization, now, &mut faults);
+        if !faults.is_empty() {
+            return Err(Error::Invalid(faults));
+        }
+        Ok(NewToken {
+            jti: self.entropy.uuid_v7(now),
+            scopes,
+            prefix: self.settings.prefix.clone(),
+            kid: self.keys.signing_kid(),
+            created_at: now,
+            created_by: caller.actor(),
+            expires_at,
+            ..former.clone()
+        })
+    }
+}
+
+/// How long a token was given to live.
+fn lifetime(token: &NewToken) -> Lifetime {
+    let seconds = |end: Timestamp| u64::try_from(end.seconds() - token.created_at.seconds());
+    match token.expires_at.map(seconds) {
+        None => Lifetime::Never,
+        Some(seconds) => {
+            Lifetime::Limited(seconds.ok().and_then(Span::from_seconds).unwrap_or(Span::MAXIMUM))
+        }
+    }
+}

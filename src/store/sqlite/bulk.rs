@@ -1,0 +1,214 @@
+//! Revoking many tokens, a portion at a time.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::list::Selection;
+use crate::store::sqlite::tokens::revoke;
+use crate::store::sqlite::values::Columns;
+use crate::store::sqlite::writer::{Batch, Undo};
+use crate::store::{BulkId, BulkOrder, BulkRevocation, BulkRevocations, Result, RevokeOrder, RevokeOutcome};
+use crate::token::{Actor, Filter, Revocation, TokenId};
+
+/// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
+/// meanwhile waits for one portion at most.
+const PORTION: usize = 500;
+
+#[async_trait]
+impl BulkRevocations for SqliteStore {
+    async fn revoke_many(&self, order: BulkOrder) -> Result<BulkRevocation> {
+        let filter = order.filter.clone();
+        // Counting reads every token that may match: not the writer's work.
+        let (through, matched) = self
+            .readers
+            .read(move |connection| measure(connection, &filter))
+            .await?;
+        self.writer
+            .run(Undo::Statement, move |batch| {
+                begin(batch, order, through, matched)
+            })
+            .await
+    }
+
+    async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>> {
+        self.readers
+            .look_up(move |connection| by_id(connection, id))
+            .await
+    }
+
+    async fn unfinished_bulk_revocations(&self) -> Result<Vec<BulkId>> {
+        self.readers
+            .look_up(|connection| {
+                let mut query = connection.prepare_cached(UNFINISHED)?;
+                let rows = query.query_map((), |row| row.get(0).map(BulkId))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
+    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>> {
+        // A filter that matches few of many is slow to find them, which must hold up no writer.
+        let found = self
+            .readers
+            .read(move |connection| next_portion(connection, id))
+            .await?;
+        match found {
+            Some((bulk, portion)) if bulk.finished_at.is_none() => {
+                self.writer
+                    .run(Undo::Savepoint, move |batch| advance(batch, bulk, portion, now))
+                    .await
+            }
+            found => Ok(found.map(|(bulk, _)| bulk)),
+        }
+    }
+}
+
+pub(super) const UNFINISHED: &str = "SELECT id FROM bulk_revocations WHERE finished_at IS NULL ORDER BY id";
+
+/// The last token there is, and how many match.
+fn measure(connection: &Connection, filter: &Filter) -> std::result::Result<(TokenId, u64), Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let through = transaction
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
+        .query_row((), |row| row.get(0).map(TokenId))?;
+    Ok((
+        through,
+        Selection::new(&transaction, filter)?.count(&transaction)?,
+    ))
+}
+
+fn begin(
+    batch: &mut Batch<'_>,
+    order: BulkOrder,
+    through: TokenId,
+    matched: u64,
+) -> std::result::Result<BulkRevocation, Failure> {
+    let filter = serde_json::to_string(&order.filter)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let actor_user = batch.actor_number(&order.ordered_by)?;
+    let id = batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO bulk_revocations (filter, through, position, matched, revoked, ordered_at, actor,
+                actor_user, reason)
+             VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7)",
+        )?
+        .insert(params![
+            filter,
+            through.0,
+            matched,
+            order.ordered_at,
+            order.ordered_by.name,
+            actor_user,
+            order.reason,
+        ])?;
+    Ok(BulkRevocation {
+        id: BulkId(id),
+        order,
+        matched,
+        revoked: 0,
+        through,
+        position: TokenId(0),
+        finished_at: None,
+    })
+}
+
+fn by_id(connection: &Connection, id: BulkId) -> std::result::Result<Option<BulkRevocation>, Failure> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT bulk.id, bulk.filter, bulk.ordered_at, bulk.actor, users.public_id, bulk.reason, bulk.matched,
+                bulk.revoked, bulk.through, bulk.position, bulk.finished_at
+             FROM bulk_revocations AS bulk LEFT JOIN users ON users.id = bulk.actor_user WHERE bulk.id = ?1",
+        )?
+        .query_row([id.0], bulk)
+        .optional()?)
+}
+
+fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
+    let columns = &mut Columns::of(row);
+    Ok(BulkRevocation {
+        id: BulkId(columns.take()?),
+        order: BulkOrder {
+            filter: columns.parse(|text| serde_json::from_str(text).ok())?,
+            ordered_at: columns.take()?,
+            ordered_by: Actor {
+                name: columns.take()?,
+                user: columns.take()?,
+            },
+            reason: columns.take()?,
+        },
+        matched: columns.take()?,
+        revoked: columns.take()?,
+        through: TokenId(columns.take()?),
+        position: TokenId(columns.take()?),
+        finished_at: columns.take()?,
+    })
+}
+
+/// An order and the next tokens that it is about.
+fn next_portion(
+    connection: &Connection,
+    id: BulkId,
+) -> std::result::Result<Option<(BulkRevocation, Vec<TokenId>)>, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let Some(bulk) = by_id(&transaction, id)? else {
+        return Ok(None);
+    };
+    let selection = Selection::new(&transaction, &bulk.order.filter)?;
+    let portion = selection.between(&transaction, bulk.position, bulk.through, PORTION)?;
+    Ok(Some((bulk, portion)))
+}
+
+/// Revokes a portion and notes that it is done, both or neither.
+fn advance(
+    batch: &mut Batch<'_>,
+    mut bulk: BulkRevocation,
+    portion: Vec<TokenId>,
+    now: Timestamp,
+) -> std::result::Result<Option<BulkRevocation>, Failure> {
+    let is_last = portion.len() < PORTION;
+    let position = portion
+        .last()
+        .filter(|_| !is_last)
+        .map_or(bulk.through, |last| *last);
+    let moved = batch
+        .connection
+        .prepare_cached(
+            "UPDATE bulk_revocations SET position = ?3, finished_at = ?4
+             WHERE id = ?1 AND position = ?2 AND finished_at IS NULL",
+        )?
+        .execute(params![
+            bulk.id.0,
+            bulk.position.0,
+            position.0,
+            is_last.then_some(now)
+        ])?;
+    if moved == 0 {
+        // Somebody else has done this portion since it was looked up.
+        return by_id(batch.connection, bulk.id);
+    }
+    let mut revoked = 0;
+    for token in portion {
+        let order = RevokeOrder {
+            token,
+            revocation: Revocation {
+                revoked_at: now,
+                effective_at: now,
+                revoked_by: bulk.order.ordered_by.clone(),
+                reason: bulk.order.reason.clone(),
+            },
+        };
+        revoked += u64::from(matches!(revoke(batch, order)?, RevokeOutcome::Revoked(_)));
+    }
+    bulk.revoked += revoked;
+    bulk.position = position;
+    bulk.finished_at = is_last.then_some(now);
+    batch
+        .connection
+        .prepare_cached("UPDATE bulk_revocations SET revoked = ?2 WHERE id = ?1")?
+        .execute(params![bulk.id.0, bulk.revoked])?;
+    Ok(Some(bulk))
+}

@@ -1,0 +1,109 @@
+//! Tokens that take the place of others: by rotation, and in a slot.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::store::Rotation;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::limits::{OwnerNumbers, is_counted};
+use crate::store::sqlite::records::{Kinds, by_id};
+use crate::token::{NewToken, Record, Revocation, Slot, TokenId};
+
+/// What ends when a token is recorded.
+#[derive(Default)]
+pub(super) struct Replaced {
+    /// The tokens, and how each ends.
+    pub(super) ends: Vec<(Record, Revocation)>,
+    /// How many of them count against the limit of the owner, who is the new token's too.
+    pub(super) counted: u32,
+}
+
+impl Replaced {
+    /// What a token replaces, which is mostly nothing; `None` if what it should replace is no longer
+    /// active.
+    pub(super) fn by(
+        connection: &Connection,
+        token: &NewToken,
+        owner: OwnerNumbers,
+        rotation: Option<Rotation>,
+    ) -> Result<Option<Self>, Failure> {
+        match (rotation, &token.slot) {
+            (None, None) => Ok(Some(Self::default())),
+            (Some(rotation), _) => Self::by_rotation(connection, token, rotation),
+            (None, Some(slot)) => Self::in_slot(connection, token, owner, slot).map(Some),
+        }
+    }
+
+    fn by_rotation(
+        connection: &Connection,
+        token: &NewToken,
+        rotation: Rotation,
+    ) -> Result<Option<Self>, Failure> {
+        // What is active counts, and what was replaced does not: so there is one successor.
+        if !is_counted(connection, rotation.token, token.created_at)? {
+            return Ok(None);
+        }
+        let mut replaced = Self {
+            counted: 1,
+            ..Self::default()
+        };
+        replaced.end(connection, rotation.token, rotation.revocation)?;
+        Ok(Some(replaced))
+    }
+
+    fn in_slot(
+        connection: &Connection,
+        token: &NewToken,
+        owner: OwnerNumbers,
+        slot: &Slot,
+    ) -> Result<Self, Failure> {
+        let mut replaced = Self::default();
+        let former = connection
+            .prepare_cached(IN_SLOT)?
+            .query_row(params![slot, owner.organization, owner.team, owner.user], |row| {
+                row.get(0).map(TokenId)
+            })
+            .optional()?;
+        if let Some(former) = former {
+            replaced.counted = u32::from(is_counted(connection, former, token.created_at)?);
+            let revocation = Revocation {
+                revoked_at: token.created_at,
+                effective_at: token.created_at,
+                revoked_by: token.created_by.clone(),
+                reason: Some(format!("replaced in the slot {slot}")),
+            };
+            replaced.end(connection, former, revocation)?;
+        }
+        Ok(replaced)
+    }
+
+    /// Ends a token, and the one before it if that is still in its grace: of one lineage at most two
+    /// are alive, or rotating would be a way around the limit, which counts none in its grace.
+    fn end(
+        &mut self,
+        connection: &Connection,
+        former: TokenId,
+        revocation: Revocation,
+    ) -> Result<(), Failure> {
+        let Some(former) = by_id(connection, former, Kinds::Api)? else {
+            return Ok(());
+        };
+        let before = match former.lineage.rotated_from {
+            Some(before) => by_id(connection, before, Kinds::Api)?,
+            None => None,
+        };
+        if let Some(before) = before.filter(|before| !before.is_revoked(revocation.revoked_at)) {
+            let at_once = Revocation {
+                effective_at: revocation.revoked_at,
+                ..revocation.clone()
+            };
+            self.ends.push((before, at_once));
+        }
+        self.ends.push((former, revocation));
+        Ok(())
+    }
+}
+
+/// The token in a slot.
+pub(super) const IN_SLOT: &str = "SELECT id FROM tokens INDEXED BY one_token_a_slot
+     WHERE slot IS NOT NULL AND effective_at IS NULL AND slot = ?1 AND coalesce(organization, 0) = coalesce(?2, 0)
+         AND coalesce(team, 0) = coalesce(?3, 0) AND coalesce(user, 0) = coalesce(?4, 0)";

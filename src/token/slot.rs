@@ -1,0 +1,66 @@
+//! A named place among an owner's tokens.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a place that holds at most one live token of its owner: 1 to 64 letters, digits and
+/// `.`, `_`, `-`, the first a letter or digit. Issuing into it ends the token that was there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Slot(String);
+
+impl Slot {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes the place of one that could not be read.
+    pub(crate) fn stand_in() -> Self {
+        Self("slot".to_owned())
+    }
+}
+
+/// A text that names no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 64 letters, digits and `.`, `_`, `-`, and begin with a letter or digit")]
+pub struct NotASlot;
+
+impl FromStr for Slot {
+    type Err = NotASlot;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let begins_well = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if begins_well && text.len() <= 64 && text.bytes().all(is_inner) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotASlot)
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_a_short_plain_name() {
+        let longest = "s".repeat(64);
+        for text in ["a", "0", "ci", "Deploy_2.eu-west", &longest] {
+            assert_eq!(
+                text.parse::<Slot>().map(|slot| slot.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        let too_long = "s".repeat(65);
+        for text in ["", "-a", ".a", "a b", "a/b", "ä", "a\n", &too_long] {
+            assert_eq!(text.parse::<Slot>(), Err(NotASlot), "{text:?}");
+        }
+    }
+}
