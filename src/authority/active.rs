@@ -8,6 +8,7 @@
 //! expiry and revocation anew; the record is read again as soon as the directory, the keys or the
 //! record itself have changed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_verifier::{Expected, Rejection, TokenType, Unverified, Verified};
@@ -23,7 +24,7 @@ use crate::directory::Person;
 use crate::keys::KeyRing;
 use crate::revocation::Index;
 use crate::store::{Generation, Liveness, Result, SharedStore};
-use crate::token::{Record, TokenKind};
+use crate::token::{Record, TokenKind, Use};
 
 /// How many bytes of seen tokens are kept.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -126,13 +127,23 @@ impl ActiveTokens {
     /// The token's record if it is active at this instant, or why it is not. A failure of the store
     /// is neither.
     pub async fn find(&self, token: &str, now: Timestamp) -> Result<std::result::Result<Active, Inactive>> {
+        self.find_from(token, None, now).await
+    }
+
+    /// The same, and from which address it was presented.
+    pub async fn find_from(
+        &self,
+        token: &str,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Active, Inactive>> {
         let generation = self.index.generation();
         let known = self.seen.get(token);
         if let Some(seen) = &known
             && seen.generation == generation
             && seen.version == self.index.version(seen.record.id)
         {
-            return Ok(self.judge(seen, now));
+            return Ok(self.judge(seen, from, now));
         }
         let verified = match known {
             Some(seen) => Arc::clone(&seen.verified),
@@ -162,7 +173,7 @@ impl ActiveTokens {
             record: Arc::new(presented.record),
             verified,
         });
-        let verdict = self.judge(&seen, now);
+        let verdict = self.judge(&seen, from, now);
         // The record's own counter could only be read after the store had named the record. If any
         // record was changed meanwhile, what was read may be older than that counter says.
         if verdict.is_ok() && self.index.edits() == edits {
@@ -200,7 +211,12 @@ impl ActiveTokens {
         Ok(verified.judge(&expected)?)
     }
 
-    fn judge(&self, seen: &Seen, now: Timestamp) -> std::result::Result<Active, Inactive> {
+    fn judge(
+        &self,
+        seen: &Seen,
+        from: Option<IpAddr>,
+        now: Timestamp,
+    ) -> std::result::Result<Active, Inactive> {
         self.expected(&seen.verified, now)?;
         // At every use: the keys of this process may change after what it knows of the directory.
         if !self.keys.publishes(&seen.verified.header().kid) {
@@ -224,7 +240,12 @@ impl ActiveTokens {
             return Err(Inactive::Revoked);
         }
         if kind == TokenKind::Api {
-            self.usage.note(seen.record.id, &seen.noted, now);
+            let seen_now = Use {
+                token: seen.record.id,
+                at: now,
+                from,
+            };
+            self.usage.note(seen_now, &seen.noted);
         }
         Ok(Active {
             record: Arc::clone(&seen.record),

@@ -31,6 +31,7 @@ pub mod throttle;
 mod usage;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
@@ -46,6 +47,7 @@ pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run};
 pub use rotate::Rotate;
+pub use usage::SeenTokens;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub prefix: String,
     /// The life of a token that is given none.
     pub default_lifetime: Lifetime,
+    /// Whether it is kept from which address a token was last used.
+    pub record_addresses: bool,
     /// The life of a session.
     pub session_lifetime: Span,
     /// The scopes and presets that exist.
@@ -137,12 +141,12 @@ impl Authority {
         }
     }
 
-    /// The caller who holds a token, if it is active.
-    pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+    /// The caller who holds a token, if it is active. The address, if there is one, is kept with it.
+    pub async fn authenticate(&self, token: &str, from: Option<IpAddr>) -> Result<Caller> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        let found = self.active.find(token, self.clock.now()).await?;
+        let found = self.active.find_from(token, from, self.clock.now()).await?;
         found.map(Caller::new).map_err(Error::BadCredential)
     }
 

@@ -203,6 +203,14 @@ pub fn manage_people(caller: &Caller) -> Result<(), Error> {
     }
 }
 
+/// Saying that tokens were seen: the deployment's verifiers, whose word counts for every organization.
+pub fn report_use(caller: &Caller) -> Result<(), Error> {
+    match caller.owner() {
+        Owner::Deployment => Ok(()),
+        Owner::User { .. } | Owner::Team { .. } | Owner::Organization(_) => Err(Error::Forbidden),
+    }
+}
+
 /// What no API token may do, whatever its scopes: a stolen one must not be able to make itself at home.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.record().token.kind {

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::authority::{Authority, Result};
+use crate::authority::{Authority, Caller, Result, policy};
 use crate::clock::Timestamp;
-use crate::token::TokenId;
+use crate::store::{UseReport, UseReported};
+use crate::token::{ReportedUse, Use};
 
 /// How many milliseconds apart two sightings of a token are at least that are written down.
 const RESOLUTION: i64 = 10_000;
@@ -16,7 +17,16 @@ const CAPACITY: usize = 100_000;
 
 /// Sightings that are not written down yet.
 #[derive(Debug, Default)]
-pub(super) struct Usage(Mutex<Vec<(TokenId, Timestamp)>>);
+pub(super) struct Usage(Mutex<Vec<Use>>);
+
+/// What a verifier saw.
+#[derive(Debug, Clone)]
+pub struct SeenTokens {
+    /// Which tokens, when.
+    pub uses: Vec<ReportedUse>,
+    /// The audiences of which this is all.
+    pub audiences: Vec<String>,
+}
 
 /// When one token was last noted.
 #[derive(Debug)]
@@ -30,23 +40,23 @@ impl LastNoted {
 
 impl Usage {
     /// Notes that a token was seen, unless it was noted a moment ago.
-    pub(super) fn note(&self, token: TokenId, last: &LastNoted, now: Timestamp) {
-        let before = last.0.load(Ordering::Relaxed);
-        let is_news = now.millis() >= before.saturating_add(RESOLUTION);
+    pub(super) fn note(&self, sighting: Use, last: &LastNoted) {
+        let (before, now) = (last.0.load(Ordering::Relaxed), sighting.at.millis());
+        let is_news = now >= before.saturating_add(RESOLUTION);
         // Of many requests at once one wins, and notes it for all.
         let exchange = || {
             last.0
-                .compare_exchange(before, now.millis(), Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
         };
         if is_news && exchange().is_ok() {
             let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if seen.len() < CAPACITY {
-                seen.push((token, now));
+                seen.push(sighting);
             }
         }
     }
 
-    fn take(&self) -> Vec<(TokenId, Timestamp)> {
+    fn take(&self) -> Vec<Use> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -60,22 +70,39 @@ impl Authority {
         }
         Ok(())
     }
+
+    /// Notes what a verifier saw.
+    pub async fn report_use(&self, caller: &Caller, seen: SeenTokens) -> Result<UseReported> {
+        policy::report_use(caller)?;
+        let report = UseReport {
+            uses: seen.uses,
+            audiences: seen.audiences,
+            at: self.clock.now(),
+        };
+        Ok(self.store.report_use(report).await?)
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::token::TokenId;
 
     #[test]
     fn a_busy_token_is_noted_once_in_ten_seconds() {
         let usage = Usage::default();
         let last = LastNoted::new(None);
         let at = |millis| Timestamp::from_millis(millis).unwrap();
+        let sighting = |millis| Use {
+            token: TokenId(1),
+            at: at(millis),
+            from: None,
+        };
         for millis in [0, 1, 9_999, 10_000, 10_001, 5_000] {
-            usage.note(TokenId(1), &last, at(millis));
+            usage.note(sighting(millis), &last);
         }
-        assert_eq!(usage.take(), [(TokenId(1), at(0)), (TokenId(1), at(10_000))]);
+        assert_eq!(usage.take(), [sighting(0), sighting(10_000)]);
         assert_eq!(usage.take(), []);
     }
 }

@@ -71,6 +71,7 @@ impl Deployment {
                 .map(|prefix| prefix.as_str().to_owned())
                 .unwrap_or_default(),
             default_lifetime: config.tokens.default_lifetime,
+            record_addresses: config.tokens.record_addresses,
             session_lifetime: config.session_lifetime,
             catalogue: config.catalogue.clone(),
         };

@@ -47,6 +47,10 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
             default_lifetime: check
                 .parse(raw.tokens.default_lifetime)
                 .unwrap_or(standard.tokens.default_lifetime),
+            record_addresses: raw
+                .tokens
+                .record_addresses
+                .map_or(standard.tokens.record_addresses, |given| given.value),
         },
         session_lifetime: check
             .parse(raw.session_lifetime)

@@ -60,6 +60,8 @@ pub struct Tokens {
     /// `None` where it is to be the issuer.
     pub default_audience: Option<String>,
     pub default_lifetime: Lifetime,
+    /// Whether it is kept from which address a token was last used.
+    pub record_addresses: bool,
 }
 
 /// What one connection, and all together, may take.
@@ -121,6 +123,7 @@ impl Config {
                 prefix: None,
                 default_audience: None,
                 default_lifetime: Lifetime::Limited(Span::YEAR),
+                record_addresses: false,
             },
             session_lifetime: Span::HALF_A_DAY,
             catalogue: Catalogue::standard(),

@@ -96,6 +96,14 @@ impl<'d, 'a> Section<'d, 'a> {
         }
     }
 
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<Given<bool>> {
+        let (value, place) = self.take(key)?;
+        match value {
+            DeValue::Boolean(value) => Some(Given { value, place }),
+            _ => self.document.refuse(place, "must be true or false"),
+        }
+    }
+
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Texts> {
         let (value, place) = self.take(key)?;
         self.document.texts_of(value, place)

@@ -45,14 +45,21 @@ impl ClientAddress {
     }
 }
 
+impl ClientAddress {
+    /// Where a request comes from.
+    pub(super) fn of_request(parts: &Parts, trusted: &[IpNet]) -> Self {
+        // Without a socket there is no peer; such a caller shares one address with all of its kind.
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
+        Self::of(peer, &parts.headers, trusted)
+    }
+}
+
 impl FromRequestParts<Arc<App>> for ClientAddress {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        // Without a socket there is no peer; such a caller shares one address with all of its kind.
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
-        Ok(Self::of(peer, &parts.headers, &app.trusted_proxies))
+        Ok(Self::of_request(parts, &app.trusted_proxies))
     }
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::authority::{self, Authority, Error, policy};
+use crate::http::address::ClientAddress;
 use crate::http::{App, Failure};
 use crate::token::ManagementScope;
 
@@ -93,14 +94,24 @@ macro_rules! scoped {
     )*};
 }
 
-scoped!(TokensRead, TokensWrite, OrganizationsRead, OrganizationsWrite);
+scoped!(
+    TokensRead,
+    TokensWrite,
+    OrganizationsRead,
+    OrganizationsWrite,
+    UsageWrite
+);
 
 impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let token = credential(&parts.headers)?.ok_or(Error::NoCredential)?;
-        let caller = app.authority.authenticate(&token).await?;
+        let from = match app.authority.settings().record_addresses {
+            true => Some(ClientAddress::of_request(parts, &app.trusted_proxies).0),
+            false => None,
+        };
+        let caller = app.authority.authenticate(&token, from).await?;
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::demand(&caller, &app.authority)?;
         Ok(Self {

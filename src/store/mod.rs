@@ -19,6 +19,7 @@ mod bulk;
 mod directory;
 mod revocations;
 mod tokens;
+mod usage;
 
 use std::sync::Arc;
 
@@ -33,18 +34,19 @@ pub use tokens::{
     Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
     RevokeOutcome, Rotation, Tokens,
 };
+pub use usage::{Usage, UseReport, UseReported};
 
 use crate::clock::Timestamp;
 use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
 pub trait Store:
-    Tokens + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
 {
 }
 
-impl<T: Tokens + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys> Store
-    for T
+impl<T> Store for T where
+    T: Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
 {
 }
 

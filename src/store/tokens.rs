@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
 use crate::directory::Person;
 use crate::store::{Generation, Result};
 use crate::token::{Filter, Listing, NewToken, Page, Record, Refusals, Revocation, TokenId, TokenReference};
@@ -40,9 +39,6 @@ pub trait Tokens: Send + Sync {
     /// Revokes a token, whatever its kind. An order that brings a revocation forward is remembered in
     /// place of the earlier one, with its time, author and reason; the feed keeps both.
     async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome>;
-
-    /// Notes when tokens were last seen. Never moves an instant back; unknown tokens are passed over.
-    async fn note_use(&self, seen: Vec<(TokenId, Timestamp)>) -> Result<()>;
 
     /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{Record, Scope, Status, TokenId};
+use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct Filter {
     pub unused_since: Option<Timestamp>,
     /// Never seen.
     pub never_used: bool,
+    /// Whose use would be known at this instant, as far back as `unused_since` and `never_used` ask: all
+    /// of their audiences report. Whatever acts on disuse asks for it, unless told otherwise.
+    pub reporting_at: Option<Timestamp>,
     /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
     pub created_by: Option<String>,
     /// Any but this one.
@@ -87,6 +90,7 @@ impl Filter {
             expires_before: None,
             unused_since: None,
             never_used: false,
+            reporting_at: None,
             created_by: None,
             except: None,
         }
@@ -214,4 +218,6 @@ pub struct Listing {
     pub has_next: bool,
     /// Whether tokens precede.
     pub has_previous: bool,
+    /// The audiences that have ever reported use, in the order of their names; at most 1,000.
+    pub reporting_audiences: Vec<ReportingAudience>,
 }

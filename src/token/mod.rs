@@ -8,6 +8,7 @@ pub mod record;
 pub mod revocation;
 pub mod scope;
 pub mod slot;
+pub mod usage;
 
 pub use filter::{
     CountTotal, Cursor, Direction, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
@@ -20,3 +21,4 @@ pub use record::{Actor, Lineage, NewToken, Record, Refusals, RevocationNote, Sta
 pub use revocation::{CutOff, Place, Reach, Revocation};
 pub use scope::{Catalogue, ManagementScope, Scope};
 pub use slot::Slot;
+pub use usage::{ReportedUse, ReportingAudience, Use};

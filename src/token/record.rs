@@ -1,5 +1,6 @@
 //! The record of a token: everything about it but the secret, which is never kept.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -72,6 +73,8 @@ pub struct Record {
     pub place: Place,
     /// When the authority, or a verifier that reports, last saw it.
     pub last_used_at: Option<Timestamp>,
+    /// From which address that was, where the authority saw it and records that.
+    pub last_used_from: Option<IpAddr>,
     /// Its own revocation. A cut-off that covers it stands elsewhere.
     pub revocation: Option<RevocationNote>,
     /// What it was rotated from and into.

@@ -48,16 +48,18 @@ pub enum ManagementScope {
     OrganizationsRead,
     OrganizationsWrite,
     RevocationsRead,
+    UsageWrite,
 }
 
 impl ManagementScope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TokensRead,
         Self::TokensWrite,
         Self::TokensIntrospect,
         Self::OrganizationsRead,
         Self::OrganizationsWrite,
         Self::RevocationsRead,
+        Self::UsageWrite,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -68,6 +70,7 @@ impl ManagementScope {
             Self::OrganizationsRead => "organizations:read",
             Self::OrganizationsWrite => "organizations:write",
             Self::RevocationsRead => "revocations:read",
+            Self::UsageWrite => "usage:write",
         }
     }
 
@@ -75,7 +78,7 @@ impl ManagementScope {
     /// organization at once.
     pub const fn is_deployment_only(self) -> bool {
         match self {
-            Self::RevocationsRead => true,
+            Self::RevocationsRead | Self::UsageWrite => true,
             Self::TokensRead
             | Self::TokensWrite
             | Self::TokensIntrospect

@@ -8,7 +8,7 @@ use super::violation::{Fault, Location, Violation};
 
 /// So many wrong elements of one list are named. A body of 64 KiB holds 30,000 of them, and the
 /// answer would be fifty times as long as the request.
-const MAX_WRONG_ELEMENTS: usize = 100;
+pub(super) const MAX_WRONG_ELEMENTS: usize = 100;
 
 /// A type that a field can become.
 pub trait Field: Sized {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
-use super::field::Field;
+use super::field::{Field, MAX_WRONG_ELEMENTS};
 use super::value::{Object, Value};
 use super::violation::{Fault, Location, Violation, Violations};
 use super::{Form, Request, Unknown, bounds};
@@ -119,6 +119,39 @@ impl<'a> Fields<'a> {
         };
         self.put_down(name, violations, Bounds::Skipped);
         request
+    }
+
+    /// A list of such objects, which has to be there.
+    pub(crate) fn nested_list<R: Request>(&mut self, name: &'static str) -> Vec<R> {
+        let at = self.at(name);
+        let mut read_so_far = Vec::new();
+        let violations = match self.member(name) {
+            None => vec![self.violation(Fault::Missing, at, None)],
+            Some(Value::List(elements)) => {
+                let mut violations = Vec::new();
+                for (index, element) in elements.iter().enumerate() {
+                    let at = at.index(index);
+                    let read = match element {
+                        Value::Object(members) => read(Fields::new(self.part, at, members)),
+                        value => Err(Violation::new(Fault::ObjectType, at, value).into()),
+                    };
+                    match read {
+                        Ok(request) => read_so_far.push(request),
+                        Err(_) if violations.len() >= MAX_WRONG_ELEMENTS => break,
+                        Err(Violations { detail }) => violations.extend(detail),
+                    }
+                }
+                violations
+            }
+            Some(value) => vec![Violation::new(Fault::ListType, at, value)],
+        };
+        let bounds = if violations.is_empty() {
+            Bounds::Judged
+        } else {
+            Bounds::Skipped
+        };
+        self.put_down(name, violations, bounds);
+        read_so_far
     }
 
     /// Puts down that a field breaks a rule of ours, `text` saying which.

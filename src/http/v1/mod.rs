@@ -13,6 +13,7 @@ mod revocations;
 mod scopes;
 mod teams;
 mod tokens;
+mod usage;
 mod users;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(scopes::routes())
         .merge(tokens::routes())
         .merge(revocations::routes())
+        .merge(usage::routes())
         .merge(organizations::routes())
         .merge(members::routes())
         .merge(teams::routes())

@@ -26,6 +26,7 @@ mod replacements;
 mod revocations;
 mod teams;
 mod tokens;
+mod usage;
 mod values;
 mod writer;
 

@@ -26,6 +26,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_begin.sql")),
     M::up(include_str!("migrations/0002_life.sql")),
+    M::up(include_str!("migrations/0003_find.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.

@@ -15,13 +15,13 @@ pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.
      organizations.public_id, teams.public_id, users.public_id, tokens.slot, tokens.scopes, tokens.preset, \
      tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
      creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
-     tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason, \
+     tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason, \
      tokens.rotated_from, \
      (SELECT successors.id FROM tokens AS successors WHERE successors.rotated_from = tokens.id), \
      tokens.refusals, tokens.last_refused_at";
 
 /// How many columns those are.
-pub(super) const COUNT: usize = 30;
+pub(super) const COUNT: usize = 31;
 
 /// What a record is made of.
 pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
@@ -111,6 +111,9 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             index: columns.take()?,
         },
         last_used_at: columns.take()?,
+        last_used_from: columns
+            .take::<Option<String>>()?
+            .and_then(|address| address.parse().ok()),
         revocation: revocation(columns)?,
         lineage: Lineage {
             rotated_from: columns.take::<Option<i64>>()?.map(TokenId),

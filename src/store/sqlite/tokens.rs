@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::cut_offs::issued_through;
 use crate::store::sqlite::failure::Failure;
@@ -109,21 +108,6 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn note_use(&self, seen: Vec<(TokenId, Timestamp)>) -> Result<()> {
-        self.writer
-            .run(Undo::Savepoint, move |batch| {
-                let mut update = batch.connection.prepare_cached(
-                    "UPDATE tokens SET last_used_at = ?2
-                     WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
-                )?;
-                for (id, at) in seen {
-                    update.execute(params![id.0, at])?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
         self.writer
             .run(Undo::Savepoint, move |batch| {
@@ -188,6 +172,7 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         place: Place { list: 0, index: 0 },
         token,
         last_used_at: None,
+        last_used_from: None,
         revocation: None,
         lineage: Lineage {
             rotated_from: rotation.as_ref().map(|rotation| rotation.token),

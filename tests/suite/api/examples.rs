@@ -164,10 +164,11 @@ fn bounds(document: &Document, schema: &Value, way: &[String]) -> Vec<Bound> {
             add(json!(least - 1), Some(json!(least)));
         }
         if let Some(most) = property["maxItems"].as_u64() {
-            let item = if property["items"]["type"] == "string" {
-                json!("projects:read")
-            } else {
-                json!(1)
+            let items = document.resolve(&property["items"]);
+            let item = match items["type"].as_str() {
+                Some("string") => json!("projects:read"),
+                Some("object") => document.example(&items),
+                _ => json!(1),
             };
             add(vec![item; usize::try_from(most).unwrap() + 1].into(), None);
         }

@@ -30,7 +30,7 @@ pub(super) const CALLERS: [&str; 16] = [
     "elsewhere",  // API token of this organization, for another audience
     "team",       // API token of the team, with the management scopes
     "personal",   // API token of the member, with the management scopes
-    "deployment", // API token of the deployment, with the management scopes
+    "deployment", // API token of the deployment, with the management scopes and usage:write
 ];
 
 /// An operation on something, and the status that each caller gets.
@@ -120,6 +120,8 @@ pub(super) const TABLE: &[Row] = &[
     row("revoke_token",         "{teams}", "{}",                       [401, 401, 401, 401, 404, 404, 201, 201, 201, 403, 201, 404, 403, 201, 404, 201]),
     row("revoke_token",         "{members}", "{}",                     [401, 401, 401, 401, 404, 201, 404, 201, 201, 403, 201, 404, 403, 404, 201, 201]),
 
+    row("report_usage",         "", r#"{"uses":[]}"#,                  [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 200]),
+
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
@@ -202,7 +204,9 @@ impl Stage {
             app.mint(&admin, elsewhere).await.holder,
             app.team_token(&NORTH, &MANAGEMENT).await.holder,
             app.personal_token(&member, &NORTH, &MANAGEMENT).await.holder,
-            app.deployment_token(&MANAGEMENT).await.holder,
+            app.deployment_token(&[&MANAGEMENT[..], &["usage:write"]].concat())
+                .await
+                .holder,
         ];
         Self {
             own: app.organization_token(&NORTH, &["content:write"]).await,

@@ -8,3 +8,4 @@ mod faults;
 mod matrix;
 mod session;
 mod tokens;
+mod usage;

@@ -104,7 +104,7 @@ async fn me_is_the_person_or_the_token_and_what_they_reach() {
     let me = app.get(&lead, "/me").await.is(200).json();
     assert_eq!(me["user"]["email"], NORTH.email("lead"));
     assert_eq!(me["token"], Value::Null);
-    assert_eq!(me["scopes"].as_array().unwrap().len(), 10);
+    assert_eq!(me["scopes"].as_array().unwrap().len(), 11);
     let own = json!([{"id": NORTH.id(), "name": NORTH.name, "role": "member"}]);
     assert_eq!(me["organizations"], own);
 
@@ -138,11 +138,11 @@ async fn the_catalogue_says_which_scopes_are_for_the_authority() {
         .collect();
     for scope in MANAGEMENT
         .iter()
-        .chain(&["tokens:introspect", "revocations:read"])
+        .chain(&["tokens:introspect", "revocations:read", "usage:write"])
     {
         assert!(management.contains(scope), "{scope}");
     }
-    assert_eq!(management.len(), 6);
+    assert_eq!(management.len(), 7);
     let presets = json!([{"name": "content_management", "scopes": ["projects:read", "content:write"]}]);
     assert_eq!(catalogue["presets"], presets);
 }

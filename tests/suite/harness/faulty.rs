@@ -15,9 +15,9 @@ use jeton::store::{
     Generation, Judged, KeyRow, Keys, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Presented, Projects, RecordOrder,
     RecordOutcome, Removal, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot,
-    Standing, StoreError, Teams, Tokens,
+    Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported,
 };
-use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Refusals, TokenId, TokenReference};
+use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Refusals, TokenId, TokenReference, Use};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -150,7 +150,6 @@ faulty! {
         Read tokens(filter: Filter, page: Page) -> Listing;
         Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
         Write revoke(order: RevokeOrder) -> RevokeOutcome;
-        Write note_use(seen: Vec<(TokenId, Timestamp)>) -> ();
         Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
     }
     BulkRevocations {
@@ -158,6 +157,10 @@ faulty! {
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
+    }
+    Usage {
+        Write note_use(uses: Vec<Use>) -> ();
+        Write report_use(report: UseReport) -> UseReported;
     }
     Organizations {
         Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;

@@ -48,7 +48,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
     wrap: Wrap,
-    router: Option<Router>,
+    serving: Option<(Arc<App>, Router)>,
 }
 
 /// What stands between the authority and its store.
@@ -103,7 +103,7 @@ impl TestApp {
             clock,
             entropy: Arc::new(entropy),
             wrap,
-            router: None,
+            serving: None,
         };
         app.start().await;
         app
@@ -111,13 +111,13 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        let app = App::new(authority, Vec::new(), RateLimits::default());
-        self.router = Some(router(Arc::new(app)));
+        let app = Arc::new(App::new(authority, Vec::new(), RateLimits::default()));
+        self.serving = Some((Arc::clone(&app), router(app)));
     }
 
     /// Closes the store and opens it again, with nothing left in memory.
     pub(crate) async fn restart(&mut self) {
-        self.router = None;
+        self.serving = None;
         self.start().await;
     }
 
@@ -143,6 +143,7 @@ impl TestApp {
             default_audience: ISSUER.to_owned(),
             prefix: "jtn_".to_owned(),
             default_lifetime: Lifetime::Limited(Span::YEAR),
+            record_addresses: true,
             session_lifetime: Span::HALF_A_DAY,
             catalogue: Catalogue::standard(),
         };
@@ -153,7 +154,16 @@ impl TestApp {
 
     /// What answers requests.
     pub(crate) fn router(&self) -> Router {
-        self.router.clone().unwrap()
+        self.serving().1.clone()
+    }
+
+    /// What the server does by itself every now and then.
+    pub(crate) async fn write_usage(&self) {
+        self.serving().0.authority.write_usage().await.unwrap();
+    }
+
+    fn serving(&self) -> &(Arc<App>, Router) {
+        self.serving.as_ref().unwrap()
     }
 
     /// Answers a request as it stands.

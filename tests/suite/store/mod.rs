@@ -1,9 +1,11 @@
 //! The store's contract, as cases that every backend must pass.
 
 mod directory;
+mod finding;
 mod limits;
 mod lists;
 mod model;
+mod orders;
 mod revocation;
 mod sqlite;
 mod tokens;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jeton::directory::Role;
 use jeton::store::{Change, Description, Generation, Judged, Liveness, RecordOrder, RecordOutcome};
-use jeton::token::{Owner, TokenId, TokenKind, TokenReference};
+use jeton::token::{Owner, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, revocation, token};
@@ -251,7 +251,12 @@ pub(crate) async fn a_session_is_nobodys_list(world: World) {
 pub(crate) async fn last_use_never_moves_back(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     for (seen, expected) in [(5, 5), (3, 5), (8, 8)] {
-        let uses = vec![(record.id, at(seen)), (TokenId(999), at(seen))];
+        let of = |token| Use {
+            token,
+            at: at(seen),
+            from: None,
+        };
+        let uses = vec![of(record.id), of(TokenId(999))];
         world.store.note_use(uses).await.unwrap();
         let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
         assert_eq!(read.unwrap().last_used_at, Some(at(expected)));

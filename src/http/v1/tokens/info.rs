@@ -1,5 +1,7 @@
 //! What is shown of a token.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -69,6 +71,9 @@ pub(in crate::http::v1) struct TokenInfo {
     /// When the authority, or a verifier that reports, last saw it.
     #[schema(required = true)]
     last_used_at: Option<Timestamp>,
+    /// From which address that was. `null` where a verifier reported it or addresses are not kept.
+    #[schema(required = true, value_type = Option<String>, example = "192.0.2.1")]
+    last_used_from: Option<IpAddr>,
     /// When it ends by itself; `null` is never.
     #[schema(required = true)]
     expires_at: Option<Timestamp>,
@@ -146,6 +151,7 @@ impl TokenInfo {
             rotated_from: record.lineage.rotated_from.map(|from| from.to_string()),
             replaced_by: record.lineage.replaced_by.map(|by| by.to_string()),
             last_used_at: record.last_used_at,
+            last_used_from: record.last_used_from,
             expires_at: token.expires_at,
             revoked_at: revocation.map(|revocation| revocation.revoked_at),
             revocation_effective_at: revocation.map(|revocation| revocation.effective_at),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationErrors};
 
+use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::input::{Fields, Form, Input, both};
 use crate::http::v1::cursor::ListDigest;
@@ -15,7 +16,7 @@ use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
-use crate::token::{CountTotal, Direction, Order, Page, Sort, SortBy};
+use crate::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
 
 /// Which tokens, and which part of the list.
 #[derive(Debug)]
@@ -128,6 +129,34 @@ pub(super) struct TokenList {
     has_prev: bool,
     /// The same as `has_next`.
     has_more: bool,
+    /// The audiences for which verifiers have ever reported use. A token for another audience can be in
+    /// use without anybody here knowing.
+    reporting_audiences: Vec<ReportingInfo>,
+}
+
+/// An audience for which verifiers have reported use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReportingAudience)]
+struct ReportingInfo {
+    #[schema(example = "https://api.example.com")]
+    audience: String,
+    first_reported_at: Timestamp,
+    last_reported_at: Timestamp,
+}
+
+impl From<ReportingAudience> for ReportingInfo {
+    fn from(reporting: ReportingAudience) -> Self {
+        let ReportingAudience {
+            audience,
+            first_reported_at,
+            last_reported_at,
+        } = reporting;
+        Self {
+            audience,
+            first_reported_at,
+            last_reported_at,
+        }
+    }
 }
 
 /// List tokens
@@ -177,6 +206,11 @@ pub(super) async fn list(
         has_next: listing.has_next,
         has_prev: listing.has_previous,
         has_more: listing.has_next,
+        reporting_audiences: listing
+            .reporting_audiences
+            .into_iter()
+            .map(ReportingInfo::from)
+            .collect(),
         items: listing
             .items
             .iter()

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::records::{Kinds, by_id};
+use crate::store::sqlite::usage::reporting_audiences;
 use crate::token::{CountTotal, Direction, Filter, Listing, Page};
 
 pub(super) use selection::Selection;
@@ -48,6 +49,7 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
         total,
         has_next,
         has_previous,
+        reporting_audiences: reporting_audiences(&transaction)?,
     })
 }
 

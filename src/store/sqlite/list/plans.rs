@@ -13,7 +13,9 @@ use crate::entropy::SystemEntropy;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
-use crate::token::{Cursor, OwnerKind, Sort, StatusAt, TokenId, Visibility, WantedStatus};
+use crate::token::{
+    Cursor, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility, WantedStatus,
+};
 
 /// What SQLite would do, a line a step.
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
@@ -100,6 +102,51 @@ fn every_list_reads_its_own_index_in_order() {
             let plan = plan(&connection, &statement);
             assert_eq!(slow(&plan), Vec::<&String>::new(), "{plan:#?}");
             assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_other_order_sorts_its_own_rows_and_reads_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let filter = Filter {
+        organization: Some(OrganizationId(Uuid::from_u128(1))),
+        status: Some(StatusAt {
+            wanted: WantedStatus::Only(Status::Active),
+            at: Timestamp::LAST,
+        }),
+        unused_since: Some(Timestamp::LAST),
+        reporting_at: Some(Timestamp::LAST),
+        ..Filter::of(Visibility::Everything)
+    };
+    let selection = Selection::new(&connection, &filter).unwrap();
+    let cursor = Cursor {
+        value: Some(SortValue::Text("m".to_owned())),
+        token: TokenId(1),
+    };
+    for by in [
+        SortBy::ExpiresAt,
+        SortBy::LastUsedAt,
+        SortBy::Name,
+        SortBy::Team,
+        SortBy::CreatedBy,
+    ] {
+        let sort = Sort {
+            by,
+            order: Order::Ascending,
+        };
+        let walk = Walk::new(&connection, &selection, sort);
+        for (stretch, is_sorted) in [(Stretch::Valued, true), (Stretch::Valueless, false)] {
+            let (statement, _) = walk
+                .statement(stretch, From::Beyond(&cursor), Direction::Next)
+                .unwrap();
+            let plan = plan(&connection, &statement);
+            let index = "tokens_by_organization (organization=?";
+            assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+            let slow = slow(&plan);
+            assert!(slow.iter().all(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+            assert_eq!(!slow.is_empty(), is_sorted, "{plan:#?}");
         }
     }
 }

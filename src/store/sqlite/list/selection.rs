@@ -6,6 +6,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use crate::directory::TeamId;
 use crate::store::sqlite::cut_offs::uncut;
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::usage::reporting;
 use crate::token::{Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
 
 /// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
@@ -92,8 +93,8 @@ impl Selection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Which indexes are read. The narrowest owner that is named decides; an organization's list never
-    /// meets a row of another organization.
+    /// Which indexes are read. The narrowest owner that is named decides. Of other organizations only a
+    /// person's own rows there are met, where that person is asked for.
     fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         let Visibility::Own { user, teams } = &filter.visibility else {
             let source = if let Some(team) = &filter.team {
@@ -202,6 +203,19 @@ impl Selection {
         }
         if filter.never_used {
             self.condition.push_str(" AND tokens.last_used_at IS NULL");
+        }
+        if let Some(now) = filter.reporting_at {
+            let since = match filter.unused_since {
+                // What was never used was not used since it was made.
+                Some(instant) if !filter.never_used => {
+                    let instant = self.bind(instant.millis());
+                    format!("max({instant}, tokens.created_at)")
+                }
+                _ => "tokens.created_at".to_owned(),
+            };
+            let now = self.bind(now.millis());
+            self.condition
+                .push_str(&format!(" AND {}", reporting(&since, &now)));
         }
     }
 

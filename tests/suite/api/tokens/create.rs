@@ -40,7 +40,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
         "scopes": ["projects:read", "content:write"], "preset": "content_management",
         "projects": [NORTH.project_id()], "audience": ["https://a.example", "https://b.example"],
         "status": "active", "created_at": "2026-01-02T03:05:05.678Z",
-        "created_by": NORTH.email("lead"), "last_used_at": null,
+        "created_by": NORTH.email("lead"), "last_used_at": null, "last_used_from": null,
         "expires_at": "2026-02-01T03:05:05.678Z", "revoked_at": null, "revoked_by": null,
         "revocation_reason": null, "revocation_effective_at": null, "slot": "pipeline", "rotated_from": null,
         "replaced_by": null, "refused_count": 0, "last_refused_at": null,

@@ -97,6 +97,12 @@ super::contract!(Sqlite:
         no_page_skips_or_repeats_while_others_issue
         what_was_removed_is_still_listed
     }
+    finding {
+        every_filter_means_what_it_says
+        a_status_is_that_of_the_instant
+        reports_move_the_last_use
+        disuse_is_known_where_all_audiences_report
+    }
 );
 
 proptest::proptest! {
@@ -110,5 +116,15 @@ proptest::proptest! {
     fn the_model_agrees(steps in super::model::steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(super::model::follow::<Sqlite>(steps));
+    }
+
+    #[test]
+    fn pages_joined_are_sorted(
+        first in super::orders::drafts(),
+        later in super::orders::drafts(),
+        asked in super::orders::asked(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(super::orders::join::<Sqlite>(first, later, asked));
     }
 }

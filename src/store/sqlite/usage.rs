@@ -1,0 +1,94 @@
+//! When tokens were last seen.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::values::Bytes;
+use crate::store::sqlite::writer::Undo;
+use crate::store::{Result, Usage, UseReport, UseReported};
+use crate::token::{ReportedUse, ReportingAudience, Use};
+
+#[async_trait]
+impl Usage for SqliteStore {
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                let mut update = batch.connection.prepare_cached(
+                    "UPDATE tokens SET last_used_at = ?2, last_used_from = ?3
+                     WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
+                )?;
+                for Use { token, at, from } in uses {
+                    update.execute(params![token.0, at, from.map(|address| address.to_string())])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn report_use(&self, report: UseReport) -> Result<UseReported> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                report_use(batch.connection, &report)
+            })
+            .await
+    }
+}
+
+/// The audiences that have ever reported.
+pub(super) fn reporting_audiences(
+    connection: &Connection,
+) -> std::result::Result<Vec<ReportingAudience>, Failure> {
+    let mut query = connection.prepare_cached(
+        "SELECT audience, first_reported_at, last_reported_at FROM reporting_audiences
+         ORDER BY audience LIMIT 1000",
+    )?;
+    let found = query.query_map((), |row| {
+        Ok(ReportingAudience {
+            audience: row.get(0)?,
+            first_reported_at: row.get(1)?,
+            last_reported_at: row.get(2)?,
+        })
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A condition on `tokens`: use of the token between two instants, given as SQL, would be known here,
+/// since all of its audiences report. To report is to have begun before the first instant and to have
+/// done it within the day before the second.
+pub(super) fn reporting(since: &str, until: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT 1 FROM json_each(tokens.audience) AS meant WHERE NOT EXISTS (
+             SELECT 1 FROM reporting_audiences AS reporting WHERE reporting.audience = meant.value
+             AND reporting.first_reported_at <= {since}
+             AND reporting.last_reported_at >= {until} - 86400000))"
+    )
+}
+
+fn report_use(connection: &Connection, report: &UseReport) -> std::result::Result<UseReported, Failure> {
+    let mut update = connection.prepare_cached(
+        "UPDATE tokens SET last_used_at = max(?2, created_at), last_used_from = NULL
+         WHERE jti = ?1 AND session = 0 AND coalesce(last_used_at, -1) < max(?2, created_at)",
+    )?;
+    let mut find =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM tokens WHERE jti = ?1 AND session = 0)")?;
+    let mut known = 0;
+    for ReportedUse { jti, at } in &report.uses {
+        let changed = update.execute(params![Bytes(*jti), (*at).min(report.at)])?;
+        if changed > 0 || find.query_row([Bytes(*jti)], |row| row.get(0))? {
+            known += 1;
+        }
+    }
+    let mut note = connection.prepare_cached(
+        "INSERT INTO reporting_audiences (audience, first_reported_at, last_reported_at) VALUES (?1, ?2, ?2)
+         ON CONFLICT (audience) DO UPDATE SET last_reported_at = max(last_reported_at, ?2)",
+    )?;
+    for audience in &report.audiences {
+        note.execute(params![audience, report.at])?;
+    }
+    Ok(UseReported {
+        known,
+        unknown: report.uses.len() - known,
+    })
+}

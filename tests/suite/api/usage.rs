@@ -1,0 +1,112 @@
+//! When tokens were last seen, by the authority and by verifiers that report.
+
+use jeton::clock::Clock;
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, NORTH, TestApp};
+
+async fn shown(app: &TestApp, id: &str) -> Value {
+    let answer = app.get(&app.admin_of(&NORTH), &format!("/tokens/{id}")).await;
+    answer.is(200).json()
+}
+
+async fn verifier(app: &TestApp) -> Actor {
+    app.deployment_token(&["usage:write"]).await.holder
+}
+
+#[tokio::test]
+async fn what_the_authority_sees_is_written_down_in_batches() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["tokens:read"]).await;
+    app.clock.pass(100);
+    let seen_at = app.clock.now().to_string();
+    for _ in 0..3 {
+        app.get(&token.holder, "/tokens/current").await.is(200);
+    }
+    assert_eq!(shown(&app, &token.id).await["last_used_at"], Value::Null);
+    app.write_usage().await;
+    let written = shown(&app, &token.id).await;
+    assert_eq!(written["last_used_at"], seen_at);
+    assert_eq!(written["last_used_from"], "0.0.0.0");
+}
+
+#[tokio::test]
+async fn verifiers_report_what_nobody_else_sees() {
+    let app = TestApp::new().await;
+    let verifier = verifier(&app).await;
+    let token = app.organization_token(&NORTH, &[]).await;
+    app.clock.pass(3600);
+    let now = app.clock.now();
+    let jti = token.info["jti"].as_str().unwrap();
+    let report = json!({"audience": "https://api.example", "uses": [
+        {"jti": jti, "at": now.plus_seconds(-60)},
+        {"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": now},
+    ]});
+    let answer = app.post(&verifier, "/usage", report).await.is(200);
+    assert_eq!(answer.json(), json!({"known": 1, "unknown": 1}));
+    let written = shown(&app, &token.id).await;
+    assert_eq!(written["last_used_at"], now.plus_seconds(-60).to_string());
+    assert_eq!(written["last_used_from"], Value::Null);
+
+    // A clock that is ahead makes nobody look used tomorrow.
+    let ahead = json!({"uses": [{"jti": jti, "at": now.plus_seconds(86_400)}]});
+    app.post(&verifier, "/usage", ahead).await.is(200);
+    assert_eq!(shown(&app, &token.id).await["last_used_at"], now.to_string());
+
+    let list = app.get(&app.admin_of(&NORTH), "/tokens").await.is(200).json();
+    assert_eq!(
+        list["reporting_audiences"],
+        json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
+    );
+}
+
+#[tokio::test]
+async fn only_the_deployments_verifiers_report() {
+    let app = TestApp::new().await;
+    let report = || json!({"uses": []});
+    for actor in [app.site_admin(), app.admin_of(&NORTH)] {
+        app.post(&actor, "/usage", report()).await.fails(403, "forbidden");
+    }
+    let order = json!({"name": "x", "organization": NORTH.name, "owner": "organization",
+        "scopes": ["usage:write"]});
+    app.ask_for_token(&app.admin_of(&NORTH), order)
+        .await
+        .blames(&["value_error at body.scopes.0"]);
+    let other = app.deployment_token(&["tokens:read"]).await.holder;
+    app.post(&other, "/usage", report())
+        .await
+        .fails(403, "insufficient_scope");
+}
+
+#[tokio::test]
+async fn a_report_has_bounds_and_every_fault_is_named() {
+    let app = TestApp::new().await;
+    let verifier = verifier(&app).await;
+    let one = |number: u32| json!({"jti": format!("{number:032x}"), "at": "2026-01-02T03:04:05Z"});
+    let many = |count: u32| json!({"uses": (0..count).map(one).collect::<Vec<_>>()});
+    let answer = app.post(&verifier, "/usage", many(500)).await.is(200);
+    assert_eq!(answer.json()["unknown"], 500);
+    app.post(&verifier, "/usage", many(501))
+        .await
+        .blames(&["too_long at body.uses"]);
+    let wrong = json!({"uses": [one(1), {"jti": "x"}, 5], "audience": ["a", ""]});
+    app.post(&verifier, "/usage", wrong).await.blames(&[
+        "uuid_parsing at body.uses.1.jti",
+        "missing at body.uses.1.at",
+        "model_attributes_type at body.uses.2",
+    ]);
+    for (body, fault) in [
+        (json!({}), "missing at body.uses"),
+        (json!({"uses": {}}), "list_type at body.uses"),
+        (
+            json!({"uses": [], "audience": ["a", ""]}),
+            "value_error at body.audience.1",
+        ),
+        (
+            json!({"uses": [], "audience": "a\nb"}),
+            "value_error at body.audience.0",
+        ),
+    ] {
+        app.post(&verifier, "/usage", body).await.blames(&[fault]);
+    }
+}
