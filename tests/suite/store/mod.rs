@@ -1,11 +1,13 @@
 //! The store's contract, as cases that every backend must pass.
 
+mod bulk;
 mod directory;
 mod finding;
 mod limits;
 mod lists;
 mod model;
 mod orders;
+mod replacement;
 mod revocation;
 mod sqlite;
 mod tokens;
