@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use crate::clock::Clock;
-use crate::store::{BulkId, BulkOrder, BulkRevocation, SharedStore};
+use crate::store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
 use crate::token::filter::CountTotal;
 use crate::token::{Direction, Filter, Page, Sort, Status, TokenKind, WantedStatus};
 
@@ -66,7 +66,15 @@ impl Authority {
             ordered_at: now,
             ordered_by: caller.actor(),
             reason: order.reason.clone(),
+            effective_at: None,
+            last_token: LastToken::Stays,
         };
+        let bulk = self.order_revocation(order).await?;
+        Ok(RevokedMany::Ordered(bulk))
+    }
+
+    /// Has an order taken down, and begins to carry it out.
+    pub(super) async fn order_revocation(&self, order: BulkOrder) -> Result<BulkRevocation> {
         let bulk = self.store.revoke_many(order).await?;
         let by = &bulk.order.ordered_by.name;
         tracing::info!(
@@ -76,7 +84,7 @@ impl Authority {
             "many tokens are being revoked"
         );
         self.carry_on();
-        Ok(RevokedMany::Ordered(bulk))
+        Ok(bulk)
     }
 
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.

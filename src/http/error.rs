@@ -47,7 +47,8 @@ impl From<authority::Error> for Failure {
         match error {
             authority::Error::Invalid(faults) => {
                 let detail = faults.into_iter().map(|fault| {
-                    let at = Location::root("body").field(fault.field);
+                    let parts = fault.field.split('.');
+                    let at = parts.fold(Location::root("body"), |at, part| at.field(part));
                     let at = fault.index.map_or_else(|| at.clone(), |index| at.index(index));
                     Violation::new(Fault::Value { error: fault.message }, at, &fault.input)
                 });
