@@ -48,7 +48,7 @@ pub use organization_policy::{BreakingTokens, ChangeOrganization, ChangedOrganiz
 pub use organizations::Me;
 pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;
-pub use revoke_many::{RevokeMany, RevokedMany, Run};
+pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
 pub use usage::SeenTokens;
 

@@ -21,8 +21,19 @@ pub struct RevokeMany {
     pub wanted: Wanted,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// Whether disuse counts where it may not have been noticed.
+    pub unreported: Unreported,
     /// Whether it is meant.
     pub run: Run,
+}
+
+/// What is done with tokens that count as unused, and whose use nobody may have reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreported {
+    /// They are left alone.
+    LeftOut,
+    /// They are taken for unused.
+    Included,
 }
 
 /// Whether something is done or only counted.
@@ -40,7 +51,7 @@ pub enum RevokedMany {
     /// So many match, and none was revoked.
     WouldRevoke(u64),
     /// It is ordered, and carried out from now on whatever happens to whoever ordered it.
-    Ordered(BulkRevocation),
+    Ordered(Box<BulkRevocation>),
 }
 
 /// Held by the one who carries out orders.
@@ -58,6 +69,10 @@ impl Authority {
             TokenKind::Api => Some(caller.record().id),
             TokenKind::Session => None,
         };
+        let is_about_use = filter.never_used || filter.unused_since.is_some();
+        if is_about_use && order.unreported == Unreported::LeftOut {
+            filter.reporting_at = Some(now);
+        }
         if order.run == Run::Dry {
             return self.count(filter).await.map(RevokedMany::WouldRevoke);
         }
@@ -70,7 +85,7 @@ impl Authority {
             last_token: LastToken::Stays,
         };
         let bulk = self.order_revocation(order).await?;
-        Ok(RevokedMany::Ordered(bulk))
+        Ok(RevokedMany::Ordered(Box::new(bulk)))
     }
 
     /// Has an order taken down, and begins to carry it out.

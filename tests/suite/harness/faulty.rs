@@ -11,13 +11,13 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage,
-    UseReport, UseReported,
+    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Created, Credentials, Description,
+    Generation, Judged, KeyRow, Keys, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
+    Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Presented, Projects, RecordOrder,
+    RecordOutcome, Removal, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot,
+    Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported,
 };
-use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference, Use};
+use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Refusals, TokenId, TokenReference, Use};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -149,7 +149,14 @@ faulty! {
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
         Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
-        Write revoke(id: TokenId, revocation: Revocation) -> RevokeOutcome;
+        Write revoke(order: RevokeOrder) -> RevokeOutcome;
+        Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
+    }
+    BulkRevocations {
+        Write revoke_many(order: BulkOrder) -> BulkRevocation;
+        Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
+        Read unfinished_bulk_revocations() -> Vec<BulkId>;
+        Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
     }
     Usage {
         Write note_use(uses: Vec<Use>) -> ();
@@ -192,7 +199,7 @@ faulty! {
         Write remove_person(id: UserId, removal: Removal, judged_at: Generation) -> Judged<Changed<()>>;
     }
     Revocations {
-        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> ();
+        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> u64;
         Read snapshot(now: Timestamp) -> Snapshot;
         Read changes_after(sequence: u64) -> Changes;
         Write pin_issuer(issuer: &str) -> String;

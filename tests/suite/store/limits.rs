@@ -27,6 +27,7 @@ pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
                     token: token(world.owner(), 1),
                     judged_at: generation,
                     most_active: Some(7),
+                    rotation: None,
                 };
                 world.store.record(order).await.unwrap()
             })

@@ -244,6 +244,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
             most_active: None,
+            rotation: None,
         };
         let jeton::store::RecordOutcome::Recorded(other) = beside.record(order).await.unwrap() else {
             panic!("not recorded");
@@ -251,7 +252,11 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         let other = other.into_record();
         assert!(mine.id < other.id);
         assert!(places.insert((other.place.list, other.place.index)));
-        beside.revoke(mine.id, revocation(round, 0)).await.unwrap();
+        let order = jeton::store::RevokeOrder {
+            token: mine.id,
+            revocation: revocation(round, 0),
+        };
+        beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;
     }
     let changes = world.store.changes_after(0).await.unwrap();
@@ -267,6 +272,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         token: token(world.owner(), 30),
         judged_at: generation,
         most_active: None,
+        rotation: None,
     };
     assert!(matches!(
         world.store.record(late).await.unwrap(),

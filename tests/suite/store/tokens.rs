@@ -109,6 +109,7 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
             token,
             judged_at: stale,
             most_active: None,
+            rotation: None,
         };
         assert!(matches!(
             world.store.record(order).await.unwrap(),
@@ -152,6 +153,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                     token: token(Owner::Organization(organization), 1),
                     judged_at: generation,
                     most_active: None,
+                    rotation: None,
                 };
                 world.store.record(order).await.unwrap()
             })
@@ -266,7 +268,10 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let revoking = world.store.revoke(record.id, revocation(2, 0));
+        let revoking = world.store.revoke(jeton::store::RevokeOrder {
+            token: record.id,
+            revocation: revocation(2, 0),
+        });
         // Polled once: the order is in the queue. Then the caller is gone.
         let mut revoking = std::pin::pin!(revoking);
         let waker = std::task::Waker::noop();
@@ -303,6 +308,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
                     token,
                     judged_at: generation,
                     most_active: None,
+                    rotation: None,
                 };
                 (number, jti, world.store.record(order).await)
             })
@@ -320,6 +326,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
         token: twice,
         judged_at: generation,
         most_active: None,
+        rotation: None,
     };
     assert!(world.store.record(order).await.is_err(), "one jti, two tokens");
 }

@@ -8,7 +8,7 @@ use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role
 use jeton::entropy::Entropy;
 use jeton::store::{
     Change, Created, Generation, Judged, KeyRow, KeyState, MemberChange, NewOrganization, NewPerson, NewTeam,
-    Observer, RecordOrder, RecordOutcome, Removal, RevokeOutcome, SharedStore,
+    Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder, RevokeOutcome, SharedStore,
 };
 use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
 use jeton_verifier::Algorithm;
@@ -137,6 +137,7 @@ pub(crate) fn token(owner: Owner, seconds: i64) -> NewToken {
         name: "deploy".to_owned(),
         description: Some("for the pipeline".to_owned()),
         owner,
+        slot: None,
         scopes: ["projects:read", "content:write"]
             .map(|scope| scope.parse().unwrap())
             .to_vec(),
@@ -306,6 +307,7 @@ impl World {
             token,
             judged_at: self.generation().await,
             most_active,
+            rotation: None,
         };
         self.store.record(order).await.unwrap()
     }
@@ -319,6 +321,10 @@ impl World {
     }
 
     pub(crate) async fn revoke(&self, id: TokenId, order: Revocation) -> RevokeOutcome {
-        self.store.revoke(id, order).await.unwrap()
+        let order = RevokeOrder {
+            token: id,
+            revocation: order,
+        };
+        self.store.revoke(order).await.unwrap()
     }
 }

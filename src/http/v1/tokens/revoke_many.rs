@@ -7,12 +7,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::openapi::schema::AllOfBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::{Validate, ValidationErrors};
 
-use crate::authority::{Error, RevokeMany, RevokedMany, Run, Wanted};
+use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown, both};
@@ -42,6 +41,10 @@ struct HowForm {
     /// That no filter is missing: without it an organization and one further filter must be named.
     #[schema(required = false, default = false)]
     all: bool,
+    /// Whether `unused_since` and `never_used` also mean tokens for audiences that do not report use, or
+    /// began to later than is asked about, or stopped. They may be in use; without this they stay.
+    #[schema(required = false, default = false)]
+    include_unreported: bool,
 }
 
 impl Form for RevokeManyForm {
@@ -55,6 +58,7 @@ impl Form for RevokeManyForm {
                 reason: fields.optional("reason"),
                 dry_run: fields.or("dry_run", false),
                 all: fields.or("all", false),
+                include_unreported: fields.or("include_unreported", false),
             },
         }
     }
@@ -67,14 +71,19 @@ impl Validate for RevokeManyForm {
 }
 
 impl PartialSchema for RevokeManyForm {
+    /// One object with the fields of both.
     fn schema() -> RefOr<Schema> {
-        AllOfBuilder::new()
-            .item(FilterForm::schema())
-            .item(HowForm::schema())
-            .examples([serde_json::json!({
+        let mut schema = FilterForm::schema();
+        if let (RefOr::T(Schema::Object(whole)), RefOr::T(Schema::Object(how))) =
+            (&mut schema, HowForm::schema())
+        {
+            whole.properties.extend(how.properties);
+            whole.description = Some("Which active tokens, by the filters of the list, and how.".to_owned());
+            whole.example = Some(serde_json::json!({
                 "organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true
-            })])
-            .into()
+            }));
+        }
+        schema
     }
 }
 
@@ -113,6 +122,11 @@ impl Request for RevokeMany {
         Ok(Self {
             wanted,
             reason: how.reason,
+            unreported: if how.include_unreported {
+                Unreported::Included
+            } else {
+                Unreported::LeftOut
+            },
             run: if how.dry_run { Run::Dry } else { Run::Earnest },
         })
     }
@@ -184,7 +198,7 @@ pub(super) async fn revoke(
         RevokedMany::WouldRevoke(matched) => Json(DryRun { matched, revoked: 0 }).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
-            let body = Json(RevokedTokens::from(bulk));
+            let body = Json(RevokedTokens::from(*bulk));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
     })

@@ -26,7 +26,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
     let order = json!({
         "name": "ci", "description": "for the pipeline", "organization": "NorthWind", "owner": "team",
         "team": NORTH.team_id(), "preset": "content_management", "projects": [NORTH.project_id()],
-        "audience": ["https://a.example", "https://b.example"], "expires_in": "30d",
+        "audience": ["https://a.example", "https://b.example"], "expires_in": "30d", "slot": "pipeline",
     });
     let answer = app.ask_for_token(&app.team_admin(&NORTH), order).await.is(201);
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -42,7 +42,8 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
         "status": "active", "created_at": "2026-01-02T03:05:05.678Z",
         "created_by": NORTH.email("lead"), "last_used_at": null, "last_used_from": null,
         "expires_at": "2026-02-01T03:05:05.678Z", "revoked_at": null, "revoked_by": null,
-        "revocation_reason": null,
+        "revocation_reason": null, "revocation_effective_at": null, "slot": "pipeline", "rotated_from": null,
+        "replaced_by": null, "refused_count": 0, "last_refused_at": null,
     });
     assert_eq!(info, expected);
 

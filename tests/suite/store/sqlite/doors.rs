@@ -127,6 +127,7 @@ async fn a_refused_insert_harms_no_neighbour() {
             token,
             judged_at: generation,
             most_active: None,
+            rotation: None,
         };
         world.store.record(order)
     };
