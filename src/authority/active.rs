@@ -53,6 +53,9 @@ pub struct Active {
     pub record: Arc<Record>,
     /// The person it acts for, where it acts for one.
     pub person: Option<Arc<Person>>,
+    /// How many seconds it is still good for: until it ends by itself, or by a revocation that lies
+    /// ahead. `None` is for ever.
+    pub expires_in: Option<u64>,
 }
 
 /// Answers the predicate.
@@ -239,17 +242,23 @@ impl ActiveTokens {
             }
             return Err(Inactive::Revoked);
         }
+        let ends = [
+            seen.record.token.expires_at,
+            self.index.scheduled(seen.record.place),
+        ];
+        let ends_at = ends.into_iter().flatten().min();
         if kind == TokenKind::Api {
             let seen_now = Use {
                 token: seen.record.id,
                 at: now,
                 from,
             };
-            self.usage.note(seen_now, &seen.noted);
+            self.usage.note(seen_now, &seen.noted, ends_at);
         }
         Ok(Active {
             record: Arc::clone(&seen.record),
             person: seen.person.clone(),
+            expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
         })
     }
 }

@@ -23,6 +23,11 @@ impl Caller {
         &self.active.record
     }
 
+    /// How many seconds the token is still good for, as far as is known now; `None` is for ever.
+    pub fn expires_in(&self) -> Option<u64> {
+        self.active.expires_in
+    }
+
     /// The person the token acts for, where it acts for one.
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.active.person.as_ref()

@@ -68,6 +68,9 @@ pub enum Error {
     /// What should be replaced is revoked, expired or replaced already.
     #[error("the token is no longer active")]
     NotActive,
+    /// It is the last active token of its owner, and the organization keeps those.
+    #[error("the last active token of an owner is kept")]
+    LastToken,
     /// Fields that are right by themselves and wrong here.
     #[error("some fields are wrong")]
     Invalid(Vec<FieldFault>),
@@ -85,7 +88,7 @@ pub enum Error {
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
-    /// Which field of the request.
+    /// Which field of the body; one of an object in it after a dot.
     pub field: &'static str,
     /// Which element of it, where it is a list.
     pub index: Option<usize>,

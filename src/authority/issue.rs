@@ -1,9 +1,12 @@
 //! Issuing a token.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
+use crate::authority::grant::Granted;
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
@@ -11,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::directory::{Organization, OrganizationReference, TeamReference};
 use crate::keys::SignedToken;
 use crate::store::{Judged, RecordOrder, RecordOutcome};
-use crate::token::{ManagementScope, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
+use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, Span, TokenKind};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.
@@ -176,11 +179,14 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let mut faults = Vec::new();
-        let scopes = self.scopes(caller, issue, place, &mut faults);
+        let Granted { scopes, preset } = self.granted(caller, issue, place, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
-        let default = self.settings.default_lifetime;
         let organization = place.organization.as_deref();
+        let default = organization
+            .and_then(|found| found.policy.default_lifetime)
+            .and_then(Span::from_seconds)
+            .map_or(self.settings.default_lifetime, Lifetime::Limited);
         let expires_at = expires_at(caller, issue.expiry, default, organization, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");
@@ -197,7 +203,7 @@ impl Authority {
             owner: place.owner.clone(),
             slot: issue.slot.clone(),
             scopes,
-            preset: issue.preset.clone(),
+            preset,
             projects,
             audience,
             prefix: self.settings.prefix.clone(),
@@ -206,54 +212,6 @@ impl Authority {
             created_by: caller.actor(),
             expires_at,
         })
-    }
-
-    fn scopes(
-        &self,
-        caller: &Caller,
-        issue: &Issue,
-        place: &Place,
-        faults: &mut Vec<FieldFault>,
-    ) -> Vec<Scope> {
-        let catalogue = &self.settings.catalogue;
-        let wanted: Vec<Scope> = match (&issue.scopes, &issue.preset) {
-            (Some(_), Some(preset)) => {
-                faults.push(FieldFault::new(
-                    "preset",
-                    preset.clone(),
-                    "give scopes or a preset, not both",
-                ));
-                return Vec::new();
-            }
-            (None, Some(name)) => match catalogue.preset(name) {
-                Some(preset) => preset.scopes().to_vec(),
-                None => {
-                    faults.push(FieldFault::new("preset", name.clone(), "there is no such preset"));
-                    return Vec::new();
-                }
-            },
-            (Some(names), None) => known_scopes(catalogue.scopes(), names, faults),
-            (None, None) => {
-                let grantable = |scope: &&Scope| caller.may_grant(scope.as_str());
-                catalogue
-                    .grantable_by_default()
-                    .filter(grantable)
-                    .cloned()
-                    .collect()
-            }
-        };
-        for (index, scope) in wanted.iter().enumerate() {
-            if let Some(message) = ungrantable(scope, caller, place) {
-                faults.push(FieldFault::element("scopes", index, scope.as_str(), message));
-            }
-        }
-        // In the catalogue's order, each once, so that equal rights make equal tokens.
-        catalogue
-            .scopes()
-            .iter()
-            .filter(|scope| wanted.contains(scope))
-            .cloned()
-            .collect()
     }
 
     async fn projects_within(
@@ -329,37 +287,8 @@ impl Authority {
 }
 
 /// Where a token will be good, and what it acts for.
-struct Place {
-    organization: Option<std::sync::Arc<Organization>>,
+pub(super) struct Place {
+    pub(super) organization: Option<Arc<Organization>>,
     rank: Rank,
-    owner: Owner,
-}
-
-fn known_scopes(catalogue: &[Scope], names: &[String], faults: &mut Vec<FieldFault>) -> Vec<Scope> {
-    let mut known = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match catalogue.iter().find(|scope| scope.as_str() == name) {
-            Some(scope) => known.push(scope.clone()),
-            None => faults.push(FieldFault::element(
-                "scopes",
-                index,
-                name.clone(),
-                "there is no such scope",
-            )),
-        }
-    }
-    known
-}
-
-fn ungrantable(scope: &Scope, caller: &Caller, place: &Place) -> Option<&'static str> {
-    let deployment_only = scope
-        .management()
-        .is_some_and(ManagementScope::is_deployment_only);
-    if !caller.may_grant(scope.as_str()) {
-        Some("a token cannot grant a scope that it does not hold")
-    } else if deployment_only && place.owner != Owner::Deployment {
-        Some("only a token of the deployment can hold this scope")
-    } else {
-        None
-    }
+    pub(super) owner: Owner,
 }

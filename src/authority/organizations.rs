@@ -1,10 +1,8 @@
 //! Organizations, and what a caller is in them.
 
 use crate::authority::policy::{self, Rank};
-use crate::authority::{Authority, Caller, Error, Result};
-use crate::directory::{
-    Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
-};
+use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
+use crate::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
 use crate::store::{Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice};
 use crate::token::Record;
 
@@ -45,6 +43,7 @@ impl Authority {
         changes: &OrganizationChanges,
     ) -> Result<Organization> {
         policy::create_organization(caller)?;
+        self.check_policy(&changes.policy.clone().unwrap_or_default())?;
         let id = OrganizationId(self.entropy.uuid_v4());
         self.judged(move || {
             Box::pin(async move {
@@ -54,7 +53,7 @@ impl Authority {
                         name: name.clone(),
                         email: changes.email.clone().flatten(),
                         notification_url: changes.notification_url.clone().flatten(),
-                        policy: changes.policy.unwrap_or_default(),
+                        policy: changes.policy.clone().unwrap_or_default(),
                         created_at: self.clock.now(),
                     },
                     creator: caller.user().cloned(),
@@ -94,24 +93,51 @@ impl Authority {
         Ok(Organization::clone(&organization))
     }
 
-    /// Changes an organization. Its policy needs a session.
+    /// Changes an organization. Its policy needs a session, and says what becomes of the tokens that
+    /// break it.
     pub async fn change_organization(
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
-        changes: &OrganizationChanges,
+        order: &ChangeOrganization,
+    ) -> Result<ChangedOrganization> {
+        let organization = self.change(caller, reference, order).await?;
+        // Whatever is issued from now on is judged by the new policy: nothing that breaks it is missed.
+        let breaking = match &order.changes.policy {
+            Some(policy) => Some(self.settle(caller, organization.id, policy, order).await?),
+            None => None,
+        };
+        Ok(ChangedOrganization {
+            organization,
+            breaking,
+        })
+    }
+
+    async fn change(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        order: &ChangeOrganization,
     ) -> Result<Organization> {
         self.judged(move || {
             Box::pin(async move {
                 let view = self.view();
                 let (organization, rank) = view.visible(caller, reference).await?;
-                match changes.policy {
-                    Some(Policy { .. }) => policy::govern_organization(&rank, caller)?,
+                match &order.changes.policy {
+                    Some(new) => {
+                        policy::govern_organization(&rank, caller)?;
+                        self.check_policy(new)?;
+                    }
                     None => policy::manage_organization(&rank)?,
                 }
+                let changes = order.changes.clone();
+                if order.run == Run::Dry {
+                    return Ok(Judged::Done(changes.apply(Organization::clone(&organization))));
+                }
+                let store = &self.store;
                 created(
-                    self.store
-                        .change_organization(organization.id, changes.clone(), view.generation())
+                    store
+                        .change_organization(organization.id, changes, view.generation())
                         .await?,
                 )
             })

@@ -1,7 +1,7 @@
 //! Revoking one token.
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::store::{RevokeOrder, RevokeOutcome};
+use crate::store::{LastToken, RevokeOrder, RevokeOutcome};
 use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
 
 /// A token that is revoked, whether by this order or an earlier one.
@@ -20,9 +20,11 @@ impl Authority {
         caller: &Caller,
         reference: TokenReference,
         reason: Option<String>,
+        last_token: LastToken,
     ) -> Result<Revoked> {
         let record = self.token(caller, reference).await?;
-        self.revoke_record(&record, caller.actor(), reason).await
+        self.revoke_record(&record, caller.actor(), reason, last_token)
+            .await
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.
@@ -31,7 +33,8 @@ impl Authority {
             name: "holder".to_owned(),
             user: caller.user().cloned(),
         };
-        self.revoke_record(caller.record(), actor, reason).await
+        self.revoke_record(caller.record(), actor, reason, LastToken::MayGo)
+            .await
     }
 
     /// A token that the caller manages.
@@ -50,7 +53,13 @@ impl Authority {
         policy::manage_token(&rank, caller, owner)
     }
 
-    async fn revoke_record(&self, record: &Record, actor: Actor, reason: Option<String>) -> Result<Revoked> {
+    async fn revoke_record(
+        &self,
+        record: &Record,
+        actor: Actor,
+        reason: Option<String>,
+        last_token: LastToken,
+    ) -> Result<Revoked> {
         let now = self.clock.now();
         tracing::info!(token = %record.id, by = actor.name, "a token is being revoked");
         let revocation = Revocation {
@@ -62,12 +71,14 @@ impl Authority {
         let order = RevokeOrder {
             token: record.id,
             revocation,
+            last_token,
         };
         match self.store.revoke(order).await? {
             RevokeOutcome::Revoked(mut record) | RevokeOutcome::AlreadyRevoked(mut record) => {
                 let note = record.revocation.take().ok_or(Error::Absent)?;
                 Ok(Revoked { record, note })
             }
+            RevokeOutcome::Last => Err(Error::LastToken),
             RevokeOutcome::Unknown => Err(Error::Absent),
         }
     }

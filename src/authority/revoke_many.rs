@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use crate::clock::Clock;
-use crate::store::{BulkId, BulkOrder, BulkRevocation, SharedStore};
+use crate::store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
 use crate::token::filter::CountTotal;
 use crate::token::{Direction, Filter, Page, Sort, Status, TokenKind, WantedStatus};
 
@@ -21,8 +21,19 @@ pub struct RevokeMany {
     pub wanted: Wanted,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// Whether disuse counts where it may not have been noticed.
+    pub unreported: Unreported,
     /// Whether it is meant.
     pub run: Run,
+}
+
+/// What is done with tokens that count as unused, and whose use nobody may have reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreported {
+    /// They are left alone.
+    LeftOut,
+    /// They are taken for unused.
+    Included,
 }
 
 /// Whether something is done or only counted.
@@ -58,6 +69,10 @@ impl Authority {
             TokenKind::Api => Some(caller.record().id),
             TokenKind::Session => None,
         };
+        let is_about_use = filter.never_used || filter.unused_since.is_some();
+        if is_about_use && order.unreported == Unreported::LeftOut {
+            filter.reporting_at = Some(now);
+        }
         if order.run == Run::Dry {
             return self.count(filter).await.map(RevokedMany::WouldRevoke);
         }
@@ -66,7 +81,15 @@ impl Authority {
             ordered_at: now,
             ordered_by: caller.actor(),
             reason: order.reason.clone(),
+            effective_at: None,
+            last_token: LastToken::Stays,
         };
+        let bulk = self.order_revocation(order).await?;
+        Ok(RevokedMany::Ordered(Box::new(bulk)))
+    }
+
+    /// Has an order taken down, and begins to carry it out.
+    pub(super) async fn order_revocation(&self, order: BulkOrder) -> Result<BulkRevocation> {
         let bulk = self.store.revoke_many(order).await?;
         let by = &bulk.order.ordered_by.name;
         tracing::info!(
@@ -76,7 +99,7 @@ impl Authority {
             "many tokens are being revoked"
         );
         self.carry_on();
-        Ok(RevokedMany::Ordered(Box::new(bulk)))
+        Ok(bulk)
     }
 
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.

@@ -82,7 +82,8 @@ impl Authority {
         .await
     }
 
-    /// The token that takes over. Scopes that no longer exist are not handed on.
+    /// The token that takes over. Scopes that no longer exist, or are no longer allowed, are not handed
+    /// on; nor is the name of a preset that is no longer allowed.
     fn successor(
         &self,
         caller: &Caller,
@@ -92,22 +93,27 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let former = &record.token;
+        let policy = organization.map(|found| &found.policy);
         let catalogue = &self.settings.catalogue;
         let scopes: Vec<Scope> = former
             .scopes
             .iter()
-            .filter(|scope| catalogue.contains(scope))
+            .filter(|scope| {
+                catalogue.contains(scope) && policy.is_none_or(|policy| policy.allows_scope(scope))
+            })
             .cloned()
             .collect();
-        policy::hand_on(caller, &scopes, former.projects.as_deref())?;
+        super::policy::hand_on(caller, &scopes, former.projects.as_deref())?;
         let mut faults = Vec::new();
         let expires_at = expires_at(caller, expiry, lifetime(former), organization, now, &mut faults);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
+        let allowed = |preset: &&String| policy.is_none_or(|policy| policy.allows_preset(preset));
         Ok(NewToken {
             jti: self.entropy.uuid_v7(now),
             scopes,
+            preset: former.preset.as_ref().filter(allowed).cloned(),
             prefix: self.settings.prefix.clone(),
             kid: self.keys.signing_kid(),
             created_at: now,

@@ -1,12 +1,13 @@
 //! When tokens were last seen: kept in memory and written in batches, never a write a request.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::authority::{Authority, Caller, Result, policy};
 use crate::clock::Timestamp;
 use crate::store::{UseReport, UseReported};
-use crate::token::{ReportedUse, Use};
+use crate::token::{ReportedUse, TokenId, Use};
 
 /// How many milliseconds apart two sightings of a token are at least that are written down.
 const RESOLUTION: i64 = 10_000;
@@ -15,9 +16,15 @@ const RESOLUTION: i64 = 10_000;
 /// seen" harms nobody and a full memory everybody.
 const CAPACITY: usize = 100_000;
 
-/// Sightings that are not written down yet.
+/// How many seconds before its end a token that is still in use is pointed out: a week.
+const NOTICE: i64 = 7 * 86_400;
+
+/// Sightings that are not written down yet, and tokens whose end was pointed out.
 #[derive(Debug, Default)]
-pub(super) struct Usage(Mutex<Vec<Use>>);
+pub(super) struct Usage {
+    seen: Mutex<Vec<Use>>,
+    ending: Mutex<HashSet<TokenId>>,
+}
 
 /// What a verifier saw.
 #[derive(Debug, Clone)]
@@ -39,8 +46,9 @@ impl LastNoted {
 }
 
 impl Usage {
-    /// Notes that a token was seen, unless it was noted a moment ago.
-    pub(super) fn note(&self, sighting: Use, last: &LastNoted) {
+    /// Notes that a token was seen, unless it was noted a moment ago. That one is in use which soon
+    /// ends is an event, once a token for as long as this process runs.
+    pub(super) fn note(&self, sighting: Use, last: &LastNoted, ends_at: Option<Timestamp>) {
         let (before, now) = (last.0.load(Ordering::Relaxed), sighting.at.millis());
         let is_news = now >= before.saturating_add(RESOLUTION);
         // Of many requests at once one wins, and notes it for all.
@@ -49,15 +57,30 @@ impl Usage {
                 .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
         };
         if is_news && exchange().is_ok() {
-            let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if seen.len() < CAPACITY {
                 seen.push(sighting);
+            }
+            drop(seen);
+            if let Some(end) = ends_at.filter(|end| *end <= sighting.at.plus_seconds(NOTICE))
+                && self.is_first_notice(sighting.token)
+            {
+                tracing::warn!(token = %sighting.token, ends_at = %end, "a token in use ends soon");
             }
         }
     }
 
+    fn is_first_notice(&self, token: TokenId) -> bool {
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Full, it begins anew: some are then pointed out twice.
+        if ending.len() >= CAPACITY {
+            ending.clear();
+        }
+        ending.insert(token)
+    }
+
     fn take(&self) -> Vec<Use> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -87,7 +110,6 @@ impl Authority {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::token::TokenId;
 
     #[test]
     fn a_busy_token_is_noted_once_in_ten_seconds() {
@@ -100,9 +122,27 @@ mod tests {
             from: None,
         };
         for millis in [0, 1, 9_999, 10_000, 10_001, 5_000] {
-            usage.note(sighting(millis), &last);
+            usage.note(sighting(millis), &last, None);
         }
         assert_eq!(usage.take(), [sighting(0), sighting(10_000)]);
         assert_eq!(usage.take(), []);
+    }
+
+    #[test]
+    fn the_end_of_a_token_in_use_is_pointed_out_once_in_its_last_week() {
+        let usage = Usage::default();
+        let end = Timestamp::from_seconds(100 * 86_400).unwrap();
+        let pointed_out = |day: i64| {
+            let sighting = Use {
+                token: TokenId(1),
+                at: Timestamp::from_seconds(day * 86_400).unwrap(),
+                from: None,
+            };
+            usage.note(sighting, &LastNoted::new(None), Some(end));
+            usage.ending.lock().unwrap().len()
+        };
+        assert_eq!([92, 93, 94, 99].map(pointed_out), [0, 1, 1, 1]);
+        assert!(!usage.is_first_notice(TokenId(1)));
+        assert!(usage.is_first_notice(TokenId(2)));
     }
 }

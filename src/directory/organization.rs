@@ -4,13 +4,15 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::Name;
+use crate::token::Scope;
 
 /// An organization's id, which no renaming changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
 impl fmt::Display for OrganizationId {
@@ -46,19 +48,47 @@ impl FromStr for OrganizationReference {
 }
 
 /// An organization's own limits. None by default.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
-    #[serde(default)]
     #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 31_536_000)]
     pub max_lifetime: Option<u64>,
+    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 7_776_000)]
+    pub default_lifetime: Option<u64>,
     /// The most active tokens that one owner (a person, a team, the organization) may have.
-    #[serde(default)]
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     pub max_active_tokens_per_owner: Option<u32>,
+    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    #[schema(example = false)]
+    pub keep_last_token: bool,
+    /// The scopes that a token may have, however it comes by them; `null` is all.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, example = json!(["projects:read", "content:write"]))]
+    pub allowed_scopes: Option<Vec<Scope>>,
+    /// The presets that a token may be made from; `null` is all.
+    #[schema(max_items = 100, example = json!(["content_management"]))]
+    pub allowed_presets: Option<Vec<String>>,
+    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
+    /// for the authority itself. What cannot be granted of it is left out.
+    #[schema(max_length = 64, example = "content_management")]
+    pub default_preset: Option<String>,
+}
+
+impl Policy {
+    /// Whether a token may have this scope.
+    pub fn allows_scope(&self, scope: &Scope) -> bool {
+        self.allowed_scopes
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(scope))
+    }
+
+    /// Whether a token may be made from this preset.
+    pub fn allows_preset(&self, preset: &str) -> bool {
+        self.allowed_presets
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|one| one == preset))
+    }
 }
 
 /// An organization.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::authority::{self, Authority, Error, policy};
 use crate::http::address::ClientAddress;
+use crate::http::error::ExpiresIn;
 use crate::http::{App, Failure};
 use crate::token::ManagementScope;
 
@@ -112,6 +113,10 @@ impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
             false => None,
         };
         let caller = app.authority.authenticate(&token, from).await?;
+        if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
+            // Set at most once: a request has one caller.
+            let _ = slot.set(seconds);
+        }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::demand(&caller, &app.authority)?;
         Ok(Self {

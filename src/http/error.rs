@@ -4,11 +4,12 @@
 //! leaves through ([`rendered_by`]) says it in that surface's own form. So an operation shared by
 //! several surfaces cannot answer in the wrong one, and neither can an extractor.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use crate::authority;
@@ -47,7 +48,8 @@ impl From<authority::Error> for Failure {
         match error {
             authority::Error::Invalid(faults) => {
                 let detail = faults.into_iter().map(|fault| {
-                    let at = Location::root("body").field(fault.field);
+                    let parts = fault.field.split('.');
+                    let at = parts.fold(Location::root("body"), |at, part| at.field(part));
                     let at = fault.index.map_or_else(|| at.clone(), |index| at.index(index));
                     Violation::new(Fault::Value { error: fault.message }, at, &fault.input)
                 });
@@ -88,19 +90,33 @@ impl IntoResponse for InputError {
     }
 }
 
-/// Has every failure that leaves a router said in one surface's form, and every answer kept by
-/// nobody unless it says otherwise: what is answered is one caller's.
+/// How many seconds the caller's token is still good for; whoever finds out who the caller is says it,
+/// for the answer's headers.
+pub(super) type ExpiresIn = Arc<OnceLock<u64>>;
+
+/// The header that says it.
+pub(super) const EXPIRES_IN: HeaderName = HeaderName::from_static("token-expires-in");
+
+/// Has every failure that leaves a router said in one surface's form, every caller told how long their
+/// token lasts, and every answer kept by nobody unless it says otherwise: what is answered is one
+/// caller's.
 ///
 /// One layer for all of it, since each costs every request.
 pub fn rendered_by<S>(router: Router<S>, render: fn(&Failure) -> Response) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    router.layer(map_response(move |mut response: Response| async move {
+    router.layer(from_fn(move |mut request: Request, next: Next| async move {
+        let expires_in = ExpiresIn::default();
+        request.extensions_mut().insert(Arc::clone(&expires_in));
+        let mut response = next.run(request).await;
         if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
             response = said(response, render(&failure));
         }
         let headers = response.headers_mut();
+        if let Some(seconds) = expires_in.get() {
+            headers.insert(EXPIRES_IN, (*seconds).into());
+        }
         headers
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));

@@ -196,6 +196,11 @@ impl Index {
             .is_some_and(|effective_at| *effective_at <= now)
     }
 
+    /// When the token at this place will be revoked, if that lies ahead.
+    pub fn scheduled(&self, place: Place) -> Option<Timestamp> {
+        self.scheduled.load().get(&place).copied()
+    }
+
     /// Whether a cut-off ends this token at this instant.
     pub fn is_cut_off(&self, record: &Record, now: Timestamp) -> bool {
         record.token.created_at.seconds() <= self.latest_cut_off.load(Ordering::Acquire)

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::store::Result;
+use crate::store::{LastToken, Result};
 use crate::token::{Actor, Filter, TokenId};
 
 /// Revocations of many tokens, each of which is an event of its own.
@@ -41,6 +41,10 @@ pub struct BulkOrder {
     pub ordered_by: Actor,
     /// Why, in their words.
     pub reason: Option<String>,
+    /// From when on the tokens are refused, if that is after they are revoked.
+    pub effective_at: Option<Timestamp>,
+    /// Whether it spares what [`LastToken::Stays`] spares.
+    pub last_token: LastToken,
 }
 
 /// An order to revoke many tokens and how far it is carried out.

@@ -292,6 +292,19 @@ pub struct OrganizationChanges {
     pub policy: Option<Policy>,
 }
 
+impl OrganizationChanges {
+    /// An organization with these changes.
+    pub fn apply(self, organization: Organization) -> Organization {
+        Organization {
+            name: self.name.unwrap_or(organization.name),
+            email: self.email.unwrap_or(organization.email),
+            notification_url: self.notification_url.unwrap_or(organization.notification_url),
+            policy: self.policy.unwrap_or(organization.policy),
+            ..organization
+        }
+    }
+}
+
 /// Changes to a person; `None` leaves it as it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PersonChanges {

@@ -31,7 +31,7 @@ pub use directory::{
 };
 pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
-    Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
+    Description, Judged, LastToken, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
     RevokeOutcome, Rotation, Tokens,
 };
 pub use usage::{Usage, UseReport, UseReported};

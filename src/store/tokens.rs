@@ -73,6 +73,17 @@ pub struct RevokeOrder {
     pub token: TokenId,
     /// When, by whom and why.
     pub revocation: Revocation,
+    /// Whether it may leave its owner without one.
+    pub last_token: LastToken,
+}
+
+/// Whether an order may end the last active token of an owner in an organization that keeps those.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastToken {
+    /// It is not revoked.
+    Stays,
+    /// It is revoked like any other.
+    MayGo,
 }
 
 /// What became of an order to record.
@@ -156,6 +167,8 @@ pub enum RevokeOutcome {
     Revoked(Record),
     /// It had been revoked, with effect no later than this order's; nothing changed.
     AlreadyRevoked(Record),
+    /// It is the last active token of its owner, and stays.
+    Last,
     /// There is no such token.
     Unknown,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::directory::{OrganizationId, TeamId, UserId};
+use crate::directory::{OrganizationId, Policy, TeamId, UserId};
 use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
@@ -70,6 +70,8 @@ pub struct Filter {
     pub reporting_at: Option<Timestamp>,
     /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
     pub created_by: Option<String>,
+    /// That break a policy.
+    pub breaks: Option<Box<Breach>>,
     /// Any but this one.
     pub except: Option<TokenId>,
 }
@@ -92,9 +94,21 @@ impl Filter {
             never_used: false,
             reporting_at: None,
             created_by: None,
+            breaks: None,
             except: None,
         }
     }
+}
+
+/// That tokens of one organization, which the filter names, break a policy of its: they live longer
+/// than it allows, have a scope or come from a preset that it does not allow, or are beyond the newest
+/// that it allows their owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// The policy.
+    pub policy: Policy,
+    /// When: what has ended by then counts for no owner.
+    pub at: Timestamp,
 }
 
 /// Tokens by their status at an instant.

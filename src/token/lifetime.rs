@@ -78,6 +78,8 @@ pub enum Lifetime {
 pub struct Grace(Option<Span>);
 
 impl Grace {
+    /// None at all.
+    pub const NONE: Self = Self(None);
     /// What is granted where nothing is said: time enough to bring the new token to where it is used.
     pub const DAY: Self = Self(Some(Span::of(DAY)));
 

@@ -13,14 +13,17 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use validator::Validate;
 
+use crate::authority::{ChangeOrganization, ExistingTokens, Run};
 use crate::clock::Timestamp;
 use crate::directory::{Name, Organization, OrganizationReference, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
+use crate::http::v1::tokens::TokenInfo;
 use crate::http::{App, Failure, no_content};
 use crate::store::{OrganizationChanges, Slice};
+use crate::token::{Grace, Record, Scope};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -53,17 +56,42 @@ pub(crate) struct PolicyForm {
     #[validate(range(min = 60, max = 3_153_600_000_i64))]
     #[schema(minimum = 60, maximum = 3_153_600_000_i64, example = 31_536_000)]
     max_lifetime: Option<i64>,
+    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    #[validate(range(min = 60, max = 3_153_600_000_i64))]
+    #[schema(minimum = 60, maximum = 3_153_600_000_i64, example = 7_776_000)]
+    default_lifetime: Option<i64>,
     /// The most active tokens that one owner (a person, a team, the organization) may have.
     #[validate(range(min = 1, max = 1_000_000))]
     #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     max_active_tokens_per_owner: Option<i64>,
+    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    #[schema(required = false, default = false)]
+    keep_last_token: bool,
+    /// The scopes that a token may have, however it comes by them; `null` is all.
+    #[validate(length(max = 100))]
+    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
+    allowed_scopes: Option<Vec<Scope>>,
+    /// The presets that a token may be made from; `null` is all.
+    #[validate(length(max = 100))]
+    #[schema(max_items = 100)]
+    allowed_presets: Option<Vec<String>>,
+    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
+    /// for the authority itself. What cannot be granted of it is left out.
+    #[validate(length(max = 64))]
+    #[schema(max_length = 64, example = "content_management")]
+    default_preset: Option<String>,
 }
 
 impl Form for PolicyForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             max_lifetime: fields.optional("max_lifetime"),
+            default_lifetime: fields.optional("default_lifetime"),
             max_active_tokens_per_owner: fields.optional("max_active_tokens_per_owner"),
+            keep_last_token: fields.or("keep_last_token", false),
+            allowed_scopes: fields.optional("allowed_scopes"),
+            allowed_presets: fields.optional("allowed_presets"),
+            default_preset: fields.optional("default_preset"),
         }
     }
 }
@@ -72,11 +100,17 @@ impl Request for Policy {
     type Form = PolicyForm;
 
     fn parse(form: PolicyForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
+        let seconds = |seconds: Option<i64>| seconds.and_then(|seconds| seconds.try_into().ok());
         Ok(Self {
-            max_lifetime: form.max_lifetime.and_then(|seconds| seconds.try_into().ok()),
+            max_lifetime: seconds(form.max_lifetime),
+            default_lifetime: seconds(form.default_lifetime),
             max_active_tokens_per_owner: form
                 .max_active_tokens_per_owner
                 .and_then(|most| most.try_into().ok()),
+            keep_last_token: form.keep_last_token,
+            allowed_scopes: form.allowed_scopes,
+            allowed_presets: form.allowed_presets,
+            default_preset: form.default_preset,
         })
     }
 }
@@ -129,6 +163,43 @@ pub(crate) struct ChangeForm {
     /// The whole new policy. It holds for the next token; needs a session.
     #[schema(value_type = Option<PolicyForm>)]
     policy: Option<Policy>,
+    /// What becomes of active tokens that break the new policy: they live on, as without this field, are
+    /// revoked with effect after `grace_period`, or are revoked now.
+    #[schema(required = false, value_type = ExistingParameter, inline)]
+    existing_tokens: Existing,
+    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`.
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]*[smhdwy]$", example = "30d")]
+    grace_period: Option<Grace>,
+    /// Whether nothing is changed, and only shown what would be.
+    #[schema(required = false, default = false)]
+    dry_run: bool,
+}
+
+/// What becomes of active tokens that break a new policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Existing {
+    #[default]
+    Keep,
+    EndEarly,
+    Revoke,
+}
+
+impl Choice for Existing {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("keep", Self::Keep),
+        ("end_early", Self::EndEarly),
+        ("revoke", Self::Revoke),
+    ];
+}
+
+/// What becomes of tokens that break a policy.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "stands in the document only")]
+enum ExistingParameter {
+    Keep,
+    EndEarly,
+    Revoke,
 }
 
 impl Form for ChangeForm {
@@ -138,25 +209,43 @@ impl Form for ChangeForm {
             email: fields.change("email"),
             notification_url: fields.change("notification_url"),
             policy: fields.nested("policy"),
+            existing_tokens: fields.or("existing_tokens", Existing::Keep),
+            grace_period: fields.optional("grace_period"),
+            dry_run: fields.or("dry_run", false),
         }
     }
 }
 
-impl Request for OrganizationChanges {
+impl Request for ChangeOrganization {
     type Form = ChangeForm;
 
-    fn parse(form: ChangeForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
-        let ChangeForm {
-            name,
-            email,
-            notification_url,
-            policy,
-        } = form;
+    fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        let existing = match (form.existing_tokens, form.grace_period) {
+            (Existing::Keep, None) => ExistingTokens::Keep,
+            (Existing::Revoke, None) => ExistingTokens::EndAfter(Grace::NONE),
+            (Existing::EndEarly, Some(grace)) => ExistingTokens::EndAfter(grace),
+            (Existing::EndEarly, None) => {
+                return Err(fields.refuse("existing_tokens", "say in grace_period how long they stay good"));
+            }
+            (Existing::Keep | Existing::Revoke, Some(_)) => {
+                return Err(fields.refuse(
+                    "grace_period",
+                    "a grace goes with existing_tokens: end_early only",
+                ));
+            }
+        };
+        if form.policy.is_none() && existing != ExistingTokens::Keep {
+            return Err(fields.refuse("existing_tokens", "this goes with a policy only"));
+        }
         Ok(Self {
-            name,
-            email,
-            notification_url,
-            policy,
+            changes: OrganizationChanges {
+                name: form.name,
+                email: form.email,
+                notification_url: form.notification_url,
+                policy: form.policy,
+            },
+            existing,
+            run: if form.dry_run { Run::Dry } else { Run::Earnest },
         })
     }
 }
@@ -196,6 +285,28 @@ impl From<Organization> for OrganizationInfo {
             created_at,
         }
     }
+}
+
+/// An organization that was changed, or with `dry_run` would be.
+#[derive(Debug, Serialize, ToSchema)]
+struct ChangedOrganization {
+    #[serde(flatten)]
+    organization: OrganizationInfo,
+    /// The active tokens that break the new policy, where one was given.
+    #[schema(required = true)]
+    breaking_tokens: Option<BreakingTokens>,
+}
+
+/// Active tokens that break a policy.
+#[derive(Debug, Serialize, ToSchema)]
+struct BreakingTokens {
+    /// How many they are.
+    total: u64,
+    /// The newest hundred of them.
+    items: Vec<TokenInfo>,
+    /// The revocation that ends them, if any does: to be followed at `/api/v1/tokens/revoke/{id}`.
+    #[schema(required = true, example = "1")]
+    revocation: Option<String>,
 }
 
 /// Make an organization
@@ -269,21 +380,35 @@ async fn show(
 }
 
 /// Change an organization
+///
+/// A new policy holds for the next token. Those that are there are not touched, unless
+/// `existing_tokens` says so; the answer shows which of them break it, and with `dry_run` only shows
+/// that. A token breaks it that lives longer, from its making on, than `max_lifetime`; that has a scope or
+/// comes from a preset that is not allowed; or that is older than as many of its owner's active tokens as
+/// the owner may have.
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
-    responses((status = OK, description = "The organization as it is now", body = OrganizationInfo),
+    responses((status = OK, description = "The organization as it is now", body = ChangedOrganization),
               (status = CONFLICT, description = "The name belongs to another", body = Problem)))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), OrganizationChanges>,
-) -> Result<Json<OrganizationInfo>, Failure> {
-    Ok(Json(
-        app.authority
-            .change_organization(&caller, &path.organization, &body)
-            .await?
-            .into(),
-    ))
+    Input { path, body, .. }: Input<OrganizationPath, (), ChangeOrganization>,
+) -> Result<Json<ChangedOrganization>, Failure> {
+    let changed = app
+        .authority
+        .change_organization(&caller, &path.organization, &body)
+        .await?;
+    let show = |record: &Record| TokenInfo::of(record, app.authority.status(record));
+    let breaking_tokens = changed.breaking.map(|breaking| BreakingTokens {
+        total: breaking.tokens.total.unwrap_or_default(),
+        items: breaking.tokens.items.iter().map(show).collect(),
+        revocation: breaking.revocation.map(|bulk| bulk.id.0.to_string()),
+    });
+    Ok(Json(ChangedOrganization {
+        organization: changed.organization.into(),
+        breaking_tokens,
+    }))
 }
 
 /// Remove an organization

@@ -172,6 +172,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "not_active",
             "The token is revoked, expired or replaced already; issue another.",
         ),
+        Error::LastToken => (
+            StatusCode::CONFLICT,
+            "last_token",
+            "It is the last active token of its owner, and the organization keeps that; force revokes it.",
+        ),
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => (
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -249,6 +254,7 @@ mod tests {
             Error::WrongPassword,
             Error::NotAMember,
             Error::LimitReached { limit: 3 },
+            Error::LastToken,
             Error::NotActive,
             Error::BadCursor,
             Error::Busy,
@@ -318,6 +324,7 @@ mod tests {
         403 wrong_password
         409 not_a_member
         409 limit_reached
+        409 last_token
         409 not_active
         400 bad_cursor
         503 busy retry-after=1

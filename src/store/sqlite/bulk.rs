@@ -10,7 +10,9 @@ use crate::store::sqlite::list::Selection;
 use crate::store::sqlite::tokens::revoke;
 use crate::store::sqlite::values::Columns;
 use crate::store::sqlite::writer::{Batch, Undo};
-use crate::store::{BulkId, BulkOrder, BulkRevocation, BulkRevocations, Result, RevokeOrder, RevokeOutcome};
+use crate::store::{
+    BulkId, BulkOrder, BulkRevocation, BulkRevocations, LastToken, Result, RevokeOrder, RevokeOutcome,
+};
 use crate::token::{Actor, Filter, Revocation, TokenId};
 
 /// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
@@ -93,8 +95,8 @@ fn begin(
         .connection
         .prepare_cached(
             "INSERT INTO bulk_revocations (filter, through, position, matched, revoked, ordered_at, actor,
-                actor_user, reason)
-             VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7)",
+                actor_user, reason, effective_at, last_may_go)
+             VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .insert(params![
             filter,
@@ -104,6 +106,8 @@ fn begin(
             order.ordered_by.name,
             actor_user,
             order.reason,
+            order.effective_at,
+            order.last_token == LastToken::MayGo,
         ])?;
     Ok(BulkRevocation {
         id: BulkId(id),
@@ -119,7 +123,8 @@ fn begin(
 fn by_id(connection: &Connection, id: BulkId) -> std::result::Result<Option<BulkRevocation>, Failure> {
     Ok(connection
         .prepare_cached(
-            "SELECT bulk.id, bulk.filter, bulk.ordered_at, bulk.actor, users.public_id, bulk.reason, bulk.matched,
+            "SELECT bulk.id, bulk.filter, bulk.ordered_at, bulk.actor, users.public_id, bulk.reason,
+                bulk.effective_at, bulk.last_may_go, bulk.matched,
                 bulk.revoked, bulk.through, bulk.position, bulk.finished_at
              FROM bulk_revocations AS bulk LEFT JOIN users ON users.id = bulk.actor_user WHERE bulk.id = ?1",
         )?
@@ -139,6 +144,11 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
                 user: columns.take()?,
             },
             reason: columns.take()?,
+            effective_at: columns.take()?,
+            last_token: match columns.take()? {
+                true => LastToken::MayGo,
+                false => LastToken::Stays,
+            },
         },
         matched: columns.take()?,
         revoked: columns.take()?,
@@ -196,10 +206,11 @@ fn advance(
             token,
             revocation: Revocation {
                 revoked_at: now,
-                effective_at: now,
+                effective_at: bulk.order.effective_at.map_or(now, |at| at.max(now)),
                 revoked_by: bulk.order.ordered_by.clone(),
                 reason: bulk.order.reason.clone(),
             },
+            last_token: bulk.order.last_token,
         };
         revoked += u64::from(matches!(revoke(batch, order)?, RevokeOutcome::Revoked(_)));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::store::sqlite::cut_offs::uncut;
@@ -87,6 +87,48 @@ pub(super) fn is_counted(connection: &Connection, id: TokenId, now: Timestamp) -
         .query_row(params![id.0, now.seconds(), EVER], |row| row.get(0))?)
 }
 
+/// Whether a token is its owner's last active one, in an organization that keeps those.
+pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    let owner = connection
+        .prepare_cached(
+            "SELECT tokens.organization, tokens.team, tokens.user
+             FROM tokens JOIN organizations ON organizations.id = tokens.organization
+             WHERE tokens.id = ?1 AND json_extract(organizations.policy, '$.keep_last_token')",
+        )?
+        .query_row([id.0], |row| {
+            Ok(OwnerNumbers {
+                organization: row.get(0)?,
+                team: row.get(1)?,
+                user: row.get(2)?,
+            })
+        })
+        .optional()?;
+    let Some(owner) = owner else { return Ok(false) };
+    if !is_counted(connection, id, now)? {
+        return Ok(false);
+    }
+    let numbers = params![
+        owner.organization,
+        owner.team,
+        owner.user,
+        now.seconds(),
+        EVER,
+        id.0
+    ];
+    let has_other = connection
+        .prepare_cached(&other(owner))?
+        .query_row(numbers, |_| Ok(()))
+        .optional()?;
+    Ok(has_other.is_none())
+}
+
+/// Any other active token of an owner than the sixth parameter's. The newest first: revocations of many
+/// go the other way, and would otherwise pass by all that they have revoked, each time.
+pub(super) fn other(owner: OwnerNumbers) -> String {
+    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
+    format!("SELECT 1 FROM {of_owner} AND {counted} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
+}
+
 fn count(
     connection: &Connection,
     owner: OwnerNumbers,
@@ -106,7 +148,12 @@ fn count(
 }
 
 pub(super) fn statement(owner: OwnerNumbers) -> String {
-    let of_owner = match owner {
+    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
+    format!("SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND {counted}")
+}
+
+fn source(owner: OwnerNumbers) -> &'static str {
+    match owner {
         OwnerNumbers { team: Some(_), .. } => "tokens INDEXED BY tokens_by_team WHERE team = ?2",
         OwnerNumbers { user: Some(_), .. } => {
             "tokens INDEXED BY tokens_by_user WHERE user = ?3 AND organization IS ?1"
@@ -119,16 +166,14 @@ pub(super) fn statement(owner: OwnerNumbers) -> String {
              WHERE organization = ?1 AND team IS NULL AND user IS NULL"
         }
         OwnerNumbers { .. } => "tokens WHERE organization IS NULL AND team IS NULL AND user IS NULL",
-    };
-    let counted = counted("?4", "?5");
-    format!("SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND {counted}")
+    }
 }
 
 /// Cut-offs that are yet to be obeyed put tokens into their grace.
-const EVER: i64 = i64::MAX;
+pub(super) const EVER: i64 = i64::MAX;
 
 /// A condition on `tokens`: what a limit counts, by the parameters for this second and [`EVER`].
-fn counted(second: &str, ever: &str) -> String {
+pub(super) fn counted(second: &str, ever: &str) -> String {
     let uncut = uncut(ever);
     format!(
         "session = 0 AND effective_at IS NULL AND (expires_at IS NULL OR expires_at / 1000 > {second}) AND {uncut}"

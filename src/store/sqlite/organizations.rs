@@ -247,19 +247,10 @@ fn change(
     id: OrganizationId,
     changes: OrganizationChanges,
 ) -> std::result::Result<Created<Organization>, Failure> {
-    let Some((number, mut organization)) = live(batch.connection, &id)? else {
+    let Some((number, organization)) = live(batch.connection, &id)? else {
         return Ok(Created::Absent);
     };
-    let OrganizationChanges {
-        name,
-        email,
-        notification_url,
-        policy,
-    } = changes;
-    organization.name = name.unwrap_or(organization.name);
-    organization.email = email.unwrap_or(organization.email);
-    organization.notification_url = notification_url.unwrap_or(organization.notification_url);
-    organization.policy = policy.unwrap_or(organization.policy);
+    let organization = changes.apply(organization);
     let changed = batch
         .connection
         .prepare_cached(

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::cut_offs::issued_through;
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::limits::OwnerNumbers;
+use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::list;
 use crate::store::sqlite::people;
 use crate::store::sqlite::records::{self, Kinds, by_id, by_jti};
@@ -15,8 +15,8 @@ use crate::store::sqlite::replacements::Replaced;
 use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
-    Change, Description, Generation, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded,
-    Result, RevokeOrder, RevokeOutcome, Tokens,
+    Change, Description, Generation, Judged, LastToken, Liveness, Presented, RecordOrder, RecordOutcome,
+    Recorded, Result, RevokeOrder, RevokeOutcome, Tokens,
 };
 use crate::token::record::RevocationNote;
 use crate::token::{
@@ -245,7 +245,7 @@ fn spaced(scopes: &[Scope]) -> String {
     names.join(" ")
 }
 
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
@@ -257,6 +257,7 @@ pub(super) fn revoke(
     let RevokeOrder {
         token,
         revocation: order,
+        last_token,
     } = order;
     let Some(mut record) = by_id(batch.connection, token, Kinds::All)? else {
         return Ok(RevokeOutcome::Unknown);
@@ -265,6 +266,9 @@ pub(super) fn revoke(
         && earlier.effective_at <= order.effective_at
     {
         return Ok(RevokeOutcome::AlreadyRevoked(record));
+    }
+    if last_token == LastToken::Stays && limits::is_kept(batch.connection, record.id, order.revoked_at)? {
+        return Ok(RevokeOutcome::Last);
     }
     batch.revoke(&record, &order)?;
     record.revocation = Some(RevocationNote {

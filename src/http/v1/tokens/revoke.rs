@@ -15,8 +15,10 @@ use crate::authority::Revoked;
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Presence};
+use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
 use crate::http::{App, Failure};
+use crate::store::LastToken;
 
 /// Why. The body may be absent, empty, `null` or `{}`.
 #[derive(Debug, Validate, ToSchema)]
@@ -26,6 +28,10 @@ pub(crate) struct RevokeForm {
     #[validate(length(max = 1000))]
     #[schema(max_length = 1000)]
     pub(super) reason: Option<String>,
+    /// Whether it is revoked even if it is the last active token of its owner and the organization keeps
+    /// those. Whoever holds a token needs no force to end it.
+    #[schema(required = false, default = false)]
+    force: bool,
 }
 
 impl Form for RevokeForm {
@@ -34,6 +40,7 @@ impl Form for RevokeForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             reason: fields.optional("reason"),
+            force: fields.or("force", false),
         }
     }
 }
@@ -74,15 +81,21 @@ impl RevokedToken {
 /// again changes nothing and gives the same answer. Nothing undoes it.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
-    responses((status = CREATED, description = "It is revoked", body = RevokedToken)))]
+    responses((status = CREATED, description = "It is revoked", body = RevokedToken),
+              (status = CONFLICT, description = "It is the last active token of its owner, and the organization keeps those", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TokenPath, (), RevokeForm>,
 ) -> Result<impl IntoResponse, Failure> {
+    let last_token = if body.force {
+        LastToken::MayGo
+    } else {
+        LastToken::Stays
+    };
     let revoked = app
         .authority
-        .revoke(&caller, path.reference()?, body.reason)
+        .revoke(&caller, path.reference()?, body.reason, last_token)
         .await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }

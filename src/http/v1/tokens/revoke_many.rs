@@ -11,7 +11,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::{Validate, ValidationErrors};
 
-use crate::authority::{Error, RevokeMany, RevokedMany, Run, Wanted};
+use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown, both};
@@ -41,6 +41,10 @@ struct HowForm {
     /// That no filter is missing: without it an organization and one further filter must be named.
     #[schema(required = false, default = false)]
     all: bool,
+    /// Whether `unused_since` and `never_used` also mean tokens for audiences that do not report use, or
+    /// began to later than is asked about, or stopped. They may be in use; without this they stay.
+    #[schema(required = false, default = false)]
+    include_unreported: bool,
 }
 
 impl Form for RevokeManyForm {
@@ -54,6 +58,7 @@ impl Form for RevokeManyForm {
                 reason: fields.optional("reason"),
                 dry_run: fields.or("dry_run", false),
                 all: fields.or("all", false),
+                include_unreported: fields.or("include_unreported", false),
             },
         }
     }
@@ -117,6 +122,11 @@ impl Request for RevokeMany {
         Ok(Self {
             wanted,
             reason: how.reason,
+            unreported: if how.include_unreported {
+                Unreported::Included
+            } else {
+                Unreported::LeftOut
+            },
             run: if how.dry_run { Run::Dry } else { Run::Earnest },
         })
     }

@@ -183,6 +183,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         owner(None, None, Some(1)),
     ] {
         statements.push(limits::statement(owner));
+        statements.push(limits::other(owner));
     }
     for statement in statements {
         let plan = plan(&connection, &statement);

@@ -6,7 +6,10 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use crate::directory::TeamId;
 use crate::store::sqlite::cut_offs::uncut;
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::limits;
+use crate::store::sqlite::tokens::json;
 use crate::store::sqlite::usage::reporting;
+use crate::token::filter::Breach;
 use crate::token::{Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
 
 /// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
@@ -28,6 +31,10 @@ impl Selection {
         selection.ask_of_use(filter);
         if let Some(status) = &filter.status {
             selection.ask_of_status(status);
+        }
+        if let (Some(breach), Some(organization)) = (&filter.breaks, &filter.organization) {
+            let organization = number(connection, "organizations", organization)?;
+            selection.ask_of_policy(breach, organization)?;
         }
         Ok(selection)
     }
@@ -233,6 +240,51 @@ impl Selection {
             WantedStatus::Only(Status::Expired) => format!("{ended} AND {unrevoked}"),
             WantedStatus::Only(Status::Revoked) => format!("NOT ({unrevoked})"),
         });
+    }
+
+    fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
+        let Breach { policy, at } = breach;
+        let mut rules = Vec::new();
+        if let Some(seconds) = policy.max_lifetime {
+            let most = self.bind(i64::try_from(seconds).unwrap_or(i64::MAX / 1000) * 1000);
+            rules.push(format!(
+                "tokens.expires_at IS NULL OR tokens.expires_at - tokens.created_at > {most}"
+            ));
+        }
+        if let Some(allowed) = &policy.allowed_scopes {
+            let allowed = self.bind(json(allowed)?);
+            // No scope has a character that means anything to JSON.
+            rules.push(format!(
+                "tokens.scopes <> '' AND EXISTS (
+                     SELECT 1 FROM json_each('[\"' || replace(tokens.scopes, ' ', '\",\"') || '\"]') AS held
+                     WHERE held.value NOT IN (SELECT value FROM json_each({allowed})))"
+            ));
+        }
+        if let Some(allowed) = &policy.allowed_presets {
+            let allowed = self.bind(json(allowed)?);
+            rules.push(format!(
+                "tokens.preset NOT IN (SELECT value FROM json_each({allowed}))"
+            ));
+        }
+        if let Some(most) = policy.max_active_tokens_per_owner {
+            let (organization, most) = (self.bind(organization), self.bind(i64::from(most)));
+            let (second, ever) = (self.bind(at.seconds()), self.bind(limits::EVER));
+            let counted = limits::counted(&second, &ever);
+            rules.push(format!(
+                "tokens.id IN (SELECT id FROM (
+                     SELECT tokens.id AS id, row_number() OVER (PARTITION BY team, user ORDER BY id DESC) AS place
+                     FROM tokens INDEXED BY tokens_by_organization
+                     WHERE tokens.organization = {organization} AND {counted})
+                 WHERE place > {most})"
+            ));
+        }
+        // NULL where a rule does not apply, which is no breach.
+        let broken = match rules.is_empty() {
+            true => "FALSE".to_owned(),
+            false => rules.join(") OR ("),
+        };
+        self.condition.push_str(&format!(" AND (({broken}))"));
+        Ok(())
     }
 
     /// Adds a condition of which a parameter is the end.
