@@ -6,6 +6,7 @@ mod limits;
 mod lists;
 mod model;
 mod orders;
+mod policies;
 mod revocation;
 mod sqlite;
 mod tokens;
