@@ -3,11 +3,12 @@
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContactBuilder, Content, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref, RefOr,
-    Response, ResponseBuilder, tag::TagBuilder,
+    Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
+    OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type, tag::TagBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::http::error::EXPIRES_IN;
 use crate::http::input::{Violation, Violations};
 use crate::http::v1::Problem;
 
@@ -145,6 +146,15 @@ fn complete_operation(operation: &mut Operation) {
             "HTTPValidationError",
         ));
     }
+    if !is_public {
+        for response in operation.responses.responses.values_mut() {
+            if let RefOr::T(response) = response {
+                response
+                    .headers
+                    .insert(EXPIRES_IN.to_string(), RefOr::T(expires_in()));
+            }
+        }
+    }
     for (status, description, schema) in errors {
         operation
             .responses
@@ -152,6 +162,14 @@ fn complete_operation(operation: &mut Operation) {
             .entry(status.to_owned())
             .or_insert_with(|| RefOr::T(error(description, schema)));
     }
+}
+
+fn expires_in() -> Header {
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let mut header = Header::new(RefOr::T(Schema::Object(seconds.build())));
+    header.description =
+        Some("How many seconds the presented token is still good for; absent where it never ends".to_owned());
+    header
 }
 
 fn error(description: &str, schema: &str) -> Response {

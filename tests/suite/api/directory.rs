@@ -25,7 +25,9 @@ async fn who_makes_an_organization_is_its_admin() {
     let expected = json!({
         "id": made.json()["id"], "name": "Brand.New_1", "email": "ops@example.com",
         "notification_url": "https://example.com/n",
-        "policy": {"max_lifetime": 60, "max_active_tokens_per_owner": null},
+        "policy": {"max_lifetime": 60, "default_lifetime": null, "max_active_tokens_per_owner": null,
+            "keep_last_token": false, "allowed_scopes": null, "allowed_presets": null,
+            "default_preset": null},
         "created_at": "2026-01-02T03:05:05.678Z",
     });
     assert_eq!(made.json(), expected);
@@ -85,7 +87,8 @@ async fn an_organization_is_changed_field_by_field() {
     assert_eq!(changed["email"], Value::Null);
     assert_eq!(
         changed["policy"],
-        json!({"max_lifetime": null, "max_active_tokens_per_owner": null})
+        json!({"max_lifetime": null, "default_lifetime": null, "max_active_tokens_per_owner": null,
+            "keep_last_token": false, "allowed_scopes": null, "allowed_presets": null, "default_preset": null})
     );
     for (change, fault) in [
         (json!({"name": SOUTH.id()}), "value_error at body.name"),

@@ -6,6 +6,7 @@ mod examples;
 mod fates;
 mod faults;
 mod matrix;
+mod policies;
 mod revocations;
 mod session;
 mod tokens;

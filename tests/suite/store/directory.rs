@@ -153,6 +153,11 @@ pub(crate) async fn organizations_change(world: World) {
         policy: Some(Policy {
             max_lifetime: Some(3_600),
             max_active_tokens_per_owner: Some(3),
+            keep_last_token: true,
+            allowed_scopes: Some(vec!["a:read".parse().unwrap()]),
+            allowed_presets: Some(Vec::new()),
+            default_lifetime: Some(60),
+            default_preset: Some("small".to_owned()),
         }),
     };
     let generation = world.generation().await;

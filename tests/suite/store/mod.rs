@@ -7,6 +7,7 @@ mod limits;
 mod lists;
 mod model;
 mod orders;
+mod policies;
 mod replacement;
 mod revocation;
 mod sqlite;

@@ -74,7 +74,7 @@ pub(crate) async fn one_of_a_hundred_revokes(world: World) {
         match order.await.unwrap() {
             RevokeOutcome::Revoked(_) => winners += 1,
             RevokeOutcome::AlreadyRevoked(_) => {}
-            RevokeOutcome::Unknown => panic!("unknown"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(winners, 1);
@@ -255,6 +255,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         let order = jeton::store::RevokeOrder {
             token: mine.id,
             revocation: revocation(round, 0),
+            last_token: jeton::store::LastToken::MayGo,
         };
         beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;

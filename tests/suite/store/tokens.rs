@@ -271,6 +271,7 @@ pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) 
         let revoking = world.store.revoke(jeton::store::RevokeOrder {
             token: record.id,
             revocation: revocation(2, 0),
+            last_token: jeton::store::LastToken::Stays,
         });
         // Polled once: the order is in the queue. Then the caller is gone.
         let mut revoking = std::pin::pin!(revoking);

@@ -7,8 +7,9 @@ use jeton::clock::Timestamp;
 use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
 use jeton::entropy::Entropy;
 use jeton::store::{
-    Change, Created, Generation, Judged, KeyRow, KeyState, MemberChange, NewOrganization, NewPerson, NewTeam,
-    Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder, RevokeOutcome, SharedStore,
+    Change, Created, Generation, Judged, KeyRow, KeyState, LastToken, MemberChange, NewOrganization,
+    NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder, RevokeOutcome,
+    SharedStore,
 };
 use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
 use jeton_verifier::Algorithm;
@@ -324,6 +325,7 @@ impl World {
         let order = RevokeOrder {
             token: id,
             revocation: order,
+            last_token: LastToken::MayGo,
         };
         self.store.revoke(order).await.unwrap()
     }

@@ -45,8 +45,8 @@ pub(super) struct FilterForm {
     #[schema(required = false, default = false)]
     include_revoked: bool,
     /// With this scope among theirs.
-    #[param(value_type = Option<String>, max_length = 64, example = "content:write")]
-    #[schema(value_type = Option<String>, max_length = 64, example = "content:write")]
+    #[param(value_type = Option<String>, pattern = "^[a-z0-9_-]+:[a-z0-9_-]+$", example = "content:write")]
+    #[schema(value_type = Option<String>, pattern = "^[a-z0-9_-]+:[a-z0-9_-]+$", example = "content:write")]
     scope: Option<Scope>,
     /// Whose scopes came from this preset.
     #[validate(length(max = 64))]

@@ -83,6 +83,10 @@ async fn a_cursor_belongs_to_its_list() {
         "q=x",
         "owner=user",
         "include_revoked=true",
+        "status=active",
+        "sort_by=name",
+        "descending=false",
+        "unused_since=2026-01-01T00:00:00Z",
         &format!("organization={}", NORTH.name),
     ] {
         let path = format!("/tokens?limit=1&{query}&cursor={cursor}");
@@ -154,6 +158,106 @@ async fn filters_leave_out_what_does_not_match() {
 }
 
 #[tokio::test]
+async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let member = app.member_of(&NORTH);
+    let writing =
+        json!({"organization": NORTH.name, "owner": "organization", "preset": "content_management"});
+    let writing = app.mint(&admin, writing).await;
+    let short = json!({"organization": NORTH.name, "expires_in": "1h", "scopes": ["ai:use"]});
+    let short = app.mint(&member, short).await;
+    let reading = app.organization_token(&NORTH, &["tokens:read"]).await;
+    let gone = app.organization_token(&NORTH, &["ai:use"]).await.id;
+    app.post(&admin, &format!("/tokens/{gone}/revoke"), json!({}))
+        .await
+        .is(201);
+    app.clock.pass(60);
+    app.get(&reading.holder, "/tokens").await.is(200);
+    app.write_usage().await;
+    let me = app.get(&member, "/me").await.is(200).text_at("/user/id");
+    app.clock.pass(3_600);
+    let (writing, short, reading) = (writing.id, short.id, reading.id);
+    for (query, expected) in [
+        (format!("user={}", NORTH.email("member")), vec![&short]),
+        (format!("user={me}"), vec![&short]),
+        (format!("user={}", SOUTH.email("admin")), vec![]),
+        ("user=nobody@example.com".to_owned(), vec![]),
+        ("status=active".to_owned(), vec![&reading, &writing]),
+        ("status=expired".to_owned(), vec![&short]),
+        ("status=revoked".to_owned(), vec![&gone]),
+        ("scope=ai:use".to_owned(), vec![&short]),
+        (
+            "scope=ai:use&include_revoked=true".to_owned(),
+            vec![&gone, &short],
+        ),
+        ("scope=ai:us".to_owned(), vec![]),
+        ("preset=content_management".to_owned(), vec![&writing]),
+        ("expires_before=2026-06-01".to_owned(), vec![&short]),
+        ("never_used=true".to_owned(), vec![&short, &writing]),
+        (
+            "unused_since=2026-01-02T03:06:05Z".to_owned(),
+            vec![&short, &writing],
+        ),
+        (
+            "unused_since=2026-01-02T03:06:06Z".to_owned(),
+            vec![&reading, &short, &writing],
+        ),
+        ("unused_since=2026-01-02T03:05:05Z".to_owned(), vec![]),
+        (format!("created_by={}", NORTH.email("member")), vec![&short]),
+        (
+            format!("created_by={}&scope=content:write", NORTH.email("ADMIN")),
+            vec![&writing],
+        ),
+    ] {
+        let query = query.replace('+', "%2B");
+        let path = format!("/tokens?include_total_count=true&{query}");
+        let page = app.get(&admin, &path).await.is(200);
+        assert_eq!(page.each("id").iter().collect::<Vec<_>>(), expected, "{query}");
+        assert_eq!(page.json()["total"], expected.len(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_order_is_walked_both_ways() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let make = async |actor: &Actor, name: &str, owner: &str, life: &str| {
+        let mut order = json!({"organization": NORTH.name, "name": name, "owner": owner, "expires_in": life});
+        if owner == "team" {
+            order["team"] = NORTH.team.into();
+        }
+        app.mint(actor, order).await.id
+    };
+    let b = make(&admin, "b", "organization", "2h").await;
+    let c = make(&app.member_of(&NORTH), "C", "user", "1h").await;
+    let a = make(&app.team_admin(&NORTH), "a", "team", "never").await;
+    let names = [("a", &a), ("b", &b), ("c", &c)];
+    let named = |ids: Vec<String>| -> String {
+        let name = |id: &String| names.iter().find(|(_, known)| *known == id).unwrap().0;
+        ids.iter().map(name).collect()
+    };
+    for (query, expected) in [
+        ("", "acb"),
+        ("descending=false", "bca"),
+        ("sort_by=name", "cba"),
+        ("sort_by=name&descending=false", "abc"),
+        ("sort_by=expires_at", "bca"),
+        ("sort_by=expires_at&descending=false", "cba"),
+        ("sort_by=team", "acb"),
+        ("sort_by=team&descending=false", "abc"),
+        ("sort_by=created_by", "cab"),
+        ("sort_by=created_by&descending=false", "bac"),
+        ("sort_by=last_used_at", "acb"),
+    ] {
+        for direction in ["next", "prev"] {
+            let walked = walk(&app, &admin, query, direction).await;
+            assert_eq!(named(walked), expected, "{query} {direction}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn everybody_sees_what_they_could_manage() {
     let app = TestApp::new().await;
     let lead = app.team_admin(&NORTH);
@@ -197,6 +301,16 @@ async fn wrong_parameters_are_named() {
         ("owner=x", "literal_error at query.owner"),
         ("direction=up", "literal_error at query.direction"),
         ("include_revoked=maybe", "bool_parsing at query.include_revoked"),
+        ("status=gone", "literal_error at query.status"),
+        ("sort_by=id", "literal_error at query.sort_by"),
+        ("descending=up", "bool_parsing at query.descending"),
+        ("user=nobody", "value_error at query.user"),
+        ("scope=a", "value_error at query.scope"),
+        (
+            "expires_before=soon",
+            "datetime_from_date_parsing at query.expires_before",
+        ),
+        ("never_used=perhaps", "bool_parsing at query.never_used"),
     ] {
         app.get(&admin, &format!("/tokens?{query}"))
             .await

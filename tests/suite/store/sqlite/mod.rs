@@ -116,6 +116,12 @@ super::contract!(Sqlite:
         reports_move_the_last_use
         disuse_is_known_where_all_audiences_report
     }
+    policies {
+        what_breaks_a_policy_is_found
+        the_last_token_of_an_owner_stays
+        a_hundred_at_once_leave_the_last
+        many_end_at_an_instant_that_lies_ahead
+    }
 );
 
 proptest::proptest! {
