@@ -76,7 +76,8 @@ impl Failure {
                 "Bearer realm=\"jeton\", error=\"invalid_token\"",
             )),
             authority::Error::ScopeNeeded(scope) => {
-                let value = format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
+                let value =
+                    format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
                 HeaderValue::from_str(&value).ok()
             }
             _ => None,
