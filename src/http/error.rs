@@ -152,3 +152,51 @@ fn said(bare: Response, mut rendered: Response) -> Response {
     }
     rendered
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Every failure there is. A new one that is not added here is still rendered by each surface's
+    /// table, which has no wildcard; here it is shown to whoever reads their snapshots.
+    pub(crate) fn failures() -> Vec<Failure> {
+        let refused = [
+            authority::Error::NoCredential,
+            authority::Error::BadCredential(authority::Inactive::Revoked),
+            authority::Error::BadLogin,
+            authority::Error::LockedOut { retry_after: 30 },
+            authority::Error::Forbidden,
+            authority::Error::SessionNeeded,
+            authority::Error::WrongAudience,
+            authority::Error::ScopeNeeded("tokens:read".into()),
+            authority::Error::Absent,
+            authority::Error::OrganizationNeeded,
+            authority::Error::NameTaken,
+            authority::Error::LastAdmin,
+            authority::Error::LastAdministrator,
+            authority::Error::WrongPassword,
+            authority::Error::NotAMember,
+            authority::Error::LimitReached { limit: 3 },
+            authority::Error::BadCursor,
+            authority::Error::Busy,
+            authority::Error::Unavailable("the disk is on fire".into()),
+        ];
+        let input = [
+            InputError::Invalid(Violations::default()),
+            InputError::BodyTooLarge,
+            InputError::Utf8,
+            InputError::UnsupportedMediaType,
+            InputError::FormNeeded,
+            InputError::BodyUnreadable("the wire is on fire".into()),
+        ];
+        let rest = [
+            Failure::AmbiguousCredential,
+            Failure::NoRoute,
+            Failure::NoMethod,
+            Failure::TooManyRequests { retry_after: 7 },
+        ];
+        let refused = refused.into_iter().map(Failure::Refused);
+        let input = input.into_iter().map(Failure::Input);
+        input.chain(rest).chain(refused).collect()
+    }
+}

@@ -106,3 +106,65 @@ fn permitted(text: &str) -> String {
         .map(|letter| if allowed(letter) { letter } else { '\'' })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::failures;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_errors() {
+        let mut table = String::new();
+        for failure in failures() {
+            let (head, body) = render(&failure).into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let error = body.get("error").and_then(serde_json::Value::as_str);
+            let header = |name| {
+                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+                value.map_or_else(String::new, |value| format!(" {name}={value}"))
+            };
+            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
+            let (status, error) = (head.status.as_u16(), error.unwrap_or_default());
+            table.push_str(&format!("{status} {error}{challenge}{wait}\n"));
+        }
+        insta::assert_snapshot!(table, @r#"
+    400 invalid_request
+    413 invalid_request
+    400 invalid_request
+    415 invalid_request
+    415 invalid_request
+    400 invalid_request
+    400 invalid_request
+    404 invalid_request
+    405 invalid_request
+    429 temporarily_unavailable retry-after=7
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    429 temporarily_unavailable retry-after=30
+    403 access_denied
+    403 access_denied
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+    404 invalid_request
+    400 invalid_request
+    409 invalid_request
+    409 invalid_request
+    409 invalid_request
+    403 access_denied
+    409 invalid_request
+    409 invalid_request
+    400 invalid_request
+    503 temporarily_unavailable retry-after=1
+    503 temporarily_unavailable
+    "#);
+    }
+
+    #[test]
+    fn a_description_has_no_character_that_the_rfc_forbids() {
+        assert_eq!(permitted("a \"b\" \\ c\n\u{e9}"), "a 'b' ' c''");
+    }
+}

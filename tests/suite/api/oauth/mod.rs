@@ -3,5 +3,6 @@
 mod authorize_request;
 mod errors;
 mod introspect;
+mod jwks;
 mod metadata;
 mod revoke;

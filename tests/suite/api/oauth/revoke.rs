@@ -1,7 +1,9 @@
 //! `POST /oauth/revoke`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::ConnectInfo;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, Answer, Fault, Kind, Minted, NORTH, Plan, SOUTH, TestApp, form};
@@ -24,7 +26,10 @@ impl TestApp {
 async fn who_has_a_token_can_end_it_and_where_from_is_recorded() {
     let mut app = TestApp::new().await;
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
-    let answer = app.revoke(&app.anyone(), &minted.secret).await.is(200);
+    let mut request = form(&app.anyone(), REVOKE, &format!("token={}", minted.secret));
+    let address = SocketAddr::from(([192, 0, 2, 7], 4711));
+    request.extensions_mut().insert(ConnectInfo(address));
+    let answer = app.send(request).await.is(200);
     assert_eq!(answer.text, "");
     for _ in 0..2 {
         app.get(&minted.holder, "/tokens/current")
@@ -33,7 +38,7 @@ async fn who_has_a_token_can_end_it_and_where_from_is_recorded() {
         let record = app.record(&minted).await;
         assert_eq!(record["status"], "revoked");
         assert_eq!(record["revoked_by"], "holder");
-        assert_eq!(record["revocation_reason"], "from 0.0.0.0");
+        assert_eq!(record["revocation_reason"], "from 192.0.2.7");
         app.restart().await;
     }
     let first = app.record(&minted).await;
