@@ -159,7 +159,7 @@ pub(crate) mod tests {
 
     /// Every failure there is. A new one that is not added here is still rendered by each surface's
     /// table, which has no wildcard; here it is shown to whoever reads their snapshots.
-    pub(crate) fn failures() -> Vec<Failure> {
+    fn failures() -> Vec<Failure> {
         let refused = [
             authority::Error::NoCredential,
             authority::Error::BadCredential(authority::Inactive::Revoked),
@@ -198,5 +198,26 @@ pub(crate) mod tests {
         let refused = refused.into_iter().map(Failure::Refused);
         let input = input.into_iter().map(Failure::Input);
         input.chain(rest).chain(refused).collect()
+    }
+
+    /// What a surface makes of each, a line each: status, the text in `field`, challenge and waiting time.
+    pub(crate) async fn table(render: fn(&Failure) -> Response, field: &str) -> String {
+        let mut table = String::new();
+        for failure in failures() {
+            let (head, body) = render(&failure).into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let text = body.to_string();
+            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
+            let header = |name| {
+                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+                value.map_or_else(String::new, |value| format!(" {name}={value}"))
+            };
+            let code = body.get(field).and_then(serde_json::Value::as_str);
+            let code = code.unwrap_or("HTTPValidationError");
+            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
+            table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
+        }
+        table
     }
 }

@@ -110,26 +110,11 @@ fn permitted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::error::tests::failures;
+    use crate::http::error::tests::table;
 
     #[tokio::test]
     async fn the_table_from_failures_to_errors() {
-        let mut table = String::new();
-        for failure in failures() {
-            let (head, body) = render(&failure).into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes);
-            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let error = body.get("error").and_then(serde_json::Value::as_str);
-            let header = |name| {
-                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
-                value.map_or_else(String::new, |value| format!(" {name}={value}"))
-            };
-            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
-            let (status, error) = (head.status.as_u16(), error.unwrap_or_default());
-            table.push_str(&format!("{status} {error}{challenge}{wait}\n"));
-        }
+        let table = table(render, "error").await;
         insta::assert_snapshot!(table, @r#"
     400 invalid_request
     413 invalid_request

@@ -200,28 +200,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::error::tests::failures;
+    use crate::http::error::tests::table;
 
     #[tokio::test]
     async fn the_table_from_failures_to_answers() {
-        let mut table = String::new();
-        for failure in failures() {
-            let (head, body) = render(&failure).into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let text = body.to_string();
-            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
-            let header = |name| {
-                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
-                value.map_or_else(String::new, |value| format!(" {name}={value}"))
-            };
-            let code = body
-                .get("code")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or("HTTPValidationError");
-            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
-            table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
-        }
+        let table = table(render, "code").await;
         insta::assert_snapshot!(table, @r#"
         422 HTTPValidationError
         413 body_too_large
