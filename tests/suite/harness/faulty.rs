@@ -11,10 +11,11 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRevocation, KeyRevoked,
+    KeyRow, KeyStep, Keys, MemberChange, NewKey, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
+    Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Presented, Projects, RecordOrder,
+    RecordOutcome, Removal, Result, Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing,
+    StoreError, Teams, Tokens,
 };
 use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
 use tokio::sync::Notify;
@@ -196,6 +197,11 @@ faulty! {
     }
     Keys {
         Read keys() -> Vec<KeyRow>;
-        Write put_key(key: KeyRow, judged_at: Generation) -> Judged<()>;
+        Read live_tokens(now: Timestamp) -> Vec<(String, u64)>;
+        Write promise_jwks(max_age: u32, now: Timestamp) -> ();
+        Write publish_key(key: NewKey, now: Timestamp) -> KeyRow;
+        Write advance_key(kid: &str, step: KeyStep, now: Timestamp) -> bool;
+        Write revoke_key(order: KeyRevocation) -> KeyRevoked;
+        Write need_key(kid: &str, until: Timestamp) -> bool;
     }
 }
