@@ -83,7 +83,9 @@ impl Authority {
             order.at = self.clock.now();
             outcome = self.store.revoke_key(order).await?;
         }
-        tracing::warn!(%kid, ?outcome, "a key was to be withdrawn");
+        if outcome == KeyRevoked::Revoked {
+            tracing::warn!(%kid, "a key was withdrawn, and everything it signed");
+        }
         self.follow_keys().await?;
         Ok(outcome)
     }

@@ -25,7 +25,7 @@ use jeton::http::{App, RateLimits, router};
 use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton::store::sqlite::SqliteStore;
-use jeton::store::{Revocations, SharedStore};
+use jeton::store::{Keys, Revocations, SharedStore};
 use jeton::token::{Catalogue, Lifetime, Span};
 use jeton_verifier::Algorithm;
 use serde_json::Value;
@@ -148,6 +148,8 @@ impl TestApp {
         let directory = KeyDirectory::open(self.folder.path().join("keys")).unwrap();
         let keys = KeyRing::open(&store, directory, self.rotation, index.generation(), clock.now());
         let keys = Arc::new(keys.await.unwrap());
+        let promise = store.promise_jwks(self.rotation.max_age, clock.now());
+        promise.await.unwrap();
         let settings = Settings {
             issuer: ISSUER.to_owned(),
             default_audience: ISSUER.to_owned(),
