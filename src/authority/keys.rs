@@ -104,7 +104,7 @@ impl Authority {
                 }
                 Some(Due::Advance { kid, step }) => {
                     let is_done = self.store.advance_key(&kid, step, now).await?;
-                    tracing::info!(kid, ?step, is_done, "a key goes on");
+                    tracing::info!(kid, ?step, is_done, "a step of a key was due");
                     self.follow_keys().await?;
                     is_done
                 }

@@ -176,7 +176,7 @@ fn keys_rotate_no_faster_than_copies_grow_old() {
     ] {
         let mistakes = file(&format!("[keys]\n{text}")).unwrap_err();
         assert!(
-            mistakes.len() == 1 && mistakes[0].contains(problem),
+            matches!(mistakes.as_slice(), [only] if only.contains(problem)),
             "{mistakes:?}"
         );
     }

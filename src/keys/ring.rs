@@ -135,6 +135,10 @@ impl KeyRing {
             generation,
             now,
         )?;
+        after
+            .unsigning()
+            .filter(|row| !before.rows.iter().any(|known| known.key.kid == row.key.kid))
+            .for_each(warn);
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -152,17 +156,15 @@ impl KeyRing {
         })
     }
 
-    /// Fails if there is no private half to sign with, now or soon.
+    /// Fails if there is no private half to sign with, now or soon; warns of each that is missing.
     pub fn ensure_signers(&self) -> Result<(), RingError> {
         let current = self.current.load();
-        let signing = current.rows.iter().find(|row| row.state == KeyState::Signing);
-        match signing {
-            Some(row) if current.signers.is_empty() => {
-                let file = format!("{}.pem", row.key.kid);
-                Err(RingError::Missing(self.directory.path().join(file)))
-            }
-            _ => Ok(()),
+        if let (true, Some(row)) = (current.signers.is_empty(), current.unsigning().next()) {
+            let file = format!("{}.pem", row.key.kid);
+            return Err(RingError::Missing(self.directory.path().join(file)));
         }
+        current.unsigning().for_each(warn);
+        Ok(())
     }
 
     /// The directory's version that the keys are of.
@@ -225,8 +227,6 @@ impl Keyring {
                     signing = Some(Arc::clone(signer.kid()));
                 }
                 signers.push(signer);
-            } else if row.state < KeyState::Retired {
-                tracing::error!(%kid, state = row.state.as_str(), "the private half of a key is missing");
             }
             published.insert(kid, key);
         }
@@ -246,12 +246,29 @@ impl Keyring {
         })
     }
 
+    /// Keys that should sign, now or soon, and cannot.
+    fn unsigning(&self) -> impl Iterator<Item = &KeyRow> {
+        let can_sign = |row: &KeyRow| self.signers.iter().any(|signer| **signer.kid() == row.key.kid);
+        self.rows
+            .iter()
+            .filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
+    }
+
     /// Whether every copy of this process's JWKS has the key, and it can sign.
     fn is_spread(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
         let since = row.key.kid.parse().ok().and_then(|kid| self.published.get(&kid));
         since.is_some_and(|published| published.since.plus_seconds(rotation.spread()) <= now)
             && self.signers.iter().any(|signer| **signer.kid() == row.key.kid)
     }
+}
+
+fn warn(row: &KeyRow) {
+    let (kid, state) = (&row.key.kid, row.state.as_str());
+    tracing::error!(
+        kid,
+        state,
+        "the private half of a key is missing, and it does not sign"
+    );
 }
 
 /// The key of a row as it is published, parsed once.

@@ -7,8 +7,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use jeton::clock::{Clock, SystemClock};
 use jeton_verifier::{KeySet, Unverified};
 use serde_json::json;
 
@@ -21,7 +22,7 @@ const KILLED_EVERY: Duration = Duration::from_millis(4_700);
 
 fn seconds() -> u64 {
     let given = std::env::var("SOAK_SECONDS").ok();
-    given.map_or(10, |text| text.parse().expect("SOAK_SECONDS is a whole number"))
+    given.map_or(10, |text| text.parse().unwrap())
 }
 
 fn every_second(home: &Home) {
@@ -47,10 +48,7 @@ struct Storm {
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+    SystemClock.now().seconds().unsigned_abs()
 }
 
 impl Storm {

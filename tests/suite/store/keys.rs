@@ -220,7 +220,7 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
         cut_off: cut_off.clone(),
         sequence: 1,
     };
-    assert_eq!(changes, [told.clone()]);
+    assert_eq!(changes, std::slice::from_ref(&told));
     // Before the answer, and with the keys: an index that follows refuses what it signed.
     assert!(world.seen.all().contains(&told));
     assert!(cut_off.ends(&before, at(20)));
