@@ -87,7 +87,7 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the keys; the very first start makes one.
+    /// Reads the keys; makes one where none signs, as at the very first start.
     pub async fn open(
         store: &dyn Keys,
         directory: KeyDirectory,
@@ -97,7 +97,7 @@ impl KeyRing {
     ) -> Result<Self, RingError> {
         let directory = Arc::new(directory);
         let mut rows = store.keys().await?;
-        if rows.is_empty() {
+        if rows.iter().all(|row| row.state != KeyState::Signing) {
             store.publish_key(make(&directory, rotation).await?, now).await?;
             rows = store.keys().await?;
         }

@@ -26,8 +26,8 @@ pub trait Keys: Send + Sync {
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
 
     /// Adds a key to the JWKS. It may sign once every copy that anybody may keep has it, those that
-    /// were handed out under a longer promise included. The very first key signs at once: there is no
-    /// copy without it.
+    /// were handed out under a longer promise included. Where no key signs, as at the very first start,
+    /// it does so at once.
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
 
     /// Takes a key a step further; `false`, and nothing done, if the step is not due at this instant.

@@ -85,16 +85,16 @@ impl Keys for SqliteStore {
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow> {
         self.writer
             .run(Undo::Savepoint, move |batch| {
-                let (any, waits_until) = batch
+                let (another_signs, waits_until) = batch
                     .connection
                     .prepare_cached(
-                        "SELECT EXISTS (SELECT 1 FROM keys),
+                        "SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'signing'),
                             max(jwks_copies_until, ?1 + (jwks_max_age + ?2) * 1000) FROM meta",
                     )?
                     .query_row(params![now, KEY_NOTICED_WITHIN], |row| {
                         Ok((row.get::<_, bool>(0)?, row.get(1)?))
                     })?;
-                let (state, signs_from) = if any {
+                let (state, signs_from) = if another_signs {
                     (KeyState::Published, waits_until)
                 } else {
                     (KeyState::Signing, now)
@@ -186,17 +186,22 @@ fn advance(
     step: KeyStep,
     now: Timestamp,
 ) -> std::result::Result<bool, Failure> {
-    let due = match step {
-        KeyStep::Sign => "state = 'published' AND signs_from <= ?2",
-        KeyStep::Retire => "state = 'published'",
-        KeyStep::Leave => "state = 'retired' AND needed_until <= ?2",
-    };
-    let is_due = batch
+    let found = batch
         .connection
-        .prepare_cached(&format!(
-            "SELECT EXISTS (SELECT 1 FROM keys WHERE kid = ?1 AND ?2 IS NOT NULL AND {due})"
-        ))?
-        .query_row(params![kid, now], |row| row.get::<_, bool>(0))?;
+        .prepare_cached("SELECT state, signs_from, needed_until FROM keys WHERE kid = ?1")?
+        .query_row([kid], |row| {
+            Ok((
+                row.get::<_, KeyState>(0)?,
+                row.get::<_, Timestamp>(1)?,
+                row.get::<_, Timestamp>(2)?,
+            ))
+        })
+        .optional()?;
+    let is_due = found.is_some_and(|(state, signs_from, needed_until)| match step {
+        KeyStep::Sign => state == KeyState::Published && signs_from <= now,
+        KeyStep::Retire => state == KeyState::Published,
+        KeyStep::Leave => state == KeyState::Retired && needed_until <= now,
+    });
     if !is_due {
         return Ok(false);
     }

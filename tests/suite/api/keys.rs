@@ -277,6 +277,46 @@ async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
     assert_ne!(signs().await, first);
 }
 
+/// A token that was recorded before its key retired is signed with that key; one whose key was
+/// withdrawn in between is issued anew.
+#[tokio::test]
+async fn what_was_recorded_before_a_rotation_is_signed_after_it() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    let first = published(&app).await.remove(0);
+    let recorded = async {
+        plan.arm(Fault::Held, Some(Kind::Write), 0);
+        mint(&app, &admin, "1h").await
+    };
+    let rotation = async {
+        plan.under_way.notified().await;
+        app.operator().rotate_key().await.unwrap();
+        app.clock.pass(301);
+        tend(&app).await;
+        plan.release.notify_one();
+    };
+    let (token, ()) = tokio::join!(recorded, rotation);
+    assert_eq!(kid(&token.secret), first);
+    assert!(is_good(&app, &token).await);
+    let second = mint(&app, &admin, "1h").await;
+    let leaked = kid(&second.secret);
+    assert_ne!(leaked, first);
+
+    let recorded = async {
+        plan.arm(Fault::Held, Some(Kind::Write), 0);
+        mint(&app, &admin, "1h").await
+    };
+    let emergency = async {
+        plan.under_way.notified().await;
+        assert_eq!(revoke(&app, &leaked).await, KeyRevoked::Revoked);
+        plan.release.notify_one();
+    };
+    let (token, ()) = tokio::join!(recorded, emergency);
+    assert_ne!(kid(&token.secret), leaked);
+    assert!(is_good(&app, &token).await && !is_good(&app, &second).await);
+}
+
 /// Whoever issues while keys change hands gets a token, signed with a key that is published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn issuing_goes_on_while_keys_change_hands() {

@@ -44,14 +44,18 @@ pub(crate) enum Fault {
     Unheard,
     /// It never reaches the store, and its caller never hears of it.
     Lost,
+    /// It is carried out, and its caller hears of it when the test says so.
+    Held,
 }
 
 /// Which call of a store goes wrong, and how.
 #[derive(Default)]
 pub(crate) struct Plan {
     next: Mutex<Option<Planned>>,
-    /// Told when an unheard or lost call is under way.
+    /// Told when an unheard, lost or held call is under way.
     pub(crate) under_way: Notify,
+    /// Lets the caller of a held call hear of it.
+    pub(crate) release: Notify,
 }
 
 struct Planned {
@@ -126,6 +130,12 @@ impl Faulty {
             Some(Fault::Lost) => {
                 self.plan.under_way.notify_one();
                 std::future::pending().await
+            }
+            Some(Fault::Held) => {
+                let outcome = call.await;
+                self.plan.under_way.notify_one();
+                self.plan.release.notified().await;
+                outcome
             }
         }
     }

@@ -41,7 +41,7 @@ fn signed_with(world: &World, kid: &str, seconds: i64, life: Option<i64>) -> New
     }
 }
 
-/// Only the very first key signs at once, and it does so again after a restart.
+/// Only the first key signs at once, and it does so again after a restart.
 pub(crate) async fn the_first_key_signs_at_once(world: World) {
     let first = row(&world, "first").await;
     assert_eq!(first.state, Signing);
