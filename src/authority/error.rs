@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
-use crate::keys::SigningError;
+use crate::keys::{RingError, SigningError};
 use crate::store::StoreError;
 
 /// What operations return.
@@ -133,6 +133,15 @@ impl From<StoreError> for Error {
 impl From<SigningError> for Error {
     fn from(error: SigningError) -> Self {
         Self::Unavailable(error.into())
+    }
+}
+
+impl From<RingError> for Error {
+    fn from(error: RingError) -> Self {
+        match error {
+            RingError::Store(error) => error.into(),
+            other => Self::Unavailable(other.into()),
+        }
     }
 }
 

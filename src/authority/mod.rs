@@ -12,6 +12,7 @@ mod describe;
 mod error;
 mod introspect;
 mod issue;
+mod keys;
 mod list;
 mod login;
 mod members;
@@ -36,6 +37,7 @@ pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use error::{Error, FieldFault, Result};
 pub use issue::{Expiry, Issue, Issued};
+pub use keys::{KeyRetired, ListedKey};
 pub use list::{ListTokens, Listed};
 pub use login::Session;
 pub use organizations::Me;
@@ -166,6 +168,9 @@ impl Authority {
     pub async fn unready(&self) -> Option<&'static str> {
         if !self.index.is_ready() {
             return Some("the revocation index is not complete");
+        }
+        if self.keys.signing_kid().is_err() {
+            return Some("the private half of the signing key is missing");
         }
         self.store
             .ready()

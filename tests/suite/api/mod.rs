@@ -5,6 +5,7 @@ mod errors;
 mod examples;
 mod fates;
 mod faults;
+mod keys;
 mod matrix;
 mod oauth;
 mod session;

@@ -22,10 +22,10 @@ use jeton::authority::{Authority, Settings};
 use jeton::clock::Clock;
 use jeton::entropy::Entropy;
 use jeton::http::{App, RateLimits, router};
-use jeton::keys::{KeyDirectory, KeyRing};
+use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton::store::sqlite::SqliteStore;
-use jeton::store::{Revocations, SharedStore};
+use jeton::store::{Keys, Revocations, SharedStore};
 use jeton::token::{Catalogue, Lifetime, Span};
 use jeton_verifier::Algorithm;
 use serde_json::Value;
@@ -48,7 +48,10 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
     issuer: String,
+    /// How its keys follow each other, from the next start on.
+    pub(crate) rotation: Rotation,
     wrap: Wrap,
+    app: Option<Arc<App>>,
     router: Option<Router>,
 }
 
@@ -112,7 +115,13 @@ impl TestApp {
             clock,
             entropy: Arc::new(entropy),
             issuer: ISSUER.to_owned(),
+            rotation: Rotation {
+                algorithm: Algorithm::Es256,
+                max_age: 300,
+                every: None,
+            },
             wrap,
+            app: None,
             router: None,
         };
         app.start().await;
@@ -121,13 +130,20 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        let app = App::new(authority, Vec::new(), RateLimits::default());
-        self.router = Some(router(Arc::new(app)));
+        let app = Arc::new(App::new(authority, Vec::new(), RateLimits::default()));
+        self.router = Some(router(Arc::clone(&app)));
+        self.app = Some(app);
+    }
+
+    /// Ends it, with all that is in memory.
+    fn stop(&mut self) {
+        self.router = None;
+        self.app = None;
     }
 
     /// Closes the store and opens it again, with nothing left in memory.
     pub(crate) async fn restart(&mut self) {
-        self.router = None;
+        self.stop();
         self.start().await;
     }
 
@@ -140,14 +156,10 @@ impl TestApp {
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot(clock.now()).await.unwrap());
         let directory = KeyDirectory::open(self.folder.path().join("keys")).unwrap();
-        let keys = KeyRing::open(
-            &store,
-            &directory,
-            Algorithm::Es256,
-            index.generation(),
-            clock.now(),
-        );
+        let keys = KeyRing::open(&store, directory, self.rotation, index.generation(), clock.now());
         let keys = Arc::new(keys.await.unwrap());
+        let promise = store.promise_jwks(self.rotation.max_age, clock.now());
+        promise.await.unwrap();
         let settings = Settings {
             issuer: self.issuer.clone(),
             default_audience: ISSUER.to_owned(),
@@ -164,6 +176,11 @@ impl TestApp {
     /// What answers requests.
     pub(crate) fn router(&self) -> Router {
         self.router.clone().unwrap()
+    }
+
+    /// The operations that no request can ask for.
+    pub(crate) fn operator(&self) -> &Authority {
+        &self.app.as_ref().unwrap().authority
     }
 
     /// Answers a request as it stands.
