@@ -37,11 +37,18 @@ impl Authority {
     /// Takes over what other processes have committed. Own changes are there already.
     pub async fn catch_up(&self) -> Result<()> {
         let before = self.index.generation();
-        let changes = self.store.changes_after(self.index.sequence()).await?;
-        self.index.follow(&changes);
+        self.follow().await?;
         if self.index.generation() == before {
             tokio::time::sleep(PAUSE).await;
         }
+        Ok(())
+    }
+
+    /// Takes over what is committed. Whoever has just read the store may be ahead of the memory, which
+    /// follows a moment after each commit.
+    pub(super) async fn follow(&self) -> Result<()> {
+        let changes = self.store.changes_after(self.index.sequence()).await?;
+        self.index.follow(&changes);
         Ok(())
     }
 }

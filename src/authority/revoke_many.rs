@@ -105,6 +105,8 @@ impl Authority {
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.
     pub async fn bulk_revocation(&self, caller: &Caller, id: BulkId) -> Result<BulkRevocation> {
         let bulk = self.store.bulk_revocation(id).await?.ok_or(Error::Absent)?;
+        // What is said to be done is refused from the answer on.
+        self.follow().await?;
         if bulk.order.ordered_by == caller.actor() {
             return Ok(bulk);
         }

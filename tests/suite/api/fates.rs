@@ -16,6 +16,10 @@
 //! | an organization is deleted | stay, and reach it no more | end | stay | end | end | stay |
 //! | an organization is made again under the same name | stay | stay ended | stay | stay ended | stay ended | stay |
 //! | an organization is renamed | stay | stay | stay | stay | stay | stay |
+//! | an organization is cut off | stay | end | stay | end | end | stay |
+//! | a team is cut off | stay | stay | stay | its own end | stay | stay |
+//! | a person is cut off in an organization | stay | end | stay | stay | stay | stay |
+//! | a person is cut off everywhere | end | end | end | stay | stay | stay |
 //!
 //! What has ended is refused everywhere from the answer on, is shown as revoked, and stays so after a
 //! restart.
@@ -416,4 +420,57 @@ async fn an_organization_is_renamed() {
         .get(&scene.organization.holder, &home(&NORTH))
         .await
         .fails(404, "not_found");
+}
+
+/// Cuts off what an order names.
+async fn cut_off(actor: fn(&TestApp) -> Actor, order: serde_json::Value, expected: Alive) {
+    let mut scene = Scene::set().await;
+    let actor = actor(&scene.app);
+    scene.app.post(&actor, "/revocations", order).await.is(201);
+    scene.app.clock.pass(2);
+    scene.ends_as(expected).await;
+}
+
+#[tokio::test]
+async fn an_organization_is_cut_off() {
+    let order = json!({"organization": NORTH.name});
+    cut_off(
+        |app| app.admin_of(&NORTH),
+        order,
+        [true, false, true, false, false, true],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_team_is_cut_off() {
+    let order = json!({"organization": NORTH.name, "team": NORTH.team});
+    cut_off(
+        |app| app.admin_of(&NORTH),
+        order,
+        [true, true, true, false, true, true],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_is_cut_off_in_an_organization() {
+    let order = json!({"organization": NORTH.name, "user": lead()});
+    cut_off(
+        |app| app.admin_of(&NORTH),
+        order,
+        [true, false, true, true, true, true],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_is_cut_off_everywhere() {
+    let order = json!({"user": lead()});
+    cut_off(
+        TestApp::site_admin,
+        order,
+        [false, false, false, true, true, true],
+    )
+    .await;
 }

@@ -15,7 +15,7 @@ use crate::api::matrix::{CALLERS, Operation, Row, Stage, TABLE, operations};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, SECRET_CAUSE, TestApp, request};
 
 /// The caller by whom an operation is tried: the first of these who may do it.
-const TRIED_BY: [&str; 4] = ["admin", "site", "scoped", "deployment"];
+const TRIED_BY: [&str; 5] = ["admin", "site", "scoped", "deployment", "member"];
 
 /// More calls than any operation makes.
 const MOST_CALLS: usize = 50;

@@ -121,6 +121,20 @@ pub(super) const TABLE: &[Row] = &[
     row("revoke_token",         "{members}", "{}",                     [401, 401, 401, 401, 404, 201, 404, 201, 201, 403, 201, 404, 403, 404, 201, 201]),
 
     row("report_usage",         "", r#"{"uses":[]}"#,                  [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 403, 200]),
+    row("rotate_token",         "{own}", r#"{}"#,                      [401, 401, 401, 401, 404, 404, 404, 201, 201, 403, 403, 404, 403, 404, 404, 403]),
+    row("rotate_token",         "{teams}", r#"{}"#,                    [401, 401, 401, 401, 404, 404, 201, 201, 201, 403, 403, 404, 403, 403, 404, 403]),
+    row("rotate_token",         "{members}", r#"{}"#,                  [401, 401, 401, 401, 404, 201, 404, 403, 403, 403, 403, 404, 403, 404, 403, 403]),
+    row("rotate_current_token", "", r#"{}"#,                           [401, 401, 401, 401, 404, 404, 404, 404, 404, 201, 201, 201, 201, 201, 201, 201]),
+    row("revoke_tokens",        "", r#"{"organization":"{organization}","all":true,"dry_run":true}"#,
+                                                                       [401, 401, 401, 401, 404, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
+    row("revoke_tokens",        "", r#"{"organization":"{organization}","q":"minted"}"#,
+                                                                       [401, 401, 401, 401, 404, 202, 202, 202, 202, 403, 202, 404, 403, 202, 202, 202]),
+    row("get_revoke_tokens",    "", "",                                [401, 401, 401, 401, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
+    row("create_revocation",    "", r#"{"organization":"{organization}"}"#,
+                                                                       [401, 401, 401, 401, 404, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
+    row("create_revocation",    "", r#"{"organization":"{organization}","user":"{email}"}"#,
+                                                                       [401, 401, 401, 401, 404, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
+    row("create_revocation",    "", r#"{"user":"{email}"}"#,           [401, 401, 401, 401, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
 
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
@@ -188,6 +202,9 @@ impl Stage {
             .is(201);
         let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
             "audience": "https://elsewhere.example", "scopes": ["projects:read"]});
+        // The first of its kind, which has the number 1.
+        let none = json!({"organization": NORTH.name, "q": "matches no token"});
+        app.post(&admin, "/tokens/revoke", none).await.is(202);
         let actors = vec![
             app.anyone(),
             Actor::holding("eyJhbGciOiJFUzI1NiJ9.e30.AA"),

@@ -7,6 +7,7 @@ mod fates;
 mod faults;
 mod matrix;
 mod policies;
+mod revocations;
 mod session;
 mod tokens;
 mod usage;

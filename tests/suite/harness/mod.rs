@@ -162,6 +162,16 @@ impl TestApp {
         self.serving().0.authority.write_usage().await.unwrap();
     }
 
+    /// Writes down which revoked tokens were presented, as the server does every now and then.
+    pub(crate) async fn write_refusals(&self) {
+        self.serving().0.authority.write_refusals().await.unwrap();
+    }
+
+    /// Goes on with what was interrupted, as the server does when it starts.
+    pub(crate) fn carry_on(&self) {
+        self.serving().0.authority.carry_on();
+    }
+
     fn serving(&self) -> &(Arc<App>, Router) {
         self.serving.as_ref().unwrap()
     }

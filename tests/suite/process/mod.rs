@@ -1,5 +1,6 @@
 //! The real process: started as an operator starts it, and killed as nobody should.
 
+mod bulk;
 mod busy;
 mod cli;
 mod client;

@@ -1,5 +1,6 @@
 //! The store's contract, as cases that every backend must pass.
 
+mod bulk;
 mod directory;
 mod finding;
 mod limits;
@@ -7,6 +8,7 @@ mod lists;
 mod model;
 mod orders;
 mod policies;
+mod replacement;
 mod revocation;
 mod sqlite;
 mod tokens;

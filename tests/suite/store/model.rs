@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jeton::store::RevokeOutcome;
+use jeton::store::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
@@ -10,7 +10,7 @@ use jeton::token::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{Backend, World, actor, at, token};
+use super::world::{Backend, World, actor, at, entropy, revocation, token};
 
 /// Something that is done to a store.
 #[derive(Debug, Clone)]
@@ -19,6 +19,12 @@ pub(crate) enum Step {
         owner: Of,
         name: String,
         life: Option<i64>,
+        slot: Option<&'static str>,
+    },
+    /// The token is the n-th of those issued so far.
+    Rotate {
+        token: usize,
+        grace: i64,
     },
     /// The token is the n-th of those issued so far.
     Revoke {
@@ -51,9 +57,11 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
             Just(Of::Deployment)
         ]
     };
+    let slot = || prop_oneof![3 => Just(None), 1 => Just(Some("a")), 1 => Just(Some("b"))];
     let step = prop_oneof![
-        6 => (of(), "[a-cA-C%_\u{e9}]{1,3}", prop::option::of(60_i64..400_000_000))
-            .prop_map(|(owner, name, life)| Step::Issue { owner, name, life }),
+        6 => (of(), "[a-cA-C%_\u{e9}]{1,3}", prop::option::of(5_i64..400_000_000), slot())
+            .prop_map(|(owner, name, life, slot)| Step::Issue { owner, name, life, slot }),
+        3 => (0_usize..20, 0_i64..20).prop_map(|(token, grace)| Step::Rotate { token, grace }),
         4 => (0_usize..40, 0_i64..50).prop_map(|(token, grace)| Step::Revoke { token, grace }),
         3 => (of(), any::<bool>(), "[a-cA-C%_]{0,2}", 1_u32..6)
             .prop_map(|(of, unrevoked, text, limit)| Step::List { of, unrevoked, text, limit }),
@@ -68,6 +76,8 @@ struct Model {
     tokens: BTreeMap<TokenId, NewToken>,
     /// The effective instants of the orders that counted.
     revoked: BTreeMap<TokenId, Vec<i64>>,
+    /// What each successor was rotated from.
+    rotated_from: BTreeMap<TokenId, TokenId>,
 }
 
 impl Model {
@@ -75,6 +85,22 @@ impl Model {
         self.revoked
             .get(&id)
             .is_some_and(|effective| effective.iter().any(|effective| *effective <= now))
+    }
+
+    /// Whether it counts: neither revoked, now or later, nor expired.
+    fn is_active(&self, id: TokenId, now: i64) -> bool {
+        let expired = self.tokens[&id].expires_at.is_some_and(|end| end <= at(now));
+        !expired && self.revoked.get(&id).is_none_or(Vec::is_empty)
+    }
+
+    /// A token's place is taken: it ends, and the one before it too if that is in its grace.
+    fn replace(&mut self, id: TokenId, now: i64, effective: i64) {
+        if let Some(before) = self.rotated_from.get(&id).copied()
+            && !self.is_revoked(before, now)
+        {
+            self.revoked.entry(before).or_default().push(now);
+        }
+        self.revoked.entry(id).or_default().push(effective);
     }
 }
 
@@ -84,12 +110,25 @@ pub(crate) async fn follow<B: Backend>(steps: Vec<Step>) {
     let mut model = Model::default();
     for (now, step) in (1..).zip(steps) {
         match step {
-            Step::Issue { owner, name, life } => {
+            Step::Issue {
+                owner,
+                name,
+                life,
+                slot,
+            } => {
                 let token = NewToken {
                     name,
                     expires_at: life.map(|life| at(now + life)),
+                    slot: slot.map(|slot| slot.parse().unwrap()),
                     ..token(owner_of(&world, owner), now)
                 };
+                let held = model.tokens.iter().find(|(id, other)| {
+                    let same = (&other.owner, &other.slot) == (&token.owner, &token.slot);
+                    token.slot.is_some() && same && model.revoked.get(id).is_none_or(Vec::is_empty)
+                });
+                if let Some(held) = held.map(|(id, _)| *id) {
+                    model.replace(held, now, now);
+                }
                 let record = world.record(token.clone()).await;
                 assert_eq!(
                     model.tokens.insert(record.id, token),
@@ -97,6 +136,36 @@ pub(crate) async fn follow<B: Backend>(steps: Vec<Step>) {
                     "a number was used twice"
                 );
                 assert_eq!(model.tokens.last_key_value().map(|(id, _)| *id), Some(record.id));
+            }
+            Step::Rotate { token, grace } => {
+                let Some(id) = model.tokens.keys().nth(token).copied() else {
+                    continue;
+                };
+                let successor = NewToken {
+                    jti: entropy().uuid_v7(at(now)),
+                    created_at: at(now),
+                    ..model.tokens[&id].clone()
+                };
+                let order = RecordOrder {
+                    token: successor.clone(),
+                    judged_at: world.generation().await,
+                    most_active: None,
+                    rotation: Some(Rotation {
+                        token: id,
+                        revocation: revocation(now, grace),
+                    }),
+                };
+                match world.store.record(order).await.unwrap() {
+                    RecordOutcome::Recorded(recorded) => {
+                        assert!(model.is_active(id, now), "{id} was not active");
+                        let record = recorded.into_record();
+                        model.replace(id, now, now + grace);
+                        model.rotated_from.insert(record.id, id);
+                        model.tokens.insert(record.id, successor);
+                    }
+                    RecordOutcome::NotActive => assert!(!model.is_active(id, now), "{id} was active"),
+                    other => panic!("{other:?}"),
+                }
             }
             Step::Revoke { token, grace } => {
                 let id = model.tokens.keys().nth(token).copied();

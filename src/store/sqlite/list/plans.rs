@@ -10,9 +10,11 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::entropy::SystemEntropy;
+use crate::store::sqlite::bulk::UNFINISHED;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
+use crate::store::sqlite::replacements::IN_SLOT;
 use crate::token::{
     Cursor, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility, WantedStatus,
 };
@@ -30,7 +32,13 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
 fn slow(plan: &[String]) -> Vec<&String> {
     plan.iter()
         .filter(|step| {
-            let scans = ["SCAN tokens", "SCAN revocations", "SCAN cut ", "SCAN keys"];
+            let scans = [
+                "SCAN tokens",
+                "SCAN successors",
+                "SCAN revocations",
+                "SCAN cut ",
+                "SCAN keys",
+            ];
             step.contains("TEMP B-TREE") || scans.iter().any(|scan| step.starts_with(scan))
         })
         .collect()
@@ -160,6 +168,8 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         records::select("tokens.jti = ?1", Kinds::Api),
         "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
         "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
+        IN_SLOT.to_owned(),
+        UNFINISHED.to_owned(),
     ];
     let owner = |organization, team, user| OwnerNumbers {
         organization,

@@ -66,6 +66,19 @@ super::contract!(Sqlite:
         two_processes_share_one_truth
         the_issuer_is_pinned_once
     }
+    replacement {
+        a_successor_and_an_end_are_one
+        only_active_tokens_are_rotated
+        one_of_a_hundred_rotates
+        rotating_again_ends_the_grace_before
+        a_slot_holds_one_token
+        a_slot_is_taken_over_whole_or_not_at_all
+        refusals_add_up
+    }
+    bulk {
+        many_are_revoked_in_portions_across_a_crash
+        two_carry_out_one_order
+    }
     limits {
         a_hundred_issuers_leave_no_more_than_allowed
         only_active_tokens_count

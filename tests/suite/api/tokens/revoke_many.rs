@@ -1,0 +1,194 @@
+//! `POST /tokens/revoke` and `GET /tokens/revoke/{id}`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, SOUTH, TestApp};
+
+/// Asks until the order is carried out to its end.
+async fn finished(app: &TestApp, actor: &Actor, id: &str) -> Value {
+    loop {
+        let shown = app
+            .get(actor, &format!("/tokens/revoke/{id}"))
+            .await
+            .is(200)
+            .json();
+        if !shown["finished_at"].is_null() {
+            return shown;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn are_good(app: &TestApp, tokens: &[&Minted]) -> Vec<bool> {
+    let mut good = Vec::new();
+    for token in tokens {
+        good.push(app.get(&token.holder, "/tokens/current").await.status == 200);
+    }
+    good
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_an_order_is_carried_out() {
+    let mut app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let first = app.organization_token(&NORTH, &["content:write"]).await;
+    let second = app.team_token(&NORTH, &["content:write"]).await;
+    let third = app.organization_token(&NORTH, &["ai:use"]).await;
+    let other = app.organization_token(&SOUTH, &["content:write"]).await;
+    let all = [&first, &second, &third, &other];
+    let mut order = json!({"organization": NORTH.name, "scope": "content:write", "dry_run": true,
+        "reason": "offboarding"});
+    let counted = app.post(&admin, "/tokens/revoke", order.clone()).await.is(200);
+    assert_eq!(counted.json(), json!({"matched": 2, "revoked": 0}));
+    assert_eq!(are_good(&app, &all).await, [true; 4]);
+
+    order["dry_run"] = false.into();
+    let ordered = app.post(&admin, "/tokens/revoke", order).await.is(202);
+    let id = ordered.text_at("/id");
+    assert_eq!(ordered.header("location"), format!("/api/v1/tokens/revoke/{id}"));
+    assert_eq!(ordered.json()["matched"], 2);
+    let done = finished(&app, &admin, &id).await;
+    assert_eq!((&done["matched"], &done["revoked"]), (&json!(2), &json!(2)));
+    assert_eq!(done["ordered_by"], NORTH.email("admin"));
+    for _ in 0..2 {
+        assert_eq!(are_good(&app, &all).await, [false, false, true, true]);
+        app.restart().await;
+    }
+    let shown = app
+        .get(&admin, &format!("/tokens/{}", first.id))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(shown["revocation_reason"], "offboarding");
+    assert_eq!(shown["revoked_by"], NORTH.email("admin"));
+}
+
+#[tokio::test]
+async fn what_could_match_too_much_is_refused() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &[]).await;
+    let site = app.site_admin();
+    for (order, fault) in [
+        (json!({}), "value_error at body.organization"),
+        (json!({"q": "x"}), "value_error at body.organization"),
+        (json!({"organization": NORTH.name}), "value_error at body.all"),
+        (
+            json!({"organization": NORTH.name, "q": ""}),
+            "value_error at body.all",
+        ),
+        (
+            json!({"organization": NORTH.name, "status": "active"}),
+            "value_error at body.all",
+        ),
+        (
+            json!({"organization": NORTH.name, "never_used": false}),
+            "value_error at body.all",
+        ),
+        (
+            json!({"organization": NORTH.name, "all": true, "status": "expired"}),
+            "value_error at body.status",
+        ),
+        (
+            json!({"organization": NORTH.name, "all": true, "status": "revoked"}),
+            "value_error at body.status",
+        ),
+        (
+            json!({"organization": NORTH.name, "all": true, "include_revoked": true}),
+            "value_error at body.include_revoked",
+        ),
+        (
+            json!({"organization": NORTH.name, "all": true, "tema": NORTH.team}),
+            "extra_forbidden at body.tema",
+        ),
+        (
+            json!({"organization": NORTH.name, "all": true, "limit": 5}),
+            "extra_forbidden at body.limit",
+        ),
+    ] {
+        app.post(&site, "/tokens/revoke", order).await.blames(&[fault]);
+    }
+    assert_eq!(are_good(&app, &[&token]).await, [true]);
+}
+
+#[tokio::test]
+async fn neither_sessions_nor_the_calling_token_match() {
+    let app = TestApp::new().await;
+    let caller = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let other = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let own = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await;
+    let order = json!({"organization": NORTH.name, "all": true});
+    let dry = json!({"organization": NORTH.name, "all": true, "dry_run": true});
+    let counted = app.post(&caller.holder, "/tokens/revoke", dry).await.is(200);
+    assert_eq!(counted.json()["matched"], 2);
+    let ordered = app.post(&caller.holder, "/tokens/revoke", order).await.is(202);
+    let done = finished(&app, &caller.holder, &ordered.text_at("/id")).await;
+    assert_eq!(done["revoked"], 2);
+    assert_eq!(
+        are_good(&app, &[&caller, &other, &own]).await,
+        [true, false, false]
+    );
+    for session in [
+        app.admin_of(&NORTH),
+        app.member_of(&NORTH),
+        app.team_admin(&NORTH),
+    ] {
+        app.get(&session, "/me").await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn whoever_manages_some_tokens_revokes_those() {
+    let app = TestApp::new().await;
+    let (member, lead) = (app.member_of(&NORTH), app.team_admin(&NORTH));
+    let own = app.personal_token(&member, &NORTH, &[]).await;
+    let leads = app.personal_token(&lead, &NORTH, &[]).await;
+    let team = app.team_token(&NORTH, &[]).await;
+    let organization = app.organization_token(&NORTH, &[]).await;
+    let order = json!({"organization": NORTH.name, "all": true});
+    let ordered = app.post(&member, "/tokens/revoke", order.clone()).await.is(202);
+    let id = ordered.text_at("/id");
+    assert_eq!(finished(&app, &member, &id).await["revoked"], 1);
+    let all = [&own, &leads, &team, &organization];
+    assert_eq!(are_good(&app, &all).await, [false, true, true, true]);
+    // Its progress is for whoever ordered it and for the organization's admins.
+    app.get(&app.admin_of(&NORTH), &format!("/tokens/revoke/{id}"))
+        .await
+        .is(200);
+    for stranger in [&lead, &app.outsider()] {
+        app.get(stranger, &format!("/tokens/revoke/{id}"))
+            .await
+            .fails(404, "not_found");
+    }
+    let ordered = app.post(&lead, "/tokens/revoke", order).await.is(202);
+    assert_eq!(finished(&app, &lead, &ordered.text_at("/id")).await["revoked"], 2);
+    assert_eq!(are_good(&app, &all).await, [false, false, false, true]);
+    for id in ["0", "-1", "x", "99"] {
+        app.get(&lead, &format!("/tokens/revoke/{id}"))
+            .await
+            .fails(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn an_order_outlives_the_process_that_took_it() {
+    let plan = Arc::new(Plan::default());
+    let mut app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    let token = app.organization_token(&NORTH, &[]).await;
+    let order = json!({"organization": NORTH.name, "all": true});
+    // The order is taken down, and whoever should carry it out stops before the first portion.
+    plan.arm(Fault::Lost, Some(Kind::Write), 1);
+    let id = app
+        .post(&admin, "/tokens/revoke", order)
+        .await
+        .is(202)
+        .text_at("/id");
+    plan.under_way.notified().await;
+    app.restart().await;
+    assert_eq!(are_good(&app, &[&token]).await, [true]);
+    app.carry_on();
+    assert_eq!(finished(&app, &admin, &id).await["revoked"], 1);
+    assert_eq!(are_good(&app, &[&token]).await, [false]);
+}

@@ -1,0 +1,35 @@
+//! Revoking many: an order that was answered is carried out, whatever becomes of the process.
+
+use serde_json::json;
+
+use super::home::{Home, SOON, eventually};
+
+#[test]
+fn an_order_is_carried_out_after_a_kill() {
+    const MANY: u64 = 1_100;
+    let home = Home::new();
+    let mut server = home.serve();
+    let mut secrets = Vec::new();
+    let mut client = server.administrator();
+    let body = json!({"name": "doomed", "organization": "default", "owner": "organization", "scopes": []});
+    for _ in 0..MANY {
+        let answer = client.post("/api/v1/tokens", body.clone()).json();
+        secrets.push(answer["token"].as_str().unwrap().to_owned());
+    }
+    let order = json!({"organization": "default", "q": "doomed", "reason": "storm"});
+    let ordered = client.post("/api/v1/tokens/revoke", order).json();
+    server.kill();
+    assert_eq!(ordered["matched"], MANY);
+    let path = format!("/api/v1/tokens/revoke/{}", ordered["id"].as_str().unwrap());
+
+    let server = home.serve();
+    let mut client = server.administrator();
+    let done = eventually(SOON, || {
+        let shown = client.get(&path).json();
+        (!shown["finished_at"].is_null()).then_some(shown)
+    });
+    assert_eq!(done.unwrap()["revoked"], MANY, "each once");
+    for secret in secrets.iter().step_by(100) {
+        assert_eq!(client.current(secret), 401);
+    }
+}
