@@ -25,6 +25,8 @@ fn order(filter: Filter, second: i64) -> BulkOrder {
         ordered_at: at(second),
         ordered_by: actor("admin@example.org"),
         reason: Some("offboarding".to_owned()),
+        effective_at: None,
+        last_token: jeton::store::LastToken::MayGo,
     }
 }
 
