@@ -23,6 +23,8 @@ pub struct RevokeMany {
     pub reason: Option<String>,
     /// Whether disuse counts where it may not have been noticed.
     pub unreported: Unreported,
+    /// What becomes of the last token of an owner where the organization keeps that.
+    pub last_token: LastToken,
     /// Whether it is meant.
     pub run: Run,
 }
@@ -82,7 +84,7 @@ impl Authority {
             ordered_by: caller.actor(),
             reason: order.reason.clone(),
             effective_at: None,
-            last_token: LastToken::Stays,
+            last_token: order.last_token,
         };
         let bulk = self.order_revocation(order).await?;
         Ok(RevokedMany::Ordered(Box::new(bulk)))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton::store::{BulkId, BulkOrder, BulkRevocation, Change};
+use jeton::store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
 use jeton::token::{Filter, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus};
 
 use super::world::{World, actor, at, revocation, token};
@@ -26,7 +26,7 @@ fn order(filter: Filter, second: i64) -> BulkOrder {
         ordered_by: actor("admin@example.org"),
         reason: Some("offboarding".to_owned()),
         effective_at: None,
-        last_token: jeton::store::LastToken::MayGo,
+        last_token: LastToken::Stays,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown, both};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
-use crate::store::{BulkId, BulkRevocation};
+use crate::store::{BulkId, BulkRevocation, LastToken};
 use crate::token::{Status, WantedStatus};
 
 /// Which tokens, and how.
@@ -45,6 +45,9 @@ struct HowForm {
     /// began to later than is asked about, or stopped. They may be in use; without this they stay.
     #[schema(required = false, default = false)]
     include_unreported: bool,
+    /// Whether the last active token of an owner goes too, where the organization keeps that.
+    #[schema(required = false, default = false)]
+    force: bool,
 }
 
 impl Form for RevokeManyForm {
@@ -59,6 +62,7 @@ impl Form for RevokeManyForm {
                 dry_run: fields.or("dry_run", false),
                 all: fields.or("all", false),
                 include_unreported: fields.or("include_unreported", false),
+                force: fields.or("force", false),
             },
         }
     }
@@ -127,6 +131,11 @@ impl Request for RevokeMany {
             } else {
                 Unreported::LeftOut
             },
+            last_token: if how.force {
+                LastToken::MayGo
+            } else {
+                LastToken::Stays
+            },
             run: if how.dry_run { Run::Dry } else { Run::Earnest },
         })
     }
@@ -150,7 +159,8 @@ pub(super) struct RevokedTokens {
     id: String,
     /// How many tokens matched when it was ordered.
     matched: u64,
-    /// How many it has revoked. In the end fewer than matched where others revoked some before it.
+    /// How many it has revoked. In the end fewer than matched where others revoked some before it, or
+    /// where the last token of an owner stays.
     revoked: u64,
     ordered_at: Timestamp,
     /// Who ordered it.

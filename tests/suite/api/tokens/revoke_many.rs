@@ -192,3 +192,24 @@ async fn an_order_outlives_the_process_that_took_it() {
     assert_eq!(finished(&app, &admin, &id).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&token]).await, [false]);
 }
+
+#[tokio::test]
+async fn the_last_token_stays_unless_forced() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let home = format!("/organizations/{}", NORTH.name);
+    let policy = json!({"policy": {"keep_last_token": true}});
+    app.patch(&admin, &home, policy).await.is(200);
+    let tokens = [
+        &app.organization_token(&NORTH, &[]).await,
+        &app.organization_token(&NORTH, &[]).await,
+    ];
+    for (force, revoked, good) in [(false, 1, 1), (false, 0, 1), (true, 1, 0)] {
+        let order = json!({"organization": NORTH.name, "all": true, "force": force});
+        let ordered = app.post(&admin, "/tokens/revoke", order).await.is(202);
+        let done = finished(&app, &admin, &ordered.text_at("/id")).await;
+        assert_eq!(done["revoked"], revoked, "force: {force}");
+        let alive = are_good(&app, &tokens).await;
+        assert_eq!(alive.into_iter().filter(|good| *good).count(), good);
+    }
+}
