@@ -341,12 +341,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_feed_belongs_to_the_deployment() {
+    fn only_the_feed_and_use_belong_to_the_deployment() {
         let only: Vec<_> = ManagementScope::ALL
             .into_iter()
             .filter(|scope| scope.is_deployment_only())
             .collect();
-        assert_eq!(only, [ManagementScope::RevocationsRead]);
+        assert_eq!(
+            only,
+            [ManagementScope::RevocationsRead, ManagementScope::UsageWrite]
+        );
     }
 
     #[test]

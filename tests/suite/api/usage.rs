@@ -110,3 +110,41 @@ async fn a_report_has_bounds_and_every_fault_is_named() {
         app.post(&verifier, "/usage", body).await.blames(&[fault]);
     }
 }
+
+#[tokio::test]
+async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let verifier = verifier(&app).await;
+    let report = async |audience: &str| {
+        let report = json!({"uses": [], "audience": audience});
+        app.post(&verifier, "/usage", report).await.is(200);
+    };
+    report("https://reporting.example").await;
+    for audience in ["https://reporting.example", "https://silent.example"] {
+        let order = json!({"organization": NORTH.name, "owner": "organization", "audience": audience});
+        app.mint(&admin, order).await;
+    }
+    let matched = async |more: serde_json::Value| {
+        let mut order = json!({"organization": NORTH.name, "never_used": true, "dry_run": true});
+        for (name, value) in more.as_object().unwrap() {
+            order[name] = value.clone();
+        }
+        app.post(&admin, "/tokens/revoke", order).await.is(200).json()["matched"].clone()
+    };
+    assert_eq!(matched(json!({})).await, 1);
+    assert_eq!(matched(json!({"include_unreported": true})).await, 2);
+    // A filter that says nothing of use asks no audience.
+    assert_eq!(
+        matched(json!({"never_used": false, "owner": "organization"})).await,
+        2
+    );
+    // Whoever has been silent for more than a day may have missed something.
+    app.clock.pass(86_401);
+    assert_eq!(matched(json!({})).await, 0);
+    report("https://reporting.example").await;
+    assert_eq!(matched(json!({})).await, 1);
+    // The list shows them all the same, and says who reports.
+    let list = app.get(&admin, "/tokens?never_used=true").await.is(200);
+    assert_eq!(list.each("id").len(), 2);
+}
