@@ -1,0 +1,43 @@
+"""The recipes, which are the fenced blocks of docs/verifying.md that have a name after their language."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCUMENT = Path(__file__).parents[2] / "docs/verifying.md"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One block of the document, as it stands."""
+
+    name: str
+    language: str
+    text: str
+
+    def filled(self, **values: str) -> str:
+        """The text with the example values that it was written with replaced; each must be there."""
+        text = self.text
+        for example, value in values.items():
+            assert EXAMPLES[example] in text, f"the recipe {self.name} does not name {EXAMPLES[example]}"
+            text = text.replace(EXAMPLES[example], value)
+        return text
+
+
+# What the document's recipes say where a reader says their own.
+EXAMPLES = {
+    "issuer": "http://127.0.0.1:8080",
+    "audience": "https://api.example.com",
+    "algorithm": "ES256",
+}
+
+
+def recipes(text: str) -> dict[str, Recipe]:
+    """Every named block of a Markdown text, by its name."""
+    blocks = re.findall(r"^```(\w+) ([\w-]+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    named = {name: Recipe(name, language, body) for language, name, body in blocks}
+    assert len(named) == len(blocks), "two recipes have one name"
+    return named
+
+
+RECIPES = recipes(DOCUMENT.read_text())
