@@ -28,7 +28,13 @@ class Recipe:
 EXAMPLES = {
     "issuer": "http://127.0.0.1:8080",
     "audience": "https://api.example.com",
-    "algorithm": "ES256",
+    # Where jeton is reached by HTTPS, the service behind a proxy, the proxy, and the proxy's files.
+    "tls": "https://127.0.0.1:8443",
+    "service": "127.0.0.1:9000",
+    "proxy": "127.0.0.1:8000",
+    "public_key": "/etc/haproxy/jeton.pem",
+    "revoked": "/etc/haproxy/jeton.revoked",
+    "introspector": "INTROSPECTOR",
 }
 
 
