@@ -1,5 +1,7 @@
 //! Why an operation was not carried out, as facts; each surface says them in its own words.
 
+use std::borrow::Cow;
+
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
 use crate::keys::SigningError;
@@ -35,9 +37,9 @@ pub enum Error {
     /// The token is for other services, not for the authority itself.
     #[error("the token is not meant for this API")]
     WrongAudience,
-    /// The token lacks a scope.
+    /// The token lacks a scope, or one of several.
     #[error("the token lacks the scope {0}")]
-    ScopeNeeded(&'static str),
+    ScopeNeeded(Cow<'static, str>),
     /// It does not exist, or the caller may not know that it does.
     #[error("not found")]
     Absent,

@@ -5,10 +5,12 @@
 //! the directory in which it was judged.
 
 mod active;
+mod authorize_request;
 mod caller;
 mod claims;
 mod describe;
 mod error;
+mod introspect;
 mod issue;
 mod list;
 mod login;
@@ -23,12 +25,14 @@ mod retry;
 mod revoke;
 mod teams;
 pub mod throttle;
+mod turns;
 mod usage;
 mod view;
 
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
+pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use error::{Error, FieldFault, Result};
 pub use issue::{Expiry, Issue, Issued};
@@ -47,6 +51,7 @@ use crate::token::{Catalogue, Lifetime, Span};
 
 use self::password::PasswordHasher;
 use self::throttle::Throttle;
+use self::turns::Turns;
 use self::view::Views;
 
 /// What never changes while the process runs.
@@ -73,6 +78,11 @@ impl Settings {
     }
 }
 
+/// How many tokens that strangers present are verified at once, and how many wait for it. A signature
+/// costs a processor tens of microseconds, whoever sends it.
+const VERIFICATIONS: usize = 2;
+const VERIFICATIONS_WAITING: usize = 64;
+
 /// The token authority: every operation there is, whoever speaks to it in whichever form.
 pub struct Authority {
     store: SharedStore,
@@ -85,6 +95,8 @@ pub struct Authority {
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
+    /// For tokens that are presented by nobody in particular.
+    verifications: Turns,
 }
 
 impl std::fmt::Debug for Authority {
@@ -115,6 +127,7 @@ impl Authority {
             ),
             views: Views::default(),
             throttle: Throttle::default(),
+            verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             store,
             keys,
             index,
@@ -127,11 +140,16 @@ impl Authority {
 
     /// The caller who holds a token, if it is active.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        let found = self.find(token).await?;
+        found.map(Caller::new).map_err(Error::BadCredential)
+    }
+
+    /// The token if it is active, or why it is not.
+    async fn find(&self, token: &str) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        let found = self.active.find(token, self.clock.now()).await?;
-        found.map(Caller::new).map_err(Error::BadCredential)
+        Ok(self.active.find(token, self.clock.now()).await?)
     }
 
     /// What never changes.

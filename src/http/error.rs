@@ -62,6 +62,37 @@ impl From<authority::Error> for Failure {
 }
 
 impl Failure {
+    /// What a caller without a good token is told (RFC 6750, section 3): no error code where no
+    /// credential was sent.
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        let Self::Refused(error) = self else {
+            return None;
+        };
+        match error {
+            authority::Error::NoCredential | authority::Error::BadLogin => {
+                Some(HeaderValue::from_static("Bearer realm=\"jeton\""))
+            }
+            authority::Error::BadCredential(_) => Some(HeaderValue::from_static(
+                "Bearer realm=\"jeton\", error=\"invalid_token\"",
+            )),
+            authority::Error::ScopeNeeded(scope) => {
+                let value = format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
+                HeaderValue::from_str(&value).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// After how many seconds it is worth to try again.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests { retry_after } => Some(*retry_after),
+            Self::Refused(authority::Error::LockedOut { retry_after }) => Some(u64::from(*retry_after)),
+            Self::Refused(authority::Error::Busy) => Some(1),
+            _ => None,
+        }
+    }
+
     /// Logs what an operator must know, once, with its causes, none of which is ever sent.
     fn log(&self) {
         if let Self::Refused(authority::Error::Unavailable(cause)) = self {

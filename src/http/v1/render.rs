@@ -1,7 +1,7 @@
 //! How the native API says what went wrong.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,6 +42,11 @@ pub(crate) fn render(failure: &Failure) -> Response {
             "unsupported_media_type",
             "Without Authorization: Bearer, a write needs Content-Type: application/json.".to_owned(),
         ),
+        Failure::Input(InputError::FormNeeded) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body must be application/x-www-form-urlencoded.".to_owned(),
+        ),
         Failure::Input(InputError::BodyUnreadable(_)) => (
             StatusCode::BAD_REQUEST,
             "body_unreadable",
@@ -77,10 +82,10 @@ pub(crate) fn render(failure: &Failure) -> Response {
         }),
     )
         .into_response();
-    if let Some(value) = challenge(failure) {
+    if let Some(value) = failure.challenge() {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if let Some(seconds) = retry_after(failure) {
+    if let Some(seconds) = failure.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
@@ -192,33 +197,6 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
     (status, code, detail.to_owned())
 }
 
-/// RFC 6750, section 3: no error code when no credential was sent.
-fn challenge(failure: &Failure) -> Option<HeaderValue> {
-    let Failure::Refused(error) = failure else {
-        return None;
-    };
-    match error {
-        Error::NoCredential | Error::BadLogin => Some(HeaderValue::from_static("Bearer realm=\"jeton\"")),
-        Error::BadCredential(_) => Some(HeaderValue::from_static(
-            "Bearer realm=\"jeton\", error=\"invalid_token\"",
-        )),
-        Error::ScopeNeeded(scope) => {
-            let value = format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
-            HeaderValue::from_str(&value).ok()
-        }
-        _ => None,
-    }
-}
-
-fn retry_after(failure: &Failure) -> Option<u64> {
-    match failure {
-        Failure::TooManyRequests { retry_after } => Some(*retry_after),
-        Failure::Refused(Error::LockedOut { retry_after }) => Some(u64::from(*retry_after)),
-        Failure::Refused(Error::Busy) => Some(1),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +213,7 @@ mod tests {
             Error::Forbidden,
             Error::SessionNeeded,
             Error::WrongAudience,
-            Error::ScopeNeeded("tokens:read"),
+            Error::ScopeNeeded("tokens:read".into()),
             Error::Absent,
             Error::OrganizationNeeded,
             Error::NameTaken,
@@ -253,6 +231,7 @@ mod tests {
             InputError::BodyTooLarge,
             InputError::Utf8,
             InputError::UnsupportedMediaType,
+            InputError::FormNeeded,
             InputError::BodyUnreadable("the wire is on fire".into()),
         ];
         let rest = [
@@ -290,6 +269,7 @@ mod tests {
         422 HTTPValidationError
         413 body_too_large
         400 invalid_utf8
+        415 unsupported_media_type
         415 unsupported_media_type
         400 body_unreadable
         400 ambiguous_credential
