@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -59,7 +60,8 @@ class Service:
 class Proxy:
     """A running proxy and the service behind it."""
 
-    def __init__(self, url: str, service: Service, folder: Path):
+    def __init__(self, name: str, url: str, service: Service, folder: Path):
+        self.name = name
         self.url = url
         self.service = service
         self.folder = folder
@@ -86,9 +88,12 @@ class Proxy:
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    """Below the ports that the system hands out by itself, so that nobody is given this one before the proxy is."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return f"127.0.0.1:{port}"
 
 
 @contextmanager
@@ -172,10 +177,11 @@ def apache(text: str, folder: Path, address: str, certificate: Path) -> list:
     loaded = "".join(
         f"LoadModule {name}_module {APACHE_MODULES}/mod_{file}.so\n" for name, file in modules.items()
     )
+    user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
     configuration = folder / "apache2.conf"
     configuration.write_text(
         f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nErrorLog {folder}/errors\nMutex file:{folder}\n"
-        f"{loaded}Listen {address}\nOIDCCABundlePath {certificate}\n"
+        f"{user}{loaded}Listen {address}\nOIDCCABundlePath {certificate}\n"
         f"<VirtualHost {address}>\n{text}</VirtualHost>\n"
     )
     return ["apache2", "-DFOREGROUND", "-f", configuration]

@@ -17,11 +17,15 @@ class Recipe:
 
     def filled(self, **values: str) -> str:
         """The text with the example values that it was written with replaced; each must be there."""
-        text = self.text
-        for example, value in values.items():
-            assert EXAMPLES[example] in text, f"the recipe {self.name} does not name {EXAMPLES[example]}"
-            text = text.replace(EXAMPLES[example], value)
-        return text
+        for example in values:
+            assert EXAMPLES[example] in self.text, f"the recipe {self.name} does not name {EXAMPLES[example]}"
+        return filled(self.text, **values)
+
+
+def filled(text: str, **values: str) -> str:
+    for example, value in values.items():
+        text = text.replace(EXAMPLES[example], value)
+    return text
 
 
 # What the document's recipes say where a reader says their own.
@@ -34,7 +38,9 @@ EXAMPLES = {
     "proxy": "127.0.0.1:8000",
     "public_key": "/etc/haproxy/jeton.pem",
     "revoked": "/etc/haproxy/jeton.revoked",
+    "haproxy_socket": "/run/haproxy/admin.sock",
     "introspector": "INTROSPECTOR",
+    "jti": "JTI",
 }
 
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 PASSED_ON = {"authorization", "content-type", "accept"}
 
 
-def certificate(folder: Path) -> Path:
-    """A certificate for 127.0.0.1 that signs itself, with its key in the same file."""
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -31,16 +31,16 @@ def certificate(folder: Path) -> Path:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    path = folder / "certificate.pem"
-    path.write_bytes(
-        built.public_bytes(Encoding.PEM) + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    return path
+    public, private = folder / "certificate.pem", folder / "certificate.key"
+    public.write_bytes(built.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return public, private
 
 
 @contextmanager
-def in_front_of(url: str, certificate: Path):
-    """The address under which `url` is there by HTTPS."""
+def in_front_of(url: str, folder: Path):
+    """The address under which `url` is there by HTTPS, and the certificate to trust."""
+    public, private = certificate(folder)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -61,9 +61,9 @@ def in_front_of(url: str, certificate: Path):
             pass
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(public, private)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"https://127.0.0.1:{server.server_port}"
+        yield f"https://127.0.0.1:{server.server_port}", public
         server.shutdown()

@@ -151,7 +151,7 @@ def expired(authority: Authority) -> str:
 
 def for_another_audience(authority: Authority) -> str:
     """The name of the service that verifies with more behind it, and without its last letter."""
-    return changed(authority, aud=[f"{AUDIENCE}.evil.example", AUDIENCE[:-1]])
+    return authority.issue(audience=[f"{AUDIENCE}.evil.example", AUDIENCE[:-1]])
 
 
 def of_another_issuer(authority: Authority) -> str:
@@ -168,6 +168,11 @@ def of_another_type(authority: Authority) -> str:
 
 def of_no_type(authority: Authority) -> str:
     return authority.sign(claims(authority.issue()), typ=None)
+
+
+def without_the_scope(authority: Authority) -> str:
+    """Good in itself, for something else than what the recipes for proxies demand."""
+    return authority.issue(scopes=["content:write"])
 
 
 def a_session(authority: Authority) -> str:
