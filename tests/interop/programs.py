@@ -11,6 +11,13 @@ from recipes import Recipe
 from tokens import AUDIENCE, Authority, claims
 
 NODE_MODULES = Path(__file__).with_name("node_modules")
+PHP_LIBRARY = Path("/usr/share/php/Firebase/JWT")
+# What Composer would write.
+AUTOLOAD = f"""<?php
+spl_autoload_register(function ($class) {{
+    require '{PHP_LIBRARY}/' . substr($class, strlen('Firebase\\JWT\\')) . '.php';
+}});
+"""
 ENDS_WITHIN_SECONDS = 60
 # Debian's Go libraries lie in a GOPATH, from before modules.
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
@@ -42,6 +49,9 @@ class Program:
         modules = folder / "node_modules"
         if recipe.language == "js" and not modules.exists():
             modules.symlink_to(NODE_MODULES)
+        if recipe.language == "php":
+            (folder / "vendor").mkdir(exist_ok=True)
+            (folder / "vendor/autoload.php").write_text(AUTOLOAD)
         if recipe.language == "go":
             built = folder / "verify"
             subprocess.run(["go", "build", "-o", built, source], env=os.environ | GO, check=True)
@@ -57,6 +67,7 @@ class Program:
     def judge(self, token: str) -> Verdict:
         done = subprocess.run(
             self.command,
+            cwd=Path(self.command[-1]).parent,
             env=os.environ | self.environment,
             input=token + "\n",
             capture_output=True,
