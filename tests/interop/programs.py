@@ -22,7 +22,15 @@ ENDS_WITHIN_SECONDS = 60
 # Debian's Go libraries lie in a GOPATH, from before modules.
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
 SUFFIX = {"python": ".py", "js": ".mjs", "go": ".go", "ruby": ".rb", "perl": ".pl", "php": ".php", "sh": ".sh"}
-INTERPRETER = {"python": sys.executable, "js": "node", "ruby": "ruby", "perl": "perl", "php": "php", "sh": "sh"}
+# Debian's own, where the library is a Debian package.
+INTERPRETER = {
+    "python": sys.executable,
+    "js": "node",
+    "ruby": "/usr/bin/ruby",
+    "perl": "/usr/bin/perl",
+    "php": "/usr/bin/php",
+    "sh": "/bin/sh",
+}
 
 
 @dataclass(frozen=True)

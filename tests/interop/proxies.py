@@ -104,7 +104,7 @@ def running_proxy(command: list, address: str, folder: Path):
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=os.environ | {"HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
+            env=os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin", "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
