@@ -9,8 +9,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # What the recipes of docs/verifying.md need; the first line is for those that `make test` runs too.
-RECIPES := nodejs:node npm:npm golang-go:go golang-github-golang-jwt-jwt-dev nginx:nginx
-ALL_RECIPES := $(RECIPES) curl:curl socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli php-firebase-php-jwt? \
+RECIPES := curl:curl nodejs:node npm:npm golang-go:go golang-github-golang-jwt-jwt-dev nginx:nginx
+ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli php-firebase-php-jwt? \
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
 NODE_MODULES := tests/interop/node_modules
 
@@ -62,7 +62,7 @@ help: ## Print this list
 	touch $@
 
 $(NODE_MODULES)/installed: tests/interop/package-lock.json
-	cd tests/interop && npm ci --silent --no-audit --no-fund
+	cd tests/interop && npm ci --loglevel error --no-audit --no-fund
 	touch $@
 
 # Debian has Python's venv in a package of its own, and a small machine has neither.
