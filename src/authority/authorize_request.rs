@@ -15,7 +15,10 @@ pub struct Demand {
 impl Authority {
     /// Refuses a caller whose token is not what a service demands.
     pub fn authorize_request(&self, caller: &Caller, demand: &Demand) -> Result<()> {
-        let audience = demand.audience.as_ref().unwrap_or(&self.settings.default_audience);
+        let audience = demand
+            .audience
+            .as_ref()
+            .unwrap_or(&self.settings.default_audience);
         if !caller.is_for(audience) {
             return Err(Error::WrongAudience);
         }

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("this needs a session")]
     SessionNeeded,
     /// The token is for other services, not for the authority itself.
-    #[error("the token is not meant for this API")]
+    #[error("the token is meant for others")]
     WrongAudience,
     /// The token lacks a scope, or one of several.
     #[error("the token lacks the scope {0}")]

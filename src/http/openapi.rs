@@ -140,7 +140,10 @@ fn complete_operation(operation: &mut Operation, form: Option<ErrorForm>) {
         errors.push(("400", "The request cannot be read"));
     }
     if takes_path {
-        errors.push(("404", "It does not exist, or the caller may not know that it does"));
+        errors.push((
+            "404",
+            "It does not exist, or the caller may not know that it does",
+        ));
     }
     if takes_body {
         errors.push(("413", "The body is longer than 64 KiB"));

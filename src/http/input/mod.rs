@@ -230,11 +230,9 @@ fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
 async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Object<'static>, InputError> {
     use axum::extract::FromRequestParts;
     match RawPathParams::from_request_parts(parts, state).await {
-        Ok(params) => {
-            Ok(texts(params.iter().map(|(name, value)| {
-                (Cow::Owned(name.to_owned()), Cow::Owned(value.to_owned()))
-            })))
-        }
+        Ok(params) => Ok(texts(params.iter().map(|(name, value)| {
+            (Cow::Owned(name.to_owned()), Cow::Owned(value.to_owned()))
+        }))),
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => Err(InputError::Utf8),
         Err(_) => Ok(Object::new()),
     }

@@ -106,3 +106,50 @@ fn permitted(text: &str) -> String {
         .map(|letter| if allowed(letter) { letter } else { '\'' })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::table;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_errors() {
+        let table = table(render, "error").await;
+        insta::assert_snapshot!(table, @r#"
+    400 invalid_request
+    413 invalid_request
+    400 invalid_request
+    415 invalid_request
+    415 invalid_request
+    400 invalid_request
+    400 invalid_request
+    404 invalid_request
+    405 invalid_request
+    429 temporarily_unavailable retry-after=7
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    429 temporarily_unavailable retry-after=30
+    403 access_denied
+    403 access_denied
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+    404 invalid_request
+    400 invalid_request
+    409 invalid_request
+    409 invalid_request
+    409 invalid_request
+    403 access_denied
+    409 invalid_request
+    409 invalid_request
+    400 invalid_request
+    503 temporarily_unavailable retry-after=1
+    503 temporarily_unavailable
+    "#);
+    }
+
+    #[test]
+    fn a_description_has_no_character_that_the_rfc_forbids() {
+        assert_eq!(permitted("a \"b\" \\ c\n\u{e9}"), "a 'b' ' c''");
+    }
+}

@@ -200,71 +200,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Inactive;
-
-    /// Every failure there is. A new one that is not added here is still rendered by the table, which
-    /// has no wildcard; here it is shown to whoever reads the snapshot.
-    fn failures() -> Vec<Failure> {
-        let refused = [
-            Error::NoCredential,
-            Error::BadCredential(Inactive::Revoked),
-            Error::BadLogin,
-            Error::LockedOut { retry_after: 30 },
-            Error::Forbidden,
-            Error::SessionNeeded,
-            Error::WrongAudience,
-            Error::ScopeNeeded("tokens:read".into()),
-            Error::Absent,
-            Error::OrganizationNeeded,
-            Error::NameTaken,
-            Error::LastAdmin,
-            Error::LastAdministrator,
-            Error::WrongPassword,
-            Error::NotAMember,
-            Error::LimitReached { limit: 3 },
-            Error::BadCursor,
-            Error::Busy,
-            Error::Unavailable("the disk is on fire".into()),
-        ];
-        let input = [
-            InputError::Invalid(crate::http::input::Violations::default()),
-            InputError::BodyTooLarge,
-            InputError::Utf8,
-            InputError::UnsupportedMediaType,
-            InputError::FormNeeded,
-            InputError::BodyUnreadable("the wire is on fire".into()),
-        ];
-        let rest = [
-            Failure::AmbiguousCredential,
-            Failure::NoRoute,
-            Failure::NoMethod,
-            Failure::TooManyRequests { retry_after: 7 },
-        ];
-        let refused = refused.into_iter().map(Failure::Refused);
-        let input = input.into_iter().map(Failure::Input);
-        input.chain(rest).chain(refused).collect()
-    }
+    use crate::http::error::tests::table;
 
     #[tokio::test]
     async fn the_table_from_failures_to_answers() {
-        let mut table = String::new();
-        for failure in failures() {
-            let (head, body) = render(&failure).into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let text = body.to_string();
-            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
-            let header = |name| {
-                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
-                value.map_or_else(String::new, |value| format!(" {name}={value}"))
-            };
-            let code = body
-                .get("code")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or("HTTPValidationError");
-            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
-            table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
-        }
+        let table = table(render, "code").await;
         insta::assert_snapshot!(table, @r#"
         422 HTTPValidationError
         413 body_too_large

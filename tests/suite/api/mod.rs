@@ -6,5 +6,6 @@ mod examples;
 mod fates;
 mod faults;
 mod matrix;
+mod oauth;
 mod session;
 mod tokens;

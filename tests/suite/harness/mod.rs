@@ -47,6 +47,7 @@ pub(crate) struct TestApp {
     /// What time it is.
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
+    issuer: String,
     wrap: Wrap,
     router: Option<Router>,
 }
@@ -81,6 +82,14 @@ impl TestApp {
         .await
     }
 
+    /// An empty database of another issuer.
+    pub(crate) async fn of_issuer(issuer: &str) -> Self {
+        let mut app = Self::empty().await;
+        app.issuer = issuer.to_owned();
+        app.restart().await;
+        app
+    }
+
     /// Another server that begins where this one is now.
     pub(crate) async fn twin(&self) -> Self {
         self.twin_over(|store| store).await
@@ -102,6 +111,7 @@ impl TestApp {
             folder,
             clock,
             entropy: Arc::new(entropy),
+            issuer: ISSUER.to_owned(),
             wrap,
             router: None,
         };
@@ -139,7 +149,7 @@ impl TestApp {
         );
         let keys = Arc::new(keys.await.unwrap());
         let settings = Settings {
-            issuer: ISSUER.to_owned(),
+            issuer: self.issuer.clone(),
             default_audience: ISSUER.to_owned(),
             prefix: "jtn_".to_owned(),
             default_lifetime: Lifetime::Limited(Span::YEAR),
@@ -180,6 +190,11 @@ impl TestApp {
         self.call(actor, Method::POST, path, Some(body)).await
     }
 
+    /// Sends a form.
+    pub(crate) async fn form(&self, actor: &Actor, path: &str, fields: &str) -> Answer {
+        self.send(form(actor, path, fields)).await
+    }
+
     pub(crate) async fn patch(&self, actor: &Actor, path: &str, body: Value) -> Answer {
         self.call(actor, Method::PATCH, path, Some(body)).await
     }
@@ -208,12 +223,23 @@ pub(crate) fn request(actor: &Actor, method: Method, path: &str, body: Option<Va
     .unwrap()
 }
 
+/// A request with a form.
+pub(crate) fn form(actor: &Actor, path: &str, form: &str) -> Request<Body> {
+    let mut request =
+        Request::post(address(path)).header("content-type", "application/x-www-form-urlencoded");
+    if let Some(credential) = actor.authorization() {
+        request = request.header("authorization", credential);
+    }
+    request.body(Body::from(form.to_owned())).unwrap()
+}
+
 fn address(path: &str) -> String {
     let below_root = [
         "/api/",
         "/healthz",
         "/readyz",
         "/.well-known",
+        "/oauth/",
         "/openapi.json",
         "/docs",
     ];
