@@ -10,12 +10,15 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from recipes import RECIPES
+from tls import in_front_of
 from tokens import AUDIENCE, Authority
 
+NAMES = ["nginx", "caddy", "haproxy", "apache-jwks", "apache-introspection"]
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -46,6 +49,8 @@ class Service:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        # A proxy that closes a connection it kept is no error.
+        self._server.handle_error = lambda *_: None
         self.address = f"127.0.0.1:{self._server.server_port}"
 
     def __enter__(self):
@@ -85,6 +90,42 @@ class Proxy:
         assert answer.status_code in statuses, (answer, answer.text)
         assert self.service.requests == before, "the request reached the service"
         return answer
+
+
+@contextmanager
+def in_between(name, authority, folder, change=lambda text: text):
+    """The proxy of a recipe, with a service behind it; `change` spoils the recipe for those that must notice."""
+    address = free_address()
+    with Service() as service:
+        places = {"proxy": address, "service": service.address}
+        if name in ("nginx", "caddy"):
+            text = recipe(name, authority, change, **places)
+            command = {"nginx": nginx, "caddy": caddy}[name](text, folder)
+            with running_proxy(command, address, folder):
+                yield Proxy(name, f"http://{address}/", service, folder)
+        elif name == "haproxy":
+            revoked = folder / "revoked"
+            revoked.touch()
+            key = public_key(authority, folder)
+            text = recipe(name, authority, change, public_key=str(key), revoked=str(revoked), **places)
+            with running_proxy(haproxy(text, folder), address, folder):
+                yield Proxy(name, f"http://{address}/", service, folder)
+        else:
+            with in_front_of(authority.issuer, folder) as (https, certified):
+                values = {"tls": https, "service": service.address}
+                if name == "apache-introspection":
+                    values["introspector"] = authority.issue(scopes=["tokens:introspect"], audience=[authority.issuer])
+                text = recipe(name, authority, change, **values)
+                with running_proxy(apache(text, folder, address, certified), address, folder):
+                    yield Proxy(name, f"http://{address}/", service, folder)
+
+
+@contextmanager
+def folder_for_others():
+    """Apache's workers are another user, whom pytest's own folders keep out."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def free_address() -> str:

@@ -1,23 +1,17 @@
 """Every proxy's recipe lets good tokens through to a service that verifies nothing, and nothing else."""
 
 import subprocess
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import ExitStack
 
-import proxies
 import pytest
 import tokens
 from conftest import running
-from proxies import Proxy, Service, free_address, recipe, running_proxy
+from proxies import NAMES, folder_for_others, in_between
 from recipes import RECIPES, filled
-from tls import in_front_of
 from tokens import Authority
 
-NAMES = ["nginx", "caddy", "haproxy", "apache-jwks", "apache-introspection"]
 EVERYWHERE = {"nginx"}
 ASKS_THE_AUTHORITY = {"nginx", "caddy", "apache-introspection"}
-SETS_OUR_HEADERS = {"nginx", "caddy", "haproxy"}
 SCOPES = """
 [scopes]
 available = ["projects:read", "projects:readers", "myprojects:read", "content:write"]
@@ -38,45 +32,9 @@ def authority(tmp_path_factory):
         yield Authority.of(server)
 
 
-@contextmanager
-def in_between(name, authority, folder, change=lambda text: text):
-    """The proxy of a recipe, with a service behind it; `change` spoils the recipe for those that must notice."""
-    address = free_address()
-    with Service() as service:
-        places = {"proxy": address, "service": service.address}
-        if name in ("nginx", "caddy"):
-            text = recipe(name, authority, change, **places)
-            command = {"nginx": proxies.nginx, "caddy": proxies.caddy}[name](text, folder)
-            with running_proxy(command, address, folder):
-                yield Proxy(name, f"http://{address}/", service, folder)
-        elif name == "haproxy":
-            revoked = folder / "revoked"
-            revoked.touch()
-            key = proxies.public_key(authority, folder)
-            text = recipe(name, authority, change, public_key=str(key), revoked=str(revoked), **places)
-            with running_proxy(proxies.haproxy(text, folder), address, folder):
-                yield Proxy(name, f"http://{address}/", service, folder)
-        else:
-            with in_front_of(authority.issuer, folder) as (https, certified):
-                values = {"tls": https, "service": service.address}
-                if name == "apache-introspection":
-                    values["introspector"] = authority.issue(scopes=["tokens:introspect"], audience=[authority.issuer])
-                text = recipe(name, authority, change, **values)
-                with running_proxy(proxies.apache(text, folder, address, certified), address, folder):
-                    yield Proxy(name, f"http://{address}/", service, folder)
-
-
 @pytest.fixture(scope="module", params=marked(NAMES))
 def name(request):
     return request.param
-
-
-@contextmanager
-def folder_for_others():
-    """Apache's workers are another user, whom pytest's own folders keep out."""
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +56,7 @@ def test_a_forgery_is_stopped(name, proxy, authority, forged):
         proxy.passes(forged(authority))
     else:
         answer = proxy.stops(forged(authority), 401)
-        if name != "apache-introspection" and not name.startswith("apache"):
+        if not name.startswith("apache"):
             assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 

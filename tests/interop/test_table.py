@@ -7,10 +7,10 @@ import pytest
 import tokens
 from conftest import running
 from programs import Program
+from proxies import NAMES as PROXIES
+from proxies import folder_for_others, in_between
 from recipes import DOCUMENT, RECIPES
 from test_libraries import WORDS, marks
-from test_proxies import NAMES as PROXIES
-from test_proxies import folder_for_others, in_between
 from tokens import Authority
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
