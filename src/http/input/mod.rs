@@ -173,7 +173,7 @@ where
             Part::Path,
             Location::root("path"),
             &match P::Form::BODY {
-                Presence::Unread => Object::new(),
+                Presence::Unread => Object::default(),
                 Presence::Required | Presence::Optional => path_members(&mut parts, state).await?,
             },
         ));
@@ -186,7 +186,7 @@ where
             Part::Header,
             Location::root("header"),
             &match H::Form::BODY {
-                Presence::Unread => Object::new(),
+                Presence::Unread => Object::default(),
                 Presence::Required | Presence::Optional => header_members(&parts.headers),
             },
         ));
@@ -221,7 +221,7 @@ fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
         (Some(Value::Object(members)), _) => read(Fields::new(Part::Body, at, &members)),
         (None, Presence::Required) => Err(Violation::new(Fault::Missing, at, &()).into()),
         (None | Some(Value::Null), Presence::Optional | Presence::Unread) => {
-            read(Fields::new(Part::Body, at, &Object::new()))
+            read(Fields::new(Part::Body, at, &Object::default()))
         }
         (Some(value), _) => Err(Violation::new(Fault::ObjectType, at, &value).into()),
     }
@@ -234,7 +234,7 @@ async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Ob
             (Cow::Owned(name.to_owned()), Cow::Owned(value.to_owned()))
         }))),
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => Err(InputError::Utf8),
-        Err(_) => Ok(Object::new()),
+        Err(_) => Ok(Object::default()),
     }
 }
 

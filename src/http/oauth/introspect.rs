@@ -114,34 +114,32 @@ async fn introspect(
 ) -> Result<Response, Failure> {
     let active = app.authority.introspect(&caller, &body.token).await?;
     Ok(match &active {
-        Some(active) => Introspection::of(active, &app.authority.settings().issuer),
+        Some(active) => described(active, &app.authority.settings().issuer),
         None => Json(Introspection::default()).into_response(),
     })
 }
 
-impl Introspection<'_> {
-    fn of(active: &Active, issuer: &str) -> Response {
-        let (record, token) = (&active.record, &active.record.token);
-        let subject = token.owner.subject();
-        let answer = Introspection {
-            active: true,
-            token_type: Some("Bearer"),
-            scope: Some(token.scopes.as_slice()).filter(|scopes| !scopes.is_empty()),
-            sub: Some(&subject),
-            client_id: Some(&subject),
-            username: active.person.as_ref().map(|person| person.email.as_str()),
-            aud: Some(&token.audience),
-            iss: Some(issuer),
-            exp: Some(token.expires_at.map_or(NEVER, |end| end.seconds())),
-            iat: Some(token.created_at.seconds()),
-            jti: Some(token.jti),
-            org: token.owner.organization().map(|organization| organization.0),
-            team: token.owner.team().map(ToString::to_string),
-            projects: token.projects.as_deref(),
-            token_id: Some(record.id.to_string()),
-        };
-        Json(answer).into_response()
-    }
+fn described(active: &Active, issuer: &str) -> Response {
+    let (record, token) = (&active.record, &active.record.token);
+    let subject = token.owner.subject();
+    let answer = Introspection {
+        active: true,
+        token_type: Some("Bearer"),
+        scope: Some(token.scopes.as_slice()).filter(|scopes| !scopes.is_empty()),
+        sub: Some(&subject),
+        client_id: Some(&subject),
+        username: active.person.as_ref().map(|person| person.email.as_str()),
+        aud: Some(&token.audience),
+        iss: Some(issuer),
+        exp: Some(token.expires_at.map_or(NEVER, |end| end.seconds())),
+        iat: Some(token.created_at.seconds()),
+        jti: Some(token.jti),
+        org: token.owner.organization().map(|organization| organization.0),
+        team: token.owner.team().map(ToString::to_string),
+        projects: token.projects.as_deref(),
+        token_id: Some(record.id.to_string()),
+    };
+    Json(answer).into_response()
 }
 
 fn spaced<S: Serializer>(scopes: &Option<&[Scope]>, serializer: S) -> Result<S::Ok, S::Error> {
