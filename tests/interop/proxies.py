@@ -114,7 +114,7 @@ def in_between(name, authority, folder, change=lambda text: text):
             with in_front_of(authority.issuer, folder) as (https, certified):
                 values = {"tls": https, "service": service.address}
                 if name == "apache-introspection":
-                    values["introspector"] = authority.issue(scopes=["tokens:introspect"], audience=[authority.issuer])
+                    values["introspector"] = authority.introspector()
                 text = recipe(name, authority, change, **values)
                 with running_proxy(apache(text, folder, address, certified), address, folder):
                     yield Proxy(name, f"http://{address}/", service, folder)
@@ -221,7 +221,8 @@ def apache(text: str, folder: Path, address: str, certificate: Path) -> list:
     user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
     configuration = folder / "apache2.conf"
     configuration.write_text(
-        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nErrorLog {folder}/errors\nMutex file:{folder}\n"
+        f"ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nErrorLog {folder}/errors\n"
+        f"Mutex file:{folder}\n"
         f"{user}{loaded}Listen {address}\nOIDCCABundlePath {certificate}\n"
         f"<VirtualHost {address}>\n{text}</VirtualHost>\n"
     )

@@ -19,8 +19,7 @@ def authority(tmp_path_factory):
 @pytest.fixture(scope="module")
 def introspect(authority, tmp_path_factory):
     recipe = RECIPES["introspect"]
-    introspector = authority.issue(scopes=["tokens:introspect"], audience=[authority.issuer])
-    text = recipe.filled(issuer=authority.issuer, introspector=introspector)
+    text = recipe.filled(issuer=authority.issuer, introspector=authority.introspector())
 
     def ask(token):
         program = Program.written(recipe, text, tmp_path_factory.mktemp("introspect"), TOKEN=token)

@@ -177,7 +177,10 @@ def test_nothing_passes_while_the_authority_is_down(name, tmp_path_factory):
         pytest.param("haproxy", " alive !revoked", tokens.expired, marks=pytest.mark.interop),
         pytest.param("haproxy", " access_token from_jeton", tokens.of_another_type, marks=pytest.mark.interop),
         pytest.param(
-            "apache-jwks", "Require claim iss:http://127.0.0.1:8080", tokens.of_another_issuer, marks=pytest.mark.interop
+            "apache-jwks",
+            "Require claim iss:http://127.0.0.1:8080",
+            tokens.of_another_issuer,
+            marks=pytest.mark.interop,
         ),
     ],
 )

@@ -16,7 +16,9 @@ from tokens import Authority
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 ROWS = re.findall(r"^\| (`.*?`) \| (yes|no) \| (yes|no) \| (yes|no) \|", DOCUMENT.read_text(), re.MULTILINE)
 TABLE = {
-    name: dict(zip(ALGORITHMS, answers, strict=True)) for names, *answers in ROWS for name in re.findall(r"`(.*?)`", names)
+    name: dict(zip(ALGORITHMS, answers, strict=True))
+    for names, *answers in ROWS
+    for name in re.findall(r"`(.*?)`", names)
 }
 # These have tests of their own, and nothing to do with algorithms.
 OTHERS = {"introspect", "status-list", "haproxy-revoke"}

@@ -31,14 +31,13 @@ class Authority:
     session: str
     kid: str
     algorithm: str
-    audience: str = AUDIENCE
-    key: object = field(repr=False, default=None)
+    key: object = field(repr=False)
 
     @classmethod
     def of(cls, server: Server) -> "Authority":
         (published,) = httpx.get(f"{server.url}/.well-known/jwks.json").json()["keys"]
         key = load_pem_private_key((server.keys / f"{published['kid']}.pem").read_bytes(), password=None)
-        return cls(server, server.session(), published["kid"], published["alg"], key=key)
+        return cls(server, server.session(), published["kid"], published["alg"], key)
 
     @property
     def issuer(self) -> str:
@@ -63,11 +62,9 @@ class Authority:
         }
         return self.post("tokens", defaults | wishes)["token"]
 
-    def revoked(self, **wishes) -> str:
-        """A token that was good until the server's answer to its revocation."""
-        token = self.issue(**wishes)
-        self.revoke(token)
-        return token
+    def introspector(self) -> str:
+        """The token with which a service of the organization asks about others."""
+        return self.issue(scopes=["tokens:introspect"], audience=self.issuer)
 
     def revoke(self, token: str) -> None:
         self.post(f"tokens/{claims(token)['jti']}/revoke", {"reason": "a test"})
