@@ -8,16 +8,30 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench soak openapi help python
+# What the recipes of docs/verifying.md need; the first line is for those that `make test` runs too.
+RECIPES := curl:curl nodejs:node npm:npm golang-go:go golang-github-golang-jwt-jwt-dev nginx:nginx
+ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli php-firebase-php-jwt? \
+	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
+NODE_MODULES := tests/interop/node_modules
+
+.PHONY: run test interop check bench soak openapi help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	cargo build --release --locked
 	exec target/release/jeton serve
 
-test: .venv/installed ## Install what the tests need, and run all of them
+test: .venv/installed ## Install what the tests need, and run all of them but most of interop
+	tests/interop/debian $(RECIPES)
+	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked
 	cargo build --locked
-	$(BIN)/pytest tests/python
+	$(BIN)/pytest -m 'not interop' tests/python tests/interop
+
+interop: .venv/installed ## Install every library and proxy of docs/verifying.md, and run its recipe
+	tests/interop/debian $(ALL_RECIPES)
+	$(MAKE) $(NODE_MODULES)/installed
+	cargo build --locked
+	$(BIN)/pytest tests/interop
 
 check: .venv/installed ## Format, lints, documentation, openapi.json and dependencies: everything but the tests
 	cargo fmt --all --check
@@ -44,10 +58,14 @@ help: ## Print this list
 		printf '%-14s %s\n' "$$target" "$$does"; done
 
 # The Python environment of the tests, made anew when the list of packages changes.
-.venv/installed: tests/python/requirements.txt | python
+.venv/installed: tests/requirements.txt | python
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(NODE_MODULES)/installed: tests/interop/package-lock.json
+	cd tests/interop && npm ci --loglevel error --no-audit --no-fund
 	touch $@
 
 # Debian has Python's venv in a package of its own, and a small machine has neither.

@@ -11,18 +11,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-BINARY = os.environ.get("JETON_BINARY") or Path(__file__).parents[2] / "target/debug/jeton"
+BINARY = os.environ.get("JETON_BINARY") or Path(__file__).parents[1] / "target/debug/jeton"
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server listens, and the administrator of its first start."""
+    """Where a server listens, the administrator of its first start, and the folder of its private keys."""
 
     url: str
     email: str
     password: str
+    keys: Path
 
     def session(self) -> str:
         """A fresh session token of the administrator."""
@@ -59,7 +60,7 @@ def running(folder: Path, configuration: str = ""):
         deadline.cancel()
         greeting, _, url = line.rstrip("\n").rpartition(" ")
         assert greeting == "listening on" and url.startswith("http://127.0.0.1:"), (line, log.read_text())
-        yield Server(url, email, password)
+        yield Server(url, email, password, folder / "keys")
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOPS_WITHIN_SECONDS) == 0, log.read_text()
     finally:

@@ -1,0 +1,204 @@
+"""Every proxy's recipe lets good tokens through to a service that verifies nothing, and nothing else."""
+
+import subprocess
+from contextlib import ExitStack
+
+import pytest
+import tokens
+from conftest import running
+from proxies import NAMES, folder_for_others, in_between
+from recipes import RECIPES, filled
+from tokens import Authority
+
+EVERYWHERE = {"nginx"}
+ASKS_THE_AUTHORITY = {"nginx", "caddy", "apache-introspection"}
+SCOPES = """
+[scopes]
+available = ["projects:read", "projects:readers", "myprojects:read", "content:write"]
+[presets]
+content_management = ["projects:read", "content:write"]
+"""
+# What a recipe cannot tell is let through, as docs/verifying.md says of it.
+CANNOT_TELL = {"apache-jwks": {tokens.of_another_type, tokens.of_no_type}}
+
+
+def marked(names):
+    return [pytest.param(name, marks=[] if name in EVERYWHERE else pytest.mark.interop) for name in names]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("authority"), SCOPES) as server:
+        yield Authority.of(server)
+
+
+@pytest.fixture(scope="module", params=marked(NAMES))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def proxy(name, authority):
+    with folder_for_others() as folder, in_between(name, authority, folder) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("good", tokens.ACCEPTED)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_good_token_is_let_through(proxy, authority, good, method):
+    content = b"a body" if method == "POST" else None
+    proxy.passes(good(authority), method=method, content=content)
+
+
+@pytest.mark.parametrize("forged", tokens.REFUSED)
+def test_a_forgery_is_stopped(name, proxy, authority, forged):
+    if forged in CANNOT_TELL.get(name, ()):
+        proxy.passes(forged(authority))
+    else:
+        answer = proxy.stops(forged(authority), 401)
+        if not name.startswith("apache"):
+            assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_no_token_is_stopped(proxy):
+    answer = proxy.stops(None, 401)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_token_without_the_scope_is_stopped(proxy, authority):
+    proxy.stops(tokens.without_the_scope(authority), 401, 403)
+
+
+@pytest.mark.parametrize("like", ["projects:readers", "myprojects:read"])
+def test_a_scope_that_only_looks_like_it_is_not_the_scope(proxy, authority, like):
+    proxy.stops(authority.issue(scopes=["content:write", like]), 401, 403)
+
+
+def test_who_asks_learns_of_a_revocation_at_once(name, proxy, authority):
+    token = authority.issue()
+    proxy.passes(token)
+    authority.revoke(token)
+    if name in ASKS_THE_AUTHORITY:
+        proxy.stops(token, 401)
+    else:
+        proxy.passes(token)
+
+
+def about(seen):
+    """What the service was told in headers of ours, in whatever spelling it reads as one of them."""
+    told = {}
+    for name, value in seen:
+        told.setdefault(name.replace("_", "-"), []).append(value)
+    return {name: values for name, values in told.items() if name.startswith("x-jeton-")}
+
+
+@pytest.fixture(scope="module", params=marked(["nginx", "caddy", "haproxy"]))
+def telling(request, authority):
+    """A proxy that tells the service about the token in headers of ours."""
+    with folder_for_others() as folder, in_between(request.param, authority, folder) as proxy:
+        yield proxy
+
+
+def forged_headers(value):
+    names = ["X-Jeton-Subject", "X-Jeton-Organization", "X-Jeton-Team", "X-Jeton-Scopes", "X-Jeton-Token-Id"]
+    spellings = [spelling for name in names for spelling in (name, name.lower(), name.replace("-", "_"))]
+    return [(name, value) for name in spellings]
+
+
+def test_headers_of_these_names_from_a_client_never_arrive(telling, authority):
+    token = authority.issue()
+    told = about(telling.passes(token, forged_headers("team-0000000000000000")))
+    assert told["x-jeton-team"] == ["-"], "the token has no team"
+    assert told["x-jeton-subject"] == [tokens.claims(token)["sub"]]
+    assert "team-0000000000000000" not in str(told)
+
+
+def test_the_service_is_told_about_the_token(telling, authority):
+    made = authority.post("organizations/default/teams", {"name": f"behind-{telling.name}"})
+    told = about(telling.passes(authority.issue(owner="team", team=made["name"])))
+    assert told["x-jeton-team"] == told["x-jeton-subject"] == [made["id"]]
+
+
+def test_a_client_cannot_have_them_dropped(telling, authority):
+    """`Connection` names headers that a proxy is not to pass on (RFC 9110, section 7.6.1)."""
+    answer = telling.ask(authority.issue(), [("Connection", "close, x-jeton-team, X-Jeton-Subject")])
+    if answer.status_code == 200:
+        told = about((name.lower(), value) for name, value in answer.json())
+        assert told["x-jeton-team"] == ["-"]
+        assert "x-jeton-subject" in told
+    else:
+        assert answer.status_code == 400
+
+
+@pytest.fixture(scope="module", params=marked(["apache-jwks", "apache-introspection"]))
+def apache(request, authority):
+    with folder_for_others() as folder, in_between(request.param, authority, folder) as proxy:
+        yield proxy
+
+
+def test_claims_that_a_client_makes_up_never_arrive(apache, authority):
+    token = authority.issue()
+    made_up = [(name, "team-0000000000000000") for name in ("OIDC_CLAIM_team", "OIDC-CLAIM-team", "oidc_claim_sub")]
+    seen = apache.passes(token, made_up)
+    assert "team-0000000000000000" not in str(seen)
+    assert ("oidc_claim_sub", tokens.claims(token)["sub"]) in seen
+
+
+@pytest.mark.interop
+def test_haproxy_refuses_what_its_list_of_revoked_tokens_names(authority):
+    with folder_for_others() as folder, in_between("haproxy", authority, folder) as proxy:
+        token, other = authority.issue(), authority.issue()
+        proxy.passes(token)
+        command = RECIPES["haproxy-revoke"].filled(
+            revoked=str(folder / "revoked"), haproxy_socket=str(folder / "socket"), jti=tokens.claims(token)["jti"]
+        )
+        subprocess.run(["sh", "-e"], input=command, check=True, text=True, capture_output=True)
+        assert 'error="invalid_token"' in proxy.stops(token, 401).headers["www-authenticate"]
+        proxy.passes(other)
+
+
+@pytest.mark.parametrize("name", marked(sorted(ASKS_THE_AUTHORITY)))
+def test_nothing_passes_while_the_authority_is_down(name, tmp_path_factory):
+    with folder_for_others() as folder, ExitStack() as ended:
+        with running(tmp_path_factory.mktemp("down"), SCOPES) as server:
+            authority = Authority.of(server)
+            proxy = ended.enter_context(in_between(name, authority, folder))
+            token = authority.issue()
+            proxy.passes(token)
+        proxy.stops(token, 401, 500, 502, 503)
+
+
+# A line taken out of a recipe, and what then reaches the service.
+@pytest.mark.parametrize(
+    ("name", "line", "forged"),
+    [
+        pytest.param("nginx", "auth_request /authorize-request;", tokens.tampered),
+        pytest.param("nginx", "scope=projects:read&", tokens.without_the_scope),
+        pytest.param("haproxy", " alive !revoked", tokens.expired, marks=pytest.mark.interop),
+        pytest.param("haproxy", " access_token from_jeton", tokens.of_another_type, marks=pytest.mark.interop),
+        pytest.param(
+            "apache-jwks",
+            "Require claim iss:http://127.0.0.1:8080",
+            tokens.of_another_issuer,
+            marks=pytest.mark.interop,
+        ),
+    ],
+)
+def test_a_recipe_with_a_line_less_is_found_out(authority, name, line, forged):
+    def spoiled(text):
+        with_values = filled(line, issuer=authority.issuer, audience=tokens.AUDIENCE)
+        assert with_values in text
+        return text.replace(with_values, "")
+
+    with folder_for_others() as folder, in_between(name, authority, folder, spoiled) as proxy:
+        with pytest.raises(AssertionError):
+            proxy.stops(forged(authority), 401, 403)
+
+
+def test_a_recipe_that_passes_on_what_a_client_says_is_found_out(authority):
+    line = "proxy_set_header X-Jeton-Team         $jeton_team;"
+    assert line in RECIPES["nginx"].text
+    with folder_for_others() as folder:
+        with in_between("nginx", authority, folder, lambda text: text.replace(line, "")) as proxy:
+            told = about(proxy.passes(authority.issue(), forged_headers("team-0000000000000000")))
+            assert "-" not in told["x-jeton-team"]

@@ -1,0 +1,48 @@
+"""The README's two chapters from a login to a verified call work as they stand."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import tokens
+from conftest import running
+from recipes import DOCUMENT
+from tokens import Authority
+
+README = DOCUMENT.parents[1] / "README.md"
+CHAPTERS = re.search(r"^## From a login to a token\n.*?(?=^## Where to read next)", README.read_text(), re.M | re.S)[0]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What each command of the chapters prints, all run one after the other in one shell."""
+    folder = tmp_path_factory.mktemp("reader")
+    with running(tmp_path_factory.mktemp("authority")) as server:
+        doomed = tokens.claims(Authority.of(server).issue())["jti"]
+
+        def read(text):
+            text = text.replace("http://127.0.0.1:8080", server.url).replace("admin@example.com", server.email)
+            return text.replace('"password":"…"', f'"password":"{server.password}"')
+
+        blocks = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTERS, re.MULTILINE | re.DOTALL)
+        (program,) = (text for language, text in blocks if language == "python")
+        (folder / "verify.py").write_text(read(program))
+        assert 'python verify.py <<< "$TOKEN"' in CHAPTERS
+        commands = [f"ID={doomed}", *(read(text) for language, text in blocks if language == "sh")]
+        commands.append(f'"{sys.executable}" verify.py <<< "$TOKEN"\n')
+        script = "\necho '<end>'\n".join(commands)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail"], input=script, cwd=folder, capture_output=True, text=True, timeout=60
+        )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout.split("<end>\n")
+
+
+def test_a_token_is_made_verified_and_revoked(said):
+    _, login, made, revoked, kept, asked, verified = said
+    assert login == kept == "", "a secret was printed"
+    assert made.count('"token":"eyJ') == 1
+    assert '"state":"revoked"' in revoked or '"revoked_at":"' in revoked
+    assert asked.startswith("HTTP/1.1 200") and "x-jeton-subject: " in asked
+    assert re.fullmatch(r"accepted [0-9a-f-]{36} projects:read\n", verified)
