@@ -9,6 +9,7 @@ mod caller;
 mod claims;
 mod describe;
 mod error;
+mod house;
 mod issue;
 mod list;
 mod login;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use active::{Active, ActiveTokens, Inactive};
 pub use caller::Caller;
 pub use error::{Error, FieldFault, Result};
+pub use house::Walk;
 pub use issue::{Expiry, Issue, Issued};
 pub use list::{ListTokens, Listed};
 pub use login::Session;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub default_lifetime: Lifetime,
     /// The life of a session.
     pub session_lifetime: Span,
+    /// How long the record of a token is kept after it has ended, and an event of the feed.
+    pub retention: Span,
     /// The scopes and presets that exist.
     pub catalogue: Catalogue,
 }

@@ -72,6 +72,7 @@ impl Deployment {
                 .unwrap_or_default(),
             default_lifetime: config.tokens.default_lifetime,
             session_lifetime: config.session_lifetime,
+            retention: config.tokens.retention,
             catalogue: config.catalogue.clone(),
         };
         Ok(Authority::new(

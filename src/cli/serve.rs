@@ -8,11 +8,13 @@ use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
 use super::{Failure, first_start, output, prepare, signals};
+use crate::authority::{Error, Walk};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
-use crate::store::Revocations;
+use crate::keys::RingError;
 use crate::store::sqlite::ServeLock;
+use crate::store::{Revocations, StoreError};
 
 /// How long a server that was asked to stop still takes new connections while it says that it is not
 /// ready, so that whoever sends it requests sees that before a connection is refused.
@@ -114,10 +116,11 @@ async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer)
     }
 }
 
-/// Follows what other processes write to the database, and writes down which tokens were seen, until
-/// the store dies.
+/// Follows what other processes write to the database, writes down which tokens were seen, and keeps
+/// house, until the store dies.
 async fn follow(app: Arc<App>, deployment: Deployment) {
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    let mut walk = Walk::default();
     loop {
         tokio::select! {
             () = deployment.store.died() => return,
@@ -130,13 +133,7 @@ async fn follow(app: Arc<App>, deployment: Deployment) {
             index,
             ..
         } = &deployment;
-        let caught_up = match store.changes_after(index.sequence()).await {
-            Ok(changes) => {
-                index.follow(&changes);
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        };
+        let caught_up = catch_up(&deployment).await.map_err(RingError::from);
         let reloaded = match caught_up {
             Ok(()) if keys.generation() < index.generation() => {
                 keys.reload(&**store, directory, index.generation()).await
@@ -149,7 +146,26 @@ async fn follow(app: Arc<App>, deployment: Deployment) {
         if let Err(error) = app.authority.write_usage().await {
             tracing::warn!(%error, "which tokens were seen could not be written down");
         }
+        match app.authority.keep_house(&mut walk).await {
+            // Whoever waits goes first.
+            Ok(_) | Err(Error::Busy) => {}
+            Err(error) => tracing::warn!(%error, "what has ended could not be forgotten"),
+        }
     }
+}
+
+/// Takes over what other processes have committed. What is no longer in the feed is read anew.
+async fn catch_up(
+    Deployment {
+        store, index, clock, ..
+    }: &Deployment,
+) -> Result<(), StoreError> {
+    let changes = store.changes_after(index.sequence()).await?;
+    if index.sequence() < changes.pruned_through {
+        index.rebuild(store.snapshot(clock.now()).await?);
+    }
+    index.follow(&changes);
+    Ok(())
 }
 
 fn limits(limits: &Limits) -> connections::Limits {

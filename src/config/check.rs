@@ -47,6 +47,9 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
             default_lifetime: check
                 .parse(raw.tokens.default_lifetime)
                 .unwrap_or(standard.tokens.default_lifetime),
+            retention: check
+                .parse(raw.tokens.retention)
+                .unwrap_or(standard.tokens.retention),
         },
         session_lifetime: check
             .parse(raw.session_lifetime)

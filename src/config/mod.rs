@@ -60,6 +60,8 @@ pub struct Tokens {
     /// `None` where it is to be the issuer.
     pub default_audience: Option<String>,
     pub default_lifetime: Lifetime,
+    /// How long a token's record is kept after the token has ended.
+    pub retention: Span,
 }
 
 /// What one connection, and all together, may take.
@@ -121,6 +123,7 @@ impl Config {
                 prefix: None,
                 default_audience: None,
                 default_lifetime: Lifetime::Limited(Span::YEAR),
+                retention: Span::MONTH,
             },
             session_lifetime: Span::HALF_A_DAY,
             catalogue: Catalogue::standard(),

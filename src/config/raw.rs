@@ -55,6 +55,7 @@ pub(super) struct Tokens {
     pub(super) prefix: Option<Given<String>>,
     pub(super) default_audience: Option<Given<String>>,
     pub(super) default_lifetime: Option<Given<String>>,
+    pub(super) retention: Option<Given<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +148,7 @@ impl Raw {
                 prefix: tokens.text("prefix"),
                 default_audience: tokens.text("default_audience"),
                 default_lifetime: tokens.text("default_lifetime"),
+                retention: tokens.text("retention"),
             },
             session_lifetime: root.section("sessions").text("lifetime"),
             scopes: root.section("scopes").texts("available"),

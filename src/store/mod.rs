@@ -16,6 +16,7 @@
 pub mod sqlite;
 
 mod directory;
+mod house;
 mod revocations;
 mod tokens;
 
@@ -26,6 +27,7 @@ pub use directory::{
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
     Standing, Teams,
 };
+pub use house::{House, Purged};
 pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
@@ -35,9 +37,9 @@ use crate::clock::Timestamp;
 use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
-pub trait Store: Tokens + Organizations + Teams + Projects + People + Revocations + Keys {}
+pub trait Store: Tokens + Organizations + Teams + Projects + People + Revocations + Keys + House {}
 
-impl<T: Tokens + Organizations + Teams + Projects + People + Revocations + Keys> Store for T {}
+impl<T: Tokens + Organizations + Teams + Projects + People + Revocations + Keys + House> Store for T {}
 
 /// A store that all of the program shares.
 pub type SharedStore = Arc<dyn Store>;
@@ -86,6 +88,8 @@ pub enum Change {
     Directory(Generation),
     /// A token's name or description has changed.
     Described(TokenId),
+    /// A status list is no longer needed: its tokens have all ended.
+    Retired(u32),
 }
 
 /// Told of every commit after it is on disk and before its caller is answered, on the store's side,

@@ -8,6 +8,7 @@ mod chain;
 mod cut_offs;
 mod failure;
 mod feed;
+mod house;
 mod keys;
 mod limits;
 mod list;

@@ -11,10 +11,10 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    Changed, Changes, Created, Credentials, Description, Generation, House, Judged, KeyRow, Keys,
+    MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf,
+    People, PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal,
+    Result, Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
 };
 use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
 use tokio::sync::Notify;
@@ -197,5 +197,8 @@ faulty! {
     Keys {
         Read keys() -> Vec<KeyRow>;
         Write put_key(key: KeyRow, judged_at: Generation) -> Judged<()>;
+    }
+    House {
+        Write purge(after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Purged;
     }
 }

@@ -144,6 +144,7 @@ impl TestApp {
             prefix: "jtn_".to_owned(),
             default_lifetime: Lifetime::Limited(Span::YEAR),
             session_lifetime: Span::HALF_A_DAY,
+            retention: Span::MONTH,
             catalogue: Catalogue::standard(),
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();

@@ -2,6 +2,7 @@
 
 mod doors;
 mod files;
+mod growth;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,6 +89,13 @@ super::contract!(Sqlite:
         project_numbers_are_used_once
         a_site_administrator_belongs_everywhere
         keys_only_move_on
+    }
+    house {
+        only_what_has_expired_is_forgotten
+        a_round_goes_over_every_record
+        the_feed_is_pruned_from_its_beginning
+        a_cut_off_stays_while_it_covers_a_record
+        a_list_retires_with_its_last_token
     }
     lists {
         filters_match_what_they_name
