@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use crate::clock::Timestamp;
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::journal;
 use crate::store::sqlite::places::retirement_ages;
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{Change, House, Purged, Result};
@@ -25,6 +26,14 @@ impl House for SqliteStore {
             .readers
             .read(move |connection| look(connection, after, ended_by))
             .await?;
+        if found.next.is_none() {
+            let folder = self.journal.clone();
+            let pruned = tokio::task::spawn_blocking(move || journal::prune(&folder, ended_by)).await;
+            pruned
+                .map_err(std::io::Error::other)
+                .flatten()
+                .map_err(Failure::from)?;
+        }
         let purged = Purged {
             records: found.records.len(),
             events: found.events,
@@ -151,7 +160,7 @@ fn idle_cut_offs(connection: &Connection) -> std::result::Result<Vec<u64>, Failu
          WHERE kind = 'cut_off' AND kid IS NULL AND sequence <= (SELECT pruned_through FROM meta)
             AND issued_through_seconds < coalesce(
                 (SELECT created_at / 1000 FROM tokens ORDER BY jti LIMIT 1), issued_through_seconds + 1)
-            AND issued_through_seconds * 1000 > coalesce((SELECT restored_at FROM meta), -1)
+            AND sequence > (SELECT restored_through FROM meta)
          LIMIT ?1",
     )?;
     let found = query.query_map([STEP], |row| row.get(0))?;

@@ -12,13 +12,14 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::entropy::Entropy;
 use crate::store::sqlite::chain;
+use crate::store::sqlite::journal::JournalError;
 use crate::store::sqlite::values::Bytes;
 
 /// What marks a file as ours, in its header: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
 
 /// How long a write waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Older ones can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -81,6 +82,21 @@ pub enum OpenError {
     /// The library is too old.
     #[error("SQLite {0} is older than 3.51.3, which can damage a database")]
     OldSqlite(&'static str),
+    /// It is an older copy, and nothing tells what was revoked since it was made.
+    #[error(
+        "the database {} is a backup or an older copy, and the journal {} does not tell what was revoked since: put \
+         the journal in its place, or end every token with `jeton restore FILE --cut-off-missing`",
+        path.display(), journal.display()
+    )]
+    Unreconciled {
+        /// The file.
+        path: PathBuf,
+        /// Where its journal should be.
+        journal: PathBuf,
+    },
+    /// The journal of revocations cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// SQLite failed.
     #[error("the database {} cannot be prepared", path.display())]
     Failed {
@@ -114,6 +130,19 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
         source,
     })?;
     Ok(connection)
+}
+
+/// Refuses what is not ours.
+pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    match inspect(path, connection)? {
+        Content::Ours => Ok(()),
+        Content::Nothing => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result<()> {
+    Migrations::from_slice(MIGRATIONS).to_latest(connection)
 }
 
 /// Sets a reader's connection so that it can read and nothing else.
@@ -248,7 +277,7 @@ fn prepare(
     connection: &mut Connection,
     entropy: &dyn Entropy,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    migrate(connection)?;
     let is_named = connection.query_row("SELECT EXISTS (SELECT 1 FROM meta)", (), |row| {
         row.get::<_, bool>(0)
     })?;

@@ -11,7 +11,11 @@ const DAY: i64 = 86_400;
 pub(crate) async fn round(world: &World, ended_by: i64) -> usize {
     let (mut records, mut after) = (0, None);
     loop {
-        let purged = world.store.purge(after, at(ended_by), at(ended_by)).await.unwrap();
+        let purged = world
+            .store
+            .purge(after, at(ended_by), at(ended_by))
+            .await
+            .unwrap();
         records += purged.records;
         match purged.next {
             Some(next) => after = Some(next),
@@ -67,7 +71,10 @@ pub(crate) async fn only_what_has_expired_is_forgotten(world: World) {
         assert!(!is_known(&world, record).await);
         let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
         assert_eq!(read, None);
-        assert_eq!(world.revoke(record.id, revocation(60, 0)).await, RevokeOutcome::Unknown);
+        assert_eq!(
+            world.revoke(record.id, revocation(60, 0)).await,
+            RevokeOutcome::Unknown
+        );
     }
     for record in &kept {
         assert!(is_known(&world, record).await);
@@ -125,7 +132,10 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     let next = world.record(ending(&world, 1_001, Some(DAY))).await;
     revoke(&world, &next, 1_002).await;
     let changes = world.store.changes_after(3).await.unwrap();
-    assert!(matches!(changes.events[..], [Change::Revoked { sequence: 4, .. }]));
+    assert!(matches!(
+        changes.events[..],
+        [Change::Revoked { sequence: 4, .. }]
+    ));
     drop(world.reopen());
 }
 
@@ -156,7 +166,11 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     }
     let reaches_known = async |world: &World| {
         let snapshot = world.store.snapshot(at(20)).await.unwrap();
-        let reaches: Vec<_> = snapshot.cut_offs.into_iter().map(|cut_off| cut_off.reach).collect();
+        let reaches: Vec<_> = snapshot
+            .cut_offs
+            .into_iter()
+            .map(|cut_off| cut_off.reach)
+            .collect();
         reaches
     };
     // The feed is pruned, and the record lives.
@@ -191,7 +205,9 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     assert!(world.seen.all().contains(&Change::Retired(first.place.list)));
     let retired = |world: &World| {
         let seen = world.seen.all();
-        seen.iter().filter(|change| matches!(change, Change::Retired(_))).count()
+        seen.iter()
+            .filter(|change| matches!(change, Change::Retired(_)))
+            .count()
     };
     round(&world, 9 * DAY).await;
     assert_eq!(retired(&world), 1);

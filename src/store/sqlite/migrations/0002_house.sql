@@ -10,8 +10,8 @@ ALTER TABLE meta ADD COLUMN origin BLOB;
 UPDATE meta SET origin = epoch;
 -- When this file was made as a backup; NULL in one that is served from.
 ALTER TABLE meta ADD COLUMN backed_up_at INTEGER;
--- Tokens issued before this may live without a record.
-ALTER TABLE meta ADD COLUMN restored_at INTEGER;
+-- The last event when this database was restored: tokens that it ends may live without a record.
+ALTER TABLE meta ADD COLUMN restored_through INTEGER NOT NULL DEFAULT 0;
 
 -- A list whose tokens have all ended. Its row stays, so that its number is never given again.
 ALTER TABLE status_lists ADD COLUMN retired_at INTEGER;
@@ -44,7 +44,7 @@ CREATE TRIGGER feed_is_not_cut BEFORE DELETE ON revocations
 WHEN OLD.sequence > (SELECT pruned_through FROM meta)
     OR (OLD.kind = 'cut_off' AND (
         OLD.kid IS NOT NULL
-        OR OLD.issued_through_seconds * 1000 <= (SELECT restored_at FROM meta)
+        OR OLD.sequence <= (SELECT restored_through FROM meta)
         OR OLD.issued_through_seconds >= (SELECT created_at / 1000 FROM tokens ORDER BY jti LIMIT 1)))
 BEGIN
     SELECT RAISE(ABORT, 'an event of the feed stays');

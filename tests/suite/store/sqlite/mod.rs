@@ -3,6 +3,7 @@
 mod doors;
 mod files;
 mod growth;
+mod restore;
 
 use std::path::PathBuf;
 use std::sync::Arc;
