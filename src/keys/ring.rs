@@ -132,7 +132,9 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<Self, RingError> {
         let mut rows = store.keys().await?;
-        if rows.is_empty() {
+        // All are withdrawn after a restore that could not tell what had been revoked: then no token is alive,
+        // and nothing that was cached matters.
+        if rows.iter().all(|row| row.state == KeyState::Withdrawn) {
             add_key(store, directory, algorithm, KeyState::Signing, generation, now).await?;
             rows = store.keys().await?;
         }
