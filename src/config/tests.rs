@@ -45,6 +45,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.keys.algorithm, Algorithm::Es256);
     assert_eq!(config.issuer, None);
     assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
+    assert_eq!(config.tokens.retention.to_string(), "30d");
     assert_eq!(config.session_lifetime.to_string(), "12h");
     assert_eq!(config.catalogue, Catalogue::standard());
     assert_eq!(config.limits, Limits::STANDARD);
@@ -69,6 +70,7 @@ fn everything_can_be_set() {
         prefix = "jeton_"
         default_audience = "https://api.example.com"
         default_lifetime = "never"
+        retention = "7d"
 
         [sessions]
         lifetime = "8h"
@@ -102,6 +104,7 @@ fn everything_can_be_set() {
         Some("https://api.example.com")
     );
     assert_eq!(config.tokens.default_lifetime, Lifetime::Never);
+    assert_eq!(config.tokens.retention.to_string(), "7d");
     assert_eq!(config.session_lifetime.seconds(), 28_800);
     let own: Vec<_> = config
         .catalogue
@@ -207,7 +210,7 @@ per_caller = { burst = -1 }
     `keys.algorithm` in `jeton.toml` (line 7) must be ES256, EdDSA or RS256 (it is "HS256")
     `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters and digits and an underscore, such as jeton_ (it is "no")
     `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "forever")
-    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix
+    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix, retention
     `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "never")
     `scopes.available` in `jeton.toml` (line 15) must be a text in quotation marks
     `scopes.available` in `jeton.toml` (line 15) must not name `a:b` twice

@@ -36,7 +36,7 @@ impl House for SqliteStore {
         }
         let purged = Purged {
             records: found.records.len(),
-            events: found.events,
+            events: found.events.as_ref().map_or(0, |events| events.count),
             next: found.next,
         };
         if !found.is_nothing() {
@@ -52,19 +52,24 @@ impl House for SqliteStore {
 struct Found {
     records: Vec<i64>,
     lost: usize,
-    /// How many events, and up to which: its number and hash.
-    events: usize,
-    prune_through: Option<(u64, [u8; 32])>,
+    events: Option<OldEvents>,
     cut_offs: Vec<u64>,
     lists: Vec<u32>,
     next: Option<TokenId>,
+}
+
+/// The feed's oldest events: how many, and the number and the hash of the last of them.
+struct OldEvents {
+    count: usize,
+    through: u64,
+    hash: [u8; 32],
 }
 
 impl Found {
     fn is_nothing(&self) -> bool {
         self.records.is_empty()
             && self.lost == 0
-            && self.prune_through.is_none()
+            && self.events.is_none()
             && self.cut_offs.is_empty()
             && self.lists.is_empty()
     }
@@ -77,7 +82,6 @@ fn look(
 ) -> std::result::Result<Found, Failure> {
     let transaction = connection.unchecked_transaction()?;
     let (records, next) = ended_records(&transaction, after, ended_by)?;
-    let (events, prune_through) = old_events(&transaction, ended_by)?;
     // What is looked for once a round is looked for at its end.
     let at_the_end = next.is_none();
     Ok(Found {
@@ -87,8 +91,7 @@ fn look(
         } else {
             0
         },
-        events,
-        prune_through,
+        events: old_events(&transaction, ended_by)?,
         cut_offs: if at_the_end {
             idle_cut_offs(&transaction)?
         } else {
@@ -135,21 +138,24 @@ fn ended_records(
 fn old_events(
     connection: &Connection,
     recorded_by: Timestamp,
-) -> std::result::Result<(usize, Option<(u64, [u8; 32])>), Failure> {
+) -> std::result::Result<Option<OldEvents>, Failure> {
     let mut query = connection.prepare_cached(
         "SELECT sequence, hash, recorded_at FROM revocations
          WHERE sequence > (SELECT pruned_through FROM meta) ORDER BY sequence LIMIT ?1",
     )?;
     let mut rows = query.query([STEP])?;
-    let (mut count, mut through) = (0, None);
+    let mut events: Option<OldEvents> = None;
     while let Some(row) = rows.next()? {
         if row.get::<_, Timestamp>(2)? > recorded_by {
             break;
         }
-        count += 1;
-        through = Some((row.get(0)?, row.get(1)?));
+        events = Some(OldEvents {
+            count: events.map_or(0, |events| events.count) + 1,
+            through: row.get(0)?,
+            hash: row.get(1)?,
+        });
     }
-    Ok((count, through))
+    Ok(events)
 }
 
 /// Cut-offs that are no part of the feed any more, and which no record is old enough for. One of a key
@@ -205,16 +211,16 @@ fn forget(
             .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
             .execute([ended_by.seconds()])?;
     }
-    if let Some((sequence, hash)) = &found.prune_through {
+    if let Some(OldEvents { through, hash, .. }) = &found.events {
         // First, since the schema lets go only of what lies before this.
         connection
             .prepare_cached(
                 "UPDATE meta SET pruned_through = ?1, pruned_hash = ?2 WHERE pruned_through < ?1",
             )?
-            .execute(params![sequence, hash])?;
+            .execute(params![through, hash])?;
         connection
             .prepare_cached("DELETE FROM revocations WHERE sequence <= ?1 AND kind = 'token'")?
-            .execute([sequence])?;
+            .execute([through])?;
     }
     let mut delete = connection.prepare_cached("DELETE FROM revocations WHERE sequence = ?1")?;
     for sequence in &found.cut_offs {
