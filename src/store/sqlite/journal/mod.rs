@@ -255,3 +255,6 @@ fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     found.sort();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;
