@@ -122,8 +122,8 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the keys; the very first start makes one, which signs at once since nobody can have
-    /// cached a JWKS without it.
+    /// Reads the keys. The very first start makes one, which signs at once since nobody can have cached a
+    /// JWKS without it; so does a start at which all are withdrawn.
     pub async fn open(
         store: &dyn Keys,
         directory: &KeyDirectory,
@@ -132,8 +132,8 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<Self, RingError> {
         let mut rows = store.keys().await?;
-        // All are withdrawn after a restore that could not tell what had been revoked: then no token is alive,
-        // and nothing that was cached matters.
+        // A restore that cannot tell what was revoked withdraws all: then no token is alive, and nothing
+        // that was cached matters.
         if rows.iter().all(|row| row.state == KeyState::Withdrawn) {
             add_key(store, directory, algorithm, KeyState::Signing, generation, now).await?;
             rows = store.keys().await?;
