@@ -179,17 +179,16 @@ impl Reconciling<'_> {
         }
         let mut changes = Vec::new();
         let mut batch = Batch::new(self.connection, &mut self.memory, self.entropy, &mut changes);
-        let mut replayed = Replayed::default();
-        match &plan {
+        let replayed = match &plan {
             Plan::GoOn(batches) | Plan::Restore { batches, .. } => {
                 let mut replay = Replay::new(&mut batch)?;
                 for entry in batches.iter().flat_map(|batch: &JournalBatch| &batch.entries) {
                     replay.entry(entry)?;
                 }
-                replayed = replay.into_replayed();
+                replay.into_replayed()
             }
             Plan::CutOff(now) => end_everything(&mut batch, *now)?,
-        }
+        };
         if restores.is_some() {
             self.connection.execute(
                 "UPDATE meta SET restored_through = ?1",
@@ -232,7 +231,7 @@ const GIVEN_OUT: [(&str, i64); 3] = [
     ("projects", 1 << 16),
 ];
 
-fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<(), Failure> {
+fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Failure> {
     let operator = Actor {
         name: "operator".to_owned(),
         user: None,
@@ -242,11 +241,15 @@ fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<(), Failure> 
         issued_through: now.seconds(),
         effective_at: now,
     };
-    batch.cut_off(cut_off, &operator, Some("restored from a backup"), now)?;
-    batch.connection.execute(
+    batch.cut_off(cut_off.clone(), &operator, Some("restored from a backup"), now)?;
+    let keys = batch.connection.execute(
         "UPDATE keys SET state = 'withdrawn', changed_at = ?1 WHERE state <> 'withdrawn'",
         [now],
     )?;
     batch.directory_changed();
-    Ok(())
+    Ok(Replayed {
+        tokens: 0,
+        cut_offs: vec![cut_off],
+        keys,
+    })
 }

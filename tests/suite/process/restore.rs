@@ -119,6 +119,12 @@ fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
 
     let restored = home.run(&["restore", "--cut-off-missing", "backup.db"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(
+        restored.stdout.starts_with(
+            "restored; revoked again since the backup: 0 tokens, 1 cut-offs, 1 keys\ncut off: everything\n"
+        ),
+        "{restored:?}"
+    );
     let server = home.serve();
     let mut client = server.administrator();
     for refused in [&live, &since] {
