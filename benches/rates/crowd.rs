@@ -51,13 +51,17 @@ pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, String
             pairs,
         })
     };
-    let read = |crowd: &Crowd, token: &str, paths| {
-        load(size, &crowd.jeton.server, Ask::get(token), Paths::Round(paths))
+    let read = |crowd: &Crowd, token: &str, paths| Load {
+        asks: vec![Ask::get(token)],
+        ..load(size, &crowd.jeton.server, Paths::Round(paths))
     };
     let rows = vec![
         pair("with very many tokens: issue", &|crowd| {
             let paths = Paths::Round(vec![TOKENS.to_owned()]);
-            load(size, &crowd.jeton.server, crowd.jeton.issue(), paths)
+            Load {
+                asks: vec![crowd.jeton.issue()],
+                ..load(size, &crowd.jeton.server, paths)
+            }
         })
         .await?,
         pair("with very many tokens: authenticate", &|crowd| {

@@ -40,7 +40,7 @@ pub(crate) async fn seed(database: &Path, count: usize) -> Outcome<Vec<String>> 
     let organization = store.organization(reference).await?.ok_or("no organization")?;
     let keys = store.keys().await?;
     let key = keys.into_iter().find(|key| key.state == KeyState::Signing);
-    let kid: Arc<str> = key.ok_or("no signing key")?.kid.into();
+    let kid: Arc<str> = key.ok_or("no signing key")?.key.kid.into();
     let judged_at = store.changes_after(u64::MAX).await?.generation;
     let now = SystemClock.now();
     let mut ids = Vec::new();

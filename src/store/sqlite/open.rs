@@ -26,7 +26,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_begin.sql")),
-    M::up(include_str!("migrations/0002_house.sql")),
+    M::up(include_str!("migrations/0002_keys.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0003_house.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.
@@ -142,7 +143,12 @@ pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), Op
 
 /// Brings the schema up to date.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result<()> {
-    Migrations::from_slice(MIGRATIONS).to_latest(connection)
+    // A table can be made anew only while nothing checks what points to it; the migration that does so
+    // checks it before its commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
 }
 
 /// Sets a reader's connection so that it can read and nothing else.

@@ -90,15 +90,15 @@ impl<'a, 'b> Replay<'a, 'b> {
                     .batch
                     .connection
                     .prepare_cached(
-                        "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at)
-                         VALUES (?1, ?2, ?3, 'withdrawn', ?4, ?5)
+                        "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
+                         VALUES (?1, ?2, ?3, 'withdrawn', ?4, ?5, ?4)
                          ON CONFLICT (kid) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at
                          WHERE state <> 'withdrawn'",
                     )?
                     .execute(params![kid, algorithm, public_jwk, created_at, recorded_at])?;
                 if withdrawn > 0 {
                     self.replayed.keys += 1;
-                    self.batch.directory_changed();
+                    self.batch.keys_changed();
                 }
                 Ok(())
             }

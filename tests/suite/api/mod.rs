@@ -6,6 +6,8 @@ mod examples;
 mod fates;
 mod faults;
 mod house;
+mod keys;
 mod matrix;
+mod oauth;
 mod session;
 mod tokens;

@@ -2,6 +2,7 @@
 
 mod directory;
 mod house;
+mod keys;
 mod limits;
 mod lists;
 mod model;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jeton::store::sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
-use jeton::store::{KeyState, RevokeOutcome};
+use jeton::store::{KeyRevocation, KeyState, RevokeOutcome};
 use jeton::token::{CutOff, Reach, Record, TokenReference};
 
 use super::Sqlite;
@@ -178,7 +178,15 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     let generation = world.generation().await;
     let removed = world.store.remove_team(team.clone(), removal(14), generation);
     removed.await.unwrap();
-    world.put_key("second", KeyState::Withdrawn).await;
+    world.publish_key("second", 14).await;
+    let order = KeyRevocation {
+        kid: "second".to_owned(),
+        successor: None,
+        reason: None,
+        by: actor("operator"),
+        at: at(14),
+    };
+    world.store.revoke_key(order).await.unwrap();
     let last_number = world.record(token(world.owner(), 15)).await.id;
     let first_epoch = epoch(&sqlite);
 
@@ -190,7 +198,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     let replayed = replayed.unwrap();
     assert_eq!(
         (replayed.tokens, replayed.cut_offs.len(), replayed.keys),
-        (3, 2, 1)
+        (3, 3, 1)
     );
     assert_eq!(replayed.cut_offs[1].reach.team, Some(team));
     assert_ne!(epoch(&sqlite), first_epoch);
@@ -218,7 +226,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
             .any(|cut_off| cut_off.ends(&live, at(20)))
     );
     let keys = world.store.keys().await.unwrap();
-    let states: Vec<_> = keys.iter().map(|key| (key.kid.as_str(), key.state)).collect();
+    let states: Vec<_> = keys.iter().map(|key| (key.key.kid.as_str(), key.state)).collect();
     assert_eq!(
         states,
         [("first", KeyState::Signing), ("second", KeyState::Withdrawn)]
@@ -289,7 +297,7 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
     assert!(keys.iter().all(|key| key.state == KeyState::Withdrawn));
     // From here on there is a journal again.
     let world = world.reopen();
-    world.put_key("third", KeyState::Signing).await;
+    world.publish_key("third", 30).await;
     let mut new = token(world.owner(), 30);
     new.kid = "third".into();
     let new = world.record(new).await;
