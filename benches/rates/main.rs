@@ -9,11 +9,13 @@
 mod ceiling;
 mod client;
 mod commits;
+mod crowd;
 mod issue;
 mod load;
 mod pace;
 mod process;
 mod rows;
+mod seed;
 mod subject;
 mod table;
 

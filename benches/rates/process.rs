@@ -51,6 +51,17 @@ impl Server {
         })
     }
 
+    /// How many bytes of memory it holds.
+    pub(crate) fn memory(&self) -> Outcome<u64> {
+        let pid = self.child.id().ok_or("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line
+            .and_then(|line| line.trim().strip_suffix("kB"))
+            .ok_or("no VmRSS")?;
+        Ok(kilobytes.trim().parse::<u64>()? * 1024)
+    }
+
     /// Ends it as an operator would, and holds it to its promise to end well.
     pub(crate) async fn stop(mut self) -> Outcome<()> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));

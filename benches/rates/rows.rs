@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Outcome;
 use crate::client::Ask;
 use crate::commits::Commits;
+use crate::crowd;
 use crate::load::{Keep, Load, Pace, Paths};
 use crate::pace::Measured;
 use crate::process::{Server, myself, round};
@@ -26,16 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
-struct Size {
-    pairs: usize,
+pub(crate) struct Size {
+    pub(crate) pairs: usize,
     warm_up: Duration,
     time: Duration,
+    /// How many tokens are few, and how many are very many.
+    pub(crate) crowds: [usize; 2],
 }
 
 const FULL: Size = Size {
     pairs: 3,
     warm_up: Duration::from_secs(1),
     time: Duration::from_secs(5),
+    crowds: [10_000, 1_000_000],
 };
 
 /// Shows that everything works, and measures nothing worth a look.
@@ -43,6 +47,7 @@ const QUICK: Size = Size {
     pairs: 1,
     warm_up: Duration::from_millis(100),
     time: Duration::from_millis(400),
+    crowds: [1_000, 10_000],
 };
 
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
@@ -129,8 +134,13 @@ async fn all(size: Size) -> Outcome<()> {
     rows.extend(bench.services_ask(&introspector, about_size).await?);
     rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
 
+    jeton.server.stop().await?;
+
+    let (crowds, notes) = crowd::rows(size, folder.path()).await?;
+    rows.extend(crowds);
     print(&rows);
-    jeton.server.stop().await
+    println!("\n{notes}");
+    Ok(())
 }
 
 /// What the figures hang on.
@@ -349,20 +359,25 @@ impl Bench<'_> {
     }
 
     fn load(&self, server: &Server, paths: Paths) -> Load {
-        Load {
-            address: server.address,
-            connections: 64,
-            pace: Pace::Closed,
-            warm_up: self.size.warm_up,
-            time: self.size.time,
-            asks: Vec::new(),
-            paths,
-            keep: Keep::Nothing,
-        }
+        load(self.size, server, paths)
     }
 }
 
-async fn drive(load: &Load) -> Outcome<Measured> {
+/// 64 connections that ask and ask.
+pub(crate) fn load(size: Size, server: &Server, paths: Paths) -> Load {
+    Load {
+        address: server.address,
+        connections: 64,
+        pace: Pace::Closed,
+        warm_up: size.warm_up,
+        time: size.time,
+        asks: Vec::new(),
+        paths,
+        keep: Keep::Nothing,
+    }
+}
+
+pub(crate) async fn drive(load: &Load) -> Outcome<Measured> {
     let measured = round("load", load).await;
     measured.map_err(|error| format!("{error}: {} connections, {:?}", load.connections, load.pace).into())
 }

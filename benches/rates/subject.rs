@@ -1,6 +1,6 @@
 //! The server under test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
 use serde::Deserialize;
@@ -20,8 +20,12 @@ pub(crate) const CURRENT: &str = "/api/v1/tokens/current";
 pub(crate) const INTROSPECT: &str = "/oauth/introspect";
 pub(crate) const AUTHORIZE_REQUEST: &str = "/oauth/authorize-request?scope=projects:read";
 
+const DATABASE: &str = "jeton.db";
+
 /// A server with an administrator's session, a team, and one token of that team.
 pub(crate) struct Jeton {
+    name: &'static str,
+    home: PathBuf,
     pub(crate) server: Server,
     pub(crate) session: String,
     pub(crate) token: Created,
@@ -31,25 +35,7 @@ impl Jeton {
     pub(crate) async fn start(name: &'static str, folder: &Path, preload: Option<&Path>) -> Outcome<Self> {
         let home = folder.join(name);
         std::fs::create_dir(&home)?;
-        let mut command = Command::new(JETON);
-        command
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--database",
-                "jeton.db",
-                "--keys",
-                "keys",
-            ])
-            .current_dir(&home)
-            .env("JETON_ADMIN_EMAIL", EMAIL)
-            .env("JETON_ADMIN_PASSWORD", PASSWORD)
-            .env("RUST_LOG", "warn");
-        if let Some(library) = preload {
-            command.env("LD_PRELOAD", library);
-        }
-        let server = Server::start(name, command, folder).await?;
+        let server = serve(name, &home, preload).await?;
 
         #[derive(Deserialize)]
         struct Session {
@@ -68,9 +54,21 @@ impl Jeton {
         client.ask("/api/v1/organizations/default/teams", &team).await?;
         let token = client.ask(TOKENS, &Ask::post(&session.token, Some(BODY))).await?;
         Ok(Self {
+            name,
+            home,
             server,
             session: session.token,
             token: serde_json::from_slice(&token)?,
+        })
+    }
+
+    /// Stops it, lets something be done to its database, and starts it again.
+    pub(crate) async fn restart_after(self, act: impl AsyncFnOnce(&Path) -> Outcome<()>) -> Outcome<Self> {
+        self.server.stop().await?;
+        act(&self.home.join(DATABASE)).await?;
+        Ok(Self {
+            server: serve(self.name, &self.home, None).await?,
+            ..self
         })
     }
 
@@ -92,4 +90,26 @@ impl Jeton {
     pub(crate) fn issue(&self) -> Ask {
         Ask::post(&self.session, Some(BODY))
     }
+}
+
+async fn serve(name: &'static str, home: &Path, preload: Option<&Path>) -> Outcome<Server> {
+    let mut command = Command::new(JETON);
+    command
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--database",
+            DATABASE,
+            "--keys",
+            "keys",
+        ])
+        .current_dir(home)
+        .env("JETON_ADMIN_EMAIL", EMAIL)
+        .env("JETON_ADMIN_PASSWORD", PASSWORD)
+        .env("RUST_LOG", "warn");
+    if let Some(library) = preload {
+        command.env("LD_PRELOAD", library);
+    }
+    Server::start(name, command, home).await
 }

@@ -13,6 +13,7 @@ mod describe;
 mod error;
 mod expiry;
 mod grant;
+mod house;
 mod introspect;
 mod issue;
 mod keys;
@@ -46,6 +47,7 @@ pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
+pub use house::Walk;
 pub use issue::{Issue, Issued};
 pub use keys::{KeyRetired, ListedKey};
 pub use list::Wanted;
@@ -86,6 +88,8 @@ pub struct Settings {
     pub record_addresses: bool,
     /// The life of a session.
     pub session_lifetime: Span,
+    /// How long the record of a token is kept after it has ended, and an event of the feed.
+    pub retention: Span,
     /// The scopes and presets that exist.
     pub catalogue: Catalogue,
 }

@@ -53,6 +53,10 @@ impl Authority {
     /// follows a moment after each commit.
     pub(super) async fn follow(&self) -> Result<()> {
         let changes = self.store.changes_after(self.index.sequence()).await?;
+        if self.index.sequence() < changes.pruned_through {
+            // Away for so long that the feed no longer tells all of it.
+            self.index.rebuild(self.store.snapshot(self.clock.now()).await?);
+        }
         self.index.follow(&changes);
         Ok(())
     }

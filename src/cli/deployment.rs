@@ -75,6 +75,7 @@ impl Deployment {
             default_lifetime: config.tokens.default_lifetime,
             record_addresses: config.tokens.record_addresses,
             session_lifetime: config.session_lifetime,
+            retention: config.tokens.retention,
             catalogue: config.catalogue.clone(),
         };
         Ok(Authority::new(

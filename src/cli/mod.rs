@@ -11,14 +11,16 @@ use crate::config::{Config, Flags, Mistakes};
 use crate::directory::NotAnEmail;
 use crate::keys::{DirectoryError, RingError};
 use crate::store::StoreError;
-use crate::store::sqlite::{LockError, OpenError};
+use crate::store::sqlite::{BackupError, LockError, OpenError};
 
+mod backup;
 mod deployment;
 mod first_start;
 mod keys;
 mod log;
 mod openapi;
 mod output;
+mod restore;
 mod serve;
 mod signals;
 mod user;
@@ -57,6 +59,10 @@ enum Command {
     /// Make people and set their passwords
     #[command(subcommand)]
     User(user::Command),
+    /// Copy the database into a file, also while it is served
+    Backup(backup::Arguments),
+    /// Put a backup in the database's place, with all that was revoked since
+    Restore(restore::Arguments),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -89,6 +95,8 @@ pub enum Failure {
     Lock(#[from] LockError),
     #[error(transparent)]
     Database(#[from] OpenError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
     #[error("the disk failed under the database; start again to see what is really on it")]
@@ -162,6 +170,8 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Serve(arguments) => serve::run(arguments, flags),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),
+        Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
+        Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
         Command::Openapi => openapi::run(),
     }
 }

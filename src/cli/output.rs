@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io::{self, Write};
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use super::Failure;
 
 /// Writes data and a newline. A reader that has gone away (`jeton openapi | head -1`) has what it
@@ -21,6 +23,30 @@ pub(super) fn complain(failure: &Failure) {
     for line in lines(failure) {
         // Standard error is the last place to complain at.
         let _ = writeln!(stderr, "error: {line}");
+    }
+}
+
+/// How far something has come, on standard error where that is a terminal, and nowhere else. It goes
+/// with the value.
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn new(what: &'static str) -> Self {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3}%, {eta} left");
+        // The template is a constant; a plain bar would do as well.
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::new(0).with_style(style).with_message(what))
+    }
+
+    pub(super) fn set(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
 use super::{Failure, first_start, output, prepare, signals};
+use crate::authority::{Error, Walk};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
@@ -119,11 +120,12 @@ async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer)
     }
 }
 
-/// Follows what other processes write to the database, tends the keys, and writes down which tokens
-/// were seen, until the store dies.
+/// Follows what other processes write to the database, tends the keys, writes down which tokens were
+/// seen, and keeps house, until the store dies.
 async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
     let authority = &app.authority;
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    let mut walk = Walk::default();
     loop {
         tokio::select! {
             () = store.died() => return,
@@ -142,6 +144,14 @@ async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
             );
         }
         write_down(&app).await;
+        match authority.keep_house(&mut walk).await {
+            // Whoever waits goes first.
+            Ok(_) | Err(Error::Busy) => {}
+            Err(error) => tracing::warn!(
+                error = output::sentence(&error),
+                "what has ended could not be forgotten"
+            ),
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
                 .tokens
                 .record_addresses
                 .map_or(standard.tokens.record_addresses, |given| given.value),
+            retention: check
+                .parse(raw.tokens.retention)
+                .unwrap_or(standard.tokens.retention),
         },
         session_lifetime: check
             .parse(raw.session_lifetime)

@@ -66,6 +66,8 @@ pub struct Tokens {
     pub default_lifetime: Lifetime,
     /// Whether it is kept from which address a token was last used.
     pub record_addresses: bool,
+    /// How long a token's record is kept after the token has ended.
+    pub retention: Span,
 }
 
 /// What one connection, and all together, may take.
@@ -130,6 +132,7 @@ impl Config {
                 default_audience: None,
                 default_lifetime: Lifetime::Limited(Span::YEAR),
                 record_addresses: false,
+                retention: Span::MONTH,
             },
             session_lifetime: Span::HALF_A_DAY,
             catalogue: Catalogue::standard(),

@@ -58,6 +58,7 @@ pub(super) struct Tokens {
     pub(super) default_audience: Option<Given<String>>,
     pub(super) default_lifetime: Option<Given<String>>,
     pub(super) record_addresses: Option<Given<bool>>,
+    pub(super) retention: Option<Given<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -153,6 +154,7 @@ impl Raw {
                 default_audience: tokens.text("default_audience"),
                 default_lifetime: tokens.text("default_lifetime"),
                 record_addresses: tokens.boolean("record_addresses"),
+                retention: tokens.text("retention"),
             },
             session_lifetime: root.section("sessions").text("lifetime"),
             scopes: root.section("scopes").texts("available"),

@@ -46,6 +46,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!((config.keys.jwks_max_age, config.keys.rotate_every), (300, None));
     assert_eq!(config.issuer, None);
     assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
+    assert_eq!(config.tokens.retention.to_string(), "30d");
     assert_eq!(config.session_lifetime.to_string(), "12h");
     assert_eq!(config.catalogue, Catalogue::standard());
     assert_eq!(config.limits, Limits::STANDARD);
@@ -73,6 +74,7 @@ fn everything_can_be_set() {
         default_audience = "https://api.example.com"
         default_lifetime = "never"
         record_addresses = true
+        retention = "7d"
 
         [sessions]
         lifetime = "8h"
@@ -109,6 +111,7 @@ fn everything_can_be_set() {
     );
     assert_eq!(config.tokens.default_lifetime, Lifetime::Never);
     assert!(config.tokens.record_addresses);
+    assert_eq!(config.tokens.retention.to_string(), "7d");
     assert_eq!(config.session_lifetime.seconds(), 28_800);
     let own: Vec<_> = config
         .catalogue
@@ -238,7 +241,7 @@ per_caller = { burst = -1 }
     `keys.algorithm` in `jeton.toml` (line 7) must be ES256, EdDSA or RS256 (it is "HS256")
     `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters and digits and an underscore, such as jeton_ (it is "no")
     `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "forever")
-    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix, record_addresses
+    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix, record_addresses, retention
     `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "never")
     `scopes.available` in `jeton.toml` (line 15) must be a text in quotation marks
     `scopes.available` in `jeton.toml` (line 15) must not name `a:b` twice

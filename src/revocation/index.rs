@@ -260,6 +260,15 @@ impl Index {
         self.lists.store(lists.into());
     }
 
+    /// Lets go of a list whose tokens have all ended.
+    fn retire(&self, list: u32) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = HashMap::clone(&self.lists.load());
+        if lists.remove(&list).is_some() {
+            self.lists.store(lists.into());
+        }
+    }
+
     fn cut_off(&self, cut_off: CutOff) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cut_offs = CutOffs::clone(&self.cut_offs.load());
@@ -302,6 +311,7 @@ impl Observer for Index {
                     self.generation.fetch_max(generation.0, Ordering::AcqRel);
                 }
                 Change::Described(token) => self.changed(*token),
+                Change::Retired(list) => self.retire(*list),
             }
         }
     }

@@ -18,6 +18,7 @@ pub mod sqlite;
 
 mod bulk;
 mod directory;
+mod house;
 mod keys;
 mod revocations;
 mod tokens;
@@ -31,6 +32,7 @@ pub use directory::{
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
     Standing, Teams,
 };
+pub use house::{House, Purged};
 pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
 pub use revocations::{Changes, Revocations, Snapshot};
 pub use tokens::{
@@ -44,12 +46,21 @@ use crate::token::{CutOff, Place, TokenId};
 
 /// Everything a backend does.
 pub trait Store:
-    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys + House
 {
 }
 
 impl<T> Store for T where
-    T: Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys
+    T: Tokens
+        + Usage
+        + BulkRevocations
+        + Organizations
+        + Teams
+        + Projects
+        + People
+        + Revocations
+        + Keys
+        + House
 {
 }
 
@@ -100,6 +111,8 @@ pub enum Change {
     Directory(Generation),
     /// A token's name or description has changed.
     Described(TokenId),
+    /// A status list is no longer needed: its tokens have all ended.
+    Retired(u32),
 }
 
 /// Told of every commit after it is on disk and before its caller is answered, on the store's side,

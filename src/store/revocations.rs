@@ -41,7 +41,8 @@ pub struct Snapshot {
     pub sequence: u64,
     /// The lists that exist.
     pub lists: Vec<u32>,
-    /// Every unexpired token that is revoked now or from an instant ahead.
+    /// Every unexpired token that is revoked now or from an instant ahead, those too of which a restore
+    /// has left nothing else.
     pub revoked: Vec<(Place, Timestamp)>,
     /// Every cut-off.
     pub cut_offs: Vec<CutOff>,
@@ -52,6 +53,8 @@ pub struct Snapshot {
 pub struct Changes {
     /// The directory's version.
     pub generation: Generation,
+    /// The last event that is no longer kept. Whoever has not seen it begins again with a snapshot.
+    pub pruned_through: u64,
     /// Revocations and cut-offs.
     pub events: Vec<Change>,
 }

@@ -15,13 +15,31 @@ use crate::token::{CutOff, TokenKind};
 pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Option<String>> {
     // One instant: another process may be writing.
     let transaction = connection.unchecked_transaction()?;
-    let (head, head_hash) = transaction
-        .prepare_cached("SELECT sequence, hash FROM meta")?
-        .query_row((), |row| Ok((row.get::<_, u64>(0)?, row.get::<_, [u8; 32]>(1)?)))
+    // The file may be of an earlier version, which kept every event, and is checked before it is changed.
+    let keeps_all = transaction.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('meta') WHERE name = 'pruned_through')",
+        (),
+        |row| row.get::<_, bool>(0),
+    )?;
+    let pruned = if keeps_all {
+        "0, zeroblob(32)"
+    } else {
+        "pruned_through, pruned_hash"
+    };
+    let (head, head_hash, pruned, pruned_hash) = transaction
+        .prepare(&format!("SELECT sequence, hash, {pruned} FROM meta"))?
+        .query_row((), |row| {
+            Ok((
+                row.get::<_, u64>(0)?,
+                row.get::<_, [u8; 32]>(1)?,
+                row.get(2)?,
+                row.get(3)?,
+            ))
+        })
         .optional()?
         // A first start that was killed has made the tables and named nothing yet.
-        .unwrap_or((0, BEFORE_ALL));
-    let first = head.saturating_sub(depth);
+        .unwrap_or((0, BEFORE_ALL, 0, BEFORE_ALL));
+    let first = head.saturating_sub(depth).max(pruned + 1);
     let query = format!(
         "SELECT event.hash, event.sequence, event.epoch, event.recorded_at, event.effective_at, event.token, event.jti,
             event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}
@@ -30,7 +48,7 @@ pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Opti
     );
     let mut query = transaction.prepare_cached(&query)?;
     let mut rows = query.query(params![first])?;
-    let (mut expected, mut previous) = (first.max(1), (first == 0).then_some(BEFORE_ALL));
+    let (mut expected, mut previous) = (first, (first == pruned + 1).then_some(pruned_hash));
     while let Some(row) = rows.next()? {
         let hash = row.get(0)?;
         let event = event(&mut Columns::from(row, 1))?;

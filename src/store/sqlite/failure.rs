@@ -18,6 +18,9 @@ pub(super) enum Failure {
     /// What must not happen happens only by a mistake of the caller or of ours.
     #[error("{0}")]
     Impossible(&'static str),
+    /// The journal could not be written, so nothing was revoked.
+    #[error("the journal of revocations cannot be written")]
+    Journal(#[source] Arc<std::io::Error>),
     /// A job panicked; the panic's message stands on standard error.
     #[error("a job panicked")]
     Panicked,
@@ -32,16 +35,21 @@ impl Failure {
     /// After a failed sync the kernel may have dropped the pages that were not written and call the
     /// next sync a success.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(
-            self.code(),
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-        )
+        match self {
+            Self::Journal(error) => error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
+            _ => matches!(
+                self.code(),
+                Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+        }
     }
 
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Unknown(_) | Self::Impossible(_) | Self::Panicked | Self::Stopped => None,
+            Self::Unknown(_) | Self::Impossible(_) | Self::Journal(_) | Self::Panicked | Self::Stopped => {
+                None
+            }
         }
     }
 }
@@ -49,6 +57,12 @@ impl Failure {
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Journal(Arc::new(error))
     }
 }
 

@@ -150,7 +150,7 @@ impl Keys for SqliteStore {
 }
 
 impl Batch<'_> {
-    fn keys_changed(&mut self) {
+    pub(super) fn keys_changed(&mut self) {
         self.memory.numbers.forget_keys();
         self.directory_changed();
     }

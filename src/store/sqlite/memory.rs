@@ -21,6 +21,8 @@ use crate::store::sqlite::values::Bytes;
 pub(super) struct Memory {
     /// SQLite's count of other connections' commits when this was read.
     data_version: i64,
+    /// The first epoch, which no restore changes.
+    pub(super) origin: Uuid,
     /// The deployment's epoch.
     pub(super) epoch: Uuid,
     /// The counters that commits move.
@@ -52,25 +54,27 @@ impl Memory {
     /// Reads everything.
     pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
         let data_version = data_version(connection)?;
-        let (epoch, head) = connection
+        let (origin, epoch, head) = connection
             .prepare_cached(
-                "SELECT epoch, generation, sequence, hash,
+                "SELECT origin, epoch, generation, sequence, hash,
                     (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
                  FROM meta",
             )?
             .query_row((), |row| {
                 Ok((
                     row.get::<_, Bytes>(0)?.0,
+                    row.get::<_, Bytes>(1)?.0,
                     Head {
-                        generation: Generation(row.get(1)?),
-                        sequence: row.get(2)?,
-                        hash: row.get(3)?,
-                        cut_through: row.get::<_, Option<i64>>(4)?.unwrap_or(i64::MIN),
+                        generation: Generation(row.get(2)?),
+                        sequence: row.get(3)?,
+                        hash: row.get(4)?,
+                        cut_through: row.get::<_, Option<i64>>(5)?.unwrap_or(i64::MIN),
                     },
                 ))
             })?;
         Ok(Self {
             data_version,
+            origin,
             epoch,
             head,
             written: head,
@@ -78,6 +82,11 @@ impl Memory {
             counts: Counts::default(),
             numbers: Numbers::default(),
         })
+    }
+
+    /// The counters as the file has them.
+    pub(super) fn committed(&self) -> Head {
+        self.written
     }
 
     /// Whether no other process has written since this was read.

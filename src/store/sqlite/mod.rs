@@ -4,11 +4,14 @@
 //! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
 //! never happen, whoever writes: see the triggers in `migrations/`.
 
+mod backup;
 mod bulk;
 mod chain;
 mod cut_offs;
 mod failure;
 mod feed;
+mod house;
+mod journal;
 mod keys;
 mod limits;
 mod list;
@@ -21,8 +24,10 @@ mod people;
 mod places;
 mod projects;
 mod readers;
+mod reconcile;
 mod records;
 mod replacements;
+mod replay;
 mod revocations;
 mod teams;
 mod tokens;
@@ -31,17 +36,20 @@ mod values;
 mod writer;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+pub use backup::{BackupError, Progress, backup, restore};
+pub use journal::JournalError;
 pub use lock::{LockError, ServeLock};
 pub use open::OpenError;
+pub use reconcile::Missing;
+pub use replay::Replayed;
 
 use crate::entropy::Entropy;
 use crate::store::Observer;
-use memory::Memory;
 use readers::Readers;
 use writer::Writer;
 
@@ -50,6 +58,8 @@ pub struct SqliteStore {
     // Closed before the writer: only the last connection can put the WAL's content into the file.
     readers: Readers,
     writer: Writer,
+    /// Where the journal of revocations is.
+    journal: PathBuf,
     /// Held by the one probe of readiness that is on its way.
     probe: Mutex<()>,
 }
@@ -67,12 +77,13 @@ impl SqliteStore {
             source,
         };
         let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
-        let memory = Memory::read(&connection).map_err(|failure| failed(Box::new(failure)))?;
-        let writer =
-            Writer::start(connection, memory, entropy, observer).map_err(|error| failed(Box::new(error)))?;
+        let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
+        let writer = Writer::start(connection, memory, journal, entropy, observer)
+            .map_err(|error| failed(Box::new(error)))?;
         Ok(Self {
             readers,
             writer,
+            journal: journal::folder_of(path),
             probe: Mutex::new(()),
         })
     }

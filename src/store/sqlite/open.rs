@@ -12,13 +12,14 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::entropy::Entropy;
 use crate::store::sqlite::chain;
+use crate::store::sqlite::journal::JournalError;
 use crate::store::sqlite::values::Bytes;
 
 /// What marks a file as ours, in its header: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
 
 /// How long a write waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Older ones can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -28,6 +29,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0002_keys.sql")).foreign_key_check(),
     M::up(include_str!("migrations/0003_life.sql")),
     M::up(include_str!("migrations/0004_find.sql")),
+    M::up(include_str!("migrations/0005_house.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.
@@ -83,6 +85,21 @@ pub enum OpenError {
     /// The library is too old.
     #[error("SQLite {0} is older than 3.51.3, which can damage a database")]
     OldSqlite(&'static str),
+    /// It is an older copy, and nothing tells what was revoked since it was made.
+    #[error(
+        "the database {} is a backup or an older copy, and the journal {} does not tell what was revoked since: put \
+         the journal in its place, or end every token with `jeton restore FILE --cut-off-missing`",
+        path.display(), journal.display()
+    )]
+    Unreconciled {
+        /// The file.
+        path: PathBuf,
+        /// Where its journal should be.
+        journal: PathBuf,
+    },
+    /// The journal of revocations cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// SQLite failed.
     #[error("the database {} cannot be prepared", path.display())]
     Failed {
@@ -116,6 +133,24 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
         source,
     })?;
     Ok(connection)
+}
+
+/// Refuses what is not ours.
+pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    match inspect(path, connection)? {
+        Content::Ours => Ok(()),
+        Content::Nothing => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result<()> {
+    // A table can be made anew only while nothing checks what points to it; the migration that does so
+    // checks it before its commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
 }
 
 /// Sets a reader's connection so that it can read and nothing else.
@@ -250,17 +285,13 @@ fn prepare(
     connection: &mut Connection,
     entropy: &dyn Entropy,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // A table can be made anew only while nothing checks what points to it; the migration that does so
-    // checks it before its commit.
-    connection.pragma_update(None, "foreign_keys", false)?;
-    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    migrate(connection)?;
     let is_named = connection.query_row("SELECT EXISTS (SELECT 1 FROM meta)", (), |row| {
         row.get::<_, bool>(0)
     })?;
     if !is_named {
         connection.execute(
-            "INSERT INTO meta (one, epoch, generation, sequence, hash) VALUES (1, ?1, 1, 0, ?2)
+            "INSERT INTO meta (one, epoch, origin, generation, sequence, hash) VALUES (1, ?1, ?1, 1, 0, ?2)
              ON CONFLICT DO NOTHING",
             params![Bytes(entropy.uuid_v4()), BEFORE_ALL],
         )?;

@@ -27,21 +27,15 @@ enum Lifetime {
 }
 
 impl Lifetime {
+    const ALL: [Self; 5] = [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless];
+
     fn of(token: &NewToken) -> Self {
-        const DAY: i64 = 86_400;
         let Some(end) = token.expires_at else {
             return Self::Endless;
         };
         let seconds = end.seconds() - token.created_at.seconds();
-        if seconds <= DAY {
-            Self::Day
-        } else if seconds <= 31 * DAY {
-            Self::Month
-        } else if seconds <= 366 * DAY {
-            Self::Year
-        } else {
-            Self::Longer
-        }
+        let fits = |lifetime: &Self| lifetime.longest_life().is_some_and(|longest| seconds <= longest);
+        Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
     }
 
     /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
@@ -56,15 +50,33 @@ impl Lifetime {
         }
     }
 
+    /// How long its tokens live at most, in seconds, if that is known.
+    fn longest_life(self) -> Option<i64> {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Day => Some(DAY),
+            Self::Month => Some(31 * DAY),
+            Self::Year => Some(366 * DAY),
+            Self::Longer | Self::Endless => None,
+        }
+    }
+
     fn number(self) -> i64 {
         self as i64
     }
 
     fn from_number(number: i64) -> Option<Self> {
-        [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless]
-            .into_iter()
-            .find(|lifetime| lifetime.number() == number)
+        Self::ALL.into_iter().find(|lifetime| lifetime.number() == number)
     }
+}
+
+/// For each class of lists that end, its number and the seconds after its opening by which the last
+/// token of a list has ended.
+pub(super) fn retirement_ages() -> impl Iterator<Item = (i64, i64)> {
+    Lifetime::ALL.into_iter().filter_map(|lifetime| {
+        let age = lifetime.open_for().saturating_add(lifetime.longest_life()?);
+        Some((lifetime.number(), age))
+    })
 }
 
 /// The lists that take new tokens, the newest of each lifetime.

@@ -90,14 +90,18 @@ fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snap
         .prepare_cached("SELECT generation, sequence FROM meta")?
         .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let lists = transaction
-        .prepare_cached("SELECT id FROM status_lists ORDER BY id")?
+        .prepare_cached(
+            "SELECT id FROM status_lists WHERE retired_at IS NULL
+             UNION SELECT status_list FROM lost_tokens ORDER BY 1",
+        )?
         .query_map((), |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let revoked = transaction
         .prepare_cached(
-            "SELECT status_list, status_index, min(effective_at) FROM revocations
-             WHERE kind = 'token' AND (expires_at IS NULL OR expires_at / 1000 > ?1)
-             GROUP BY token",
+            "SELECT status_list, status_index, effective_at FROM tokens INDEXED BY tokens_revoked
+             WHERE effective_at IS NOT NULL AND (expires_at IS NULL OR expires_at / 1000 > ?1)
+             UNION ALL SELECT status_list, status_index, effective_at FROM lost_tokens
+             WHERE expires_at IS NULL OR expires_at / 1000 > ?1",
         )?
         .query_map([now.seconds()], |row| {
             let place = Place {
@@ -119,18 +123,18 @@ fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snap
 
 fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<Changes, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let generation = transaction
-        .prepare_cached("SELECT generation FROM meta")?
-        .query_row((), |row| row.get(0))?;
+    let (generation, pruned_through) = transaction
+        .prepare_cached("SELECT generation, pruned_through FROM meta")?
+        .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
     let query = format!(
         "SELECT event.sequence, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
          FROM revocations AS event {REACH_JOINS}
-         WHERE event.sequence > ?1 ORDER BY event.sequence LIMIT ?2"
+         WHERE event.sequence > max(?1, ?3) ORDER BY event.sequence LIMIT ?2"
     );
     let events = transaction
         .prepare_cached(&query)?
         .query_map(
-            params![i64::try_from(sequence).unwrap_or(i64::MAX), PAGE],
+            params![i64::try_from(sequence).unwrap_or(i64::MAX), PAGE, pruned_through],
             |row| {
                 let sequence = row.get(0)?;
                 Ok(match row.get(1)? {
@@ -153,6 +157,7 @@ fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<
         .collect::<rusqlite::Result<_>>()?;
     Ok(Changes {
         generation: Generation(generation),
+        pruned_through,
         events,
     })
 }

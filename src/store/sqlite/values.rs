@@ -31,6 +31,11 @@ impl<'row> Columns<'row> {
         self.row.get(column)
     }
 
+    /// Passes over a column.
+    pub(super) fn skip(&mut self) {
+        self.next += 1;
+    }
+
     /// Whether the next column is NULL. Takes the rest as they are.
     pub(super) fn is_null(&self) -> rusqlite::Result<bool> {
         Ok(self.row.get_ref(self.next)? == ValueRef::Null)

@@ -5,6 +5,7 @@ mod errors;
 mod examples;
 mod fates;
 mod faults;
+mod house;
 mod keys;
 mod matrix;
 mod oauth;

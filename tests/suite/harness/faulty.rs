@@ -12,9 +12,9 @@ use jeton::directory::{
 };
 use jeton::store::{
     BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Created, Credentials, Description,
-    Generation, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange, NewKey,
+    Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange, NewKey,
     NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
+    PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal, Result,
     Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
     Tokens, Usage, UseReport, UseReported,
 };
@@ -224,5 +224,8 @@ faulty! {
         Write advance_key(kid: &str, step: KeyStep, now: Timestamp) -> bool;
         Write revoke_key(order: KeyRevocation) -> KeyRevoked;
         Write need_key(kid: &str, until: Timestamp) -> bool;
+    }
+    House {
+        Write purge(after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Purged;
     }
 }

@@ -167,6 +167,7 @@ impl TestApp {
             default_lifetime: Lifetime::Limited(Span::YEAR),
             record_addresses: true,
             session_lifetime: Span::HALF_A_DAY,
+            retention: Span::MONTH,
             catalogue: Catalogue::standard(),
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();

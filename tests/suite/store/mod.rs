@@ -3,6 +3,7 @@
 mod bulk;
 mod directory;
 mod finding;
+mod house;
 mod keys;
 mod limits;
 mod lists;

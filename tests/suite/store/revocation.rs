@@ -16,7 +16,7 @@ async fn read(world: &World, id: TokenId) -> Record {
 fn sequence(change: &Change) -> Option<u64> {
     match change {
         Change::Revoked { sequence, .. } | Change::CutOff { sequence, .. } => Some(*sequence),
-        Change::Directory(_) | Change::Described(_) => None,
+        Change::Directory(_) | Change::Described(_) | Change::Retired(_) => None,
     }
 }
 

@@ -209,6 +209,11 @@ impl World {
 
     /// Closes the store and opens it again.
     pub(crate) fn reopen(self) -> Self {
+        self.reopen_after(|| ())
+    }
+
+    /// Closes the store, lets something be done to it, and opens it again.
+    pub(crate) fn reopen_after(self, act: impl FnOnce()) -> Self {
         let Self {
             backend,
             store,
@@ -218,6 +223,7 @@ impl World {
         } = self;
         assert_eq!(Arc::strong_count(&store), 1, "somebody still holds the store");
         drop(store);
+        act();
         let seen = Arc::new(Seen::default());
         let store = backend.open(Arc::<Seen>::clone(&seen));
         Self {

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entropy::Entropy;
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::journal::Journal;
 use crate::store::sqlite::memory::Memory;
 use crate::store::{Change, Generation, Judged, Observer, Result, StoreError};
 
@@ -55,6 +56,7 @@ impl Writer {
     pub(super) fn start(
         connection: Connection,
         memory: Memory,
+        journal: Journal,
         entropy: Arc<dyn Entropy>,
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<Self> {
@@ -63,6 +65,7 @@ impl Writer {
         let writing = Writing {
             connection,
             memory: Some(memory),
+            journal,
             entropy,
             observer,
             changes: Vec::new(),
@@ -170,7 +173,23 @@ where
     }
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// The transaction that a connection has open.
+    pub(super) fn new(
+        connection: &'a Connection,
+        memory: &'a mut Memory,
+        entropy: &'a dyn Entropy,
+        changes: &'a mut Vec<Change>,
+    ) -> Self {
+        Self {
+            connection,
+            memory,
+            entropy,
+            changes,
+            lost: None,
+        }
+    }
+
     /// Runs a job so that its failure, or panic, leaves no trace of it.
     fn alone<T>(
         &mut self,
@@ -218,6 +237,7 @@ struct Writing {
     connection: Connection,
     /// `None` after a failure, until it is read anew.
     memory: Option<Memory>,
+    journal: Journal,
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
     changes: Vec<Change>,
@@ -259,19 +279,14 @@ impl Writing {
             _ => Memory::read(&self.connection)?,
         };
         let memory = self.memory.insert(current);
-        let mut batch = Batch {
-            connection: &self.connection,
-            memory,
-            entropy: &*self.entropy,
-            changes: &mut self.changes,
-            lost: None,
-        };
+        let mut batch = Batch::new(&self.connection, memory, &*self.entropy, &mut self.changes);
         for job in jobs {
             job.run(&mut batch);
             if let Some(failure) = batch.lost {
                 return Err(failure);
             }
         }
+        self.journal.follow(&self.connection, batch.memory)?;
         batch.memory.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         Ok(())

@@ -35,10 +35,13 @@ impl Fixture {
             .busy_timeout(std::time::Duration::from_millis(50))
             .unwrap();
         let memory = Memory::read(&connection).unwrap();
+        let folder_of_journal = folder.path().join("jeton.db.revocations");
+        let journal = Journal::open(folder_of_journal, memory.origin, &connection).unwrap();
         let seen = Arc::new(Seen::default());
         let writer = Writer::start(
             connection,
             memory,
+            journal,
             Arc::new(SystemEntropy),
             Arc::<Seen>::clone(&seen),
         )

@@ -116,6 +116,71 @@ async fn a_damaged_feed_is_refused() {
     }
 }
 
+/// A database of the first version, with a feed, is brought up to date, and one whose feed is damaged is
+/// left as it is.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    const FIRST: &str = include_str!("../../../../src/store/sqlite/migrations/0001_begin.sql");
+    for damaged in [false, true] {
+        let sqlite = Sqlite::create();
+        let world = World::new(sqlite.clone()).await;
+        let record = world.record(token(world.owner(), 0)).await;
+        world.revoke(record.id, revocation(1, 0)).await;
+        drop(world);
+        // The same rows in the tables of then.
+        let new = sqlite.path().with_file_name("new.db");
+        fs::rename(sqlite.path(), &new).unwrap();
+        let old = sqlite.raw();
+        old.execute_batch(FIRST).unwrap();
+        old.execute_batch("PRAGMA foreign_keys = OFF; DROP TRIGGER feed_has_no_gap; PRAGMA user_version = 1")
+            .unwrap();
+        old.execute("ATTACH ?1 AS new", [new.to_str().unwrap()]).unwrap();
+        for table in [
+            "meta",
+            "organizations",
+            "users",
+            "keys",
+            "status_lists",
+            "tokens",
+            "revocations",
+        ] {
+            let columns: String = old
+                .query_row(
+                    "SELECT group_concat(name) FROM pragma_table_info(?1, 'main')",
+                    [table],
+                    |row| row.get(0),
+                )
+                .unwrap();
+            let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
+            old.execute(&copy, ()).unwrap();
+        }
+        old.execute_batch(
+            "CREATE TRIGGER feed_has_no_gap BEFORE INSERT ON revocations BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+        if damaged {
+            old.execute_batch("DROP TRIGGER feed_is_not_rewritten; UPDATE revocations SET effective_at = 0")
+                .unwrap();
+        }
+        drop(old);
+        fs::remove_dir_all(sqlite.path().with_file_name("jeton.db.revocations")).unwrap();
+        if damaged {
+            assert!(matches!(refusal(&sqlite), OpenError::Damaged { .. }));
+            continue;
+        }
+        drop(sqlite.try_open().unwrap());
+        let raw = sqlite.raw();
+        let is_known: bool = raw
+            .query_row(
+                "SELECT origin = epoch AND pruned_through = 0 FROM meta",
+                (),
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert!(is_known);
+    }
+}
+
 /// A file that is cut off is refused.
 #[tokio::test]
 async fn a_torn_file_is_refused() {

@@ -2,6 +2,8 @@
 
 mod doors;
 mod files;
+mod growth;
+mod restore;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +112,13 @@ super::contract!(Sqlite:
         a_withdrawn_key_ends_what_it_signed
         steps_that_are_not_due_do_nothing
         live_tokens_are_counted
+    }
+    house {
+        only_what_has_expired_is_forgotten
+        a_round_goes_over_every_record
+        the_feed_is_pruned_from_its_beginning
+        a_cut_off_stays_while_it_covers_a_record
+        a_list_retires_with_its_last_token
     }
     lists {
         filters_match_what_they_name

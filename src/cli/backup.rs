@@ -1,0 +1,25 @@
+//! `jeton backup`: a copy of the database, made while it is served.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, output};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::store::sqlite;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The file to write, which must not be there yet
+    file: PathBuf,
+}
+
+pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(), Failure> {
+    let progress = output::Progress::new("copying");
+    sqlite::backup(&config.database, file, SystemClock.now(), |pages| {
+        progress.set(pages.done, pages.of);
+    })?;
+    drop(progress);
+    output::print(&file.display().to_string())
+}

@@ -1,0 +1,85 @@
+//! `jeton restore`: back from a backup, without bringing a revoked token back to life.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, output};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::entropy::SystemEntropy;
+use crate::store::sqlite::{self, Missing, Replayed, ServeLock};
+use crate::token::Reach;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The backup to restore from; it stays as it is
+    file: PathBuf,
+    /// Where the journal does not tell all that was revoked since: end every token and withdraw every key
+    #[arg(long)]
+    cut_off_missing: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    let _lock = ServeLock::acquire(&config.database)?;
+    let missing = if arguments.cut_off_missing {
+        Missing::CutOff(SystemClock.now())
+    } else {
+        Missing::Refuse
+    };
+    let progress = output::Progress::new("restoring");
+    let replayed = sqlite::restore(
+        &arguments.file,
+        &config.database,
+        missing,
+        &SystemEntropy,
+        |pages| {
+            progress.set(pages.done, pages.of);
+        },
+    )?;
+    drop(progress);
+    output::print(&report(&replayed))
+}
+
+/// What an operator has to know, and to look after.
+fn report(replayed: &Replayed) -> String {
+    let Replayed {
+        tokens,
+        cut_offs,
+        keys,
+    } = replayed;
+    let mut text = format!(
+        "restored; revoked again since the backup: {tokens} tokens, {} cut-offs, {keys} keys",
+        cut_offs.len()
+    );
+    for cut_off in cut_offs {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\ncut off: {}", described(&cut_off.reach));
+    }
+    if !cut_offs.is_empty() {
+        text.push_str(
+            "\nwhoever and whatever was removed or disabled since the backup is there again: see to those above",
+        );
+    }
+    text
+}
+
+fn described(reach: &Reach) -> String {
+    let parts = [
+        ("organization", reach.organization.map(|id| id.to_string())),
+        ("team", reach.team.as_ref().map(ToString::to_string)),
+        ("person", reach.user.as_ref().map(ToString::to_string)),
+        ("project", reach.project.map(|id| id.to_string())),
+        ("key", reach.kid.clone()),
+    ];
+    let named: Vec<String> = parts
+        .into_iter()
+        .filter_map(|(what, id)| Some(format!("{what} {}", id?)))
+        .collect();
+    if named.is_empty() {
+        "everything".to_owned()
+    } else {
+        named.join(", ")
+    }
+}

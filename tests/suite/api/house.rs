@@ -1,0 +1,60 @@
+//! Keeping house behind the API: what has ended is shown for a while, and then forgotten.
+
+use jeton::authority::Walk;
+use serde_json::json;
+
+use crate::harness::{Actor, NORTH, TestApp, password};
+
+const DAY: i64 = 86_400;
+
+#[tokio::test]
+async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
+    let mut app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let issue = |expiry: &str| json!({"name": "n", "organization": NORTH.name, "expires_in": expiry});
+    let mut paths = Vec::new();
+    for expiry in ["1d", "365d", "never"] {
+        let made = app.post(&admin, "/tokens", issue(expiry)).await.is(201);
+        let path = format!("/tokens/{}", made.text_at("/token_info/id"));
+        app.post(&admin, &format!("{path}/revoke"), json!({}))
+            .await
+            .is(201);
+        paths.push(path);
+    }
+    // A process of its own on the same database.
+    let authority = app.authority().await;
+    let mut walk = Walk::default();
+    for (days, status) in [(30, 200), (1, 404)] {
+        app.clock.pass(days * DAY);
+        authority.keep_house(&mut walk).await.unwrap();
+        app.restart().await;
+        // The session of the beginning has long expired, and is forgotten with everything else.
+        let email = NORTH.email("admin");
+        let session = app.log_in(&email, &password(&email)).await.is(200);
+        let admin = Actor::holding(&session.text_at("/token"));
+        app.get(&admin, &paths[0]).await.is(status);
+        for kept in &paths[1..] {
+            app.get(&admin, kept).await.is(200);
+        }
+    }
+}
+
+/// Between two rounds nothing is looked at.
+#[tokio::test]
+async fn a_round_begins_an_hour_after_the_one_before() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let body = json!({"name": "n", "organization": NORTH.name, "expires_in": "1h"});
+    app.post(&admin, "/tokens", body.clone()).await.is(201);
+    let authority = app.authority().await;
+    let mut walk = Walk::default();
+    app.clock.pass(40 * DAY);
+    let first = authority.keep_house(&mut walk).await.unwrap().records;
+    assert!(first >= 1);
+    app.clock.pass(-40 * DAY);
+    app.post(&admin, "/tokens", body).await.is(201);
+    app.clock.pass(40 * DAY + 3_599);
+    assert_eq!(authority.keep_house(&mut walk).await.unwrap().records, 0);
+    app.clock.pass(1);
+    assert_eq!(authority.keep_house(&mut walk).await.unwrap().records, 1);
+}

@@ -1,0 +1,138 @@
+//! `jeton backup` and `jeton restore`, as an operator uses them.
+
+use std::fs;
+
+use axum::http::StatusCode;
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::client::Client;
+use super::home::{Home, SOON, Server};
+
+fn stop(mut server: Server) {
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
+}
+
+/// A token's number and its secret.
+fn issue(client: &mut Client, name: &str) -> (String, String) {
+    let body = json!({"name": name, "organization": "default"});
+    let made = client
+        .post("/api/v1/tokens", body)
+        .expect(StatusCode::CREATED)
+        .json();
+    let id = made["token_info"]["id"].as_str().unwrap().to_owned();
+    (id, made["token"].as_str().unwrap().to_owned())
+}
+
+fn revoke(client: &mut Client, id: &str) {
+    let path = format!("/api/v1/tokens/{id}/revoke");
+    client.post(&path, json!({})).expect(StatusCode::CREATED);
+}
+
+fn lose(home: &Home) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
+    }
+}
+
+/// A backup while serving; the disk is lost; the restore brings back what was, and no revoked token.
+#[test]
+fn what_was_revoked_since_the_backup_stays_revoked() {
+    let home = Home::new();
+    let mut server = home.serve();
+    let mut client = server.administrator();
+    let (before_id, before) = issue(&mut client, "before");
+    let (since_id, since) = issue(&mut client, "since");
+    let (_, live) = issue(&mut client, "live");
+    revoke(&mut client, &before_id);
+    let made = home.run(&["backup", "backup.db"]);
+    assert_eq!(
+        (made.code, made.stdout.as_str(), made.stderr.as_str()),
+        (Some(0), "backup.db\n", "")
+    );
+    let again = home.run(&["backup", "backup.db"]);
+    assert_eq!(again.code, Some(1));
+    assert_eq!(
+        again.stderr,
+        "error: backup.db exists, and nothing is overwritten\n"
+    );
+    revoke(&mut client, &since_id);
+    let (lost_id, lost) = issue(&mut client, "lost");
+    revoke(&mut client, &lost_id);
+    let beside = home.run(&["restore", "backup.db"]);
+    assert_eq!(beside.code, Some(1));
+    assert!(beside.stderr.contains("another server is running"), "{beside:?}");
+    server.kill();
+    let in_the_way = home.run(&["restore", "backup.db"]);
+    assert_eq!(in_the_way.code, Some(1));
+    assert_eq!(
+        in_the_way.stderr,
+        "error: jeton.db exists, and nothing is overwritten\n"
+    );
+    lose(&home);
+
+    let restored = home.run(&["restore", "backup.db"]);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(
+        restored.stdout,
+        "restored; revoked again since the backup: 2 tokens, 0 cut-offs, 0 keys\n"
+    );
+    let server = home.serve();
+    let mut client = server.client();
+    for refused in [&before, &since, &lost] {
+        assert_eq!(client.current(refused), 401);
+    }
+    assert_eq!(client.current(&live), 200);
+    stop(server);
+    // Restored once, it starts as ever.
+    stop(home.serve());
+}
+
+/// Without the journal a restore is refused, and so is a backup put in place by hand; on the operator's
+/// word every token is ended, and new ones are signed by a new key.
+#[test]
+fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
+    let home = Home::new();
+    let mut server = home.serve();
+    let mut client = server.administrator();
+    let (_, live) = issue(&mut client, "live");
+    let (since_id, since) = issue(&mut client, "since");
+    assert_eq!(home.run(&["backup", "backup.db"]).code, Some(0));
+    revoke(&mut client, &since_id);
+    server.kill();
+    lose(&home);
+    fs::remove_dir_all(home.path("jeton.db.revocations")).unwrap();
+
+    let refused = home.run(&["restore", "backup.db"]);
+    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    for words in ["backup.db", "jeton.db.revocations", "--cut-off-missing"] {
+        assert!(refused.stderr.contains(words), "{refused:?}");
+    }
+    assert!(!home.path("jeton.db").exists());
+    fs::copy(home.path("backup.db"), home.path("jeton.db")).unwrap();
+    let served = super::home::finish(home.serve_command(), "");
+    assert_eq!(served.code, Some(1));
+    assert!(served.stderr.contains("--cut-off-missing"), "{served:?}");
+    lose(&home);
+
+    let restored = home.run(&["restore", "--cut-off-missing", "backup.db"]);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert!(
+        restored.stdout.starts_with(
+            "restored; revoked again since the backup: 0 tokens, 1 cut-offs, 1 keys\ncut off: everything\n"
+        ),
+        "{restored:?}"
+    );
+    let server = home.serve();
+    let mut client = server.administrator();
+    for refused in [&live, &since] {
+        assert_eq!(client.current(refused), 401);
+    }
+    let (_, fresh) = issue(&mut client, "fresh");
+    assert_eq!(client.current(&fresh), 200);
+    let keys = home.run(&["keys", "list"]).stdout;
+    assert!(keys.contains("withdrawn") && keys.contains("signing"), "{keys}");
+    stop(server);
+}
