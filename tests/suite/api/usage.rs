@@ -141,9 +141,11 @@ async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
     );
     // Whoever has been silent for more than a day may have missed something.
     app.clock.pass(86_401);
-    let email = NORTH.email("admin");
-    let again = app.log_in(&email, &password(&email)).await.is(200);
-    let admin = Actor::holding(again.json()["token"].as_str().unwrap());
+    let session = app
+        .log_in(&NORTH.email("admin"), &password(&NORTH.email("admin")))
+        .await
+        .is(200);
+    let admin = Actor::holding(&session.text_at("/token"));
     assert_eq!(matched(&admin, json!({})).await, 0);
     report("https://reporting.example").await;
     assert_eq!(matched(&admin, json!({})).await, 1);
