@@ -125,8 +125,8 @@ impl Authority {
 
     async fn known_key(&self, kid: &str) -> Result<String> {
         let keys = self.store.keys().await?;
-        match keys.into_iter().find(|key| key.kid == kid) {
-            Some(key) => Ok(key.kid),
+        match keys.into_iter().find(|row| row.key.kid == kid) {
+            Some(row) => Ok(row.key.kid),
             None => Err(Error::Invalid(vec![FieldFault::new(
                 "key",
                 kid,

@@ -5,6 +5,7 @@
 //! the directory in which it was judged.
 
 mod active;
+mod authorize_request;
 mod caller;
 mod claims;
 mod cut_off;
@@ -12,7 +13,9 @@ mod describe;
 mod error;
 mod expiry;
 mod grant;
+mod introspect;
 mod issue;
+mod keys;
 mod list;
 mod login;
 mod members;
@@ -30,6 +33,7 @@ mod revoke_many;
 mod rotate;
 mod teams;
 pub mod throttle;
+mod turns;
 mod usage;
 mod view;
 
@@ -37,11 +41,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
+pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
 pub use issue::{Issue, Issued};
+pub use keys::{KeyRetired, ListedKey};
 pub use list::Wanted;
 pub use login::Session;
 pub use organization_policy::{BreakingTokens, ChangeOrganization, ChangedOrganization, ExistingTokens};
@@ -62,6 +68,7 @@ use crate::token::{Catalogue, Lifetime, Span};
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
 use self::throttle::Throttle;
+use self::turns::Turns;
 use self::view::Views;
 
 /// What never changes while the process runs.
@@ -90,6 +97,11 @@ impl Settings {
     }
 }
 
+/// How many tokens that strangers present are verified at once, and how many wait for it. A signature
+/// costs a processor tens of microseconds, whoever sends it.
+const VERIFICATIONS: usize = 2;
+const VERIFICATIONS_WAITING: usize = 64;
+
 /// The token authority: every operation there is, whoever speaks to it in whichever form.
 pub struct Authority {
     store: SharedStore,
@@ -103,6 +115,8 @@ pub struct Authority {
     passwords: PasswordHasher,
     throttle: Throttle,
     turn: Turn,
+    /// For tokens that are presented by nobody in particular.
+    verifications: Turns,
 }
 
 impl std::fmt::Debug for Authority {
@@ -134,6 +148,7 @@ impl Authority {
             views: Views::default(),
             throttle: Throttle::default(),
             turn: Turn::default(),
+            verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             store,
             keys,
             index,
@@ -146,11 +161,24 @@ impl Authority {
 
     /// The caller who holds a token, if it is active. The address, if there is one, is kept with it.
     pub async fn authenticate(&self, token: &str, from: Option<IpAddr>) -> Result<Caller> {
+        let found = self.find_from(token, from).await?;
+        found.map(Caller::new).map_err(Error::BadCredential)
+    }
+
+    /// The token if it is active, or why it is not.
+    async fn find(&self, token: &str) -> Result<std::result::Result<Active, Inactive>> {
+        self.find_from(token, None).await
+    }
+
+    async fn find_from(
+        &self,
+        token: &str,
+        from: Option<IpAddr>,
+    ) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        let found = self.active.find_from(token, from, self.clock.now()).await?;
-        found.map(Caller::new).map_err(Error::BadCredential)
+        Ok(self.active.find_from(token, from, self.clock.now()).await?)
     }
 
     /// What never changes.
@@ -167,6 +195,9 @@ impl Authority {
     pub async fn unready(&self) -> Option<&'static str> {
         if !self.index.is_ready() {
             return Some("the revocation index is not complete");
+        }
+        if self.keys.signing_kid().is_err() {
+            return Some("the private half of the signing key is missing");
         }
         self.store
             .ready()

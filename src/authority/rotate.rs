@@ -115,7 +115,7 @@ impl Authority {
             scopes,
             preset: former.preset.as_ref().filter(allowed).cloned(),
             prefix: self.settings.prefix.clone(),
-            kid: self.keys.signing_kid(),
+            kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),
             expires_at,

@@ -11,8 +11,8 @@ use crate::token::{Filter, Listing, NewToken, Page, Record, Refusals, Revocation
 #[async_trait]
 pub trait Tokens: Send + Sync {
     /// Records a token and its place in the status lists, and ends the tokens whose place it takes, all
-    /// at once and under the conditions of the order. Fails for a `kid` that
-    /// [`put_key`](crate::store::Keys::put_key) never stored.
+    /// at once and under the conditions of the order; and that its key is needed until it ends. With a
+    /// key that does not sign it is `Stale`.
     ///
     /// A token with a slot ends whatever is in that slot of its owner. A token that is rotated has one
     /// successor, and at most one token before it is in its grace: rotating again, or issuing into the
@@ -91,7 +91,7 @@ pub enum LastToken {
 pub enum RecordOutcome {
     /// It is on disk.
     Recorded(Recorded),
-    /// The directory has changed; judge again.
+    /// The directory has changed, or the key does not sign any more; judge again.
     Stale,
     /// The owner has as many active tokens as allowed. What it would take the place of does not count.
     LimitReached,

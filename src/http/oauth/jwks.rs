@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
-use crate::keys::{JWKS_MAX_AGE, Jwks};
+use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     // Public keys are for any page's script; no credential is involved.
@@ -42,9 +42,9 @@ struct KeySet {
                     ("Cache-Control" = String, description = "For how long it may be kept"))),
         (status = NOT_MODIFIED, description = "The copy at hand is current")))]
 async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let Jwks { body, etag } = app.authority.keys().jwks();
+    let Jwks { body, etag, max_age } = app.authority.keys().jwks();
     let cached = [
-        (header::CACHE_CONTROL, format!("public, max-age={JWKS_MAX_AGE}")),
+        (header::CACHE_CONTROL, format!("public, max-age={max_age}")),
         (header::ETAG, etag.clone()),
     ];
     let current = headers

@@ -118,11 +118,7 @@ text! {
     Name => Name::as_str, |text| text.parse().ok();
     Slot => Slot::as_str, |text| text.parse().ok();
     Role => |role| role.as_str(), |text| [Role::Admin, Role::Member].into_iter().find(|role| role.as_str() == text);
-    KeyState => |state| state.as_str(), |text| {
-        [KeyState::Published, KeyState::Signing, KeyState::Retired, KeyState::Withdrawn]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-    };
+    KeyState => |state| state.as_str(), |text| KeyState::ALL.into_iter().find(|state| state.as_str() == text);
 }
 
 impl ToSql for Policy {

@@ -3,6 +3,7 @@
 mod bulk;
 mod directory;
 mod finding;
+mod keys;
 mod limits;
 mod lists;
 mod model;

@@ -188,7 +188,7 @@ async fn an_order_outlives_the_process_that_took_it() {
     plan.under_way.notified().await;
     app.restart().await;
     assert_eq!(are_good(&app, &[&token]).await, [true]);
-    app.carry_on();
+    app.operator().carry_on();
     assert_eq!(finished(&app, &admin, &id).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&token]).await, [false]);
 }

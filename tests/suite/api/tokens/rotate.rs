@@ -314,7 +314,7 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
         .await
         .is(201);
     assert!(is_good(&app, &old.holder).await);
-    app.write_refusals().await;
+    app.operator().write_refusals().await.unwrap();
     assert_eq!(info(&app, &old.id).await["refused_count"], 0, "within its grace");
     app.clock.pass(60);
     for _ in 0..3 {
@@ -328,7 +328,7 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
         "no write a request"
     );
     for _ in 0..2 {
-        app.write_refusals().await;
+        app.operator().write_refusals().await.unwrap();
         let shown = info(&app, &old.id).await;
         assert_eq!(shown["refused_count"], 4);
         assert_eq!(shown["last_refused_at"], "2026-01-02T03:06:06.678Z");
@@ -338,6 +338,6 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
     let (rest, signature) = old.secret.rsplit_once('.').unwrap();
     let forged = format!("{rest}.{}A", &signature[..signature.len() - 2]);
     assert!(!is_good(&app, &Actor::holding(&forged)).await);
-    app.write_refusals().await;
+    app.operator().write_refusals().await.unwrap();
     assert_eq!(info(&app, &old.id).await["refused_count"], 4);
 }
