@@ -28,7 +28,7 @@ async fn the_metadata_says_where_everything_is() {
             "status_list_aggregation_endpoint": at("/status-lists"),
             "scopes_supported": [
                 "tokens:read", "tokens:write", "tokens:introspect", "organizations:read", "organizations:write",
-                "revocations:read", "projects:read", "content:write", "subscription:read", "ai:use",
+                "revocations:read", "usage:write", "projects:read", "content:write", "subscription:read", "ai:use",
             ],
             "response_types_supported": [],
             "grant_types_supported": [],
