@@ -21,6 +21,7 @@ pub mod policy;
 mod projects;
 mod retry;
 mod revoke;
+mod status_lists;
 mod teams;
 pub mod throttle;
 mod usage;
@@ -46,6 +47,7 @@ use crate::store::SharedStore;
 use crate::token::{Catalogue, Lifetime, Span};
 
 use self::password::PasswordHasher;
+use self::status_lists::StatusLists;
 use self::throttle::Throttle;
 use self::view::Views;
 
@@ -82,6 +84,7 @@ pub struct Authority {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     active: ActiveTokens,
+    status_lists: Arc<StatusLists>,
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
@@ -113,6 +116,13 @@ impl Authority {
                 Arc::clone(&index),
                 &settings,
             ),
+            status_lists: Arc::new(StatusLists::new(
+                Arc::clone(&store),
+                Arc::clone(&keys),
+                Arc::clone(&index),
+                Arc::clone(&clock),
+                settings.issuer.clone(),
+            )),
             views: Views::default(),
             throttle: Throttle::default(),
             store,

@@ -33,6 +33,9 @@ pub enum Failure {
     /// The address is there, the method is not.
     #[error("this address does not take this method")]
     NoMethod,
+    /// The state of something at an instant in the past.
+    #[error("the past is not kept")]
+    NoHistory,
     /// More requests than this deployment allows the caller or the address.
     #[error("too many requests")]
     TooManyRequests {

@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_verifier::{Algorithm, Claims, Header, KeyId, NotAPublicKey, PublicKey, TokenType, Unsignable};
+use jeton_verifier::{
+    Algorithm, Claims, Header, KeyId, NotAPublicKey, PublicKey, StatusListClaims, TokenType, Unsignable,
+};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
@@ -111,6 +113,15 @@ struct Signer {
     /// The encoded headers, which are the same for all of a key's tokens of one type.
     api_header: String,
     session_header: String,
+    list_header: String,
+}
+
+/// A signed status list.
+pub(crate) struct SignedStatusList {
+    /// The compact JWS.
+    pub(crate) text: String,
+    /// The key that signed it.
+    pub(crate) kid: Arc<str>,
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -201,6 +212,21 @@ impl KeyRing {
             message, &signature,
         ))))
     }
+
+    /// Signs a status list with the key that signs now.
+    pub(crate) fn sign_status_list(
+        &self,
+        claims: &StatusListClaims,
+    ) -> Result<SignedStatusList, SigningError> {
+        let keyring = self.0.load();
+        let signer = &keyring.signer;
+        let message = jeton_verifier::status_list_signing_input(&signer.list_header, claims)?;
+        let signature = signer.key.sign(message.as_bytes())?;
+        Ok(SignedStatusList {
+            text: jeton_verifier::assemble(message, &signature),
+            kid: Arc::clone(&signer.kid),
+        })
+    }
 }
 
 impl Keyring {
@@ -245,6 +271,7 @@ impl Signer {
             kid: kid.into(),
             api_header: header(TokenType::Access),
             session_header: header(TokenType::Session),
+            list_header: header(TokenType::StatusList),
             key,
         })
     }

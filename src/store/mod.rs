@@ -26,7 +26,7 @@ pub use directory::{
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
     Standing, Teams,
 };
-pub use revocations::{Changes, KeyRow, KeyState, Keys, Revocations, Snapshot};
+pub use revocations::{Changes, Covered, KeyRow, KeyState, Keys, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
 };

@@ -5,6 +5,7 @@
 //! never happen, whoever writes: see the triggers in `migrations/`.
 
 mod chain;
+mod covered;
 mod cut_offs;
 mod failure;
 mod feed;

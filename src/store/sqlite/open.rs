@@ -23,7 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Older ones can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_begin.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_begin.sql")),
+    M::up(include_str!("migrations/0002_status_lists.sql")),
+];
 
 /// Why a database cannot be used. Nothing was changed in it.
 #[derive(Debug, thiserror::Error)]

@@ -69,6 +69,8 @@ pub(super) const TABLE: &[Row] = &[
     row("health",               "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("readiness",            "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("jwks",                 "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("status_lists",         "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("status_list",          "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("login",                "", "{login}",                         [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("logout",               "", "",                                [401, 401, 401, 401, 204, 204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("me",                   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
@@ -218,6 +220,7 @@ impl Stage {
         let login = json!({"email": SOUTH.email("member"), "password": password(&SOUTH.email("member"))});
         let jti = self.own.info["jti"].as_str().unwrap();
         text.replace("{organization}", organization)
+            .replace("{list}", "1")
             .replace("{team}", NORTH.team)
             .replace("{email}", &NORTH.email("member"))
             .replace("{own}", jti)
@@ -373,7 +376,14 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
         .collect();
     assert_eq!(
         public.into_iter().collect::<Vec<_>>(),
-        ["health", "jwks", "login", "readiness"]
+        [
+            "health",
+            "jwks",
+            "login",
+            "readiness",
+            "status_list",
+            "status_lists"
+        ]
     );
     let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
         "audience": "https://elsewhere.example", "scopes": ["projects:read"]});

@@ -11,9 +11,9 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Created, Credentials, Description, Generation, Judged, KeyRow, Keys, MemberChange,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
+    Changed, Changes, Covered, Created, Credentials, Description, Generation, Judged, KeyRow, Keys,
+    MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf,
+    People, PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
     Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
 };
 use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
@@ -191,6 +191,8 @@ faulty! {
         Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> ();
         Read snapshot(now: Timestamp) -> Snapshot;
         Read changes_after(sequence: u64) -> Changes;
+        Read status_lists() -> Vec<u32>;
+        Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: &str) -> String;
         Read ready() -> ();
     }

@@ -216,6 +216,7 @@ fn address(path: &str) -> String {
         "/.well-known",
         "/openapi.json",
         "/docs",
+        "/status-lists",
     ];
     if below_root.iter().any(|root| path.starts_with(root)) {
         path.to_owned()

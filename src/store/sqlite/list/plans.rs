@@ -9,6 +9,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, UserId};
 use crate::entropy::SystemEntropy;
+use crate::store::sqlite::covered::Among;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
@@ -117,6 +118,9 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         owner(None, None, Some(1)),
     ] {
         statements.push(limits::statement(owner));
+    }
+    for among in [Among::User, Among::Team, Among::Organization, Among::All] {
+        statements.push(among.statement());
     }
     for statement in statements {
         let plan = plan(&connection, &statement);
