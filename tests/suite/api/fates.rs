@@ -17,8 +17,8 @@
 //! | an organization is made again under the same name | stay | stay ended | stay | stay ended | stay ended | stay |
 //! | an organization is renamed | stay | stay | stay | stay | stay | stay |
 //!
-//! What has ended is refused everywhere from the answer on, is shown as revoked, and stays so after a
-//! restart.
+//! What has ended is refused everywhere from the answer on, is shown as revoked, is revoked in the
+//! published status list, and stays so after a restart.
 
 use serde_json::json;
 
@@ -93,7 +93,11 @@ impl Scene {
             assert_eq!(self.alive().await, expected);
             let site = self.app.site_admin();
             let listed = self.app.get(&site, "/tokens?limit=1000").await.is(200).each("id");
+            let published = self.app.is_revoked_in_its_list(self.session.token()).await;
+            assert_eq!(published, !expected[0], "published");
             for (token, alive) in self.tokens().into_iter().zip(&expected[1..]) {
+                let published = self.app.is_revoked_in_its_list(&token.secret).await;
+                assert_eq!(published, !alive, "published");
                 let shown = self.app.get(&site, &format!("/tokens/{}", token.id)).await;
                 let status = if *alive { "active" } else { "revoked" };
                 assert_eq!(shown.is(200).text_at("/status"), status);

@@ -7,4 +7,5 @@ mod fates;
 mod faults;
 mod matrix;
 mod session;
+mod status_lists;
 mod tokens;

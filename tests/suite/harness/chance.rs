@@ -17,6 +17,11 @@ impl FakeClock {
     pub(crate) fn pass(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
+
+    /// The second that `iat` and `exp` are compared with.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        self.now().seconds()
+    }
 }
 
 impl Clock for FakeClock {
