@@ -200,7 +200,7 @@ fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
         (Some(Value::Object(members)), _) => read(Fields::new(Part::Body, at, &members)),
         (None, Presence::Required) => Err(Violation::new(Fault::Missing, at, &()).into()),
         (None | Some(Value::Null), Presence::Optional | Presence::Unread) => {
-            read(Fields::new(Part::Body, at, &Object::new()))
+            read(Fields::new(Part::Body, at, &Object::default()))
         }
         (Some(value), _) => Err(Violation::new(Fault::ObjectType, at, &value).into()),
     }
@@ -215,7 +215,7 @@ async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Ob
             })))
         }
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => Err(InputError::Utf8),
-        Err(_) => Ok(Object::new()),
+        Err(_) => Ok(Object::default()),
     }
 }
 
@@ -235,7 +235,7 @@ fn header_members(headers: &HeaderMap) -> Object<'_> {
 }
 
 fn texts<'a>(pairs: impl Iterator<Item = (String, Cow<'a, str>)>) -> Object<'a> {
-    let mut members = Object::new();
+    let mut members = Object::default();
     for (name, text) in pairs {
         if let Value::Texts(texts) = members.entry(name).or_insert_with(|| Value::Texts(Vec::new())) {
             texts.push(text);

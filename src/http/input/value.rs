@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -12,7 +13,9 @@ use serde_json::value::RawValue;
 const MAX_DEPTH: usize = 32;
 
 /// Named values. A name that comes twice stands where it came first, with the value that came last.
-pub(super) type Object<'a> = IndexMap<String, Value<'a>>;
+///
+/// Clients choose the names: the hasher is seeded.
+pub(super) type Object<'a> = IndexMap<String, Value<'a>, RandomState>;
 
 /// A value as it was sent. Serialising it gives it back, numbers digit by digit.
 pub enum Value<'a> {
@@ -63,7 +66,8 @@ impl<'a> Value<'a> {
         };
         Ok(match text.as_bytes().first() {
             Some(b'{') => {
-                let members: IndexMap<String, &RawValue> = serde_json::from_str(text).map_err(failed)?;
+                let members: IndexMap<String, &RawValue, RandomState> =
+                    serde_json::from_str(text).map_err(failed)?;
                 let read = |(name, raw)| Ok((name, Self::read(raw, whole, depth)?));
                 Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
             }

@@ -69,10 +69,7 @@ impl Client {
     /// The token of a new session, or the answer that refuses it.
     pub(super) fn login(&mut self, email: &str, password: &str) -> Result<String, Box<Answer>> {
         let credentials = serde_json::json!({"email": email, "password": password});
-        // 503 says "try again", and was seen once in a hundred logins to a server that has just started
-        // on a machine with too much to do. It is no verdict on the password.
-        let answers = (0..5).map(|_| self.post("/api/v1/login", credentials.clone()));
-        let answer = answers.into_iter().find(|answer| answer.status != 503).unwrap();
+        let answer = self.post("/api/v1/login", credentials);
         if answer.status == 200 {
             Ok(answer.json()["token"].as_str().unwrap().to_owned())
         } else {

@@ -20,12 +20,12 @@ pub(super) const PASSWORD: &str = "correct horse battery staple";
 /// Longer than anything takes on a machine that does other things too.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
-/// A folder of its own in which every file has its default name.
-pub(super) struct Home(TempDir);
+/// A folder of its own in which every file has its default name. It stays as long as somebody works in it.
+pub(super) struct Home(Arc<TempDir>);
 
 impl Home {
     pub(super) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(Arc::new(tempfile::tempdir().unwrap()))
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -62,7 +62,13 @@ impl Home {
     }
 
     pub(super) fn serve(&self) -> Server {
-        Server::start(self.serve_command())
+        self.start(self.serve_command())
+    }
+
+    /// Starts a server by a command of this folder.
+    pub(super) fn start(&self, command: Command) -> Server {
+        Server::try_start(command, Arc::clone(&self.0))
+            .unwrap_or_else(|finished| panic!("it did not start: {finished:?}"))
     }
 
     /// What a command that ends by itself has said.
@@ -151,14 +157,12 @@ pub(super) struct Server {
     pub(super) started_within: Duration,
     stdout: Recording,
     stderr: Recording,
+    /// SQLite opens further files by their names while the server runs: without their folder, requests fail.
+    _folder: Arc<TempDir>,
 }
 
 impl Server {
-    pub(super) fn start(command: Command) -> Self {
-        Self::try_start(command).unwrap_or_else(|finished| panic!("it did not start: {finished:?}"))
-    }
-
-    fn try_start(mut command: Command) -> Result<Self, Finished> {
+    fn try_start(mut command: Command, folder: Arc<TempDir>) -> Result<Self, Finished> {
         let begun = Instant::now();
         let mut child = command
             .stdin(Stdio::null())
@@ -178,6 +182,7 @@ impl Server {
                 started_within,
                 stdout,
                 stderr,
+                _folder: folder,
             }),
             None => {
                 let code = wait(&mut child, SOON).and_then(|status| status.code());

@@ -284,7 +284,7 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
     let home = Home::new();
     let mut command = home.serve_command();
     command.env("JETON_LOG", "trace");
-    let mut server = Server::start(command);
+    let mut server = home.start(command);
     let mut secrets = Secrets::default();
     let bodies = live(&server, &mut secrets);
 
@@ -357,7 +357,7 @@ fn a_drawn_password_is_shown_once_and_kept_nowhere() {
     let home = Home::new();
     let mut command = home.command(["serve", "--listen", "127.0.0.1:0"]);
     command.env("JETON_LOG", "trace");
-    let mut server = Server::start(command);
+    let mut server = home.start(command);
     let drawn = eventually(SOON, || {
         let text = server.stdout();
         // Whole lines only, the last of them included.
@@ -382,7 +382,7 @@ fn a_drawn_password_is_shown_once_and_kept_nowhere() {
 
     let mut again = home.command(["serve", "--listen", "127.0.0.1:0"]);
     again.env("JETON_LOG", "trace");
-    let mut server = Server::start(again);
+    let mut server = home.start(again);
     assert_eq!(server.client().get("/readyz").status, 200);
     server.kill();
     assert!(!server.stdout().contains(&drawn));

@@ -322,7 +322,7 @@ fn another_issuer_than_the_first_one() {
 
     let mut command = home.serve_command();
     command.args(["--issuer", &first]);
-    stop(Server::start(command));
+    stop(home.start(command));
 }
 
 #[test]
