@@ -14,6 +14,7 @@ mod load;
 mod pace;
 mod process;
 mod rows;
+mod status_list;
 mod subject;
 mod table;
 

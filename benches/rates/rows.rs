@@ -13,6 +13,7 @@ use crate::commits::Commits;
 use crate::load::{Keep, Load, Pace, Paths};
 use crate::pace::Measured;
 use crate::process::{Server, myself, round};
+use crate::status_list;
 use crate::subject::{CURRENT, Jeton, TOKENS};
 use crate::table::{Pair, Row, Target, median, print};
 
@@ -20,10 +21,10 @@ const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
-struct Size {
-    pairs: usize,
-    warm_up: Duration,
-    time: Duration,
+pub(crate) struct Size {
+    pub(crate) pairs: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
 }
 
 const FULL: Size = Size {
@@ -117,6 +118,7 @@ async fn all(size: Size) -> Outcome<()> {
             .await?,
     );
     rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
+    rows.extend(status_list::rows(&bench, folder.path()).await?);
 
     print(&rows);
     jeton.server.stop().await
@@ -140,10 +142,10 @@ fn facts() -> Outcome<()> {
     Ok(())
 }
 
-struct Bench<'a> {
-    size: Size,
+pub(crate) struct Bench<'a> {
+    pub(crate) size: Size,
     jeton: &'a Jeton,
-    ceiling: &'a Server,
+    pub(crate) ceiling: &'a Server,
 }
 
 impl Bench<'_> {
@@ -296,7 +298,7 @@ impl Bench<'_> {
         })
     }
 
-    fn load(&self, server: &Server, ask: Ask, paths: Paths) -> Load {
+    pub(crate) fn load(&self, server: &Server, ask: Ask, paths: Paths) -> Load {
         Load {
             address: server.address,
             connections: 64,
@@ -310,7 +312,7 @@ impl Bench<'_> {
     }
 }
 
-async fn drive(load: &Load) -> Outcome<Measured> {
+pub(crate) async fn drive(load: &Load) -> Outcome<Measured> {
     let measured = round("load", load).await;
     measured.map_err(|error| format!("{error}: {} connections, {:?}", load.connections, load.pace).into())
 }

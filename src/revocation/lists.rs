@@ -167,3 +167,132 @@ impl Index {
         self.backlog.reached(unfilled.cut_off, covered.last);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Change, Observer, Snapshot};
+    use crate::token::{CutOff, Place, Reach, TokenId};
+
+    struct Stopped(Timestamp);
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    const NOW: i64 = 1_000_000;
+
+    fn place(list: u32, index: u32) -> Place {
+        Place { list, index }
+    }
+
+    fn index(snapshot: Snapshot) -> Index {
+        let index = Index::new(Arc::new(Stopped(at(NOW))));
+        assert_eq!(index.position(), None);
+        index.rebuild(snapshot);
+        index
+    }
+
+    fn revoked(list: u32, index: u32, effective_at: i64) -> Change {
+        Change::Revoked {
+            token: TokenId(1),
+            place: place(list, index),
+            effective_at: at(effective_at),
+            sequence: 1,
+        }
+    }
+
+    fn is_set(index: &Index, list: u32, bit: u32, now: i64) -> bool {
+        let bits = index.bits(&index.list(list).unwrap(), at(now));
+        bits.bytes.get(bit as usize / 8).unwrap() & (1 << (bit % 8)) != 0
+    }
+
+    #[test]
+    fn a_list_that_has_retired_is_forgotten_and_a_new_one_is_not() {
+        let index = index(Snapshot {
+            lists: vec![1, 2, 3],
+            ..Snapshot::default()
+        });
+        let lists = || (0..10).filter(|id| index.list(*id).is_some()).collect::<Vec<_>>();
+        assert_eq!(lists(), [1, 2, 3]);
+        index.committed(&[revoked(5, 7, NOW)]);
+        assert_eq!(lists(), [1, 2, 3, 5], "opened after the others were read");
+        index.know(&[1, 3, 4]);
+        assert_eq!(lists(), [1, 3, 4, 5]);
+        assert!(is_set(&index, 5, 7, NOW));
+        index.know(&[3, 4, 5]);
+        assert_eq!(lists(), [3, 4, 5]);
+        assert!(is_set(&index, 5, 7, NOW));
+        index.know(&[]);
+        assert_eq!(lists(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn what_lies_ahead_is_published_when_it_is_due() {
+        let index = index(Snapshot::default());
+        index.committed(&[
+            revoked(1, 9, NOW + 5_000),
+            revoked(1, 10, NOW + 2_500),
+            revoked(2, 9, NOW + 1),
+        ]);
+        let next = |now| index.bits(&index.list(1).unwrap(), at(now)).next;
+        // The list is there as soon as one of its tokens is.
+        index.know(&[1, 2]);
+        assert_eq!(next(NOW), Some(at(NOW + 2_500)));
+        assert_eq!(next(NOW + 1_500), Some(at(NOW + 2_500)));
+        assert!(!is_set(&index, 1, 10, NOW + 1_500));
+        assert!(is_set(&index, 1, 10, NOW + 1_501), "within a second");
+        assert_eq!(next(NOW + 1_501), Some(at(NOW + 5_000)));
+        assert_eq!(next(NOW + 4_001), None);
+
+        index.mature(at(NOW + 2_499));
+        assert!(!is_set(&index, 1, 10, NOW));
+        index.mature(at(NOW + 2_500));
+        assert!(is_set(&index, 1, 10, NOW), "for good");
+        assert!(!is_set(&index, 1, 9, NOW));
+        assert_eq!(next(NOW), Some(at(NOW + 5_000)));
+    }
+
+    /// A list must not say that it includes a cut-off whose bits it lacks.
+    #[test]
+    fn the_position_waits_for_the_bits_behind_a_cut_off() {
+        let cut_off = CutOff {
+            reach: Reach::default(),
+            issued_through: 1,
+            effective_at: at(NOW),
+        };
+        let index = index(Snapshot {
+            sequence: 6,
+            cut_offs: vec![(2, cut_off.clone()), (4, cut_off.clone())],
+            ..Snapshot::default()
+        });
+        let sequence = || index.position().unwrap().sequence;
+        assert_eq!((sequence(), index.last_unfilled()), (1, Some(4)));
+        assert_eq!(index.unfilled(1), None);
+        let first = index.unfilled(4).unwrap();
+        let changes = index.changes();
+        let portion = |last| Covered {
+            places: vec![place(1, 3)],
+            last,
+        };
+        index.fill(&first, &portion(Some(TokenId(8))), at(NOW));
+        assert!(index.changes() > changes);
+        assert!(is_set(&index, 1, 3, NOW));
+        assert_eq!(sequence(), 1);
+        assert_eq!(index.unfilled(4).unwrap().after, TokenId(8));
+        index.fill(&first, &portion(None), at(NOW));
+        assert_eq!(sequence(), 3);
+        index.fill(&index.unfilled(4).unwrap(), &portion(None), at(NOW));
+        assert_eq!((sequence(), index.last_unfilled()), (6, None));
+        index.committed(&[Change::CutOff { cut_off, sequence: 7 }]);
+        assert_eq!((sequence(), index.sequence()), (6, 7));
+    }
+}

@@ -42,7 +42,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// `statuslist+jwt` and `sub` the address that the token names.
 #[utoipa::path(get, path = "/status-lists/{list}", tag = "verification", security(()), operation_id = "status_list",
     params(("list" = String, Path, description = "Its number", example = "1"),
-           ("time" = Option<String>, Query, description = "Not supported: lists of the past are not kept"),
            ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy at hand"),
            ("Accept-Encoding" = Option<String>, Header, description = "`gzip` saves about three tenths")),
     responses(
@@ -51,7 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
                     ("Cache-Control" = String, description = "For how long it may be kept: `ttl`"),
                     ("Vary" = String, description = "Names `accept-encoding`"))),
         (status = NOT_MODIFIED, description = "The copy at hand is current"),
-        (status = NOT_IMPLEMENTED, description = "A list of the past was asked for", body = Problem),
+        (status = NOT_IMPLEMENTED, description = "A list of the past was asked for, by `time` in the query: they are not kept", body = Problem),
         (status = SERVICE_UNAVAILABLE, description = "What it must show cannot be read, or is not complete yet", body = Problem)))]
 async fn list(
     _: Anyone,
