@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check bench openapi help python
+.PHONY: run test check bench soak openapi help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	cargo build --release --locked
@@ -31,6 +31,9 @@ check: .venv/installed ## Format, lints, documentation, openapi.json and depende
 bench: ## Measure release servers against the ceilings, and print the table
 	cargo build --release --locked
 	cargo bench --locked --bench rates
+
+soak: ## Rotate keys every second for a minute under load, and again with kills in between
+	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
 
 openapi: ## Write openapi.json anew from the code
 	cargo run --quiet --locked -- openapi > target/openapi.json

@@ -17,6 +17,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The Unix epoch itself, before everything that is recorded here.
+    pub const EPOCH: Self = Self(0);
+
     /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z.
     pub const LAST: Self = Self(253_402_300_799_000);
 
@@ -41,6 +44,12 @@ impl Timestamp {
     /// Whole seconds since the Unix epoch, rounded down: the form of `iat` and `exp`.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The first whole minute that is not before this instant; [`Timestamp::LAST`] where none is.
+    pub fn rounded_up_to_minute(self) -> Self {
+        let minutes = self.0.div_euclid(60_000) + i64::from(self.0.rem_euclid(60_000) > 0);
+        Self((minutes * 60_000).min(Self::LAST.0))
     }
 
     /// This instant and a number of seconds; [`Timestamp::LAST`] where that lies beyond it.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Form, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,7 @@ use jeton::http::connections::{Drained, Limits, serve};
 use jeton::keys::SigningKey;
 use jeton_verifier::{Algorithm, Claims, Header, StatusReference, TokenType, assemble, signing_input};
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::TcpListener;
 
 use crate::Outcome;
@@ -42,6 +42,8 @@ pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
         .route("/issue", post(issue))
         .route("/json/{size}", get(json))
         .route("/bytes/{size}", get(bytes))
+        .route("/form/{size}", post(form))
+        .route("/empty", get(empty))
         .with_state(ceiling);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -98,6 +100,36 @@ async fn bytes(Path(size): Path<usize>) -> Response {
     }
 }
 
+/// What introspection is asked with (RFC 7662).
+#[derive(Deserialize)]
+#[expect(
+    dead_code,
+    reason = "parsing them is the work; the ceiling has no use for them"
+)]
+struct Introspect {
+    token: String,
+    token_type_hint: Option<String>,
+}
+
+async fn form(ceiling: State<Arc<Ceiling>>, size: Path<usize>, Form(_form): Form<Introspect>) -> Response {
+    json(ceiling, size).await
+}
+
+/// As many headers as forward-auth sends, and no body.
+async fn empty() -> impl IntoResponse {
+    [
+        ("x-member-one", TEAM),
+        ("x-member-two", ORGANIZATION),
+        ("x-member-three", TEAM),
+        (
+            "x-member-four",
+            "projects:read content:write subscription:read ai:use",
+        ),
+        ("x-member-five", "123456"),
+    ]
+}
+
+const ORGANIZATION: &str = "3f0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34";
 const TEAM: &str = "team-0123456789abcdef";
 const DAY: i64 = 86_400;
 
@@ -106,7 +138,7 @@ impl Ceiling {
         let entropy: &dyn Entropy = &SystemEntropy;
         let now = SystemClock.now();
         let jti = entropy.uuid_v7(now);
-        let organization = "3f0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34";
+        let organization = ORGANIZATION;
         let issuer = "http://127.0.0.1:8080";
         let claims = Claims {
             issuer: issuer.to_owned(),

@@ -22,8 +22,28 @@ pub(crate) struct Client {
 pub(crate) struct Ask {
     pub(crate) method: String,
     pub(crate) token: Option<String>,
-    pub(crate) body: Option<String>,
+    pub(crate) body: Option<Body>,
     pub(crate) expected: u16,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Body {
+    Json(String),
+    Form(String),
+}
+
+impl Body {
+    fn media_type(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "application/json",
+            Self::Form(_) => "application/x-www-form-urlencoded",
+        }
+    }
+
+    fn text(&self) -> &str {
+        let (Self::Json(text) | Self::Form(text)) = self;
+        text
+    }
 }
 
 impl Ask {
@@ -40,8 +60,18 @@ impl Ask {
         Self {
             method: "POST".to_owned(),
             token: Some(token.to_owned()),
-            body: body.map(str::to_owned),
+            body: body.map(|body| Body::Json(body.to_owned())),
             expected: 201,
+        }
+    }
+
+    /// A form that asks about a token.
+    pub(crate) fn about(caller: &str, token: &str) -> Self {
+        Self {
+            method: "POST".to_owned(),
+            token: Some(caller.to_owned()),
+            body: Some(Body::Form(format!("token={token}"))),
+            expected: 200,
         }
     }
 }
@@ -65,10 +95,11 @@ impl Client {
         if let Some(token) = &ask.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if ask.body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(body) = &ask.body {
+            request = request.header(header::CONTENT_TYPE, body.media_type());
         }
-        let body = Full::from(ask.body.clone().unwrap_or_default());
+        let body = ask.body.as_ref().map(Body::text).unwrap_or_default();
+        let body = Full::from(body.to_owned());
         self.sender.ready().await?;
         let answer = self.sender.send_request(request.body(body)?).await?;
         let status = answer.status();

@@ -29,7 +29,8 @@ pub(crate) struct Load {
     /// Driven but not counted.
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    pub(crate) ask: Ask,
+    /// One after the other and again from the start.
+    pub(crate) asks: Vec<Ask>,
     pub(crate) paths: Paths,
     pub(crate) keep: Keep,
 }
@@ -64,6 +65,18 @@ pub(crate) enum Keep {
     Nothing,
     /// The ids of the tokens in the answers.
     Ids,
+    /// The tokens themselves.
+    Tokens,
+}
+
+impl Keep {
+    fn of(self, created: Created) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::Ids => Some(created.token_info.id),
+            Self::Tokens => Some(created.token),
+        }
+    }
 }
 
 impl Paths {
@@ -140,8 +153,8 @@ async fn drive(load: Load) -> Outcome<Measured> {
     measured.busy = (processor_time()? - processor).as_secs_f64() / most;
     for body in sum.bodies {
         measured
-            .ids
-            .push(serde_json::from_slice::<Created>(&body)?.token_info.id);
+            .kept
+            .extend(round.load.keep.of(serde_json::from_slice(&body)?));
     }
     Ok(measured)
 }
@@ -176,10 +189,12 @@ impl Round {
     async fn work(&self, mut client: Client) -> Outcome<Tally> {
         let mut tally = Tally::new()?;
         while let Some(begun) = self.begin().await {
-            let Some(path) = self.load.paths.nth(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let ask = self.load.asks.get(number % self.load.asks.len().max(1));
+            let Some((path, ask)) = self.load.paths.nth(number).zip(ask) else {
                 break;
             };
-            let body = client.ask(path, &self.load.ask).await?;
+            let body = client.ask(path, ask).await?;
             let ended = Instant::now();
             if begun >= self.counted_from {
                 pace::record(&mut tally.latencies, ended - begun);
@@ -188,7 +203,7 @@ impl Round {
                     tally.last = tally.last.max(Some(ended));
                 }
             }
-            if self.load.keep == Keep::Ids {
+            if self.load.keep != Keep::Nothing {
                 tally.bodies.push(body);
             }
         }

@@ -41,8 +41,8 @@ pub(crate) struct Measured {
     pub(crate) p99: Duration,
     /// The driver's own share of the processor time that its threads could have had.
     pub(crate) busy: f64,
-    /// The ids of the tokens that were issued, where they were asked for.
-    pub(crate) ids: Vec<String>,
+    /// What was kept of the tokens that were issued.
+    pub(crate) kept: Vec<String>,
 }
 
 impl Measured {
@@ -53,7 +53,7 @@ impl Measured {
             p50: quantile(0.50),
             p99: quantile(0.99),
             busy: 0.0,
-            ids: Vec::new(),
+            kept: Vec::new(),
         }
     }
 }

@@ -14,10 +14,16 @@ use crate::load::{Keep, Load, Pace, Paths};
 use crate::pace::Measured;
 use crate::process::{Server, myself, round};
 use crate::status_list;
-use crate::subject::{CURRENT, Jeton, TOKENS};
+use crate::subject::{AUTHORIZE_REQUEST, CURRENT, INTROSPECT, Jeton, TOKENS};
 use crate::table::{Pair, Row, Target, median, print};
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
+
+/// How many tokens services ask about in turn.
+const IN_TURN: usize = 10_000;
+
+/// How long a round may take that ends with its last request.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
@@ -69,10 +75,13 @@ async fn all(size: Size) -> Outcome<()> {
     // Not in /tmp, which may be memory: a commit there costs nothing.
     let folder = TempDir::with_prefix_in("rates-", env!("CARGO_TARGET_TMPDIR"))?;
     let jeton = Jeton::start("jeton", folder.path(), None).await?;
-    let (by_id, current) = (jeton.path(&jeton.token.token_info.id), CURRENT.to_owned());
+    let by_id = jeton.path(&jeton.token.token_info.id);
+    let introspector = jeton.introspector().await?;
+    let about = Ask::about(&introspector, &jeton.token.token);
     let sizes = [
         jeton.ask(&by_id, &Ask::get(&jeton.session)).await?.len(),
-        jeton.ask(&current, &Ask::get(&jeton.token.token)).await?.len(),
+        jeton.ask(CURRENT, &Ask::get(&jeton.token.token)).await?.len(),
+        jeton.ask(INTROSPECT, &about).await?.len(),
     ];
     let ceiling = myself(
         ["ceiling".to_owned()]
@@ -80,7 +89,8 @@ async fn all(size: Size) -> Outcome<()> {
             .chain(sizes.map(|bytes| bytes.to_string())),
     )?;
     let ceiling = Server::start("ceiling", ceiling, folder.path()).await?;
-    let [by_id_size, current_size] = sizes.map(|bytes| format!("/json/{bytes}"));
+    let [by_id_size, current_size, about_size] = sizes;
+    let plain = |bytes: usize| format!("/json/{bytes}");
     let bench = Bench {
         size,
         jeton: &jeton,
@@ -100,9 +110,9 @@ async fn all(size: Size) -> Outcome<()> {
             .read(
                 "get one token by id, 64 connections",
                 0.35,
-                &jeton.session,
-                vec![by_id],
-                by_id_size,
+                &[Ask::get(&jeton.session)],
+                &by_id,
+                plain(by_id_size),
             )
             .await?,
     );
@@ -111,12 +121,13 @@ async fn all(size: Size) -> Outcome<()> {
             .read(
                 "authenticate alone, 64 connections",
                 0.60,
-                &jeton.token.token,
-                vec![current],
-                current_size,
+                &[Ask::get(&jeton.token.token)],
+                CURRENT,
+                plain(current_size),
             )
             .await?,
     );
+    rows.extend(bench.services_ask(&introspector, about_size).await?);
     rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
     rows.extend(status_list::rows(&bench, folder.path()).await?);
 
@@ -177,22 +188,13 @@ impl Bench<'_> {
     }
 
     async fn issue_pairs(&self, jeton: &Jeton, connections: usize) -> Outcome<Vec<Pair>> {
-        let ceiling = Load {
+        let load = |server, path: &str| Load {
             connections,
-            ..self.load(
-                self.ceiling,
-                jeton.issue(),
-                Paths::Round(vec!["/issue".to_owned()]),
-            )
+            asks: vec![jeton.issue()],
+            ..self.load(server, Paths::Round(vec![path.to_owned()]))
         };
-        let jeton = Load {
-            connections,
-            ..self.load(
-                &jeton.server,
-                jeton.issue(),
-                Paths::Round(vec![TOKENS.to_owned()]),
-            )
-        };
+        let ceiling = load(self.ceiling, "/issue");
+        let jeton = load(&jeton.server, TOKENS);
         let mut pairs = Vec::new();
         for _ in 0..self.size.pairs {
             pairs.push(Pair {
@@ -206,27 +208,24 @@ impl Bench<'_> {
     /// Revokes what the round before it issued.
     async fn revoke(&self) -> Outcome<Row> {
         let issue = Load {
+            asks: vec![self.jeton.issue()],
             keep: Keep::Ids,
-            ..self.load(
-                &self.jeton.server,
-                self.jeton.issue(),
-                Paths::Round(vec![TOKENS.to_owned()]),
-            )
+            ..self.load(&self.jeton.server, Paths::Round(vec![TOKENS.to_owned()]))
         };
         let mut pairs = Vec::new();
         for _ in 0..self.size.pairs {
             let baseline = drive(&issue).await?;
             let paths = baseline
-                .ids
+                .kept
                 .iter()
                 .map(|id| format!("{}/revoke", self.jeton.path(id)))
                 .collect();
-            let ask = Ask::post(&self.jeton.session, None);
             let revoke = Load {
+                asks: vec![Ask::post(&self.jeton.session, None)],
                 warm_up: Duration::ZERO,
                 // Until all are revoked.
                 time: 4 * self.size.time,
-                ..self.load(&self.jeton.server, ask, Paths::Once(paths))
+                ..self.load(&self.jeton.server, Paths::Once(paths))
             };
             pairs.push(Pair {
                 baseline,
@@ -246,12 +245,16 @@ impl Bench<'_> {
         &self,
         what: &'static str,
         target: f64,
-        token: &str,
-        paths: Vec<String>,
+        asks: &[Ask],
+        path: &str,
         plain: String,
     ) -> Outcome<Row> {
-        let ceiling = self.load(self.ceiling, Ask::get(token), Paths::Round(vec![plain]));
-        let jeton = self.load(&self.jeton.server, Ask::get(token), Paths::Round(paths));
+        let load = |server, path| Load {
+            asks: asks.to_vec(),
+            ..self.load(server, Paths::Round(vec![path]))
+        };
+        let ceiling = load(self.ceiling, plain);
+        let jeton = load(&self.jeton.server, path.to_owned());
         let mut pairs = Vec::new();
         for _ in 0..self.size.pairs {
             pairs.push(Pair {
@@ -262,7 +265,7 @@ impl Bench<'_> {
         Ok(Row {
             what,
             target: Target::RateAtLeast(target),
-            against: "bare JSON",
+            against: "bare answer",
             pairs,
         })
     }
@@ -277,11 +280,8 @@ impl Bench<'_> {
         };
         let issue = Load {
             pace: Pace::Open(per_second),
-            ..self.load(
-                &self.jeton.server,
-                self.jeton.issue(),
-                Paths::Round(vec![TOKENS.to_owned()]),
-            )
+            asks: vec![self.jeton.issue()],
+            ..self.load(&self.jeton.server, Paths::Round(vec![TOKENS.to_owned()]))
         };
         let mut pairs = Vec::new();
         for _ in 0..self.size.pairs {
@@ -298,14 +298,66 @@ impl Bench<'_> {
         })
     }
 
-    pub(crate) fn load(&self, server: &Server, ask: Ask, paths: Paths) -> Load {
+    /// As many tokens as introspection is asked about in turn.
+    async fn tokens(&self) -> Outcome<Vec<String>> {
+        let issue = Load {
+            asks: vec![self.jeton.issue()],
+            keep: Keep::Tokens,
+            warm_up: Duration::ZERO,
+            time: PATIENCE,
+            ..self.load(&self.jeton.server, Paths::Once(vec![TOKENS.to_owned(); IN_TURN]))
+        };
+        Ok(drive(&issue).await?.kept)
+    }
+
+    /// Shows each to the server once, so that no round counts the first sight of a token.
+    async fn show(&self, path: &str, asks: &[Ask]) -> Outcome<()> {
+        let show = Load {
+            asks: asks.to_vec(),
+            warm_up: Duration::ZERO,
+            time: PATIENCE,
+            ..self.load(&self.jeton.server, Paths::Once(vec![path.to_owned(); asks.len()]))
+        };
+        drive(&show).await.map(drop)
+    }
+
+    /// What services ask, about many tokens in turn.
+    async fn services_ask(&self, introspector: &str, size: usize) -> Outcome<[Row; 2]> {
+        let tokens = self.tokens().await?;
+        let about: Vec<Ask> = tokens
+            .iter()
+            .map(|token| Ask::about(introspector, token))
+            .collect();
+        let presenting: Vec<Ask> = tokens.iter().map(|token| Ask::get(token)).collect();
+        self.show(INTROSPECT, &about).await?;
+        Ok([
+            self.read(
+                "introspect 10,000 in turn, 64 connections",
+                0.70,
+                &about,
+                INTROSPECT,
+                format!("/form/{size}"),
+            )
+            .await?,
+            self.read(
+                "forward-auth 10,000 in turn, 64 connections",
+                0.70,
+                &presenting,
+                AUTHORIZE_REQUEST,
+                "/empty".to_owned(),
+            )
+            .await?,
+        ])
+    }
+
+    pub(crate) fn load(&self, server: &Server, paths: Paths) -> Load {
         Load {
             address: server.address,
             connections: 64,
             pace: Pace::Closed,
             warm_up: self.size.warm_up,
             time: self.size.time,
-            ask,
+            asks: Vec::new(),
             paths,
             keep: Keep::Nothing,
         }

@@ -126,11 +126,12 @@ impl Lists<'_> {
         if size < 20_000 {
             return Err(format!("the list has {size} bytes only").into());
         }
-        let round = |path: String| Paths::Round(vec![path]);
-        let bare = self
-            .bench
-            .load(self.bench.ceiling, ask.clone(), round(format!("/bytes/{size}")));
-        let list = self.bench.load(&self.jeton.server, ask, round(self.path.clone()));
+        let load = |server, path| Load {
+            asks: vec![ask.clone()],
+            ..self.bench.load(server, Paths::Round(vec![path]))
+        };
+        let bare = load(self.bench.ceiling, format!("/bytes/{size}"));
+        let list = load(&self.jeton.server, self.path.clone());
         Ok((bare, list))
     }
 
@@ -139,13 +140,12 @@ impl Lists<'_> {
             warm_up: Duration::ZERO,
             time: Duration::from_secs(60),
             keep: Keep::Ids,
-            ..self.bench.load(
-                &self.jeton.server,
-                self.jeton.issue(),
-                Paths::Once(vec![TOKENS.to_owned(); tokens]),
-            )
+            asks: vec![self.jeton.issue()],
+            ..self
+                .bench
+                .load(&self.jeton.server, Paths::Once(vec![TOKENS.to_owned(); tokens]))
         };
-        Ok(drive(&issue).await?.ids)
+        Ok(drive(&issue).await?.kept)
     }
 
     fn revoke(&self, ids: Vec<String>, pace: Pace) -> Load {
@@ -154,7 +154,10 @@ impl Lists<'_> {
             .map(|id| format!("{}/revoke", self.jeton.path(id)))
             .collect();
         let ask = Ask::post(&self.jeton.session, None);
-        let load = self.bench.load(&self.jeton.server, ask, Paths::Once(paths));
+        let load = Load {
+            asks: vec![ask],
+            ..self.bench.load(&self.jeton.server, Paths::Once(paths))
+        };
         match pace {
             Pace::Closed => Load {
                 warm_up: Duration::ZERO,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::Outcome;
-use crate::client::{Ask, Client};
+use crate::client::{Ask, Body, Client};
 use crate::issue::{BODY, Created};
 use crate::process::Server;
 
@@ -17,6 +17,8 @@ const PASSWORD: &str = "nothing but a bench 7";
 
 pub(crate) const TOKENS: &str = "/api/v1/tokens";
 pub(crate) const CURRENT: &str = "/api/v1/tokens/current";
+pub(crate) const INTROSPECT: &str = "/oauth/introspect";
+pub(crate) const AUTHORIZE_REQUEST: &str = "/oauth/authorize-request?scope=projects:read";
 
 /// A server with an administrator's session, a team, and one token of that team.
 pub(crate) struct Jeton {
@@ -58,7 +60,7 @@ impl Jeton {
         let login = Ask {
             method: "POST".to_owned(),
             token: None,
-            body: Some(credentials),
+            body: Some(Body::Json(credentials)),
             expected: 200,
         };
         let session: Session = serde_json::from_slice(&client.ask("/api/v1/login", &login).await?)?;
@@ -78,6 +80,13 @@ impl Jeton {
 
     pub(crate) async fn ask(&self, path: &str, ask: &Ask) -> Outcome<Bytes> {
         Client::connect(self.server.address).await?.ask(path, ask).await
+    }
+
+    /// A token that may ask about all.
+    pub(crate) async fn introspector(&self) -> Outcome<String> {
+        let order = r#"{"name":"asks","owner":"deployment","scopes":["tokens:introspect"]}"#;
+        let created = self.ask(TOKENS, &Ask::post(&self.session, Some(order))).await?;
+        Ok(serde_json::from_slice::<Created>(&created)?.token)
     }
 
     pub(crate) fn issue(&self) -> Ask {

@@ -1,8 +1,10 @@
 //! Why an operation was not carried out, as facts; each surface says them in its own words.
 
+use std::borrow::Cow;
+
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
-use crate::keys::SigningError;
+use crate::keys::{RingError, SigningError};
 use crate::store::StoreError;
 
 /// What operations return.
@@ -33,11 +35,11 @@ pub enum Error {
     #[error("this needs a session")]
     SessionNeeded,
     /// The token is for other services, not for the authority itself.
-    #[error("the token is not meant for this API")]
+    #[error("the token is meant for others")]
     WrongAudience,
-    /// The token lacks a scope.
+    /// The token lacks a scope, or one of several.
     #[error("the token lacks the scope {0}")]
-    ScopeNeeded(&'static str),
+    ScopeNeeded(Cow<'static, str>),
     /// It does not exist, or the caller may not know that it does.
     #[error("not found")]
     Absent,
@@ -131,6 +133,15 @@ impl From<StoreError> for Error {
 impl From<SigningError> for Error {
     fn from(error: SigningError) -> Self {
         Self::Unavailable(error.into())
+    }
+}
+
+impl From<RingError> for Error {
+    fn from(error: RingError) -> Self {
+        match error {
+            RingError::Store(error) => error.into(),
+            other => Self::Unavailable(other.into()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::clock::Timestamp;
 use crate::directory::{Organization, OrganizationReference, TeamReference};
-use crate::keys::SignedToken;
+use crate::keys::{SignedToken, SigningError};
 use crate::store::{Judged, RecordOrder, RecordOutcome};
 use crate::token::{Lifetime, ManagementScope, NewToken, Owner, OwnerKind, Record, Scope, TokenKind};
 
@@ -92,7 +92,12 @@ impl Authority {
             RecordOutcome::Recorded(recorded) => {
                 let record = recorded.into_record();
                 let claims = claims(&record, &self.settings);
-                let token = self.keys.sign(&record.token.kid, record.token.kind, &claims)?;
+                let token = match self.keys.sign(&record.token.kid, record.token.kind, &claims) {
+                    // Withdrawn since. The record is cut off with all that the key signed, and the
+                    // caller gets a token of its successor.
+                    Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
+                    signed => signed?,
+                };
                 let Record {
                     id, token: issued, ..
                 } = &record;
@@ -204,7 +209,7 @@ impl Authority {
             projects,
             audience,
             prefix: self.settings.prefix.clone(),
-            kid: self.keys.signing_kid(),
+            kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),
             expires_at,

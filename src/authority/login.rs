@@ -115,7 +115,7 @@ impl Authority {
                             projects: None,
                             audience: vec![self.settings.session_audience()],
                             prefix: String::new(),
-                            kid: self.keys.signing_kid(),
+                            kid: self.keys.signing_kid()?,
                             created_at: now,
                             created_by: actor.clone(),
                             expires_at: Some(now.plus_seconds(lifetime)),

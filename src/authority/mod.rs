@@ -5,11 +5,14 @@
 //! the directory in which it was judged.
 
 mod active;
+mod authorize_request;
 mod caller;
 mod claims;
 mod describe;
 mod error;
+mod introspect;
 mod issue;
+mod keys;
 mod list;
 mod login;
 mod members;
@@ -24,15 +27,18 @@ mod revoke;
 mod status_lists;
 mod teams;
 pub mod throttle;
+mod turns;
 mod usage;
 mod view;
 
 use std::sync::Arc;
 
 pub use active::{Active, ActiveTokens, Inactive};
+pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use error::{Error, FieldFault, Result};
 pub use issue::{Expiry, Issue, Issued};
+pub use keys::{KeyRetired, ListedKey};
 pub use list::{ListTokens, Listed};
 pub use login::Session;
 pub use organizations::Me;
@@ -49,6 +55,7 @@ use crate::token::{Catalogue, Lifetime, Span};
 use self::password::PasswordHasher;
 use self::status_lists::StatusLists;
 use self::throttle::Throttle;
+use self::turns::Turns;
 use self::view::Views;
 
 /// What never changes while the process runs.
@@ -75,6 +82,11 @@ impl Settings {
     }
 }
 
+/// How many tokens that strangers present are verified at once, and how many wait for it. A signature
+/// costs a processor tens of microseconds, whoever sends it.
+const VERIFICATIONS: usize = 2;
+const VERIFICATIONS_WAITING: usize = 64;
+
 /// The token authority: every operation there is, whoever speaks to it in whichever form.
 pub struct Authority {
     store: SharedStore,
@@ -88,6 +100,8 @@ pub struct Authority {
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
+    /// For tokens that are presented by nobody in particular.
+    verifications: Turns,
 }
 
 impl std::fmt::Debug for Authority {
@@ -125,6 +139,7 @@ impl Authority {
             )),
             views: Views::default(),
             throttle: Throttle::default(),
+            verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             store,
             keys,
             index,
@@ -137,11 +152,16 @@ impl Authority {
 
     /// The caller who holds a token, if it is active.
     pub async fn authenticate(&self, token: &str) -> Result<Caller> {
+        let found = self.find(token).await?;
+        found.map(Caller::new).map_err(Error::BadCredential)
+    }
+
+    /// The token if it is active, or why it is not.
+    async fn find(&self, token: &str) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        let found = self.active.find(token, self.clock.now()).await?;
-        found.map(Caller::new).map_err(Error::BadCredential)
+        Ok(self.active.find(token, self.clock.now()).await?)
     }
 
     /// What never changes.
@@ -158,6 +178,9 @@ impl Authority {
     pub async fn unready(&self) -> Option<&'static str> {
         if !self.index.is_ready() {
             return Some("the revocation index is not complete");
+        }
+        if self.keys.signing_kid().is_err() {
+            return Some("the private half of the signing key is missing");
         }
         self.store
             .ready()

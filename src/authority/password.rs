@@ -7,9 +7,9 @@ use std::sync::Arc;
 use argon2::password_hash::phc::{Output, Salt};
 use argon2::{Argon2, Params};
 use argon2::{PasswordHasher as _, PasswordVerifier as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::authority::turns::Turns;
 use crate::entropy::Entropy;
 
 /// A password as somebody gave it, good or bad. Overwritten in memory when dropped.
@@ -39,8 +39,7 @@ pub enum Verdict {
 /// back, and costs everyone else at most those processors.
 pub struct PasswordHasher {
     entropy: Arc<dyn Entropy>,
-    running: Arc<Semaphore>,
-    admitted: Arc<Semaphore>,
+    turns: Turns,
     /// Checked where there is no person, so that the answer takes as long as for a known one.
     nobody: PasswordHash,
 }
@@ -121,8 +120,7 @@ impl PasswordHasher {
         let nobody = PasswordHash::of_nobody(&*entropy).map_err(PasswordError::Hash)?;
         Ok(Self {
             entropy,
-            running: Arc::new(Semaphore::new(Self::RUNNING)),
-            admitted: Arc::new(Semaphore::new(Self::RUNNING + Self::WAITING)),
+            turns: Turns::new(Self::RUNNING, Self::WAITING),
             nobody,
         })
     }
@@ -165,15 +163,12 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let admitted = Arc::clone(&self.admitted)
-            .try_acquire_owned()
-            .map_err(|_| PasswordError::Busy)?;
-        let running = permit(&self.running).await?;
-        // The permits go with the work: a client that leaves drops this future, but not the thread
+        let turn = self.turns.take().await.ok_or(PasswordError::Busy)?;
+        // The turn goes with the work: a client that leaves drops this future, but not the thread
         // that is still hashing for it.
         tokio::task::spawn_blocking(move || {
             let answer = work();
-            drop((running, admitted));
+            drop(turn);
             answer
         })
         .await
@@ -231,7 +226,7 @@ impl fmt::Debug for PasswordHash {
 impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordHasher")
-            .field("free", &self.running.available_permits())
+            .field("turns", &self.turns)
             .finish_non_exhaustive()
     }
 }
@@ -242,14 +237,6 @@ const SALT_LENGTH: usize = 16;
 /// and the crate's default (a test says so). A stored hash is checked at the cost written in it.
 fn argon2() -> Argon2<'static> {
     Argon2::default()
-}
-
-async fn permit(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PasswordError> {
-    // Nothing closes the semaphore, so the error cannot occur; busy is what it would mean.
-    Arc::clone(semaphore)
-        .acquire_owned()
-        .await
-        .map_err(|_| PasswordError::Busy)
 }
 
 #[cfg(test)]
@@ -345,35 +332,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_beyond_the_limit_is_wrong_without_being_hashed() {
-        let hasher = hasher();
-        let _all = Arc::clone(&hasher.admitted)
-            .try_acquire_many_owned(u32::try_from(PasswordHasher::RUNNING + PasswordHasher::WAITING).unwrap())
-            .unwrap();
-        let long = hasher.verify(password(&"x".repeat(129)), None).await;
+        let full = PasswordHasher {
+            turns: Turns::new(0, 0),
+            ..hasher()
+        };
+        let long = full.verify(password(&"x".repeat(129)), None).await;
         assert_eq!(long.unwrap(), Verdict::Wrong);
-        let short = hasher.verify(password("x"), None).await;
+        let short = full.verify(password("x"), None).await;
         assert!(
             matches!(short, Err(PasswordError::Busy)),
             "the queue was full: {short:?}"
         );
-    }
-
-    #[tokio::test]
-    async fn a_client_that_leaves_gives_its_place_back() {
-        let hasher = hasher();
-        let everything = u32::try_from(PasswordHasher::RUNNING).unwrap();
-        let busy = Arc::clone(&hasher.running)
-            .try_acquire_many_owned(everything)
-            .unwrap();
-        let mut waiting = Box::pin(hasher.verify(password("x"), None));
-        let polled =
-            std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context))).await;
-        assert!(polled.is_pending());
-        drop(waiting);
-        drop(busy);
-        let whole = PasswordHasher::RUNNING + PasswordHasher::WAITING;
-        assert_eq!(hasher.admitted.available_permits(), whole);
-        assert_eq!(hasher.verify(password("x"), None).await.unwrap(), Verdict::Wrong);
     }
 
     #[test]

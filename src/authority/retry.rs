@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::authority::{Authority, Error, Result};
-use crate::store::Judged;
+use crate::store::{Generation, Judged};
 
 /// How often an order is judged before the caller is told to come back.
 const ATTEMPTS: usize = 8;
@@ -25,7 +25,11 @@ impl Authority {
     ) -> Result<T> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
+                let before = self.versions();
                 self.catch_up().await?;
+                if self.versions() == before {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
             if let Judged::Done(outcome) = operation().await? {
                 return Ok(outcome);
@@ -34,14 +38,15 @@ impl Authority {
         Err(Error::Busy)
     }
 
-    /// Takes over what other processes have committed. Own changes are there already.
+    /// Takes over what other processes have committed. Own changes are there already, but for those of
+    /// the keys, whose files must be read.
     pub async fn catch_up(&self) -> Result<()> {
-        let before = self.index.generation();
         let changes = self.store.changes_after(self.index.sequence()).await?;
         self.index.follow(&changes);
-        if self.index.generation() == before {
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
+        self.follow_keys().await
+    }
+
+    fn versions(&self) -> (Generation, Generation) {
+        (self.index.generation(), self.keys.generation())
     }
 }

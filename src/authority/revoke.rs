@@ -34,6 +34,29 @@ impl Authority {
         self.revoke_record(caller.record(), actor, reason).await
     }
 
+    /// Revokes the token that somebody presents: to have it is all the right that this takes, so that
+    /// whoever finds a leaked one can end it. In a caller's name where one is known who holds another
+    /// token. What is not active needs no ending, and is no error.
+    pub async fn revoke_presented(&self, token: &str, caller: Option<&Caller>, reason: String) -> Result<()> {
+        let turn = self.verifications.take().await.ok_or(Error::Busy)?;
+        let found = self.find(token).await?;
+        drop(turn);
+        let Ok(active) = found else { return Ok(()) };
+        let holder = Caller::new(active);
+        let other = caller.filter(|caller| caller.record().id != holder.record().id);
+        let revoked = match other {
+            Some(caller) => {
+                self.revoke_record(holder.record(), caller.actor(), Some(reason))
+                    .await
+            }
+            None => self.revoke_own(&holder, Some(reason)).await,
+        };
+        match revoked {
+            Ok(_) | Err(Error::Absent) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A token that the caller manages.
     pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
         let record = self.store.token(reference).await?.ok_or(Error::Absent)?;

@@ -7,15 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jeton_verifier::StatusListClaims;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::authority::claims::status_list_uri;
 use crate::authority::{Authority, Error, Result};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::keys::KeyRing;
-use crate::revocation::{Index, List, Published, Validity};
+use crate::revocation::{Index, LIFE, List, Published, Validity};
 use crate::store::SharedStore;
 
 /// How long somebody waits until the bits behind a cut-off are set.
@@ -28,6 +29,8 @@ pub(super) struct StatusLists {
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
     issuer: String,
+    /// The key that is known to stay in the JWKS, and until when.
+    kept: ArcSwapOption<(Arc<str>, Timestamp)>,
     /// Held by whoever sets bits behind cut-offs.
     filling: Mutex<()>,
 }
@@ -46,6 +49,7 @@ impl StatusLists {
             index,
             clock,
             issuer,
+            kept: ArcSwapOption::empty(),
             filling: Mutex::new(()),
         }
     }
@@ -71,18 +75,19 @@ impl StatusLists {
         if let Some(published) = self.current(&list, changes) {
             return Ok(published);
         }
+        let kid = self.signing_key().await?;
         let lists = Arc::clone(self);
         let rendered = tokio::task::spawn_blocking(move || {
             // Kept to the end even if whoever asked goes away, so that no two are rendered at once.
             let _turn = turn;
-            lists.render(&list)
+            lists.render(&list, &kid)
         });
         rendered.await.map_err(|error| Error::Unavailable(error.into()))?
     }
 
     /// What was rendered last, if it will do.
     fn current(&self, list: &List, changes: u64) -> Option<Arc<Published>> {
-        let signs = self.keys.signing_kid();
+        let signs = self.keys.signing_kid().ok()?;
         let now = self.clock.now();
         list.publication().current().filter(|published| {
             // A list signed by a key that was withdrawn is good for nobody.
@@ -90,22 +95,46 @@ impl StatusLists {
         })
     }
 
-    fn render(&self, list: &List) -> Result<Arc<Published>> {
+    /// The key that signs, which stays in the JWKS for as long as a list is good that it signs now.
+    async fn signing_key(&self) -> Result<Arc<str>> {
+        for _ in 0..2 {
+            let kid = self.keys.signing_kid()?;
+            let now = self.clock.now();
+            let kept = self.kept.load_full();
+            let is_kept = |kept: &(Arc<str>, Timestamp)| kept.0 == kid && kept.1 >= now.plus_seconds(LIFE);
+            if kept.as_deref().is_some_and(is_kept) {
+                return Ok(kid);
+            }
+            // For twice as long, so that it need not be written for every list.
+            let until = now.plus_seconds(2 * LIFE);
+            if self.store.need_key(&kid, until).await? {
+                self.kept.store(Some(Arc::new((Arc::clone(&kid), until))));
+                return Ok(kid);
+            }
+            // It has retired, and this process has not heard of it.
+            let generation = self.index.generation();
+            self.keys.catch_up(&*self.store, generation, now).await?;
+        }
+        Err(Error::Busy)
+    }
+
+    fn render(&self, list: &List, kid: &str) -> Result<Arc<Published>> {
         // Both are read before the bits, which may already hold more and never less.
         let changes = self.index.changes();
         let feed = self.index.position().ok_or(Error::Busy)?;
         let now = self.clock.now();
         let bits = self.index.bits(list, now);
         let validity = Validity::new(now, bits.next);
-        let signed = self.keys.sign_status_list(&StatusListClaims {
+        let claims = StatusListClaims {
             uri: status_list_uri(&self.issuer, list.id()),
             issued_at: now.seconds(),
             expires_at: validity.expires_at,
             ttl: validity.ttl,
             feed,
             list: bits.compress(),
-        })?;
-        let published = Arc::new(Published::new(signed.text, signed.kid, validity, changes));
+        };
+        let text = self.keys.sign_status_list(kid, &claims)?;
+        let published = Arc::new(Published::new(text, kid.into(), validity, changes));
         list.publication().publish(Arc::clone(&published));
         Ok(published)
     }

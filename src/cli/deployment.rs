@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::keys::{KeyDirectory, KeyRing};
+use crate::keys::{KeyDirectory, KeyRing, Rotation};
 use crate::revocation::Index;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Revocations, SharedStore};
@@ -17,7 +17,6 @@ use crate::store::{Revocations, SharedStore};
 pub(super) struct Deployment {
     pub(super) store: Arc<SqliteStore>,
     pub(super) keys: Arc<KeyRing>,
-    pub(super) directory: KeyDirectory,
     pub(super) index: Arc<Index>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -39,8 +38,12 @@ impl Deployment {
         index.rebuild(store.snapshot(clock.now()).await?);
         let keys = KeyRing::open(
             &store,
-            &directory,
-            config.keys.algorithm,
+            directory,
+            Rotation {
+                algorithm: config.keys.algorithm,
+                max_age: config.keys.jwks_max_age,
+                every: config.keys.rotate_every,
+            },
             index.generation(),
             clock.now(),
         )
@@ -48,7 +51,6 @@ impl Deployment {
         Ok(Self {
             store: Arc::new(store),
             keys: Arc::new(keys),
-            directory,
             index,
             clock,
             entropy,

@@ -1,67 +1,118 @@
-//! `jeton keys`: make and list signing keys.
+//! `jeton keys`: the life of the signing keys.
 
 use std::fmt::Write;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use jeton_verifier::KeyId;
 
 use super::deployment::Deployment;
 use super::{Failure, output};
+use crate::authority::{Authority, KeyRetired, ListedKey};
+use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::keys::add_key;
-use crate::store::{KeyState, Keys};
+use crate::store::{KeyRevoked, KeyState};
+use crate::token::{Actor, Span};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a key of the configured algorithm, publish it, and print its id
-    Generate,
-    /// Print every key: its id, algorithm, state and age
+    /// Make a key of the configured algorithm and publish it; it takes over once every verifier has it
+    Rotate,
+    /// Take a published key out of the succession: it will never sign
+    Retire {
+        /// The key's id
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
+    /// Withdraw a key at once, and end everything it signed
+    Revoke(Revoke),
+    /// Print every key: its id, algorithm, state, age, live tokens, and what comes next
     List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// The key's id
+    #[arg(allow_hyphen_values = true)]
+    kid: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     super::runtime()?.block_on(async {
         let deployment = Deployment::open(config).await?;
+        // What is done here signs nothing, so it needs no issuer.
+        let authority = deployment.authority(config, String::new())?;
         match command {
-            Command::Generate => generate(config, &deployment).await,
-            Command::List => list(&deployment).await,
+            Command::Rotate => rotate(&authority).await,
+            Command::Retire { kid } => retire(&authority, kid.parse()?).await,
+            Command::Revoke(Revoke { kid, reason }) => revoke(&authority, kid.parse()?, reason).await,
+            Command::List => list(&authority, config, deployment.clock.now()).await,
         }
     })
 }
 
-/// A new key is published and does not sign yet: verifiers may keep a JWKS without it for a while.
-async fn generate(config: &Config, deployment: &Deployment) -> Result<(), Failure> {
-    let Deployment {
-        store,
-        directory,
-        index,
-        clock,
-        ..
-    } = deployment;
-    let algorithm = config.keys.algorithm;
-    let key = add_key(
-        &**store,
-        directory,
-        algorithm,
-        KeyState::Published,
-        index.generation(),
-        clock.now(),
-    )
-    .await?;
-    output::print(&key.kid)
+async fn rotate(authority: &Authority) -> Result<(), Failure> {
+    let row = authority.rotate_key().await?;
+    output::print(&format!("{} signs from {}", row.key.kid, row.signs_from))
 }
 
-async fn list(deployment: &Deployment) -> Result<(), Failure> {
-    let mut text = format!("{:<43}  {:<9}  {:<9}  {}", "KID", "ALGORITHM", "STATE", "SINCE");
-    for key in deployment.store.keys().await? {
-        let state = key.state.as_str();
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "\n{:<43}  {:<9}  {state:<9}  {}",
-            key.kid,
-            key.algorithm.name(),
-            key.changed_at
+async fn retire(authority: &Authority, kid: KeyId) -> Result<(), Failure> {
+    match authority.retire_key(&kid).await? {
+        KeyRetired::Retired => output::print(&format!("{kid} will not sign")),
+        KeyRetired::Signs => Err(Failure::KeySigns(kid)),
+        KeyRetired::Unknown => Err(Failure::UnknownKey(kid)),
+    }
+}
+
+async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Result<(), Failure> {
+    let operator = Actor {
+        name: "operator".to_owned(),
+        user: None,
+    };
+    match authority.revoke_key(&kid, reason, operator).await? {
+        KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => {
+            output::print(&format!("{kid} is withdrawn, and nothing it signed is good"))
+        }
+        KeyRevoked::SuccessorNeeded | KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
+    }
+}
+
+async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
+    let mut text = format!(
+        "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {}",
+        "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "NEXT"
+    );
+    for ListedKey { row, live_tokens } in authority.list_keys().await? {
+        let next = match row.state {
+            KeyState::Published => format!("signs from {}", row.signs_from),
+            KeyState::Signing => config
+                .keys
+                .rotate_every
+                .map_or_else(String::new, |every| format!("a successor every {every}")),
+            KeyState::Retired if row.needed_until == Timestamp::LAST => "needed for ever".to_owned(),
+            KeyState::Retired => format!("needed until {}", row.needed_until),
+            KeyState::Gone | KeyState::Withdrawn => format!("since {}", row.changed_at),
+        };
+        let line = format!(
+            "{:<43}  {:<9}  {:<9}  {:>5}  {live_tokens:>11}  {next}",
+            row.key.kid,
+            row.key.algorithm.name(),
+            row.state.as_str(),
+            age(row.created_at, now),
         );
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n{}", line.trim_end());
     }
     output::print(&text)
+}
+
+/// The time since an instant, in the largest unit of which one is full.
+fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = u64::try_from(now.seconds() - since.seconds()).unwrap_or_default();
+    let units = [Span::DAY.seconds(), Span::HOUR.seconds(), 60, 1];
+    let unit = units.into_iter().find(|unit| *unit <= seconds).unwrap_or(1);
+    let whole = Span::from_seconds(seconds / unit * unit);
+    whole.map_or_else(|| "0s".to_owned(), |span| span.to_string())
 }

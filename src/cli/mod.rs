@@ -51,7 +51,7 @@ struct Shared {
 enum Command {
     /// Serve the API
     Serve(serve::Arguments),
-    /// Make and list signing keys
+    /// Rotate, retire, revoke and list signing keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// Make people and set their passwords
@@ -97,6 +97,14 @@ pub enum Failure {
     KeyFolder(#[from] DirectoryError),
     #[error(transparent)]
     Keys(#[from] RingError),
+    #[error(transparent)]
+    KeyId(#[from] jeton_verifier::NotAKeyId),
+    #[error("there is no key {0}")]
+    UnknownKey(jeton_verifier::KeyId),
+    #[error(
+        "the key {0} signs; `jeton keys rotate` publishes its successor, and it retires when that begins"
+    )]
+    KeySigns(jeton_verifier::KeyId),
     #[error(
         "the issuer {given} is not that of the database {}, which every token alive carries: start with \
          --issuer {pinned}, or with a new database", database.display()
@@ -241,7 +249,7 @@ mod tests {
     fn nothing_but_a_name_of_a_command_is_asked_for() {
         assert!(Cli::try_parse_from(["jeton", "serve"]).is_ok());
         assert!(Cli::try_parse_from(["jeton", "openapi"]).is_ok());
-        assert!(Cli::try_parse_from(["jeton", "keys", "generate"]).is_ok());
+        assert!(Cli::try_parse_from(["jeton", "keys", "rotate"]).is_ok());
         assert_eq!(Cli::try_parse_from(["jeton"]).err().unwrap().exit_code(), 2);
     }
 }

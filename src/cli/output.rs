@@ -28,14 +28,19 @@ fn lines(failure: &Failure) -> Vec<String> {
     if let Failure::Configuration(mistakes) = failure {
         return mistakes.iter().map(ToString::to_string).collect();
     }
-    let mut line = failure.to_string();
-    let mut cause = failure.source();
+    vec![sentence(failure)]
+}
+
+/// An error with its causes behind it.
+pub(super) fn sentence(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
     while let Some(error) = cause {
         line.push_str(": ");
         line.push_str(&error.to_string());
         cause = error.source();
     }
-    vec![line]
+    line
 }
 
 #[cfg(test)]

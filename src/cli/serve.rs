@@ -12,8 +12,8 @@ use super::{Failure, first_start, output, prepare, signals};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
-use crate::store::Revocations;
-use crate::store::sqlite::ServeLock;
+use crate::store::sqlite::{ServeLock, SqliteStore};
+use crate::store::{Keys, Revocations};
 
 /// How long a server that was asked to stop still takes new connections while it says that it is not
 /// ready, so that whoever sends it requests sees that before a connection is refused.
@@ -64,6 +64,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let bound = listener.local_addr().map_err(unheard)?;
 
     let deployment = Deployment::open(&config).await?;
+    deployment.keys.ensure_signers()?;
+    let now = deployment.clock.now();
+    deployment
+        .store
+        .promise_jwks(config.keys.jwks_max_age, now)
+        .await?;
     let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::found(&authority, &config, &*deployment.entropy).await?;
@@ -72,7 +78,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
-    let follower = tokio::spawn(follow(Arc::clone(&app), Deployment { ..deployment }));
+    let follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
 
     tokio::spawn(tend(Arc::clone(&app)));
 
@@ -117,40 +123,33 @@ async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer)
     }
 }
 
-/// Follows what other processes write to the database, and writes down which tokens were seen, until
-/// the store dies.
-async fn follow(app: Arc<App>, deployment: Deployment) {
+/// Follows what other processes write to the database, tends the keys, and writes down which tokens
+/// were seen, until the store dies.
+async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
+    let authority = &app.authority;
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     loop {
         tokio::select! {
-            () = deployment.store.died() => return,
+            () = store.died() => return,
             _ = ticks.tick() => {}
         }
-        let Deployment {
-            store,
-            keys,
-            directory,
-            index,
-            ..
-        } = &deployment;
-        let caught_up = match store.changes_after(index.sequence()).await {
-            Ok(changes) => {
-                index.follow(&changes);
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        };
-        let reloaded = match caught_up {
-            Ok(()) if keys.generation() < index.generation() => {
-                keys.reload(&**store, directory, index.generation()).await
-            }
-            unchanged => unchanged,
-        };
-        if let Err(error) = reloaded {
-            tracing::error!(%error, "what other processes wrote could not be followed");
+        if let Err(error) = authority.catch_up().await {
+            tracing::error!(
+                error = output::sentence(&error),
+                "what other processes wrote could not be followed"
+            );
         }
-        if let Err(error) = app.authority.write_usage().await {
-            tracing::warn!(%error, "which tokens were seen could not be written down");
+        if let Err(error) = authority.tend_keys().await {
+            tracing::error!(
+                error = output::sentence(&error),
+                "what is due for the keys could not be done"
+            );
+        }
+        if let Err(error) = authority.write_usage().await {
+            tracing::warn!(
+                error = output::sentence(&error),
+                "which tokens were seen could not be written down"
+            );
         }
     }
 }

@@ -33,10 +33,7 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
     Config {
         listen,
         database: raw.database.map_or(standard.database, |given| given.value),
-        keys: Keys {
-            folder: raw.keys.folder.map_or(standard.keys.folder, |given| given.value),
-            algorithm: check.parse(raw.keys.algorithm).unwrap_or(standard.keys.algorithm),
-        },
+        keys: check.keys(raw.keys, standard.keys),
         issuer,
         trusted_proxies: check.networks(raw.trusted_proxies),
         tokens: Tokens {
@@ -128,6 +125,31 @@ impl Check<'_> {
             Ok(Duration::from_secs(span.seconds()))
         })
         .unwrap_or(standard)
+    }
+
+    fn keys(&mut self, raw: raw::Keys, standard: Keys) -> Keys {
+        let jwks_max_age = self
+            .with(raw.jwks_max_age, |text| {
+                let span: Span = text.parse().map_err(|error| format!("{error}"))?;
+                u32::try_from(span.seconds())
+                    .ok()
+                    .filter(|_| span <= Span::DAY)
+                    .ok_or_else(|| "must be at most a day".to_owned())
+            })
+            .unwrap_or(standard.jwks_max_age);
+        Keys {
+            folder: raw.folder.map_or(standard.folder, |given| given.value),
+            algorithm: self.parse(raw.algorithm).unwrap_or(standard.algorithm),
+            jwks_max_age,
+            rotate_every: self.with(raw.rotate_every, |text| {
+                let span: Span = text.parse().map_err(|error| format!("{error}"))?;
+                // Each would wait for its turn in the JWKS, with all that come after it.
+                if span.seconds() < jwks_max_age.into() {
+                    return Err("must not be shorter than `keys.jwks_max_age`".to_owned());
+                }
+                Ok(span)
+            }),
+        }
     }
 
     fn limits(&mut self, raw: raw::Limits, standard: Limits) -> Limits {

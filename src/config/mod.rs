@@ -52,6 +52,10 @@ pub struct Keys {
     pub folder: PathBuf,
     /// What a new key is made for.
     pub algorithm: Algorithm,
+    /// For how many seconds anybody may keep the JWKS.
+    pub jwks_max_age: u32,
+    /// How old the newest key becomes before its successor is published.
+    pub rotate_every: Option<Span>,
 }
 
 #[derive(Debug)]
@@ -114,6 +118,8 @@ impl Config {
             keys: Keys {
                 folder: PathBuf::from("keys"),
                 algorithm: Algorithm::Es256,
+                jwks_max_age: 300,
+                rotate_every: None,
             },
             issuer: None,
             trusted_proxies: Vec::new(),

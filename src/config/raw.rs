@@ -48,6 +48,8 @@ pub(super) struct Raw {
 pub(super) struct Keys {
     pub(super) folder: Option<Given<PathBuf>>,
     pub(super) algorithm: Option<Given<String>>,
+    pub(super) jwks_max_age: Option<Given<String>>,
+    pub(super) rotate_every: Option<Given<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -142,6 +144,8 @@ impl Raw {
             keys: Keys {
                 folder: keys.text("folder").map(|given| given.map(PathBuf::from)),
                 algorithm: keys.text("algorithm"),
+                jwks_max_age: keys.text("jwks_max_age"),
+                rotate_every: keys.text("rotate_every"),
             },
             tokens: Tokens {
                 prefix: tokens.text("prefix"),

@@ -43,6 +43,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.database, Path::new("jeton.db"));
     assert_eq!(config.keys.folder, Path::new("keys"));
     assert_eq!(config.keys.algorithm, Algorithm::Es256);
+    assert_eq!((config.keys.jwks_max_age, config.keys.rotate_every), (300, None));
     assert_eq!(config.issuer, None);
     assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
     assert_eq!(config.session_lifetime.to_string(), "12h");
@@ -64,6 +65,8 @@ fn everything_can_be_set() {
         [keys]
         folder = "/var/lib/jeton/keys"
         algorithm = "EdDSA"
+        jwks_max_age = "10m"
+        rotate_every = "30d"
 
         [tokens]
         prefix = "jeton_"
@@ -96,6 +99,8 @@ fn everything_can_be_set() {
     assert_eq!(config.issuer.unwrap().as_str(), "https://tokens.example.com");
     assert_eq!(config.trusted_proxies.len(), 2);
     assert_eq!(config.keys.algorithm, Algorithm::EdDsa);
+    assert_eq!(config.keys.jwks_max_age, 600);
+    assert_eq!(config.keys.rotate_every, Span::from_days(30));
     assert_eq!(config.tokens.prefix.unwrap().as_str(), "jeton_");
     assert_eq!(
         config.tokens.default_audience.as_deref(),
@@ -153,6 +158,30 @@ fn flags_win_over_variables_and_variables_over_the_file() {
         "https://file.example",
         "an empty variable is none"
     );
+}
+
+#[test]
+fn keys_rotate_no_faster_than_copies_grow_old() {
+    for (text, problem) in [
+        (
+            "rotate_every = \"1m\"",
+            "must not be shorter than `keys.jwks_max_age`",
+        ),
+        (
+            "jwks_max_age = \"1h\"\nrotate_every = \"59m\"",
+            "must not be shorter",
+        ),
+        ("jwks_max_age = \"0s\"", "must be a positive whole number"),
+        ("jwks_max_age = \"25h\"", "must be at most a day"),
+    ] {
+        let mistakes = file(&format!("[keys]\n{text}")).unwrap_err();
+        assert!(
+            matches!(mistakes.as_slice(), [only] if only.contains(problem)),
+            "{mistakes:?}"
+        );
+    }
+    let second = file("[keys]\njwks_max_age = \"1s\"\nrotate_every = \"1s\"").unwrap();
+    assert_eq!(second.keys.jwks_max_age, 1);
 }
 
 #[test]

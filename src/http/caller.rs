@@ -4,16 +4,17 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jeton_verifier::Rejection;
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Authority, Error, policy};
+use crate::authority::{self, Authority, Error, Inactive, policy};
 use crate::http::{App, Failure};
-use crate::token::ManagementScope;
+use crate::token::{ManagementScope, TokenKind};
 
 /// The caller of a handler that cannot run without the permission `P`.
 #[derive(Debug)]
@@ -44,6 +45,11 @@ pub trait Permission {
 #[derive(Debug)]
 pub struct Holder;
 
+/// Any active API token, whatever it is meant for. A session is for the authority itself, and to
+/// everybody else no token at all.
+#[derive(Debug)]
+pub struct ApiToken;
+
 /// Any active token that is meant for the authority's own API.
 #[derive(Debug)]
 pub struct Authenticated;
@@ -55,6 +61,15 @@ pub struct LoggedIn;
 impl Permission for Holder {
     fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+impl Permission for ApiToken {
+    fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
+        match caller.record().token.kind {
+            TokenKind::Api => Ok(()),
+            TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
+        }
     }
 }
 
@@ -87,26 +102,52 @@ macro_rules! scoped {
             fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
                 Authenticated::demand(caller, authority)?;
                 let scope = ManagementScope::$name;
-                if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str())) }
+                if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str().into())) }
             }
         }
     )*};
 }
 
-scoped!(TokensRead, TokensWrite, OrganizationsRead, OrganizationsWrite);
+scoped!(
+    TokensRead,
+    TokensWrite,
+    TokensIntrospect,
+    OrganizationsRead,
+    OrganizationsWrite
+);
 
 impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let token = credential(&parts.headers)?.ok_or(Error::NoCredential)?;
-        let caller = app.authority.authenticate(&token).await?;
+        let caller = Self::known(parts, app).await?;
+        Ok(caller.ok_or(Error::NoCredential)?)
+    }
+}
+
+/// For what anybody may do, and a caller in their own name. A credential that is not active is
+/// refused all the same: whoever sends one means to be known.
+impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
+        Self::known(parts, app).await
+    }
+}
+
+impl<P: Permission> Caller<P> {
+    /// The caller, or `None` where the request carries no credential.
+    async fn known(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
+        let Some(credential) = credential(&parts.headers)? else {
+            return Ok(None);
+        };
+        let caller = app.authority.authenticate(credential.token()).await?;
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::demand(&caller, &app.authority)?;
-        Ok(Self {
+        Ok(Some(Self {
             caller,
             permission: PhantomData,
-        })
+        }))
     }
 }
 
@@ -118,9 +159,25 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
     }
 }
 
+/// The token of a request, as it came.
+enum Credential<'a> {
+    /// Where it stands in the header.
+    Bearer(&'a str),
+    Basic(Zeroizing<String>),
+}
+
+impl Credential<'_> {
+    fn token(&self) -> &str {
+        match self {
+            Self::Bearer(token) => token,
+            Self::Basic(token) => token,
+        }
+    }
+}
+
 /// The token of a request: `Bearer`, or Basic with the token as username and an empty password, or
 /// as password with any username.
-fn credential(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, Failure> {
+fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Failure> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
         return if headers.contains_key(header::AUTHORIZATION) {
@@ -133,7 +190,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, Failure>
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let rest = rest.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Some(Zeroizing::new(rest.to_owned())));
+        return Ok(Some(Credential::Bearer(rest)));
     }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
@@ -142,7 +199,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<Zeroizing<String>>, Failure>
     let text = std::str::from_utf8(&decoded).map_err(|_| Failure::AmbiguousCredential)?;
     let (username, password) = text.split_once(':').ok_or(Failure::AmbiguousCredential)?;
     let token = if password.is_empty() { username } else { password };
-    Ok(Some(Zeroizing::new(token.to_owned())))
+    Ok(Some(Credential::Basic(Zeroizing::new(token.to_owned()))))
 }
 
 #[cfg(test)]
@@ -156,7 +213,7 @@ mod tests {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
         match credential(&headers) {
-            Ok(token) => Ok(token.map(|token| token.to_string())),
+            Ok(credential) => Ok(credential.map(|credential| credential.token().to_owned())),
             Err(Failure::AmbiguousCredential) => Err("ambiguous"),
             Err(_) => Err("another failure"),
         }

@@ -65,6 +65,38 @@ impl From<authority::Error> for Failure {
 }
 
 impl Failure {
+    /// What a caller without a good token is told (RFC 6750, section 3): no error code where no
+    /// credential was sent.
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        let Self::Refused(error) = self else {
+            return None;
+        };
+        match error {
+            authority::Error::NoCredential | authority::Error::BadLogin => {
+                Some(HeaderValue::from_static("Bearer realm=\"jeton\""))
+            }
+            authority::Error::BadCredential(_) => Some(HeaderValue::from_static(
+                "Bearer realm=\"jeton\", error=\"invalid_token\"",
+            )),
+            authority::Error::ScopeNeeded(scope) => {
+                let value =
+                    format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
+                HeaderValue::from_str(&value).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// After how many seconds it is worth to try again.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests { retry_after } => Some(*retry_after),
+            Self::Refused(authority::Error::LockedOut { retry_after }) => Some(u64::from(*retry_after)),
+            Self::Refused(authority::Error::Busy) => Some(1),
+            _ => None,
+        }
+    }
+
     /// Logs what an operator must know, once, with its causes, none of which is ever sent.
     fn log(&self) {
         if let Self::Refused(authority::Error::Unavailable(cause)) = self {
@@ -122,4 +154,74 @@ fn said(bare: Response, mut rendered: Response) -> Response {
         }
     }
     rendered
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Every failure there is. A new one that is not added here is still rendered by each surface's
+    /// table, which has no wildcard; here it is shown to whoever reads their snapshots.
+    fn failures() -> Vec<Failure> {
+        let refused = [
+            authority::Error::NoCredential,
+            authority::Error::BadCredential(authority::Inactive::Revoked),
+            authority::Error::BadLogin,
+            authority::Error::LockedOut { retry_after: 30 },
+            authority::Error::Forbidden,
+            authority::Error::SessionNeeded,
+            authority::Error::WrongAudience,
+            authority::Error::ScopeNeeded("tokens:read".into()),
+            authority::Error::Absent,
+            authority::Error::OrganizationNeeded,
+            authority::Error::NameTaken,
+            authority::Error::LastAdmin,
+            authority::Error::LastAdministrator,
+            authority::Error::WrongPassword,
+            authority::Error::NotAMember,
+            authority::Error::LimitReached { limit: 3 },
+            authority::Error::BadCursor,
+            authority::Error::Busy,
+            authority::Error::Unavailable("the disk is on fire".into()),
+        ];
+        let input = [
+            InputError::Invalid(Violations::default()),
+            InputError::BodyTooLarge,
+            InputError::Utf8,
+            InputError::UnsupportedMediaType,
+            InputError::FormNeeded,
+            InputError::BodyUnreadable("the wire is on fire".into()),
+        ];
+        let rest = [
+            Failure::AmbiguousCredential,
+            Failure::NoRoute,
+            Failure::NoMethod,
+            Failure::NoHistory,
+            Failure::TooManyRequests { retry_after: 7 },
+        ];
+        let refused = refused.into_iter().map(Failure::Refused);
+        let input = input.into_iter().map(Failure::Input);
+        input.chain(rest).chain(refused).collect()
+    }
+
+    /// What a surface makes of each, a line each: status, the text in `field`, challenge and waiting time.
+    pub(crate) async fn table(render: fn(&Failure) -> Response, field: &str) -> String {
+        let mut table = String::new();
+        for failure in failures() {
+            let (head, body) = render(&failure).into_parts();
+            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let text = body.to_string();
+            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
+            let header = |name| {
+                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
+                value.map_or_else(String::new, |value| format!(" {name}={value}"))
+            };
+            let code = body.get(field).and_then(serde_json::Value::as_str);
+            let code = code.unwrap_or("HTTPValidationError");
+            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
+            table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
+        }
+        table
+    }
 }

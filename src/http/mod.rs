@@ -64,34 +64,53 @@ impl App {
     }
 }
 
-/// The document of the native API.
+/// The document of everything that is served.
 pub fn document() -> OpenApi {
-    routes().1
+    Surfaces::all().document
 }
 
-/// Everything that is served.
+/// Everything that is served, each surface with errors of its own form.
 pub fn router(app: Arc<App>) -> Router {
-    let (router, document) = routes();
+    let Surfaces {
+        native,
+        oauth,
+        document,
+    } = Surfaces::all();
     // Written once: it is the same for everybody.
     let document = Bytes::from(document.to_pretty_json().unwrap_or_default());
     let json = [(header::CONTENT_TYPE, "application/json")];
-    let router = router
+    let native = native
         .route("/openapi.json", get(async move || (json, document)))
-        .fallback(async || Failure::NoRoute)
-        .method_not_allowed_fallback(async || Failure::NoMethod);
-    let router = rate_limit::limited(router, &app)
-        .with_state(app)
-        .merge(docs::router());
-    rendered_by(router, v1::render)
+        .fallback(async || Failure::NoRoute);
+    let served = |surface: Router<Arc<App>>| {
+        let surface = surface.method_not_allowed_fallback(async || Failure::NoMethod);
+        rate_limit::limited(surface, &app).with_state(Arc::clone(&app))
+    };
+    rendered_by(served(native).merge(docs::router()), v1::render)
+        .merge(rendered_by(served(oauth), oauth::render))
 }
 
-fn routes() -> (Router<Arc<App>>, OpenApi) {
-    let (router, document) = OpenApiRouter::with_openapi(openapi::preface())
-        .merge(v1::routes())
-        .merge(oauth::routes())
-        .merge(health::routes())
-        .split_for_parts();
-    (router, openapi::complete(document))
+/// Every operation and what the document says of it.
+struct Surfaces {
+    native: Router<Arc<App>>,
+    oauth: Router<Arc<App>>,
+    document: OpenApi,
+}
+
+impl Surfaces {
+    fn all() -> Self {
+        let (native, document) = OpenApiRouter::with_openapi(openapi::preface())
+            .merge(v1::routes())
+            .merge(oauth::published())
+            .merge(health::routes())
+            .split_for_parts();
+        let (oauth, more) = oauth::routes().split_for_parts();
+        Self {
+            native,
+            oauth,
+            document: openapi::complete(document.merge_from(more)),
+        }
+    }
 }
 
 /// An answer without a body.

@@ -9,6 +9,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::input::{Violation, Violations};
+use crate::http::oauth::{self, OAuthError};
 use crate::http::v1::Problem;
 
 const DESCRIPTION: &str = "\
@@ -19,7 +20,8 @@ verify them without asking.
 into *Authorize* (`bearer`), then call `POST /api/v1/tokens` as it stands.
 
 Times are UTC, as `2026-01-02T03:04:05.678Z`. Wrong fields are answered with 422, all of them at once; \
-every other error is `{\"detail\", \"code\"}`, where `code` never changes.";
+every other error is `{\"detail\", \"code\"}`, where `code` never changes. Below `/oauth/`, which RFCs \
+define, an error is `{\"error\", \"error_description\"}`.";
 
 const TAGS: [(&str, &str); 8] = [
     ("session", "Logging in and out, and who you are"),
@@ -56,13 +58,14 @@ pub(super) fn preface() -> OpenApi {
     components.add_security_scheme("bearer", bearer);
     let basic = scheme(
         HttpAuthScheme::Basic,
-        "The same token as username, with an empty password",
+        "The same token as username with an empty password, or as password with any username",
     );
     components.add_security_scheme("basic", basic);
     for (name, schema) in [
         (Violation::name(), Violation::schema()),
         (Violations::name(), Violations::schema()),
         (Problem::name(), Problem::schema()),
+        (OAuthError::name(), OAuthError::schema()),
     ] {
         components.schemas.insert(name.into_owned(), schema);
     }
@@ -81,7 +84,12 @@ pub(super) fn preface() -> OpenApi {
 /// Adds to every operation the errors that follow from what it takes: one place for what would
 /// otherwise be repeated, and forgotten, at each handler.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
-    for item in document.paths.paths.values_mut() {
+    for (path, item) in &mut document.paths.paths {
+        let form = if path.starts_with(oauth::ROOT) {
+            ErrorForm::OAuth
+        } else {
+            ErrorForm::Native
+        };
         let operations = [
             &mut item.get,
             &mut item.post,
@@ -90,59 +98,71 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {
-            complete_operation(operation);
+            complete_operation(operation, Some(form));
+        }
+        if let Some(operation) = &mut item.head {
+            complete_operation(operation, None);
         }
     }
     document
 }
 
-fn complete_operation(operation: &mut Operation) {
+/// How a surface says what went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ErrorForm {
+    Native,
+    OAuth,
+}
+
+/// `form` is `None` for an answer without a body.
+fn complete_operation(operation: &mut Operation, form: Option<ErrorForm>) {
     let is_public = operation.security.as_ref().is_some_and(|required| {
         required
             .iter()
             .all(|requirement| *requirement == SecurityRequirement::default())
     });
-    let parameters = operation.parameters.iter().flatten();
+    let takes_body = operation.request_body.is_some();
     let mut takes_path = false;
-    let mut takes_anything = operation.request_body.is_some();
-    for parameter in parameters {
+    let mut takes_anything = takes_body;
+    for parameter in operation.parameters.iter().flatten() {
         if let RefOr::T(parameter) = parameter {
             takes_path |= parameter.parameter_in == ParameterIn::Path;
         }
         takes_anything = true;
     }
-    let mut errors = vec![(
-        "429",
-        "Too many requests; `Retry-After` says when to come back",
-        "Problem",
-    )];
+    let mut errors = vec![("429", "Too many requests; `Retry-After` says when to come back")];
     if !is_public {
-        errors.push(("400", "The request cannot be read", "Problem"));
-        errors.push(("401", "No credential, or one that is not active", "Problem"));
-        errors.push(("403", "The caller may see this, and may not do it", "Problem"));
-        errors.push((
-            "503",
-            "Something that must work does not, or is too busy",
-            "Problem",
-        ));
+        errors.push(("401", "No credential, or one that is not active"));
+        errors.push(("403", "The caller may see this, and may not do it"));
+        errors.push(("503", "Something that must work does not, or is too busy"));
+    }
+    if !is_public || takes_body {
+        errors.push(("400", "The request cannot be read"));
     }
     if takes_path {
         errors.push((
             "404",
             "It does not exist, or the caller may not know that it does",
-            "Problem",
         ));
     }
-    if operation.request_body.is_some() {
-        errors.push(("400", "The request cannot be read", "Problem"));
-        errors.push(("413", "The body is longer than 64 KiB", "Problem"));
-        errors.push(("415", "The body is not JSON", "Problem"));
+    if takes_body {
+        errors.push(("413", "The body is longer than 64 KiB"));
+        errors.push(("415", "The body is of another media type"));
     }
-    if takes_anything && !is_public || operation.request_body.is_some() {
+    let schema = form.map(|form| match form {
+        ErrorForm::Native => "Problem",
+        ErrorForm::OAuth => "OAuthError",
+    });
+    let mut errors: Vec<_> = errors
+        .into_iter()
+        .map(|(status, description)| (status, description, schema))
+        .collect();
+    // Where OAuth says 400 for a wrong field as for a request that cannot be read.
+    if form == Some(ErrorForm::Native) && (takes_anything && !is_public || takes_body) {
         errors.push((
             "422",
             "Some fields are wrong: all of them, in their order",
-            "HTTPValidationError",
+            Some("HTTPValidationError"),
         ));
     }
     for (status, description, schema) in errors {
@@ -154,12 +174,14 @@ fn complete_operation(operation: &mut Operation) {
     }
 }
 
-fn error(description: &str, schema: &str) -> Response {
-    ResponseBuilder::new()
-        .description(description)
-        .content(
+fn error(description: &str, schema: Option<&str>) -> Response {
+    let response = ResponseBuilder::new().description(description);
+    match schema {
+        Some(schema) => response.content(
             "application/json",
             Content::new(Some(RefOr::Ref(Ref::from_schema_name(schema)))),
-        )
-        .build()
+        ),
+        None => response,
+    }
+    .build()
 }

@@ -1,9 +1,16 @@
-//! Signing keys: where their private halves lie, how they sign, and what is published of them.
+//! Signing keys: where their private halves lie, how they sign, what is published of them, and when
+//! one takes over from another.
 
 pub mod directory;
+mod jwks;
 pub mod material;
 mod ring;
+mod rotation;
+mod signer;
 
 pub use directory::{DirectoryError, KeyDirectory};
+pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
-pub use ring::{JWKS_MAX_AGE, Jwks, KeyRing, RingError, SignedToken, SigningError, add_key};
+pub use ring::{KeyRing, RingError};
+pub use rotation::{Due, Rotation};
+pub use signer::{SignedToken, SigningError};

@@ -1,52 +1,23 @@
 //! The keys in use: one that signs, those that verify, and the JWKS.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton_verifier::{
-    Algorithm, Claims, Header, KeyId, NotAPublicKey, PublicKey, StatusListClaims, TokenType, Unsignable,
-};
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
+use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, StatusListClaims};
+use tokio::sync::Mutex;
 
 use crate::clock::Timestamp;
-use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
-use crate::store::{Generation, Judged, KeyRow, KeyState, Keys, StoreError};
+use crate::keys::signer::Signer;
+use crate::keys::{
+    DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SignedToken, SigningError, SigningKey,
+};
+use crate::store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
 use crate::token::TokenKind;
 
-/// How many seconds anybody may keep the JWKS. A key is published for at least as long before it signs.
-pub const JWKS_MAX_AGE: u32 = 300;
-
-/// A signed token: the secret itself. It is shown once and kept nowhere.
-///
-/// No `Display`, no `Clone`, a silent `Debug`, and one way out.
-pub struct SignedToken(Zeroizing<String>);
-
-impl SignedToken {
-    /// The token, for the answer to whoever asked for it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// With a prefix in front, by which scanners recognise it.
-    pub(crate) fn prefixed(self, prefix: &str) -> Self {
-        if prefix.is_empty() {
-            self
-        } else {
-            Self(Zeroizing::new(format!("{prefix}{}", *self.0)))
-        }
-    }
-}
-
-impl std::fmt::Debug for SignedToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SignedToken(..)")
-    }
-}
+/// For how many seconds a key that has just retired still signs what was recorded for it before.
+const FINISHES_WITHIN: i64 = 60;
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +28,9 @@ pub enum RingError {
     /// A new key could not be made.
     #[error("a signing key could not be made")]
     Generate(#[from] KeyError),
+    /// The thread that made a key was stopped.
+    #[error("a signing key was not made to the end")]
+    Interrupted(#[from] tokio::task::JoinError),
     /// The database's row of a key.
     #[error("the database has a key `{kid}` that cannot be read")]
     Row {
@@ -67,127 +41,156 @@ pub enum RingError {
         source: NotAPublicKey,
     },
     /// The private half of the key that should sign is not there.
-    #[error("the private half of the signing key is missing: expected {0}")]
-    Missing(std::path::PathBuf),
+    #[error(
+        "the private half of the signing key is missing: expected {0}; put it back, or publish another \
+         key with `jeton keys rotate` and start again"
+    )]
+    Missing(PathBuf),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why a token was recorded and not signed. The record does no harm: nobody has the token.
-#[derive(Debug, thiserror::Error)]
-pub enum SigningError {
-    /// The key has been withdrawn since the token was recorded.
-    #[error("the key `{0}` no longer signs")]
-    KeyGone(String),
-    /// What it should say cannot be signed.
-    #[error(transparent)]
-    Claims(#[from] Unsignable),
-    /// The signature failed.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-}
-
-/// The published public keys, ready to be sent.
-#[derive(Debug, Clone)]
-pub struct Jwks {
-    /// The JSON document.
-    pub body: axum::body::Bytes,
-    /// A strong validator of it, in quotes.
-    pub etag: String,
-}
-
 /// The keys in use. Replaced whole when the store's keys have changed.
-pub struct KeyRing(ArcSwap<Keyring>);
+pub struct KeyRing {
+    directory: Arc<KeyDirectory>,
+    rotation: Rotation,
+    current: ArcSwap<Keyring>,
+    /// Held by the one who replaces them.
+    replacing: Mutex<()>,
+}
 
 struct Keyring {
     generation: Generation,
-    signer: Signer,
-    verifying: HashMap<KeyId, Arc<PublicKey>>,
+    rows: Vec<KeyRow>,
+    /// The key that signs; `None` if its private half is not here.
+    signing: Option<Arc<str>>,
+    signers: Vec<Arc<Signer>>,
+    published: HashMap<KeyId, Published>,
     jwks: Jwks,
 }
 
-struct Signer {
-    kid: Arc<str>,
-    key: SigningKey,
-    /// The encoded headers, which are the same for all of a key's tokens of one type.
-    api_header: String,
-    session_header: String,
-    list_header: String,
-}
-
-/// A signed status list.
-pub(crate) struct SignedStatusList {
-    /// The compact JWS.
-    pub(crate) text: String,
-    /// The key that signed it.
-    pub(crate) kid: Arc<str>,
+/// A key of the JWKS.
+#[derive(Clone)]
+struct Published {
+    key: Arc<PublicKey>,
+    /// Since when this process hands it out.
+    since: Timestamp,
 }
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyRing")
-            .field("signing", &self.0.load().signer.kid)
+            .field("signing", &self.current.load().signing)
             .finish_non_exhaustive()
     }
 }
 
 impl KeyRing {
-    /// Reads the keys; the very first start makes one, which signs at once since nobody can have
-    /// cached a JWKS without it.
+    /// Reads the keys; makes one where none signs, as at the very first start.
     pub async fn open(
         store: &dyn Keys,
-        directory: &KeyDirectory,
-        algorithm: Algorithm,
+        directory: KeyDirectory,
+        rotation: Rotation,
         generation: Generation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
+        let directory = Arc::new(directory);
         let mut rows = store.keys().await?;
-        if rows.is_empty() {
-            add_key(store, directory, algorithm, KeyState::Signing, generation, now).await?;
+        if rows.iter().all(|row| row.state != KeyState::Signing) {
+            store.publish_key(make(&directory, rotation).await?, now).await?;
             rows = store.keys().await?;
         }
-        Ok(Self(ArcSwap::from_pointee(Keyring::read(
-            &rows, directory, generation,
-        )?)))
+        let current = Keyring::read(rows, &directory, rotation, None, generation, now)?;
+        Ok(Self {
+            directory,
+            rotation,
+            current: ArcSwap::from_pointee(current),
+            replacing: Mutex::default(),
+        })
     }
 
-    /// Takes over the keys as the store has them now. On an error everything stays as it was.
-    pub async fn reload(
+    /// Takes over the keys as the store has them, if it has other ones at this version of the
+    /// directory. On an error everything stays as it was.
+    pub async fn catch_up(
         &self,
         store: &dyn Keys,
-        directory: &KeyDirectory,
         generation: Generation,
+        now: Timestamp,
     ) -> Result<(), RingError> {
+        if self.generation() >= generation {
+            return Ok(());
+        }
+        let _replacing = self.replacing.lock().await;
+        let before = self.current.load_full();
+        if before.generation >= generation {
+            return Ok(());
+        }
         let rows = store.keys().await?;
-        self.0
-            .store(Arc::new(Keyring::read(&rows, directory, generation)?));
+        let after = Keyring::read(
+            rows,
+            &self.directory,
+            self.rotation,
+            Some(&before),
+            generation,
+            now,
+        )?;
+        after
+            .unsigning()
+            .filter(|row| !before.rows.iter().any(|known| known.key.kid == row.key.kid))
+            .for_each(warn);
+        self.current.store(Arc::new(after));
+        Ok(())
+    }
+
+    /// A new key whose private half is on disk, so that no row can ask for a key that a crash ate.
+    pub async fn make(&self) -> Result<NewKey, RingError> {
+        make(&self.directory, self.rotation).await
+    }
+
+    /// What is to be done for the keys now.
+    pub fn due(&self, now: Timestamp) -> Option<Due> {
+        let current = self.current.load();
+        self.rotation.due(&current.rows, now, |row| {
+            current.is_spread(row, self.rotation, now)
+        })
+    }
+
+    /// Fails if there is no private half to sign with, now or soon; warns of each that is missing.
+    pub fn ensure_signers(&self) -> Result<(), RingError> {
+        let current = self.current.load();
+        if let (true, Some(row)) = (current.signers.is_empty(), current.unsigning().next()) {
+            let file = format!("{}.pem", row.key.kid);
+            return Err(RingError::Missing(self.directory.path().join(file)));
+        }
+        current.unsigning().for_each(warn);
         Ok(())
     }
 
     /// The directory's version that the keys are of.
     pub fn generation(&self) -> Generation {
-        self.0.load().generation
+        self.current.load().generation
     }
 
     /// The key that signs from now on.
-    pub fn signing_kid(&self) -> Arc<str> {
-        Arc::clone(&self.0.load().signer.kid)
+    pub fn signing_kid(&self) -> Result<Arc<str>, SigningError> {
+        self.current.load().signing.clone().ok_or(SigningError::NoKey)
     }
 
     /// A published key.
     pub fn verifying(&self, kid: &KeyId) -> Option<Arc<PublicKey>> {
-        self.0.load().verifying.get(kid).cloned()
+        let current = self.current.load();
+        current.published.get(kid).map(|found| Arc::clone(&found.key))
     }
 
     /// Whether a key is published.
     pub fn publishes(&self, kid: &KeyId) -> bool {
-        self.0.load().verifying.contains_key(kid)
+        self.current.load().published.contains_key(kid)
     }
 
     /// The published keys.
     pub fn jwks(&self) -> Jwks {
-        self.0.load().jwks.clone()
+        self.current.load().jwks.clone()
     }
 
     /// Signs claims with the key that was recorded for them, or not at all.
@@ -197,126 +200,148 @@ impl KeyRing {
         kind: TokenKind,
         claims: &Claims,
     ) -> Result<SignedToken, SigningError> {
-        let keyring = self.0.load();
-        let signer = &keyring.signer;
-        if *signer.kid != *kid {
-            return Err(SigningError::KeyGone(kid.to_owned()));
-        }
-        let header = match kind {
-            TokenKind::Api => &signer.api_header,
-            TokenKind::Session => &signer.session_header,
-        };
-        let message = jeton_verifier::signing_input(header, claims)?;
-        let signature = signer.key.sign(message.as_bytes())?;
-        Ok(SignedToken(Zeroizing::new(jeton_verifier::assemble(
-            message, &signature,
-        ))))
+        self.signing(kid, |signer| signer.sign(kind, claims))
     }
 
-    /// Signs a status list with the key that signs now.
+    /// Signs a status list with a key that signs, or not at all.
     pub(crate) fn sign_status_list(
         &self,
+        kid: &str,
         claims: &StatusListClaims,
-    ) -> Result<SignedStatusList, SigningError> {
-        let keyring = self.0.load();
-        let signer = &keyring.signer;
-        let message = jeton_verifier::status_list_signing_input(&signer.list_header, claims)?;
-        let signature = signer.key.sign(message.as_bytes())?;
-        Ok(SignedStatusList {
-            text: jeton_verifier::assemble(message, &signature),
-            kid: Arc::clone(&signer.kid),
-        })
+    ) -> Result<String, SigningError> {
+        self.signing(kid, |signer| signer.sign_status_list(claims))
+    }
+
+    fn signing<T>(
+        &self,
+        kid: &str,
+        sign: impl FnOnce(&Signer) -> Result<T, SigningError>,
+    ) -> Result<T, SigningError> {
+        let current = self.current.load();
+        let signer = current.signers.iter().find(|signer| **signer.kid() == *kid);
+        sign(signer.ok_or_else(|| SigningError::KeyGone(kid.to_owned()))?)
     }
 }
 
 impl Keyring {
-    fn read(rows: &[KeyRow], directory: &KeyDirectory, generation: Generation) -> Result<Self, RingError> {
-        let published = || rows.iter().filter(|row| row.state < KeyState::Withdrawn);
-        let mut verifying = HashMap::new();
-        for row in published() {
-            let key = PublicKey::from_json(&row.public_jwk).map_err(|source| RingError::Row {
-                kid: row.kid.clone(),
-                source,
-            })?;
-            verifying.insert(key.kid().clone(), Arc::new(key));
+    fn read(
+        rows: Vec<KeyRow>,
+        directory: &KeyDirectory,
+        rotation: Rotation,
+        before: Option<&Self>,
+        generation: Generation,
+        now: Timestamp,
+    ) -> Result<Self, RingError> {
+        let mut signers = Vec::new();
+        let mut published = HashMap::new();
+        let mut signing = None;
+        for row in rows.iter().filter(|row| row.state.is_published()) {
+            let (kid, key) = publish(row, before, now)?;
+            if let Some(signer) = signer(row, &kid, directory, before, now)? {
+                if row.state == KeyState::Signing {
+                    signing = Some(Arc::clone(signer.kid()));
+                }
+                signers.push(signer);
+            }
+            published.insert(kid, key);
         }
-        let signing = rows
-            .iter()
-            .find(|row| row.state == KeyState::Signing)
-            .map(|row| row.kid.as_str());
-        let signer = Signer::load(signing.unwrap_or_default(), directory)?;
+        // The one that signs is looked for at every token.
+        signers.sort_by_key(|signer| signing.as_ref() != Some(signer.kid()));
+        let jwks = Jwks::of(
+            rows.iter().filter(|row| row.state.is_published()),
+            rotation.max_age,
+        );
         Ok(Self {
             generation,
-            signer,
-            verifying,
-            jwks: Jwks::of(published()),
+            rows,
+            signing,
+            signers,
+            published,
+            jwks,
         })
     }
-}
 
-impl Signer {
-    fn load(kid: &str, directory: &KeyDirectory) -> Result<Self, RingError> {
-        let missing = || RingError::Missing(directory.path().join(format!("{kid}.pem")));
-        let id: KeyId = kid.parse().map_err(|_| missing())?;
-        let key = directory.load(&id)?.ok_or_else(missing)?;
-        let header = |token_type| {
-            Header {
-                algorithm: key.algorithm(),
-                kid: key.kid().clone(),
-                token_type,
-            }
-            .encode()
-        };
-        Ok(Self {
-            kid: kid.into(),
-            api_header: header(TokenType::Access),
-            session_header: header(TokenType::Session),
-            list_header: header(TokenType::StatusList),
-            key,
-        })
+    /// Keys that should sign, now or soon, and cannot.
+    fn unsigning(&self) -> impl Iterator<Item = &KeyRow> {
+        let can_sign = |row: &KeyRow| self.signers.iter().any(|signer| **signer.kid() == row.key.kid);
+        self.rows
+            .iter()
+            .filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
+    }
+
+    /// Whether every copy of this process's JWKS has the key, and it can sign.
+    fn is_spread(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
+        let since = row.key.kid.parse().ok().and_then(|kid| self.published.get(&kid));
+        since.is_some_and(|published| published.since.plus_seconds(rotation.spread()) <= now)
+            && self.signers.iter().any(|signer| **signer.kid() == row.key.kid)
     }
 }
 
-impl Jwks {
-    fn of<'a>(rows: impl Iterator<Item = &'a KeyRow>) -> Self {
-        #[derive(serde::Serialize)]
-        struct Document<'a> {
-            keys: Vec<&'a RawValue>,
-        }
-        let keys = rows
-            .filter_map(|row| serde_json::from_str(&row.public_jwk).ok())
-            .collect();
-        let body = serde_json::to_vec(&Document { keys }).unwrap_or_default();
-        let hash = digest::digest(&digest::SHA256, &body);
-        let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(hash.as_ref()));
-        Self {
-            body: body.into(),
-            etag,
-        }
-    }
-}
-
-/// Makes a key: the private half on disk first, so that no row can ask for a key that a crash ate.
-pub async fn add_key(
-    store: &dyn Keys,
-    directory: &KeyDirectory,
-    algorithm: Algorithm,
-    state: KeyState,
-    judged_at: Generation,
-    now: Timestamp,
-) -> Result<KeyRow, RingError> {
-    let (_, pem) = SigningKey::generate(algorithm)?;
-    let key = directory.store(&pem)?;
-    let row = KeyRow {
-        kid: key.kid().to_string(),
-        algorithm,
-        public_jwk: serde_json::to_string(key.public_jwk()).unwrap_or_default(),
+fn warn(row: &KeyRow) {
+    let (kid, state) = (&row.key.kid, row.state.as_str());
+    tracing::error!(
+        kid,
         state,
-        created_at: now,
-        changed_at: now,
-    };
-    match store.put_key(row.clone(), judged_at).await? {
-        Judged::Done(()) => Ok(row),
-        Judged::Stale => Err(StoreError::Busy.into()),
+        "the private half of a key is missing, and it does not sign"
+    );
+}
+
+/// The key of a row as it is published, parsed once.
+fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(KeyId, Published), RingError> {
+    let known = row
+        .key
+        .kid
+        .parse()
+        .ok()
+        .and_then(|kid| before?.published.get_key_value(&kid));
+    if let Some((kid, published)) = known {
+        return Ok((kid.clone(), published.clone()));
     }
+    let key = PublicKey::from_json(&row.key.public_jwk).map_err(|source| RingError::Row {
+        kid: row.key.kid.clone(),
+        source,
+    })?;
+    let published = Published {
+        key: Arc::new(key),
+        since: now,
+    };
+    Ok((published.key.kid().clone(), published))
+}
+
+/// The private half that a row needs: that of a key that signs or will, and for a moment that of one
+/// that has just retired, since what was recorded before is still to be signed.
+fn signer(
+    row: &KeyRow,
+    kid: &KeyId,
+    directory: &KeyDirectory,
+    before: Option<&Keyring>,
+    now: Timestamp,
+) -> Result<Option<Arc<Signer>>, RingError> {
+    let known = before.and_then(|before| {
+        let mut signers = before.signers.iter();
+        signers.find(|signer| **signer.kid() == *kid.as_str()).cloned()
+    });
+    Ok(match row.state {
+        KeyState::Published | KeyState::Signing if known.is_none() => {
+            Signer::load(kid, directory)?.map(Arc::new)
+        }
+        KeyState::Published | KeyState::Signing => known,
+        KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(FINISHES_WITHIN)),
+        KeyState::Gone | KeyState::Withdrawn => None,
+    })
+}
+
+async fn make(directory: &Arc<KeyDirectory>, rotation: Rotation) -> Result<NewKey, RingError> {
+    let directory = Arc::clone(directory);
+    // An RSA key takes a second to find, and a file its time to reach the disk.
+    let made = tokio::task::spawn_blocking(move || {
+        let (_, pem) = SigningKey::generate(rotation.algorithm)?;
+        let key = directory.store(&pem)?;
+        Ok(NewKey {
+            kid: key.kid().to_string(),
+            algorithm: key.algorithm(),
+            public_jwk: serde_json::to_string(key.public_jwk()).unwrap_or_default(),
+        })
+    });
+    made.await?
 }

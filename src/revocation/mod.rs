@@ -10,4 +10,4 @@ mod published;
 pub use backlog::Unfilled;
 pub use index::Index;
 pub use lists::{Bits, List};
-pub use published::{Publication, Published, Validity};
+pub use published::{LIFE, Publication, Published, Validity};

@@ -17,7 +17,7 @@ const TTL: i64 = 60;
 
 /// For how many seconds a list is good where nothing is known to change: how long such a verifier goes
 /// on without the authority.
-const LIFE: i64 = 3600;
+pub const LIFE: i64 = 3600;
 
 /// For how long a list is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@
 //! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
 //! - A write carries the [`Generation`] of the directory in which it was judged. If the directory
 //!   has changed since, nothing is written and the answer is `Stale`: who was allowed a moment ago
-//!   may not be now. Revoking carries none: it is never wrong to end a token.
+//!   may not be now. Revoking carries none: it is never wrong to end a token. Nor does a change of a
+//!   key, whose conditions are its own.
 //! - The first revocation of a token wins; a later one may bring it forward, never back.
 //! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap.
 //! - Times and random values are arguments; a store reads no clock and draws no chance.
@@ -16,6 +17,7 @@
 pub mod sqlite;
 
 mod directory;
+mod keys;
 mod revocations;
 mod tokens;
 
@@ -26,7 +28,8 @@ pub use directory::{
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
     Standing, Teams,
 };
-pub use revocations::{Changes, Covered, KeyRow, KeyState, Keys, Revocations, Snapshot};
+pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
+pub use revocations::{Changes, Covered, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOutcome, Tokens,
 };

@@ -1,10 +1,10 @@
-//! The contract for what the memory of a process is rebuilt from: revocations, keys, identity.
+//! The contract for what the memory of a process is rebuilt from: revocations and identity.
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::store::{Change, Generation, Judged, Result};
+use crate::store::{Change, Generation, Result};
 use crate::token::{Actor, CutOff, Place, TokenId};
 
 /// Revocations, and the deployment's identity.
@@ -70,60 +70,4 @@ pub struct Changes {
     pub generation: Generation,
     /// Revocations and cut-offs.
     pub events: Vec<Change>,
-}
-
-/// Signing keys: their states and public halves. The private halves are elsewhere.
-#[async_trait]
-pub trait Keys: Send + Sync {
-    /// All keys, the oldest first.
-    async fn keys(&self) -> Result<Vec<KeyRow>>;
-
-    /// Adds a key, or puts one into another state. A key that begins to sign retires the one that did,
-    /// in the same instant; putting a key back into an earlier state fails.
-    async fn put_key(&self, key: KeyRow, judged_at: Generation) -> Result<Judged<()>>;
-}
-
-/// A signing key as everybody may know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRow {
-    /// The RFC 7638 thumbprint.
-    pub kid: String,
-    /// `ES256`, `EdDSA` or `RS256`.
-    pub algorithm: jeton_verifier::Algorithm,
-    /// The public half as a JWK.
-    pub public_jwk: String,
-    /// Where it is in its life.
-    pub state: KeyState,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// Since when it is in its present state.
-    pub changed_at: Timestamp,
-}
-
-/// Where a key is in its life. It only ever moves downwards.
-///
-/// Two invariants: a key is published for at least as long as caches keep the JWKS before it signs,
-/// and it leaves the JWKS only when no live token needs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyState {
-    /// In the JWKS, not signing yet.
-    Published,
-    /// Signing. At most one key is.
-    Signing,
-    /// In the JWKS, for verifying what it signed.
-    Retired,
-    /// Out of the JWKS; nothing it signed is good.
-    Withdrawn,
-}
-
-impl KeyState {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Published => "published",
-            Self::Signing => "signing",
-            Self::Retired => "retired",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }

@@ -11,8 +11,8 @@ use crate::token::{Filter, Listing, NewToken, Page, Record, Revocation, TokenId,
 /// Tokens' records.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// Records a token, its place in the status lists, and all conditions of the order, at once. Fails
-    /// for a `kid` that [`put_key`](crate::store::Keys::put_key) never stored.
+    /// Records a token, its place in the status lists, and all conditions of the order, at once; and
+    /// that its key is needed until it ends. With a key that does not sign it is `Stale`.
     async fn record(&self, order: RecordOrder) -> Result<RecordOutcome>;
 
     /// What the store knows about a token that somebody presents, or `None` if it never recorded it.
@@ -56,7 +56,7 @@ pub struct RecordOrder {
 pub enum RecordOutcome {
     /// It is on disk.
     Recorded(Recorded),
-    /// The directory has changed; judge again.
+    /// The directory has changed, or the key does not sign any more; judge again.
     Stale,
     /// The owner has as many active tokens as allowed.
     LimitReached,

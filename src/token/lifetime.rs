@@ -32,6 +32,7 @@ pub struct Span(NonZeroU64);
 impl Span {
     pub const HOUR: Self = Self::of(HOUR);
     pub const HALF_A_DAY: Self = Self::of(DAY / 2);
+    pub const DAY: Self = Self::of(DAY);
     pub const YEAR: Self = Self::of(YEAR);
     /// The longest span, 100 years. Whoever wants more means [`Lifetime::Never`].
     pub const MAXIMUM: Self = Self::of(100 * YEAR);

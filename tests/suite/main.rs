@@ -10,4 +10,5 @@ mod api;
 mod harness;
 mod openapi;
 mod process;
+mod standards;
 mod store;

@@ -3,10 +3,13 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use url::form_urlencoded;
 
 use super::error::InputError;
-use super::value::Value;
+use super::value::{Object, Value, texts};
 use super::violation::{Fault, Location, Violation, Violations};
+
+const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -15,7 +18,16 @@ pub const MAX_BODY: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     Json,
+    UrlEncoded,
     Other,
+}
+
+/// How a body is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Json,
+    /// `application/x-www-form-urlencoded`, as OAuth has it.
+    UrlEncoded,
 }
 
 impl Media {
@@ -26,10 +38,20 @@ impl Media {
     /// `Authorization: Bearer`, and it cannot send JSON without being asked for permission first.
     /// So a write without Bearer has to say that it is JSON; with Bearer an absent media type is
     /// read as JSON, and any other body is a text, which is no object.
-    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
+    ///
+    /// Where a form is to come it has to be one, and says so.
+    pub(super) fn of(encoding: Encoding, method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
         let given = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or_default());
+        if encoding == Encoding::UrlEncoded {
+            return match given {
+                Some(media_type) if essence(media_type).eq_ignore_ascii_case(URL_ENCODED) => {
+                    Ok(Self::UrlEncoded)
+                }
+                _ => Err(InputError::FormNeeded),
+            };
+        }
         let could_be_forged = *method == Method::POST || given.is_some();
         match given {
             Some(media_type) if is_json(media_type) => Ok(Self::Json),
@@ -56,6 +78,7 @@ pub(super) async fn text(body: Body) -> Result<String, InputError> {
 /// The value in a body; `None` where it is empty.
 pub(super) fn value(text: &str, media: Media) -> Result<Option<Value<'_>>, Violations> {
     match media {
+        Media::UrlEncoded => Ok(Some(Value::Object(form_members(text)))),
         _ if text.is_empty() => Ok(None),
         Media::Other => Ok(Some(Value::Text(text.into()))),
         Media::Json => match Value::parse(text) {
@@ -71,15 +94,20 @@ pub(super) fn value(text: &str, media: Media) -> Result<Option<Value<'_>>, Viola
     }
 }
 
+/// A parameter without a value counts as left out (RFC 6749, section 3.2).
+fn form_members(text: &str) -> Object<'_> {
+    texts(form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()))
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &str) -> &str {
+    media_type.split(';').next().unwrap_or_default().trim()
+}
+
 /// `application/json` and `application/<anything>+json`, whatever the parameters.
 fn is_json(media_type: &str) -> bool {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence
+    essence(media_type)
+        .to_ascii_lowercase()
         .strip_prefix("application/")
         .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
 }

@@ -13,6 +13,8 @@ pub enum InputError {
     Utf8,
     #[error("a write without Authorization: Bearer needs a JSON body and says so in Content-Type")]
     UnsupportedMediaType,
+    #[error("the body must be application/x-www-form-urlencoded")]
+    FormNeeded,
     #[error("the body could not be read to its end")]
     BodyUnreadable(#[source] axum::BoxError),
 }

@@ -8,7 +8,7 @@ use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 use super::field::Field;
 use super::value::{Object, Value};
 use super::violation::{Fault, Location, Violation, Violations};
-use super::{Form, Request, Unknown, bounds};
+use super::{Form, Repeated, Request, Unknown, bounds};
 
 /// The named values of one part of a request, and what has been found wrong with them so far.
 ///
@@ -230,7 +230,19 @@ impl<'a> Fields<'a> {
         let unknown = self.members.iter().filter(|(name, _)| !known(name));
         let violations = unknown
             .map(|(name, value)| Violation::new(Fault::ExtraForbidden, self.at.field(name.clone()), value));
-        self.refused = violations.collect();
+        self.refused.extend(violations);
+    }
+
+    fn forbid_repeated(&mut self) {
+        for asked in &mut self.asked {
+            let at = self.at.field(asked.name);
+            if let Some(value @ Value::Texts(texts)) = self.members.get(asked.name)
+                && texts.len() > 1
+            {
+                let error = "must not be given twice".to_owned();
+                asked.violations = vec![Violation::new(Fault::Value { error }, at, value)];
+            }
+        }
     }
 
     fn violations(&mut self) -> Option<Violations> {
@@ -247,6 +259,9 @@ pub(super) fn read<R: Request>(mut fields: Fields<'_>) -> Result<R, Violations> 
     let form = R::Form::fill(&mut fields);
     if let Err(errors) = form.validate() {
         fields.judge(errors);
+    }
+    if R::Form::REPEATED == Repeated::Refused {
+        fields.forbid_repeated();
     }
     if R::Form::UNKNOWN == Unknown::Forbidden {
         fields.forbid_unknown();

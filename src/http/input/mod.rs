@@ -26,7 +26,7 @@ use axum::http::{HeaderMap, header};
 use url::form_urlencoded;
 use validator::{Validate, ValidationErrors};
 
-pub use body::MAX_BODY;
+pub use body::{Encoding, MAX_BODY};
 pub use error::InputError;
 pub use field::Field;
 pub use fields::{Fields, Refused};
@@ -36,7 +36,7 @@ pub use violation::{Fault, Location, LocationPart, Violation, Violations};
 
 use body::Media;
 use fields::{Part, read};
-use value::Object;
+use value::{Object, texts};
 
 /// The input of a handler: path, query, body and headers, each `()` where nothing is taken from it.
 ///
@@ -53,6 +53,12 @@ pub(crate) struct Input<P = (), Q = (), B = (), H = ()> {
 pub(crate) trait Form: Validate + Sized {
     /// What is expected of the body that this form is read from.
     const BODY: Presence = Presence::Required;
+
+    /// How that body is written.
+    const ENCODING: Encoding = Encoding::Json;
+
+    /// What a name means that comes twice.
+    const REPEATED: Repeated = Repeated::LastCounts;
 
     /// What becomes of fields that the form does not name.
     const UNKNOWN: Unknown = Unknown::Ignored;
@@ -80,8 +86,17 @@ pub enum Presence {
     Required,
     /// Absent, empty and `null` are the empty object.
     Optional,
-    /// No body is taken, and one that comes is not looked at.
+    /// Nothing is taken, and what comes is not looked at.
     Unread,
+}
+
+/// What a name means that comes twice in a query or a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated {
+    LastCounts,
+    /// It is wrong, as OAuth has it (RFC 6749, section 3.2): whoever looks at the first and whoever
+    /// looks at the last would see two requests in one.
+    Refused,
 }
 
 /// What becomes of fields that a form does not name.
@@ -148,7 +163,7 @@ where
 
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, InputError> {
         let (mut parts, body) = request.into_parts();
-        let media = Media::of(&parts.method, &parts.headers)?;
+        let media = Media::of(B::Form::ENCODING, &parts.method, &parts.headers)?;
         let text = match B::Form::BODY {
             Presence::Unread => String::new(),
             Presence::Required | Presence::Optional => body::text(body).await?,
@@ -157,7 +172,10 @@ where
         let path = read(Fields::new(
             Part::Path,
             Location::root("path"),
-            &path_members(&mut parts, state).await?,
+            &match P::Form::BODY {
+                Presence::Unread => Object::default(),
+                Presence::Required | Presence::Optional => path_members(&mut parts, state).await?,
+            },
         ));
         let query = read(Fields::new(
             Part::Query,
@@ -167,7 +185,10 @@ where
         let headers = read(Fields::new(
             Part::Header,
             Location::root("header"),
-            &header_members(&parts.headers),
+            &match H::Form::BODY {
+                Presence::Unread => Object::default(),
+                Presence::Required | Presence::Optional => header_members(&parts.headers),
+            },
         ));
         let body = read_body(&text, media).map_err(|violations| match B::Form::ECHO {
             Echo::Input => violations,
@@ -209,18 +230,16 @@ fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
 async fn path_members<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Object<'static>, InputError> {
     use axum::extract::FromRequestParts;
     match RawPathParams::from_request_parts(parts, state).await {
-        Ok(params) => {
-            Ok(texts(params.iter().map(|(name, value)| {
-                (name.to_owned(), Cow::Owned(value.to_owned()))
-            })))
-        }
+        Ok(params) => Ok(texts(params.iter().map(|(name, value)| {
+            (Cow::Owned(name.to_owned()), Cow::Owned(value.to_owned()))
+        }))),
         Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => Err(InputError::Utf8),
         Err(_) => Ok(Object::default()),
     }
 }
 
 fn query_members(query: &str) -> Object<'_> {
-    texts(form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value)))
+    texts(form_urlencoded::parse(query.as_bytes()))
 }
 
 fn header_members(headers: &HeaderMap) -> Object<'_> {
@@ -228,20 +247,10 @@ fn header_members(headers: &HeaderMap) -> Object<'_> {
     let fields = headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
     texts(fields.map(|(name, value)| {
         (
-            name.as_str().to_owned(),
+            Cow::Borrowed(name.as_str()),
             String::from_utf8_lossy(value.as_bytes()),
         )
     }))
-}
-
-fn texts<'a>(pairs: impl Iterator<Item = (String, Cow<'a, str>)>) -> Object<'a> {
-    let mut members = Object::default();
-    for (name, text) in pairs {
-        if let Value::Texts(texts) = members.entry(name).or_insert_with(|| Value::Texts(Vec::new())) {
-            texts.push(text);
-        }
-    }
-    members
 }
 
 #[cfg(test)]

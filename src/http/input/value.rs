@@ -30,6 +30,20 @@ pub enum Value<'a> {
     Texts(Vec<Cow<'a, str>>),
 }
 
+/// Named texts, each name with all that were given for it.
+pub(super) fn texts<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Object<'a> {
+    let mut members = Object::default();
+    for (name, text) in pairs {
+        let member = members
+            .entry(name.into_owned())
+            .or_insert_with(|| Value::Texts(Vec::new()));
+        if let Value::Texts(texts) = member {
+            texts.push(text);
+        }
+    }
+    members
+}
+
 /// A text that is no JSON, or JSON that we do not read.
 #[derive(Debug)]
 pub(super) struct Malformed {

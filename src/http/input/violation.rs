@@ -167,6 +167,15 @@ impl Location {
         self.with(LocationPart::Index(index))
     }
 
+    /// The innermost name on the way.
+    pub fn name(&self) -> &str {
+        let mut names = self.0.iter().rev().filter_map(|part| match part {
+            LocationPart::Name(name) => Some(&**name),
+            LocationPart::Index(_) => None,
+        });
+        names.next().unwrap_or_default()
+    }
+
     fn with(&self, part: LocationPart) -> Self {
         Self(self.0.iter().cloned().chain([part]).collect())
     }

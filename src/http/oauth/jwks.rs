@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use crate::http::App;
 use crate::http::caller::Anyone;
 use crate::http::oauth::kept::{Kept, open};
-use crate::keys::{JWKS_MAX_AGE, Jwks};
+use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(keys).layer(open()))
@@ -40,12 +40,12 @@ struct KeySet {
                     ("Cache-Control" = String, description = "For how long it may be kept"))),
         (status = NOT_MODIFIED, description = "The copy at hand is current")))]
 async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let Jwks { body, etag } = app.authority.keys().jwks();
+    let Jwks { body, etag, max_age } = app.authority.keys().jwks();
     let keys = Kept {
         content_type: "application/jwk-set+json",
         body,
         etag,
-        max_age: JWKS_MAX_AGE,
+        max_age,
     };
     keys.answer(&headers)
 }

@@ -1,7 +1,7 @@
 //! How the native API says what went wrong.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,6 +41,11 @@ pub(crate) fn render(failure: &Failure) -> Response {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
             "Without Authorization: Bearer, a write needs Content-Type: application/json.".to_owned(),
+        ),
+        Failure::Input(InputError::FormNeeded) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body must be application/x-www-form-urlencoded.".to_owned(),
         ),
         Failure::Input(InputError::BodyUnreadable(_)) => (
             StatusCode::BAD_REQUEST,
@@ -82,10 +87,10 @@ pub(crate) fn render(failure: &Failure) -> Response {
         }),
     )
         .into_response();
-    if let Some(value) = challenge(failure) {
+    if let Some(value) = failure.challenge() {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
-    if let Some(seconds) = retry_after(failure) {
+    if let Some(seconds) = failure.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
@@ -197,105 +202,19 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
     (status, code, detail.to_owned())
 }
 
-/// RFC 6750, section 3: no error code when no credential was sent.
-fn challenge(failure: &Failure) -> Option<HeaderValue> {
-    let Failure::Refused(error) = failure else {
-        return None;
-    };
-    match error {
-        Error::NoCredential | Error::BadLogin => Some(HeaderValue::from_static("Bearer realm=\"jeton\"")),
-        Error::BadCredential(_) => Some(HeaderValue::from_static(
-            "Bearer realm=\"jeton\", error=\"invalid_token\"",
-        )),
-        Error::ScopeNeeded(scope) => {
-            let value = format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
-            HeaderValue::from_str(&value).ok()
-        }
-        _ => None,
-    }
-}
-
-fn retry_after(failure: &Failure) -> Option<u64> {
-    match failure {
-        Failure::TooManyRequests { retry_after } => Some(*retry_after),
-        Failure::Refused(Error::LockedOut { retry_after }) => Some(u64::from(*retry_after)),
-        Failure::Refused(Error::Busy) => Some(1),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Inactive;
-
-    /// Every failure there is. A new one that is not added here is still rendered by the table, which
-    /// has no wildcard; here it is shown to whoever reads the snapshot.
-    fn failures() -> Vec<Failure> {
-        let refused = [
-            Error::NoCredential,
-            Error::BadCredential(Inactive::Revoked),
-            Error::BadLogin,
-            Error::LockedOut { retry_after: 30 },
-            Error::Forbidden,
-            Error::SessionNeeded,
-            Error::WrongAudience,
-            Error::ScopeNeeded("tokens:read"),
-            Error::Absent,
-            Error::OrganizationNeeded,
-            Error::NameTaken,
-            Error::LastAdmin,
-            Error::LastAdministrator,
-            Error::WrongPassword,
-            Error::NotAMember,
-            Error::LimitReached { limit: 3 },
-            Error::BadCursor,
-            Error::Busy,
-            Error::Unavailable("the disk is on fire".into()),
-        ];
-        let input = [
-            InputError::Invalid(crate::http::input::Violations::default()),
-            InputError::BodyTooLarge,
-            InputError::Utf8,
-            InputError::UnsupportedMediaType,
-            InputError::BodyUnreadable("the wire is on fire".into()),
-        ];
-        let rest = [
-            Failure::AmbiguousCredential,
-            Failure::NoRoute,
-            Failure::NoMethod,
-            Failure::NoHistory,
-            Failure::TooManyRequests { retry_after: 7 },
-        ];
-        let refused = refused.into_iter().map(Failure::Refused);
-        let input = input.into_iter().map(Failure::Input);
-        input.chain(rest).chain(refused).collect()
-    }
+    use crate::http::error::tests::table;
 
     #[tokio::test]
     async fn the_table_from_failures_to_answers() {
-        let mut table = String::new();
-        for failure in failures() {
-            let (head, body) = render(&failure).into_parts();
-            let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let text = body.to_string();
-            assert!(!text.contains("on fire"), "a cause is never sent: {text}");
-            let header = |name| {
-                let value = head.headers.get(name).and_then(|value| value.to_str().ok());
-                value.map_or_else(String::new, |value| format!(" {name}={value}"))
-            };
-            let code = body
-                .get("code")
-                .and_then(serde_json::Value::as_str)
-                .unwrap_or("HTTPValidationError");
-            let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
-            table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
-        }
+        let table = table(render, "code").await;
         insta::assert_snapshot!(table, @r#"
         422 HTTPValidationError
         413 body_too_large
         400 invalid_utf8
+        415 unsupported_media_type
         415 unsupported_media_type
         400 body_unreadable
         400 ambiguous_credential

@@ -2,12 +2,18 @@
 
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
+use crate::clock::Timestamp;
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::cut_offs::uncut;
+use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Columns;
-use crate::store::sqlite::writer::Undo;
-use crate::store::{Generation, Judged, KeyRow, KeyState, Keys, Result};
+use crate::store::sqlite::writer::{Batch, Undo};
+use crate::store::{
+    KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey, Result,
+};
+use crate::token::{CutOff, Reach};
 
 #[async_trait]
 impl Keys for SqliteStore {
@@ -15,17 +21,22 @@ impl Keys for SqliteStore {
         self.readers
             .read(|connection| {
                 let mut query = connection.prepare_cached(
-                    "SELECT kid, algorithm, public_jwk, state, created_at, changed_at FROM keys ORDER BY id",
+                    "SELECT kid, algorithm, public_jwk, state, created_at, changed_at, signs_from, needed_until
+                     FROM keys ORDER BY id",
                 )?;
                 let found = query.query_map((), |row| {
                     let columns = &mut Columns::of(row);
                     Ok(KeyRow {
-                        kid: columns.take()?,
-                        algorithm: columns.parse(algorithm)?,
-                        public_jwk: columns.take()?,
+                        key: NewKey {
+                            kid: columns.take()?,
+                            algorithm: columns.parse(|text| text.parse::<Algorithm>().ok())?,
+                            public_jwk: columns.take()?,
+                        },
                         state: columns.take()?,
                         created_at: columns.take()?,
                         changed_at: columns.take()?,
+                        signs_from: columns.take()?,
+                        needed_until: columns.take()?,
                     })
                 })?;
                 Ok(found.collect::<rusqlite::Result<_>>()?)
@@ -33,51 +44,217 @@ impl Keys for SqliteStore {
             .await
     }
 
-    async fn put_key(&self, key: KeyRow, judged_at: Generation) -> Result<Judged<()>> {
-        self.writer
-            .judged(judged_at, Undo::Savepoint, move |batch| {
-                if key.state == KeyState::Signing {
-                    // One instant, so that there is never a moment without a signing key, nor with two.
-                    batch
-                        .connection
-                        .prepare_cached(
-                            "UPDATE keys SET state = 'retired', changed_at = ?2
-                             WHERE state = 'signing' AND kid <> ?1",
-                        )?
-                        .execute(params![key.kid, key.changed_at])?;
+    async fn live_tokens(&self, now: Timestamp) -> Result<Vec<(String, u64)>> {
+        self.readers
+            .read(move |connection| {
+                let uncut = uncut();
+                let mut query = connection.prepare_cached(&format!(
+                    "SELECT keys.kid, count(*) FROM tokens JOIN keys ON keys.id = tokens.key
+                     WHERE (expires_at IS NULL OR expires_at / 1000 > ?5 / 1000)
+                        AND (tokens.effective_at IS NULL OR tokens.effective_at > ?5) AND {uncut}
+                     GROUP BY keys.id ORDER BY keys.id"
+                ))?;
+                // The instant is the fifth parameter wherever cut-offs are asked.
+                query.raw_bind_parameter(5, now)?;
+                let mut rows = query.raw_query();
+                let mut counts = Vec::new();
+                while let Some(row) = rows.next()? {
+                    counts.push((row.get(0)?, row.get(1)?));
                 }
+                Ok(counts)
+            })
+            .await
+    }
+
+    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {
+        self.writer
+            .run(Undo::Statement, move |batch| {
                 batch
                     .connection
                     .prepare_cached(
-                        "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                         ON CONFLICT (kid) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at",
+                        "UPDATE meta SET jwks_max_age = ?1,
+                            jwks_copies_until = max(jwks_copies_until, ?2 + (jwks_max_age + ?3) * 1000)
+                         WHERE jwks_max_age <> ?1",
                     )?
-                    .execute(params![
-                        key.kid,
-                        name(key.algorithm),
-                        key.public_jwk,
-                        key.state,
-                        key.created_at,
-                        key.changed_at,
-                    ])?;
-                batch.directory_changed();
+                    .execute(params![max_age, now, KEY_NOTICED_WITHIN])?;
                 Ok(())
+            })
+            .await
+    }
+
+    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                let (another_signs, waits_until) = batch
+                    .connection
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'signing'),
+                            max(jwks_copies_until, ?1 + (jwks_max_age + ?2) * 1000) FROM meta",
+                    )?
+                    .query_row(params![now, KEY_NOTICED_WITHIN], |row| {
+                        Ok((row.get::<_, bool>(0)?, row.get(1)?))
+                    })?;
+                let (state, signs_from) = if another_signs {
+                    (KeyState::Published, waits_until)
+                } else {
+                    (KeyState::Signing, now)
+                };
+                insert(batch, &key, state, signs_from, now)?;
+                batch.keys_changed();
+                Ok(KeyRow {
+                    key,
+                    state,
+                    created_at: now,
+                    changed_at: now,
+                    signs_from,
+                    needed_until: Timestamp::EPOCH,
+                })
+            })
+            .await
+    }
+
+    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool> {
+        let kid = kid.to_owned();
+        self.writer
+            .run(Undo::Savepoint, move |batch| {
+                let advanced = advance(batch, &kid, step, now)?;
+                if advanced {
+                    batch.keys_changed();
+                }
+                Ok(advanced)
+            })
+            .await
+    }
+
+    async fn revoke_key(&self, order: KeyRevocation) -> Result<KeyRevoked> {
+        self.writer
+            .run(Undo::Savepoint, move |batch| revoke(batch, &order))
+            .await
+    }
+
+    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool> {
+        let kid = kid.to_owned();
+        self.writer
+            .run(Undo::Statement, move |batch| {
+                let noted = batch
+                    .connection
+                    .prepare_cached(
+                        "UPDATE keys SET needed_until = max(needed_until, ?2)
+                         WHERE kid = ?1 AND state = 'signing'",
+                    )?
+                    .execute(params![kid, until])?;
+                Ok(noted > 0)
             })
             .await
     }
 }
 
-fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Es256 => "ES256",
-        Algorithm::EdDsa => "EdDSA",
-        Algorithm::Rs256 => "RS256",
+impl Batch<'_> {
+    fn keys_changed(&mut self) {
+        self.memory.numbers.forget_keys();
+        self.directory_changed();
     }
 }
 
-fn algorithm(text: &str) -> Option<Algorithm> {
-    [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256]
-        .into_iter()
-        .find(|algorithm| name(*algorithm) == text)
+fn insert(
+    batch: &Batch<'_>,
+    key: &NewKey,
+    state: KeyState,
+    signs_from: Timestamp,
+    now: Timestamp,
+) -> std::result::Result<(), Failure> {
+    batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        )?
+        .execute(params![
+            key.kid,
+            key.algorithm.name(),
+            key.public_jwk,
+            state,
+            now,
+            signs_from
+        ])?;
+    Ok(())
+}
+
+fn advance(
+    batch: &Batch<'_>,
+    kid: &str,
+    step: KeyStep,
+    now: Timestamp,
+) -> std::result::Result<bool, Failure> {
+    let found = batch
+        .connection
+        .prepare_cached("SELECT state, signs_from, needed_until FROM keys WHERE kid = ?1")?
+        .query_row([kid], |row| {
+            Ok((
+                row.get::<_, KeyState>(0)?,
+                row.get::<_, Timestamp>(1)?,
+                row.get::<_, Timestamp>(2)?,
+            ))
+        })
+        .optional()?;
+    let is_due = found.is_some_and(|(state, signs_from, needed_until)| match step {
+        KeyStep::Sign => state == KeyState::Published && signs_from <= now,
+        KeyStep::Retire => state == KeyState::Published,
+        KeyStep::Leave => state == KeyState::Retired && needed_until <= now,
+    });
+    if !is_due {
+        return Ok(false);
+    }
+    let state = match step {
+        KeyStep::Sign => {
+            // One instant, so that there is never a moment without a signing key, nor with two.
+            batch
+                .connection
+                .prepare_cached("UPDATE keys SET state = 'retired', changed_at = ?1 WHERE state = 'signing'")?
+                .execute([now])?;
+            KeyState::Signing
+        }
+        KeyStep::Retire => KeyState::Retired,
+        KeyStep::Leave => KeyState::Gone,
+    };
+    put(batch, kid, state, now)?;
+    Ok(true)
+}
+
+fn put(batch: &Batch<'_>, kid: &str, state: KeyState, now: Timestamp) -> std::result::Result<(), Failure> {
+    batch
+        .connection
+        .prepare_cached("UPDATE keys SET state = ?2, changed_at = ?3 WHERE kid = ?1")?
+        .execute(params![kid, state, now])?;
+    Ok(())
+}
+
+fn revoke(batch: &mut Batch<'_>, order: &KeyRevocation) -> std::result::Result<KeyRevoked, Failure> {
+    let state = batch
+        .connection
+        .prepare_cached("SELECT state FROM keys WHERE kid = ?1")?
+        .query_row([&order.kid], |row| row.get::<_, KeyState>(0))
+        .optional()?;
+    let successor = match (state, &order.successor) {
+        (None, _) => return Ok(KeyRevoked::Unknown),
+        (Some(KeyState::Withdrawn), _) => return Ok(KeyRevoked::AlreadyRevoked),
+        (Some(KeyState::Signing), None) => return Ok(KeyRevoked::SuccessorNeeded),
+        (Some(KeyState::Signing), successor) => successor.as_ref(),
+        (Some(KeyState::Published | KeyState::Retired | KeyState::Gone), _) => None,
+    };
+    put(batch, &order.kid, KeyState::Withdrawn, order.at)?;
+    if let Some(successor) = successor {
+        insert(batch, successor, KeyState::Signing, order.at, order.at)?;
+    }
+    let cut_off = CutOff {
+        reach: Reach {
+            kid: Some(order.kid.clone()),
+            ..Reach::default()
+        },
+        issued_through: order.at.seconds(),
+        effective_at: order.at,
+    };
+    batch.cut_off(cut_off, &order.by, order.reason.as_deref(), order.at)?;
+    batch.keys_changed();
+    Ok(KeyRevoked::Revoked)
 }

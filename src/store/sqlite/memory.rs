@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::store::Generation;
 use crate::store::sqlite::failure::Failure;
@@ -113,7 +114,15 @@ pub(super) struct Numbers {
     organizations: HashMap<OrganizationId, i64>,
     teams: HashMap<TeamId, i64>,
     users: HashMap<UserId, i64>,
-    keys: HashMap<Arc<str>, i64>,
+    signing_key: Option<SigningKey>,
+}
+
+/// The key that signs.
+struct SigningKey {
+    number: i64,
+    kid: Arc<str>,
+    /// As the file has it, or less.
+    needed_until: Timestamp,
 }
 
 /// How many of a kind are kept.
@@ -150,14 +159,45 @@ impl Numbers {
         Ok(number)
     }
 
-    pub(super) fn key(&mut self, at: &Connection, kid: &Arc<str>) -> Result<i64, Failure> {
-        if let Some(number) = self.keys.get(kid) {
-            return Ok(*number);
+    /// The number of the key that signs if it is this one, for something that lives until then.
+    ///
+    /// That the key is needed is written down by a statement of its own, which stays if the caller's
+    /// fails: a key that is kept too long does no harm. Whole minutes make it one statement a minute,
+    /// and not one a token.
+    pub(super) fn signing_key(
+        &mut self,
+        at: &Connection,
+        kid: &Arc<str>,
+        until: Option<Timestamp>,
+    ) -> Result<Option<i64>, Failure> {
+        if self.signing_key.as_ref().is_none_or(|key| key.kid != *kid) {
+            self.signing_key = at
+                .prepare_cached("SELECT id, needed_until FROM keys WHERE kid = ?1 AND state = 'signing'")?
+                .query_row([kid], |row| {
+                    Ok(SigningKey {
+                        number: row.get(0)?,
+                        kid: Arc::clone(kid),
+                        needed_until: row.get(1)?,
+                    })
+                })
+                .optional()?;
         }
-        let number =
-            number(at, "SELECT id FROM keys WHERE kid = ?1", &kid)?.ok_or(Failure::Unknown("a key"))?;
-        keep(&mut self.keys, Arc::clone(kid), number);
-        Ok(number)
+        let Some(key) = &mut self.signing_key else {
+            return Ok(None);
+        };
+        let until = until.unwrap_or(Timestamp::LAST);
+        if until > key.needed_until {
+            let until = until.rounded_up_to_minute();
+            at.prepare_cached("UPDATE keys SET needed_until = max(needed_until, ?2) WHERE id = ?1")?
+                .execute(params![key.number, until])?;
+            key.needed_until = until;
+        }
+        Ok(Some(key.number))
+    }
+
+    /// Forgets which key signs.
+    pub(super) fn forget_keys(&mut self) {
+        self.signing_key = None;
     }
 
     /// Forgets all of them.

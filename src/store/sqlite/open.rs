@@ -25,7 +25,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_begin.sql")),
-    M::up(include_str!("migrations/0002_status_lists.sql")),
+    M::up(include_str!("migrations/0002_keys.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0003_status_lists.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.
@@ -248,7 +249,11 @@ fn prepare(
     connection: &mut Connection,
     entropy: &dyn Entropy,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // A table can be made anew only while nothing checks what points to it; the migration that does so
+    // checks it before its commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
     Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
     let is_named = connection.query_row("SELECT EXISTS (SELECT 1 FROM meta)", (), |row| {
         row.get::<_, bool>(0)
     })?;

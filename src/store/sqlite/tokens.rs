@@ -129,7 +129,8 @@ enum Inserted {
     CutOff { issued_through: i64 },
 }
 
-/// The hottest write: one statement, and no other unless a cut-off or a limit is near.
+/// The hottest write: one statement, and no other unless a cut-off or a limit is near, or its key
+/// must be kept longer than before.
 fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inserted, Failure> {
     let RecordOrder {
         token,
@@ -158,7 +159,9 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
             .map(|user| numbers.user(batch.connection, user))
             .transpose()?,
     };
-    let key = numbers.key(batch.connection, &token.kid)?;
+    let Some(key) = numbers.signing_key(batch.connection, &token.kid, token.expires_at)? else {
+        return Ok(Inserted::Stale);
+    };
     let created_by_user = batch.actor_number(&token.created_by)?;
     // Number and place are filled in once nothing stands against the token.
     let mut record = Record {

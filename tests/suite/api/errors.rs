@@ -4,8 +4,39 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::api::matrix::{CALLERS, Stage, TABLE, operations};
+use crate::api::matrix::{CALLERS, Operation, Stage, TABLE, operations};
 use crate::harness::{Actor, Answer, NORTH, TestApp};
+
+/// What is wrong with the form of an operation's error.
+fn deformity_of(operation: &Operation, answer: &Answer) -> Option<String> {
+    if operation.is_head() {
+        return (!answer.text.is_empty()).then(|| format!("has a body: {}", answer.text));
+    }
+    if operation.is_oauth() {
+        return oauth_deformity(answer);
+    }
+    deformity(answer)
+}
+
+/// What is wrong with the form of an error below `/oauth/` (RFC 6749, section 5.2).
+pub(super) fn oauth_deformity(answer: &Answer) -> Option<String> {
+    let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
+        return Some(format!("is no JSON: {}", answer.text));
+    };
+    if answer.header("content-type") != "application/json" {
+        return Some(format!("is {}", answer.header("content-type")));
+    }
+    let fields: Vec<&str> = body.as_object()?.keys().map(String::as_str).collect();
+    let permitted = |field: &str| {
+        let allowed = |letter: char| matches!(letter, ' '..='~') && letter != '"' && letter != '\\';
+        body[field]
+            .as_str()
+            .is_some_and(|text| !text.is_empty() && text.chars().all(allowed))
+    };
+    let well_formed =
+        fields == ["error", "error_description"] && permitted("error") && permitted("error_description");
+    (!well_formed).then(|| format!("has another form: {}", answer.text))
+}
 
 /// What is wrong with the form of an error.
 fn deformity(answer: &Answer) -> Option<String> {
@@ -51,7 +82,7 @@ async fn every_error_of_every_operation_has_the_one_form() {
                 .app
                 .send(stage.request(row, operation, place, NORTH.name))
                 .await;
-            if let Some(finding) = deformity(&answer) {
+            if let Some(finding) = deformity_of(operation, &answer) {
                 findings.push(format!("{} by {caller} {finding}", row.operation));
             }
         }

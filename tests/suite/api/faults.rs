@@ -15,7 +15,7 @@ use crate::api::matrix::{CALLERS, Operation, Row, Stage, TABLE, operations};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, SECRET_CAUSE, TestApp, request};
 
 /// The caller by whom an operation is tried: the first of these who may do it.
-const TRIED_BY: [&str; 3] = ["admin", "site", "scoped"];
+const TRIED_BY: [&str; 5] = ["admin", "site", "scoped", "unscoped", "elsewhere"];
 
 /// More calls than any operation makes.
 const MOST_CALLS: usize = 50;
@@ -58,10 +58,11 @@ async fn findings(
             );
             return findings;
         }
-        let code = if fault == Fault::Busy {
-            "busy"
-        } else {
-            "unavailable"
+        let code = match fault {
+            _ if operation.is_head() => "",
+            _ if operation.is_oauth() => "temporarily_unavailable",
+            Fault::Busy => "busy",
+            _ => "unavailable",
         };
         let says_so = answer.code() == code || row.operation == "readiness";
         demand(answer.status == 503 && says_so, "is no 503 that says so", &answer);

@@ -11,7 +11,7 @@ use axum::http::{Method, Request};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, SOUTH, TestApp, password, request};
+use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, SOUTH, TestApp, form, password, request};
 
 /// The callers, in the order of the columns of [`TABLE`].
 pub(super) const CALLERS: [&str; 16] = [
@@ -71,6 +71,15 @@ pub(super) const TABLE: &[Row] = &[
     row("jwks",                 "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("status_lists",         "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("status_list",          "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("metadata",             "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("openid_configuration", "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("introspect",           "", "token={secret}",                  [401, 401, 401, 401, 200, 200, 200, 200, 200, 403, 200, 200, 401, 200, 200, 200]),
+    row("revoke_presented_token", "", "token={secret}",                [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("authorize_request",    "", "",                                [401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 401, 200, 200, 200]),
+    row("authorize_request",    "?scope=projects:read", "",            [401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 403, 403, 401, 403, 403, 403]),
+    row("authorize_request",    "?audience=https://elsewhere.example", "",
+                                                                       [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 401, 401, 401]),
+    row("authorize_request_head", "", "",                              [401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 401, 200, 200, 200]),
     row("login",                "", "{login}",                         [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("logout",               "", "",                                [401, 401, 401, 401, 204, 204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("me",                   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
@@ -140,6 +149,19 @@ pub(super) struct Operation {
     path: String,
     documented: BTreeSet<u16>,
     is_public: bool,
+    takes_form: bool,
+}
+
+impl Operation {
+    /// Whether its errors have the form that RFC 6749 gives them.
+    pub(super) fn is_oauth(&self) -> bool {
+        self.path.starts_with("/oauth/")
+    }
+
+    /// Whether its answers have no body.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -159,6 +181,8 @@ pub(super) fn operations() -> Vec<Operation> {
                 path: path.clone(),
                 documented: responses.keys().map(|status| status.parse().unwrap()).collect(),
                 is_public: operation["security"] == json!([{}]),
+                takes_form: operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
+                    .is_object(),
             });
         }
     }
@@ -224,6 +248,7 @@ impl Stage {
             .replace("{team}", NORTH.team)
             .replace("{email}", &NORTH.email("member"))
             .replace("{own}", jti)
+            .replace("{secret}", &self.own.secret)
             .replace("{teams}", &self.teams.id)
             .replace("{members}", &self.members.id)
             .replace("{deployments}", &self.deployments.id)
@@ -243,6 +268,10 @@ impl Stage {
         } else {
             format!("{}{}", operation.path, row.target)
         };
+        if operation.takes_form {
+            let path = self.fill(&path, organization);
+            return form(&self.actors[caller], &path, &self.fill(row.body, organization));
+        }
         let body = (!row.body.is_empty())
             .then(|| serde_json::from_str::<Value>(&self.fill(row.body, organization)).unwrap());
         let path = self.fill(&path, organization);
@@ -380,7 +409,10 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
             "health",
             "jwks",
             "login",
+            "metadata",
+            "openid_configuration",
             "readiness",
+            "revoke_presented_token",
             "status_list",
             "status_lists"
         ]
@@ -395,7 +427,12 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
         let answer = app
             .call(&app.anyone(), operation.method.clone(), &path, bad_body)
             .await;
-        let answer = answer.fails(401, "not_authenticated");
+        let code = match (operation.is_head(), operation.is_oauth()) {
+            (true, _) => "",
+            (false, true) => "invalid_client",
+            (false, false) => "not_authenticated",
+        };
+        let answer = answer.fails(401, code);
         assert_eq!(
             answer.header("www-authenticate"),
             "Bearer realm=\"jeton\"",
@@ -403,9 +440,10 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
             operation.id
         );
         if !operation.path.contains("current") {
+            let refusal = if operation.is_oauth() { 401 } else { 403 };
             app.call(&elsewhere, operation.method.clone(), &path, None)
                 .await
-                .is(403);
+                .is(refusal);
         }
     }
 }

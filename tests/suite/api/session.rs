@@ -136,10 +136,7 @@ async fn the_catalogue_says_which_scopes_are_for_the_authority() {
         .filter(|scope| scope["management"] == true)
         .map(|scope| scope["name"].as_str().unwrap())
         .collect();
-    for scope in MANAGEMENT
-        .iter()
-        .chain(&["tokens:introspect", "revocations:read"])
-    {
+    for scope in MANAGEMENT.iter().chain(&["revocations:read"]) {
         assert!(management.contains(scope), "{scope}");
     }
     assert_eq!(management.len(), 6);

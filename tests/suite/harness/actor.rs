@@ -6,9 +6,10 @@ use crate::harness::world::{Place, World};
 use crate::harness::{Answer, TestApp};
 
 /// The scopes for the authority itself that any owner can hold.
-pub(crate) const MANAGEMENT: [&str; 4] = [
+pub(crate) const MANAGEMENT: [&str; 5] = [
     "tokens:read",
     "tokens:write",
+    "tokens:introspect",
     "organizations:read",
     "organizations:write",
 ];

@@ -79,9 +79,10 @@ impl Answer {
             .to_owned()
     }
 
-    /// The code of an error; empty if there is none.
+    /// The code of an error, in whichever form; empty if there is none.
     pub(crate) fn code(&self) -> &str {
-        let Some((_, rest)) = self.text.split_once("\"code\":\"") else {
+        let mut fields = ["\"code\":\"", "\"error\":\""].into_iter();
+        let Some((_, rest)) = fields.find_map(|field| self.text.split_once(field)) else {
             return "";
         };
         rest.split('"').next().unwrap()

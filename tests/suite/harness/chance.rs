@@ -15,7 +15,12 @@ impl FakeClock {
 
     /// Lets so many seconds pass.
     pub(crate) fn pass(&self, seconds: i64) {
-        self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
+        self.pass_millis(seconds * 1000);
+    }
+
+    /// Lets so many milliseconds pass.
+    pub(crate) fn pass_millis(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// The second that `iat` and `exp` are compared with.

@@ -11,10 +11,11 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    Changed, Changes, Covered, Created, Credentials, Description, Generation, Judged, KeyRow, Keys,
-    MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf,
-    People, PersonChanges, PersonReference, Presented, Projects, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    Changed, Changes, Covered, Created, Credentials, Description, Generation, Judged, KeyRevocation,
+    KeyRevoked, KeyRow, KeyStep, Keys, MemberChange, NewKey, NewOrganization, NewPerson, NewTeam,
+    OrganizationChanges, Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Presented,
+    Projects, RecordOrder, RecordOutcome, Removal, Result, Revocations, RevokeOutcome, SharedStore, Slice,
+    Snapshot, Standing, StoreError, Teams, Tokens,
 };
 use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Revocation, TokenId, TokenReference};
 use tokio::sync::Notify;
@@ -43,14 +44,18 @@ pub(crate) enum Fault {
     Unheard,
     /// It never reaches the store, and its caller never hears of it.
     Lost,
+    /// It is carried out, and its caller hears of it when the test says so.
+    Held,
 }
 
 /// Which call of a store goes wrong, and how.
 #[derive(Default)]
 pub(crate) struct Plan {
     next: Mutex<Option<Planned>>,
-    /// Told when an unheard or lost call is under way.
+    /// Told when an unheard, lost or held call is under way.
     pub(crate) under_way: Notify,
+    /// Lets the caller of a held call hear of it.
+    pub(crate) release: Notify,
 }
 
 struct Planned {
@@ -126,6 +131,12 @@ impl Faulty {
                 self.plan.under_way.notify_one();
                 std::future::pending().await
             }
+            Some(Fault::Held) => {
+                let outcome = call.await;
+                self.plan.under_way.notify_one();
+                self.plan.release.notified().await;
+                outcome
+            }
         }
     }
 }
@@ -198,6 +209,11 @@ faulty! {
     }
     Keys {
         Read keys() -> Vec<KeyRow>;
-        Write put_key(key: KeyRow, judged_at: Generation) -> Judged<()>;
+        Read live_tokens(now: Timestamp) -> Vec<(String, u64)>;
+        Write promise_jwks(max_age: u32, now: Timestamp) -> ();
+        Write publish_key(key: NewKey, now: Timestamp) -> KeyRow;
+        Write advance_key(kid: &str, step: KeyStep, now: Timestamp) -> bool;
+        Write revoke_key(order: KeyRevocation) -> KeyRevoked;
+        Write need_key(kid: &str, until: Timestamp) -> bool;
     }
 }

@@ -23,10 +23,10 @@ use jeton::authority::{Authority, Settings};
 use jeton::clock::Clock;
 use jeton::entropy::Entropy;
 use jeton::http::{App, RateLimits, router};
-use jeton::keys::{KeyDirectory, KeyRing};
+use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton::store::sqlite::SqliteStore;
-use jeton::store::{Revocations, SharedStore};
+use jeton::store::{Keys, Revocations, SharedStore};
 use jeton::token::{Catalogue, Lifetime, Span};
 use jeton_verifier::Algorithm;
 use serde_json::Value;
@@ -49,7 +49,11 @@ pub(crate) struct TestApp {
     /// What time it is.
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
+    issuer: String,
+    /// How its keys follow each other, from the next start on.
+    pub(crate) rotation: Rotation,
     wrap: Wrap,
+    app: Option<Arc<App>>,
     router: Option<Router>,
 }
 
@@ -83,6 +87,14 @@ impl TestApp {
         .await
     }
 
+    /// An empty database of another issuer.
+    pub(crate) async fn of_issuer(issuer: &str) -> Self {
+        let mut app = Self::empty().await;
+        app.issuer = issuer.to_owned();
+        app.restart().await;
+        app
+    }
+
     /// Another server that begins where this one is now.
     pub(crate) async fn twin(&self) -> Self {
         self.twin_over(|store| store).await
@@ -104,7 +116,14 @@ impl TestApp {
             folder,
             clock,
             entropy: Arc::new(entropy),
+            issuer: ISSUER.to_owned(),
+            rotation: Rotation {
+                algorithm: Algorithm::Es256,
+                max_age: 300,
+                every: None,
+            },
             wrap,
+            app: None,
             router: None,
         };
         app.start().await;
@@ -113,13 +132,20 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        let app = App::new(authority, Vec::new(), RateLimits::default());
-        self.router = Some(router(Arc::new(app)));
+        let app = Arc::new(App::new(authority, Vec::new(), RateLimits::default()));
+        self.router = Some(router(Arc::clone(&app)));
+        self.app = Some(app);
+    }
+
+    /// Ends it, with all that is in memory.
+    fn stop(&mut self) {
+        self.router = None;
+        self.app = None;
     }
 
     /// Closes the store and opens it again, with nothing left in memory.
     pub(crate) async fn restart(&mut self) {
-        self.router = None;
+        self.stop();
         self.start().await;
     }
 
@@ -132,16 +158,12 @@ impl TestApp {
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot(clock.now()).await.unwrap());
         let directory = KeyDirectory::open(self.folder.path().join("keys")).unwrap();
-        let keys = KeyRing::open(
-            &store,
-            &directory,
-            Algorithm::Es256,
-            index.generation(),
-            clock.now(),
-        );
+        let keys = KeyRing::open(&store, directory, self.rotation, index.generation(), clock.now());
         let keys = Arc::new(keys.await.unwrap());
+        let promise = store.promise_jwks(self.rotation.max_age, clock.now());
+        promise.await.unwrap();
         let settings = Settings {
-            issuer: ISSUER.to_owned(),
+            issuer: self.issuer.clone(),
             default_audience: ISSUER.to_owned(),
             prefix: "jtn_".to_owned(),
             default_lifetime: Lifetime::Limited(Span::YEAR),
@@ -156,6 +178,11 @@ impl TestApp {
     /// What answers requests.
     pub(crate) fn router(&self) -> Router {
         self.router.clone().unwrap()
+    }
+
+    /// The operations that no request can ask for.
+    pub(crate) fn operator(&self) -> &Authority {
+        &self.app.as_ref().unwrap().authority
     }
 
     /// Answers a request as it stands.
@@ -180,6 +207,11 @@ impl TestApp {
 
     pub(crate) async fn post(&self, actor: &Actor, path: &str, body: Value) -> Answer {
         self.call(actor, Method::POST, path, Some(body)).await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn form(&self, actor: &Actor, path: &str, fields: &str) -> Answer {
+        self.send(form(actor, path, fields)).await
     }
 
     pub(crate) async fn patch(&self, actor: &Actor, path: &str, body: Value) -> Answer {
@@ -210,12 +242,23 @@ pub(crate) fn request(actor: &Actor, method: Method, path: &str, body: Option<Va
     .unwrap()
 }
 
+/// A request with a form.
+pub(crate) fn form(actor: &Actor, path: &str, form: &str) -> Request<Body> {
+    let mut request =
+        Request::post(address(path)).header("content-type", "application/x-www-form-urlencoded");
+    if let Some(credential) = actor.authorization() {
+        request = request.header("authorization", credential);
+    }
+    request.body(Body::from(form.to_owned())).unwrap()
+}
+
 fn address(path: &str) -> String {
     let below_root = [
         "/api/",
         "/healthz",
         "/readyz",
         "/.well-known",
+        "/oauth/",
         "/openapi.json",
         "/docs",
         "/status-lists",

@@ -188,7 +188,7 @@ impl World {
 impl TestApp {
     /// Makes the first administrator, which is the operator's and not the API's.
     async fn found(&mut self, account: NewAccount) {
-        self.router = None;
+        self.stop();
         let authority = self.authority().await;
         assert!(
             authority

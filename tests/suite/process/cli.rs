@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::home::{EMAIL, Home, PASSWORD, Server, eventually, finish};
 
 /// By when a running server has noticed what another process wrote, and some more for a busy machine.
@@ -124,55 +125,98 @@ fn published(server: &Server) -> Vec<String> {
         .collect()
 }
 
+/// The columns of `keys list`, by key.
+fn listed(home: &Home) -> Vec<Vec<String>> {
+    let listed = home.run(&["keys", "list"]);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    let mut lines = listed.stdout.lines();
+    let head = lines.next().unwrap();
+    for column in ["KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS"] {
+        assert!(head.contains(column), "{head}");
+    }
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+    lines.map(columns).collect()
+}
+
+fn mint(client: &mut Client) -> String {
+    let body = json!({"name": "n", "organization": "default"});
+    let made = client.post("/api/v1/tokens", body).expect(StatusCode::CREATED);
+    made.json()["token"].as_str().unwrap().to_owned()
+}
+
 #[test]
-fn a_generated_key_is_published_by_the_running_server_and_does_not_sign_yet() {
+fn a_rotation_is_published_by_the_running_server_and_does_not_sign_yet() {
     let home = Home::new();
     let server = home.serve();
     let before = published(&server);
     assert_eq!(before.len(), 1);
 
-    let generated = home.run(&["keys", "generate"]);
-    assert_eq!(generated.code, Some(0), "{generated:?}");
-    let kid = generated.stdout.trim().to_owned();
+    let rotated = home.run(&["keys", "rotate"]);
+    assert_eq!(rotated.code, Some(0), "{rotated:?}");
+    let (kid, signs_from) = rotated.stdout.trim().split_once(" signs from ").unwrap();
     assert!(home.path("keys").join(format!("{kid}.pem")).is_file());
     let seen = eventually(NOTICED, || {
         let now = published(&server);
-        now.contains(&kid).then_some(now)
+        now.contains(&kid.to_owned()).then_some(now)
     })
     .unwrap();
-    assert!(seen.contains(&before[0]) && seen.len() == 2, "{seen:?}");
+    assert_eq!(seen, [before[0].clone(), kid.to_owned()]);
+    let token = mint(&mut server.administrator());
+    assert_eq!(signed_by(&token), before[0]);
 
-    let body = json!({"name": "n", "organization": "default"});
-    let made = server
-        .administrator()
-        .post("/api/v1/tokens", body)
-        .expect(StatusCode::CREATED)
-        .json();
-    assert_eq!(signed_by(made["token"].as_str().unwrap()), before[0]);
+    let rows = listed(&home);
+    // The session of the administrator, and the token.
+    assert_eq!((rows[0][2].as_str(), rows[0][4].as_str()), ("signing", "2"));
+    assert_eq!((rows[1][2].as_str(), rows[1][4].as_str()), ("published", "0"));
+    assert_eq!(rows[1].last().unwrap(), signs_from);
 
-    let listed = home.run(&["keys", "list"]);
-    let lines: Vec<&str> = listed.stdout.lines().collect();
-    assert_eq!(lines.len(), 3, "{listed:?}");
-    let line = |kid: &str| {
-        lines
-            .iter()
-            .find(|line| line.starts_with(kid))
-            .unwrap()
-            .split_whitespace()
-            .nth(2)
-            .unwrap()
-    };
-    assert_eq!(line(&before[0]), "signing");
-    assert_eq!(line(&kid), "published");
-
-    // And it stays so.
+    // And it stays so, until it is taken back.
     drop(server);
     let server = home.serve();
-    let mut again = published(&server);
-    let mut seen = seen;
-    again.sort();
-    seen.sort();
-    assert_eq!(again, seen);
+    assert_eq!(published(&server), seen);
+    let refused = home.run(&["keys", "retire", &before[0]]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("jeton keys rotate"), "{refused:?}");
+    assert_eq!(home.run(&["keys", "retire", kid]).code, Some(0));
+    eventually(NOTICED, || (published(&server) == before).then_some(())).unwrap();
+}
+
+#[test]
+fn a_key_that_is_revoked_ends_what_it_signed_in_the_running_server() {
+    let home = Home::new();
+    let server = home.serve();
+    let leaked = published(&server).remove(0);
+    let token = mint(&mut server.administrator());
+    let mut client = server.client();
+    assert_eq!(client.current(&token), 200);
+
+    let revoked = home.run(&["keys", "revoke", &leaked, "--reason", "the backup was public"]);
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    // Within a second of the command's end; here some more, for a busy machine.
+    eventually(NOTICED, || (client.current(&token) == 401).then_some(())).unwrap();
+    let left = eventually(NOTICED, || {
+        let now = published(&server);
+        (!now.contains(&leaked)).then_some(now)
+    })
+    .unwrap();
+    let fresh = mint(&mut server.administrator());
+    assert_eq!([signed_by(&fresh)], *left);
+    drop(server);
+    let server = home.serve();
+    assert_eq!(server.client().current(&token), 401);
+    assert_eq!(server.client().current(&fresh), 200);
+    let rows = listed(&home);
+    assert_eq!((rows[0][2].as_str(), rows[0][4].as_str()), ("withdrawn", "0"));
+
+    for arguments in [
+        &["keys", "revoke", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"][..],
+        &["keys", "retire", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"],
+        &["keys", "revoke", "-no-kid"],
+    ] {
+        let refused = home.run(arguments);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    }
 }
 
 fn signed_by(token: &str) -> String {

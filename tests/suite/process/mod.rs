@@ -6,6 +6,7 @@ mod client;
 mod crash;
 mod home;
 mod rate_limits;
+mod rotation;
 mod secrets;
 mod slow;
 mod startup;

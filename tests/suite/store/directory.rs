@@ -674,26 +674,3 @@ pub(crate) async fn a_site_administrator_belongs_everywhere(world: World) {
         assert_eq!(liveness(&world, &record).await, expected);
     }
 }
-
-/// One key signs; a key never goes back to an earlier state.
-pub(crate) async fn keys_only_move_on(world: World) {
-    use jeton::store::KeyState::{Published, Retired, Signing, Withdrawn};
-    world.put_key("second", Published).await;
-    world.put_key("second", Signing).await;
-    let states = |keys: Vec<jeton::store::KeyRow>| -> Vec<_> {
-        keys.into_iter().map(|key| (key.kid, key.state)).collect()
-    };
-    let expected = [("first".to_owned(), Retired), ("second".to_owned(), Signing)];
-    assert_eq!(states(world.store.keys().await.unwrap()), expected);
-    let mut back = world.store.keys().await.unwrap().remove(0);
-    for state in [Signing, Published] {
-        back.state = state;
-        let generation = world.generation().await;
-        assert!(world.store.put_key(back.clone(), generation).await.is_err());
-        assert_eq!(states(world.store.keys().await.unwrap()), expected);
-    }
-    world.put_key("first", Withdrawn).await;
-    let world = world.reopen();
-    let keys = world.store.keys().await.unwrap();
-    assert_eq!(keys.first().map(|key| key.state), Some(Withdrawn));
-}

@@ -1,6 +1,7 @@
 //! The store's contract, as cases that every backend must pass.
 
 mod directory;
+mod keys;
 mod limits;
 mod lists;
 mod model;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::store::{Change, KeyState, RevokeOutcome, SharedStore};
+use jeton::store::{Change, KeyStep, RevokeOutcome, SharedStore};
 use jeton::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
 
 use super::world::{World, actor, at, revocation, token};
@@ -253,7 +253,6 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
     let other = world.organization("other").await;
     let team = world.team(world.organization, "Web-Shop").await;
     let ada = world.member("ada").await;
-    world.put_key("second", KeyState::Signing).await;
     let owners = [
         world.owner(),
         Owner::Organization(other),
@@ -270,9 +269,14 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
     ];
     let mut records = Vec::new();
     for round in 0..6 {
+        if round == 3 {
+            world.publish_key("second", 2).await;
+            let signs = world.store.advance_key("second", KeyStep::Sign, at(86_400));
+            assert!(signs.await.unwrap());
+        }
         for owner in &owners {
             let mut token = token(owner.clone(), round);
-            token.kid = if round % 2 == 0 { "first" } else { "second" }.into();
+            token.kid = if round < 3 { "first" } else { "second" }.into();
             token.projects = [None, Some(vec![]), Some(vec![7, 8]), Some(vec![8])]
                 .get(round as usize % 4)
                 .cloned()

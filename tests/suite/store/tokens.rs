@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton::directory::Role;
+use jeton::directory::{OrganizationId, Role};
 use jeton::store::{Change, Description, Generation, Judged, Liveness, RecordOrder, RecordOutcome};
 use jeton::token::{Owner, TokenId, TokenKind, TokenReference};
 use uuid::Uuid;
@@ -291,7 +291,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
             tokio::spawn(async move {
                 let mut token = token(world.owner(), 1);
                 if number % 3 == 0 {
-                    token.kid = "no such key".into();
+                    token.owner = Owner::Organization(OrganizationId(Uuid::nil()));
                 }
                 let jti = token.jti;
                 let order = RecordOrder {

@@ -7,7 +7,7 @@ use jeton::clock::Timestamp;
 use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
 use jeton::entropy::Entropy;
 use jeton::store::{
-    Change, Created, Generation, Judged, KeyRow, KeyState, MemberChange, NewOrganization, NewPerson, NewTeam,
+    Change, Created, Generation, Judged, KeyRow, MemberChange, NewKey, NewOrganization, NewPerson, NewTeam,
     Observer, RecordOrder, RecordOutcome, Removal, RevokeOutcome, SharedStore,
 };
 use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
@@ -161,6 +161,14 @@ pub(crate) fn revocation(seconds: i64, grace: i64) -> Revocation {
     }
 }
 
+pub(crate) fn new_key(kid: &str) -> NewKey {
+    NewKey {
+        kid: kid.to_owned(),
+        algorithm: Algorithm::Es256,
+        public_jwk: "{}".to_owned(),
+    }
+}
+
 pub(crate) fn done<T>(judged: Judged<T>) -> T {
     match judged {
         Judged::Done(value) => value,
@@ -194,7 +202,7 @@ impl World {
             creator: None,
         };
         assert!(world.store.found(admin, new).await.unwrap());
-        world.put_key("first", KeyState::Signing).await;
+        world.publish_key("first", 0).await;
         world
     }
 
@@ -229,16 +237,8 @@ impl World {
         self.store.changes_after(u64::MAX).await.unwrap().generation
     }
 
-    pub(crate) async fn put_key(&self, kid: &str, state: KeyState) {
-        let key = KeyRow {
-            kid: kid.to_owned(),
-            algorithm: Algorithm::Es256,
-            public_jwk: "{}".to_owned(),
-            state,
-            created_at: at(0),
-            changed_at: at(0),
-        };
-        done(self.store.put_key(key, self.generation().await).await.unwrap());
+    pub(crate) async fn publish_key(&self, kid: &str, seconds: i64) -> KeyRow {
+        self.store.publish_key(new_key(kid), at(seconds)).await.unwrap()
     }
 
     pub(crate) async fn person(&self, name: &str) -> UserId {

@@ -49,6 +49,20 @@ async fn what_is_revoked_stays_revoked() {
         ("DELETE FROM status_lists", "stays"),
         ("DELETE FROM keys", "stays"),
         ("UPDATE keys SET state = 'published'", "earlier state"),
+        ("UPDATE keys SET state = 'gone'", "something it signed lives"),
+        ("UPDATE keys SET needed_until = 0", "does not come sooner"),
+        ("UPDATE keys SET public_jwk = '{\"kty\":\"theirs\"}'", "does not change"),
+        (
+            "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
+                VALUES ('theirs', 'ES256', '{}', 'signing', 0, 0, 0)",
+            "UNIQUE",
+        ),
+        (
+            "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
+                VALUES ('early', 'ES256', '{}', 'published', 0, 0, 5);
+             UPDATE keys SET state = 'signing', changed_at = 4 WHERE kid = 'early'",
+            "before every copy",
+        ),
         ("INSERT INTO projects (id, organization, name, canonical_name, created_at)
             VALUES (2147483648, 1, 'a', 'a', 0)", "CHECK"),
         ("UPDATE tokens SET session = 1", "signed with"),

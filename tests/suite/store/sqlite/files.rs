@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use jeton::clock::Timestamp;
 use jeton::store::sqlite::{LockError, OpenError, ServeLock};
+use jeton::store::{KeyState, Keys, NewKey};
 
 use super::Sqlite;
 use crate::store::Backend;
@@ -211,4 +213,57 @@ fn the_schema_uses_nothing_new() {
             assert!(!sql.contains(newer), "{sql}");
         }
     }
+}
+
+/// A database of the first schema, with a key that has signed, goes on as it was.
+#[tokio::test]
+async fn keys_of_an_older_schema_are_taken_over() {
+    const FIRST: &str = include_str!("../../../../src/store/sqlite/migrations/0001_begin.sql");
+    let sqlite = Sqlite::create();
+    let raw = sqlite.raw();
+    raw.execute_batch(FIRST).unwrap();
+    raw.execute_batch(
+        "PRAGMA user_version = 1;
+         INSERT INTO meta VALUES (1, zeroblob(16), NULL, 7, 0, zeroblob(32));
+         INSERT INTO keys VALUES (3, 'idle', 'ES256', '{}', 'withdrawn', 1000, 1000);
+         INSERT INTO keys VALUES (5, 'busy', 'ES256', '{}', 'signing', 1000, 2000);
+         INSERT INTO status_lists VALUES (1, zeroblob(16), 0, zeroblob(16), 1, 0);
+         INSERT INTO tokens (jti, session, name, scopes, audience, prefix, key, status_list, status_index,
+             created_at, created_by, expires_at)
+         VALUES (zeroblob(16), 0, 'n', '', '[]', '', 5, 1, 0, 3000, 'a', 9000000)",
+    )
+    .unwrap();
+    drop(raw);
+    let store = sqlite.try_open().unwrap();
+    let keys = store.keys().await.unwrap();
+    let told: Vec<_> = keys
+        .iter()
+        .map(|row| (row.key.kid.as_str(), row.state, row.needed_until.millis()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("idle", KeyState::Withdrawn, 0),
+            ("busy", KeyState::Signing, 9_000_000)
+        ]
+    );
+    // Copies could be kept for five minutes until now.
+    let now = Timestamp::from_millis(20_000).unwrap();
+    store.promise_jwks(1, now).await.unwrap();
+    let key = NewKey {
+        kid: "next".to_owned(),
+        algorithm: jeton_verifier::Algorithm::Es256,
+        public_jwk: "{}".to_owned(),
+    };
+    let next = store.publish_key(key, now).await.unwrap();
+    assert_eq!(next.signs_from, now.plus_seconds(301));
+    // What pointed to a key still does, and numbers go on.
+    let raw = sqlite.raw();
+    let number = |query: &str| raw.query_row(query, (), |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    assert_eq!(number("SELECT id FROM keys WHERE kid = 'next'"), 6);
+    assert!(
+        raw.execute_batch("PRAGMA foreign_keys = ON; UPDATE tokens SET key = 99")
+            .is_err()
+    );
 }

@@ -89,7 +89,16 @@ super::contract!(Sqlite:
         what_is_removed_ends_its_tokens
         project_numbers_are_used_once
         a_site_administrator_belongs_everywhere
-        keys_only_move_on
+    }
+    keys {
+        the_first_key_signs_at_once
+        a_key_waits_for_every_copy
+        a_key_stays_while_something_needs_it
+        what_a_key_signs_keeps_it
+        only_the_key_that_signs_is_recorded
+        a_withdrawn_key_ends_what_it_signed
+        steps_that_are_not_due_do_nothing
+        live_tokens_are_counted
     }
     lists {
         filters_match_what_they_name

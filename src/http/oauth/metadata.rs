@@ -1,0 +1,123 @@
+//! Where everything is (RFC 8414).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use serde::Serialize;
+use tower_http::cors::{Any, CorsLayer};
+use utoipa::ToSchema;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
+
+use crate::http::caller::Anyone;
+use crate::http::{App, Failure};
+use crate::token::Scope;
+
+/// For as long as anybody may keep it. What stands in it changes with a new configuration only.
+const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    // For any page's script; no credential is involved.
+    let open = || CorsLayer::new().allow_origin(Any);
+    OpenApiRouter::new()
+        .routes(routes!(metadata).layer(open()))
+        .routes(routes!(openid_configuration).layer(open()))
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            get(metadata_of_path).layer(open()),
+        )
+}
+
+/// What the authority offers, and where.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthorizationServerMetadata)]
+struct Metadata<'a> {
+    /// The `iss` of every token, character by character.
+    #[schema(example = "http://127.0.0.1:8080")]
+    issuer: &'a str,
+    /// The public keys.
+    #[schema(example = "http://127.0.0.1:8080/.well-known/jwks.json")]
+    jwks_uri: String,
+    /// Says what a token is.
+    introspection_endpoint: String,
+    /// How its caller sends a token with `tokens:introspect`.
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// Ends a token.
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    /// The addresses of the status lists (Token Status List).
+    status_list_aggregation_endpoint: String,
+    /// Every scope that a token can have.
+    #[schema(value_type = Vec<String>)]
+    scopes_supported: &'a [Scope],
+    /// None: tokens are not asked for by redirects.
+    response_types_supported: [&'static str; 0],
+    /// None, for the same reason.
+    grant_types_supported: [&'static str; 0],
+    /// Every service sees the same `sub`.
+    subject_types_supported: [&'static str; 1],
+    /// The page that explains the API.
+    service_documentation: String,
+}
+
+impl<'a> Metadata<'a> {
+    fn of(app: &'a App) -> Self {
+        let settings = app.authority.settings();
+        let at = |path: &str| format!("{}{path}", settings.issuer);
+        Self {
+            issuer: &settings.issuer,
+            jwks_uri: at("/.well-known/jwks.json"),
+            introspection_endpoint: at("/oauth/introspect"),
+            introspection_endpoint_auth_methods_supported: ["Bearer", "client_secret_basic"],
+            revocation_endpoint: at("/oauth/revoke"),
+            revocation_endpoint_auth_methods_supported: ["none", "client_secret_basic"],
+            status_list_aggregation_endpoint: at("/status-lists"),
+            scopes_supported: settings.catalogue.scopes(),
+            response_types_supported: [],
+            grant_types_supported: [],
+            subject_types_supported: ["public"],
+            service_documentation: at("/docs"),
+        }
+    }
+}
+
+/// Authorization server metadata
+///
+/// What the authority offers and where it is, for libraries that find the rest by themselves.
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "verification", security(()), operation_id = "metadata",
+    responses((status = OK, description = "The metadata", body = Metadata,
+        headers(("Cache-Control" = String, description = "For how long it may be kept")))))]
+async fn metadata(_: Anyone, State(app): State<Arc<App>>) -> impl IntoResponse {
+    (CACHED, Json(Metadata::of(&app))).into_response()
+}
+
+/// The same, where OpenID Connect has it
+///
+/// For libraries that look nowhere else. There is no sign-in here, and no ID token.
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "verification", security(()), operation_id = "openid_configuration",
+    responses((status = OK, description = "The metadata", body = Metadata,
+        headers(("Cache-Control" = String, description = "For how long it may be kept")))))]
+async fn openid_configuration(caller: Anyone, app: State<Arc<App>>) -> impl IntoResponse {
+    metadata(caller, app).await
+}
+
+/// An issuer with a path has its metadata behind the well-known address, not before it (RFC 8414,
+/// section 3.1).
+async fn metadata_of_path(
+    caller: Anyone,
+    app: State<Arc<App>>,
+    uri: Uri,
+) -> Result<impl IntoResponse, Failure> {
+    let asked = uri.path().strip_prefix("/.well-known/oauth-authorization-server");
+    let authority = app.authority.settings().issuer.split_once("://");
+    let own = authority.and_then(|(_, rest)| rest.find('/').and_then(|slash| rest.get(slash..)));
+    if asked == own {
+        Ok(metadata(caller, app).await)
+    } else {
+        Err(Failure::NoRoute)
+    }
+}

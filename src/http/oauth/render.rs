@@ -1,0 +1,157 @@
+//! How the endpoints that RFCs define say what went wrong: RFC 6749, section 5.2, and RFC 6750,
+//! section 3.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::authority::Error;
+use crate::http::Failure;
+use crate::http::input::{InputError, Violations};
+
+/// An error, as RFC 6749 has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OAuthError {
+    /// What is wrong, for programs.
+    #[schema(example = "invalid_request")]
+    error: &'static str,
+    /// What is wrong, for people.
+    #[schema(example = "token: Field required")]
+    error_description: String,
+}
+
+/// The one table from failures to answers of this surface.
+pub(crate) fn render(failure: &Failure) -> Response {
+    let (status, error) = match failure {
+        Failure::Input(error) => (unreadable(error), "invalid_request"),
+        Failure::AmbiguousCredential => (StatusCode::BAD_REQUEST, "invalid_request"),
+        Failure::NoRoute => (StatusCode::NOT_FOUND, "invalid_request"),
+        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request"),
+        Failure::NoHistory => (StatusCode::NOT_IMPLEMENTED, "invalid_request"),
+        Failure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        Failure::Refused(error) => refused(error),
+    };
+    let description = match failure {
+        Failure::Input(InputError::Invalid(violations)) => said(violations),
+        other => other.to_string(),
+    };
+    let body = OAuthError {
+        error,
+        error_description: permitted(&description),
+    };
+    let mut response = (status, Json(body)).into_response();
+    if let Some(value) = challenge(failure) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn unreadable(error: &InputError) -> StatusCode {
+    match error {
+        InputError::Invalid(_) | InputError::Utf8 | InputError::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
+        InputError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        InputError::UnsupportedMediaType | InputError::FormNeeded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    }
+}
+
+fn refused(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        // "No client authentication included", in the RFC's words.
+        Error::NoCredential | Error::BadLogin => (StatusCode::UNAUTHORIZED, "invalid_client"),
+        // RFC 9068, section 4: a token for others is as good as none.
+        Error::BadCredential(_) | Error::WrongAudience => (StatusCode::UNAUTHORIZED, "invalid_token"),
+        Error::ScopeNeeded(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        Error::Forbidden | Error::SessionNeeded | Error::WrongPassword => {
+            (StatusCode::FORBIDDEN, "access_denied")
+        }
+        Error::Absent => (StatusCode::NOT_FOUND, "invalid_request"),
+        Error::OrganizationNeeded | Error::BadCursor | Error::Invalid(_) => {
+            (StatusCode::BAD_REQUEST, "invalid_request")
+        }
+        Error::NameTaken
+        | Error::LastAdmin
+        | Error::LastAdministrator
+        | Error::NotAMember
+        | Error::LimitReached { .. } => (StatusCode::CONFLICT, "invalid_request"),
+        Error::LockedOut { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+        Error::Busy | Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+    }
+}
+
+/// As everywhere, but that a token for others is an invalid one here.
+fn challenge(failure: &Failure) -> Option<HeaderValue> {
+    match failure {
+        Failure::Refused(Error::WrongAudience) => Some(HeaderValue::from_static(
+            "Bearer realm=\"jeton\", error=\"invalid_token\"",
+        )),
+        other => other.challenge(),
+    }
+}
+
+/// Every wrong field and what is wrong with it.
+fn said(violations: &Violations) -> String {
+    let violations = violations.detail.iter();
+    let each = violations.map(|violation| format!("{}: {}", violation.loc.name(), violation.msg));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+/// The text with the characters that RFC 6749 allows in a description.
+fn permitted(text: &str) -> String {
+    let allowed = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
+    text.chars()
+        .map(|letter| if allowed(letter) { letter } else { '\'' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::table;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_errors() {
+        let table = table(render, "error").await;
+        insta::assert_snapshot!(table, @r#"
+    400 invalid_request
+    413 invalid_request
+    400 invalid_request
+    415 invalid_request
+    415 invalid_request
+    400 invalid_request
+    400 invalid_request
+    404 invalid_request
+    405 invalid_request
+    501 invalid_request
+    429 temporarily_unavailable retry-after=7
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    401 invalid_client www-authenticate=Bearer realm="jeton"
+    429 temporarily_unavailable retry-after=30
+    403 access_denied
+    403 access_denied
+    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+    403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+    404 invalid_request
+    400 invalid_request
+    409 invalid_request
+    409 invalid_request
+    409 invalid_request
+    403 access_denied
+    409 invalid_request
+    409 invalid_request
+    400 invalid_request
+    503 temporarily_unavailable retry-after=1
+    503 temporarily_unavailable
+    "#);
+    }
+
+    #[test]
+    fn a_description_has_no_character_that_the_rfc_forbids() {
+        assert_eq!(permitted("a \"b\" \\ c\n\u{e9}"), "a 'b' ' c''");
+    }
+}

@@ -1,0 +1,205 @@
+//! When one key takes over from another.
+//!
+//! Nobody waits for anything here: what is due follows from the keys' rows and the time, so that a
+//! server that was down for a while, or killed between two steps, goes on where it stands.
+
+use jeton_verifier::Algorithm;
+
+use crate::clock::Timestamp;
+use crate::store::{KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
+use crate::token::Span;
+
+/// By how many seconds a verifier's clock may be behind: until then it may look for the key of a
+/// token that has ended by ours.
+const SKEW: i64 = 60;
+
+/// How keys follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// What a new key is made for. Where the newest key is for another one, its successor is due.
+    pub algorithm: Algorithm,
+    /// For how many seconds anybody may keep the JWKS.
+    pub max_age: u32,
+    /// How old the newest key becomes before its successor is published; `None`: as old as it likes.
+    pub every: Option<Span>,
+}
+
+/// What is to be done for the keys now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// A successor is to be made and published.
+    Publish,
+    /// A key is to go a step further.
+    Advance {
+        /// Which key.
+        kid: String,
+        /// Which step.
+        step: KeyStep,
+    },
+}
+
+impl Rotation {
+    /// How many seconds this process must have handed out a key before every copy of its JWKS has it.
+    pub(super) fn spread(&self) -> i64 {
+        i64::from(self.max_age) + KEY_NOTICED_WITHIN
+    }
+
+    /// The next thing to do. A key signs only if this process can sign with it and has handed it out
+    /// for long enough, which `is_spread` knows: the row alone cannot say that nobody was late to
+    /// notice it.
+    pub(super) fn due(
+        &self,
+        rows: &[KeyRow],
+        now: Timestamp,
+        is_spread: impl Fn(&KeyRow) -> bool,
+    ) -> Option<Due> {
+        let of = |row: &KeyRow, step| Due::Advance {
+            kid: row.key.kid.clone(),
+            step,
+        };
+        let signs = rows
+            .iter()
+            .filter(|row| row.state == KeyState::Published && row.signs_from <= now && is_spread(row))
+            .min_by_key(|row| row.signs_from)
+            .map(|row| of(row, KeyStep::Sign));
+        let leaves = || {
+            let needless = |row: &&KeyRow| {
+                let wait = if row.needed_until == Timestamp::EPOCH {
+                    0
+                } else {
+                    SKEW + self.spread()
+                };
+                row.state == KeyState::Retired
+                    && row.needed_until < Timestamp::LAST
+                    && row.needed_until.plus_seconds(wait) <= now
+            };
+            rows.iter().find(needless).map(|row| of(row, KeyStep::Leave))
+        };
+        signs.or_else(leaves).or_else(|| self.publication(rows, now))
+    }
+
+    fn publication(&self, rows: &[KeyRow], now: Timestamp) -> Option<Due> {
+        let newest = rows
+            .iter()
+            .rfind(|row| matches!(row.state, KeyState::Published | KeyState::Signing));
+        let is_current = newest.is_some_and(|row| {
+            let end = self.every.map(|span| {
+                row.created_at
+                    .plus_seconds(i64::try_from(span.seconds()).unwrap_or(i64::MAX))
+            });
+            row.key.algorithm == self.algorithm && end.is_none_or(|end| now < end)
+        });
+        (!is_current).then_some(Due::Publish)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::store::NewKey;
+
+    const MAX_AGE: u32 = 300;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_000_000 + seconds).unwrap()
+    }
+
+    fn row(kid: &str, state: KeyState, created: i64) -> KeyRow {
+        KeyRow {
+            key: NewKey {
+                kid: kid.to_owned(),
+                algorithm: Algorithm::Es256,
+                public_jwk: String::new(),
+            },
+            state,
+            created_at: at(created),
+            changed_at: at(created),
+            signs_from: at(created + 301),
+            needed_until: Timestamp::EPOCH,
+        }
+    }
+
+    fn rotation(every: Option<u64>) -> Rotation {
+        Rotation {
+            algorithm: Algorithm::Es256,
+            max_age: MAX_AGE,
+            every: every.map(|seconds| Span::from_seconds(seconds).unwrap()),
+        }
+    }
+
+    fn due(rotation: Rotation, rows: &[KeyRow], now: i64) -> Option<Due> {
+        rotation.due(rows, at(now), |_| true)
+    }
+
+    fn step(kid: &str, step: KeyStep) -> Option<Due> {
+        let kid = kid.to_owned();
+        Some(Due::Advance { kid, step })
+    }
+
+    #[test]
+    fn a_key_signs_when_its_time_has_come_and_this_process_has_spread_it() {
+        let rows = [
+            row("a", KeyState::Signing, 0),
+            row("b", KeyState::Published, 1_000),
+            row("c", KeyState::Published, 1_001),
+        ];
+        let rotation = rotation(None);
+        assert_eq!(due(rotation, &rows, 1_300), None);
+        assert_eq!(due(rotation, &rows, 1_301), step("b", KeyStep::Sign));
+        // After a long absence one after the other, the oldest first.
+        assert_eq!(due(rotation, &rows, 9_999), step("b", KeyStep::Sign));
+        assert_eq!(rotation.due(&rows, at(9_999), |_| false), None);
+        assert_eq!(
+            rotation.due(&rows, at(9_999), |row| row.key.kid == "c"),
+            step("c", KeyStep::Sign)
+        );
+    }
+
+    #[test]
+    fn a_successor_is_due_by_age_and_by_algorithm() {
+        let rows = [row("a", KeyState::Signing, 0)];
+        assert_eq!(due(rotation(None), &rows, 1_000_000), None);
+        assert_eq!(due(rotation(Some(600)), &rows, 599), None);
+        assert_eq!(due(rotation(Some(600)), &rows, 600), Some(Due::Publish));
+        let other = Rotation {
+            algorithm: Algorithm::EdDsa,
+            ..rotation(None)
+        };
+        assert_eq!(due(other, &rows, 1), Some(Due::Publish));
+        // A successor that waits already is enough, until it is old itself.
+        let mut waiting = row("b", KeyState::Published, 600);
+        waiting.key.algorithm = Algorithm::EdDsa;
+        let rows = [rows[0].clone(), waiting];
+        assert_eq!(due(other, &rows, 601), None);
+        let both = Rotation {
+            every: Span::from_seconds(600),
+            ..other
+        };
+        assert_eq!(due(both, &rows, 900), None);
+        // One that was withdrawn or never to sign is no successor.
+        for state in [KeyState::Withdrawn, KeyState::Gone] {
+            let mut rows = rows.clone();
+            rows[1].state = state;
+            assert_eq!(due(other, &rows, 601), Some(Due::Publish), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_leaves_when_nothing_needs_it() {
+        let mut rows = [row("a", KeyState::Retired, 0), row("b", KeyState::Signing, 0)];
+        let rotation = rotation(None);
+        // It never signed.
+        assert_eq!(due(rotation, &rows, 1), step("a", KeyStep::Leave));
+        rows[0].needed_until = at(1_000);
+        let clear = 1_000 + SKEW + i64::from(MAX_AGE) + KEY_NOTICED_WITHIN;
+        assert_eq!(due(rotation, &rows, clear - 1), None);
+        assert_eq!(due(rotation, &rows, clear), step("a", KeyStep::Leave));
+        rows[0].needed_until = Timestamp::LAST;
+        assert_eq!(rotation.due(&rows, Timestamp::LAST, |_| true), None);
+        // Neither does one that signs or is about to.
+        rows[0].needed_until = Timestamp::EPOCH;
+        rows[0].state = KeyState::Published;
+        assert_eq!(rotation.due(&rows, at(1), |_| false), None);
+    }
+}

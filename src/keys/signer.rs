@@ -1,0 +1,109 @@
+//! A private half at work, and what comes out of it.
+
+use std::sync::Arc;
+
+use jeton_verifier::{Claims, Header, KeyId, StatusListClaims, TokenType, Unsignable};
+use zeroize::Zeroizing;
+
+use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
+use crate::token::TokenKind;
+
+/// A signed token: the secret itself. It is shown once and kept nowhere.
+///
+/// No `Display`, no `Clone`, a silent `Debug`, and one way out.
+pub struct SignedToken(Zeroizing<String>);
+
+impl SignedToken {
+    /// The token, for the answer to whoever asked for it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// With a prefix in front, by which scanners recognise it.
+    pub(crate) fn prefixed(self, prefix: &str) -> Self {
+        if prefix.is_empty() {
+            self
+        } else {
+            Self(Zeroizing::new(format!("{prefix}{}", *self.0)))
+        }
+    }
+}
+
+impl std::fmt::Debug for SignedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SignedToken(..)")
+    }
+}
+
+/// Why nothing was signed. The record of a token that was not signed does no harm: nobody has it.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The private half of the key that should sign is not here.
+    #[error("no key is here to sign with")]
+    NoKey,
+    /// The key has been withdrawn since the token was recorded.
+    #[error("the key `{0}` no longer signs")]
+    KeyGone(String),
+    /// What it should say cannot be signed.
+    #[error(transparent)]
+    Claims(#[from] Unsignable),
+    /// The signature failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// One key that can sign.
+pub(super) struct Signer {
+    kid: Arc<str>,
+    key: SigningKey,
+    /// The encoded headers, which are the same for all of a key's tokens of one type.
+    api_header: String,
+    session_header: String,
+    list_header: String,
+}
+
+impl Signer {
+    /// The key of this name, if its private half is in the folder.
+    pub(super) fn load(kid: &KeyId, directory: &KeyDirectory) -> Result<Option<Self>, DirectoryError> {
+        let Some(key) = directory.load(kid)? else {
+            return Ok(None);
+        };
+        let header = |token_type| {
+            Header {
+                algorithm: key.algorithm(),
+                kid: key.kid().clone(),
+                token_type,
+            }
+            .encode()
+        };
+        Ok(Some(Self {
+            kid: kid.as_str().into(),
+            api_header: header(TokenType::Access),
+            session_header: header(TokenType::Session),
+            list_header: header(TokenType::StatusList),
+            key,
+        }))
+    }
+
+    pub(super) fn kid(&self) -> &Arc<str> {
+        &self.kid
+    }
+
+    pub(super) fn sign(&self, kind: TokenKind, claims: &Claims) -> Result<SignedToken, SigningError> {
+        let header = match kind {
+            TokenKind::Api => &self.api_header,
+            TokenKind::Session => &self.session_header,
+        };
+        let message = jeton_verifier::signing_input(header, claims)?;
+        let signature = self.key.sign(message.as_bytes())?;
+        Ok(SignedToken(Zeroizing::new(jeton_verifier::assemble(
+            message, &signature,
+        ))))
+    }
+
+    pub(super) fn sign_status_list(&self, claims: &StatusListClaims) -> Result<String, SigningError> {
+        let message = jeton_verifier::status_list_signing_input(&self.list_header, claims)?;
+        let signature = self.key.sign(message.as_bytes())?;
+        Ok(jeton_verifier::assemble(message, &signature))
+    }
+}

@@ -1,0 +1,553 @@
+//! Keys that follow each other, as the holders of tokens and those who verify them see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton::authority::KeyRetired;
+use jeton::clock::{Clock, Timestamp};
+use jeton::keys::{Due, Rotation};
+use jeton::store::{KeyRevoked, KeyRow, KeyState};
+use jeton::token::{Actor as By, Span};
+use jeton_verifier::{Algorithm, KeyId};
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, TestApp, password};
+
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// The header of a token.
+fn header(token: &str) -> Value {
+    let part = token.trim_start_matches("jtn_").split('.').next().unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+fn kid(token: &str) -> String {
+    header(token)["kid"].as_str().unwrap().to_owned()
+}
+
+fn kids(jwks: &Answer) -> Vec<String> {
+    let json = jwks.json();
+    let keys = json["keys"].as_array().unwrap();
+    keys.iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn max_age(jwks: &Answer) -> i64 {
+    let (_, seconds) = jwks.header("cache-control").split_once("max-age=").unwrap();
+    seconds.parse().unwrap()
+}
+
+async fn published(app: &TestApp) -> Vec<String> {
+    kids(&app.get(&app.anyone(), JWKS).await.is(200))
+}
+
+async fn row(app: &TestApp, kid: &str) -> KeyRow {
+    let listed = app.operator().list_keys().await.unwrap();
+    listed.into_iter().find(|key| key.row.key.kid == kid).unwrap().row
+}
+
+/// What a server does four times a second.
+async fn tend(app: &TestApp) {
+    app.operator().catch_up().await.unwrap();
+    app.operator().tend_keys().await.unwrap();
+}
+
+async fn mint(app: &TestApp, actor: &Actor, expires_in: &str) -> Minted {
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT,
+        "expires_in": expires_in});
+    app.mint(actor, order).await
+}
+
+async fn is_good(app: &TestApp, token: &Minted) -> bool {
+    match app.get(&token.holder, "/tokens/current").await.status {
+        200 => true,
+        401 => false,
+        other => panic!("{other}"),
+    }
+}
+
+fn operator() -> By {
+    By {
+        name: "operator".to_owned(),
+        user: None,
+    }
+}
+
+async fn revoke(app: &TestApp, kid: &str) -> KeyRevoked {
+    let kid: KeyId = kid.parse().unwrap();
+    let reason = Some("leaked".to_owned());
+    app.operator().revoke_key(&kid, reason, operator()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_successor_signs_once_every_copy_has_it_and_the_old_key_leaves_after_its_last_token() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let first = published(&app).await.remove(0);
+    let old = mint(&app, &admin, "20h").await;
+    let jwks = app.get(&app.anyone(), JWKS).await.is(200);
+    assert_eq!(max_age(&jwks), 300);
+
+    let second = app.operator().rotate_key().await.unwrap().key.kid;
+    assert_eq!(published(&app).await, [first.clone(), second.clone()]);
+    assert_ne!(
+        app.get(&app.anyone(), JWKS).await.header("etag"),
+        jwks.header("etag")
+    );
+    app.clock.pass(300);
+    tend(&app).await;
+    assert_eq!(kid(&mint(&app, &admin, "1h").await.secret), first);
+    app.clock.pass(1);
+    tend(&app).await;
+    let young = mint(&app, &admin, "2h").await;
+    assert_eq!(kid(&young.secret), second);
+    assert!(is_good(&app, &old).await && is_good(&app, &young).await);
+    assert_eq!(row(&app, &first).await.state, KeyState::Retired);
+
+    // Until the end of the last, and a little longer for clocks that are behind.
+    app.clock.pass(20 * 3600 - 301 - 1);
+    tend(&app).await;
+    assert!(is_good(&app, &old).await);
+    app.clock.pass(1 + 60);
+    tend(&app).await;
+    assert!(!is_good(&app, &old).await);
+    assert_eq!(published(&app).await, [first.clone(), second.clone()]);
+    app.clock.pass(60 + 301);
+    tend(&app).await;
+    assert_eq!(published(&app).await, [second]);
+    assert_eq!(row(&app, &first).await.state, KeyState::Gone);
+}
+
+#[tokio::test]
+async fn a_token_that_never_ends_keeps_its_key() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let first = published(&app).await.remove(0);
+    let endless = mint(&app, &admin, "never").await;
+    app.operator().rotate_key().await.unwrap();
+    app.clock.pass(301);
+    tend(&app).await;
+    app.clock.pass(50 * 365 * 86_400);
+    tend(&app).await;
+    assert!(published(&app).await.contains(&first));
+    assert!(is_good(&app, &endless).await);
+}
+
+#[tokio::test]
+async fn a_leaked_key_is_worth_nothing_from_the_answer_on() {
+    let mut app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let first = published(&app).await.remove(0);
+    let stolen = mint(&app, &admin, "never").await;
+    app.get(&admin, "/me").await.is(200);
+    let waiting = app.operator().rotate_key().await.unwrap().key.kid;
+
+    assert_eq!(revoke(&app, &first).await, KeyRevoked::Revoked);
+    // The session too: the key signed it.
+    app.get(&admin, "/me").await.fails(401, "invalid_token");
+    assert!(!is_good(&app, &stolen).await);
+    let left = published(&app).await;
+    assert!(!left.contains(&first) && left.contains(&waiting), "{left:?}");
+    // A successor signs at once, and it is not the one whose file lay beside the leaked one.
+    let email = NORTH.email("admin");
+    let session = app.log_in(&email, &password(&email)).await.is(200);
+    let session = Actor::holding(&session.text_at("/token"));
+    let fresh = mint(&app, &session, "1h").await;
+    let successor = kid(&fresh.secret);
+    assert!(left.contains(&successor) && ![&first, &waiting].contains(&&successor));
+    app.restart().await;
+    assert!(!is_good(&app, &stolen).await);
+    assert!(is_good(&app, &fresh).await);
+    assert_eq!(published(&app).await.len(), 2);
+
+    // The list of tokens says the same, and doing it again is no mistake.
+    let path = format!("/tokens/{}", stolen.id);
+    assert_eq!(
+        app.get(&session, &path).await.is(200).text_at("/status"),
+        "revoked"
+    );
+    assert_eq!(revoke(&app, &first).await, KeyRevoked::AlreadyRevoked);
+    assert_eq!(revoke(&app, &waiting).await, KeyRevoked::Revoked);
+    assert_eq!(published(&app).await, [successor]);
+    let listed = app.operator().list_keys().await.unwrap();
+    let live: Vec<_> = listed.iter().map(|key| key.live_tokens).collect();
+    assert_eq!(live, [0, 0, 2]);
+}
+
+#[tokio::test]
+async fn another_algorithm_is_a_rotation() {
+    let mut app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let mut tokens = vec![mint(&app, &admin, "1d").await];
+    for algorithm in [Algorithm::EdDsa, Algorithm::Rs256, Algorithm::Es256] {
+        app.rotation.algorithm = algorithm;
+        app.restart().await;
+        tend(&app).await;
+        let before = published(&app).await.len();
+        let waits = mint(&app, &admin, "1d").await;
+        assert_ne!(header(&waits.secret)["alg"], algorithm.name());
+        app.clock.pass(301);
+        tend(&app).await;
+        tokens.push(mint(&app, &admin, "1d").await);
+        assert_eq!(header(&tokens.last().unwrap().secret)["alg"], algorithm.name());
+        // Once is enough.
+        tend(&app).await;
+        assert_eq!(published(&app).await.len(), before);
+        for token in &tokens {
+            assert!(is_good(&app, token).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_taken_out_of_the_succession_never_signs() {
+    let app = TestApp::new().await;
+    let first: KeyId = published(&app).await.remove(0).parse().unwrap();
+    let second: KeyId = app
+        .operator()
+        .rotate_key()
+        .await
+        .unwrap()
+        .key
+        .kid
+        .parse()
+        .unwrap();
+    let retire = async |kid: &KeyId| app.operator().retire_key(kid).await.unwrap();
+    assert_eq!(retire(&first).await, KeyRetired::Signs);
+    assert_eq!(retire(&second).await, KeyRetired::Retired);
+    assert_eq!(retire(&second).await, KeyRetired::Retired);
+    let unknown = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
+    assert_eq!(retire(&unknown).await, KeyRetired::Unknown);
+    app.clock.pass(301);
+    tend(&app).await;
+    assert_eq!(published(&app).await, [first.to_string()]);
+    let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
+    assert_eq!(kid(&token.secret), first.as_str());
+}
+
+/// A copy that was fetched when copies could be kept for long is still out there after a restart with
+/// a shorter time.
+#[tokio::test]
+async fn a_shorter_max_age_does_not_forget_the_longer_one() {
+    let mut app = TestApp::new().await;
+    let first = published(&app).await.remove(0);
+    app.clock.pass(10);
+    app.rotation.max_age = 5;
+    app.restart().await;
+    assert_eq!(max_age(&app.get(&app.anyone(), JWKS).await), 5);
+    app.operator().rotate_key().await.unwrap();
+    let signs = async |app: &TestApp| kid(&mint(app, &app.admin_of(&NORTH), "1h").await.secret);
+    app.clock.pass(299);
+    tend(&app).await;
+    assert_eq!(signs(&app).await, first);
+    app.clock.pass(2);
+    tend(&app).await;
+    assert_ne!(signs(&app).await, first);
+    // And then the shorter one holds.
+    let second = signs(&app).await;
+    app.operator().rotate_key().await.unwrap();
+    app.clock.pass(6);
+    tend(&app).await;
+    assert_ne!(signs(&app).await, second);
+}
+
+/// A key that a process was late to notice does not sign before that process has handed it out for
+/// as long as any, whatever the row says.
+#[tokio::test]
+async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
+    let app = TestApp::new().await;
+    let first = published(&app).await.remove(0);
+    // Another process publishes it, and this one hears nothing for an hour.
+    let beside = app.authority().await;
+    beside.rotate_key().await.unwrap();
+    app.clock.pass(3600);
+    assert_eq!(published(&app).await, std::slice::from_ref(&first));
+    tend(&app).await;
+    assert_eq!(published(&app).await.len(), 2);
+    let signs = async || kid(&mint(&app, &app.admin_of(&NORTH), "1h").await.secret);
+    assert_eq!(signs().await, first);
+    app.clock.pass(300);
+    tend(&app).await;
+    assert_eq!(signs().await, first);
+    app.clock.pass(1);
+    tend(&app).await;
+    assert_ne!(signs().await, first);
+}
+
+/// A token that was recorded before its key retired is signed with that key; one whose key was
+/// withdrawn in between is issued anew.
+#[tokio::test]
+async fn what_was_recorded_before_a_rotation_is_signed_after_it() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    let first = published(&app).await.remove(0);
+    let recorded = async {
+        plan.arm(Fault::Held, Some(Kind::Write), 0);
+        mint(&app, &admin, "1h").await
+    };
+    let rotation = async {
+        plan.under_way.notified().await;
+        app.operator().rotate_key().await.unwrap();
+        app.clock.pass(301);
+        tend(&app).await;
+        plan.release.notify_one();
+    };
+    let (token, ()) = tokio::join!(recorded, rotation);
+    assert_eq!(kid(&token.secret), first);
+    assert!(is_good(&app, &token).await);
+    let second = mint(&app, &admin, "1h").await;
+    let leaked = kid(&second.secret);
+    assert_ne!(leaked, first);
+
+    let recorded = async {
+        plan.arm(Fault::Held, Some(Kind::Write), 0);
+        mint(&app, &admin, "1h").await
+    };
+    let emergency = async {
+        plan.under_way.notified().await;
+        assert_eq!(revoke(&app, &leaked).await, KeyRevoked::Revoked);
+        plan.release.notify_one();
+    };
+    let (token, ()) = tokio::join!(recorded, emergency);
+    assert_ne!(kid(&token.secret), leaked);
+    assert!(is_good(&app, &token).await && !is_good(&app, &second).await);
+}
+
+/// Whoever issues while keys change hands gets a token, signed with a key that is published.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn issuing_goes_on_while_keys_change_hands() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let used = std::sync::Mutex::new(BTreeSet::new());
+    let rotate = async {
+        for round in 0..30 {
+            app.operator().rotate_key().await.unwrap();
+            app.clock.pass(301);
+            if round % 10 == 9 {
+                // An emergency in between. The session was signed by the first key, which is spared.
+                let kid = kid(&mint(&app, &admin, "1h").await.secret);
+                assert_eq!(revoke(&app, &kid).await, KeyRevoked::Revoked);
+            }
+            tend(&app).await;
+        }
+    };
+    let issue = async || {
+        for _ in 0..60 {
+            let order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
+            let made = app.ask_for_token(&admin, order).await.is(201);
+            used.lock().unwrap().insert(kid(&made.text_at("/token")));
+        }
+    };
+    tokio::join!(rotate, issue(), issue(), issue(), issue());
+    assert!(used.lock().unwrap().len() > 3, "too few keys to say anything");
+}
+
+/// Somebody who verifies tokens with a copy of the JWKS that is kept as long as allowed.
+struct Verifier {
+    /// In hundredths of what is allowed.
+    keeps: i64,
+    /// Makes no request and sees no token between these seconds.
+    away: std::ops::Range<i64>,
+    fetched_at: Option<Timestamp>,
+    max_age: i64,
+    kids: Vec<String>,
+    refusals: usize,
+}
+
+impl Verifier {
+    fn keeping(keeps: i64, away: std::ops::Range<i64>) -> Self {
+        Self {
+            keeps,
+            away,
+            fetched_at: None,
+            max_age: 0,
+            kids: Vec::new(),
+            refusals: 0,
+        }
+    }
+
+    async fn look(&mut self, app: &TestApp, second: i64, live: &[Live]) {
+        if self.away.contains(&second) {
+            return;
+        }
+        let now = app.clock.now();
+        let age = self.fetched_at.map(|at| now.millis() - at.millis());
+        // To the last millisecond.
+        if age.is_none_or(|age| age > self.max_age * 10 * self.keeps) {
+            let jwks = app.get(&app.anyone(), JWKS).await.is(200);
+            self.max_age = max_age(&jwks);
+            self.kids = kids(&jwks);
+            self.fetched_at = Some(now);
+        }
+        self.refusals += live
+            .iter()
+            .filter(|token| !self.kids.contains(&token.kid))
+            .count();
+    }
+}
+
+struct Live {
+    kid: String,
+    ends_at: Timestamp,
+}
+
+/// Rotation every second, with tokens that come and go and verifiers of all habits.
+struct Storm {
+    app: TestApp,
+    begun: Timestamp,
+    ticks: i64,
+    admin: Actor,
+    live: Vec<Live>,
+    verifiers: Vec<Verifier>,
+    /// When a key was first seen in the JWKS.
+    seen: BTreeMap<String, Timestamp>,
+    used: BTreeSet<String>,
+}
+
+impl Storm {
+    async fn new(mut app: TestApp) -> Self {
+        app.rotation = Rotation {
+            algorithm: Algorithm::Es256,
+            max_age: 1,
+            every: Span::from_seconds(1),
+        };
+        app.restart().await;
+        // The copies that may be kept for five minutes are gone then.
+        app.clock.pass(301);
+        let mut verifiers: Vec<_> = (0..4)
+            .map(|number| Verifier::keeping(100 - number * 20, 0..0))
+            .collect();
+        verifiers.extend([
+            Verifier::keeping(100, 0..0),
+            Verifier::keeping(100, 0..0),
+            Verifier::keeping(100, 15..45),
+            // One that keeps its copy four times as long as allowed, to see that this is noticed.
+            Verifier::keeping(400, 0..0),
+        ]);
+        Self {
+            admin: app.admin_of(&NORTH),
+            begun: app.clock.now(),
+            app,
+            ticks: 0,
+            live: Vec::new(),
+            verifiers,
+            seen: BTreeMap::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    fn second(&self) -> i64 {
+        (self.app.clock.now().millis() - self.begun.millis()) / 1000
+    }
+
+    /// Lets a moment pass: a token is issued, and everybody verifies all that live.
+    async fn tick(&mut self) {
+        let now = self.app.clock.now();
+        for kid in published(&self.app).await {
+            self.seen.entry(kid).or_insert(now);
+        }
+        let life = [1, 2, 3, 5, 8][usize::try_from(self.ticks % 5).unwrap()];
+        let token = mint(&self.app, &self.admin, &format!("{life}s")).await;
+        let kid = kid(&token.secret);
+        let published_for = now.millis() - self.seen[&kid].millis();
+        assert!(
+            self.used.contains(&kid) || self.used.is_empty() || published_for >= 1_000,
+            "signs after {published_for} ms in the JWKS"
+        );
+        self.used.insert(kid.clone());
+        self.live.push(Live {
+            kid,
+            ends_at: now.plus_seconds(life),
+        });
+        self.live.retain(|token| token.ends_at.seconds() > now.seconds());
+        let second = self.second();
+        for verifier in &mut self.verifiers {
+            verifier.look(&self.app, second, &self.live).await;
+        }
+        self.ticks += 1;
+        self.app.clock.pass_millis(100 + self.ticks * 37 % 150);
+    }
+
+    #[track_caller]
+    fn judge(&self, rotations: usize) {
+        let refusals: Vec<_> = self.verifiers.iter().map(|verifier| verifier.refusals).collect();
+        let (careless, careful) = refusals.split_last().unwrap();
+        assert!(careful.iter().all(|refusals| *refusals == 0), "{refusals:?}");
+        assert!(*careless > 0, "nobody could have been refused");
+        assert!(
+            self.used.len() >= rotations,
+            "only {} keys signed",
+            self.used.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn rotation_every_second_refuses_nobody() {
+    let mut storm = Storm::new(TestApp::new().await).await;
+    while storm.second() < 150 {
+        tend(&storm.app).await;
+        storm.tick().await;
+    }
+    storm.judge(120);
+    let states = storm.app.operator().list_keys().await.unwrap();
+    let gone = states
+        .iter()
+        .filter(|key| key.row.state == KeyState::Gone)
+        .count();
+    assert!(gone > 20, "{gone} keys have left");
+    assert!(published(&storm.app).await.len() < 130);
+}
+
+/// Every step of a rotation fails, before and after it was written down, and the process ends in it.
+#[tokio::test]
+async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
+    let plan = Arc::new(Plan::default());
+    let mut storm = Storm::new(TestApp::over(plan.follow()).await).await;
+    let faults = [Fault::Lost, Fault::Unheard, Fault::Fails, Fault::FailsAfterwards];
+    let mut met: BTreeMap<String, usize> = BTreeMap::new();
+    let mut quiet_until = 0;
+    while storm.second() < 400 && (met.len() < 3 || met.values().any(|count| *count < faults.len())) {
+        storm.app.operator().catch_up().await.unwrap();
+        let step = match storm.app.operator().keys().due(storm.app.clock.now()) {
+            Some(Due::Publish) => Some("Publish".to_owned()),
+            Some(Due::Advance { step, .. }) => Some(format!("{step:?}")),
+            None => None,
+        };
+        let next = step
+            .as_ref()
+            .and_then(|step| faults.get(met.get(step).copied().unwrap_or(0)));
+        if let (Some(step), Some(fault), true) = (step, next, storm.second() >= quiet_until) {
+            plan.arm(*fault, Some(Kind::Write), 0);
+            let crashed = tokio::select! {
+                tended = storm.app.operator().tend_keys() => {
+                    assert!(tended.is_err(), "{step} went well with {fault:?}");
+                    false
+                }
+                () = plan.under_way.notified() => true,
+            };
+            assert!(!plan.disarm());
+            if crashed {
+                storm.app.restart().await;
+            }
+            *met.entry(step).or_default() += 1;
+            // A process that has just begun waits for its own copies: let it.
+            quiet_until = storm.second() + 4;
+        } else {
+            tend(&storm.app).await;
+        }
+        storm.tick().await;
+    }
+    assert!(
+        met.values().all(|count| *count == faults.len()) && met.len() == 3,
+        "{met:?}"
+    );
+    storm.judge(30);
+    let states = storm.app.operator().list_keys().await.unwrap();
+    let signing = states.iter().filter(|key| key.row.state == KeyState::Signing);
+    assert_eq!(signing.count(), 1);
+}

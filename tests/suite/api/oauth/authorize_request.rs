@@ -1,0 +1,212 @@
+//! `GET` and `HEAD /oauth/authorize-request`.
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
+
+const PATH: &str = "/oauth/authorize-request";
+
+/// What the service is told.
+fn told(answer: &Answer) -> [&str; 5] {
+    [
+        "x-jeton-subject",
+        "x-jeton-organization",
+        "x-jeton-team",
+        "x-jeton-scopes",
+        "x-jeton-token-id",
+    ]
+    .map(|name| {
+        let values = answer.headers.get_all(name);
+        assert_eq!(values.iter().count(), 1, "{name}");
+        answer.header(name)
+    })
+}
+
+#[tokio::test]
+async fn the_service_is_told_whom_the_token_acts_for() {
+    let app = TestApp::new().await;
+    let team = app.team_token(&NORTH, &["projects:read", "content:write"]).await;
+    let answer = app.get(&team.holder, PATH).await.is(200);
+    let scopes = "projects:read content:write";
+    assert_eq!(
+        told(&answer),
+        [NORTH.team_id(), NORTH.id(), NORTH.team_id(), scopes, &team.id]
+    );
+    assert_eq!(answer.text, "");
+    assert_eq!(answer.header("cache-control"), "no-store");
+
+    let personal = app
+        .personal_token(&app.member_of(&NORTH), &NORTH, &["projects:read"])
+        .await;
+    let answer = app.get(&personal.holder, PATH).await.is(200);
+    let user = personal.info["user"].as_str().unwrap();
+    assert_eq!(
+        told(&answer),
+        [user, NORTH.id(), "-", "projects:read", &personal.id]
+    );
+
+    let deployment = app.deployment_token(&["projects:read"]).await;
+    let answer = app.get(&deployment.holder, PATH).await.is(200);
+    assert_eq!(
+        told(&answer),
+        ["deployment", "-", "-", "projects:read", &deployment.id]
+    );
+}
+
+#[tokio::test]
+async fn what_the_client_sent_under_these_names_plays_no_part() {
+    let app = TestApp::new().await;
+    // A token without a team, so that a forged one would not be overwritten by a true one.
+    let minted = app.organization_token(&NORTH, &["projects:read"]).await;
+    let forged = |method: Method, credential: Option<&str>| {
+        let mut request = Request::builder().method(method).uri(PATH);
+        for (name, value) in [
+            ("X-Jeton-Subject", "user-someone"),
+            ("X-Jeton-Organization", SOUTH.id()),
+            ("X-Jeton-Team", SOUTH.team_id()),
+            ("x-jeton-team", "team-other"),
+            ("X-Jeton-Scopes", "tokens:write"),
+            ("X-Jeton-Token-Id", "1"),
+        ] {
+            request = request.header(name, value);
+        }
+        if let Some(credential) = credential {
+            request = request.header("authorization", credential);
+        }
+        request.body(Body::empty()).unwrap()
+    };
+    for method in [Method::GET, Method::HEAD] {
+        let answer = app
+            .send(forged(method.clone(), minted.holder.authorization()))
+            .await
+            .is(200);
+        assert_eq!(
+            told(&answer),
+            [NORTH.id(), NORTH.id(), "-", "projects:read", &minted.id]
+        );
+        let answer = app.send(forged(method, None)).await.is(401);
+        assert!(
+            answer
+                .headers
+                .keys()
+                .all(|name| !name.as_str().starts_with("x-jeton")),
+            "{:?}",
+            answer.headers
+        );
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get() {
+    let app = TestApp::new().await;
+    let token = app.team_token(&NORTH, &["projects:read"]).await.holder;
+    for (actor, query) in [
+        (&token, ""),
+        (&token, "?scope=projects:read"),
+        (&token, "?scope=content:write"),
+        (&token, "?audience=https://other.example"),
+        (&token, "?scopes=x"),
+        (&app.anyone(), ""),
+        (&app.member_of(&NORTH), ""),
+    ] {
+        let path = format!("{PATH}{query}");
+        let get = app.get(actor, &path).await;
+        let head = app.call(actor, Method::HEAD, &path, None).await;
+        assert_eq!(head.status, get.status, "{query}");
+        assert_eq!(head.text, "");
+        let headers = |answer: &Answer| {
+            let mut headers = answer.headers.clone();
+            headers.remove("content-length");
+            headers
+        };
+        assert_eq!(headers(&head), headers(&get), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn every_scope_that_is_demanded_is_needed() {
+    let app = TestApp::new().await;
+    let token = app
+        .organization_token(&NORTH, &["projects:read", "content:write"])
+        .await
+        .holder;
+    for scope in [
+        "projects:read",
+        "content:write+projects:read",
+        "projects:read%20content:write",
+        "projects%3Aread",
+    ] {
+        let answer = app.get(&token, &format!("{PATH}?scope={scope}")).await;
+        assert_eq!(answer.status, 200, "{scope}");
+    }
+    let answer = app
+        .get(&token, &format!("{PATH}?scope=projects:read+ai:use"))
+        .await
+        .fails(403, "insufficient_scope");
+    assert_eq!(
+        answer.header("www-authenticate"),
+        "Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"projects:read ai:use\""
+    );
+    // Part of a name is another name.
+    let answer = app.get(&token, &format!("{PATH}?scope=projects:rea")).await;
+    answer.fails(403, "insufficient_scope");
+}
+
+#[tokio::test]
+async fn the_token_must_be_meant_for_the_audience_or_for_the_default_one() {
+    let app = TestApp::new().await;
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["projects:read"],
+        "audience": ["https://a.example", "https://b.example"]});
+    let token = app.mint(&app.admin_of(&NORTH), order).await.holder;
+    for audience in ["https://a.example", "https://b.example"] {
+        app.get(&token, &format!("{PATH}?audience={audience}"))
+            .await
+            .is(200);
+    }
+    for query in ["", "?audience=https://c.example", "?audience=https://a.example/"] {
+        let answer = app.get(&token, &format!("{PATH}{query}")).await;
+        let answer = answer.fails(401, "invalid_token");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            "Bearer realm=\"jeton\", error=\"invalid_token\""
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_no_token_even_for_its_own_audience() {
+    let app = TestApp::new().await;
+    let session = app.site_admin();
+    let own = format!("{}/session", crate::harness::ISSUER);
+    for query in ["", "?scope=projects:read", &format!("?audience={own}")] {
+        let answer = app.get(&session, &format!("{PATH}{query}")).await;
+        answer.fails(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_the_request_is_bearer_or_basic() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await.secret;
+    let basic = |text: String| Actor::presenting(&format!("Basic {}", STANDARD.encode(text)));
+    for actor in [basic(format!("{token}:")), basic(format!("git:{token}"))] {
+        app.get(&actor, PATH).await.is(200);
+    }
+    let answer = app.get(&app.anyone(), PATH).await.is(401);
+    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"jeton\"");
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_no_longer_passes() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await;
+    app.get(&token.holder, PATH).await.is(200);
+    app.form(&app.anyone(), "/oauth/revoke", &format!("token={}", token.secret))
+        .await
+        .is(200);
+    app.get(&token.holder, PATH).await.fails(401, "invalid_token");
+}
