@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{Form, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,7 @@ pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
     let router = Router::new()
         .route("/issue", post(issue))
         .route("/json/{size}", get(json))
+        .route("/bytes/{size}", get(bytes))
         .route("/form/{size}", post(form))
         .route("/empty", get(empty))
         .with_state(ceiling);
@@ -85,6 +87,15 @@ async fn issue(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) 
 async fn json(State(ceiling): State<Arc<Ceiling>>, Path(size): Path<usize>) -> Response {
     match ceiling.answers.iter().find(|fields| fields.size == size) {
         Some(fields) => Json(fields).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// So many bytes that lie ready.
+async fn bytes(Path(size): Path<usize>) -> Response {
+    static READY: [u8; 1 << 18] = [b'x'; 1 << 18];
+    match READY.get(..size) {
+        Some(bytes) => Bytes::from_static(bytes).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -16,6 +16,7 @@ mod pace;
 mod process;
 mod rows;
 mod seed;
+mod status_list;
 mod subject;
 mod table;
 

@@ -14,6 +14,7 @@ use crate::crowd;
 use crate::load::{Keep, Load, Pace, Paths};
 use crate::pace::Measured;
 use crate::process::{Server, myself, round};
+use crate::status_list;
 use crate::subject::{AUTHORIZE_REQUEST, CURRENT, INTROSPECT, Jeton, TOKENS};
 use crate::table::{Pair, Row, Target, median, print};
 
@@ -29,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) pairs: usize,
-    warm_up: Duration,
-    time: Duration,
+    pub(crate) warm_up: Duration,
+    pub(crate) time: Duration,
     /// How many tokens are few, and how many are very many.
     pub(crate) crowds: [usize; 2],
 }
@@ -133,6 +134,7 @@ async fn all(size: Size) -> Outcome<()> {
     );
     rows.extend(bench.services_ask(&introspector, about_size).await?);
     rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
+    rows.extend(status_list::rows(&bench, folder.path()).await?);
 
     jeton.server.stop().await?;
 
@@ -161,10 +163,10 @@ fn facts() -> Outcome<()> {
     Ok(())
 }
 
-struct Bench<'a> {
-    size: Size,
+pub(crate) struct Bench<'a> {
+    pub(crate) size: Size,
     jeton: &'a Jeton,
-    ceiling: &'a Server,
+    pub(crate) ceiling: &'a Server,
 }
 
 impl Bench<'_> {
@@ -358,7 +360,7 @@ impl Bench<'_> {
         ])
     }
 
-    fn load(&self, server: &Server, paths: Paths) -> Load {
+    pub(crate) fn load(&self, server: &Server, paths: Paths) -> Load {
         load(self.size, server, paths)
     }
 }

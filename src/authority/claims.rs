@@ -9,8 +9,13 @@ use crate::token::{Place, Record, TokenKind};
 pub(super) fn status_reference(issuer: &str, place: Place) -> StatusReference {
     StatusReference {
         index: place.index,
-        uri: format!("{issuer}/status-lists/{}", place.list),
+        uri: status_list_uri(issuer, place.list),
     }
+}
+
+/// The address of a status list.
+pub(super) fn status_list_uri(issuer: &str, list: u32) -> String {
+    format!("{issuer}/status-lists/{list}")
 }
 
 /// The claims of a token (RFC 9068, and `status` of the Token Status List).

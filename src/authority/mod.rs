@@ -32,6 +32,7 @@ mod retry;
 mod revoke;
 mod revoke_many;
 mod rotate;
+mod status_lists;
 mod teams;
 pub mod throttle;
 mod turns;
@@ -69,6 +70,7 @@ use crate::token::{Catalogue, Lifetime, Span};
 
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
+use self::status_lists::StatusLists;
 use self::throttle::Throttle;
 use self::turns::Turns;
 use self::view::Views;
@@ -115,6 +117,7 @@ pub struct Authority {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     active: ActiveTokens,
+    status_lists: Arc<StatusLists>,
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
@@ -149,6 +152,13 @@ impl Authority {
                 Arc::clone(&index),
                 &settings,
             ),
+            status_lists: Arc::new(StatusLists::new(
+                Arc::clone(&store),
+                Arc::clone(&keys),
+                Arc::clone(&index),
+                Arc::clone(&clock),
+                settings.issuer.clone(),
+            )),
             views: Views::default(),
             throttle: Throttle::default(),
             turn: Turn::default(),

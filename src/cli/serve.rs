@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 
 use super::deployment::Deployment;
 use super::{Failure, first_start, output, prepare, signals};
@@ -80,6 +81,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     ));
     app.authority.carry_on();
     let follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
+
+    tokio::spawn(tend(Arc::clone(&app)));
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -166,6 +169,18 @@ async fn write_down(app: &App) {
                 error = output::sentence(&error),
                 "which tokens were seen could not be written down"
             );
+        }
+    }
+}
+
+/// Keeps the status lists ready. On its own, since setting the bits of a million tokens takes a while.
+async fn tend(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = app.authority.tend_status_lists().await {
+            tracing::warn!(%error, "the status lists could not be brought up to date");
         }
     }
 }

@@ -34,6 +34,9 @@ pub enum Failure {
     /// The address is there, the method is not.
     #[error("this address does not take this method")]
     NoMethod,
+    /// The state of something at an instant in the past.
+    #[error("the past is not kept")]
+    NoHistory,
     /// More requests than this deployment allows the caller or the address.
     #[error("too many requests")]
     TooManyRequests {
@@ -211,6 +214,7 @@ pub(crate) mod tests {
             Failure::AmbiguousCredential,
             Failure::NoRoute,
             Failure::NoMethod,
+            Failure::NoHistory,
             Failure::TooManyRequests { retry_after: 7 },
         ];
         let refused = refused.into_iter().map(Failure::Refused);

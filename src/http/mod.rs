@@ -101,6 +101,7 @@ impl Surfaces {
     fn all() -> Self {
         let (native, document) = OpenApiRouter::with_openapi(openapi::preface())
             .merge(v1::routes())
+            .merge(oauth::published())
             .merge(health::routes())
             .split_for_parts();
         let (oauth, more) = oauth::routes().split_for_parts();

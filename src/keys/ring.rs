@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey};
+use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, StatusListClaims};
 use tokio::sync::Mutex;
 
 use crate::clock::Timestamp;
@@ -200,11 +200,26 @@ impl KeyRing {
         kind: TokenKind,
         claims: &Claims,
     ) -> Result<SignedToken, SigningError> {
+        self.signing(kid, |signer| signer.sign(kind, claims))
+    }
+
+    /// Signs a status list with a key that signs, or not at all.
+    pub(crate) fn sign_status_list(
+        &self,
+        kid: &str,
+        claims: &StatusListClaims,
+    ) -> Result<String, SigningError> {
+        self.signing(kid, |signer| signer.sign_status_list(claims))
+    }
+
+    fn signing<T>(
+        &self,
+        kid: &str,
+        sign: impl FnOnce(&Signer) -> Result<T, SigningError>,
+    ) -> Result<T, SigningError> {
         let current = self.current.load();
         let signer = current.signers.iter().find(|signer| **signer.kid() == *kid);
-        signer
-            .ok_or_else(|| SigningError::KeyGone(kid.to_owned()))?
-            .sign(kind, claims)
+        sign(signer.ok_or_else(|| SigningError::KeyGone(kid.to_owned()))?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton_verifier::{Claims, Header, KeyId, TokenType, Unsignable};
+use jeton_verifier::{Claims, Header, KeyId, StatusListClaims, TokenType, Unsignable};
 use zeroize::Zeroizing;
 
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
@@ -59,6 +59,7 @@ pub(super) struct Signer {
     /// The encoded headers, which are the same for all of a key's tokens of one type.
     api_header: String,
     session_header: String,
+    list_header: String,
 }
 
 impl Signer {
@@ -79,6 +80,7 @@ impl Signer {
             kid: kid.as_str().into(),
             api_header: header(TokenType::Access),
             session_header: header(TokenType::Session),
+            list_header: header(TokenType::StatusList),
             key,
         }))
     }
@@ -97,5 +99,11 @@ impl Signer {
         Ok(SignedToken(Zeroizing::new(jeton_verifier::assemble(
             message, &signature,
         ))))
+    }
+
+    pub(super) fn sign_status_list(&self, claims: &StatusListClaims) -> Result<String, SigningError> {
+        let message = jeton_verifier::status_list_signing_input(&self.list_header, claims)?;
+        let signature = self.key.sign(message.as_bytes())?;
+        Ok(jeton_verifier::assemble(message, &signature))
     }
 }

@@ -3,20 +3,19 @@
 //! Every use of a token asks it, so it never waits: bits and counters are atomic, and what is larger
 //! is replaced whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use jeton_verifier::StatusList;
+use uuid::Uuid;
 
 use crate::clock::{Clock, Timestamp};
-use crate::directory::{OrganizationId, TeamId, UserId};
+use crate::revocation::backlog::Backlog;
+use crate::revocation::cut_offs::CutOffs;
+use crate::revocation::lists::List;
 use crate::store::{Change, Changes, Generation, Observer, Snapshot};
 use crate::token::{CutOff, Place, Record, TokenId};
-
-/// How many bits a status list has.
-const LIST_CAPACITY: u32 = 1 << 20;
 
 /// Changes to a token's name are noticed by a counter that it shares with others: a collision only
 /// costs a read of the store.
@@ -29,17 +28,22 @@ pub struct Index {
     clock: Arc<dyn Clock>,
     ready: AtomicBool,
     generation: AtomicU64,
-    sequence: AtomicU64,
+    pub(super) sequence: AtomicU64,
     edits: AtomicU64,
     versions: Vec<AtomicU64>,
-    lists: ArcSwap<HashMap<u32, Arc<StatusList>>>,
+    pub(super) epoch: OnceLock<Uuid>,
+    pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
+    /// How often anything that is published in a status list has changed.
+    pub(super) changes: AtomicU64,
     /// Revocations that are published and not yet obeyed. Few: the rotations under way.
-    scheduled: ArcSwap<HashMap<Place, Timestamp>>,
+    pub(super) scheduled: ArcSwap<HashMap<Place, Timestamp>>,
     cut_offs: ArcSwap<CutOffs>,
+    /// The cut-offs whose tokens' bits are not all set.
+    pub(super) backlog: Backlog,
     /// The latest second that any cut-off covers: what was issued after it needs no closer look.
     latest_cut_off: AtomicI64,
     /// Taken by whoever replaces one of the above whole.
-    replacing: Mutex<()>,
+    pub(super) replacing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Index {
@@ -48,68 +52,6 @@ impl std::fmt::Debug for Index {
             .field("ready", &self.ready)
             .field("sequence", &self.sequence)
             .finish_non_exhaustive()
-    }
-}
-
-/// The narrowest thing that a cut-off names: the place where a token's check looks for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Subject {
-    Team(TeamId),
-    User(UserId),
-    Project(u32),
-    Organization(OrganizationId),
-    Key(String),
-    Everything,
-}
-
-#[derive(Debug, Clone, Default)]
-struct CutOffs(HashMap<Subject, Vec<CutOff>>);
-
-impl CutOffs {
-    fn add(&mut self, cut_off: CutOff) {
-        let reach = &cut_off.reach;
-        let subject = if let Some(team) = &reach.team {
-            Subject::Team(team.clone())
-        } else if let Some(user) = &reach.user {
-            Subject::User(user.clone())
-        } else if let Some(project) = reach.project {
-            Subject::Project(project)
-        } else if let Some(organization) = reach.organization {
-            Subject::Organization(organization)
-        } else if let Some(kid) = &reach.kid {
-            Subject::Key(kid.clone())
-        } else {
-            Subject::Everything
-        };
-        let known = self.0.entry(subject).or_default();
-        if !known.contains(&cut_off) {
-            known.push(cut_off);
-        }
-    }
-
-    /// The most restrictive decides: one that covers the token is enough.
-    fn end(&self, record: &Record, now: Timestamp) -> bool {
-        let owner = &record.token.owner;
-        let projects = record
-            .token
-            .projects
-            .iter()
-            .flatten()
-            .map(|project| Subject::Project(*project));
-        let subjects = [
-            owner.team().cloned().map(Subject::Team),
-            owner.user().cloned().map(Subject::User),
-            owner.organization().map(Subject::Organization),
-            Some(Subject::Key(record.token.kid.to_string())),
-            Some(Subject::Everything),
-        ];
-        subjects
-            .into_iter()
-            .flatten()
-            .chain(projects)
-            .filter_map(|subject| self.0.get(&subject))
-            .flatten()
-            .any(|cut_off| cut_off.ends(record, now))
     }
 }
 
@@ -123,9 +65,12 @@ impl Index {
             sequence: AtomicU64::new(0),
             edits: AtomicU64::new(0),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
+            epoch: OnceLock::new(),
             lists: ArcSwap::default(),
+            changes: AtomicU64::new(0),
             scheduled: ArcSwap::default(),
             cut_offs: ArcSwap::default(),
+            backlog: Backlog::default(),
             latest_cut_off: AtomicI64::new(i64::MIN),
             replacing: Mutex::new(()),
         }
@@ -135,12 +80,13 @@ impl Index {
     /// already have been observed; taking it twice does no harm, since nothing here is ever undone.
     pub fn rebuild(&self, snapshot: Snapshot) {
         let now = self.clock.now();
-        for (place, effective_at) in snapshot.revoked {
-            self.revoke(place, effective_at, now);
+        self.know(&snapshot.lists);
+        self.revoke(snapshot.revoked, now);
+        for (sequence, cut_off) in snapshot.cut_offs {
+            self.cut_off(cut_off, sequence);
         }
-        for cut_off in snapshot.cut_offs {
-            self.cut_off(cut_off);
-        }
+        // A process serves one epoch: a restored database is served by a new one.
+        let _ = self.epoch.set(snapshot.epoch);
         self.generation.fetch_max(snapshot.generation, Ordering::AcqRel);
         self.sequence.fetch_max(snapshot.sequence, Ordering::AcqRel);
         self.ready.store(true, Ordering::Release);
@@ -184,16 +130,18 @@ impl Index {
     }
 
     fn is_place_revoked(&self, place: Place, now: Timestamp) -> bool {
-        let lists = self.lists.load();
-        let set = lists
-            .get(&place.list)
-            .and_then(|list| list.is_set(place.index))
-            .unwrap_or(false);
-        set || self
+        // In this order: what is due moves from here into the list, and must be seen in one of them.
+        let is_due = self
             .scheduled
             .load()
             .get(&place)
-            .is_some_and(|effective_at| *effective_at <= now)
+            .is_some_and(|effective_at| *effective_at <= now);
+        let lists = self.lists.load();
+        is_due
+            || lists
+                .get(&place.list)
+                .and_then(|list| list.bits.is_set(place.index))
+                .unwrap_or(false)
     }
 
     /// When the token at this place will be revoked, if that lies ahead.
@@ -230,19 +178,30 @@ impl Index {
         self.versions.get(slot)
     }
 
-    fn revoke(&self, place: Place, effective_at: Timestamp, now: Timestamp) {
-        if effective_at <= now {
-            self.set(place);
-            return;
+    pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
+        let mut ahead = Vec::new();
+        for (place, effective_at) in revoked {
+            if effective_at <= now {
+                self.set(place);
+            } else {
+                ahead.push((place, effective_at));
+            }
         }
-        // A bit cannot say "from tomorrow on": what lies ahead waits here, and its instant is
-        // compared at every look.
+        if !ahead.is_empty() {
+            self.schedule(&ahead);
+        }
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A bit cannot say "from tomorrow on": what lies ahead waits, and its instant is compared at every
+    /// look.
+    fn schedule(&self, ahead: &[(Place, Timestamp)]) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scheduled = HashMap::clone(&self.scheduled.load());
-        let earliest = scheduled
-            .get(&place)
-            .map_or(effective_at, |known| effective_at.min(*known));
-        scheduled.insert(place, earliest);
+        for (place, effective_at) in ahead {
+            let known = scheduled.entry(*place).or_insert(*effective_at);
+            *known = (*known).min(*effective_at);
+        }
         self.scheduled.store(scheduled.into());
     }
 
@@ -251,36 +210,36 @@ impl Index {
             mark(list, place);
             return;
         }
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lists = HashMap::clone(&self.lists.load());
-        let list = lists
-            .entry(place.list)
-            .or_insert_with(|| StatusList::new(LIST_CAPACITY).into());
-        mark(list, place);
-        self.lists.store(lists.into());
+        self.open(place.list);
+        match self.lists.load().get(&place.list) {
+            Some(list) => mark(list, place),
+            None => tracing::error!(?place, "a status list was retired while its tokens lived"),
+        }
     }
 
     /// Lets go of a list whose tokens have all ended.
     fn retire(&self, list: u32) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lists = HashMap::clone(&self.lists.load());
+        let mut lists = BTreeMap::clone(&self.lists.load());
         if lists.remove(&list).is_some() {
             self.lists.store(lists.into());
         }
     }
 
-    fn cut_off(&self, cut_off: CutOff) {
+    fn cut_off(&self, cut_off: CutOff, sequence: u64) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cut_offs = CutOffs::clone(&self.cut_offs.load());
-        let issued_through = cut_off.issued_through;
+        let (issued_through, effective_at) = (cut_off.issued_through, cut_off.effective_at);
         cut_offs.add(cut_off);
         self.cut_offs.store(cut_offs.into());
         self.latest_cut_off.fetch_max(issued_through, Ordering::AcqRel);
+        self.backlog.add(sequence, effective_at);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-fn mark(list: &StatusList, place: Place) {
-    if list.set(place.index).is_none() {
+pub(super) fn mark(list: &List, place: Place) {
+    if list.bits.set(place.index).is_none() {
         // The store hands out no such place. If it ever did, the record still says that the token is
         // revoked, and readers of it are told so by the version that has moved.
         tracing::error!(?place, "a revoked token has no place in its status list");
@@ -298,13 +257,13 @@ impl Observer for Index {
                     effective_at,
                     sequence,
                 } => {
-                    self.revoke(*place, *effective_at, now);
+                    self.revoke([(*place, *effective_at)], now);
                     // The record says who revoked it and why.
                     self.changed(*token);
                     self.reached(*sequence);
                 }
                 Change::CutOff { cut_off, sequence } => {
-                    self.cut_off(cut_off.clone());
+                    self.cut_off(cut_off.clone(), *sequence);
                     self.reached(*sequence);
                 }
                 Change::Directory(generation) => {

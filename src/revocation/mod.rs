@@ -1,5 +1,13 @@
-//! What is revoked, in memory.
+//! What is revoked, in memory, and how it is published.
 
+mod backlog;
+mod cut_offs;
+mod deflate;
 mod index;
+mod lists;
+mod published;
 
+pub use backlog::Unfilled;
 pub use index::Index;
+pub use lists::{Bits, List};
+pub use published::{LIFE, Publication, Published, Validity};

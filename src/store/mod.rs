@@ -34,7 +34,7 @@ pub use directory::{
 };
 pub use house::{House, Purged};
 pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
-pub use revocations::{Changes, Revocations, Snapshot};
+pub use revocations::{Changes, Covered, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, LastToken, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
     RevokeOutcome, Rotation, Tokens,

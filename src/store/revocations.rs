@@ -1,10 +1,11 @@
 //! The contract for what the memory of a process is rebuilt from: revocations and identity.
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::store::{Change, Generation, Result};
-use crate::token::{Actor, CutOff, Place};
+use crate::token::{Actor, CutOff, Place, TokenId};
 
 /// Revocations, and the deployment's identity.
 #[async_trait]
@@ -25,6 +26,15 @@ pub trait Revocations: Send + Sync {
     /// portions: more may follow unless it is empty, so ask again after the last event.
     async fn changes_after(&self, sequence: u64) -> Result<Changes>;
 
+    /// The status lists that exist, in the order in which they were opened: those that a live token can
+    /// name, and the newest.
+    async fn status_lists(&self) -> Result<Vec<u32>>;
+
+    /// Places of tokens that a cut-off of the feed covers and that have not expired, in the order of
+    /// their numbers. Comes in portions, each a short read: the first after token 0, the next after
+    /// [`Covered::last`].
+    async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
+
     /// The issuer of this database: the given one if none was pinned, otherwise the pinned one.
     async fn pin_issuer(&self, issuer: &str) -> Result<String>;
 
@@ -35,6 +45,8 @@ pub trait Revocations: Send + Sync {
 /// The state of revocation at one instant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The database's epoch.
+    pub epoch: Uuid,
     /// The directory's version.
     pub generation: u64,
     /// The last event of the feed that is included.
@@ -44,8 +56,17 @@ pub struct Snapshot {
     /// Every unexpired token that is revoked now or from an instant ahead, those too of which a restore
     /// has left nothing else.
     pub revoked: Vec<(Place, Timestamp)>,
-    /// Every cut-off.
-    pub cut_offs: Vec<CutOff>,
+    /// Every cut-off, with the position of its event.
+    pub cut_offs: Vec<(u64, CutOff)>,
+}
+
+/// A portion of the tokens that a cut-off covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// Their places.
+    pub places: Vec<Place>,
+    /// The last token that was looked at; `None` when there are no more.
+    pub last: Option<TokenId>,
 }
 
 /// What has happened since.

@@ -3,7 +3,10 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{KeyId, NotAPublicKey, PublicKey, Rejection, Unverified, Verified};
+use crate::{
+    KeyId, NotAPublicKey, PublicKey, Rejection, Unverified, UnverifiedStatusList, Verified,
+    VerifiedStatusList,
+};
 
 /// The keys that are believed, by their `kid`.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +53,15 @@ impl KeySet {
     pub fn verify(&self, token: Unverified<'_>) -> Result<Verified, Rejection> {
         let key = self.find(&token.header().kid).ok_or(Rejection::UnknownKey)?;
         token.verify(key)
+    }
+
+    /// Verifies a published status list with the key that it names.
+    pub fn verify_status_list(
+        &self,
+        list: UnverifiedStatusList<'_>,
+    ) -> Result<VerifiedStatusList, Rejection> {
+        let key = self.find(&list.header().kid).ok_or(Rejection::UnknownKey)?;
+        list.verify(key)
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! A token passes three doors, each a type that only the one before can make:
 //! text becomes [`Unverified`] by [`Unverified::parse`], that becomes [`Verified`] by the right
-//! key, and only [`Verified::judge`] gives out the [`Claims`].
+//! key, and only [`Verified::judge`] gives out the [`Claims`]. A published status list passes three
+//! doors of its own, from [`UnverifiedStatusList`] on: its claims are others, and it is no credential.
 
 #![deny(missing_docs)]
 
@@ -18,8 +19,10 @@ mod json;
 mod key_id;
 mod key_set;
 mod public_key;
+mod published_list;
 mod status_list;
 mod token;
+mod value;
 mod verdict;
 
 pub use algorithm::{Algorithm, NotAnAlgorithm};
@@ -29,6 +32,10 @@ pub use jsonwebtoken::jwk;
 pub use key_id::{KeyId, NotAKeyId};
 pub use key_set::{KeySet, NotAKeySet};
 pub use public_key::{NotAPublicKey, PublicKey};
-pub use status_list::StatusList;
+pub use published_list::{
+    CompressedList, ExpectedList, FeedPosition, MAX_STATUS_LIST_BYTES, StatusListClaims,
+    UnverifiedStatusList, VerifiedStatusList, status_list_signing_input,
+};
+pub use status_list::{STATUS_LIST_CAPACITY, StatusList};
 pub use token::{MAX_TOKEN_BYTES, Malformed, Unsignable, Unverified, assemble, signing_input, strip_prefix};
 pub use verdict::{Expected, Rejection, Verified};

@@ -1,4 +1,7 @@
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many tokens a published list has places for at most.
+pub const STATUS_LIST_CAPACITY: u32 = 1 << 20;
 
 /// One bit for each token: set means revoked (Token Status List, section 4.1, with `bits` 1).
 ///
@@ -6,15 +9,16 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// the list that it publishes are the same bytes.
 #[derive(Debug)]
 pub struct StatusList {
-    bytes: Box<[AtomicU8]>,
+    /// The bytes, eight to a word, the first the least significant: so that a list is copied fast.
+    words: Box<[AtomicU64]>,
     capacity: u32,
 }
 
 impl StatusList {
     /// A list with every bit clear. Its bytes are padded with clear bits to a whole byte.
     pub fn new(capacity: u32) -> Self {
-        let bytes = (0..capacity.div_ceil(8)).map(|_| AtomicU8::new(0)).collect();
-        Self { bytes, capacity }
+        let words = (0..capacity.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { words, capacity }
     }
 
     /// How many tokens it has places for.
@@ -27,31 +31,33 @@ impl StatusList {
     /// Every [`StatusList::is_set`] that comes after sees it.
     #[must_use = "a place outside the list is a revocation that nobody hears of"]
     pub fn set(&self, index: u32) -> Option<bool> {
-        let (byte, mask) = self.place(index)?;
-        Some(byte.fetch_or(mask, Ordering::AcqRel) & mask != 0)
+        let (word, mask) = self.place(index)?;
+        Some(word.fetch_or(mask, Ordering::AcqRel) & mask != 0)
     }
 
     /// Whether a bit is set. `None` when the list has no such place, which is never "not revoked".
     pub fn is_set(&self, index: u32) -> Option<bool> {
-        let (byte, mask) = self.place(index)?;
-        Some(byte.load(Ordering::Acquire) & mask != 0)
+        let (word, mask) = self.place(index)?;
+        Some(word.load(Ordering::Acquire) & mask != 0)
     }
 
     /// A copy of the bytes as they are published, before compression.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.bytes
-            .iter()
-            .map(|byte| byte.load(Ordering::Acquire))
-            .collect()
+        let mut bytes = Vec::with_capacity(self.words.len() * 8);
+        for word in &self.words {
+            bytes.extend(word.load(Ordering::Acquire).to_le_bytes());
+        }
+        bytes.truncate(self.capacity.div_ceil(8) as usize);
+        bytes
     }
 
     /// The first token has the least significant bit of the first byte.
-    fn place(&self, index: u32) -> Option<(&AtomicU8, u8)> {
+    fn place(&self, index: u32) -> Option<(&AtomicU64, u64)> {
         if index >= self.capacity {
             return None;
         }
-        let byte = self.bytes.get(usize::try_from(index / 8).ok()?)?;
-        Some((byte, 1 << (index % 8)))
+        let word = self.words.get(usize::try_from(index / 64).ok()?)?;
+        Some((word, 1 << (index % 64)))
     }
 }
 
@@ -60,8 +66,15 @@ impl StatusList {
 /// A list of more than 2^29 bytes has places beyond those a token can name; they are not reachable.
 impl From<&[u8]> for StatusList {
     fn from(bytes: &[u8]) -> Self {
+        let word = |bytes: &[u8]| {
+            let mut word = [0; 8];
+            for (to, from) in word.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            AtomicU64::new(u64::from_le_bytes(word))
+        };
         Self {
-            bytes: bytes.iter().copied().map(AtomicU8::new).collect(),
+            words: bytes.chunks(8).map(word).collect(),
             capacity: u32::try_from(bytes.len().saturating_mul(8)).unwrap_or(u32::MAX),
         }
     }
@@ -90,6 +103,7 @@ mod tests {
             assert_eq!(published.is_set(index), Some(revoked), "{index}");
         }
         assert_eq!(published.is_set(16), None);
+        assert_eq!(published.to_bytes(), [0xb9, 0xa3]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 use crate::verdict::{Rejection, Verified};
 use crate::{Claims, Header, PublicKey, TokenType};
@@ -15,8 +16,8 @@ const ROOM_AROUND: usize = 17 + 2 + 1366;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// More than [`MAX_TOKEN_BYTES`].
-    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
+    /// Longer than what is looked at.
+    #[error("the token is longer than is accepted")]
     TooLong,
     /// Not exactly two dots.
     #[error("the token does not have three segments")]
@@ -50,7 +51,11 @@ impl<'a> Unverified<'a> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
         }
-        let text = strip_prefix(text);
+        Self::split(strip_prefix(text))
+    }
+
+    /// Takes a compact JWS apart, however long it is.
+    pub(crate) fn split(text: &'a str) -> Result<Self, Malformed> {
         let (message, signature) = text.rsplit_once('.').ok_or(Malformed::Segments)?;
         let (header, claims) = message.split_once('.').ok_or(Malformed::Segments)?;
         if claims.contains('.') {
@@ -75,6 +80,17 @@ impl<'a> Unverified<'a> {
     /// The algorithm is the key's; a header that names another is refused. A key that is not the
     /// one the header names is [`Rejection::UnknownKey`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified, Rejection> {
+        let (header, claims) = self.signed(key)?;
+        // A status list has other claims, and is never a credential.
+        if header.token_type == TokenType::StatusList {
+            return Err(Rejection::WrongType);
+        }
+        let claims = Claims::from_json(&claims).ok_or(Malformed::Claims)?;
+        Ok(Verified::new(header, claims))
+    }
+
+    /// The header and the text of the claims, if the key signed them.
+    pub(crate) fn signed(self, key: &PublicKey) -> Result<(Header, Vec<u8>), Rejection> {
         if self.header.kid != *key.kid() {
             return Err(Rejection::UnknownKey);
         }
@@ -84,12 +100,7 @@ impl<'a> Unverified<'a> {
         if !key.verify(self.message.as_bytes(), &self.signature) {
             return Err(Rejection::BadSignature);
         }
-        // A status list has other claims, and is never a credential.
-        if self.header.token_type == TokenType::StatusList {
-            return Err(Rejection::WrongType);
-        }
-        let claims = Claims::from_json(&self.claims).ok_or(Malformed::Claims)?;
-        Ok(Verified::new(self.header, claims))
+        Ok((self.header, self.claims))
     }
 }
 
@@ -114,8 +125,8 @@ pub fn strip_prefix(text: &str) -> &str {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsignable {
-    /// The token would exceed [`MAX_TOKEN_BYTES`], and nobody would accept it.
-    #[error("the token would be longer than {MAX_TOKEN_BYTES} bytes")]
+    /// It would be longer than what anybody accepts.
+    #[error("the token would be longer than is accepted")]
     TooLong,
     /// The claims have no JSON form.
     #[error("the claims cannot be written as JSON")]
@@ -126,10 +137,20 @@ pub enum Unsignable {
 ///
 /// The text has room for the signature, so that [`assemble`] rarely moves it.
 pub fn signing_input(header: &str, claims: &Claims) -> Result<String, Unsignable> {
-    let mut json = Vec::with_capacity(768);
+    signing_input_within(MAX_TOKEN_BYTES, 768, header, claims)
+}
+
+/// The same for any claims, where the finished text may be of so many bytes.
+pub(crate) fn signing_input_within(
+    limit: usize,
+    expected: usize,
+    header: &str,
+    claims: &impl Serialize,
+) -> Result<String, Unsignable> {
+    let mut json = Vec::with_capacity(expected);
     serde_json::to_writer(&mut json, claims)?;
     let length = header.len() + json.len().div_ceil(3) * 4;
-    if length + ROOM_AROUND > MAX_TOKEN_BYTES {
+    if length + ROOM_AROUND > limit {
         return Err(Unsignable::TooLong);
     }
     // 3072 bits of an RSA signature are 512 characters; the other algorithms need 86.

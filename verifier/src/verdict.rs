@@ -56,6 +56,12 @@ pub enum Rejection {
     /// It is from the future.
     #[error("the token is not good yet")]
     NotYetIssued,
+    /// It is another status list than the one that was asked for.
+    #[error("the status list is another one")]
+    WrongList,
+    /// A status list that includes less than is known already: a copy that was kept too long.
+    #[error("the status list is older than what is known")]
+    Outdated,
 }
 
 impl Verified {

@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
-use tower_http::cors::{Any, CorsLayer};
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::oauth::kept::{Kept, open};
 use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    // Public keys are for any page's script; no credential is involved.
-    let open = CorsLayer::new().allow_origin(Any).expose_headers([header::ETAG]);
-    OpenApiRouter::new().routes(routes!(keys).layer(open))
+    OpenApiRouter::new().routes(routes!(keys).layer(open()))
 }
 
 /// A set of public keys (RFC 7517, section 5).
@@ -43,21 +41,11 @@ struct KeySet {
         (status = NOT_MODIFIED, description = "The copy at hand is current")))]
 async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let Jwks { body, etag, max_age } = app.authority.keys().jwks();
-    let cached = [
-        (header::CACHE_CONTROL, format!("public, max-age={max_age}")),
-        (header::ETAG, etag.clone()),
-    ];
-    let current = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let has_current = current
-        .flat_map(|value| value.split(','))
-        .map(|tag| tag.trim().trim_start_matches("W/"))
-        .any(|tag| tag == etag || tag == "*");
-    if has_current {
-        return (StatusCode::NOT_MODIFIED, cached).into_response();
-    }
-    let content_type = [(header::CONTENT_TYPE, "application/jwk-set+json")];
-    (content_type, cached, body).into_response()
+    let keys = Kept {
+        content_type: "application/jwk-set+json",
+        body,
+        etag,
+        max_age,
+    };
+    keys.answer(&headers)
 }

@@ -3,9 +3,11 @@
 mod authorize_request;
 mod introspect;
 mod jwks;
+mod kept;
 mod metadata;
 mod render;
 mod revoke;
+mod status_lists;
 
 use std::sync::Arc;
 
@@ -19,14 +21,21 @@ use crate::http::{App, Failure};
 /// Where this surface's own paths begin.
 pub(super) const ROOT: &str = "/oauth/";
 
+/// What is below [`ROOT`], with errors as RFC 6749 has them.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .merge(metadata::routes())
-        .merge(jwks::routes())
         .merge(introspect::routes())
         .merge(revoke::routes())
         .merge(authorize_request::routes())
         // In place of a fallback, which a router has only one of: an unknown address below this one
         // is answered in this surface's form.
         .route("/oauth/{*unknown}", any(async || Failure::NoRoute))
+}
+
+/// What is published for everybody to keep, beside the native API.
+pub(super) fn published() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .merge(metadata::routes())
+        .merge(jwks::routes())
+        .merge(status_lists::routes())
 }

@@ -29,6 +29,7 @@ pub(crate) fn render(failure: &Failure) -> Response {
         Failure::AmbiguousCredential => (StatusCode::BAD_REQUEST, "invalid_request"),
         Failure::NoRoute => (StatusCode::NOT_FOUND, "invalid_request"),
         Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request"),
+        Failure::NoHistory => (StatusCode::NOT_IMPLEMENTED, "invalid_request"),
         Failure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Failure::Refused(error) => refused(error),
     };
@@ -127,6 +128,7 @@ mod tests {
     400 invalid_request
     404 invalid_request
     405 invalid_request
+    501 invalid_request
     429 temporarily_unavailable retry-after=7
     401 invalid_client www-authenticate=Bearer realm="jeton"
     401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"

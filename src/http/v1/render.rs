@@ -67,6 +67,11 @@ pub(crate) fn render(failure: &Failure) -> Response {
             "method_not_allowed",
             "This address does not take this method; see Allow.".to_owned(),
         ),
+        Failure::NoHistory => (
+            StatusCode::NOT_IMPLEMENTED,
+            "not_supported",
+            "Only the present state is kept; ask without time.".to_owned(),
+        ),
         Failure::TooManyRequests { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
@@ -225,6 +230,7 @@ mod tests {
         400 ambiguous_credential
         404 not_found
         405 method_not_allowed
+        501 not_supported
         429 too_many_requests retry-after=7
         401 not_authenticated www-authenticate=Bearer realm="jeton"
         401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"

@@ -6,6 +6,16 @@ use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Columns;
 use crate::token::{CutOff, Reach, Record, TokenKind};
 
+/// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
+pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
+     AND (cut.organization IS NULL OR cut.organization = tokens.organization) \
+     AND (cut.team IS NULL OR cut.team = tokens.team) \
+     AND (cut.user IS NULL OR cut.user = tokens.user) \
+     AND (cut.project IS NULL \
+         OR EXISTS (SELECT 1 FROM json_each(tokens.projects) WHERE value = cut.project)) \
+     AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
+     AND (cut.session IS NULL OR cut.session = tokens.session)";
+
 /// A condition on `tokens`: no cut-off that is obeyed at an instant, given as SQL, covers the token.
 ///
 /// The same rule as [`CutOff::ends`], for the database. Cut-offs are looked up by the narrowest
@@ -26,13 +36,7 @@ pub(super) fn uncut(instant: &str) -> String {
     by.map(|(index, condition)| {
         format!(
             "NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
-             AND cut.effective_at <= {instant} AND cut.issued_through_seconds >= tokens.created_at / 1000
-             AND (cut.organization IS NULL OR cut.organization = tokens.organization)
-             AND (cut.team IS NULL OR cut.team = tokens.team)
-             AND (cut.project IS NULL
-                 OR EXISTS (SELECT 1 FROM json_each(tokens.projects) WHERE value = cut.project))
-             AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key))
-             AND (cut.session IS NULL OR cut.session = tokens.session))"
+             AND cut.effective_at <= {instant} AND {COVERS})"
         )
     })
     .join(" AND ")
@@ -90,13 +94,16 @@ pub(super) fn issued_through(connection: &Connection, record: &Record) -> Result
     Ok(through)
 }
 
-/// Everything that a process must know of cut-offs.
-pub(super) fn all(connection: &Connection) -> Result<Vec<CutOff>, Failure> {
+/// Everything that a process must know of cut-offs, with the positions of their events.
+pub(super) fn all(connection: &Connection) -> Result<Vec<(u64, CutOff)>, Failure> {
     let query = format!(
-        "SELECT {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
+        "SELECT event.sequence, {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
          WHERE event.kind = 'cut_off' ORDER BY event.sequence"
     );
     let mut query = connection.prepare_cached(&query)?;
-    let rows = query.query_map((), |row| cut_off(&mut Columns::of(row)))?;
+    let rows = query.query_map((), |row| {
+        let columns = &mut Columns::of(row);
+        Ok((columns.take()?, cut_off(columns)?))
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -30,6 +30,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0003_life.sql")),
     M::up(include_str!("migrations/0004_find.sql")),
     M::up(include_str!("migrations/0005_house.sql")),
+    M::up(include_str!("migrations/0006_status_lists.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.

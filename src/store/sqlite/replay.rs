@@ -35,7 +35,10 @@ pub(super) struct Replay<'a, 'b> {
 impl<'a, 'b> Replay<'a, 'b> {
     pub(super) fn new(batch: &'a mut Batch<'b>) -> Result<Self, Failure> {
         Ok(Self {
-            known: cut_offs::all(batch.connection)?,
+            known: cut_offs::all(batch.connection)?
+                .into_iter()
+                .map(|(_, cut_off)| cut_off)
+                .collect(),
             batch,
             replayed: Replayed::default(),
         })

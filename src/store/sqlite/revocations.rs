@@ -8,11 +8,12 @@ use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::covered::covered;
 use crate::store::sqlite::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::values::Columns;
+use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::Undo;
-use crate::store::{Change, Changes, Generation, Result, Revocations, Snapshot, StoreError};
+use crate::store::{Change, Changes, Covered, Generation, Result, Revocations, Snapshot, StoreError};
 use crate::token::{Actor, CutOff, Place, TokenId};
 
 /// How many events [`Revocations::changes_after`] hands over at once.
@@ -47,6 +48,16 @@ impl Revocations for SqliteStore {
     async fn changes_after(&self, sequence: u64) -> Result<Changes> {
         self.readers
             .read(move |connection| changes_after(connection, sequence))
+            .await
+    }
+
+    async fn status_lists(&self) -> Result<Vec<u32>> {
+        self.readers.look_up(status_lists).await
+    }
+
+    async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
+        self.readers
+            .read(move |connection| covered(connection, cut_off, after, now))
             .await
     }
 
@@ -86,16 +97,12 @@ impl Revocations for SqliteStore {
 
 fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snapshot, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (generation, sequence) = transaction
-        .prepare_cached("SELECT generation, sequence FROM meta")?
-        .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let lists = transaction
-        .prepare_cached(
-            "SELECT id FROM status_lists WHERE retired_at IS NULL
-             UNION SELECT status_list FROM lost_tokens ORDER BY 1",
-        )?
-        .query_map((), |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+    let (epoch, generation, sequence) = transaction
+        .prepare_cached("SELECT epoch, generation, sequence FROM meta")?
+        .query_row((), |row| {
+            Ok((row.get::<_, Bytes>(0)?.0, row.get(1)?, row.get(2)?))
+        })?;
+    let lists = status_lists(&transaction)?;
     let revoked = transaction
         .prepare_cached(
             "SELECT status_list, status_index, effective_at FROM tokens INDEXED BY tokens_revoked
@@ -113,12 +120,23 @@ fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snap
         .collect::<rusqlite::Result<_>>()?;
     let cut_offs = cut_offs::all(&transaction)?;
     Ok(Snapshot {
+        epoch,
         generation,
         sequence,
         lists,
         revoked,
         cut_offs,
     })
+}
+
+fn status_lists(connection: &Connection) -> std::result::Result<Vec<u32>, Failure> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT id FROM status_lists WHERE retired_at IS NULL
+             UNION SELECT status_list FROM lost_tokens ORDER BY 1",
+        )?
+        .query_map((), |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?)
 }
 
 fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<Changes, Failure> {

@@ -21,8 +21,8 @@
 //! | a person is cut off in an organization | stay | end | stay | stay | stay | stay |
 //! | a person is cut off everywhere | end | end | end | stay | stay | stay |
 //!
-//! What has ended is refused everywhere from the answer on, is shown as revoked, and stays so after a
-//! restart.
+//! What has ended is refused everywhere from the answer on, is shown as revoked, is revoked in the
+//! published status list, and stays so after a restart.
 
 use serde_json::json;
 
@@ -97,7 +97,11 @@ impl Scene {
             assert_eq!(self.alive().await, expected);
             let site = self.app.site_admin();
             let listed = self.app.get(&site, "/tokens?limit=1000").await.is(200).each("id");
+            let published = self.app.is_revoked_in_its_list(self.session.token()).await;
+            assert_eq!(published, !expected[0], "published");
             for (token, alive) in self.tokens().into_iter().zip(&expected[1..]) {
+                let published = self.app.is_revoked_in_its_list(&token.secret).await;
+                assert_eq!(published, !alive, "published");
                 let shown = self.app.get(&site, &format!("/tokens/{}", token.id)).await;
                 let status = if *alive { "active" } else { "revoked" };
                 assert_eq!(shown.is(200).text_at("/status"), status);

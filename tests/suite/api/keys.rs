@@ -13,7 +13,9 @@ use jeton::token::{Actor as By, Span};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, TestApp, password};
+use crate::harness::{
+    Actor, Answer, Fault, Kind, ListPlace, MANAGEMENT, Minted, NORTH, Plan, TestApp, password,
+};
 
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -550,4 +552,36 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
     let states = storm.app.operator().list_keys().await.unwrap();
     let signing = states.iter().filter(|key| key.row.state == KeyState::Signing);
     assert_eq!(signing.count(), 1);
+}
+
+/// A list is signed by the key that signs, and can be verified for as long as it is good: after that key
+/// has retired too. What a withdrawn key has signed is handed out no more.
+#[tokio::test]
+async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good() {
+    let app = TestApp::new().await;
+    let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
+    let place = ListPlace::of(&token.secret);
+    // Every token and every session of the first key has ended: only the list still needs it.
+    app.clock.pass(13 * 3600);
+    let first = published(&app).await.remove(0);
+    let second = app.operator().rotate_key().await.unwrap().key.kid;
+    app.clock.pass(300);
+    let last_of_first = app.get(&app.anyone(), place.path()).await.is(200);
+    assert_eq!(kid(&last_of_first.text), first);
+    app.clock.pass(1);
+    tend(&app).await;
+    let list = app.get(&app.anyone(), place.path()).await.is(200);
+    assert_eq!(kid(&list.text), second);
+
+    let end = app.read_list(&last_of_first, &place.uri, None).await.expires_at;
+    app.clock.pass(end - app.clock.now_seconds() - 1);
+    tend(&app).await;
+    app.read_list(&last_of_first, &place.uri, None).await;
+    assert!(published(&app).await.contains(&first));
+
+    revoke(&app, &second).await;
+    let list = app.get(&app.anyone(), place.path()).await.is(200);
+    assert_ne!(kid(&list.text), second);
+    app.read_list(&list, &place.uri, None).await;
+    assert!(published(&app).await.contains(&kid(&list.text)));
 }

@@ -69,6 +69,8 @@ pub(super) const TABLE: &[Row] = &[
     row("health",               "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("readiness",            "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("jwks",                 "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("status_lists",         "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    row("status_list",          "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("metadata",             "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("openid_configuration", "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("introspect",           "", "token={secret}",                  [401, 401, 401, 401, 200, 200, 200, 200, 200, 403, 200, 200, 401, 200, 200, 200]),
@@ -263,6 +265,7 @@ impl Stage {
         let login = json!({"email": SOUTH.email("member"), "password": password(&SOUTH.email("member"))});
         let jti = self.own.info["jti"].as_str().unwrap();
         text.replace("{organization}", organization)
+            .replace("{list}", "1")
             .replace("{team}", NORTH.team)
             .replace("{email}", &NORTH.email("member"))
             .replace("{own}", jti)
@@ -430,7 +433,9 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
             "metadata",
             "openid_configuration",
             "readiness",
-            "revoke_presented_token"
+            "revoke_presented_token",
+            "status_list",
+            "status_lists"
         ]
     );
     let elsewhere = json!({"organization": NORTH.name, "owner": "organization",

@@ -12,5 +12,6 @@ mod oauth;
 mod policies;
 mod revocations;
 mod session;
+mod status_lists;
 mod tokens;
 mod usage;

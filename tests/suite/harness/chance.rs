@@ -22,6 +22,11 @@ impl FakeClock {
     pub(crate) fn pass_millis(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
+
+    /// The second that `iat` and `exp` are compared with.
+    pub(crate) fn now_seconds(&self) -> i64 {
+        self.now().seconds()
+    }
 }
 
 impl Clock for FakeClock {

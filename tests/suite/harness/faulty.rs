@@ -11,9 +11,9 @@ use jeton::directory::{
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
-    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Created, Credentials, Description,
-    Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange, NewKey,
-    NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
+    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Covered, Created, Credentials,
+    Description, Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange,
+    NewKey, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
     PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal, Result,
     Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
     Tokens, Usage, UseReport, UseReported,
@@ -213,6 +213,8 @@ faulty! {
         Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> u64;
         Read snapshot(now: Timestamp) -> Snapshot;
         Read changes_after(sequence: u64) -> Changes;
+        Read status_lists() -> Vec<u32>;
+        Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: &str) -> String;
         Read ready() -> ();
     }

@@ -8,6 +8,7 @@ mod actor;
 mod answer;
 mod chance;
 mod faulty;
+mod lists;
 mod world;
 
 use std::fs;
@@ -36,6 +37,7 @@ pub(crate) use actor::{Actor, MANAGEMENT, Minted};
 pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
+pub(crate) use lists::ListPlace;
 pub(crate) use world::{NORTH, Place, SOUTH, World, password};
 
 /// The issuer of every token here.
@@ -266,6 +268,7 @@ fn address(path: &str) -> String {
         "/oauth/",
         "/openapi.json",
         "/docs",
+        "/status-lists",
     ];
     if below_root.iter().any(|root| path.starts_with(root)) {
         path.to_owned()

@@ -169,7 +169,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
         let reaches: Vec<_> = snapshot
             .cut_offs
             .into_iter()
-            .map(|cut_off| cut_off.reach)
+            .map(|(_, cut_off)| cut_off.reach)
             .collect();
         reaches
     };

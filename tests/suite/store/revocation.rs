@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::store::{Change, RevokeOutcome, SharedStore};
-use jeton::token::{CutOff, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton::store::{Change, KeyStep, RevokeOutcome, SharedStore};
+use jeton::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
 
 use super::world::{World, actor, at, revocation, token};
 
@@ -216,7 +216,8 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     let snapshot = world.store.snapshot(at(49)).await.unwrap();
     assert_eq!(snapshot.generation, generation.0);
     assert_eq!(snapshot.sequence, 4);
-    assert_eq!(snapshot.cut_offs, [cut_off]);
+    assert_eq!(snapshot.cut_offs, [(4, cut_off)]);
+    assert!(!snapshot.epoch.is_nil());
     let lists: BTreeSet<_> = [&live, &short, &endless].map(|record| record.place.list).into();
     assert_eq!(snapshot.lists, lists.into_iter().collect::<Vec<_>>());
     let mut revoked = snapshot.revoked;
@@ -230,6 +231,189 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     assert_eq!(revoked, expected);
     let later = world.store.snapshot(at(50)).await.unwrap();
     assert_eq!(later.revoked.len(), 2, "an expired token needs no bit");
+}
+
+/// The places of the tokens that a cut-off covers, in portions.
+async fn covered(world: &World, cut_off: u64, second: i64) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut after = TokenId(0);
+    loop {
+        let portion = world.store.covered(cut_off, after, at(second)).await.unwrap();
+        places.extend(portion.places);
+        match portion.last {
+            Some(last) => assert!(last > std::mem::replace(&mut after, last), "no progress"),
+            None => return places,
+        }
+    }
+}
+
+/// The tokens behind a cut-off are those that it covers by the rule for one token, whatever it names,
+/// and no expired ones.
+pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
+    let other = world.organization("other").await;
+    let team = world.team(world.organization, "Web-Shop").await;
+    let ada = world.member("ada").await;
+    let owners = [
+        world.owner(),
+        Owner::Organization(other),
+        Owner::Team {
+            team: team.clone(),
+            organization: world.organization,
+        },
+        world.owner_user(&ada),
+        Owner::User {
+            user: ada.clone(),
+            organization: None,
+        },
+        Owner::Deployment,
+    ];
+    let mut records = Vec::new();
+    for round in 0..6 {
+        if round == 3 {
+            world.publish_key("second", 2).await;
+            let signs = world.store.advance_key("second", KeyStep::Sign, at(86_400));
+            assert!(signs.await.unwrap());
+        }
+        for owner in &owners {
+            let mut token = token(owner.clone(), round);
+            token.kid = if round < 3 { "first" } else { "second" }.into();
+            token.projects = [None, Some(vec![]), Some(vec![7, 8]), Some(vec![8])]
+                .get(round as usize % 4)
+                .cloned()
+                .flatten();
+            if owner.user().is_some() && owner.organization().is_none() && round % 2 == 1 {
+                token.kind = TokenKind::Session;
+            }
+            token.expires_at = match round {
+                4 => Some(at(50)),
+                5 => None,
+                _ => Some(at(500)),
+            };
+            records.push(world.record(token).await);
+        }
+    }
+    let all = Reach::default();
+    let reaches = [
+        all.clone(),
+        Reach {
+            organization: Some(world.organization),
+            ..all.clone()
+        },
+        Reach {
+            team: Some(team),
+            ..all.clone()
+        },
+        Reach {
+            user: Some(ada.clone()),
+            ..all.clone()
+        },
+        Reach {
+            user: Some(ada.clone()),
+            kind: Some(TokenKind::Session),
+            ..all.clone()
+        },
+        Reach {
+            user: Some(ada),
+            organization: Some(world.organization),
+            ..all.clone()
+        },
+        Reach {
+            project: Some(8),
+            ..all.clone()
+        },
+        Reach {
+            organization: Some(other),
+            project: Some(7),
+            ..all.clone()
+        },
+        Reach {
+            kid: Some("second".to_owned()),
+            ..all.clone()
+        },
+        Reach {
+            kid: Some("unknown".to_owned()),
+            ..all.clone()
+        },
+        Reach {
+            kind: Some(TokenKind::Session),
+            ..all
+        },
+    ];
+    let mut sequence = 0;
+    let mut found = 0;
+    for reach in reaches {
+        for issued_through in [1, 4, 9] {
+            let cut_off = CutOff {
+                reach: reach.clone(),
+                issued_through: at(issued_through).seconds(),
+                effective_at: at(10),
+            };
+            let cut = world
+                .store
+                .cut_off(cut_off.clone(), actor("operator"), None, at(10));
+            cut.await.unwrap();
+            sequence += 1;
+            for second in [10, 60] {
+                let expected: Vec<Place> = records
+                    .iter()
+                    .filter(|record| cut_off.ends(record, at(10)) && !record.is_expired(at(second)))
+                    .map(|record| record.place)
+                    .collect();
+                found += expected.len();
+                assert_eq!(covered(&world, sequence, second).await, expected, "{cut_off:?}");
+            }
+        }
+    }
+    assert!(found > 100);
+    assert_eq!(covered(&world, sequence + 1, 10).await, []);
+    world.revoke(records[0].id, revocation(11, 0)).await;
+    assert_eq!(covered(&world, sequence + 1, 10).await, [], "that is no cut-off");
+    let mut lists: Vec<u32> = records.iter().map(|record| record.place.list).collect();
+    lists.sort_unstable();
+    lists.dedup();
+    assert_eq!(world.store.status_lists().await.unwrap(), lists);
+}
+
+/// More tokens than a portion has: each is found once.
+pub(crate) async fn many_tokens_come_in_portions(world: World) {
+    let ada = world.member("ada").await;
+    let mut expected = Vec::new();
+    for number in 0..2_300 {
+        let mine = number % 23 != 0;
+        let owner = if mine {
+            world.owner_user(&ada)
+        } else {
+            world.owner()
+        };
+        let record = world.record(token(owner, 0)).await;
+        expected.extend(mine.then_some(record.place));
+    }
+    for reach in [
+        Reach {
+            user: Some(ada),
+            ..Reach::default()
+        },
+        Reach {
+            organization: Some(world.organization),
+            ..Reach::default()
+        },
+    ] {
+        let is_all = reach.user.is_none();
+        let cut_off = CutOff {
+            reach,
+            issued_through: at(9).seconds(),
+            effective_at: at(10),
+        };
+        let cut = world.store.cut_off(cut_off, actor("operator"), None, at(10));
+        cut.await.unwrap();
+        let places = covered(&world, if is_all { 2 } else { 1 }, 10).await;
+        assert_eq!(places.len(), if is_all { 2_300 } else { 2_200 });
+        assert_eq!(
+            places.iter().collect::<std::collections::HashSet<_>>().len(),
+            places.len()
+        );
+        assert!(is_all || places == expected);
+    }
 }
 
 /// Another process on the same database: its writes are found in the feed, and neither gives away a

@@ -174,7 +174,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                     snapshot
                         .cut_offs
                         .iter()
-                        .any(|cut_off| cut_off.ends(&record, at(2)))
+                        .any(|(_, cut_off)| cut_off.ends(&record, at(2)))
                 );
                 let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
                 assert_eq!(presented.liveness, Liveness::Gone);

@@ -2,10 +2,10 @@
 //! absent (a date taken for absent once meant a token that never expired).
 
 use serde::{Deserialize, Deserializer};
-use uuid::Uuid;
 
-use super::{Claims, NEVER, StatusReference};
+use super::{Claims, StatusReference};
 use crate::json::{self, Object};
+use crate::value::{Date, Identifier, Text};
 
 pub(super) fn read(bytes: &[u8]) -> Option<Claims> {
     let wire: Wire = json::object(bytes)?;
@@ -74,22 +74,6 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-/// Not empty, and without control characters: these values travel on in headers and logs.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Text(String);
-
-impl TryFrom<String> for Text {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() || text.chars().any(char::is_control) {
-            return Err("expected a text without control characters");
-        }
-        Ok(Self(text))
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(try_from = "OneOrMany")]
 struct Audience(Vec<String>);
@@ -109,40 +93,6 @@ impl TryFrom<OneOrMany> for Audience {
             OneOrMany::One(one) => Ok(Self(vec![one.0])),
             OneOrMany::Many(many) if many.is_empty() => Err("an empty audience"),
             OneOrMany::Many(many) => Ok(Self(many.into_iter().map(|text| text.0).collect())),
-        }
-    }
-}
-
-/// Whole seconds from 1970 to 9999. From an integer only: `1.0`, `1e9`, a string and 2^64 fail
-/// before they arrive here.
-#[derive(Deserialize)]
-#[serde(try_from = "u64")]
-struct Date(i64);
-
-impl TryFrom<u64> for Date {
-    type Error = &'static str;
-
-    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-        match i64::try_from(seconds) {
-            Ok(seconds) if seconds <= NEVER => Ok(Self(seconds)),
-            _ => Err("a date after the year 9999"),
-        }
-    }
-}
-
-/// A UUID in its one canonical form, so that comparing the text and comparing the value agree.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Identifier(Uuid);
-
-impl TryFrom<String> for Identifier {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let mut canonical = Uuid::encode_buffer();
-        match Uuid::try_parse(&text) {
-            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut canonical) == *text => Ok(Self(uuid)),
-            _ => Err("not a UUID in its canonical form"),
         }
     }
 }

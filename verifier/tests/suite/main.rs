@@ -10,3 +10,4 @@ mod attacks;
 mod harness;
 mod keys;
 mod round_trip;
+mod status_list;

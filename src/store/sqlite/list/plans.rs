@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::entropy::SystemEntropy;
 use crate::store::sqlite::bulk::UNFINISHED;
+use crate::store::sqlite::covered::Among;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
@@ -184,6 +185,9 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
     ] {
         statements.push(limits::statement(owner));
         statements.push(limits::other(owner));
+    }
+    for among in [Among::User, Among::Team, Among::Organization, Among::All] {
+        statements.push(among.statement());
     }
     for statement in statements {
         let plan = plan(&connection, &statement);

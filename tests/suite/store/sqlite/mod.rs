@@ -65,6 +65,8 @@ super::contract!(Sqlite:
         one_of_a_hundred_revokes
         the_feed_has_no_gap
         a_snapshot_holds_what_was_revoked
+        a_cut_off_finds_its_tokens
+        many_tokens_come_in_portions
         two_processes_share_one_truth
         the_issuer_is_pinned_once
     }

@@ -226,12 +226,17 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     ] {
         assert!(snapshot.revoked.contains(&(place, at(instant))), "{place:?}");
     }
-    assert!(snapshot.cut_offs.iter().any(|cut_off| cut_off.ends(&cut, at(20))));
+    assert!(
+        snapshot
+            .cut_offs
+            .iter()
+            .any(|(_, cut_off)| cut_off.ends(&cut, at(20)))
+    );
     assert!(
         !snapshot
             .cut_offs
             .iter()
-            .any(|cut_off| cut_off.ends(&live, at(20)))
+            .any(|(_, cut_off)| cut_off.ends(&live, at(20)))
     );
     let keys = world.store.keys().await.unwrap();
     let states: Vec<_> = keys.iter().map(|key| (key.key.kid.as_str(), key.state)).collect();
@@ -298,7 +303,7 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
             snapshot
                 .cut_offs
                 .iter()
-                .any(|cut_off| cut_off.ends(record, at(20)))
+                .any(|(_, cut_off)| cut_off.ends(record, at(20)))
         );
     }
     let keys = world.store.keys().await.unwrap();
@@ -309,7 +314,12 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
     let mut new = token(world.owner(), 30);
     new.kid = "third".into();
     let new = world.record(new).await;
-    assert!(!snapshot.cut_offs.iter().any(|cut_off| cut_off.ends(&new, at(40))));
+    assert!(
+        !snapshot
+            .cut_offs
+            .iter()
+            .any(|(_, cut_off)| cut_off.ends(&new, at(40)))
+    );
 }
 
 /// A journal that has lost a part, or of which a line in the middle is damaged, is not believed.

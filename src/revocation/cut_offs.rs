@@ -1,0 +1,70 @@
+//! Cut-offs, as a token's check finds them.
+
+use std::collections::HashMap;
+
+use crate::clock::Timestamp;
+use crate::directory::{OrganizationId, TeamId, UserId};
+use crate::token::{CutOff, Record};
+
+/// The narrowest thing that a cut-off names: the place where a token's check looks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    Team(TeamId),
+    User(UserId),
+    Project(u32),
+    Organization(OrganizationId),
+    Key(String),
+    Everything,
+}
+
+/// All cut-offs, by their subjects.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CutOffs(HashMap<Subject, Vec<CutOff>>);
+
+impl CutOffs {
+    pub(super) fn add(&mut self, cut_off: CutOff) {
+        let reach = &cut_off.reach;
+        let subject = if let Some(team) = &reach.team {
+            Subject::Team(team.clone())
+        } else if let Some(user) = &reach.user {
+            Subject::User(user.clone())
+        } else if let Some(project) = reach.project {
+            Subject::Project(project)
+        } else if let Some(organization) = reach.organization {
+            Subject::Organization(organization)
+        } else if let Some(kid) = &reach.kid {
+            Subject::Key(kid.clone())
+        } else {
+            Subject::Everything
+        };
+        let known = self.0.entry(subject).or_default();
+        if !known.contains(&cut_off) {
+            known.push(cut_off);
+        }
+    }
+
+    /// The most restrictive decides: one that covers the token is enough.
+    pub(super) fn end(&self, record: &Record, now: Timestamp) -> bool {
+        let owner = &record.token.owner;
+        let projects = record
+            .token
+            .projects
+            .iter()
+            .flatten()
+            .map(|project| Subject::Project(*project));
+        let subjects = [
+            owner.team().cloned().map(Subject::Team),
+            owner.user().cloned().map(Subject::User),
+            owner.organization().map(Subject::Organization),
+            Some(Subject::Key(record.token.kid.to_string())),
+            Some(Subject::Everything),
+        ];
+        subjects
+            .into_iter()
+            .flatten()
+            .chain(projects)
+            .filter_map(|subject| self.0.get(&subject))
+            .flatten()
+            .any(|cut_off| cut_off.ends(record, now))
+    }
+}

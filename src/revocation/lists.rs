@@ -1,0 +1,298 @@
+//! The status lists that are published, and the bits that cut-offs set in them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use jeton_verifier::{CompressedList, FeedPosition, STATUS_LIST_CAPACITY, StatusList};
+
+use crate::clock::Timestamp;
+use crate::revocation::backlog::Unfilled;
+use crate::revocation::deflate;
+use crate::revocation::index::{Index, mark};
+use crate::revocation::published::Publication;
+use crate::store::Covered;
+
+/// A status list in memory.
+#[derive(Debug)]
+pub struct List {
+    id: u32,
+    pub(super) bits: StatusList,
+    publication: Publication,
+}
+
+impl List {
+    fn new(id: u32) -> Self {
+        Self {
+            id,
+            bits: StatusList::new(STATUS_LIST_CAPACITY),
+            publication: Publication::default(),
+        }
+    }
+
+    /// Its number, which is the last part of its address.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What is published of it.
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+}
+
+/// The bits of a list as they are published at one instant.
+#[derive(Debug)]
+pub struct Bits {
+    bytes: Vec<u8>,
+    /// When the next of them is to be set, if that is known: at least a second ahead.
+    pub next: Option<Timestamp>,
+}
+
+impl Bits {
+    /// Small enough to be sent.
+    pub fn compress(&self) -> CompressedList {
+        CompressedList(deflate::zlib(&self.bytes))
+    }
+}
+
+impl Index {
+    /// A status list, if it is known here.
+    pub fn list(&self, id: u32) -> Option<Arc<List>> {
+        self.lists.load().get(&id).cloned()
+    }
+
+    /// Takes over which status lists exist: what is new is published from now on, and what has
+    /// retired is forgotten.
+    pub fn know(&self, lists: &[u32]) {
+        for id in lists {
+            self.open(*id);
+        }
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.lists.load();
+        // One opened a moment ago may not be among those that were read. Its number is a later one.
+        let newest = lists.last().copied().unwrap_or_default();
+        let is_retired = |id: &u32| *id < newest && lists.binary_search(id).is_err();
+        if known.keys().any(is_retired) {
+            let mut lists = BTreeMap::clone(&known);
+            lists.retain(|id, _| !is_retired(id));
+            self.lists.store(lists.into());
+        }
+    }
+
+    /// Publishes a list, if it is not yet.
+    pub(super) fn open(&self, id: u32) {
+        if self.lists.load().contains_key(&id) {
+            return;
+        }
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = BTreeMap::clone(&self.lists.load());
+        lists.entry(id).or_insert_with(|| List::new(id).into());
+        self.lists.store(lists.into());
+    }
+
+    /// A counter that moves whenever anything that a status list says has changed. What it counts can
+    /// be seen before it has moved.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// The position in the feed up to which everything is in the bits that are read afterwards; `None`
+    /// before the index is complete.
+    pub fn position(&self) -> Option<FeedPosition> {
+        let sequence = self.sequence();
+        // In this order: a cut-off is in the backlog before the feed's position is beyond it.
+        let filled = self
+            .backlog
+            .first()
+            .map(|unfilled| unfilled.cut_off.saturating_sub(1));
+        Some(FeedPosition {
+            epoch: *self.epoch.get()?,
+            sequence: filled.map_or(sequence, |filled| filled.min(sequence)),
+        })
+    }
+
+    /// The bits of a list at an instant, with those that are due within a second: a list is good for at
+    /// least that long, and must not be beyond its next revocation.
+    pub fn bits(&self, list: &List, now: Timestamp) -> Bits {
+        let mut bytes = list.bits.to_bytes();
+        let mut next = None;
+        let horizon = now.plus_seconds(1);
+        for (place, effective_at) in &**self.scheduled.load() {
+            if place.list != list.id {
+                continue;
+            }
+            if *effective_at >= horizon {
+                next = Some(next.map_or(*effective_at, |next| *effective_at.min(&next)));
+            } else if let Some(byte) = bytes.get_mut(place.index as usize / 8) {
+                *byte |= 1 << (place.index % 8);
+            }
+        }
+        Bits { bytes, next }
+    }
+
+    /// Sets the bits of what was ahead and is due.
+    pub fn mature(&self, now: Timestamp) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let scheduled = self.scheduled.load();
+        if !scheduled.values().any(|effective_at| *effective_at <= now) {
+            return;
+        }
+        let mut ahead = HashMap::clone(&scheduled);
+        let lists = self.lists.load();
+        for (place, _) in ahead.extract_if(|_, effective_at| *effective_at <= now) {
+            if let Some(list) = lists.get(&place.list) {
+                mark(list, place);
+            }
+        }
+        self.scheduled.store(ahead.into());
+    }
+
+    /// The last cut-off whose tokens' bits are not all set; `None` when there is none.
+    pub fn last_unfilled(&self) -> Option<u64> {
+        self.backlog.last()
+    }
+
+    /// The first of them up to a position.
+    pub fn unfilled(&self, through: u64) -> Option<Unfilled> {
+        self.backlog
+            .first()
+            .filter(|unfilled| unfilled.cut_off <= through)
+    }
+
+    /// Sets the bits of tokens that a cut-off covers.
+    pub fn fill(&self, unfilled: &Unfilled, covered: &Covered, now: Timestamp) {
+        let places = covered.places.iter().map(|place| (*place, unfilled.effective_at));
+        self.revoke(places, now);
+        self.backlog.reached(unfilled.cut_off, covered.last);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Change, Observer, Snapshot};
+    use crate::token::{CutOff, Place, Reach, TokenId};
+
+    struct Stopped(Timestamp);
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis).unwrap()
+    }
+
+    const NOW: i64 = 1_000_000;
+
+    fn place(list: u32, index: u32) -> Place {
+        Place { list, index }
+    }
+
+    fn index(snapshot: Snapshot) -> Index {
+        let index = Index::new(Arc::new(Stopped(at(NOW))));
+        assert_eq!(index.position(), None);
+        index.rebuild(snapshot);
+        index
+    }
+
+    fn revoked(list: u32, index: u32, effective_at: i64) -> Change {
+        Change::Revoked {
+            token: TokenId(1),
+            place: place(list, index),
+            effective_at: at(effective_at),
+            sequence: 1,
+        }
+    }
+
+    fn is_set(index: &Index, list: u32, bit: u32, now: i64) -> bool {
+        let bits = index.bits(&index.list(list).unwrap(), at(now));
+        bits.bytes.get(bit as usize / 8).unwrap() & (1 << (bit % 8)) != 0
+    }
+
+    #[test]
+    fn a_list_that_has_retired_is_forgotten_and_a_new_one_is_not() {
+        let index = index(Snapshot {
+            lists: vec![1, 2, 3],
+            ..Snapshot::default()
+        });
+        let lists = || (0..10).filter(|id| index.list(*id).is_some()).collect::<Vec<_>>();
+        assert_eq!(lists(), [1, 2, 3]);
+        index.committed(&[revoked(5, 7, NOW)]);
+        assert_eq!(lists(), [1, 2, 3, 5], "opened after the others were read");
+        index.know(&[1, 3, 4]);
+        assert_eq!(lists(), [1, 3, 4, 5]);
+        assert!(is_set(&index, 5, 7, NOW));
+        index.know(&[3, 4, 5]);
+        assert_eq!(lists(), [3, 4, 5]);
+        assert!(is_set(&index, 5, 7, NOW));
+        index.know(&[]);
+        assert_eq!(lists(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn what_lies_ahead_is_published_when_it_is_due() {
+        let index = index(Snapshot::default());
+        index.committed(&[
+            revoked(1, 9, NOW + 5_000),
+            revoked(1, 10, NOW + 2_500),
+            revoked(2, 9, NOW + 1),
+        ]);
+        let next = |now| index.bits(&index.list(1).unwrap(), at(now)).next;
+        // The list is there as soon as one of its tokens is.
+        index.know(&[1, 2]);
+        assert_eq!(next(NOW), Some(at(NOW + 2_500)));
+        assert_eq!(next(NOW + 1_500), Some(at(NOW + 2_500)));
+        assert!(!is_set(&index, 1, 10, NOW + 1_500));
+        assert!(is_set(&index, 1, 10, NOW + 1_501), "within a second");
+        assert_eq!(next(NOW + 1_501), Some(at(NOW + 5_000)));
+        assert_eq!(next(NOW + 4_001), None);
+
+        index.mature(at(NOW + 2_499));
+        assert!(!is_set(&index, 1, 10, NOW));
+        index.mature(at(NOW + 2_500));
+        assert!(is_set(&index, 1, 10, NOW), "for good");
+        assert!(!is_set(&index, 1, 9, NOW));
+        assert_eq!(next(NOW), Some(at(NOW + 5_000)));
+    }
+
+    /// A list must not say that it includes a cut-off whose bits it lacks.
+    #[test]
+    fn the_position_waits_for_the_bits_behind_a_cut_off() {
+        let cut_off = CutOff {
+            reach: Reach::default(),
+            issued_through: 1,
+            effective_at: at(NOW),
+        };
+        let index = index(Snapshot {
+            sequence: 6,
+            cut_offs: vec![(2, cut_off.clone()), (4, cut_off.clone())],
+            ..Snapshot::default()
+        });
+        let sequence = || index.position().unwrap().sequence;
+        assert_eq!((sequence(), index.last_unfilled()), (1, Some(4)));
+        assert_eq!(index.unfilled(1), None);
+        let first = index.unfilled(4).unwrap();
+        let changes = index.changes();
+        let portion = |last| Covered {
+            places: vec![place(1, 3)],
+            last,
+        };
+        index.fill(&first, &portion(Some(TokenId(8))), at(NOW));
+        assert!(index.changes() > changes);
+        assert!(is_set(&index, 1, 3, NOW));
+        assert_eq!(sequence(), 1);
+        assert_eq!(index.unfilled(4).unwrap().after, TokenId(8));
+        index.fill(&first, &portion(None), at(NOW));
+        assert_eq!(sequence(), 3);
+        index.fill(&index.unfilled(4).unwrap(), &portion(None), at(NOW));
+        assert_eq!((sequence(), index.last_unfilled()), (6, None));
+        index.committed(&[Change::CutOff { cut_off, sequence: 7 }]);
+        assert_eq!((sequence(), index.sequence()), (6, 7));
+    }
+}

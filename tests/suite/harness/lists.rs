@@ -1,0 +1,105 @@
+//! Status lists, as a service reads them that knows nothing but the crate and the addresses in tokens.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jeton::clock::Clock;
+use jeton::entropy::Entropy;
+use jeton::revocation::Index;
+use jeton::store::sqlite::SqliteStore;
+use jeton::store::{LastToken, RevokeOrder, Tokens};
+use jeton::token::{Actor as By, Revocation, TokenId};
+use jeton_verifier::{
+    ExpectedList, FeedPosition, KeySet, StatusListClaims, UnverifiedStatusList, strip_prefix,
+};
+use serde_json::Value;
+
+use crate::harness::{Answer, ISSUER, TestApp};
+
+/// Where a token's bit is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListPlace {
+    pub(crate) uri: String,
+    pub(crate) index: u32,
+}
+
+impl ListPlace {
+    /// What the token itself says.
+    pub(crate) fn of(token: &str) -> Self {
+        let claims = strip_prefix(token).split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let place = &claims["status"]["status_list"];
+        Self {
+            uri: place["uri"].as_str().unwrap().to_owned(),
+            index: place["idx"].as_u64().unwrap().try_into().unwrap(),
+        }
+    }
+
+    /// The path of the list.
+    pub(crate) fn path(&self) -> &str {
+        self.uri.strip_prefix(ISSUER).unwrap()
+    }
+}
+
+impl TestApp {
+    /// The list at this address, fetched and verified.
+    pub(crate) async fn list(&self, uri: &str, known: Option<FeedPosition>) -> StatusListClaims {
+        let path = uri.strip_prefix(ISSUER).unwrap();
+        let answer = self.get(&self.anyone(), path).await.is(200);
+        self.read_list(&answer, uri, known).await
+    }
+
+    /// What a list says that was answered.
+    pub(crate) async fn read_list(
+        &self,
+        answer: &Answer,
+        uri: &str,
+        known: Option<FeedPosition>,
+    ) -> StatusListClaims {
+        let keys = self.get(&self.anyone(), "/.well-known/jwks.json").await.is(200);
+        let keys = KeySet::from_json(&keys.text).unwrap();
+        let list = UnverifiedStatusList::parse(&answer.text).unwrap();
+        let verified = keys.verify_status_list(list).unwrap();
+        let expected = ExpectedList {
+            uri,
+            known,
+            now: self.clock.now_seconds(),
+            leeway: 0,
+        };
+        verified.judge(&expected).unwrap().clone()
+    }
+
+    /// Whether the list that a token names says that it is revoked.
+    pub(crate) async fn is_revoked_in_its_list(&self, token: &str) -> bool {
+        let place = ListPlace::of(token);
+        let list = self.list(&place.uri, None).await.list.inflate().unwrap();
+        list.is_set(place.index).unwrap()
+    }
+
+    /// Revokes a token with effect so many milliseconds ahead, as another process, and starts anew.
+    pub(crate) async fn revoke_ahead_in_db(&mut self, id: &str, millis: i64) {
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let entropy = Arc::new(super::Seeded::new(9)) as Arc<dyn Entropy>;
+        let now = self.clock.now();
+        let database = self.folder.path().join("jeton.db");
+        let store = SqliteStore::open(&database, entropy, Arc::new(Index::new(clock))).unwrap();
+        let revocation = Revocation {
+            revoked_at: now,
+            effective_at: jeton::clock::Timestamp::from_millis(now.millis() + millis).unwrap(),
+            revoked_by: By {
+                name: "operator".to_owned(),
+                user: None,
+            },
+            reason: None,
+        };
+        let order = RevokeOrder {
+            token: TokenId(id.parse().unwrap()),
+            revocation,
+            last_token: LastToken::MayGo,
+        };
+        store.revoke(order).await.unwrap();
+        drop(store);
+        self.restart().await;
+    }
+}
