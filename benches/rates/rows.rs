@@ -360,7 +360,7 @@ impl Bench<'_> {
         ])
     }
 
-    pub(crate) fn load(&self, server: &Server, paths: Paths) -> Load {
+    fn load(&self, server: &Server, paths: Paths) -> Load {
         load(self.size, server, paths)
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::Outcome;
 use crate::client::Ask;
 use crate::load::{Keep, Load, Pace, Paths};
-use crate::rows::{Bench, drive};
+use crate::rows::{Bench, drive, load};
 use crate::subject::{Jeton, TOKENS};
 use crate::table::{Pair, Row, Target};
 
@@ -126,12 +126,12 @@ impl Lists<'_> {
         if size < 20_000 {
             return Err(format!("the list has {size} bytes only").into());
         }
-        let load = |server, path| Load {
+        let round = |server, path| Load {
             asks: vec![ask.clone()],
-            ..self.bench.load(server, Paths::Round(vec![path]))
+            ..load(self.bench.size, server, Paths::Round(vec![path]))
         };
-        let bare = load(self.bench.ceiling, format!("/bytes/{size}"));
-        let list = load(&self.jeton.server, self.path.clone());
+        let bare = round(self.bench.ceiling, format!("/bytes/{size}"));
+        let list = round(&self.jeton.server, self.path.clone());
         Ok((bare, list))
     }
 
@@ -141,9 +141,11 @@ impl Lists<'_> {
             time: Duration::from_secs(60),
             keep: Keep::Ids,
             asks: vec![self.jeton.issue()],
-            ..self
-                .bench
-                .load(&self.jeton.server, Paths::Once(vec![TOKENS.to_owned(); tokens]))
+            ..load(
+                self.bench.size,
+                &self.jeton.server,
+                Paths::Once(vec![TOKENS.to_owned(); tokens]),
+            )
         };
         Ok(drive(&issue).await?.kept)
     }
@@ -154,20 +156,20 @@ impl Lists<'_> {
             .map(|id| format!("{}/revoke", self.jeton.path(id)))
             .collect();
         let ask = Ask::post(&self.jeton.session, None);
-        let load = Load {
+        let revoke = Load {
             asks: vec![ask],
-            ..self.bench.load(&self.jeton.server, Paths::Once(paths))
+            ..load(self.bench.size, &self.jeton.server, Paths::Once(paths))
         };
         match pace {
             Pace::Closed => Load {
                 warm_up: Duration::ZERO,
                 time: Duration::from_secs(60),
-                ..load
+                ..revoke
             },
             Pace::Open(_) => Load {
                 connections: 4,
                 pace,
-                ..load
+                ..revoke
             },
         }
     }

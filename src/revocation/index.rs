@@ -217,15 +217,6 @@ impl Index {
         }
     }
 
-    /// Lets go of a list whose tokens have all ended.
-    fn retire(&self, list: u32) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lists = BTreeMap::clone(&self.lists.load());
-        if lists.remove(&list).is_some() {
-            self.lists.store(lists.into());
-        }
-    }
-
     fn cut_off(&self, cut_off: CutOff, sequence: u64) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cut_offs = CutOffs::clone(&self.cut_offs.load());

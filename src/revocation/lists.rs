@@ -68,14 +68,20 @@ impl Index {
         for id in lists {
             self.open(*id);
         }
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = self.lists.load();
         // One opened a moment ago may not be among those that were read. Its number is a later one.
         let newest = lists.last().copied().unwrap_or_default();
         let is_retired = |id: &u32| *id < newest && lists.binary_search(id).is_err();
-        if known.keys().any(is_retired) {
-            let mut lists = BTreeMap::clone(&known);
-            lists.retain(|id, _| !is_retired(id));
+        let retired: Vec<u32> = self.lists.load().keys().copied().filter(is_retired).collect();
+        for id in retired {
+            self.retire(id);
+        }
+    }
+
+    /// Forgets a list whose tokens have all ended.
+    pub(super) fn retire(&self, id: u32) {
+        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = BTreeMap::clone(&self.lists.load());
+        if lists.remove(&id).is_some() {
             self.lists.store(lists.into());
         }
     }

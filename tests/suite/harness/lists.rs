@@ -1,15 +1,7 @@
 //! Status lists, as a service reads them that knows nothing but the crate and the addresses in tokens.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton::clock::Clock;
-use jeton::entropy::Entropy;
-use jeton::revocation::Index;
-use jeton::store::sqlite::SqliteStore;
-use jeton::store::{LastToken, RevokeOrder, Tokens};
-use jeton::token::{Actor as By, Revocation, TokenId};
 use jeton_verifier::{
     ExpectedList, FeedPosition, KeySet, StatusListClaims, UnverifiedStatusList, strip_prefix,
 };
@@ -75,31 +67,5 @@ impl TestApp {
         let place = ListPlace::of(token);
         let list = self.list(&place.uri, None).await.list.inflate().unwrap();
         list.is_set(place.index).unwrap()
-    }
-
-    /// Revokes a token with effect so many milliseconds ahead, as another process, and starts anew.
-    pub(crate) async fn revoke_ahead_in_db(&mut self, id: &str, millis: i64) {
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let entropy = Arc::new(super::Seeded::new(9)) as Arc<dyn Entropy>;
-        let now = self.clock.now();
-        let database = self.folder.path().join("jeton.db");
-        let store = SqliteStore::open(&database, entropy, Arc::new(Index::new(clock))).unwrap();
-        let revocation = Revocation {
-            revoked_at: now,
-            effective_at: jeton::clock::Timestamp::from_millis(now.millis() + millis).unwrap(),
-            revoked_by: By {
-                name: "operator".to_owned(),
-                user: None,
-            },
-            reason: None,
-        };
-        let order = RevokeOrder {
-            token: TokenId(id.parse().unwrap()),
-            revocation,
-            last_token: LastToken::MayGo,
-        };
-        store.revoke(order).await.unwrap();
-        drop(store);
-        self.restart().await;
     }
 }
