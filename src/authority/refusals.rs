@@ -33,6 +33,16 @@ impl Refused {
         noted.last_at = noted.last_at.max(now);
     }
 
+    /// Counts again what could not be written down.
+    fn give_back(&self, taken: Vec<(TokenId, Refusals)>) {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (token, Refusals { count, last_at }) in taken {
+            let noted = refused.entry(token).or_insert(Refusals { count: 0, last_at });
+            noted.count = noted.count.saturating_add(count);
+            noted.last_at = noted.last_at.max(last_at);
+        }
+    }
+
     fn take(&self) -> Vec<(TokenId, Refusals)> {
         let refused = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         refused.into_iter().collect()
@@ -46,10 +56,15 @@ impl Authority {
         if refused.is_empty() {
             return Ok(());
         }
-        for (token, Refusals { count, last_at }) in &refused {
+        if let Err(error) = self.store.note_refusals(refused.clone()).await {
+            // It may have happened all the same: rather counted twice than never.
+            self.active.refused().give_back(refused);
+            return Err(error.into());
+        }
+        for (token, Refusals { count, last_at }) in refused {
             tracing::warn!(%token, count, %last_at, "a revoked token was presented");
         }
-        Ok(self.store.note_refusals(refused).await?)
+        Ok(())
     }
 }
 
@@ -71,6 +86,14 @@ mod tests {
         };
         assert_eq!(refused.take(), [(TokenId(1), noted)]);
         assert_eq!(refused.take(), []);
+        // What could not be written is counted with what came meanwhile.
+        refused.note(TokenId(1), at(11));
+        refused.give_back(vec![(TokenId(1), noted)]);
+        let both = Refusals {
+            count: 4,
+            last_at: at(11),
+        };
+        assert_eq!(refused.take(), [(TokenId(1), both)]);
         for token in 0..20_000 {
             refused.note(TokenId(token), at(1));
         }

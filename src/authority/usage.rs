@@ -79,6 +79,13 @@ impl Usage {
         ending.insert(token)
     }
 
+    /// Keeps what could not be written down: a token whose last use is forgotten would pass for unused.
+    fn give_back(&self, taken: Vec<Use>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = CAPACITY.saturating_sub(seen.len());
+        seen.extend(taken.into_iter().take(room));
+    }
+
     fn take(&self) -> Vec<Use> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -88,8 +95,11 @@ impl Authority {
     /// Writes down which tokens were seen since the last time. What a crash takes is not missed.
     pub async fn write_usage(&self) -> Result<()> {
         let seen = self.active.usage().take();
-        if !seen.is_empty() {
-            self.store.note_use(seen).await?;
+        if !seen.is_empty()
+            && let Err(error) = self.store.note_use(seen.clone()).await
+        {
+            self.active.usage().give_back(seen);
+            return Err(error.into());
         }
         Ok(())
     }

@@ -45,8 +45,10 @@ pub(super) struct Journal {
     database: Uuid,
     /// `None` if the next batch is to begin a segment.
     segment: Option<Segment>,
-    /// The keys that it knows to be withdrawn.
+    /// The keys whose withdrawal stands in it and is committed.
     withdrawn: BTreeSet<String>,
+    /// The keys that the open transaction withdraws. It may still fail, and be tried again.
+    withdrawing: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -71,8 +73,10 @@ impl Journal {
             database,
             segment: None,
             withdrawn: BTreeSet::new(),
+            withdrawing: BTreeSet::new(),
         };
         journal.newly_withdrawn(connection)?;
+        journal.committed();
         Ok(journal)
     }
 
@@ -103,9 +107,15 @@ impl Journal {
         history::after(&self.folder, self.database, at)
     }
 
+    /// The transaction that it has followed is committed.
+    pub(super) fn committed(&mut self) {
+        self.withdrawn.append(&mut self.withdrawing);
+    }
+
     /// Appends what the open transaction has revoked, if anything, and returns once it is on disk.
     pub(super) fn follow(&mut self, connection: &Connection, memory: &Memory) -> Result<(), Failure> {
         let (before, head) = (memory.committed(), memory.head);
+        self.withdrawing.clear();
         let mut entries = Vec::new();
         if head.sequence != before.sequence {
             entries = line::events_after(connection, before.sequence)?;
@@ -200,7 +210,8 @@ impl Journal {
 
     fn newly_withdrawn(&mut self, connection: &Connection) -> Result<Vec<Entry>, Failure> {
         let mut found = line::withdrawn_keys(connection)?;
-        found.retain(|(kid, _)| self.withdrawn.insert(kid.clone()));
+        found.retain(|(kid, _)| !self.withdrawn.contains(kid));
+        self.withdrawing = found.iter().map(|(kid, _)| kid.clone()).collect();
         Ok(found.into_iter().map(|(_, entry)| entry).collect())
     }
 }

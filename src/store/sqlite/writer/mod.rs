@@ -289,6 +289,7 @@ impl Writing {
         self.journal.follow(&self.connection, batch.memory)?;
         batch.memory.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute(())?;
+        self.journal.committed();
         Ok(())
     }
 

@@ -449,6 +449,41 @@ async fn a_journal_that_cannot_be_written_fails_the_revocation() {
     assert!(read(&world, &record).await.unwrap().is_revoked(at(12)));
 }
 
+/// A withdrawal that failed with the journal stands in it once it succeeds.
+#[tokio::test]
+async fn a_withdrawal_that_is_tried_again_is_journaled() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    world.publish_key("second", 1).await;
+    let backup = back_up(&sqlite);
+    let withdraw = || {
+        world.store.revoke_key(KeyRevocation {
+            kid: "second".to_owned(),
+            successor: None,
+            reason: None,
+            by: actor("operator"),
+            at: at(10),
+        })
+    };
+    let aside = sqlite.path().with_file_name("aside");
+    copy_folder(&journal(&sqlite), &aside);
+    fs::remove_dir_all(journal(&sqlite)).unwrap();
+    fs::write(journal(&sqlite), "in the way").unwrap();
+    withdraw().await.unwrap_err();
+    fs::remove_file(journal(&sqlite)).unwrap();
+    fs::rename(&aside, journal(&sqlite)).unwrap();
+    withdraw().await.unwrap();
+    let mut replayed = None;
+    let world = world.reopen_after(|| {
+        lose(&sqlite);
+        replayed = Some(bring_back(&sqlite, &backup, Missing::Refuse).unwrap());
+    });
+    assert_eq!(replayed.unwrap().keys, 1);
+    let keys = world.store.keys().await.unwrap();
+    let second = keys.iter().find(|row| row.key.kid == "second").unwrap();
+    assert_eq!(second.state, KeyState::Withdrawn);
+}
+
 /// A database whose journal is gone goes on with a new one. A backup from before it is then refused.
 #[tokio::test]
 async fn a_lost_journal_is_begun_anew() {
