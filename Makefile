@@ -12,6 +12,8 @@ BIN := .venv/bin
 RECIPES := curl:curl nodejs:node npm:npm golang-go:go golang-github-golang-jwt-jwt-dev nginx:nginx
 ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli php-firebase-php-jwt? \
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
+# The systems whose clients are served; each has a document of its own.
+DIALECTS := cave terraform quant
 NODE_MODULES := tests/interop/node_modules
 
 .PHONY: run test interop check bench soak openapi help python
@@ -37,8 +39,11 @@ check: .venv/installed ## Format, lints, documentation, openapi.json and depende
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items --locked
-	cargo run --quiet --locked -- openapi | diff -u openapi.json - \
-		|| { echo 'openapi.json is not what the code says: run "make openapi"' >&2; exit 1; }
+	for api in native $(DIALECTS); do \
+		file=docs/openapi/$$api.json; [ $$api != native ] || file=openapi.json; \
+		cargo run --quiet --locked -- openapi $$api | diff -u $$file - \
+			|| { echo "$$file is not what the code says: run 'make openapi'" >&2; exit 1; }; \
+	done
 	cargo fetch --quiet --locked
 	$(BIN)/cargo-deny --offline --locked check bans licenses sources
 
@@ -49,9 +54,12 @@ bench: ## Measure release servers against the ceilings, and print the table
 soak: ## Rotate keys every second for a minute under load, and again with kills in between
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
 
-openapi: ## Write openapi.json anew from the code
-	cargo run --quiet --locked -- openapi > target/openapi.json
-	mv target/openapi.json openapi.json
+openapi: ## Write openapi.json and docs/openapi anew from the code
+	for api in native $(DIALECTS); do \
+		file=docs/openapi/$$api.json; [ $$api != native ] || file=openapi.json; \
+		cargo run --quiet --locked -- openapi $$api > target/openapi.json; \
+		mv target/openapi.json $$file; \
+	done
 
 help: ## Print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \

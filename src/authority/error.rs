@@ -6,6 +6,7 @@ use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
 use crate::keys::{RingError, SigningError};
 use crate::store::StoreError;
+use crate::token::OwnerKind;
 
 /// What operations return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -64,6 +65,8 @@ pub enum Error {
     /// The owner has as many active tokens as the organization's policy allows.
     #[error("too many active tokens")]
     LimitReached {
+        /// What kind of thing the owner is.
+        owner: OwnerKind,
         /// How many.
         limit: u32,
     },
@@ -72,7 +75,10 @@ pub enum Error {
     NotActive,
     /// It is the last active token of its owner, and the organization keeps those.
     #[error("the last active token of an owner is kept")]
-    LastToken,
+    LastToken {
+        /// What kind of thing the owner is.
+        owner: OwnerKind,
+    },
     /// Fields that are right by themselves and wrong here.
     #[error("some fields are wrong")]
     Invalid(Vec<FieldFault>),

@@ -84,6 +84,7 @@ impl Authority {
     /// for the next one and has it judged again: verifiers would take it for one of those cut off.
     pub(super) async fn record_and_sign(&self, order: RecordOrder) -> Result<Judged<Issued>> {
         let limit = order.most_active.unwrap_or_default();
+        let owner = order.token.owner.kind();
         match self.store.record(order).await? {
             RecordOutcome::Recorded(recorded) => {
                 let record = recorded.into_record();
@@ -103,7 +104,7 @@ impl Authority {
                     record,
                 }))
             }
-            RecordOutcome::LimitReached => Err(Error::LimitReached { limit }),
+            RecordOutcome::LimitReached => Err(Error::LimitReached { owner, limit }),
             RecordOutcome::NotActive => Err(Error::NotActive),
             RecordOutcome::CutOff { issued_through } => {
                 self.wait_until_after(issued_through).await?;

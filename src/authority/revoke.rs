@@ -101,7 +101,9 @@ impl Authority {
                 let note = record.revocation.take().ok_or(Error::Absent)?;
                 Ok(Revoked { record, note })
             }
-            RevokeOutcome::Last => Err(Error::LastToken),
+            RevokeOutcome::Last => Err(Error::LastToken {
+                owner: record.token.owner.kind(),
+            }),
             RevokeOutcome::Unknown => Err(Error::Absent),
         }
     }

@@ -63,8 +63,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Put a backup in the database's place, with all that was revoked since
     Restore(restore::Arguments),
-    /// Print the OpenAPI document
-    Openapi,
+    /// Print the OpenAPI document of an API
+    Openapi(openapi::Arguments),
 }
 
 /// Why a command ends with an exit code of 1.
@@ -172,7 +172,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
-        Command::Openapi => openapi::run(),
+        Command::Openapi(arguments) => openapi::run(&arguments),
     }
 }
 

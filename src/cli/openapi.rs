@@ -1,10 +1,20 @@
-//! `jeton openapi`: the document of the API, for the file in the repository and for other tools.
+//! `jeton openapi`: the document of an API, for the file in the repository and for other tools.
+
+use clap::Args;
 
 use super::{Failure, output};
+use crate::http::{self, Document};
 
-pub(super) fn run() -> Result<(), Failure> {
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Of which API
+    #[arg(value_enum, default_value_t = Document::Native)]
+    api: Document,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     output::print(
-        &crate::http::document()
+        &http::document(arguments.api)
             .to_pretty_json()
             .map_err(Failure::Document)?,
     )

@@ -14,8 +14,7 @@ use axum::response::Redirect;
 use axum::routing::get;
 use utoipa_swagger_ui::{Config, Url};
 
-/// The documents that the page offers in its selector.
-const DOCUMENTS: [(&str, &str); 1] = [("jeton", "/openapi.json")];
+use crate::http::Document;
 
 /// What is not named here is not served, although the crate embeds more (the bundles for module
 /// loaders, the OAuth redirect page).
@@ -46,7 +45,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 
 /// `GET /docs` and the files below it, public, without state and without a fallback of its own: a
 /// path that is not one of them is left to the router that this one is merged into.
-pub fn router() -> Router {
+pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let config = Arc::new(config());
     FILES
         .into_iter()
@@ -61,7 +60,7 @@ pub fn router() -> Router {
 }
 
 fn config() -> Config<'static> {
-    Config::new(DOCUMENTS.map(|(name, url)| Url::new(name, url)))
+    Config::new(Document::ALL.map(|one| Url::new(one.title(), one.path())))
         .query_config_enabled(false)
         .persist_authorization(false)
         // The validator is somebody else's server, which would be told the document's address.
@@ -92,7 +91,7 @@ mod tests {
 
     async fn ask(path: &str) -> Response<Body> {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        router().oneshot(request).await.unwrap()
+        router::<()>().oneshot(request).await.unwrap()
     }
 
     async fn text(path: &str) -> String {

@@ -175,6 +175,7 @@ fn said(bare: Response, mut rendered: Response) -> Response {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::token::OwnerKind;
 
     /// Every failure there is. A new one that is not added here is still rendered by each surface's
     /// table, which has no wildcard; here it is shown to whoever reads their snapshots.
@@ -195,8 +196,13 @@ pub(crate) mod tests {
             authority::Error::LastAdministrator,
             authority::Error::WrongPassword,
             authority::Error::NotAMember,
-            authority::Error::LimitReached { limit: 3 },
-            authority::Error::LastToken,
+            authority::Error::LimitReached {
+                owner: OwnerKind::Team,
+                limit: 3,
+            },
+            authority::Error::LastToken {
+                owner: OwnerKind::Organization,
+            },
             authority::Error::NotActive,
             authority::Error::BadCursor,
             authority::Error::Busy,

@@ -1,14 +1,18 @@
 //! Who is asking, and how it is said.
 //!
-//! The whole API on one page: [`router`].
+//! Several APIs over the same operations, each with its own paths, shapes and errors. [`Api::of`] says
+//! which one a request is for; that one's router answers it, whatever comes of it.
 
 pub mod address;
+mod api;
 pub mod caller;
 pub mod connections;
+mod dialects;
 pub mod docs;
 mod error;
 mod health;
 pub mod input;
+mod nouns;
 mod oauth;
 mod openapi;
 mod rate_limit;
@@ -19,17 +23,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::Request;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ipnet::IpNet;
+use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use api::{Api, Document};
 pub use error::{Failure, rendered_by};
 pub use rate_limit::RateLimits;
 
 use crate::authority::Authority;
+use crate::http::api::Surface;
+use crate::http::dialects::{cave, quant, terraform};
 
 /// What every handler can reach.
 #[derive(Debug)]
@@ -64,53 +73,56 @@ impl App {
     }
 }
 
-/// The document of everything that is served.
-pub fn document() -> OpenApi {
-    Surfaces::all().document
-}
-
-/// Everything that is served, each surface with errors of its own form.
-pub fn router(app: Arc<App>) -> Router {
-    let Surfaces {
-        native,
-        oauth,
-        document,
-    } = Surfaces::all();
-    // Written once: it is the same for everybody.
-    let document = Bytes::from(document.to_pretty_json().unwrap_or_default());
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    let native = native
-        .route("/openapi.json", get(async move || (json, document)))
-        .fallback(async || Failure::NoRoute);
-    let served = |surface: Router<Arc<App>>| {
-        let surface = surface.method_not_allowed_fallback(async || Failure::NoMethod);
-        rate_limit::limited(surface, &app).with_state(Arc::clone(&app))
-    };
-    rendered_by(served(native).merge(docs::router()), v1::render)
-        .merge(rendered_by(served(oauth), oauth::render))
-}
-
-/// Every operation and what the document says of it.
-struct Surfaces {
-    native: Router<Arc<App>>,
-    oauth: Router<Arc<App>>,
-    document: OpenApi,
-}
-
-impl Surfaces {
-    fn all() -> Self {
-        let (native, document) = OpenApiRouter::with_openapi(openapi::preface())
-            .merge(v1::routes())
-            .merge(oauth::published())
-            .merge(health::routes())
-            .split_for_parts();
-        let (oauth, more) = oauth::routes().split_for_parts();
-        Self {
-            native,
-            oauth,
-            document: openapi::complete(document.merge_from(more)),
-        }
+/// The document of an API. The native one's holds what RFCs define too: it is one API to its users.
+pub fn document(document: Document) -> OpenApi {
+    match document {
+        Document::Native => native().document.merge_from(oauth().document),
+        Document::Cave => cave::surface().document,
+        Document::Terraform => terraform::surface().document,
+        Document::Quant => quant::surface().document,
     }
+}
+
+/// Everything that is served.
+pub fn router(app: Arc<App>) -> Router {
+    let documents = Document::ALL.into_iter().fold(Router::new(), |router, one| {
+        // Written once: it is the same for everybody.
+        let text = Bytes::from(document(one).to_pretty_json().unwrap_or_default());
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        router.route(one.path(), get(async move || (json, text)))
+    });
+    let native = native().beside(documents).beside(docs::router());
+    let surfaces = [
+        native,
+        oauth(),
+        cave::surface(),
+        terraform::surface(),
+        quant::surface(),
+    ];
+    let routers = Arc::new(surfaces.map(|surface| surface.served(&app)));
+    Router::new().fallback(async move |request: Request| {
+        let [native, oauth, cave, terraform, quant] = &*routers;
+        let router = match Api::of(&request) {
+            Api::Native => native,
+            Api::OAuth => oauth,
+            Api::Cave => cave,
+            Api::Terraform => terraform,
+            Api::Quant => quant,
+        };
+        router.clone().oneshot(request).await
+    })
+}
+
+fn native() -> Surface {
+    let routes = OpenApiRouter::with_openapi(openapi::preface(&v1::ABOUT))
+        .merge(v1::routes())
+        .merge(oauth::published())
+        .merge(health::routes());
+    Surface::new(routes, v1::errors, v1::render)
+}
+
+fn oauth() -> Surface {
+    Surface::new(oauth::routes(), oauth::errors, oauth::render)
 }
 
 /// An answer without a body.

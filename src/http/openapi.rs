@@ -1,51 +1,46 @@
-//! What the document of the API says beside its operations, and what holds for all of them.
+//! What a document says beside its operations, and what holds for all of them.
 
+use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
-    OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type, tag::TagBuilder,
+    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Type, tag::TagBuilder,
 };
-use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::error::EXPIRES_IN;
-use crate::http::input::{Violation, Violations};
-use crate::http::oauth::{self, OAuthError};
-use crate::http::v1::Problem;
 
-const DESCRIPTION: &str = "\
-Signs API tokens as JWTs, keeps their metadata, takes them back, and publishes what services need to \
-verify them without asking.
+/// What a document says before its first operation.
+pub(super) struct About {
+    /// What the API is called.
+    pub(super) title: &'static str,
+    /// What it is for and what holds for all of it.
+    pub(super) description: &'static str,
+    /// The parts it has, and what each is about.
+    pub(super) tags: &'static [(&'static str, &'static str)],
+    /// How its errors are written, by name.
+    pub(super) schemas: fn() -> Vec<(String, RefOr<Schema>)>,
+}
 
-**Try it here:** call `POST /api/v1/login` with your e-mail and password, copy `token` from the answer \
-into *Authorize* (`bearer`), then call `POST /api/v1/tokens` as it stands.
-
-Times are UTC, as `2026-01-02T03:04:05.678Z`. Wrong fields are answered with 422, all of them at once; \
-every other error is `{\"detail\", \"code\"}`, where `code` never changes. Below `/oauth/`, which RFCs \
-define, an error is `{\"error\", \"error_description\"}`.";
-
-const TAGS: [(&str, &str); 8] = [
-    ("session", "Logging in and out, and who you are"),
-    ("tokens", "Issuing, finding, describing and revoking tokens"),
-    ("organizations", "The tenants and their members"),
-    ("teams", "Groups in an organization"),
-    ("projects", "What a token can be restricted to"),
-    ("people", "Those who log in; for site administrators"),
-    ("verification", "What a service needs that receives tokens"),
-    ("operations", "For whoever runs the server"),
-];
+/// The schema of a type under its name, for [`About::schemas`].
+pub(super) fn schema<T: ToSchema>() -> (String, RefOr<Schema>) {
+    (T::name().into_owned(), T::schema())
+}
 
 /// The document before any operation is in it.
-pub(super) fn preface() -> OpenApi {
+pub(super) fn preface(about: &About) -> OpenApi {
     let info = InfoBuilder::new()
-        .title("jeton")
+        .title(about.title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(DESCRIPTION))
+        .description(Some(about.description))
         .contact(Some(
             ContactBuilder::new().name(Some("the jeton authors")).build(),
         ))
         .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").build()));
-    let tags = TAGS.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    let tags = about.tags.iter().map(|(name, about)| {
+        let tag = TagBuilder::new().name(*name).description(Some(*about));
+        tag.build()
+    });
     let mut components = Components::new();
     let scheme = |kind, about: &str| {
         let mut http = Http::new(kind);
@@ -62,18 +57,11 @@ pub(super) fn preface() -> OpenApi {
         "The same token as username with an empty password, or as password with any username",
     );
     components.add_security_scheme("basic", basic);
-    for (name, schema) in [
-        (Violation::name(), Violation::schema()),
-        (Violations::name(), Violations::schema()),
-        (Problem::name(), Problem::schema()),
-        (OAuthError::name(), OAuthError::schema()),
-    ] {
-        components.schemas.insert(name.into_owned(), schema);
-    }
+    components.schemas.extend((about.schemas)());
     let no_scopes = Vec::<String>::new;
     OpenApiBuilder::new()
         .info(info.build())
-        .tags(Some(tags))
+        .tags(Some(tags.collect::<Vec<_>>()))
         .components(Some(components))
         .security(Some([
             SecurityRequirement::new("bearer", no_scopes()),
@@ -82,15 +70,33 @@ pub(super) fn preface() -> OpenApi {
         .build()
 }
 
+/// What an operation takes, from which its errors follow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Takes {
+    /// A credential.
+    pub(super) caller: bool,
+    /// Something in its path.
+    pub(super) path: bool,
+    /// A body.
+    pub(super) body: bool,
+    /// A path, a query, a header or a body.
+    pub(super) anything: bool,
+}
+
+/// An error that an operation answers with.
+pub(super) struct ErrorAnswer {
+    /// The status.
+    pub(super) status: &'static str,
+    /// What it means.
+    pub(super) description: &'static str,
+    /// The media type and the schema of the body, where it has one.
+    pub(super) body: Option<(&'static str, RefOr<Schema>)>,
+}
+
 /// Adds to every operation the errors that follow from what it takes: one place for what would
-/// otherwise be repeated, and forgotten, at each handler.
-pub(super) fn complete(mut document: OpenApi) -> OpenApi {
-    for (path, item) in &mut document.paths.paths {
-        let form = if path.starts_with(oauth::ROOT) {
-            ErrorForm::OAuth
-        } else {
-            ErrorForm::Native
-        };
+/// otherwise be repeated, and forgotten, at each handler. What a handler says itself stays.
+pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnswer>) -> OpenApi {
+    for item in document.paths.paths.values_mut() {
         let operations = [
             &mut item.get,
             &mut item.post,
@@ -99,88 +105,64 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {
-            complete_operation(operation, Some(form));
+            let errors = errors(takes(operation));
+            complete_operation(operation, errors);
         }
+        // Its answers have no body.
         if let Some(operation) = &mut item.head {
-            complete_operation(operation, None);
+            let mut errors = errors(takes(operation));
+            errors.iter_mut().for_each(|error| error.body = None);
+            complete_operation(operation, errors);
         }
     }
     document
 }
 
-/// How a surface says what went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ErrorForm {
-    Native,
-    OAuth,
-}
-
-/// `form` is `None` for an answer without a body.
-fn complete_operation(operation: &mut Operation, form: Option<ErrorForm>) {
+fn takes(operation: &Operation) -> Takes {
     let is_public = operation.security.as_ref().is_some_and(|required| {
         required
             .iter()
             .all(|requirement| *requirement == SecurityRequirement::default())
     });
-    let takes_body = operation.request_body.is_some();
-    let mut takes_path = false;
-    let mut takes_anything = takes_body;
-    for parameter in operation.parameters.iter().flatten() {
-        if let RefOr::T(parameter) = parameter {
-            takes_path |= parameter.parameter_in == ParameterIn::Path;
-        }
-        takes_anything = true;
-    }
-    let mut errors = vec![("429", "Too many requests; `Retry-After` says when to come back")];
-    if !is_public {
-        errors.push(("401", "No credential, or one that is not active"));
-        errors.push(("403", "The caller may see this, and may not do it"));
-        errors.push(("503", "Something that must work does not, or is too busy"));
-    }
-    if !is_public || takes_body {
-        errors.push(("400", "The request cannot be read"));
-    }
-    if takes_path {
-        errors.push((
-            "404",
-            "It does not exist, or the caller may not know that it does",
-        ));
-    }
-    if takes_body {
-        errors.push(("413", "The body is longer than 64 KiB"));
-        errors.push(("415", "The body is of another media type"));
-    }
-    let schema = form.map(|form| match form {
-        ErrorForm::Native => "Problem",
-        ErrorForm::OAuth => "OAuthError",
+    let body = operation.request_body.is_some();
+    let parameters = operation.parameters.iter().flatten();
+    let path = parameters.filter(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
+        RefOr::Ref(_) => false,
     });
-    let mut errors: Vec<_> = errors
-        .into_iter()
-        .map(|(status, description)| (status, description, schema))
-        .collect();
-    // Where OAuth says 400 for a wrong field as for a request that cannot be read.
-    if form == Some(ErrorForm::Native) && (takes_anything && !is_public || takes_body) {
-        errors.push((
-            "422",
-            "Some fields are wrong: all of them, in their order",
-            Some("HTTPValidationError"),
-        ));
+    Takes {
+        caller: !is_public,
+        path: path.count() > 0,
+        body,
+        anything: body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty()),
     }
-    if !is_public {
-        for response in operation.responses.responses.values_mut() {
-            if let RefOr::T(response) = response {
-                response
-                    .headers
-                    .insert(EXPIRES_IN.to_string(), RefOr::T(expires_in()));
+}
+
+fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
+    let has_caller = takes(operation).caller;
+    let answers = &mut operation.responses.responses;
+    if has_caller {
+        for answer in answers.values_mut() {
+            if let RefOr::T(answer) = answer {
+                let header = RefOr::T(expires_in());
+                answer.headers.insert(EXPIRES_IN.to_string(), header);
             }
         }
     }
-    for (status, description, schema) in errors {
-        operation
-            .responses
-            .responses
+    for ErrorAnswer {
+        status,
+        description,
+        body,
+    } in errors
+    {
+        let answer = ResponseBuilder::new().description(description);
+        let answer = match body {
+            Some((media_type, schema)) => answer.content(media_type, Content::new(Some(schema))),
+            None => answer,
+        };
+        answers
             .entry(status.to_owned())
-            .or_insert_with(|| RefOr::T(error(description, schema)));
+            .or_insert_with(|| RefOr::T(answer.build()));
     }
 }
 
@@ -192,14 +174,39 @@ fn expires_in() -> Header {
     header
 }
 
-fn error(description: &str, schema: Option<&str>) -> Response {
-    let response = ResponseBuilder::new().description(description);
-    match schema {
-        Some(schema) => response.content(
-            "application/json",
-            Content::new(Some(RefOr::Ref(Ref::from_schema_name(schema)))),
-        ),
-        None => response,
+/// The errors that follow from what an operation takes, where each has the same body.
+pub(super) fn usual_errors(
+    takes: Takes,
+    body: impl Fn() -> Option<(&'static str, RefOr<Schema>)>,
+) -> Vec<ErrorAnswer> {
+    let mut errors = vec![("429", "Too many requests; `Retry-After` says when to come back")];
+    if takes.caller {
+        errors.push(("401", "No credential, or one that is not active"));
+        errors.push(("403", "The caller may see this, and may not do it"));
+        errors.push(("503", "Something that must work does not, or is too busy"));
     }
-    .build()
+    if takes.caller || takes.body {
+        errors.push(("400", "The request cannot be read"));
+    }
+    if takes.path {
+        errors.push((
+            "404",
+            "It does not exist, or the caller may not know that it does",
+        ));
+    }
+    if takes.body {
+        errors.push(("413", "The body is longer than 64 KiB"));
+        errors.push(("415", "The body is of another media type"));
+    }
+    let errors = errors.into_iter().map(|(status, description)| ErrorAnswer {
+        status,
+        description,
+        body: body(),
+    });
+    errors.collect()
+}
+
+/// A body of a JSON media type, by the name of its schema.
+pub(super) fn named(media_type: &'static str, schema: &'static str) -> Option<(&'static str, RefOr<Schema>)> {
+    Some((media_type, RefOr::Ref(Ref::from_schema_name(schema))))
 }

@@ -1,6 +1,7 @@
 //! What a token acts for.
 
 use crate::directory::{OrganizationId, TeamId, UserId};
+use crate::token::OwnerKind;
 
 /// What a token acts for. It can never do more than its owner may do at the time of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,16 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// What kind of thing it is.
+    pub fn kind(&self) -> OwnerKind {
+        match self {
+            Self::User { .. } => OwnerKind::User,
+            Self::Team { .. } => OwnerKind::Team,
+            Self::Organization(_) => OwnerKind::Organization,
+            Self::Deployment => OwnerKind::Deployment,
+        }
+    }
+
     /// The organization to which the token is confined, if it is.
     pub fn organization(&self) -> Option<OrganizationId> {
         match self {

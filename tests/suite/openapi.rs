@@ -2,11 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use jeton::http::Document;
 use serde_json::{Value, json};
 
-/// The document as it is generated.
+/// The native API's document as it is generated.
 fn document() -> Value {
-    serde_json::to_value(jeton::http::document()).unwrap()
+    generated(Document::Native)
+}
+
+/// A document as it is generated.
+fn generated(document: Document) -> Value {
+    serde_json::to_value(jeton::http::document(document)).unwrap()
+}
+
+/// Where a document stands in the repository.
+fn file(document: Document) -> String {
+    let path = match document {
+        Document::Native => "openapi.json".to_owned(),
+        other => format!("docs{}", other.path()),
+    };
+    format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every operation with its method and path.
@@ -119,13 +134,15 @@ fn findings(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_file_at_the_root_is_the_generated_document() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
-    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert!(
-        file == document(),
-        "openapi.json is not current: run make openapi"
-    );
+fn the_files_in_the_repository_are_the_generated_documents() {
+    for document in Document::ALL {
+        let path = file(document);
+        let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(
+            file == generated(document),
+            "{path} is not current: run make openapi"
+        );
+    }
 }
 
 #[test]

@@ -11,25 +11,18 @@ mod status_lists;
 
 use std::sync::Arc;
 
-use axum::routing::any;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use render::{OAuthError, render};
+pub(super) use render::{OAuthError, errors, render};
 
-use crate::http::{App, Failure};
+use crate::http::App;
 
-/// Where this surface's own paths begin.
-pub(super) const ROOT: &str = "/oauth/";
-
-/// What is below [`ROOT`], with errors as RFC 6749 has them.
+/// What is below `/oauth/`, with errors as RFC 6749 has them.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(introspect::routes())
         .merge(revoke::routes())
         .merge(authorize_request::routes())
-        // In place of a fallback, which a router has only one of: an unknown address below this one
-        // is answered in this surface's form.
-        .route("/oauth/{*unknown}", any(async || Failure::NoRoute))
 }
 
 /// What is published for everybody to keep, beside the native API.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::{InputError, Violations};
+use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// An error, as RFC 6749 has it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,6 +21,12 @@ pub(crate) struct OAuthError {
     /// What is wrong, for people.
     #[schema(example = "token: Field required")]
     error_description: String,
+}
+
+/// The errors of an operation, as its document has them. OAuth says 400 for a wrong field, as for a
+/// request that cannot be read.
+pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
+    openapi::usual_errors(takes, || openapi::named("application/json", "OAuthError"))
 }
 
 /// The one table from failures to answers of this surface.
@@ -78,7 +85,7 @@ fn refused(error: &Error) -> (StatusCode, &'static str) {
         | Error::LastAdministrator
         | Error::NotAMember
         | Error::LimitReached { .. }
-        | Error::LastToken
+        | Error::LastToken { .. }
         | Error::NotActive => (StatusCode::CONFLICT, "invalid_request"),
         Error::LockedOut { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
         Error::Busy | Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),

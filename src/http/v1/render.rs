@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
+use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +20,19 @@ pub(crate) struct Problem {
     /// What is wrong, for programs. Never changes.
     #[schema(example = "not_found")]
     code: String,
+}
+
+/// The errors of an operation, as its document has them.
+pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
+    let mut errors = openapi::usual_errors(takes, || openapi::named("application/json", "Problem"));
+    if takes.anything && takes.caller || takes.body {
+        errors.push(ErrorAnswer {
+            status: "422",
+            description: "Some fields are wrong: all of them, in their order",
+            body: openapi::named("application/json", "HTTPValidationError"),
+        });
+    }
+    errors
 }
 
 /// The one table from failures to answers of the native API.
@@ -172,7 +186,7 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "not_a_member",
             "Only an admin of the organization can bring in people from outside of it.",
         ),
-        Error::LimitReached { limit } => {
+        Error::LimitReached { limit, .. } => {
             let detail =
                 format!("The owner has {limit} active tokens, the most that the organization allows.");
             return (StatusCode::CONFLICT, "limit_reached", detail);
@@ -182,7 +196,7 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "not_active",
             "The token is revoked, expired or replaced already; issue another.",
         ),
-        Error::LastToken => (
+        Error::LastToken { .. } => (
             StatusCode::CONFLICT,
             "last_token",
             "It is the last active token of its owner, and the organization keeps that; force revokes it.",

@@ -15,7 +15,7 @@ use crate::authority::SeenTokens;
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, UsageWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::v1::fields::OneOrMany;
+use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use crate::token::ReportedUse;
 

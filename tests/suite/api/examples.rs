@@ -35,7 +35,7 @@ struct Document(Value);
 
 impl Document {
     fn new() -> Self {
-        Self(serde_json::to_value(jeton::http::document()).unwrap())
+        Self(serde_json::to_value(jeton::http::document(jeton::http::Document::Native)).unwrap())
     }
 
     /// A schema behind its reference, and behind being optional.

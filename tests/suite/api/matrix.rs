@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use jeton::http::Document;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -181,7 +182,7 @@ impl Operation {
 }
 
 pub(super) fn operations() -> Vec<Operation> {
-    let document = serde_json::to_value(jeton::http::document()).unwrap();
+    let document = serde_json::to_value(jeton::http::document(Document::Native)).unwrap();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::v1::fields::OneOrMany;
+use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::token::{Owner, Record, Status};
+use crate::token::{OwnerKind, Record, Status};
 
 /// How every token begins that has an `alg` first in its header. Enough to recognise one in a list of
 /// secrets, and nothing of what makes it valid.
@@ -128,11 +128,11 @@ impl TokenInfo {
             token_prefix: format!("{}{FIRST_CHARACTERS}...", token.prefix),
             token_type: "api",
             organization: token.owner.organization().map(|organization| organization.0),
-            owner: match token.owner {
-                Owner::User { .. } => OwnerWord::User,
-                Owner::Team { .. } => OwnerWord::Team,
-                Owner::Organization(_) => OwnerWord::Organization,
-                Owner::Deployment => OwnerWord::Deployment,
+            owner: match token.owner.kind() {
+                OwnerKind::User => OwnerWord::User,
+                OwnerKind::Team => OwnerWord::Team,
+                OwnerKind::Organization => OwnerWord::Organization,
+                OwnerKind::Deployment => OwnerWord::Deployment,
             },
             team: token.owner.team().map(ToString::to_string),
             user: token.owner.user().map(ToString::to_string),

@@ -1,0 +1,214 @@
+//! The APIs that are served, and which one a request is for.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::{App, Failure, rate_limit, rendered_by};
+
+/// An API: paths, shapes and errors of one form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Api {
+    /// Jeton's own, and everything that no other one has.
+    Native,
+    /// What RFCs define for whoever receives tokens.
+    OAuth,
+    /// CAVE's.
+    Cave,
+    /// Terraform's.
+    Terraform,
+    /// QuantCDN's.
+    Quant,
+}
+
+impl Api {
+    /// Which API a request is for: its path says it. Two systems have the organizations below `/api/v2`;
+    /// there the media type that the client speaks says it.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        if path == "/.well-known/terraform.json" {
+            return Self::Terraform;
+        }
+        let mut segments = path.split('/').skip(1);
+        match [(); 5].map(|()| segments.next()) {
+            [
+                Some("api"),
+                Some("v2"),
+                Some("organizations"),
+                Some(_),
+                Some("tokens"),
+            ] => Self::Quant,
+            [Some("api"), Some("v2"), Some("organizations"), _, None]
+                if !speaks_json_api(request.headers()) =>
+            {
+                Self::Quant
+            }
+            [Some("api"), Some("v2"), ..] => Self::Terraform,
+            [Some("oauth"), ..] => Self::OAuth,
+            [Some("users" | "organizations"), ..] => Self::Cave,
+            _ => Self::Native,
+        }
+    }
+}
+
+/// Whether a client takes or sends JSON:API documents. Some say it in only one of the two headers.
+fn speaks_json_api(headers: &HeaderMap) -> bool {
+    [header::ACCEPT, header::CONTENT_TYPE].iter().any(|name| {
+        let mut values = headers.get_all(name).iter();
+        values.any(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.to_ascii_lowercase().contains("vnd.api+json"))
+        })
+    })
+}
+
+/// A document of an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Document {
+    /// Jeton's own API and what RFCs define
+    Native,
+    /// What CAVE's clients use
+    Cave,
+    /// What Terraform's clients use
+    Terraform,
+    /// What QuantCDN's clients use
+    Quant,
+}
+
+impl Document {
+    /// Every one, in the order in which a reader is offered them.
+    pub const ALL: [Self; 4] = [Self::Native, Self::Cave, Self::Terraform, Self::Quant];
+
+    /// Where it is served.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Native => "/openapi.json",
+            Self::Cave => "/openapi/cave.json",
+            Self::Terraform => "/openapi/terraform.json",
+            Self::Quant => "/openapi/quant.json",
+        }
+    }
+
+    /// What it is called where one can choose.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Native => "jeton",
+            Self::Cave => "CAVE",
+            Self::Terraform => "Terraform",
+            Self::Quant => "QuantCDN",
+        }
+    }
+}
+
+/// One API as it is served: what it answers, what is written of it, and how it says what went wrong.
+pub(super) struct Surface {
+    routes: Router<Arc<App>>,
+    /// What is written of it.
+    pub(super) document: OpenApi,
+    render: fn(&Failure) -> Response,
+}
+
+impl Surface {
+    /// Puts it together. Its document is completed with the errors that follow from what each operation
+    /// takes.
+    pub(super) fn new(
+        routes: OpenApiRouter<Arc<App>>,
+        errors: fn(Takes) -> Vec<ErrorAnswer>,
+        render: fn(&Failure) -> Response,
+    ) -> Self {
+        let (routes, document) = routes.split_for_parts();
+        Self {
+            routes,
+            document: openapi::complete(document, errors),
+            render,
+        }
+    }
+
+    /// With what is served beside its operations.
+    pub(super) fn beside(mut self, routes: Router<Arc<App>>) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// The complete router: an unknown address and a method that an address does not take are answered
+    /// in this API's form too.
+    pub(super) fn served(self, app: &Arc<App>) -> Router {
+        let routes = self
+            .routes
+            .fallback(async || Failure::NoRoute)
+            .method_not_allowed_fallback(async || Failure::NoMethod);
+        rendered_by(
+            rate_limit::limited(routes, app).with_state(Arc::clone(app)),
+            self.render,
+        )
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn of(path: &str, headers: &[(&str, &str)]) -> Api {
+        let request = headers.iter().fold(Request::get(path), |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        Api::of(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn the_path_says_which_api_a_request_is_for() {
+        for (path, api) in [
+            ("/", Api::Native),
+            ("/api/v1/tokens", Api::Native),
+            ("/api/v1/organizations/acme/tokens", Api::Native),
+            ("/docs/", Api::Native),
+            ("/openapi/cave.json", Api::Native),
+            ("/.well-known/jwks.json", Api::Native),
+            ("/usersandmore", Api::Native),
+            ("/api", Api::Native),
+            ("/oauth/introspect", Api::OAuth),
+            ("/oauth/unheard-of", Api::OAuth),
+            ("/users/login", Api::Cave),
+            ("/organizations/acme/tokens", Api::Cave),
+            ("/organizations", Api::Cave),
+            ("/.well-known/terraform.json", Api::Terraform),
+            ("/api/v2/ping", Api::Terraform),
+            (
+                "/api/v2/teams/team-Hn5Lq9BcX1dF7gJk/authentication-token",
+                Api::Terraform,
+            ),
+            ("/api/v2/organizations/acme/team-tokens", Api::Terraform),
+            ("/api/v2/organizations/acme/tokens", Api::Quant),
+            ("/api/v2/organizations/acme/tokens/7?x=1", Api::Quant),
+        ] {
+            assert_eq!(of(path, &[]), api, "{path}");
+        }
+    }
+
+    #[test]
+    fn where_two_systems_have_the_same_path_the_media_type_says_it() {
+        let json_api = "application/vnd.api+json";
+        for path in ["/api/v2/organizations", "/api/v2/organizations/acme?include=x"] {
+            for (headers, api) in [
+                (&[][..], Api::Quant),
+                (&[("accept", "application/json")], Api::Quant),
+                (&[("accept", json_api)], Api::Terraform),
+                (
+                    &[("accept", "application/json, application/VND.API+JSON")],
+                    Api::Terraform,
+                ),
+                (&[("accept", "*/*"), ("content-type", json_api)], Api::Terraform),
+            ] {
+                assert_eq!(of(path, headers), api, "{path} {headers:?}");
+            }
+        }
+    }
+}
