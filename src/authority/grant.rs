@@ -28,10 +28,16 @@ impl Authority {
             (Some(names), None) => (self.known_scopes(names, faults), None),
             (None, Some(name)) => (self.scopes_of(name, policy, faults), Some(name.clone())),
             (None, None) => (self.default_scopes(default, policy, faults), default.cloned()),
-            (Some(_), Some(name)) => {
-                let message = "give scopes or a preset, not both";
-                faults.push(FieldFault::new("preset", name.clone(), message));
-                (Vec::new(), None)
+            // Both, as long as they say the same.
+            (Some(names), Some(name)) => {
+                let scopes = self.scopes_of(name, policy, faults);
+                let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
+                let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
+                if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
+                    let message = "the scopes are not those of the preset; give one of the two";
+                    faults.push(FieldFault::new("scopes", names.clone(), message));
+                }
+                (scopes, Some(name.clone()))
             }
         };
         if issue.scopes.is_none() && issue.preset.is_none() {
