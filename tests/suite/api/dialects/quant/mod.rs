@@ -1,5 +1,8 @@
 //! What QuantCDN's clients rely on.
 
+mod organizations;
+mod tokens;
+
 use jeton::http::Document;
 use serde_json::Value;
 
@@ -24,9 +27,27 @@ pub(super) const SURFACE: Surface = Surface {
         invalid: 422,
     },
     rows: &[
-        row("organizations_list", "/api/v2/organizations", "", 200, [200, 403, 200]),
-        row("organizations_read", "/api/v2/organizations/{organization}", "", 200, [200, 403, 404]),
-        row("organizations_read", "/api/v2/organizations/{organization_id}", "", 200, [200, 403, 404]),
+        row(
+            "organizations_list",
+            "/api/v2/organizations",
+            "",
+            200,
+            [200, 403, 200],
+        ),
+        row(
+            "organizations_read",
+            "/api/v2/organizations/{organization}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
+        row(
+            "organizations_read",
+            "/api/v2/organizations/{organization_id}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
         row("tokens_list", TOKENS, "", 200, [200, 403, 404]),
         row(
             "tokens_create",
@@ -42,9 +63,27 @@ pub(super) const SURFACE: Surface = Surface {
             201,
             [403, 403, 404],
         ),
-        row("tokens_delete", "/api/v2/organizations/{organization}/tokens/{own}", "", 200, [404, 403, 404]),
-        row("tokens_delete", "/api/v2/organizations/{organization}/tokens/{teams}", "", 200, [404, 403, 404]),
-        row("tokens_delete", "/api/v2/organizations/{organization}/tokens/{members}", "", 200, [200, 403, 404]),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{own}",
+            "",
+            200,
+            [404, 403, 404],
+        ),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{teams}",
+            "",
+            200,
+            [404, 403, 404],
+        ),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{members}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
     ],
 };
 
@@ -53,7 +92,12 @@ const TOKENS: &str = "/api/v2/organizations/{organization}/tokens";
 #[tokio::test]
 async fn bad_input_is_refused_in_quants_own_form() {
     let findings = Stage::set().await.findings(&SURFACE).await;
-    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
 }
 
 /// A text and the mark that it is an error. Their Go client reads nothing else.
