@@ -73,7 +73,7 @@ def schemathesis(url, folder, *selection, api=Api("/openapi.json"), environment=
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("api", "selection"), runs())
+@pytest.mark.parametrize(("api", "selection"), [*runs()])
 def test_every_operation_does_what_its_document_says(server, tmp_path, api, selection):
     document = httpx.get(f"{server.url}{api.document}").json()
     operations = {
