@@ -91,7 +91,8 @@ pub trait Teams: Send + Sync {
     /// Who belongs to it, in the order of their addresses.
     async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Member>>;
 
-    /// Gives a person a role; who is not in the organization yet becomes its member too.
+    /// Gives a person a role; who is not in the organization yet becomes its member too, or as a viewer
+    /// its viewer.
     async fn put_team_member(
         &self,
         id: TeamId,

@@ -275,6 +275,10 @@ pub(crate) async fn the_last_admin_stays(world: World) {
         world.put_member("admin", Role::Member).await,
         MemberChange::LastAdmin
     );
+    assert_eq!(
+        world.put_member("admin", Role::Viewer).await,
+        MemberChange::LastAdmin
+    );
     assert_eq!(remove_member(&world, "admin", 1).await, MemberChange::LastAdmin);
     assert_eq!(world.put_member("ada", Role::Admin).await, MemberChange::Done);
     // An admin who cannot log in is none.
@@ -449,6 +453,39 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     remove_person(&world, &ada, 3).await;
     let again = world.person("ada").await;
     assert_eq!(standing(&world, &again).await, Standing::default());
+}
+
+/// A viewer whom a team brings along is the organization's viewer, and who is something there stays that.
+pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
+    let web = world.team(world.organization, "web").await;
+    let there = world.person("there").await;
+    let member = world.member("member").await;
+    for name in ["there", "member", "invited"] {
+        let generation = world.generation().await;
+        let put = world
+            .store
+            .put_team_member(web.clone(), email(name), Role::Viewer, generation);
+        assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    }
+    // A role in a team raises nobody.
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_team_member(web.clone(), email("there"), Role::Admin, generation);
+    assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    let world = world.reopen();
+    let invited = world.person("invited").await;
+    for (user, role, in_team) in [
+        (there, Role::Viewer, Role::Admin),
+        (member, Role::Member, Role::Viewer),
+        (invited, Role::Viewer, Role::Viewer),
+    ] {
+        let expected = Standing {
+            role: Some(role),
+            teams: vec![(web.clone(), in_team)],
+        };
+        assert_eq!(standing(&world, &user).await, expected);
+    }
 }
 
 /// Leaving an organization ends a person's tokens of it and no others.
