@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
+use crate::authority::Whom;
 use crate::directory::{Email, Member, OrganizationReference, Role, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::input::{Fields, Form, Input};
@@ -147,7 +148,7 @@ async fn put(
     Input { path, body, .. }: Input<MemberPath, (), RoleForm>,
 ) -> Result<impl IntoResponse, Failure> {
     app.authority
-        .put_member(&caller, &path.organization, &path.email, body.role)
+        .put_member(&caller, &path.organization, &path.email, body.role, Whom::Anybody)
         .await?;
     Ok(no_content())
 }
@@ -211,7 +212,7 @@ async fn put_into_team(
         email,
     } = &path;
     app.authority
-        .put_team_member(&caller, organization, team, email, body.role)
+        .put_team_member(&caller, organization, team, email, body.role, Whom::Anybody)
         .await?;
     Ok(no_content())
 }

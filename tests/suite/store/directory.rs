@@ -455,6 +455,64 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     assert_eq!(standing(&world, &again).await, Standing::default());
 }
 
+/// People are found by a part of their names or address, among those of some organizations.
+pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
+    let ada = world.member("ada").await;
+    let named = PersonChanges {
+        first_name: Some(Some("Augusta".to_owned())),
+        last_name: Some(Some("100%_\u{c4}".to_owned())),
+        ..unchanged(1)
+    };
+    change(&world, &ada, named).await;
+    let bob = world.person("bob").await;
+    let other = world.organization("other").await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_member(other, email("bob"), Role::Viewer, generation);
+    assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    let find = async |text: &str, of: &OrganizationsOf, slice: Slice| {
+        let found = world.store.find_people(text.to_owned(), of.clone(), slice);
+        let found = found.await.unwrap().into_iter();
+        found.map(|person| person.email.to_string()).collect::<Vec<_>>()
+    };
+    let everybody = OrganizationsOf::Everybody;
+    let [ada_, bob_, admin_] = ["ada", "bob", "admin"].map(|name| email(name).to_string());
+    for text in ["AUGUST", "gust", "100%_", "%_\u{c4}", "ADA@"] {
+        assert_eq!(find(text, &everybody, ALL).await, [ada_.clone()], "{text}");
+    }
+    for text in ["augustaa", "_%", "x' OR 1", "\0"] {
+        assert_eq!(find(text, &everybody, ALL).await, Vec::<String>::new(), "{text}");
+    }
+    for (of, expected) in [
+        (&everybody, vec![&ada_, &admin_, &bob_]),
+        (&OrganizationsOf::Only(world.organization), vec![&ada_, &admin_]),
+        (&OrganizationsOf::Only(other), vec![&admin_, &bob_]),
+        (&OrganizationsOf::Person(ada.clone()), vec![&ada_, &admin_]),
+        (&OrganizationsOf::Person(bob.clone()), vec![&admin_, &bob_]),
+    ] {
+        let found = find("", of, ALL).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{of:?}");
+        // Cut into slices it is the same.
+        let first = find(
+            "",
+            of,
+            Slice {
+                after: None,
+                limit: 1,
+            },
+        )
+        .await;
+        let rest = Slice {
+            after: first.first().cloned(),
+            ..ALL
+        };
+        assert_eq!([first, find("", of, rest).await].concat(), found);
+    }
+    remove_person(&world, &ada, 3).await;
+    assert_eq!(find("ada", &everybody, ALL).await, Vec::<String>::new());
+}
+
 /// A viewer whom a team brings along is the organization's viewer, and who is something there stays that.
 pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
     let web = world.team(world.organization, "web").await;
