@@ -479,7 +479,11 @@ pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
     let everybody = OrganizationsOf::Everybody;
     let [ada_, bob_, admin_] = ["ada", "bob", "admin"].map(|name| email(name).to_string());
     for text in ["AUGUST", "gust", "100%_", "%_\u{c4}", "ADA@"] {
-        assert_eq!(find(text, &everybody, ALL).await, [ada_.clone()], "{text}");
+        assert_eq!(
+            find(text, &everybody, ALL).await,
+            std::slice::from_ref(&ada_),
+            "{text}"
+        );
     }
     for text in ["augustaa", "_%", "x' OR 1", "\0"] {
         assert_eq!(find(text, &everybody, ALL).await, Vec::<String>::new(), "{text}");

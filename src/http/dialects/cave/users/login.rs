@@ -6,9 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
-use validator::Validate;
 
-use crate::authority::password::Password;
 use crate::clock::Timestamp;
 use crate::http::App;
 use crate::http::address::ClientAddress;
@@ -16,31 +14,9 @@ use crate::http::caller::Anyone;
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::input::{Echo, Fields, Form};
+use crate::http::v1::{Login, LoginForm};
 
-/// E-mail and password.
-#[derive(Validate, ToSchema)]
-#[schema(as = Login)]
-pub(super) struct LoginForm {
-    #[validate(length(max = 254))]
-    #[schema(max_length = 254, example = "admin@example.com")]
-    email: String,
-    #[schema(example = "the password that the first start printed")]
-    password: String,
-}
-
-impl Form for LoginForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-            password: fields.required("password"),
-        }
-    }
-}
-
-impl Body for LoginForm {
+impl Body for Login {
     const UNREADABLE: &'static str = "Cannot parse request body: must have an email and a password.";
 }
 
@@ -66,10 +42,9 @@ pub(super) async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
-    Sent { body, .. }: Sent<(), LoginForm>,
+    Sent { body, .. }: Sent<(), Login>,
 ) -> Result<Response, Refusal> {
-    let password = Password::new(body.password);
-    let session = app.authority.login(&body.email, password, address).await?;
+    let session = app.authority.login(&body.email, body.password, address).await?;
     Ok(json(Session {
         token: session.token.expose().to_owned(),
         expires: to_the_second(session.expires_at),

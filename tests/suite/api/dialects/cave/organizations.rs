@@ -56,6 +56,10 @@ async fn names_are_unique_and_valid() {
         .refuses(409, "Organization 'NorthWind' already exists.");
     make("a b").await.refuses(400, "Invalid organization name a b.");
     make("").await.refuses(400, "Invalid organization name .");
+    for name in ["-a".to_owned(), "x".repeat(91), NORTH.id().to_owned()] {
+        let text = format!("Invalid organization name {name}.");
+        make(&name).await.refuses(400, &text);
+    }
     for body in [json!({"name": "x", "email": "a"}), json!({"name": 5}), json!([])] {
         SURFACE
             .post(&app, &admin, "/organizations", body)
