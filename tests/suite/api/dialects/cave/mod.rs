@@ -9,7 +9,7 @@ use jeton::http::Document;
 use serde_json::{Value, json};
 
 use crate::api::dialects::bad_input::{Row, Stage, row};
-use crate::api::dialects::{Refusals, Surface};
+use crate::api::dialects::{Refusals, Surface, faults};
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
@@ -115,8 +115,8 @@ impl Answer {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
+/// The server, with what the rows name.
+pub(super) async fn stage() -> Stage {
     let mut stage = Stage::set().await;
     for place in [&NORTH, &SOUTH] {
         let name = format!("{}-two", place.name);
@@ -128,6 +128,17 @@ async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
     );
     let [own, foreign] = [&NORTH, &SOUTH].map(|place| place.email("lead"));
     stage.name("lead", [&own, &foreign, "nobody@nowhere.example"]);
-    let findings = stage.findings(&SURFACE).await;
+    stage
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
+    let findings = stage().await.findings(&SURFACE).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_and_nothing_else() {
+    let findings = faults::findings(&stage().await, &SURFACE, |router| router).await;
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
