@@ -6,6 +6,7 @@
 //!
 //! The servers, the driver and the bare commits are this program again, named by its first argument.
 
+mod bounds;
 mod ceiling;
 mod client;
 mod commits;

@@ -138,10 +138,11 @@ async fn all(size: Size) -> Outcome<()> {
 
     jeton.server.stop().await?;
 
-    let (crowds, notes) = crowd::rows(size, folder.path()).await?;
+    let (crowds, bounds) = crowd::rows(size, folder.path()).await?;
     rows.extend(crowds);
     print(&rows);
-    println!("\n{notes}");
+    println!();
+    bounds.iter().for_each(|bound| println!("{bound}"));
     Ok(())
 }
 
