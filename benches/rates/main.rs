@@ -11,6 +11,7 @@ mod ceiling;
 mod client;
 mod commits;
 mod crowd;
+mod durable;
 mod issue;
 mod load;
 mod pace;
