@@ -189,10 +189,14 @@ impl Authority {
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
         let organization = place.organization.as_deref();
+        let without_policy = match issue.expiry {
+            Expiry::Open => Lifetime::Never,
+            Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
+        };
         let default = organization
             .and_then(|found| found.policy.default_lifetime)
             .and_then(Span::from_seconds)
-            .map_or(self.settings.default_lifetime, Lifetime::Limited);
+            .map_or(without_policy, Lifetime::Limited);
         let expires_at = expires_at(caller, issue.expiry, default, organization, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");

@@ -234,14 +234,17 @@ pub(crate) mod tests {
         for failure in failures() {
             let (head, body) = render(&failure).into_parts();
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let text = body.to_string();
+            let text = String::from_utf8_lossy(&bytes);
+            let body: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
             assert!(!text.contains("on fire"), "a cause is never sent: {text}");
             let header = |name| {
                 let value = head.headers.get(name).and_then(|value| value.to_str().ok());
                 value.map_or_else(String::new, |value| format!(" {name}={value}"))
             };
-            let code = body.get(field).and_then(serde_json::Value::as_str);
+            let code = match &body {
+                Some(body) => body.get(field).and_then(serde_json::Value::as_str),
+                None => Some(text.as_ref()),
+            };
             let code = code.unwrap_or("HTTPValidationError");
             let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
             table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));

@@ -62,7 +62,7 @@ pub(super) fn put(
     };
     match people::by_email(connection, email)? {
         Some((user, _)) => {
-            if role == Role::Member && is_last_admin(connection, organization, user)? {
+            if role != Role::Admin && is_last_admin(connection, organization, user)? {
                 return Ok(MemberChange::LastAdmin);
             }
             set_role(connection, organization, user, role)?;

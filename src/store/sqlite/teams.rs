@@ -209,10 +209,10 @@ fn put_member(
             // Who is in the organization keeps their role there.
             connection
                 .prepare_cached(
-                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, 'member')
+                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
                      ON CONFLICT DO NOTHING",
                 )?
-                .execute(params![live.organization, user])?;
+                .execute(params![live.organization, user, role.brought_along()])?;
             connection
                 .prepare_cached(
                     "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
@@ -223,10 +223,10 @@ fn put_member(
         None => {
             connection
                 .prepare_cached(
-                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, 0, ?2, 'member')
+                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, 0, ?2, ?3)
                      ON CONFLICT DO NOTHING",
                 )?
-                .execute(params![live.organization, email])?;
+                .execute(params![live.organization, email, role.brought_along()])?;
             members::invite(connection, live.organization, live.number, email, role)?;
         }
     }
