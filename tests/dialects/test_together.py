@@ -94,7 +94,27 @@ class Quant(Api):
         self.ask("DELETE", f"{self.tokens}/{number}", 200)
 
 
-APIS = [Jeton, Quant]
+class Cave(Api):
+    issues = lists = shows = revokes = {"organization", "team"}
+
+    def tokens(self, kind):
+        return f"/organizations/{ORGANIZATION}" + (f"/teams/{TEAM}" if kind == "team" else "") + "/tokens"
+
+    def issue(self, kind, name):
+        made = self.ask("POST", self.tokens(kind), 201, {"description": name})
+        return made["value"], made["id"]
+
+    def listed(self, kind):
+        return {token["id"]: token["description"] for token in self.ask("GET", self.tokens(kind), 200)}
+
+    def shown(self, kind, number):
+        return self.ask("GET", f"{self.tokens(kind)}/{number}", 200)["description"]
+
+    def revoke(self, kind, number):
+        self.ask("DELETE", f"{self.tokens(kind)}/{number}", 204)
+
+
+APIS = [Jeton, Cave, Quant]
 
 
 @pytest.fixture(scope="module")
