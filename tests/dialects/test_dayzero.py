@@ -1,6 +1,7 @@
 """DayZero's clients, which are its documented samples: the native API has all that they need."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -126,8 +127,9 @@ def test_the_documented_samples_make_a_token_with_every_documented_field(client,
     assert info["jti"] == claims["jti"]
     assert (info["name"], info["description"], info["token_type"]) == ("string", None, "api")
     assert info["token_prefix"].startswith(PREFIX) and token.startswith(info["token_prefix"].removesuffix("..."))
+    assert re.fullmatch(r"....-..-..T..:..:..\....Z", info["created_at"])
     created, expires = (datetime.fromisoformat(info[name]) for name in ("created_at", "expires_at"))
-    assert created.tzinfo is not None and expires - created == timedelta(days=365)
+    assert expires - created == timedelta(days=365)
     assert (info["last_used_at"], info["revoked_at"], info["revocation_reason"]) == (None, None, None)
 
 
@@ -410,6 +412,17 @@ def test_revoking_twice_is_the_first_answer_again(client):
     first = client.send("POST", f"/{identity}/revoke", json={"reason": "leaked"})
     second = client.send("POST", f"/{identity}/revoke", json={"reason": "again"})
     assert (second.status_code, second.json()) == (201, first.json())
+
+
+def test_what_is_said_of_oneself_is_not_believed(client):
+    headers = {"x-user-email": "somebody-else@example.org"}
+    made = client.send("POST", "", json={"name": "ci"}, headers=headers)
+    assert made.status_code == 201, made.text
+    info = made.json()["token_info"]
+    revoked = client.send("POST", f"/{info['jti']}/revoke", headers=headers)
+    assert revoked.status_code == 201, revoked.text
+    assert "somebody-else" not in made.text + revoked.text
+    assert revoked.json()["id"] == info["id"]
 
 
 def test_the_wrong_reason_is_a_422(client):
