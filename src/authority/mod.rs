@@ -6,6 +6,7 @@
 
 mod active;
 mod authorize_request;
+mod bounds;
 mod caller;
 mod claims;
 mod cut_off;
@@ -49,9 +50,9 @@ pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
 pub use house::Walk;
-pub use issue::{Issue, Issued};
+pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, ListedKey};
-pub use list::Wanted;
+pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use organization_policy::{BreakingTokens, ChangeOrganization, ChangedOrganization, ExistingTokens};
 pub use organizations::Me;

@@ -2,7 +2,7 @@
 
 use crate::authority::organizations::created;
 use crate::authority::policy;
-use crate::authority::{Authority, Caller, Result};
+use crate::authority::{Authority, Caller, Error, Result};
 use crate::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
 use crate::store::{NewTeam, Slice};
 
@@ -57,6 +57,37 @@ impl Authority {
         let view = self.view();
         let (organization, _) = view.visible(caller, organization).await?;
         Ok(Team::clone(&*view.team(organization.id, team).await?))
+    }
+
+    /// The team with an id, whichever organization it is of, for a caller who may see it there.
+    pub async fn team_with_id(&self, caller: &Caller, id: &TeamId) -> Result<Team> {
+        let team = self.store.team_with_id(id.clone()).await?.ok_or(Error::Absent)?;
+        self.view().visible(caller, &team.organization.into()).await?;
+        Ok(team)
+    }
+
+    /// Gives a team another name. Its tokens carry its id, so that nothing ends.
+    pub async fn rename_team(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        team: &TeamReference,
+        name: &Name,
+    ) -> Result<Team> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, organization).await?;
+                let team = view.team(organization.id, team).await?;
+                policy::manage_organization(&rank)?;
+                created(
+                    self.store
+                        .rename_team(team.id.clone(), name.clone(), view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
     }
 
     /// Removes a team; its tokens end.

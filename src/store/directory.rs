@@ -82,8 +82,19 @@ pub trait Teams: Send + Sync {
     /// A live team of a live organization.
     async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>>;
 
+    /// The live team with this id, whichever live organization it is of.
+    async fn team_with_id(&self, id: TeamId) -> Result<Option<Team>>;
+
     /// An organization's teams in the order of their names.
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>>;
+
+    /// Gives a team another name, or the same in another case. Its tokens carry its id, and live on.
+    async fn rename_team(
+        &self,
+        id: TeamId,
+        name: Name,
+        judged_at: Generation,
+    ) -> Result<Judged<Created<Team>>>;
 
     /// Removes a team; ends its tokens by a cut-off.
     async fn remove_team(&self, id: TeamId, removal: Removal, judged_at: Generation) -> Result<Judged<()>>;

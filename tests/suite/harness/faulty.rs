@@ -188,7 +188,9 @@ faulty! {
     Teams {
         Write create_team(new: NewTeam, judged_at: Generation) -> Judged<Created<Team>>;
         Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
+        Read team_with_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
+        Write rename_team(id: TeamId, name: Name, judged_at: Generation) -> Judged<Created<Team>>;
         Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read team_members(id: TeamId, slice: Slice) -> Vec<Member>;
         Write put_team_member(id: TeamId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;

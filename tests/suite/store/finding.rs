@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use jeton::store::UseReport;
 use jeton::token::{
-    CountTotal, CutOff, Direction, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse, Sort,
-    Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
+    CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
+    Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
 };
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ const DAY: i64 = 86_400;
 async fn listing(world: &World, filter: Filter) -> Listing {
     let page = Page {
         sort: Sort::default(),
-        cursor: None,
+        start: Start::Beginning,
         direction: Direction::Next,
         limit: 1_000,
         count: CountTotal::Yes,
@@ -104,10 +104,37 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         ),
         (
             Filter {
-                expires_before: Some(at(110)),
+                ends: vec![End::before(at(110))],
                 ..everything()
             },
             Box::new(|record| record.token.expires_at.is_some_and(|end| end < at(110))),
+        ),
+        (
+            Filter {
+                ends: vec![End::Between(at(100), Some(at(110)))],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_some_and(|end| (at(100)..at(110)).contains(&end))
+            }),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never],
+                ..everything()
+            },
+            Box::new(|record| record.token.expires_at.is_none()),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never, End::before(at(100)), End::Between(at(110), None)],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_none_or(|end| !(at(100)..at(110)).contains(&end))
+            }),
         ),
         (
             Filter {

@@ -3,7 +3,7 @@
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use crate::authority::Wanted;
+use crate::authority::{Wanted, WantedEnd};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::input::Fields;
@@ -127,7 +127,7 @@ impl FilterForm {
             },
             scope: self.scope,
             preset: self.preset,
-            expires_before: self.expires_before,
+            ends: self.expires_before.map(WantedEnd::Before).into_iter().collect(),
             unused_since: self.unused_since,
             never_used: self.never_used,
             created_by: self.created_by,
