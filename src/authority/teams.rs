@@ -2,7 +2,7 @@
 
 use crate::authority::organizations::created;
 use crate::authority::policy;
-use crate::authority::{Authority, Caller, Error, Result};
+use crate::authority::{Authority, Caller, Result};
 use crate::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
 use crate::store::{NewTeam, Slice};
 
@@ -57,14 +57,6 @@ impl Authority {
         let view = self.view();
         let (organization, _) = view.visible(caller, organization).await?;
         Ok(Team::clone(&*view.team(organization.id, team).await?))
-    }
-
-    /// One team, by its id alone: an id is no other team's, in whichever organization.
-    pub async fn team_by_id(&self, caller: &Caller, id: &TeamId) -> Result<Team> {
-        let team = self.store.team_by_id(id.clone()).await?.ok_or(Error::Absent)?;
-        let rank = self.view().rank(caller, team.organization).await?;
-        policy::see_organization(&rank)?;
-        Ok(team)
     }
 
     /// Removes a team; its tokens end.

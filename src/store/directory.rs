@@ -82,9 +82,6 @@ pub trait Teams: Send + Sync {
     /// A live team of a live organization.
     async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>>;
 
-    /// A live team of whichever live organization it belongs to.
-    async fn team_by_id(&self, id: TeamId) -> Result<Option<Team>>;
-
     /// An organization's teams in the order of their names.
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>>;
 

@@ -40,12 +40,6 @@ impl Teams for SqliteStore {
             .await
     }
 
-    async fn team_by_id(&self, id: TeamId) -> Result<Option<Team>> {
-        self.readers
-            .look_up(move |connection| Ok(live(connection, &id)?.map(|live| live.team)))
-            .await
-    }
-
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>> {
         self.readers
             .read(move |connection| {

@@ -188,7 +188,6 @@ faulty! {
     Teams {
         Write create_team(new: NewTeam, judged_at: Generation) -> Judged<Created<Team>>;
         Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
-        Read team_by_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
         Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read team_members(id: TeamId, slice: Slice) -> Vec<Member>;
