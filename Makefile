@@ -12,22 +12,29 @@ BIN := .venv/bin
 RECIPES := curl:curl nodejs:node npm:npm golang-go:go golang-github-golang-jwt-jwt-dev nginx:nginx
 ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli php-firebase-php-jwt? \
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
+# What the clients of other systems need, which `make dialects` runs.
+CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
 # The systems whose clients are served; each has a document of its own.
 DIALECTS := cave terraform quant
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run test interop check bench soak openapi help python
+.PHONY: run test dialects interop check bench soak openapi help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	cargo build --release --locked
 	exec target/release/jeton serve
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop
-	tests/interop/debian $(RECIPES)
+	tests/interop/debian $(RECIPES) $(CLIENTS)
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked
 	cargo build --locked
-	$(BIN)/pytest -m 'not interop' tests/python tests/interop
+	$(BIN)/pytest -m 'not interop' tests/python tests/dialects tests/interop
+
+dialects: .venv/installed ## Install the clients of the other systems, and run them against a server
+	tests/interop/debian $(CLIENTS)
+	cargo build --locked
+	$(BIN)/pytest tests/dialects
 
 interop: .venv/installed ## Install every library and proxy of docs/verifying.md, and run its recipe
 	tests/interop/debian $(ALL_RECIPES)

@@ -62,6 +62,8 @@ pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
 pub use usage::SeenTokens;
 
+use uuid::Uuid;
+
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::keys::KeyRing;
@@ -194,6 +196,11 @@ impl Authority {
             return Err(Error::Busy);
         }
         Ok(self.active.find_from(token, from, self.clock.now()).await?)
+    }
+
+    /// An identifier that nothing else has.
+    pub fn fresh_id(&self) -> Uuid {
+        self.entropy.uuid_v4()
     }
 
     /// What never changes.

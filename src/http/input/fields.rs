@@ -106,19 +106,19 @@ impl<'a> Fields<'a> {
 
     /// An object in the object, with a form of its own. Absent and `null` are `None`.
     pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<R> {
-        let Some(value) = self.member(name).filter(|value| !matches!(value, Value::Null)) else {
-            return self.absent(name);
-        };
-        let read = match value {
-            Value::Object(members) => read(Fields::new(self.part, self.at(name), members)),
-            value => Err(Violation::new(Fault::ObjectType, self.at(name), value).into()),
-        };
-        let (request, violations) = match read {
-            Ok(request) => (Some(request), Vec::new()),
-            Err(Violations { detail }) => (None, detail),
-        };
-        self.put_down(name, violations, Bounds::Skipped);
-        request
+        match self.member(name) {
+            None | Some(Value::Null) => self.absent(name),
+            Some(value) => self.inner(name, value),
+        }
+    }
+
+    /// The same, where absent and `null` are the empty object: what that lacks is missing in it. `None`
+    /// where it is wrong.
+    pub(crate) fn nested_or_empty<R: Request>(&mut self, name: &'static str) -> Option<R> {
+        match self.member(name) {
+            None | Some(Value::Null) => self.inner(name, &Value::Object(Object::default())),
+            Some(value) => self.inner(name, value),
+        }
     }
 
     /// A list of such objects, which has to be there.
@@ -201,6 +201,19 @@ impl<'a> Fields<'a> {
                 nearest.unwrap_or_else(T::stand_in)
             }
         }
+    }
+
+    fn inner<R: Request>(&mut self, name: &'static str, value: &Value<'_>) -> Option<R> {
+        let read = match value {
+            Value::Object(members) => read(Fields::new(self.part, self.at(name), members)),
+            value => Err(Violation::new(Fault::ObjectType, self.at(name), value).into()),
+        };
+        let (request, violations) = match read {
+            Ok(request) => (Some(request), Vec::new()),
+            Err(Violations { detail }) => (None, detail),
+        };
+        self.put_down(name, violations, Bounds::Skipped);
+        request
     }
 
     fn absent<T>(&mut self, name: &'static str) -> Option<T> {

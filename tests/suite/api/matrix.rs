@@ -262,6 +262,21 @@ impl Stage {
         }
     }
 
+    /// The caller of a column.
+    pub(super) fn actor(&self, name: &str) -> &Actor {
+        let place = CALLERS.iter().position(|caller| *caller == name).unwrap();
+        &self.actors[place]
+    }
+
+    /// The numbers of the tokens that rows name, by those names.
+    pub(super) fn tokens(&self) -> [(&'static str, &str); 3] {
+        [
+            ("own", &self.own.id),
+            ("teams", &self.teams.id),
+            ("members", &self.members.id),
+        ]
+    }
+
     fn fill(&self, text: &str, organization: &str) -> String {
         let login = json!({"email": SOUTH.email("member"), "password": password(&SOUTH.email("member"))});
         let jti = self.own.info["jti"].as_str().unwrap();

@@ -1,5 +1,6 @@
 //! What the native API does, by address and by what it promises.
 
+mod dialects;
 mod directory;
 mod errors;
 mod examples;

@@ -1,22 +1,37 @@
-//! Terraform's API.
+//! Terraform's API: JSON:API documents below `/api/v2`.
 
+mod data;
+mod document;
+mod headers;
+mod page;
 mod render;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::api::Surface;
-use crate::http::openapi::{self, About};
+use crate::http::openapi::{self, About, schema};
 
 /// The beginning of its document.
 const ABOUT: About = About {
     title: "Terraform",
-    description: "",
+    description: "\
+The tokens, organizations and teams of jeton, as clients of HCP Terraform and Terraform Enterprise (go-tfe, \
+pytfe, terrasnek, curl) ask for them.
+
+Requests and answers are JSON:API documents. A POST, PATCH or DELETE needs \
+`Content-Type: application/vnd.api+json`, also without a body, and is answered with 415 otherwise. What the \
+caller may not see or do is answered with 404, as what does not exist. A token's secret is shown once, where \
+it is made.
+
+Every answer has `TFP-API-Version` and `X-Request-Id`; where the deployment limits requests also \
+`X-RateLimit-Limit` (a second), `X-RateLimit-Remaining` (at this moment) and `X-RateLimit-Reset` (seconds \
+until the next one is answered).",
     tags: &[],
-    schemas: Vec::new,
+    schemas: || vec![schema::<render::ErrorDocument>()],
 };
 
 /// The whole API.
 pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT));
-    Surface::new(routes, render::errors, render::render)
+    Surface::new(routes, render::errors, render::render).within(headers::stated)
 }

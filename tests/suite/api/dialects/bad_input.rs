@@ -1,0 +1,561 @@
+//! What is wrong with a request, for every operation of a system's document: each is refused with the
+//! right status, in that system's own form.
+//!
+//! A surface says what a good request is ([`Row`]); everything else is made from it and the document.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::http::{Method, header};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::api::dialects::Surface;
+use crate::api::matrix;
+use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
+
+/// A good request, and who may not make it.
+pub(super) struct Row {
+    operation: &'static str,
+    /// The path, with what it names in braces, and what follows it. See [`Stage::set`] for the names.
+    target: &'static str,
+    /// The body with every field that it can have, or nothing.
+    body: &'static str,
+    good: u16,
+    /// What a member without a role gets, then an API token of the organization without a management
+    /// scope, and the admin of another organization.
+    member: u16,
+    unscoped: u16,
+    outsider: u16,
+    absent: &'static [(&'static str, u16)],
+    lax: &'static [&'static str],
+}
+
+/// A row for what only an admin may do, and what strangers get to hear of it.
+pub(super) const fn row(
+    operation: &'static str,
+    target: &'static str,
+    body: &'static str,
+    good: u16,
+    [member, unscoped, outsider]: [u16; 3],
+) -> Row {
+    Row {
+        operation,
+        target,
+        body,
+        good,
+        member,
+        unscoped,
+        outsider,
+        absent: &[],
+        lax: &[],
+    }
+}
+
+impl Row {
+    /// The status where something named in the path is unknown, if it is not the surface's usual one.
+    pub(super) const fn absent(mut self, absent: &'static [(&'static str, u16)]) -> Self {
+        self.absent = absent;
+        self
+    }
+
+    /// Fields, as JSON pointers, that may hold anything.
+    pub(super) const fn lax(mut self, lax: &'static [&'static str]) -> Self {
+        self.lax = lax;
+        self
+    }
+
+    /// Where something can be read that every admin of an organization may read.
+    pub(super) fn readable_by_members(&self) -> Option<String> {
+        let readable = self.body.is_empty() && self.good == 200 && !self.target.contains("{own}");
+        readable.then(|| self.target.replace("{organization}", NORTH.name))
+    }
+}
+
+/// An operation of a document.
+struct Operation {
+    id: String,
+    method: Method,
+    path: String,
+    documented: Vec<u16>,
+    is_public: bool,
+    takes_body: bool,
+    needs_body: bool,
+    /// The schema of its body.
+    schema: Value,
+}
+
+/// The server, everybody who acts, and the names that rows use.
+pub(super) struct Stage {
+    stage: matrix::Stage,
+    names: BTreeMap<&'static str, Named>,
+}
+
+/// What a name stands for.
+struct Named {
+    /// Something of the organization that the good request is about.
+    own: String,
+    /// Something of the same kind in another organization.
+    foreign: String,
+    /// Nothing.
+    unknown: String,
+}
+
+impl Stage {
+    pub(super) async fn set() -> Self {
+        let stage = matrix::Stage::set().await;
+        let names = BTreeMap::new();
+        let mut set = Self { stage, names };
+        set.name("organization", [NORTH.name, SOUTH.name, "there-is-none"]);
+        set.name("organization_id", [NORTH.id(), SOUTH.id(), "0197-4a5e"]);
+        set.name("team", [NORTH.team, SOUTH.team, "there-is-none"]);
+        let ids = [NORTH.team_id(), SOUTH.team_id(), "team-Hn5Lq9BcX1dF7gJk"];
+        set.name("team_id", ids);
+        let [own, foreign] = [&NORTH, &SOUTH].map(|place| place.email("member"));
+        set.name("email", [&own, &foreign, "nobody@nowhere.example"]);
+        let [own, foreign] = [&NORTH, &SOUTH].map(|place| place.project_id().to_string());
+        set.name("project", [&own, &foreign, "999999"]);
+        let southern = set.app().organization_token(&SOUTH, &["content:write"]).await;
+        for (name, id) in set.stage.tokens().map(|(name, id)| (name, id.to_owned())) {
+            set.name(name, [&id, &southern.id, "999999"]);
+        }
+        set
+    }
+
+    pub(super) fn app(&self) -> &TestApp {
+        &self.stage.app
+    }
+
+    /// Gives rows something to name: own, of another organization, and unknown.
+    pub(super) fn name(&mut self, name: &'static str, [own, foreign, unknown]: [&str; 3]) {
+        let [own, foreign, unknown] = [own, foreign, unknown].map(str::to_owned);
+        let named = Named {
+            own,
+            foreign,
+            unknown,
+        };
+        self.names.insert(name, named);
+    }
+
+    fn fill(&self, text: &str) -> String {
+        self.fill_but(text, "", "")
+    }
+
+    /// With one name standing for something else.
+    fn fill_but(&self, text: &str, name: &str, value: &str) -> String {
+        let mut text = text.replace(&format!("{{{name}}}"), value);
+        for (name, Named { own, .. }) in &self.names {
+            text = text.replace(&format!("{{{name}}}"), own);
+        }
+        text
+    }
+
+    /// Sends all that is wrong and says what was not answered as it should be.
+    pub(super) async fn findings(&self, surface: &Surface) -> Vec<String> {
+        self.findings_of(surface, surface.rows, |router| router).await
+    }
+
+    async fn findings_of(
+        &self,
+        surface: &Surface,
+        rows: &[Row],
+        change: fn(Router) -> Router,
+    ) -> Vec<String> {
+        let document = serde_json::to_value(jeton::http::document(surface.document)).unwrap();
+        let operations = operations(&document);
+        let mut findings = Vec::new();
+        for operation in &operations {
+            if !rows.iter().any(|row| row.operation == operation.id) {
+                findings.push(format!("{} has no row that says what is good", operation.id));
+            }
+        }
+        let admin = self.stage.actor("admin");
+        for method in [Method::GET, Method::POST] {
+            let request = surface.request(admin, method, surface.nowhere, "");
+            let answer = Answer::read(change(self.app().router()).oneshot(request).await.unwrap()).await;
+            if answer.status != 404 || !surface.says(&answer) {
+                findings.push(format!("{}: {} {}", surface.nowhere, answer.status, answer.text));
+            }
+        }
+        for row in rows {
+            let Some(operation) = operations.iter().find(|operation| operation.id == row.operation) else {
+                findings.push(format!("there is no operation {}", row.operation));
+                continue;
+            };
+            let mut trial = Trial {
+                stage: self,
+                surface,
+                document: &document,
+                operation,
+                row,
+                change,
+                findings: &mut findings,
+            };
+            trial.run().await;
+        }
+        findings
+    }
+}
+
+/// One good request and everything that can be wrong with it.
+struct Trial<'a> {
+    stage: &'a Stage,
+    surface: &'a Surface,
+    document: &'a Value,
+    operation: &'a Operation,
+    row: &'a Row,
+    change: fn(Router) -> Router,
+    findings: &'a mut Vec<String>,
+}
+
+/// One request.
+#[derive(Clone)]
+struct Sent {
+    actor: Actor,
+    method: Method,
+    path: String,
+    body: Vec<u8>,
+    /// What it says of its body, where that is not what the surface's clients say.
+    media_type: Option<&'static str>,
+}
+
+impl Trial<'_> {
+    async fn run(&mut self) {
+        let Row { target, good, .. } = *self.row;
+        if !is_at(&self.operation.path, target) {
+            let finding = format!("{} is not at {target}", self.row.operation);
+            self.findings.push(finding);
+        }
+        self.demand("as it should be", self.good(), &[good]).await;
+        if !self.operation.is_public {
+            self.credentials().await;
+        }
+        self.names().await;
+        self.methods().await;
+        if self.operation.takes_body {
+            self.bodies().await;
+            self.fields().await;
+        }
+    }
+
+    /// The good request.
+    fn good(&self) -> Sent {
+        let by = if self.operation.is_public {
+            "nobody"
+        } else {
+            "admin"
+        };
+        Sent {
+            actor: self.stage.stage.actor(by).clone(),
+            method: self.operation.method.clone(),
+            path: self.stage.fill(self.row.target),
+            body: self.stage.fill(self.row.body).into_bytes(),
+            media_type: None,
+        }
+    }
+
+    fn good_by(&self, caller: &str) -> Sent {
+        let actor = self.stage.stage.actor(caller).clone();
+        Sent { actor, ..self.good() }
+    }
+
+    /// Whoever may not ask is refused before anything else is looked at.
+    async fn credentials(&mut self) {
+        let refusals = &self.surface.refusals;
+        let [none, bad] = [refusals.no_credential, refusals.bad_credential];
+        for (caller, status) in [
+            ("nobody", none),
+            ("garbage", bad),
+            ("expired", bad),
+            ("revoked", bad),
+        ] {
+            let what = format!("by {caller}");
+            self.demand(&what, self.good_by(caller), &[status]).await;
+            let unreadable = Sent {
+                body: b"{".to_vec(),
+                ..self.good_by(caller)
+            };
+            self.demand(&format!("{what}, unreadable"), unreadable, &[status])
+                .await;
+        }
+        let Row {
+            member,
+            unscoped,
+            outsider,
+            ..
+        } = *self.row;
+        for (caller, status) in [("member", member), ("unscoped", unscoped), ("outsider", outsider)] {
+            let what = format!("by {caller}");
+            self.demand(&what, self.good_by(caller), &[status]).await;
+        }
+    }
+
+    /// What the path names is unknown, or another organization's, or nothing that could be a name.
+    async fn names(&mut self) {
+        let target = self.row.target;
+        let stage = self.stage;
+        for (name, named) in &stage.names {
+            if !target.contains(&format!("{{{name}}}")) {
+                continue;
+            }
+            let own = self.row.absent.iter().find(|(absent, _)| absent == name);
+            let absent = own.map_or(self.surface.refusals.absent, |(_, status)| *status);
+            let foreign = match name.starts_with("organization") {
+                true => self.row.outsider,
+                false => absent,
+            };
+            let long = "9".repeat(4000);
+            for (value, status) in [
+                (named.unknown.as_str(), absent),
+                (&named.foreign, foreign),
+                (&long, absent),
+                ("%00", absent),
+                ("-1", absent),
+                ("..%2F..", absent),
+            ] {
+                let path = stage.fill_but(target, name, value);
+                let what = format!("with {:.20} as {name}", value);
+                let sent = Sent { path, ..self.good() };
+                self.demand(&what, sent, &[status]).await;
+            }
+            let path = stage.fill_but(target, name, "%FF");
+            let sent = Sent { path, ..self.good() };
+            let unreadable = [absent, self.surface.refusals.malformed];
+            self.demand(&format!("with no UTF-8 as {name}"), sent, &unreadable)
+                .await;
+        }
+    }
+
+    async fn methods(&mut self) {
+        let item = &self.document["paths"][&self.operation.path];
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            if item.get(method.to_lowercase()).is_none() {
+                let method = method.parse().unwrap();
+                let sent = Sent {
+                    method,
+                    ..self.good()
+                };
+                let what = format!("by the method {}", sent.method);
+                self.demand(&what, sent, &[self.surface.refusals.no_method]).await;
+            }
+        }
+    }
+
+    async fn bodies(&mut self) {
+        let refusals = &self.surface.refusals;
+        let (malformed, no_object) = (refusals.malformed, refusals.no_object);
+        let nothing = match self.operation.needs_body {
+            true => [malformed, refusals.invalid, no_object],
+            false => [self.row.good; 3],
+        };
+        let deep = [b"{\"name\":".to_vec(), b"[".repeat(20_000)].concat();
+        let long = format!("{{\"name\":\"{}\"}}", "x".repeat(200_000));
+        for (what, body, expected) in [
+            ("with half a body", b"{\"name\"".to_vec(), vec![malformed]),
+            (
+                "with a body of words",
+                b"nothing at all".to_vec(),
+                vec![malformed],
+            ),
+            (
+                "with a body that is no UTF-8",
+                b"{\"\xff\":1}".to_vec(),
+                vec![malformed],
+            ),
+            ("with a bottomless body", deep, vec![malformed, refusals.invalid]),
+            ("with a list as body", b"[]".to_vec(), vec![no_object]),
+            ("with a text as body", b"\"name\"".to_vec(), vec![no_object]),
+            ("with null as body", b"null".to_vec(), nothing.to_vec()),
+            ("without a body", Vec::new(), nothing.to_vec()),
+            ("with too long a body", long.into_bytes(), vec![413]),
+        ] {
+            self.demand(what, Sent { body, ..self.good() }, &expected).await;
+        }
+        for media_type in ["text/plain", "application/x-www-form-urlencoded"] {
+            let media_type = Some(media_type);
+            let sent = Sent {
+                media_type,
+                ..self.good()
+            };
+            self.demand("of another media type", sent, &[refusals.media_type])
+                .await;
+        }
+    }
+
+    /// Every field of the good body, one after the other: missing, of another type, too long.
+    async fn fields(&mut self) {
+        let body: Value = serde_json::from_str(&self.stage.fill(self.row.body)).unwrap();
+        let schema = self.operation.schema.clone();
+        let (good, invalid) = (self.row.good, self.surface.refusals.invalid);
+        let mut extra = body.clone();
+        extra["unheard_of"] = json!({"of": ["what"]});
+        self.demand_body("with a field too many", &extra, &[good]).await;
+        for pointer in pointers(&body) {
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            let parent_schema = schema_at(self.document, &schema, parent);
+            let field_schema = schema_at(self.document, &schema, &pointer);
+            let is_required = parent_schema["required"]
+                .as_array()
+                .is_some_and(|required| required.contains(&json!(name)));
+            let is_lax = self.row.lax.contains(&pointer.as_str());
+
+            let mut without = body.clone();
+            let parent = without.pointer_mut(parent).unwrap();
+            parent.as_object_mut().unwrap().remove(name);
+            let expected = match is_required {
+                true => vec![invalid],
+                false => vec![good, invalid],
+            };
+            self.demand_body(&format!("without {pointer}"), &without, &expected)
+                .await;
+
+            let mut other = body.clone();
+            let field = other.pointer_mut(&pointer).unwrap();
+            *field = match field {
+                Value::Object(_) | Value::Array(_) => json!("a text"),
+                _ => json!({"an": "object"}),
+            };
+            let expected = if is_lax { good } else { invalid };
+            self.demand_body(&format!("with another type of {pointer}"), &other, &[expected])
+                .await;
+
+            if let Some(longest) = field_schema["maxLength"].as_u64() {
+                let mut long = body.clone();
+                let text = "x".repeat(usize::try_from(longest).unwrap() + 1);
+                *long.pointer_mut(&pointer).unwrap() = json!(text);
+                self.demand_body(&format!("with too long a {pointer}"), &long, &[invalid])
+                    .await;
+            }
+        }
+    }
+
+    async fn demand_body(&mut self, what: &str, body: &Value, expected: &[u16]) {
+        let body = body.to_string().into_bytes();
+        let sent = Sent { body, ..self.good() };
+        self.demand(what, sent, expected).await;
+    }
+
+    /// Sends a request and puts down what is wrong with its answer.
+    async fn demand(&mut self, what: &str, sent: Sent, expected: &[u16]) {
+        let changes = sent.method != Method::GET && expected.iter().any(|status| *status < 400);
+        let twin = match changes {
+            true => Some(self.stage.app().twin().await),
+            false => None,
+        };
+        let app = twin.as_ref().unwrap_or(self.stage.app());
+        let mut request = self
+            .surface
+            .request(&sent.actor, sent.method, &sent.path, sent.body);
+        if let Some(media_type) = sent.media_type {
+            let value = media_type.parse().unwrap();
+            request.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        let router = (self.change)(app.router());
+        let answer = Answer::read(router.oneshot(request).await.unwrap()).await;
+        let status = answer.status;
+        let mut find = |wrong: &str| {
+            let Row {
+                operation, target, ..
+            } = *self.row;
+            let text = &answer.text;
+            self.findings.push(format!(
+                "{operation} {target} {what}: {status} {wrong}: {text:.300}"
+            ));
+        };
+        if !expected.contains(&status) {
+            find(&format!("and not {expected:?}"));
+        }
+        if !self.operation.documented.contains(&status) && status != 405 {
+            find("is not documented");
+        }
+        if status == 405 && answer.header("allow").is_empty() {
+            find("does not say what is allowed");
+        }
+        if status >= 400 && !self.surface.says(&answer) {
+            find(&format!("in another form ({})", answer.header("content-type")));
+        }
+    }
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(responses) = operation["responses"].as_object() else {
+                continue;
+            };
+            let body = &operation["requestBody"];
+            let content = body["content"].as_object();
+            let schema = content.and_then(|content| content.values().next());
+            found.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                method: method.to_uppercase().parse().unwrap(),
+                path: path.clone(),
+                documented: responses.keys().map(|status| status.parse().unwrap()).collect(),
+                is_public: operation["security"] == json!([{}]),
+                takes_body: body.is_object(),
+                needs_body: body["required"] == true,
+                schema: schema.map_or(Value::Null, |content| content["schema"].clone()),
+            });
+        }
+    }
+    found
+}
+
+/// Whether a concrete address is one of a path with parameters.
+fn is_at(path: &str, target: &str) -> bool {
+    let (target, _) = target.split_once('?').unwrap_or((target, ""));
+    let (path, target): (Vec<_>, Vec<_>) = (path.split('/').collect(), target.split('/').collect());
+    path.len() == target.len()
+        && path
+            .iter()
+            .zip(target)
+            .all(|(one, other)| one.starts_with('{') || *one == other)
+}
+
+/// Every member of an object and of the objects in it, also those that begin a list.
+fn pointers(value: &Value) -> Vec<String> {
+    let below = |name: String, value: &Value| {
+        let deeper = pointers(value)
+            .into_iter()
+            .map(move |rest| format!("/{name}{rest}"));
+        deeper.collect::<Vec<_>>()
+    };
+    match value {
+        Value::Object(members) => {
+            let each = members.iter();
+            each.flat_map(|(name, value)| [vec![format!("/{name}")], below(name.clone(), value)].concat())
+                .collect()
+        }
+        Value::Array(elements) => elements
+            .first()
+            .map_or_else(Vec::new, |first| below("0".to_owned(), first)),
+        _ => Vec::new(),
+    }
+}
+
+/// The schema of what a pointer leads to; null where the document does not say.
+fn schema_at(document: &Value, schema: &Value, pointer: &str) -> Value {
+    let parts = pointer.split('/').skip(1);
+    parts.fold(resolved(document, schema), |schema, part| {
+        let next = match part.parse::<usize>() {
+            Ok(_) => &schema["items"],
+            Err(_) => &schema["properties"][part],
+        };
+        resolved(document, next)
+    })
+}
+
+/// A schema itself, where it is only named, or one of two of which the other is null.
+fn resolved(document: &Value, schema: &Value) -> Value {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let place = document.pointer(reference.trim_start_matches('#'));
+        return resolved(document, place.unwrap_or(&Value::Null));
+    }
+    let alternatives = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+    let real = alternatives
+        .into_iter()
+        .flatten()
+        .find(|one| one["type"] != "null");
+    real.map_or_else(|| schema.clone(), |real| resolved(document, real))
+}
