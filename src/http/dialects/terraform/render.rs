@@ -1,6 +1,6 @@
 //! How Terraform says what went wrong: JSON:API's error objects.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -89,14 +89,19 @@ pub(super) fn render(failure: &Failure) -> Response {
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     let mut response = (status, JsonApi(ErrorDocument { errors })).into_response();
-    if let Some(value) = failure.challenge().filter(|_| status == StatusCode::UNAUTHORIZED) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = failure.challenge().unwrap_or(MEANT_FOR_OTHERS);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = failure.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
+
+/// What the holder of a token is told that is good elsewhere.
+const MEANT_FOR_OTHERS: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
 
 fn said(failure: &Failure) -> Vec<ErrorObject> {
     let (status, detail) = match failure {
@@ -326,7 +331,7 @@ mod tests {
         429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
-        401 [{"status":"401","title":"unauthorized"}]
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
