@@ -6,6 +6,7 @@ mod headers;
 mod page;
 mod path;
 mod render;
+mod token_ttl_policies;
 mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -33,12 +34,18 @@ until the next one is answered).",
         ("team tokens", "What acts for a team"),
         ("organization tokens", "What acts for an organization"),
         ("user tokens", "What acts for a person"),
+        (
+            "token lifetimes",
+            "How long an organization's tokens live at most",
+        ),
     ],
     schemas: || vec![schema::<render::ErrorDocument>()],
 };
 
 /// The whole API.
 pub(in crate::http) fn surface() -> Surface {
-    let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT)).merge(tokens::routes());
+    let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
+        .merge(tokens::routes())
+        .merge(token_ttl_policies::routes());
     Surface::new(routes, render::errors, render::render).within(headers::stated)
 }
