@@ -25,19 +25,18 @@ impl Authority {
         let may_have = |scope: &Scope| refusal(scope, caller, place).is_none();
         let (mut scopes, mut preset) = match (&issue.scopes, &issue.preset) {
             (Some(names), None) => (self.known_scopes(names, faults), None),
-            (None, Some(name))
-                if !bounds.allow_preset(name) && self.settings.catalogue.preset(name).is_some() =>
-            {
-                let message = "the organization does not allow this preset";
-                faults.push(FieldFault::new("preset", name.clone(), message));
-                (Vec::new(), None)
-            }
-            (None, Some(name)) => (self.scopes_of(name, faults), Some(name.clone())),
+            (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.clone())),
             (None, None) => self.default_scopes(bounds, faults),
-            (Some(_), Some(name)) => {
-                let message = "give scopes or a preset, not both";
-                faults.push(FieldFault::new("preset", name.clone(), message));
-                (Vec::new(), None)
+            // Both, as long as they say the same.
+            (Some(names), Some(name)) => {
+                let scopes = self.allowed_preset(name, bounds, faults);
+                let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
+                let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
+                if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
+                    let message = "the scopes are not those of the preset; give one of the two";
+                    faults.push(FieldFault::new("scopes", names.clone(), message));
+                }
+                (scopes, Some(name.clone()))
             }
         };
         if issue.scopes.is_none() && issue.preset.is_none() {
@@ -94,6 +93,15 @@ impl Authority {
             }
         }
         known
+    }
+
+    fn allowed_preset(&self, preset: &str, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
+        if self.settings.catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
+            let message = "the organization does not allow this preset";
+            faults.push(FieldFault::new("preset", preset, message));
+            return Vec::new();
+        }
+        self.scopes_of(preset, faults)
     }
 
     fn scopes_of(&self, preset: &str, faults: &mut Vec<FieldFault>) -> Vec<Scope> {

@@ -1,6 +1,7 @@
 //! Revoking one token.
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
+use crate::directory::OrganizationReference;
 use crate::store::{LastToken, RevokeOrder, RevokeOutcome};
 use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
 
@@ -65,6 +66,22 @@ impl Authority {
         let record = self.store.token(reference).await?.ok_or(Error::Absent)?;
         self.manages(caller, &record).await?;
         Ok(record)
+    }
+
+    /// The same in one organization: what is not of it does not exist there.
+    pub async fn token_of(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        reference: TokenReference,
+    ) -> Result<Record> {
+        let (organization, _) = self.view().visible(caller, organization).await?;
+        let record = self.token(caller, reference).await?;
+        if record.token.owner.organization() == Some(organization.id) {
+            Ok(record)
+        } else {
+            Err(Error::Absent)
+        }
     }
 
     pub(super) async fn manages(&self, caller: &Caller, record: &Record) -> Result<()> {

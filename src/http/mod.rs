@@ -17,6 +17,7 @@ mod oauth;
 mod openapi;
 mod rate_limit;
 mod v1;
+mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

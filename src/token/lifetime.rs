@@ -34,6 +34,7 @@ impl Span {
     pub const HALF_A_DAY: Self = Self::of(DAY / 2);
     pub const DAY: Self = Self::of(DAY);
     pub const MONTH: Self = Self::of(30 * DAY);
+    pub const QUARTER: Self = Self::of(90 * DAY);
     pub const YEAR: Self = Self::of(YEAR);
     /// The longest span, 100 years. Whoever wants more means [`Lifetime::Never`].
     pub const MAXIMUM: Self = Self::of(100 * YEAR);

@@ -121,12 +121,30 @@ impl Violation {
 }
 
 impl Violations {
+    /// Whether the body is no JSON at all, so that nothing is known of its fields.
+    pub fn is_malformed(&self) -> bool {
+        self.detail
+            .iter()
+            .any(|violation| violation.kind == "json_invalid")
+    }
+
     /// The same without what was sent.
     pub(super) fn without_input(mut self) -> Self {
         for violation in &mut self.detail {
             violation.input = RawValue::NULL.to_owned();
         }
         self
+    }
+}
+
+/// Every wrong field and what is wrong with it, in one line.
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Violation { loc, msg, .. }) in self.detail.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{}: {msg}", loc.name())?;
+        }
+        Ok(())
     }
 }
 

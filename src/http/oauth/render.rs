@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::authority::Error;
 use crate::http::Failure;
-use crate::http::input::{InputError, Violations};
+use crate::http::input::InputError;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// An error, as RFC 6749 has it.
@@ -41,7 +41,7 @@ pub(crate) fn render(failure: &Failure) -> Response {
         Failure::Refused(error) => refused(error),
     };
     let description = match failure {
-        Failure::Input(InputError::Invalid(violations)) => said(violations),
+        Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
         other => other.to_string(),
     };
     let body = OAuthError {
@@ -100,13 +100,6 @@ fn challenge(failure: &Failure) -> Option<HeaderValue> {
         )),
         other => other.challenge(),
     }
-}
-
-/// Every wrong field and what is wrong with it.
-fn said(violations: &Violations) -> String {
-    let violations = violations.detail.iter();
-    let each = violations.map(|violation| format!("{}: {}", violation.loc.name(), violation.msg));
-    each.collect::<Vec<_>>().join("; ")
 }
 
 /// The text with the characters that RFC 6749 allows in a description.

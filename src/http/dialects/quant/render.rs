@@ -1,16 +1,109 @@
 //! How QuantCDN says what went wrong.
 
-use axum::response::Response;
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::authority::Error;
+use crate::http::Failure;
+use crate::http::input::InputError;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
-use crate::http::{Failure, oauth};
+
+/// An error.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QuantError {
+    /// What is wrong, for people, with the names of the fields that are.
+    #[schema(example = "name: Field required")]
+    message: String,
+    /// That it is an error: always `true`. Their Go client takes nothing without it for one.
+    #[schema(example = true)]
+    error: bool,
+}
 
 /// The errors of an operation, as its document has them.
 pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    openapi::usual_errors(takes, || None)
+    let body = || openapi::named("application/json", "QuantError");
+    let mut errors = openapi::usual_errors(takes, body);
+    if takes.body {
+        errors.push(ErrorAnswer {
+            status: "422",
+            description: "Some fields are wrong: the message names all of them",
+            body: body(),
+        });
+    }
+    errors
 }
 
 /// The one table from failures to answers of this API.
 pub(super) fn render(failure: &Failure) -> Response {
-    oauth::render(failure)
+    let status = match failure {
+        Failure::Input(error) => unreadable(error),
+        Failure::AmbiguousCredential => StatusCode::BAD_REQUEST,
+        Failure::NoRoute => StatusCode::NOT_FOUND,
+        Failure::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
+        Failure::NoHistory => StatusCode::NOT_IMPLEMENTED,
+        Failure::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Failure::Refused(error) => refused(error),
+    };
+    let message = match failure {
+        Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
+        other => other.to_string(),
+    };
+    let mut response = (status, Json(QuantError { message, error: true })).into_response();
+    if let Some(value) = failure.challenge() {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn unreadable(error: &InputError) -> StatusCode {
+    match error {
+        InputError::Invalid(violations) if violations.is_malformed() => StatusCode::BAD_REQUEST,
+        InputError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        InputError::Utf8 | InputError::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
+        InputError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        InputError::UnsupportedMediaType | InputError::FormNeeded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    }
+}
+
+fn refused(error: &Error) -> StatusCode {
+    match error {
+        Error::NoCredential | Error::BadCredential(_) | Error::BadLogin => StatusCode::UNAUTHORIZED,
+        Error::Forbidden
+        | Error::SessionNeeded
+        | Error::WrongAudience
+        | Error::ScopeNeeded(_)
+        | Error::WrongPassword
+        // QuantCDN has no such limits, and no other status for what is well asked and not allowed.
+        | Error::LimitReached { .. }
+        | Error::LastToken { .. } => StatusCode::FORBIDDEN,
+        Error::Absent => StatusCode::NOT_FOUND,
+        Error::OrganizationNeeded | Error::BadCursor => StatusCode::BAD_REQUEST,
+        Error::NameTaken
+        | Error::LastAdmin
+        | Error::LastAdministrator
+        | Error::NotAMember
+        | Error::NotActive => StatusCode::CONFLICT,
+        // Made into a list of violations before it comes here.
+        Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::table;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_answers() {
+        let table = table(render, "message").await;
+        insta::assert_snapshot!(table, @"");
+    }
 }

@@ -3,6 +3,7 @@
 use jeton::http::Document;
 use serde_json::Value;
 
+use crate::api::dialects::bad_input::{Stage, row};
 use crate::api::dialects::{Refusals, Surface};
 use crate::harness::Answer;
 
@@ -18,11 +19,83 @@ pub(super) const SURFACE: Surface = Surface {
         no_method: 405,
         malformed: 400,
         no_object: 422,
-        media_type: 415,
+        // A text of another type is no object either; without Bearer it is 415.
+        media_type: 422,
         invalid: 422,
     },
-    rows: &[],
+    rows: &[
+        row(
+            "organizations_list",
+            "/api/v2/organizations",
+            "",
+            200,
+            [200, 403, 200],
+        ),
+        row(
+            "organizations_read",
+            "/api/v2/organizations/{organization}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
+        row(
+            "organizations_read",
+            "/api/v2/organizations/{organization_id}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
+        row("tokens_list", TOKENS, "", 200, [200, 403, 404]),
+        row(
+            "tokens_create",
+            TOKENS,
+            r#"{"name": "ci", "preset": "content_management", "projects": [{project}], "expires_in": "90d"}"#,
+            201,
+            [403, 403, 404],
+        ),
+        row(
+            "tokens_create",
+            TOKENS,
+            r#"{"name": "ci", "scopes": ["projects:read"], "expires_in": null}"#,
+            201,
+            [403, 403, 404],
+        ),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{own}",
+            "",
+            200,
+            [404, 403, 404],
+        ),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{teams}",
+            "",
+            200,
+            [404, 403, 404],
+        ),
+        row(
+            "tokens_delete",
+            "/api/v2/organizations/{organization}/tokens/{members}",
+            "",
+            200,
+            [200, 403, 404],
+        ),
+    ],
 };
+
+const TOKENS: &str = "/api/v2/organizations/{organization}/tokens";
+
+#[tokio::test]
+async fn bad_input_is_refused_in_quants_own_form() {
+    let findings = Stage::set().await.findings(&SURFACE).await;
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
+}
 
 /// A text and the mark that it is an error. Their Go client reads nothing else.
 fn is_own_form(answer: &Answer) -> bool {

@@ -1,0 +1,18 @@
+//! `/api/v2/organizations/{organization}/tokens`, a file per thing that can be done with them.
+
+mod create;
+mod delete;
+mod list;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::App;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(delete::delete))
+}
