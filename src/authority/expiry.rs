@@ -12,6 +12,9 @@ use crate::token::{Lifetime, TokenKind};
 pub enum Expiry {
     /// Nothing was said: the default, shortened to what is allowed.
     Default,
+    /// Nothing was said, where that means for ever: the same, but that the deployment's default is left
+    /// aside.
+    Open,
     /// After a time; the field that said so.
     In(&'static str, Lifetime),
     /// At an instant.
@@ -41,7 +44,7 @@ pub(super) fn expires_at(
         Lifetime::Limited(span) => Some(now.plus_seconds(i64::try_from(span.seconds()).unwrap_or(i64::MAX))),
     };
     let (field, wanted) = match expiry {
-        Expiry::Default => {
+        Expiry::Default | Expiry::Open => {
             return [after(default), by_policy, by_caller].into_iter().flatten().min();
         }
         Expiry::In(field, lifetime) => (field, after(lifetime)),

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::keys::{SignedToken, SigningError};
 use crate::store::{Judged, Naming, RecordOrder, RecordOutcome};
-use crate::token::{NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
+use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.
@@ -223,7 +223,11 @@ impl Authority {
         let Granted { scopes, preset } = self.granted(caller, issue, place, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
-        let default = place.bounds.default_lifetime(self.settings.default_lifetime);
+        let otherwise = match issue.expiry {
+            Expiry::Open => Lifetime::Never,
+            Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
+        };
+        let default = place.bounds.default_lifetime(otherwise);
         let expires_at = expires_at(caller, issue.expiry, default, &place.bounds, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");

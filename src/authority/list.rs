@@ -5,7 +5,9 @@ use crate::authority::{Authority, Caller, Error, Result};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::store::PersonReference;
-use crate::token::{End, Filter, Listing, OwnerKind, Page, Scope, Span, StatusAt, Visibility, WantedStatus};
+use crate::token::{
+    End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
+};
 
 /// Which tokens are asked for, in the words of whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub struct Wanted {
     pub owner: Option<OwnerKind>,
     /// A part of name, description or team name.
     pub text: Option<String>,
+    /// A part of the team's name.
+    pub team_name: Option<String>,
+    /// In which place among their owner's tokens.
+    pub slot: Option<Slot>,
     /// In which status; `None` is any.
     pub status: Option<WantedStatus>,
     /// With which scope.
@@ -91,6 +97,8 @@ impl Authority {
         let mut filter = Filter {
             owner: wanted.owner,
             text: wanted.text.clone(),
+            team_name: wanted.team_name.clone(),
+            slot: wanted.slot.clone(),
             status: wanted.status.map(|wanted| StatusAt { wanted, at: now }),
             scope: wanted.scope.clone(),
             preset: wanted.preset.clone(),

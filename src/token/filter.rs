@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, Policy, TeamId, UserId};
-use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
+use crate::token::{Record, ReportingAudience, Scope, Slot, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub struct Filter {
     pub owner: Option<OwnerKind>,
     /// With a part of name, description or team name; the case of ASCII letters does not matter.
     pub text: Option<String>,
+    /// With a part of their team's name; the case of ASCII letters does not matter.
+    pub team_name: Option<String>,
+    /// In this place among their owner's tokens.
+    pub slot: Option<Slot>,
     /// In this status.
     pub status: Option<StatusAt>,
     /// With this scope among theirs.
@@ -89,6 +93,8 @@ impl Filter {
             user: None,
             owner: None,
             text: None,
+            team_name: None,
+            slot: None,
             status: None,
             scope: None,
             preset: None,

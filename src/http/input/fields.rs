@@ -104,6 +104,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether a field is there at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
     /// An object in the object, with a form of its own. Absent and `null` are `None`.
     pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<R> {
         match self.member(name) {

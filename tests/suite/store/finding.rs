@@ -44,20 +44,27 @@ async fn read(world: &World, id: TokenId) -> Record {
 /// Every filter gives the tokens that its words describe, and no other.
 pub(crate) async fn every_filter_means_what_it_says(world: World) {
     let ada = world.member("ada").await;
+    let shop = world.team(world.organization, "Web-Shop").await;
+    let press = world.team(world.organization, "press").await;
     let mut ids = Vec::new();
     for number in 0..24_i64 {
-        let owner = match number % 3 {
+        let owner = match number % 4 {
             0 => world.owner(),
             1 => world.owner_user(&ada),
-            _ => Owner::User {
+            2 => Owner::User {
                 user: ada.clone(),
                 organization: None,
+            },
+            _ => Owner::Team {
+                team: if number % 8 == 3 { &shop } else { &press }.clone(),
+                organization: world.organization,
             },
         };
         let mut new = NewToken {
             created_by: actor(["Ada@example.org", "bob@example.org"][usize::from(number % 2 == 0)]),
             preset: (number % 4 == 0).then(|| "content_management".to_owned()),
             expires_at: (number % 5 != 0).then(|| at(100 + number)),
+            slot: (number % 7 == 3).then(|| "deploy".parse().unwrap()),
             ..token(owner, number)
         };
         if number % 2 == 0 {
@@ -87,6 +94,20 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
                 ..everything()
             },
             Box::new(move |record| record.token.owner.user() == Some(&user)),
+        ),
+        (
+            Filter {
+                team_name: Some("b-sHOP".to_owned()),
+                ..everything()
+            },
+            Box::new(move |record| record.token.owner.team() == Some(&shop)),
+        ),
+        (
+            Filter {
+                slot: Some("deploy".parse().unwrap()),
+                ..everything()
+            },
+            Box::new(|record| record.token.slot.is_some()),
         ),
         (
             Filter {
@@ -197,6 +218,14 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
     for absent in [
         Filter {
             created_by: Some("ada@example".to_owned()),
+            ..everything()
+        },
+        Filter {
+            slot: Some("Deploy".parse().unwrap()),
+            ..everything()
+        },
+        Filter {
+            team_name: Some("%".to_owned()),
             ..everything()
         },
         Filter {

@@ -3,6 +3,7 @@
 //! Clients send the same order in many ways: no body at all, `{}`, `null`, and a resource whose type is
 //! wrong, empty or missing. What is not there is empty, and nothing depends on the type.
 
+use utoipa::ToSchema;
 use validator::{Validate, ValidationErrors};
 
 use crate::http::input::{Encoding, Fields, Form, Presence, Refused, Request, Scalar};
@@ -17,6 +18,26 @@ pub(super) struct Data<A, R = ()> {
 /// A document of identifiers: what each resource in it is called.
 #[derive(Debug)]
 pub(super) struct Identifiers<T>(pub(super) Vec<T>);
+
+/// Such a document, as it is written.
+#[derive(Debug, ToSchema)]
+#[schema(as = Identifiers)]
+#[expect(dead_code, reason = "stands in the document only")]
+pub(super) struct IdentifiersDocument {
+    data: Vec<IdentifierDocument>,
+}
+
+/// Which resource is meant.
+#[derive(Debug, ToSchema)]
+#[schema(as = SentIdentifier)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct IdentifierDocument {
+    #[schema(example = "1")]
+    id: String,
+    /// Whatever clients send: nothing depends on it.
+    #[schema(rename = "type", example = "authentication-tokens")]
+    kind: Option<String>,
+}
 
 /// No document, in a write that has to say all the same that it would be one.
 #[derive(Debug)]

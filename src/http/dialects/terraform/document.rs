@@ -1,11 +1,11 @@
 //! Documents that are answered, as JSON:API has them.
 
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::dialects::terraform::page::{Links, Meta};
+use crate::http::dialects::terraform::page::{Links, Meta, PageForm};
 use crate::http::input::JSON_API;
 
 /// An answer with a document in it.
@@ -33,6 +33,14 @@ pub(super) struct ListDocument<T> {
     pub(super) data: Vec<T>,
     pub(super) links: Links,
     pub(super) meta: Meta,
+}
+
+impl<T> ListDocument<T> {
+    /// A page of so many resources, below the public address.
+    pub(super) fn of(data: Vec<T>, page: PageForm, total: u64, base: &str, uri: &Uri) -> Self {
+        let (links, meta) = page.of(total, base, uri);
+        Self { data, links, meta }
+    }
 }
 
 /// A relationship with one resource, or with none.

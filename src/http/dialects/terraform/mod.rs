@@ -4,7 +4,9 @@ mod data;
 mod document;
 mod headers;
 mod page;
+mod path;
 mod render;
+mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -26,12 +28,17 @@ it is made.
 Every answer has `TFP-API-Version` and `X-Request-Id`; where the deployment limits requests also \
 `X-RateLimit-Limit` (a second), `X-RateLimit-Remaining` (at this moment) and `X-RateLimit-Reset` (seconds \
 until the next one is answered).",
-    tags: &[],
+    tags: &[
+        ("tokens", "Tokens of whichever kind, by their ids"),
+        ("team tokens", "What acts for a team"),
+        ("organization tokens", "What acts for an organization"),
+        ("user tokens", "What acts for a person"),
+    ],
     schemas: || vec![schema::<render::ErrorDocument>()],
 };
 
 /// The whole API.
 pub(in crate::http) fn surface() -> Surface {
-    let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT));
+    let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT)).merge(tokens::routes());
     Surface::new(routes, render::errors, render::render).within(headers::stated)
 }

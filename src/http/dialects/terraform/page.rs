@@ -37,7 +37,30 @@ impl Form for PageForm {
     }
 }
 
+/// Which page of a list that is whole where no page is named.
+#[derive(Debug, Validate)]
+pub(super) struct PageIfAny {
+    pub(super) page: Option<PageForm>,
+}
+
+impl Form for PageIfAny {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        let named = [NUMBER, SIZE].map(|name| fields.has(name));
+        Self {
+            page: named.contains(&true).then(|| PageForm::fill(fields)),
+        }
+    }
+}
+
 impl PageForm {
+    /// The one page of a list that is whole.
+    pub(super) fn whole(length: usize) -> Self {
+        Self {
+            number: 1,
+            size: i64::try_from(length).unwrap_or(i64::MAX).max(1),
+        }
+    }
+
     /// How many are on a page.
     pub(super) fn size(self) -> u32 {
         u32::try_from(self.size).unwrap_or(1)

@@ -1,6 +1,6 @@
 //! How Terraform says what went wrong: JSON:API's error objects.
 
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::dialects::terraform::document::JsonApi;
-use crate::http::input::{InputError, JSON_API, LocationPart, Violation};
+use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// What is wrong with a request.
@@ -89,14 +89,19 @@ pub(super) fn render(failure: &Failure) -> Response {
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     let mut response = (status, JsonApi(ErrorDocument { errors })).into_response();
-    if let Some(value) = failure.challenge().filter(|_| status == StatusCode::UNAUTHORIZED) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = failure.challenge().unwrap_or(MEANT_FOR_OTHERS);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = failure.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
+
+/// What the holder of a token is told that is good elsewhere.
+const MEANT_FOR_OTHERS: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
 
 fn said(failure: &Failure) -> Vec<ErrorObject> {
     let (status, detail) = match failure {
@@ -138,7 +143,10 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
             StatusCode::TOO_MANY_REQUESTS,
             Some("You have exceeded the API's rate limit.".to_owned()),
         ),
-        Failure::Refused(Error::NameTaken) => return vec![taken("Name", "/data/attributes/name")],
+        Failure::Refused(Error::NameTaken) => {
+            let attributes = Location::root("body").field("data").field("attributes");
+            return vec![violated(&taken(&attributes, "name"))];
+        }
         Failure::Refused(error) => refused(error),
     };
     vec![ErrorObject {
@@ -149,15 +157,16 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
     }]
 }
 
-/// Something that has to be unique and is not, in the words that clients compare.
-fn taken(what: &str, pointer: &str) -> ErrorObject {
-    ErrorObject {
-        status: Status(StatusCode::UNPROCESSABLE_ENTITY),
-        title: title(StatusCode::UNPROCESSABLE_ENTITY),
-        detail: Some(format!("Validation failed: {what} has already been taken")),
-        source: Some(Source::Pointer(pointer.to_owned())),
-    }
+/// An attribute that has to be unique and is not.
+pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
+    let fault = Fault::Value {
+        error: TAKEN.to_owned(),
+    };
+    Violation::new(fault, attributes.field(name), &())
 }
+
+/// What is said of it, after the attribute's name and in the words that clients compare.
+const TAKEN: &str = "has already been taken";
 
 fn refused(error: &Error) -> (StatusCode, Option<String>) {
     match error {
@@ -240,8 +249,10 @@ fn violated(violation: &Violation) -> ErrorObject {
         .msg
         .strip_prefix("Value error, ")
         .unwrap_or(&violation.msg);
+    let name = violation.loc.name();
     let detail = match &source {
-        Some(_) => Some(format!("{}: {text}", violation.loc.name())),
+        Some(_) if text == TAKEN => Some(format!("Validation failed: {} {text}", capitalized(name))),
+        Some(_) => Some(format!("{name}: {text}")),
         None => (status == StatusCode::BAD_REQUEST).then(|| text.to_owned()),
     };
     ErrorObject {
@@ -250,6 +261,12 @@ fn violated(violation: &Violation) -> ErrorObject {
         detail,
         source,
     }
+}
+
+fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// The name of a parameter or a header.
@@ -291,12 +308,45 @@ fn title(status: StatusCode) -> &'static str {
 mod tests {
     use super::*;
     use crate::http::error::tests::table;
-    use crate::http::input::{Fault, Location, Violations};
+    use crate::http::input::Violations;
 
     #[tokio::test]
     async fn the_table_from_failures_to_errors() {
         let table = table(render, "errors").await;
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r#"
+        422 []
+        413 [{"detail":"The body is longer than 64 KiB.","status":"413","title":"payload too large"}]
+        400 [{"detail":"The request is not valid UTF-8.","status":"400","title":"bad request"}]
+        415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
+        415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
+        400 [{"detail":"The body could not be read to its end.","status":"400","title":"bad request"}]
+        400 [{"detail":"Send one Authorization header: Bearer.","status":"400","title":"bad request"}]
+        404 [{"status":"404","title":"not found"}]
+        405 [{"status":"405","title":"method not allowed"}]
+        501 [{"status":"501","title":"not implemented"}]
+        429 [{"detail":"You have exceeded the API's rate limit.","status":"429","title":"Too many requests"}] retry-after=7
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
+        429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
+        404 [{"status":"404","title":"not found"}]
+        404 [{"status":"404","title":"not found"}]
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        404 [{"status":"404","title":"not found"}]
+        404 [{"status":"404","title":"not found"}]
+        400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
+        422 [{"detail":"Validation failed: Name has already been taken","source":{"pointer":"/data/attributes/name"},"status":"422","title":"invalid attributes"}]
+        409 [{"detail":"An organization keeps at least one admin.","status":"409","title":"conflict"}]
+        409 [{"detail":"At least one site administrator has to stay.","status":"409","title":"conflict"}]
+        404 [{"status":"404","title":"not found"}]
+        422 [{"detail":"Validation failed: only an admin can bring in people from outside the organization","status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: there are 3 active tokens, the most that the organization allows","status":"422","title":"invalid attributes"}]
+        409 [{"detail":"It is the last active token, and the organization keeps that.","status":"409","title":"conflict"}]
+        409 [{"detail":"The token is revoked, expired or replaced already.","status":"409","title":"conflict"}]
+        400 [{"status":"400","title":"bad request"}]
+        503 [{"detail":"Too much to do at this moment.","status":"503","title":"service unavailable"}] retry-after=1
+        503 [{"detail":"This cannot be done at this moment. What was asked for may have happened.","status":"503","title":"service unavailable"}]
+        "#);
     }
 
     fn blamed(places: &[(Location, Fault)]) -> Vec<serde_json::Value> {
@@ -314,7 +364,7 @@ mod tests {
         let number = Location::root("query").field("page[number]");
         let name = Location::root("body").field("data").index(3).field("a/b~c");
         let errors = blamed(&[(number, Fault::IntegerParsing), (name, Fault::Missing)]);
-        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @"");
+        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @r#"[{"detail":"page[number]: Input should be a valid integer, unable to parse string as an integer","source":{"parameter":"page[number]"},"status":"400","title":"bad request"},{"detail":"a/b~c: Field required","source":{"pointer":"/data/3/a~1b~0c"},"status":"422","title":"invalid attributes"}]"#);
     }
 
     #[test]
@@ -322,6 +372,6 @@ mod tests {
         let path = Location::root("path").field("team_id");
         let body = Location::root("body").field("data");
         let errors = blamed(&[(path, Fault::StringType), (body, Fault::ObjectType)]);
-        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @"");
+        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @r#"[{"status":"404","title":"not found"}]"#);
     }
 }

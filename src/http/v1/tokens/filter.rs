@@ -120,6 +120,8 @@ impl FilterForm {
             user: self.user,
             owner: self.owner,
             text: self.q.filter(|text| !text.is_empty()),
+            team_name: None,
+            slot: None,
             status: match (self.status, self.include_revoked) {
                 (Some(status), _) => Some(WantedStatus::Only(status)),
                 (None, true) => None,

@@ -201,6 +201,15 @@ impl Selection {
                  OR instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {text}))"
             ));
         }
+        if let Some(name) = &filter.team_name {
+            let name = self.bind(name.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {name})"
+            ));
+        }
+        if let Some(slot) = &filter.slot {
+            self.ask("tokens.slot =", slot.as_str().to_owned());
+        }
         if let Some(scope) = &filter.scope {
             self.ask(
                 "0 < instr(' ' || tokens.scopes || ' ',",
