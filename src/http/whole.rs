@@ -4,8 +4,8 @@ use crate::authority::{Authority, Caller, Error, Wanted};
 use crate::store::Slice;
 use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
 
-/// So many at a time: what is read at once is held by no writer, and kept by no reader for long.
-const PART: u32 = 1000;
+/// So many at a time, so that one long list does not keep a reader from everybody else.
+const PART: u32 = 250;
 
 /// Every token that the caller may see and wants, the oldest first.
 pub(super) async fn tokens(

@@ -259,12 +259,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Puts down the bounds that were broken. They say more than that an integer was too large.
+    /// Puts down the bounds that were broken. They say more than that an integer was too large. They
+    /// have the names of a form's fields, which no hyphen can be in.
     fn judge(&mut self, errors: ValidationErrors) {
         let mut errors = errors.into_errors();
         for mut asked in std::mem::take(&mut self.asked) {
             if let (Some(ValidationErrorsKind::Field(broken)), Bounds::Judged) =
-                (errors.remove(asked.name), asked.bounds)
+                (errors.remove(asked.name.replace('-', "_").as_str()), asked.bounds)
             {
                 let (at, value) = (self.at(asked.name), self.member(asked.name));
                 let broken = broken.into_iter().map(bounds::fault);

@@ -177,6 +177,11 @@ impl TestApp {
         Authority::new(store, keys, index, clock, entropy, passwords, settings)
     }
 
+    /// The database itself, as somebody with the file has it.
+    pub(crate) fn db(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.path().join("jeton.db")).unwrap()
+    }
+
     /// What answers requests.
     pub(crate) fn router(&self) -> Router {
         self.router.clone().unwrap()

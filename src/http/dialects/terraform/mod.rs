@@ -11,6 +11,7 @@ mod page;
 mod path;
 mod render;
 mod teams;
+mod token_ttl_policies;
 mod tokens;
 mod user;
 
@@ -42,6 +43,10 @@ until the next one is answered).",
         ("team tokens", "What acts for a team"),
         ("organization tokens", "What acts for an organization"),
         ("user tokens", "What acts for a person"),
+        (
+            "token lifetimes",
+            "How long an organization's tokens live at most",
+        ),
     ],
     schemas: || vec![schema::<render::ErrorDocument>()],
 };
@@ -54,6 +59,7 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(organizations::routes())
         .merge(organization_memberships::routes())
         .merge(teams::routes())
-        .merge(tokens::routes());
+        .merge(tokens::routes())
+        .merge(token_ttl_policies::routes());
     Surface::new(routes, render::errors, render::render).within(headers::stated)
 }

@@ -559,3 +559,68 @@ fn resolved(document: &Value, schema: &Value) -> Value {
         .find(|one| one["type"] != "null");
     real.map_or_else(|| schema.clone(), |real| resolved(document, real))
 }
+
+#[tokio::test]
+async fn the_checker_notices_what_is_not_refused_and_what_is_in_another_form() {
+    use axum::Json;
+    use axum::http::StatusCode;
+    use axum::routing::{get, post};
+
+    use crate::api::dialects::quant;
+
+    let open = |router: Router| {
+        let native = (StatusCode::CONFLICT, Json(json!({"detail": "no", "code": "no"})));
+        let broken = (StatusCode::INTERNAL_SERVER_ERROR, "it broke");
+        Router::new()
+            .route("/api/v2/organizations", get(async || Json(json!([]))))
+            .route("/api/v2/organizations/{organization}", get(async move || native))
+            .route(
+                "/api/v2/organizations/{organization}/tokens",
+                post(async move || broken),
+            )
+            .fallback_service(router)
+    };
+    let reads = |operation| row(operation, "/api/v2/organizations", "", 200, [200, 403, 200]);
+    let rows = [
+        reads("organizations_list"),
+        reads("organizations_read"),
+        reads("unheard_of"),
+        row(
+            "organizations_read",
+            "/api/v2/organizations/{organization}",
+            "",
+            200,
+            [200, 403, 404],
+        )
+        .absent(&[("organization", 409)]),
+        row(
+            "tokens_create",
+            "/api/v2/organizations/{organization}/tokens",
+            r#"{"name": "ci", "scopes": []}"#,
+            201,
+            [403, 403, 404],
+        )
+        .lax(&["/scopes"]),
+    ];
+    let found = Stage::set().await.findings_of(&quant::SURFACE, &rows, open).await;
+    for expected in [
+        "tokens_list has no row",
+        "there is no operation unheard_of",
+        "organizations_read is not at /api/v2/organizations",
+        "organizations_list /api/v2/organizations by nobody: 200 and not [401]",
+        "organizations_list /api/v2/organizations by the method POST: 405 in another form",
+        "organizations_read /api/v2/organizations/{organization} as it should be: 409 and not [200]",
+        "organizations_read /api/v2/organizations/{organization} as it should be: 409 is not documented",
+        "organizations_read /api/v2/organizations/{organization} with there-is-none as organization: 409 in another",
+        "tokens_create /api/v2/organizations/{organization}/tokens without /name: 500 and not [422]",
+        "tokens_create /api/v2/organizations/{organization}/tokens without /scopes: 500 and not [201, 422]",
+        "tokens_create /api/v2/organizations/{organization}/tokens with another type of /scopes: 500 and not [201]",
+        "tokens_create /api/v2/organizations/{organization}/tokens with half a body: 500 and not [400]",
+        "tokens_create /api/v2/organizations/{organization}/tokens by outsider: 500 and not [404]",
+    ] {
+        assert!(
+            found.iter().any(|finding| finding.starts_with(expected)),
+            "{expected}: {found:#?}"
+        );
+    }
+}

@@ -1,5 +1,8 @@
 //! What QuantCDN's clients rely on.
 
+mod organizations;
+mod tokens;
+
 use jeton::http::Document;
 use serde_json::Value;
 
