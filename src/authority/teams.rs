@@ -4,7 +4,7 @@ use crate::authority::organizations::created;
 use crate::authority::policy;
 use crate::authority::{Authority, Caller, Error, Result};
 use crate::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
-use crate::store::{NewTeam, Slice};
+use crate::store::{Judged, NewTeam, Slice};
 
 impl Authority {
     /// Makes a team.
@@ -66,13 +66,14 @@ impl Authority {
         Ok(team)
     }
 
-    /// Gives a team another name. Its tokens carry its id, so that nothing ends.
-    pub async fn rename_team(
+    /// Changes a team: gives it another name, if one is given. Its tokens carry its id, so that nothing
+    /// ends.
+    pub async fn change_team(
         &self,
         caller: &Caller,
         organization: &OrganizationReference,
         team: &TeamReference,
-        name: &Name,
+        name: Option<&Name>,
     ) -> Result<Team> {
         self.judged(move || {
             Box::pin(async move {
@@ -80,6 +81,9 @@ impl Authority {
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_organization(&rank)?;
+                let Some(name) = name else {
+                    return Ok(Judged::Done(Team::clone(&team)));
+                };
                 created(
                     self.store
                         .rename_team(team.id.clone(), name.clone(), view.generation())

@@ -56,6 +56,17 @@ pub trait Organizations: Send + Sync {
         judged_at: Generation,
     ) -> Result<Judged<MemberChange>>;
 
+    /// Brings people in, all at once or none: who has no role in the organization, or in one of these
+    /// teams of it, becomes a member there, and everybody keeps the roles that they have. So it is with
+    /// the roles that wait for people who do not exist yet.
+    async fn add_members(
+        &self,
+        id: OrganizationId,
+        teams: Vec<TeamId>,
+        people: Vec<Email>,
+        judged_at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+
     /// Takes a person, or somebody who does not exist yet, out of the organization and its teams; ends
     /// the person's tokens of this organization by a cut-off.
     async fn remove_member(

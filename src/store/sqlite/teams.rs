@@ -140,13 +140,13 @@ fn team(columns: &mut Columns<'_>) -> rusqlite::Result<Team> {
 }
 
 /// A live team with its number and its organization's.
-struct Live {
-    number: i64,
-    organization: i64,
+pub(super) struct Live {
+    pub(super) number: i64,
+    pub(super) organization: i64,
     team: Team,
 }
 
-fn live(connection: &Connection, id: &TeamId) -> std::result::Result<Option<Live>, Failure> {
+pub(super) fn live(connection: &Connection, id: &TeamId) -> std::result::Result<Option<Live>, Failure> {
     Ok(connection
         .prepare_cached(&format!("{SELECT} AND teams.public_id = ?1"))?
         .query_row([id], |row| {
@@ -240,13 +240,7 @@ fn put_member(
     };
     match people::by_email(connection, email)? {
         Some((user, _)) => {
-            // Who is in the organization keeps their role there.
-            connection
-                .prepare_cached(
-                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, 'member')
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![live.organization, user])?;
+            members::join(connection, live.organization, user)?;
             connection
                 .prepare_cached(
                     "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
@@ -255,12 +249,7 @@ fn put_member(
                 .execute(params![live.number, user, role])?;
         }
         None => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, 0, ?2, 'member')
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![live.organization, email])?;
+            members::expect(connection, live.organization, 0, email)?;
             members::invite(connection, live.organization, live.number, email, role)?;
         }
     }

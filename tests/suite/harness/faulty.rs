@@ -181,6 +181,7 @@ faulty! {
         Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Member>;
         Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
+        Write add_members(id: OrganizationId, teams: Vec<TeamId>, people: Vec<Email>, judged_at: Generation) -> Judged<MemberChange>;
         Write remove_member(id: OrganizationId, email: Email, removal: Removal, judged_at: Generation) -> Judged<MemberChange>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;

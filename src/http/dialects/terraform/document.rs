@@ -59,3 +59,72 @@ pub(super) struct Identifier {
     #[schema(example = "teams")]
     pub(super) kind: &'static str,
 }
+
+impl Identifier {
+    pub(super) fn of(kind: &'static str, id: &impl ToString) -> Self {
+        let id = id.to_string();
+        Self { id, kind }
+    }
+}
+
+impl ToOne {
+    /// A relationship with a resource.
+    pub(super) fn with(kind: &'static str, id: &impl ToString) -> Self {
+        Self {
+            data: Some(Identifier::of(kind, id)),
+        }
+    }
+}
+
+/// A relationship with several resources.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ToMany {
+    pub(super) data: Vec<Identifier>,
+}
+
+/// A relationship with one resource, and where that is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Linked {
+    data: Identifier,
+    links: Related,
+}
+
+/// Where a resource is shown.
+#[derive(Debug, Serialize, ToSchema)]
+struct Related {
+    #[schema(example = "/api/v2/teams/team-Hn5Lq9BcX1dF7gJk")]
+    related: String,
+}
+
+impl Linked {
+    pub(super) fn of(data: Identifier) -> Self {
+        let related = format!("/api/v2/{}/{}", data.kind, data.id);
+        let links = Related { related };
+        Self { data, links }
+    }
+}
+
+/// Where the resource itself is shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Itself {
+    #[serde(rename = "self")]
+    #[schema(example = "/api/v2/teams/team-Hn5Lq9BcX1dF7gJk")]
+    this: String,
+}
+
+impl Itself {
+    pub(super) fn at(kind: &str, id: &impl std::fmt::Display) -> Self {
+        Self {
+            this: format!("/api/v2/{kind}/{id}"),
+        }
+    }
+}
+
+/// A document with the resources that it refers to, where they were asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Including<T, I> {
+    #[serde(flatten)]
+    pub(super) document: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) included: Option<Vec<I>>,
+}

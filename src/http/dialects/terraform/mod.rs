@@ -1,13 +1,19 @@
 //! Terraform's API: JSON:API documents below `/api/v2`.
 
+mod account;
 mod data;
+mod discovery;
 mod document;
 mod headers;
+mod organization_memberships;
+mod organizations;
 mod page;
 mod path;
 mod render;
+mod teams;
 mod token_ttl_policies;
 mod tokens;
+mod user;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -30,6 +36,9 @@ Every answer has `TFP-API-Version` and `X-Request-Id`; where the deployment limi
 `X-RateLimit-Limit` (a second), `X-RateLimit-Remaining` (at this moment) and `X-RateLimit-Reset` (seconds \
 until the next one is answered).",
     tags: &[
+        ("start", "What clients ask before anything else"),
+        ("organizations", "Organizations, and who belongs to them"),
+        ("teams", "Teams, and who belongs to them"),
         ("tokens", "Tokens of whichever kind, by their ids"),
         ("team tokens", "What acts for a team"),
         ("organization tokens", "What acts for an organization"),
@@ -45,6 +54,11 @@ until the next one is answered).",
 /// The whole API.
 pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
+        .merge(discovery::routes())
+        .merge(account::routes())
+        .merge(organizations::routes())
+        .merge(organization_memberships::routes())
+        .merge(teams::routes())
         .merge(tokens::routes())
         .merge(token_ttl_policies::routes());
     Surface::new(routes, render::errors, render::render).within(headers::stated)

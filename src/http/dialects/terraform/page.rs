@@ -71,6 +71,12 @@ impl PageForm {
         (self.number - 1).saturating_mul(self.size).unsigned_abs()
     }
 
+    /// Its part of a list that was read whole.
+    pub(super) fn of_whole<T>(self, whole: Vec<T>) -> impl Iterator<Item = T> {
+        let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
+        whole.into_iter().skip(offset).take(self.size() as usize)
+    }
+
     /// Where the page is among those of a list with so many members, and where the others are: at the
     /// address that was asked for, below the public one.
     pub(super) fn of(self, total: u64, base: &str, uri: &Uri) -> (Links, Meta) {
