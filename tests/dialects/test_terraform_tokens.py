@@ -50,7 +50,8 @@ def team(native):
 
 @pytest.fixture
 def pytfe(native):
-    return client(native, native.session)
+    with client(native, native.session) as client_of_admin:
+        yield client_of_admin
 
 
 def client(native, token):
@@ -167,11 +168,12 @@ def test_pytfe_sets_the_longest_life_of_all_tokens(native, team, pytfe):
 
 
 def test_pytfe_is_told_what_it_may_not_do(native, team, pytfe):
-    with pytest.raises(AuthError, match="unauthorized"):
-        client(native, "nothing").team_tokens.read(team)
+    with client(native, "nothing") as stranger, pytest.raises(AuthError, match="unauthorized"):
+        stranger.team_tokens.read(team)
+    # A token that is made here manages no tokens.
     own = pytfe.team_tokens.create(team).token
-    with pytest.raises(NotFound):
-        client(native, own).team_tokens.read(team)
+    with client(native, own) as holder, pytest.raises(NotFound):
+        holder.team_tokens.read(team)
 
 
 def test_terrasnek_keeps_tokens_of_teams_organizations_and_people(native, team):
