@@ -18,7 +18,7 @@ use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, page, unmade};
 use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
-use crate::store::{Naming, PersonReference};
+use crate::store::Naming;
 use crate::token::{Order, Sort, SortBy, WantedStatus};
 
 /// As in the list that is whole.
@@ -40,24 +40,29 @@ pub(super) async fn list(
     uri: Uri,
     Input { path, query, .. }: Input<UserPath, PageIfAny>,
 ) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
-    let person = path.id()?;
-    person_asking(&caller)?;
+    let is_own = path.id().ok().as_ref() == Some(person_asking(&caller)?);
     let wanted = Wanted {
-        user: Some(PersonReference::Id(person)),
         status: Some(WantedStatus::Unrevoked),
         ..Owner::Caller.wanted()
     };
-    if let Some(asked) = query.page {
+    if let (true, Some(asked)) = (is_own, query.page) {
         let list = page(&app.authority, &caller, &wanted, OLDEST_FIRST, asked, &uri).await?;
         return Ok(JsonApi(list));
     }
-    let all = whole::tokens(&app.authority, &caller, &wanted).await?;
-    let (data, base) = (
-        all.iter().map(TokenResource::of).collect(),
-        &app.authority.settings().issuer,
-    );
-    let (page, total) = (PageForm::whole(all.len()), all.len() as u64);
-    Ok(JsonApi(ListDocument::of(data, page, total, base, &uri)))
+    let all = match is_own {
+        true => whole::tokens(&app.authority, &caller, &wanted).await?,
+        false => Vec::new(),
+    };
+    let data = all.iter().map(TokenResource::of).collect();
+    let page = query.page.unwrap_or(PageForm::whole(all.len()));
+    let base = &app.authority.settings().issuer;
+    Ok(JsonApi(ListDocument::of(
+        data,
+        page,
+        all.len() as u64,
+        base,
+        &uri,
+    )))
 }
 
 /// Make a token of your own
