@@ -746,3 +746,79 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         assert_eq!(rename(&gone, "again").await.1, Created::Absent);
     }
 }
+
+/// People are brought in all at once or not at all, and nobody loses a role by it.
+pub(crate) async fn people_are_brought_in_together(world: World) {
+    let [web, ops] = [
+        world.team(world.organization, "web").await,
+        world.team(world.organization, "ops").await,
+    ];
+    let other = world.organization("other").await;
+    let elsewhere = world.team(other, "shop").await;
+    let ada = world.person("ada").await;
+    let bob = world.person("bob").await;
+    world.put_member("bob", Role::Admin).await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_team_member(web.clone(), email("bob"), Role::Admin, generation);
+    done(put.await.unwrap());
+    let add = async |teams: &[&TeamId], people: &[&str]| {
+        let generation = world.generation().await;
+        let teams = teams.iter().copied().cloned().collect();
+        let people = people.iter().map(|name| email(name)).collect();
+        let added = world
+            .store
+            .add_members(world.organization, teams, people, generation);
+        done(added.await.unwrap())
+    };
+    let standing = async |user: &UserId| {
+        world
+            .store
+            .standing(user.clone(), world.organization)
+            .await
+            .unwrap()
+    };
+    let nothing = Standing::default();
+    for wrong in [&elsewhere, &TeamId::random(entropy())] {
+        assert_eq!(add(&[&web, wrong], &["ada"]).await, MemberChange::Absent);
+        assert_eq!(standing(&ada).await, nothing);
+    }
+    let before = world.generation().await;
+    assert_eq!(
+        add(&[&web, &ops], &["ada", "bob", "eve"]).await,
+        MemberChange::Done
+    );
+    assert_ne!(world.generation().await, before);
+    let member = |web_role, role| Standing {
+        role: Some(role),
+        teams: vec![(ops.clone(), Role::Member), (web.clone(), web_role)],
+    };
+    assert_eq!(standing(&ada).await, member(Role::Member, Role::Member));
+    assert_eq!(standing(&bob).await, member(Role::Admin, Role::Admin));
+    // What waits for somebody who does not exist yet is neither lost nor lowered.
+    world.put_member("kim", Role::Admin).await;
+    assert_eq!(add(&[&web], &["kim"]).await, MemberChange::Done);
+    let [eve, kim] = [world.person("eve").await, world.person("kim").await];
+    assert_eq!(standing(&eve).await, member(Role::Member, Role::Member));
+    let of_kim = Standing {
+        role: Some(Role::Admin),
+        teams: vec![(web.clone(), Role::Member)],
+    };
+    assert_eq!(standing(&kim).await, of_kim);
+    let late = world
+        .store
+        .add_members(world.organization, Vec::new(), vec![email("ada")], before);
+    assert_eq!(late.await.unwrap(), Judged::Stale);
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_organization(other, removal(9), generation)
+        .await;
+    done(removed.unwrap());
+    let generation = world.generation().await;
+    let gone = world
+        .store
+        .add_members(other, Vec::new(), vec![email("ada")], generation);
+    assert_eq!(done(gone.await.unwrap()), MemberChange::Absent);
+}

@@ -100,6 +100,7 @@ super::contract!(Sqlite:
         a_deployment_is_founded_once
         names_are_unique_while_they_live
         a_team_is_renamed_and_found_by_its_id
+        people_are_brought_in_together
         organizations_change
         lists_are_cut_into_slices
         the_last_admin_stays

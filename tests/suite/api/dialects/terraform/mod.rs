@@ -1,5 +1,6 @@
 //! What Terraform's clients rely on.
 
+mod directory;
 mod documents;
 mod organization_tokens;
 mod policies;
@@ -62,6 +63,37 @@ const ROWS: &[Row] = &[
             {"attributes": {"token-type": "team", "max-ttl-ms": 3600000}},
             {"attributes": {"token-type": "user", "max-ttl-ms": 3600000}},
             {"attributes": {"token-type": "audit_trails", "max-ttl-ms": 3600000}}]}"#, 200, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("list_organizations", "/api/v2/organizations?q=n&page[size]=2", "", 200, [200, 404, 200]),
+    row("create_organization", "/api/v2/organizations",
+        r#"{"data": {"type": "organizations", "attributes": {"name": "brand-new", "email": "ops@example.com"}}}"#,
+        201, [201, 404, 201]).lax(&["/data/type"]),
+    row("show_organization", "/api/v2/organizations/{organization}", "", 200, [200, 404, 404]),
+    row("show_organization", "/api/v2/organizations/{organization_id}", "", 200, [200, 404, 404]),
+    row("change_organization", "/api/v2/organizations/{organization}",
+        r#"{"data": {"type": "organizations", "attributes": {"name": "renamed", "email": "ops@example.com"}}}"#,
+        200, [404, 404, 404]).lax(&["/data/type"]),
+    row("remove_organization", "/api/v2/organizations/{organization}", "", 204, [404, 404, 404]),
+    row("list_organization_memberships",
+        "/api/v2/organizations/{organization}/organization-memberships?filter[status]=active&include=user",
+        "", 200, [200, 404, 404]),
+    row("create_organization_membership", "/api/v2/organizations/{organization}/organization-memberships",
+        r#"{"data": {"type": "organization-memberships", "attributes": {"email": "new@example.com"},
+            "relationships": {"teams": {"data": [{"type": "teams", "id": "{team_id}"}]}}}}"#,
+        201, [404, 404, 404]).lax(&["/data/type", "/data/relationships/teams/data/0/type"]),
+    row("list_teams", "/api/v2/organizations/{organization}/teams?filter[names]=x,y&include=users", "", 200, [200, 404, 404]),
+    row("create_team", "/api/v2/organizations/{organization}/teams",
+        r#"{"data": {"type": "teams", "attributes": {"name": "brand-new"}}}"#, 200, [404, 404, 404]).lax(&["/data/type"]),
+    row("show_team", "/api/v2/teams/{team_id}?include=users", "", 200, [200, 404, 404]),
+    row("change_team", "/api/v2/teams/{team_id}",
+        r#"{"data": {"type": "teams", "attributes": {"name": "renamed"}}}"#, 200, [404, 404, 404]).lax(&["/data/type"]),
+    row("remove_team", "/api/v2/teams/{team_id}", "", 204, [404, 404, 404]),
+    row("add_team_users", "/api/v2/teams/{team_id}/relationships/users",
+        r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("remove_team_users", "/api/v2/teams/{team_id}/relationships/users",
+        r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("show_account", "/api/v2/account/details", "", 200, [200, 200, 200]),
+    row("discover_services", "/.well-known/terraform.json", "", 200, [200, 200, 200]),
+    row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),
 ];
 
 #[tokio::test]
