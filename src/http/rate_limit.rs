@@ -3,6 +3,7 @@
 //! Without one nothing is counted and no header is sent: a header that states no true limit would
 //! slow down clients that believe it.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -155,7 +156,7 @@ async fn admit(
     let least = standings
         .into_iter()
         .flatten()
-        .min_by_key(|standing| standing.remaining);
+        .max_by_key(|standing| (Reverse(standing.remaining), standing.until_next()));
     if let Some(least) = least {
         response.extensions_mut().insert(least);
     }
