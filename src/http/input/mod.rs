@@ -13,7 +13,6 @@ mod bounds;
 mod error;
 mod field;
 mod fields;
-mod pythonic;
 mod scalar;
 mod value;
 mod violation;
