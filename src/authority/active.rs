@@ -47,15 +47,30 @@ pub enum Inactive {
 }
 
 /// An active token and whom it acts for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Active {
-    /// Its record.
-    pub record: Arc<Record>,
-    /// The person it acts for, where it acts for one.
-    pub person: Option<Arc<Person>>,
+    seen: Arc<Seen>,
     /// How many seconds it is still good for: until it ends by itself, or by a revocation that lies
     /// ahead. `None` is for ever.
     pub expires_in: Option<u64>,
+}
+
+impl std::fmt::Debug for Active {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Active").field(&self.seen.record).finish()
+    }
+}
+
+impl Active {
+    /// Its record.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.seen.record
+    }
+
+    /// The person it acts for, where it acts for one.
+    pub fn person(&self) -> Option<&Arc<Person>> {
+        self.seen.person.as_ref()
+    }
 }
 
 /// Answers the predicate.
@@ -142,15 +157,13 @@ impl ActiveTokens {
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
-        let generation = self.index.generation();
         // Whoever holds one token could otherwise fill the memory with it under many prefixes.
         let without_prefix = strip_prefix(token);
         let known = self.seen.get(without_prefix);
         if let Some(seen) = &known
-            && seen.generation == generation
-            && seen.version == self.index.version(seen.record.id)
+            && self.is_current(seen)
         {
-            return Ok(self.judge(seen, from, now));
+            return Ok(self.used(seen, from, now));
         }
         let verified = match known {
             Some(seen) => Arc::clone(&seen.verified),
@@ -159,34 +172,64 @@ impl ActiveTokens {
                 Err(rejection) => return Ok(Err(rejection.into())),
             },
         };
-        let claims = match self.expected(&verified, now) {
-            Ok(claims) => claims,
+        let edits = self.index.edits();
+        let seen = match self.look_up(verified, now).await? {
+            Ok(seen) => Arc::new(seen),
             Err(inactive) => return Ok(Err(inactive)),
         };
-        let edits = self.index.edits();
-        let Some(presented) = self.store.presented(claims.jti).await? else {
-            return Ok(Err(Inactive::Unknown));
-        };
-        if claims.status != status_reference(&self.issuer, presented.record.place) {
-            return Ok(Err(Inactive::Unknown));
-        }
-        let version = self.index.version(presented.record.id);
-        let seen = Arc::new(Seen {
-            version,
-            generation,
-            liveness: presented.liveness,
-            noted: LastNoted::new(presented.record.last_used_at),
-            person: presented.person.map(Arc::new),
-            record: Arc::new(presented.record),
-            verified,
-        });
-        let verdict = self.judge(&seen, from, now);
+        let verdict = self.used(&seen, from, now);
         // The record's own counter could only be read after the store had named the record. If any
         // record was changed meanwhile, what was read may be older than that counter says.
         if verdict.is_ok() && self.index.edits() == edits {
             self.seen.insert(without_prefix.into(), seen);
         }
         Ok(verdict)
+    }
+
+    /// A token that was active a while ago, as it is now.
+    pub async fn again(
+        &self,
+        active: &Active,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Active, Inactive>> {
+        if self.is_current(&active.seen) {
+            return Ok(self.judge(&active.seen, now));
+        }
+        let seen = self.look_up(Arc::clone(&active.seen.verified), now).await?;
+        Ok(seen.and_then(|seen| self.judge(&Arc::new(seen), now)))
+    }
+
+    fn is_current(&self, seen: &Seen) -> bool {
+        seen.generation == self.index.generation() && seen.version == self.index.version(seen.record.id)
+    }
+
+    /// What the store says of a token whose signature is right.
+    async fn look_up(
+        &self,
+        verified: Arc<Verified>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Seen, Inactive>> {
+        // Before the store is read, so that what was read can only be newer.
+        let generation = self.index.generation();
+        let claims = match self.expected(&verified, now) {
+            Ok(claims) => claims,
+            Err(inactive) => return Ok(Err(inactive)),
+        };
+        let Some(presented) = self.store.presented(claims.jti).await? else {
+            return Ok(Err(Inactive::Unknown));
+        };
+        if claims.status != status_reference(&self.issuer, presented.record.place) {
+            return Ok(Err(Inactive::Unknown));
+        }
+        Ok(Ok(Seen {
+            version: self.index.version(presented.record.id),
+            generation,
+            liveness: presented.liveness,
+            noted: LastNoted::new(presented.record.last_used_at),
+            person: presented.person.map(Arc::new),
+            record: Arc::new(presented.record),
+            verified,
+        }))
     }
 
     fn verify(&self, token: &str) -> std::result::Result<Arc<Verified>, Rejection> {
@@ -218,12 +261,34 @@ impl ActiveTokens {
         Ok(verified.judge(&expected)?)
     }
 
-    fn judge(
+    /// A token that is presented at this moment: that it was used is noted, and so is that it was
+    /// refused after its revocation.
+    fn used(
         &self,
-        seen: &Seen,
+        seen: &Arc<Seen>,
         from: Option<IpAddr>,
         now: Timestamp,
     ) -> std::result::Result<Active, Inactive> {
+        let verdict = self.judge(seen, now);
+        if seen.record.token.kind == TokenKind::Api {
+            match &verdict {
+                Ok(_) => {
+                    let seen_now = Use {
+                        token: seen.record.id,
+                        at: now,
+                        from,
+                    };
+                    self.usage.note(seen_now, &seen.noted, self.ends_at(seen));
+                }
+                Err(Inactive::Revoked) => self.refused.note(seen.record.id, now),
+                Err(_) => {}
+            }
+        }
+        verdict
+    }
+
+    /// The predicate.
+    fn judge(&self, seen: &Arc<Seen>, now: Timestamp) -> std::result::Result<Active, Inactive> {
         self.expected(&seen.verified, now)?;
         // At every use: the keys of this process may change after what it knows of the directory.
         if !self.keys.publishes(&seen.verified.header().kid) {
@@ -241,28 +306,22 @@ impl ActiveTokens {
             return Err(Inactive::Gone);
         }
         if self.index.is_revoked(&seen.record, now) {
-            if kind == TokenKind::Api {
-                self.refused.note(seen.record.id, now);
-            }
             return Err(Inactive::Revoked);
         }
+        Ok(Active {
+            seen: Arc::clone(seen),
+            expires_in: self
+                .ends_at(seen)
+                .and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
+        })
+    }
+
+    /// When it ends by itself, or by a revocation that lies ahead.
+    fn ends_at(&self, seen: &Seen) -> Option<Timestamp> {
         let ends = [
             seen.record.token.expires_at,
             self.index.scheduled(seen.record.place),
         ];
-        let ends_at = ends.into_iter().flatten().min();
-        if kind == TokenKind::Api {
-            let seen_now = Use {
-                token: seen.record.id,
-                at: now,
-                from,
-            };
-            self.usage.note(seen_now, &seen.noted, ends_at);
-        }
-        Ok(Active {
-            record: Arc::clone(&seen.record),
-            person: seen.person.clone(),
-            expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
-        })
+        ends.into_iter().flatten().min()
     }
 }

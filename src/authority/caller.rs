@@ -18,9 +18,14 @@ impl Caller {
         Self { active }
     }
 
+    /// That their token is active.
+    pub(super) fn active(&self) -> &Active {
+        &self.active
+    }
+
     /// The token they came with.
     pub fn record(&self) -> &Arc<Record> {
-        &self.active.record
+        self.active.record()
     }
 
     /// How many seconds the token is still good for, as far as is known now; `None` is for ever.
@@ -30,7 +35,7 @@ impl Caller {
 
     /// The person the token acts for, where it acts for one.
     pub fn person(&self) -> Option<&Arc<Person>> {
-        self.active.person.as_ref()
+        self.active.person()
     }
 
     /// The person who has logged in, where it is a session.

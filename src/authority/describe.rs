@@ -12,10 +12,10 @@ impl Authority {
         reference: TokenReference,
         description: &Description,
     ) -> Result<Record> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let judged_at = self.view().generation();
-                let record = self.token(caller, reference).await?;
+                let judged_at = view.generation();
+                let record = self.token(&caller, reference).await?;
                 match self
                     .store
                     .describe(record.id, description.clone(), judged_at)

@@ -80,10 +80,10 @@ pub struct Issued {
 impl Authority {
     /// Issues a token: it is on disk before it is signed, and signed with the key of its record.
     pub async fn issue(&self, caller: &Caller, issue: &Issue) -> Result<Issued> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
+                let caller = &caller;
                 let now = self.clock.now();
-                let view = self.view();
                 let place = self.place(&view, caller, issue).await?;
                 policy::issue(&place.rank, caller, &place.owner)?;
                 let token = self.new_token(caller, issue, &place, now).await?;
@@ -109,8 +109,8 @@ impl Authority {
                 let record = recorded.into_record();
                 let claims = claims(&record, &self.settings);
                 let token = match self.keys.sign(&record.token.kid, record.token.kind, &claims) {
-                    // Withdrawn since. The record is cut off with all that the key signed, and the
-                    // caller gets a token of its successor.
+                    // Withdrawn since. The record is cut off with all that the key signed, and a
+                    // caller whose own token is not among that gets one of its successor.
                     Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
                     signed => signed?,
                 };

@@ -8,7 +8,7 @@ use crate::authority::{Authority, Caller, Error, Result};
 use crate::clock::Timestamp;
 use crate::directory::Email;
 use crate::keys::SignedToken;
-use crate::store::{Naming, RecordOrder};
+use crate::store::{Credentials, Naming, RecordOrder};
 use crate::token::{Actor, NewToken, Owner, TokenKind};
 
 /// What logging in gives.
@@ -35,9 +35,9 @@ impl Authority {
                 retry_after: throttled.retry_after,
             })?;
         match self.check_password(known, password).await {
-            Ok(Some((owner, actor))) => {
+            Ok(Some(right)) => {
                 attempt.succeeded();
-                self.open_session(owner, actor).await
+                self.open_session(&right).await
             }
             Ok(None) => {
                 // Not for whom: a hurried person types a password where the address belongs.
@@ -51,11 +51,8 @@ impl Authority {
         }
     }
 
-    async fn check_password(
-        &self,
-        email: Option<Email>,
-        password: Password,
-    ) -> Result<Option<(Owner, Actor)>> {
+    /// What the store has of a person whose password this is, and who is not shut out.
+    async fn check_password(&self, email: Option<Email>, password: Password) -> Result<Option<Credentials>> {
         let credentials = match email {
             Some(email) => self.store.credentials(email).await?,
             None => None,
@@ -71,34 +68,24 @@ impl Authority {
         };
         let right = self.passwords.verify(password, hash).await? == Verdict::Right;
         // Whether the person is shut out is looked at only now, or the time of the answer would tell.
-        Ok(credentials
-            .filter(|known| right && known.person.disabled_at.is_none())
-            .map(|known| {
-                let actor = Actor {
-                    name: known.person.email.to_string(),
-                    user: Some(known.person.id.clone()),
-                };
-                (
-                    Owner::User {
-                        user: known.person.id,
-                        organization: None,
-                    },
-                    actor,
-                )
-            }))
+        Ok(credentials.filter(|known| right && known.person.disabled_at.is_none()))
     }
 
-    async fn open_session(&self, owner: Owner, actor: Actor) -> Result<Session> {
-        let (owner, actor) = (&owner, &actor);
+    async fn open_session(&self, checked: &Credentials) -> Result<Session> {
+        let person = &checked.person;
         let Issued { token, record } = self
-            .judged(move || {
+            .judged(move |view| {
                 Box::pin(async move {
                     let now = self.clock.now();
-                    let view = self.view();
-                    let user = owner.user().ok_or(Error::BadLogin)?;
-                    // Removed or shut out since the password was checked?
-                    let person = self.store.person(user.clone().into()).await?;
-                    if person.is_none_or(|person| person.disabled_at.is_some()) {
+                    // Removed, shut out, or given another password since this one was checked? A new
+                    // password ends the sessions that there are, and this one would come after.
+                    let current = self.store.credentials(person.email.clone()).await?;
+                    let stands = |current: &Credentials| {
+                        current.person.id == person.id
+                            && current.person.disabled_at.is_none()
+                            && current.password_hash == checked.password_hash
+                    };
+                    if !current.as_ref().is_some_and(stands) {
                         return Err(Error::BadLogin);
                     }
                     let lifetime =
@@ -109,7 +96,10 @@ impl Authority {
                             kind: TokenKind::Session,
                             name: "session".to_owned(),
                             description: None,
-                            owner: owner.clone(),
+                            owner: Owner::User {
+                                user: person.id.clone(),
+                                organization: None,
+                            },
                             slot: None,
                             scopes: Vec::new(),
                             preset: None,
@@ -118,7 +108,10 @@ impl Authority {
                             prefix: String::new(),
                             kid: self.keys.signing_kid()?,
                             created_at: now,
-                            created_by: actor.clone(),
+                            created_by: Actor {
+                                name: person.email.to_string(),
+                                user: Some(person.id.clone()),
+                            },
                             expires_at: Some(now.plus_seconds(lifetime)),
                         },
                         judged_at: view.generation(),

@@ -60,9 +60,9 @@ impl Authority {
         whom: Whom,
     ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let standing = self.standing_of(&view, email, organization.id).await?;
@@ -87,9 +87,9 @@ impl Authority {
         email: &Email,
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let removal = self.removal(caller);
@@ -127,9 +127,9 @@ impl Authority {
         whom: Whom,
     ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
@@ -162,9 +162,9 @@ impl Authority {
         people: &[PersonReference],
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let mut ids = Vec::new();
                 for team in teams {
@@ -205,9 +205,9 @@ impl Authority {
         person: &PersonReference,
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank): (_, Rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;

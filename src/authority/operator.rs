@@ -30,14 +30,8 @@ impl Authority {
     /// Makes a person, by order of the operator.
     pub async fn operator_creates_person(&self, account: NewAccount) -> Result<Person> {
         let new = &self.new_person(account).await?;
-        self.judged(move || {
-            Box::pin(async move {
-                created(
-                    self.store
-                        .create_person(new.clone(), self.view().generation())
-                        .await?,
-                )
-            })
+        self.judged(move |view| {
+            Box::pin(async move { created(self.store.create_person(new.clone(), view.generation()).await?) })
         })
         .await
     }
@@ -60,9 +54,8 @@ impl Authority {
                 },
             },
         };
-        self.judged(move || {
+        self.judged(move |view| {
             Box::pin(async move {
-                let view = self.view();
                 let person = self
                     .store
                     .person(email.clone().into())

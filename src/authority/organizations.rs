@@ -60,11 +60,11 @@ impl Authority {
         name: &Name,
         changes: &OrganizationChanges,
     ) -> Result<Organization> {
-        policy::create_organization(caller)?;
         self.check_policy(&changes.policy.clone().unwrap_or_default())?;
         let id = OrganizationId(self.entropy.uuid_v4());
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
+                policy::create_organization(&caller)?;
                 let new = NewOrganization {
                     organization: Organization {
                         id,
@@ -76,11 +76,7 @@ impl Authority {
                     },
                     creator: caller.user().cloned(),
                 };
-                created(
-                    self.store
-                        .create_organization(new, self.view().generation())
-                        .await?,
-                )
+                created(self.store.create_organization(new, view.generation()).await?)
             })
         })
         .await
@@ -135,9 +131,9 @@ impl Authority {
         reference: &OrganizationReference,
         order: &ChangeOrganization,
     ) -> Result<Organization> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 match &order.changes.policy {
                     Some(new) => {
@@ -168,9 +164,9 @@ impl Authority {
         reference: &OrganizationReference,
         its_teams: ItsTeams,
     ) -> Result<OrganizationRemoved> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::govern_organization(&rank, caller)?;
                 let any = Slice {

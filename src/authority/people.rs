@@ -67,10 +67,9 @@ impl Authority {
     pub async fn create_person(&self, caller: &Caller, account: NewAccount) -> Result<Person> {
         policy::manage_people(caller)?;
         let new = &self.new_person(account).await?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
-                policy::manage_people(caller)?;
+                policy::manage_people(&caller)?;
                 created(self.store.create_person(new.clone(), view.generation()).await?)
             })
         })
@@ -107,11 +106,11 @@ impl Authority {
     /// Changes a person. Everybody may change their own password, giving the present one; the rest is
     /// the site administrators'. A new password ends the person's sessions, this one included.
     pub async fn change_person(&self, caller: &Caller, email: &Email, patch: PersonPatch) -> Result<Person> {
-        policy::logged_in(caller)?;
-        let own_password = is_self(caller, email) && patch.is_only_a_password();
-        if !own_password {
-            policy::manage_people(caller)?;
-        }
+        let what = match patch.is_only_a_password() {
+            true => Change::Password,
+            false => Change::Anything,
+        };
+        may_change(caller, email, what)?;
         let PersonPatch {
             password,
             current_password,
@@ -143,9 +142,9 @@ impl Authority {
             password_hash,
             change: self.removal(caller),
         };
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                may_change(&caller, email, what)?;
                 let person = self
                     .store
                     .person(email.clone().into())
@@ -163,10 +162,9 @@ impl Authority {
 
     /// Removes a person from everything; their sessions and tokens end.
     pub async fn remove_person(&self, caller: &Caller, email: &Email) -> Result<()> {
-        policy::manage_people(caller)?;
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                policy::manage_people(&caller)?;
                 let person = self
                     .store
                     .person(email.clone().into())
@@ -174,7 +172,7 @@ impl Authority {
                     .ok_or(Error::Absent)?;
                 changed(
                     self.store
-                        .remove_person(person.id, self.removal(caller), view.generation())
+                        .remove_person(person.id, self.removal(&caller), view.generation())
                         .await?,
                 )
             })
@@ -204,6 +202,21 @@ impl Authority {
                 created_at: self.clock.now(),
             },
         })
+    }
+}
+
+/// What somebody wants to change about a person.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Password,
+    Anything,
+}
+
+/// Everybody changes their own password; the rest is the site administrators'.
+fn may_change(caller: &Caller, email: &Email, what: Change) -> Result<()> {
+    match what {
+        Change::Password if is_self(caller, email) => Ok(()),
+        Change::Password | Change::Anything => policy::manage_people(caller),
     }
 }
 

@@ -13,9 +13,9 @@ impl Authority {
         reference: &OrganizationReference,
         name: &Name,
     ) -> Result<Project> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let now = self.clock.now();
@@ -47,9 +47,9 @@ impl Authority {
         reference: &OrganizationReference,
         id: u32,
     ) -> Result<()> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 match self

@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::authority::{Authority, Error, Result};
+use crate::authority::view::View;
+use crate::authority::{Authority, Caller, Error, Result};
 use crate::store::{Generation, Judged};
 
 /// How often an order is judged before the caller is told to come back.
@@ -18,24 +19,52 @@ type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Judged<T>>> + Send + 
 
 impl Authority {
     /// Runs an operation that judges and orders, until its order is carried out in the directory in
-    /// which it was judged.
-    pub(super) async fn judged<'a, T>(
-        &self,
-        operation: impl Fn() -> Operation<'a, T> + Send + Sync,
+    /// which it was judged. Each attempt is given that directory, and the caller as they are in it:
+    /// what ended their token, or what they were, while the request waited has ended the request.
+    ///
+    /// A request authenticates once, and can wait long after that: for its turn to hash a password, for
+    /// the second after a cut-off, for a successor of a withdrawn key. What was shut out meanwhile would
+    /// otherwise act once more.
+    pub(super) async fn judged_for<'a, T>(
+        &'a self,
+        caller: &'a Caller,
+        operation: impl Fn(Caller, View<'a>) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T> {
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                let before = self.versions();
-                self.catch_up().await?;
-                if self.versions() == before {
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-            if let Judged::Done(outcome) = operation().await? {
+            let view = self.view_for(attempt).await?;
+            let found = self.active.again(caller.active(), self.clock.now()).await?;
+            let caller = found.map(Caller::new).map_err(Error::BadCredential)?;
+            if let Judged::Done(outcome) = operation(caller, view).await? {
                 return Ok(outcome);
             }
         }
         Err(Error::Busy)
+    }
+
+    /// The same for what is done in nobody's name who has a token.
+    pub(super) async fn judged<'a, T>(
+        &'a self,
+        operation: impl Fn(View<'a>) -> Operation<'a, T> + Send + Sync,
+    ) -> Result<T> {
+        for attempt in 0..ATTEMPTS {
+            let view = self.view_for(attempt).await?;
+            if let Judged::Done(outcome) = operation(view).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// The directory as it is now; for another attempt, with what made that necessary.
+    async fn view_for(&self, attempt: usize) -> Result<View<'_>> {
+        if attempt > 0 {
+            let before = self.versions();
+            self.catch_up().await?;
+            if self.versions() == before {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(self.view())
     }
 
     /// Takes over what other processes have committed. Own changes are there already, but for those of

@@ -20,9 +20,9 @@ pub struct Rotate {
 impl Authority {
     /// Rotates a token that the caller manages and could have made.
     pub async fn rotate(&self, caller: &Caller, reference: TokenReference, rotate: Rotate) -> Result<Issued> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let record = self.token(caller, reference).await?;
                 self.succeed(&view, caller, &record, rotate).await
             })
@@ -33,9 +33,9 @@ impl Authority {
     /// Rotates the token that the caller holds. No scope is needed for that: the successor can do
     /// nothing that the token could not do, and does not outlive it.
     pub async fn rotate_own(&self, caller: &Caller, rotate: Rotate) -> Result<Issued> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 self.succeed(&view, caller, caller.record(), rotate).await
             })
         })

@@ -15,9 +15,9 @@ impl Authority {
         name: &Name,
     ) -> Result<Team> {
         let id = &TeamId::random(&*self.entropy);
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let team = Team {
@@ -94,9 +94,9 @@ impl Authority {
         team: &TeamReference,
         name: Option<&Name>,
     ) -> Result<Team> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_organization(&rank)?;
@@ -120,9 +120,9 @@ impl Authority {
         organization: &OrganizationReference,
         team: &TeamReference,
     ) -> Result<()> {
-        self.judged(move || {
+        self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let view = self.view();
+                let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_organization(&rank)?;

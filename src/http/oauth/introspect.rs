@@ -120,7 +120,7 @@ async fn introspect(
 }
 
 fn described(active: &Active, issuer: &str) -> Response {
-    let (record, token) = (&active.record, &active.record.token);
+    let (record, token) = (active.record(), &active.record().token);
     let subject = token.owner.subject();
     let answer = Introspection {
         active: true,
@@ -128,7 +128,7 @@ fn described(active: &Active, issuer: &str) -> Response {
         scope: Some(token.scopes.as_slice()).filter(|scopes| !scopes.is_empty()),
         sub: Some(&subject),
         client_id: Some(&subject),
-        username: active.person.as_ref().map(|person| person.email.as_str()),
+        username: active.person().map(|person| person.email.as_str()),
         aud: Some(&token.audience),
         iss: Some(issuer),
         exp: Some(token.expires_at.map_or(NEVER, |end| end.seconds())),

@@ -16,3 +16,4 @@ mod session;
 mod status_lists;
 mod tokens;
 mod usage;
+mod waiting;

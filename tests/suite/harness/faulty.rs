@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     Lost,
     /// It is carried out, and its caller hears of it when the test says so.
     Held,
+    /// It is carried out when the test says so.
+    Delayed,
 }
 
 /// Which call of a store goes wrong, and how.
@@ -131,6 +133,11 @@ impl Faulty {
             Some(Fault::Lost) => {
                 self.plan.under_way.notify_one();
                 std::future::pending().await
+            }
+            Some(Fault::Delayed) => {
+                self.plan.under_way.notify_one();
+                self.plan.release.notified().await;
+                call.await
             }
             Some(Fault::Held) => {
                 let outcome = call.await;

@@ -1,0 +1,173 @@
+//! A request authenticates once and may then wait. What is shut out meanwhile does not act once more.
+//!
+//! Each test delays what a request has ordered, as it was judged, until whoever asked for it is shut out.
+
+use std::sync::Arc;
+
+use jeton::store::KeyRevoked;
+use jeton::token::Actor as By;
+use serde_json::{Value, json};
+
+use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, NORTH, Plan, TestApp, password};
+
+/// A server whose next order can be delayed.
+struct Delayed {
+    app: TestApp,
+    plan: Arc<Plan>,
+}
+
+impl Delayed {
+    async fn new() -> Self {
+        let plan = Arc::new(Plan::default());
+        Self {
+            app: TestApp::over(plan.follow()).await,
+            plan,
+        }
+    }
+
+    /// What a request is answered when something else happens before its order is carried out.
+    async fn while_it_waits<T>(
+        &self,
+        request: impl Future<Output = Answer>,
+        other: impl Future<Output = T>,
+    ) -> Answer {
+        self.plan.arm(Fault::Delayed, Some(Kind::Write), 0);
+        let other = async {
+            self.plan.under_way.notified().await;
+            other.await;
+            self.plan.release.notify_one();
+        };
+        let (answer, ()) = tokio::join!(request, other);
+        answer
+    }
+
+    /// A session of somebody new, whom this process has not seen yet.
+    async fn unseen(&self, email: &str, site_admin: bool) -> Actor {
+        let admin = self.app.site_admin();
+        let account = json!({"email": email, "password": password(email), "site_admin": site_admin});
+        self.app.post(&admin, "/users", account).await.is(201);
+        let login = self.app.log_in(email, &password(email)).await.is(200);
+        Actor::holding(&login.text_at("/token"))
+    }
+
+    async fn disable(&self, email: &str) {
+        let admin = self.app.site_admin();
+        let path = format!("/users/{email}");
+        self.app
+            .patch(&admin, &path, json!({"disabled": true}))
+            .await
+            .is(200);
+    }
+}
+
+fn order(owner: &str) -> Value {
+    json!({"name": "one more", "organization": NORTH.name, "owner": owner})
+}
+
+#[tokio::test]
+async fn an_administrator_who_is_shut_out_makes_nobody() {
+    let delayed = Delayed::new().await;
+    let rogue = delayed.unseen("rogue@example.com", true).await;
+    let app = &delayed.app;
+    let friend = json!({"email": "friend@example.com", "password": password("friend"), "site_admin": true});
+    // Who is not shut out meanwhile does.
+    let other = json!({"email": "other@example.com", "password": password("other")});
+    let request = app.post(&rogue, "/users", other);
+    delayed
+        .while_it_waits(request, app.get(&app.anyone(), "/healthz"))
+        .await
+        .is(201);
+
+    let rogue = delayed.unseen("rogue2@example.com", true).await;
+    let request = app.post(&rogue, "/users", friend);
+    delayed
+        .while_it_waits(request, delayed.disable("rogue2@example.com"))
+        .await
+        .fails(401, "invalid_token");
+    app.get(&app.site_admin(), "/users/friend@example.com")
+        .await
+        .is(404);
+}
+
+#[tokio::test]
+async fn one_who_is_no_administrator_any_more_lets_nobody_in() {
+    let delayed = Delayed::new().await;
+    let former = delayed.unseen("former@example.com", true).await;
+    let app = &delayed.app;
+    let demote = async {
+        let path = "/users/former@example.com";
+        app.patch(&app.site_admin(), path, json!({"site_admin": false}))
+            .await
+            .is(200)
+    };
+    let path = "/users/rogue@example.com";
+    delayed.unseen("rogue@example.com", false).await;
+    let request = app.patch(&former, path, json!({"site_admin": true}));
+    delayed.while_it_waits(request, demote).await.is(403);
+    let rogue = app.get(&app.site_admin(), path).await.is(200);
+    assert_eq!(rogue.json()["site_admin"], false);
+}
+
+#[tokio::test]
+async fn a_token_that_is_cut_off_issues_none_that_comes_after() {
+    let delayed = Delayed::new().await;
+    let app = &delayed.app;
+    let token = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let cut_off = async {
+        let everything = json!({"organization": NORTH.name});
+        app.post(&app.admin_of(&NORTH), "/revocations", everything)
+            .await
+            .is(201);
+        // Or the second that is cut off would be waited for.
+        app.clock.pass(2);
+    };
+    let request = app.post(&token.holder, "/tokens", order("organization"));
+    delayed
+        .while_it_waits(request, cut_off)
+        .await
+        .fails(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
+    let delayed = Delayed::new().await;
+    let app = &delayed.app;
+    let token = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let keys = app.operator().list_keys().await.unwrap();
+    let kid = keys.first().unwrap().row.key.kid.parse().unwrap();
+    let withdraw = async {
+        let by = By {
+            name: "operator".to_owned(),
+            user: None,
+        };
+        let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
+        assert_eq!(outcome, KeyRevoked::Revoked);
+        app.clock.pass(2);
+    };
+    let request = app.post(&token.holder, "/tokens", order("organization"));
+    delayed
+        .while_it_waits(request, withdraw)
+        .await
+        .fails(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
+    let delayed = Delayed::new().await;
+    let app = &delayed.app;
+    delayed.unseen("ada@example.com", false).await;
+    let change = async {
+        let path = "/users/ada@example.com";
+        let new = json!({"password": password("another")});
+        app.patch(&app.site_admin(), path, new).await.is(200);
+        // Or the second whose sessions have ended would be waited for.
+        app.clock.pass(2);
+    };
+    let old = password("ada@example.com");
+    let request = app.log_in("ada@example.com", &old);
+    delayed
+        .while_it_waits(request, change)
+        .await
+        .fails(401, "login_failed");
+    app.log_in("ada@example.com", &password("another")).await.is(200);
+}
