@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jeton::clock::{Clock, SystemClock};
+use jeton::clock::{Clock, SystemClock, Timestamp};
 use jeton::entropy::{Entropy, SystemEntropy};
 use jeton::http::connections::{Drained, Limits, serve};
 use jeton::keys::SigningKey;
@@ -17,14 +17,18 @@ use jeton_verifier::{Algorithm, Claims, Header, StatusReference, TokenType, asse
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use crate::Outcome;
+use crate::durable::Rows;
 use crate::issue::Create;
 
-/// Serves until its standard input ends, which it does when whoever started it ends. Each argument
-/// is the size of a plain JSON answer that `/json/{size}` gives.
-pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
-    let answers = sizes
+/// Serves until its standard input ends, which it does when whoever started it ends. The first argument
+/// is where `/issue-durably` keeps its rows, each further one the size of a plain JSON answer that
+/// `/json/{size}` gives.
+pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
+    let rows = Rows::open(arguments.next().ok_or("no database")?.as_ref())?;
+    let answers = arguments
         .map(|size| Ok(Fields::of(size.parse()?)))
         .collect::<Outcome<Vec<_>>>()?;
     let (key, _) = SigningKey::generate(Algorithm::Es256)?;
@@ -36,10 +40,12 @@ pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
     let ceiling = Arc::new(Ceiling {
         header: header.encode(),
         key,
+        rows,
         answers,
     });
     let router = Router::new()
         .route("/issue", post(issue))
+        .route("/issue-durably", post(issue_durably))
         .route("/json/{size}", get(json))
         .route("/bytes/{size}", get(bytes))
         .route("/form/{size}", post(form))
@@ -68,11 +74,28 @@ pub(crate) fn run(sizes: impl Iterator<Item = String>) -> Outcome<()> {
 struct Ceiling {
     header: String,
     key: SigningKey,
+    rows: Rows,
     answers: Vec<Fields>,
 }
 
 async fn issue(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
-    let signed = ceiling.sign(&create);
+    let (jti, now) = begin();
+    answered(ceiling.sign(&create, jti, now))
+}
+
+async fn issue_durably(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
+    let (jti, now) = begin();
+    let recorded = ceiling.rows.record(jti, create.name.clone(), now).await;
+    answered(recorded.and_then(|_| ceiling.sign(&create, jti, now)))
+}
+
+fn begin() -> (Uuid, Timestamp) {
+    let entropy: &dyn Entropy = &SystemEntropy;
+    let now = SystemClock.now();
+    (entropy.uuid_v7(now), now)
+}
+
+fn answered(signed: Outcome<Issued>) -> Response {
     match signed {
         Ok(answer) => (
             StatusCode::CREATED,
@@ -134,10 +157,7 @@ const TEAM: &str = "team-0123456789abcdef";
 const DAY: i64 = 86_400;
 
 impl Ceiling {
-    fn sign(&self, create: &Create) -> Outcome<Issued> {
-        let entropy: &dyn Entropy = &SystemEntropy;
-        let now = SystemClock.now();
-        let jti = entropy.uuid_v7(now);
+    fn sign(&self, create: &Create, jti: Uuid, now: Timestamp) -> Outcome<Issued> {
         let organization = ORGANIZATION;
         let issuer = "http://127.0.0.1:8080";
         let claims = Claims {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use crate::bounds::{self, Bound};
 use crate::client::Ask;
 use crate::load::{Load, Paths};
 use crate::rows::{Size, drive, load};
@@ -31,8 +32,8 @@ struct Crowd {
     ready: Duration,
 }
 
-/// The rows, and what is to be said below the table.
-pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, String)> {
+/// The rows, and what has a bound of its own.
+pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, Vec<Bound>)> {
     let [few, many] = size.crowds;
     let few = Crowd::gather("few", folder, few).await?;
     let many = Crowd::gather("many", folder, many).await?;
@@ -78,10 +79,13 @@ pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, String
         })
         .await?,
     ];
-    let notes = format!("{}\n{}", few.note()?, many.note()?);
+    let mut bounds = few.bounds()?;
+    bounds.extend(many.bounds()?);
+    bounds.push(bounds::lists(size, &few.jeton, few.tokens).await?);
+    bounds.push(bounds::writes_beside_a_bulk_revocation(size, &many.jeton).await?);
     few.jeton.server.stop().await?;
     many.jeton.server.stop().await?;
-    Ok((rows, notes))
+    Ok((rows, bounds))
 }
 
 impl Crowd {
@@ -119,17 +123,19 @@ impl Crowd {
     }
 
     /// How soon it was ready, and how large it is now.
-    fn note(&self) -> Outcome<String> {
-        let memory = self.jeton.server.memory()?;
-        let verdict = |met| if met { "met" } else { "MISSED" };
-        Ok(format!(
-            "{} tokens, a tenth of them revoked: ready after {:.2} s (aim 2 s, {}), {} MB resident after the rounds (aim \
-             100 MB, {})",
-            self.tokens,
-            self.ready.as_secs_f64(),
-            verdict(self.ready <= READY_WITHIN),
-            memory / 1_000_000,
-            verdict(memory <= MOST_MEMORY),
-        ))
+    fn bounds(&self) -> Outcome<Vec<Bound>> {
+        let of = format!("of {} tokens, a tenth of them revoked", self.tokens);
+        Ok(vec![
+            Bound::time(
+                format!("ready to serve the database {of}"),
+                self.ready,
+                READY_WITHIN,
+            ),
+            Bound::megabytes(
+                format!("memory after the rounds, with a database {of}"),
+                self.jeton.server.memory()?,
+                MOST_MEMORY,
+            ),
+        ])
     }
 }

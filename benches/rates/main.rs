@@ -6,10 +6,12 @@
 //!
 //! The servers, the driver and the bare commits are this program again, named by its first argument.
 
+mod bounds;
 mod ceiling;
 mod client;
 mod commits;
 mod crowd;
+mod durable;
 mod issue;
 mod load;
 mod pace;

@@ -39,6 +39,7 @@ pub(crate) struct Measured {
     pub(crate) rate: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    pub(crate) slowest: Duration,
     /// The driver's own share of the processor time that its threads could have had.
     pub(crate) busy: f64,
     /// What was kept of the tokens that were issued.
@@ -52,6 +53,7 @@ impl Measured {
             rate: ratio(count, time),
             p50: quantile(0.50),
             p99: quantile(0.99),
+            slowest: Duration::from_micros(latencies.max()),
             busy: 0.0,
             kept: Vec::new(),
         }

@@ -88,8 +88,9 @@ async fn all(size: Size) -> Outcome<()> {
         jeton.ask(CURRENT, &Ask::get(&jeton.token.token)).await?.len(),
         jeton.ask(INTROSPECT, &about).await?.len(),
     ];
+    let rows = folder.path().join("rows.db").display().to_string();
     let ceiling = myself(
-        ["ceiling".to_owned()]
+        ["ceiling".to_owned(), rows]
             .into_iter()
             .chain(sizes.map(|bytes| bytes.to_string())),
     )?;
@@ -102,12 +103,9 @@ async fn all(size: Size) -> Outcome<()> {
         ceiling: &ceiling,
     };
 
-    let mut rows = vec![bench.issue().await?];
-    let half = rows
-        .iter()
-        .flat_map(|row| &row.pairs)
-        .map(|pair| pair.jeton.rate / 2.0)
-        .collect();
+    let issue = bench.issue().await?;
+    let half = issue.pairs.iter().map(|pair| pair.jeton.rate / 2.0).collect();
+    let mut rows = vec![issue, bench.issue_beside_bare_rows().await?];
     rows.push(bench.issue_on_a_slow_disk(folder.path()).await?);
     rows.push(bench.revoke().await?);
     rows.push(
@@ -133,15 +131,16 @@ async fn all(size: Size) -> Outcome<()> {
             .await?,
     );
     rows.extend(bench.services_ask(&introspector, about_size).await?);
-    rows.push(bench.issue_at_half_load(median(half), folder.path()).await?);
+    rows.extend(bench.issue_at_half_load(median(half), folder.path()).await?);
     rows.extend(status_list::rows(&bench, folder.path()).await?);
 
     jeton.server.stop().await?;
 
-    let (crowds, notes) = crowd::rows(size, folder.path()).await?;
+    let (crowds, bounds) = crowd::rows(size, folder.path()).await?;
     rows.extend(crowds);
     print(&rows);
-    println!("\n{notes}");
+    println!();
+    bounds.iter().for_each(|bound| println!("{bound}"));
     Ok(())
 }
 
@@ -175,7 +174,17 @@ impl Bench<'_> {
             what: "issue, durable, 64 connections",
             target: Target::RateAtLeast(0.70),
             against: "ceiling",
-            pairs: self.issue_pairs(self.jeton, 64).await?,
+            pairs: self.issue_pairs(self.jeton, "/issue", 64).await?,
+        })
+    }
+
+    /// How much of what durability leaves of the ceiling.
+    async fn issue_beside_bare_rows(&self) -> Outcome<Row> {
+        Ok(Row {
+            what: "the same",
+            target: Target::RateAtLeast(0.80),
+            against: "bare rows",
+            pairs: self.issue_pairs(self.jeton, "/issue-durably", 64).await?,
         })
     }
 
@@ -187,7 +196,7 @@ impl Bench<'_> {
         if begun.elapsed() < Duration::from_millis(5) {
             return Err(format!("issued in {:?}: the syncs were not slowed down", begun.elapsed()).into());
         }
-        let pairs = self.issue_pairs(&slow, 512).await?;
+        let pairs = self.issue_pairs(&slow, "/issue", 512).await?;
         slow.server.stop().await?;
         Ok(Row {
             what: "issue, 5 ms added to each sync, 512 conn.",
@@ -197,13 +206,13 @@ impl Bench<'_> {
         })
     }
 
-    async fn issue_pairs(&self, jeton: &Jeton, connections: usize) -> Outcome<Vec<Pair>> {
+    async fn issue_pairs(&self, jeton: &Jeton, baseline: &str, connections: usize) -> Outcome<Vec<Pair>> {
         let load = |server, path: &str| Load {
             connections,
             asks: vec![jeton.issue()],
             ..self.load(server, Paths::Round(vec![path.to_owned()]))
         };
-        let ceiling = load(self.ceiling, "/issue");
+        let ceiling = load(self.ceiling, baseline);
         let jeton = load(&jeton.server, TOKENS);
         let mut pairs = Vec::new();
         for _ in 0..self.size.pairs {
@@ -280,7 +289,9 @@ impl Bench<'_> {
         })
     }
 
-    async fn issue_at_half_load(&self, per_second: f64, folder: &Path) -> Outcome<Row> {
+    /// Against a bare commit, and against the ceiling in the same loop: what the driver and the network
+    /// take, with which the server shares the processor.
+    async fn issue_at_half_load(&self, per_second: f64, folder: &Path) -> Outcome<[Row; 2]> {
         let Size { warm_up, time, .. } = self.size;
         let commits = Commits {
             database: folder.join("commits.db"),
@@ -288,24 +299,41 @@ impl Bench<'_> {
             warm_up,
             time,
         };
-        let issue = Load {
+        let load = |server, path: &str| Load {
             pace: Pace::Open(per_second),
             asks: vec![self.jeton.issue()],
-            ..self.load(&self.jeton.server, Paths::Round(vec![TOKENS.to_owned()]))
+            ..self.load(server, Paths::Round(vec![path.to_owned()]))
         };
-        let mut pairs = Vec::new();
+        let ceiling = load(self.ceiling, "/issue");
+        let jeton = load(&self.jeton.server, TOKENS);
+        let mut against_commits = Vec::new();
+        let mut against_ceiling = Vec::new();
         for _ in 0..self.size.pairs {
-            pairs.push(Pair {
-                baseline: round("commits", &commits).await?,
-                jeton: drive(&issue).await?,
+            let (commits, ceiling) = (round("commits", &commits).await?, drive(&ceiling).await?);
+            let jeton = drive(&jeton).await?;
+            against_ceiling.push(Pair {
+                baseline: ceiling,
+                jeton: jeton.clone(),
+            });
+            against_commits.push(Pair {
+                baseline: commits,
+                jeton,
             });
         }
-        Ok(Row {
-            what: "issue at half that rate, open loop",
+        let row = |what, against, pairs| Row {
+            what,
             target: Target::SlowestAtMost(3.0),
-            against: "p99 of a bare commit",
+            against,
             pairs,
-        })
+        };
+        Ok([
+            row(
+                "issue at half that rate, open loop",
+                "p99 of a bare commit",
+                against_commits,
+            ),
+            row("the same", "p99 of the ceiling so", against_ceiling),
+        ])
     }
 
     /// As many tokens as introspection is asked about in turn.

@@ -66,7 +66,13 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
         body: body(),
     };
     let mut errors = openapi::usual_errors(takes, body);
-    errors.retain(|error| !["403", "404"].contains(&error.status));
+    errors.retain(|error| !["403", "404", "415"].contains(&error.status));
+    if takes.write {
+        errors.push(answer(
+            "415",
+            "The request does not say that it is of JSON:API, with or without a body",
+        ));
+    }
     if takes.caller {
         errors.push(answer(
             "404",

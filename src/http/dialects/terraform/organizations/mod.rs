@@ -20,7 +20,6 @@ use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument
 use crate::http::dialects::terraform::organizations::resource::OrganizationResource;
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
-use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, no_content, whole};
 use crate::store::OrganizationChanges;
@@ -233,9 +232,7 @@ async fn change(
 /// With everything in it: from the answer on all of its tokens are refused. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "remove_organization", params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
-              (status = UNSUPPORTED_MEDIA_TYPE, description = "The request does not say that it is JSON:API",
-                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+    responses((status = NO_CONTENT, description = "It is gone")))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

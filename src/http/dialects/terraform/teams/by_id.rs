@@ -10,7 +10,6 @@ use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
 use crate::http::dialects::terraform::path::TeamPath;
-use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
 use crate::http::dialects::terraform::teams::{IncludeForm, TeamAttributes, TeamDocument};
 use crate::http::dialects::terraform::user::UserResource;
@@ -59,9 +58,7 @@ pub(super) async fn change(
 ///
 /// From the answer on all of its tokens are refused. Its members stay in the organization.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "remove_team", params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
-              (status = UNSUPPORTED_MEDIA_TYPE, description = "The request does not say that it is JSON:API",
-                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+    responses((status = NO_CONTENT, description = "It is gone")))]
 pub(super) async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

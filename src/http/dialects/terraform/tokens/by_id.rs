@@ -42,8 +42,6 @@ pub(super) async fn show(
     operation_id = "remove_token", params(TokenPath),
     responses((status = NO_CONTENT, description = "It is refused from now on"),
               (status = CONFLICT, description = "It is its owner's last active token, and the organization keeps that",
-                  body = ErrorDocument, content_type = "application/vnd.api+json"),
-              (status = UNSUPPORTED_MEDIA_TYPE, description = "The request does not say that it is JSON:API",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,

@@ -11,15 +11,15 @@ mod team_tokens;
 
 use std::sync::Arc;
 
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::authority::{Authority, Caller, Error, Expiry, Wanted};
+use crate::authority::{Authority, Caller, Error, Expiry, Issue, Wanted};
 use crate::clock::Timestamp;
-use crate::http::dialects::terraform::document::ListDocument;
+use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::PageForm;
 use crate::http::dialects::terraform::render;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
@@ -43,7 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A new token.
 #[derive(Debug, ToSchema)]
-#[schema(as = NewToken, rename_all = "kebab-case")]
+#[schema(as = NewToken, example = json!({"data": {"type": "authentication-tokens", "attributes": {
+    "description": "deploys the web shop", "expired-at": null}}}))]
 #[expect(dead_code, reason = "stands in the document only")]
 struct NewTokenDocument {
     #[schema(inline)]
@@ -115,6 +116,16 @@ async fn page(
         base,
         uri,
     ))
+}
+
+/// A new token with its secret, this once.
+async fn made(
+    authority: &Authority,
+    caller: &Caller,
+    order: &Issue,
+) -> Result<(StatusCode, JsonApi<Document<TokenResource>>), Failure> {
+    let issued = authority.issue(caller, order).await.map_err(unmade)?;
+    Ok((StatusCode::CREATED, JsonApi(issued.into())))
 }
 
 /// Why a token was not made, at the place in the document where its reason stands.

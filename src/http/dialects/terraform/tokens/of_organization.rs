@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use utoipa::IntoParams;
 use validator::Validate;
@@ -16,7 +15,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::{self, Kind};
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, unmade};
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, no_content};
 
@@ -69,11 +68,7 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = Owner::Organization(path.organization);
     let order = owner.replace(&body.attributes, query.token);
-    let issued = app.authority.issue(&caller, &order).await.map_err(unmade)?;
-    Ok((
-        StatusCode::CREATED,
-        JsonApi(Document::<TokenResource>::from(issued)),
-    ))
+    made(&app.authority, &caller, &order).await
 }
 
 /// End an organization's token
@@ -83,8 +78,6 @@ pub(super) async fn replace(
     operation_id = "remove_organization_token", params(OrganizationPath, KindForm),
     responses((status = NO_CONTENT, description = "It is refused from now on"),
               (status = CONFLICT, description = "It is the organization's last active token, and the organization keeps that",
-                  body = ErrorDocument, content_type = "application/vnd.api+json"),
-              (status = UNSUPPORTED_MEDIA_TYPE, description = "The request does not say that it is JSON:API",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
@@ -15,7 +14,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::{self, Kind};
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, unmade};
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use crate::store::Naming;
@@ -52,11 +51,7 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.replace(&body.attributes, Kind::Authentication);
-    let issued = app.authority.issue(&caller, &order).await.map_err(unmade)?;
-    Ok((
-        StatusCode::CREATED,
-        JsonApi(Document::<TokenResource>::from(issued)),
-    ))
+    made(&app.authority, &caller, &order).await
 }
 
 /// End a team's token
@@ -66,8 +61,6 @@ pub(super) async fn replace(
     operation_id = "remove_team_token", params(TeamPath),
     responses((status = NO_CONTENT, description = "It is refused from now on"),
               (status = CONFLICT, description = "It is the team's last active token, and the organization keeps that",
-                  body = ErrorDocument, content_type = "application/vnd.api+json"),
-              (status = UNSUPPORTED_MEDIA_TYPE, description = "The request does not say that it is JSON:API",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
@@ -94,11 +87,7 @@ pub(super) async fn create(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.issue(&body.attributes, Naming::Unique);
-    let issued = app.authority.issue(&caller, &order).await.map_err(unmade)?;
-    Ok((
-        StatusCode::CREATED,
-        JsonApi(Document::<TokenResource>::from(issued)),
-    ))
+    made(&app.authority, &caller, &order).await
 }
 
 async fn team<P>(app: &App, caller: &Caller<P>, path: &TeamPath) -> Result<Owner, Failure> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::response::IntoResponse;
 
 use crate::authority::{Error, Wanted};
@@ -15,7 +15,7 @@ use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
 use crate::http::dialects::terraform::path::UserPath;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, page, unmade};
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made, page};
 use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
 use crate::store::Naming;
@@ -83,11 +83,7 @@ pub(super) async fn create(
         return Err(Error::Absent.into());
     }
     let order = Owner::Caller.issue(&body.attributes, Naming::Free);
-    let issued = app.authority.issue(&caller, &order).await.map_err(unmade)?;
-    Ok((
-        StatusCode::CREATED,
-        JsonApi(Document::<TokenResource>::from(issued)),
-    ))
+    made(&app.authority, &caller, &order).await
 }
 
 /// The person for whom the caller acts. Tokens of teams and organizations have no such tokens.

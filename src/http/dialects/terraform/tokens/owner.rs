@@ -67,6 +67,7 @@ impl Owner {
     pub(super) fn replace(&self, attributes: &NewTokenAttributes, kind: Kind) -> Issue {
         Issue {
             name: String::new(),
+            scopes: kind.scopes(),
             slot: Some(kind.slot()),
             ..self.issue(attributes, Naming::Free)
         }

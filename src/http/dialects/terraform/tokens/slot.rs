@@ -36,6 +36,15 @@ impl Kind {
         Slot::literal(self.name())
     }
 
+    /// The scopes of such a token; `None` is what tokens have where nothing is said.
+    pub(super) fn scopes(self) -> Option<Vec<String>> {
+        match self {
+            Self::Authentication => None,
+            // It is made for somebody who reads and does nothing, and there is nothing here to read.
+            Self::AuditTrails => Some(Vec::new()),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Authentication => "authentication-token",

@@ -24,7 +24,10 @@ async fn an_organization_has_one_of_each_kind() {
         assert_eq!(read["data"]["attributes"]["token"], Value::Null);
         assert_eq!(read["data"]["relationships"].get("team"), None);
     }
+    let rights = app.get(&auditor, "/tokens/current").await.is(200).json();
+    assert_eq!(rights["scopes"], json!([]));
     let current = app.get(&holder, "/tokens/current").await.is(200).json();
+    assert_ne!(current["scopes"], json!([]));
     assert_eq!(
         (&current["owner"], &current["organization"]),
         (&json!("organization"), &json!(NORTH.id()))
