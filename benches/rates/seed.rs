@@ -8,8 +8,8 @@ use jeton::directory::OrganizationReference;
 use jeton::entropy::{Entropy, SystemEntropy};
 use jeton::store::sqlite::SqliteStore;
 use jeton::store::{
-    Change, KeyState, Keys, LastToken, Observer, Organizations, RecordOrder, RecordOutcome, Revocations,
-    RevokeOrder, Tokens,
+    Change, KeyState, Keys, LastToken, Naming, Observer, Organizations, RecordOrder, RecordOutcome,
+    Revocations, RevokeOrder, Tokens,
 };
 use jeton::token::{Actor, NewToken, Owner, Revocation, TokenId, TokenKind};
 use tokio::task::JoinSet;
@@ -75,7 +75,8 @@ async fn record(
     let order = RecordOrder {
         token,
         judged_at,
-        most_active: None,
+        limits: Vec::new(),
+        naming: Naming::Free,
         rotation: None,
     };
     let RecordOutcome::Recorded(recorded) = store.record(order).await? else {

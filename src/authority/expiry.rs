@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::authority::bounds::Bounds;
 use crate::authority::{Caller, FieldFault};
 use crate::clock::Timestamp;
-use crate::directory::Organization;
 use crate::token::{Lifetime, TokenKind};
 
 /// When a token is to end.
@@ -21,18 +21,18 @@ pub enum Expiry {
     At(Timestamp),
 }
 
-/// When a token ends that this caller makes, within what the organization allows and, where an API
+/// When a token ends that this caller makes, within what the organizations allow and, where an API
 /// token makes it, before that one ends. What is too long is a fault if it was said, and shortened if
 /// it is the default.
 pub(super) fn expires_at(
     caller: &Caller,
     expiry: Expiry,
     default: Lifetime,
-    organization: Option<&Organization>,
+    bounds: &Bounds,
     now: Timestamp,
     faults: &mut Vec<FieldFault>,
 ) -> Option<Timestamp> {
-    let longest = organization.and_then(|found| found.policy.max_lifetime);
+    let longest = bounds.max_lifetime();
     let by_policy = longest.map(|seconds| now.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
     // A session bounds what may be done, not for how long; an API token bounds both.
     let by_caller = match caller.record().token.kind {

@@ -1,8 +1,8 @@
 //! Which scopes a new token gets.
 
+use crate::authority::bounds::Bounds;
 use crate::authority::issue::{Issue, Place};
 use crate::authority::{Authority, Caller, FieldFault};
-use crate::directory::Policy;
 use crate::token::{ManagementScope, Owner, Scope};
 
 /// The scopes of a new token, and the preset that they are.
@@ -21,16 +21,15 @@ impl Authority {
         place: &Place,
         faults: &mut Vec<FieldFault>,
     ) -> Granted {
-        let policy = place.organization.as_ref().map(|found| &found.policy);
-        let default = policy.and_then(|policy| policy.default_preset.as_ref());
-        let may_have = |scope: &Scope| refusal(scope, caller, place, policy).is_none();
+        let bounds = &place.bounds;
+        let may_have = |scope: &Scope| refusal(scope, caller, place).is_none();
         let (mut scopes, mut preset) = match (&issue.scopes, &issue.preset) {
             (Some(names), None) => (self.known_scopes(names, faults), None),
-            (None, Some(name)) => (self.scopes_of(name, policy, faults), Some(name.clone())),
-            (None, None) => (self.default_scopes(default, policy, faults), default.cloned()),
+            (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.clone())),
+            (None, None) => self.default_scopes(bounds, faults),
             // Both, as long as they say the same.
             (Some(names), Some(name)) => {
-                let scopes = self.scopes_of(name, policy, faults);
+                let scopes = self.allowed_preset(name, bounds, faults);
                 let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
                 let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
                 if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
@@ -47,7 +46,7 @@ impl Authority {
             preset = preset.filter(|_| scopes.len() == whole);
         }
         for (index, scope) in scopes.iter().enumerate() {
-            if let Some(message) = refusal(scope, caller, place, policy) {
+            if let Some(message) = refusal(scope, caller, place) {
                 faults.push(FieldFault::element("scopes", index, scope.as_str(), message));
             }
         }
@@ -62,16 +61,23 @@ impl Authority {
         }
     }
 
-    fn default_scopes(
-        &self,
-        preset: Option<&String>,
-        policy: Option<&Policy>,
-        faults: &mut Vec<FieldFault>,
-    ) -> Vec<Scope> {
-        match preset {
-            Some(name) => self.scopes_of(name, policy, faults),
-            None => self.settings.catalogue.grantable_by_default().cloned().collect(),
+    /// What all default presets have in common, and the preset where there is just one.
+    fn default_scopes(&self, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> (Vec<Scope>, Option<String>) {
+        let presets = bounds.default_presets();
+        let (first, others) = match presets.split_first() {
+            Some((first, others)) => (*first, others),
+            None => {
+                let every = self.settings.catalogue.grantable_by_default();
+                return (every.cloned().collect(), None);
+            }
+        };
+        let mut scopes = self.scopes_of(first, faults);
+        for other in others {
+            let those = self.scopes_of(other, faults);
+            scopes.retain(|scope| those.contains(scope));
         }
+        let is_one = others.is_empty() && bounds.allow_preset(first);
+        (scopes, is_one.then(|| first.to_owned()))
     }
 
     fn known_scopes(&self, names: &[String], faults: &mut Vec<FieldFault>) -> Vec<Scope> {
@@ -89,21 +95,28 @@ impl Authority {
         known
     }
 
-    fn scopes_of(&self, preset: &str, policy: Option<&Policy>, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
-        let message = match self.settings.catalogue.preset(preset) {
-            None => "there is no such preset",
-            Some(_) if policy.is_some_and(|policy| !policy.allows_preset(preset)) => {
-                "the organization does not allow this preset"
+    fn allowed_preset(&self, preset: &str, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
+        if self.settings.catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
+            let message = "the organization does not allow this preset";
+            faults.push(FieldFault::new("preset", preset, message));
+            return Vec::new();
+        }
+        self.scopes_of(preset, faults)
+    }
+
+    fn scopes_of(&self, preset: &str, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
+        match self.settings.catalogue.preset(preset) {
+            Some(found) => found.scopes().to_vec(),
+            None => {
+                faults.push(FieldFault::new("preset", preset, "there is no such preset"));
+                Vec::new()
             }
-            Some(found) => return found.scopes().to_vec(),
-        };
-        faults.push(FieldFault::new("preset", preset, message));
-        Vec::new()
+        }
     }
 }
 
 /// Why a scope cannot be granted.
-fn refusal(scope: &Scope, caller: &Caller, place: &Place, policy: Option<&Policy>) -> Option<&'static str> {
+fn refusal(scope: &Scope, caller: &Caller, place: &Place) -> Option<&'static str> {
     let deployment_only = scope
         .management()
         .is_some_and(ManagementScope::is_deployment_only);
@@ -111,7 +124,7 @@ fn refusal(scope: &Scope, caller: &Caller, place: &Place, policy: Option<&Policy
         Some("a token cannot grant a scope that it does not hold")
     } else if deployment_only && place.owner != Owner::Deployment {
         Some("only a token of the deployment can hold this scope")
-    } else if policy.is_some_and(|policy| !policy.allows_scope(scope)) {
+    } else if !place.bounds.allow_scope(scope) {
         Some("the organization does not allow this scope")
     } else {
         None

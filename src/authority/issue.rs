@@ -1,9 +1,8 @@
 //! Issuing a token.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
+use crate::authority::bounds::Bounds;
 use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::grant::Granted;
@@ -11,10 +10,10 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::clock::Timestamp;
-use crate::directory::{Organization, OrganizationReference, TeamReference};
+use crate::directory::{OrganizationReference, TeamReference};
 use crate::keys::{SignedToken, SigningError};
-use crate::store::{Judged, RecordOrder, RecordOutcome};
-use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, Span, TokenKind};
+use crate::store::{Judged, Naming, RecordOrder, RecordOutcome};
+use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.
@@ -27,8 +26,8 @@ pub struct Issue {
     pub name: String,
     /// A longer text for people.
     pub description: Option<String>,
-    /// Where the token is good; `None` is the caller's only organization.
-    pub organization: Option<OrganizationReference>,
+    /// Where the token is good.
+    pub organization: WhichOrganization,
     /// What kind of thing it acts for.
     pub owner: OwnerKind,
     /// Which team, where it is one.
@@ -43,8 +42,30 @@ pub struct Issue {
     pub audience: Option<Vec<String>>,
     /// When it ends.
     pub expiry: Expiry,
+    /// What is asked of its name, beside what the request demands of it.
+    pub naming: Naming,
     /// The place among its owner's tokens that it takes alone; what was there ends.
     pub slot: Option<Slot>,
+}
+
+/// The organization, or organizations, in which a token is good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum WhichOrganization {
+    /// The caller's own, where they have only one.
+    #[default]
+    Only,
+    /// This one.
+    Named(OrganizationReference),
+    /// All of the person's for whom it acts, at the time of use. Only a person makes such a token, for
+    /// themselves, with a session or with another such token. The policies of all organizations that
+    /// they belong to when it is made bound it, the strictest each time.
+    All,
+}
+
+impl From<Option<OrganizationReference>> for WhichOrganization {
+    fn from(named: Option<OrganizationReference>) -> Self {
+        named.map_or(Self::Only, Self::Named)
+    }
 }
 
 /// A token, for the one time that it is shown, and its record.
@@ -69,9 +90,8 @@ impl Authority {
                 self.record_and_sign(RecordOrder {
                     token,
                     judged_at: view.generation(),
-                    most_active: place
-                        .organization
-                        .and_then(|found| found.policy.max_active_tokens_per_owner),
+                    limits: place.bounds.limits(),
+                    naming: issue.naming,
                     rotation: None,
                 })
                 .await
@@ -83,7 +103,6 @@ impl Authority {
     /// Records a token and signs it. Where a cut-off covers everything issued in this second, waits
     /// for the next one and has it judged again: verifiers would take it for one of those cut off.
     pub(super) async fn record_and_sign(&self, order: RecordOrder) -> Result<Judged<Issued>> {
-        let limit = order.most_active.unwrap_or_default();
         let owner = order.token.owner.kind();
         match self.store.record(order).await? {
             RecordOutcome::Recorded(recorded) => {
@@ -104,7 +123,8 @@ impl Authority {
                     record,
                 }))
             }
-            RecordOutcome::LimitReached => Err(Error::LimitReached { owner, limit }),
+            RecordOutcome::LimitReached { most: limit } => Err(Error::LimitReached { owner, limit }),
+            RecordOutcome::NameTaken => Err(Error::NameTaken),
             RecordOutcome::NotActive => Err(Error::NotActive),
             RecordOutcome::CutOff { issued_through } => {
                 self.wait_until_after(issued_through).await?;
@@ -127,16 +147,22 @@ impl Authority {
     /// Where the token will be good, and what it acts for.
     async fn place(&self, view: &View<'_>, caller: &Caller, issue: &Issue) -> Result<Place> {
         if issue.owner == OwnerKind::Deployment {
-            let rank = policy::rank_everywhere(caller);
-            return Ok(Place {
-                organization: None,
-                rank,
-                owner: Owner::Deployment,
-            });
+            return self.place_everywhere(view, caller, Owner::Deployment).await;
         }
         let reference = match &issue.organization {
-            Some(reference) => reference.clone(),
-            None => self.only_organization(caller).await?,
+            WhichOrganization::Named(reference) => reference.clone(),
+            WhichOrganization::Only => self.only_organization(caller).await?,
+            WhichOrganization::All => match (issue.owner, caller.user()) {
+                (OwnerKind::User, Some(user)) => {
+                    let owner = Owner::User {
+                        user: user.clone(),
+                        organization: None,
+                    };
+                    return self.place_everywhere(view, caller, owner).await;
+                }
+                (OwnerKind::User, None) => return Err(Error::Forbidden),
+                _ => return Err(Error::OrganizationNeeded),
+            },
         };
         let (organization, rank) = view.visible(caller, &reference).await?;
         let owner = match (issue.owner, &issue.team) {
@@ -159,8 +185,17 @@ impl Authority {
             (OwnerKind::Team | OwnerKind::Deployment, _) => return Err(Error::Absent),
         };
         Ok(Place {
-            organization: Some(organization),
+            bounds: self.bounds(view, &owner).await?,
             rank,
+            owner,
+        })
+    }
+
+    /// The place of a token that is confined to no organization.
+    async fn place_everywhere(&self, view: &View<'_>, caller: &Caller, owner: Owner) -> Result<Place> {
+        Ok(Place {
+            bounds: self.bounds(view, &owner).await?,
+            rank: policy::rank_everywhere(caller),
             owner,
         })
     }
@@ -188,16 +223,12 @@ impl Authority {
         let Granted { scopes, preset } = self.granted(caller, issue, place, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
-        let organization = place.organization.as_deref();
-        let without_policy = match issue.expiry {
+        let otherwise = match issue.expiry {
             Expiry::Open => Lifetime::Never,
             Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
         };
-        let default = organization
-            .and_then(|found| found.policy.default_lifetime)
-            .and_then(Span::from_seconds)
-            .map_or(without_policy, Lifetime::Limited);
-        let expires_at = expires_at(caller, issue.expiry, default, organization, now, &mut faults);
+        let default = place.bounds.default_lifetime(otherwise);
+        let expires_at = expires_at(caller, issue.expiry, default, &place.bounds, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");
             faults.push(FieldFault::new("audience", audience.clone(), message));
@@ -235,11 +266,11 @@ impl Authority {
         let Some(wanted) = &issue.projects else {
             return Ok(own);
         };
-        let Some(organization) = &place.organization else {
+        let Some(organization) = place.owner.organization() else {
             faults.push(FieldFault::new(
                 "projects",
                 wanted.clone(),
-                "a token of the deployment has no projects",
+                "a token that is good in more than one organization has no projects",
             ));
             return Ok(None);
         };
@@ -249,7 +280,7 @@ impl Authority {
             return Ok(None);
         }
         let numbers = wanted.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
-        let mut existing = self.store.existing_projects(organization.id, numbers).await?;
+        let mut existing = self.store.existing_projects(organization, numbers).await?;
         existing.retain(|id| own.as_ref().is_none_or(|own| own.contains(id)));
         for (index, id) in wanted.iter().enumerate() {
             if !existing.iter().any(|known| i64::from(*known) == *id) {
@@ -298,7 +329,7 @@ impl Authority {
 
 /// Where a token will be good, and what it acts for.
 pub(super) struct Place {
-    pub(super) organization: Option<Arc<Organization>>,
+    pub(super) bounds: Bounds,
     rank: Rank,
     pub(super) owner: Owner,
 }

@@ -5,7 +5,9 @@ use crate::authority::{Authority, Caller, Error, Result};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::store::PersonReference;
-use crate::token::{Filter, Listing, OwnerKind, Page, Scope, StatusAt, Visibility, WantedStatus};
+use crate::token::{
+    End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
+};
 
 /// Which tokens are asked for, in the words of whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,20 +22,56 @@ pub struct Wanted {
     pub owner: Option<OwnerKind>,
     /// A part of name, description or team name.
     pub text: Option<String>,
+    /// A part of the team's name.
+    pub team_name: Option<String>,
+    /// In which place among their owner's tokens.
+    pub slot: Option<Slot>,
     /// In which status; `None` is any.
     pub status: Option<WantedStatus>,
     /// With which scope.
     pub scope: Option<Scope>,
     /// From which preset.
     pub preset: Option<String>,
-    /// That end by themselves before an instant.
-    pub expires_before: Option<Timestamp>,
+    /// That end by themselves in one of these ways; none is any.
+    pub ends: Vec<WantedEnd>,
     /// Not seen since an instant, and older than it.
     pub unused_since: Option<Timestamp>,
     /// Never seen.
     pub never_used: bool,
     /// By the name of whoever made them.
     pub created_by: Option<String>,
+}
+
+/// Whether and when tokens end by themselves, as seen from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantedEnd {
+    /// They never do.
+    Never,
+    /// They have ended.
+    Passed,
+    /// They have not, and do so within this time.
+    Within(Span),
+    /// They have not, and do so at some time.
+    Ahead,
+    /// Before an instant, whether it has passed or not.
+    Before(Timestamp),
+}
+
+impl WantedEnd {
+    fn at(self, now: Timestamp) -> End {
+        // Whole seconds, as `exp` has them: what ends in this second has ended.
+        let ahead = Timestamp::from_seconds(now.seconds() + 1).unwrap_or(Timestamp::LAST);
+        match self {
+            Self::Never => End::Never,
+            Self::Passed => End::before(ahead),
+            Self::Within(span) => {
+                let seconds = i64::try_from(span.seconds()).unwrap_or(i64::MAX);
+                End::Between(ahead, Some(ahead.plus_seconds(seconds)))
+            }
+            Self::Ahead => End::Between(ahead, None),
+            Self::Before(instant) => End::before(instant),
+        }
+    }
 }
 
 impl Authority {
@@ -59,10 +97,12 @@ impl Authority {
         let mut filter = Filter {
             owner: wanted.owner,
             text: wanted.text.clone(),
+            team_name: wanted.team_name.clone(),
+            slot: wanted.slot.clone(),
             status: wanted.status.map(|wanted| StatusAt { wanted, at: now }),
             scope: wanted.scope.clone(),
             preset: wanted.preset.clone(),
-            expires_before: wanted.expires_before,
+            ends: wanted.ends.iter().map(|end| end.at(now)).collect(),
             unused_since: wanted.unused_since,
             never_used: wanted.never_used,
             created_by: wanted.created_by.clone(),
@@ -72,6 +112,9 @@ impl Authority {
             let (organization, rank) = view.visible(caller, &reference).await?;
             filter.visibility = policy::visible_tokens(&rank, caller);
             filter.organization = Some(organization.id);
+            if wanted.organization.is_none() && caller.owner().organization().is_none() {
+                filter.or_everywhere_of = caller.user().cloned();
+            }
             if let Some(team) = &wanted.team {
                 filter.team = Some(view.team(organization.id, team).await?.id.clone());
             }

@@ -8,7 +8,7 @@ use crate::authority::{Authority, Caller, Error, Result};
 use crate::clock::Timestamp;
 use crate::directory::Email;
 use crate::keys::SignedToken;
-use crate::store::RecordOrder;
+use crate::store::{Naming, RecordOrder};
 use crate::token::{Actor, NewToken, Owner, TokenKind};
 
 /// What logging in gives.
@@ -122,7 +122,8 @@ impl Authority {
                             expires_at: Some(now.plus_seconds(lifetime)),
                         },
                         judged_at: view.generation(),
-                        most_active: None,
+                        limits: Vec::new(),
+                        naming: Naming::Free,
                         rotation: None,
                     })
                     .await

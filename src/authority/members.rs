@@ -6,7 +6,7 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use crate::directory::{Email, Member, OrganizationId, OrganizationReference, Role, TeamReference};
-use crate::store::{Judged, MemberChange, Slice, Standing};
+use crate::store::{Judged, MemberChange, PersonReference, Slice, Standing};
 
 /// Whom a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,13 +151,58 @@ impl Authority {
         .await
     }
 
+    /// Brings people into an organization, or into teams of it, as members; who has a role there keeps
+    /// it. Only an admin of the organization can bring in people from outside of it, whom an id that is
+    /// known elsewhere does not name.
+    pub async fn add_members(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        teams: &[TeamReference],
+        people: &[PersonReference],
+    ) -> Result<()> {
+        policy::logged_in(caller)?;
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, organization).await?;
+                let mut ids = Vec::new();
+                for team in teams {
+                    let team = view.team(organization.id, team).await?;
+                    policy::manage_team(&rank, &team.id)?;
+                    ids.push(team.id.clone());
+                }
+                if teams.is_empty() {
+                    policy::manage_organization(&rank)?;
+                }
+                let mut emails = Vec::new();
+                for person in people {
+                    emails.push(match (self.member(organization.id, person).await?, person) {
+                        (Some(email), _) => email,
+                        (None, PersonReference::Email(email)) => {
+                            policy::invite_to_team(&rank)?;
+                            email.clone()
+                        }
+                        (None, PersonReference::Id(_)) => return Err(Error::Absent),
+                    });
+                }
+                changed(
+                    self.store
+                        .add_members(organization.id, ids, emails, view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+    }
+
     /// Takes somebody out of a team.
     pub async fn remove_team_member(
         &self,
         caller: &Caller,
         organization: &OrganizationReference,
         team: &TeamReference,
-        email: &Email,
+        person: &PersonReference,
     ) -> Result<()> {
         policy::logged_in(caller)?;
         self.judged(move || {
@@ -166,14 +211,34 @@ impl Authority {
                 let (organization, rank): (_, Rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
+                let email = match person {
+                    PersonReference::Email(email) => email.clone(),
+                    PersonReference::Id(_) => {
+                        let member = self.member(organization.id, person).await?;
+                        member.ok_or(Error::Absent)?
+                    }
+                };
                 changed(
                     self.store
-                        .remove_team_member(team.id.clone(), email.clone(), view.generation())
+                        .remove_team_member(team.id.clone(), email, view.generation())
                         .await?,
                 )
             })
         })
         .await
+    }
+
+    /// The address of a person who belongs to an organization.
+    async fn member(
+        &self,
+        organization: OrganizationId,
+        reference: &PersonReference,
+    ) -> Result<Option<Email>> {
+        let Some(person) = self.store.person(reference.clone()).await? else {
+            return Ok(None);
+        };
+        let standing = self.store.standing(person.id, organization).await?;
+        Ok(standing.role.map(|_| person.email))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod active;
 mod authorize_request;
+mod bounds;
 mod caller;
 mod claims;
 mod cut_off;
@@ -50,9 +51,9 @@ pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
 pub use house::Walk;
-pub use issue::{Issue, Issued};
+pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, ListedKey};
-pub use list::Wanted;
+pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
 pub use organization_policy::{BreakingTokens, ChangeOrganization, ChangedOrganization, ExistingTokens};
@@ -62,6 +63,8 @@ pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
 pub use usage::SeenTokens;
+
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -195,6 +198,11 @@ impl Authority {
             return Err(Error::Busy);
         }
         Ok(self.active.find_from(token, from, self.clock.now()).await?)
+    }
+
+    /// An identifier that nothing else has.
+    pub fn fresh_id(&self) -> Uuid {
+        self.entropy.uuid_v4()
     }
 
     /// What never changes.

@@ -6,7 +6,8 @@ use crate::directory::{Organization, OrganizationId, Policy};
 use crate::store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges};
 use crate::token::filter::Breach;
 use crate::token::{
-    CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Status, StatusAt, Visibility, WantedStatus,
+    CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
+    WantedStatus,
 };
 
 /// How an organization is to be changed.
@@ -63,7 +64,7 @@ impl Authority {
         let filter = breaking(organization, policy, now);
         let page = Page {
             sort: Sort::default(),
-            cursor: None,
+            start: Start::Beginning,
             direction: Direction::Next,
             limit: SHOWN,
             count: CountTotal::Yes,

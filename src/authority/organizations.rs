@@ -104,6 +104,11 @@ impl Authority {
         Ok(Organization::clone(&organization))
     }
 
+    /// What the caller is in an organization, for whoever shows what they may do there.
+    pub async fn rank(&self, caller: &Caller, organization: OrganizationId) -> Result<Rank> {
+        self.view().rank(caller, organization).await
+    }
+
     /// Changes an organization. Its policy needs a session, and says what becomes of the tokens that
     /// break it.
     pub async fn change_organization(

@@ -129,6 +129,13 @@ pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     match (owner, rank) {
         (Owner::Deployment, Rank::Site) => Ok(()),
         (Owner::Deployment, _) | (_, Rank::Viewer) => Err(Error::Forbidden),
+        // What is confined to one organization makes nothing that is good in others.
+        (
+            Owner::User {
+                organization: None, ..
+            },
+            Rank::Outsider,
+        ) => Err(Error::Forbidden),
         (Owner::User { user, .. }, rank) if caller.user() == Some(user) => see_organization(rank),
         (Owner::Team { team, .. }, Rank::Team(own)) if team == own => Ok(()),
         (Owner::Team { team, .. }, Rank::Member { .. }) => manage_team(rank, team),

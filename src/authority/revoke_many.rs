@@ -9,7 +9,7 @@ use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use crate::clock::Clock;
 use crate::store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
 use crate::token::filter::CountTotal;
-use crate::token::{Direction, Filter, Page, Sort, Status, TokenKind, WantedStatus};
+use crate::token::{Direction, Filter, Page, Sort, Start, Status, TokenKind, WantedStatus};
 
 /// How long is waited before an order that could not be carried on is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -131,7 +131,7 @@ impl Authority {
     async fn count(&self, filter: Filter) -> Result<u64> {
         let page = Page {
             sort: Sort::default(),
-            cursor: None,
+            start: Start::Beginning,
             direction: Direction::Next,
             limit: 1,
             count: CountTotal::Yes,

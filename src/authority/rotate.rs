@@ -1,11 +1,11 @@
 //! Rotating a token: a successor with the same rights, and an end for the one before.
 
+use crate::authority::bounds::Bounds;
 use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Issued, Result, policy};
 use crate::clock::Timestamp;
-use crate::directory::Organization;
-use crate::store::{Judged, RecordOrder, Rotation};
+use crate::store::{Judged, Naming, RecordOrder, Rotation};
 use crate::token::{Grace, Lifetime, NewToken, Record, Revocation, Scope, Span, TokenReference};
 
 /// How a token is rotated.
@@ -51,12 +51,13 @@ impl Authority {
     ) -> Result<Judged<Issued>> {
         let now = self.clock.now();
         let owner = &record.token.owner;
-        let (organization, rank) = match owner.organization() {
-            Some(id) => (view.organization(&id.into()).await?, view.rank(caller, id).await?),
-            None => (None, policy::rank_everywhere(caller)),
+        let rank = match owner.organization() {
+            Some(id) => view.rank(caller, id).await?,
+            None => policy::rank_everywhere(caller),
         };
         policy::issue(&rank, caller, owner)?;
-        let token = self.successor(caller, record, rotate.expiry, organization.as_deref(), now)?;
+        let bounds = self.bounds(view, owner).await?;
+        let token = self.successor(caller, record, rotate.expiry, &bounds, now)?;
         let grace = i64::try_from(rotate.grace.seconds()).unwrap_or(i64::MAX);
         let end = now.plus_seconds(grace);
         let effective_at = record
@@ -76,7 +77,8 @@ impl Authority {
         self.record_and_sign(RecordOrder {
             token,
             judged_at: view.generation(),
-            most_active: organization.and_then(|found| found.policy.max_active_tokens_per_owner),
+            limits: bounds.limits(),
+            naming: Naming::Free,
             rotation: Some(rotation),
         })
         .await
@@ -89,31 +91,27 @@ impl Authority {
         caller: &Caller,
         record: &Record,
         expiry: Expiry,
-        organization: Option<&Organization>,
+        bounds: &Bounds,
         now: Timestamp,
     ) -> Result<NewToken> {
         let former = &record.token;
-        let policy = organization.map(|found| &found.policy);
         let catalogue = &self.settings.catalogue;
         let scopes: Vec<Scope> = former
             .scopes
             .iter()
-            .filter(|scope| {
-                catalogue.contains(scope) && policy.is_none_or(|policy| policy.allows_scope(scope))
-            })
+            .filter(|scope| catalogue.contains(scope) && bounds.allow_scope(scope))
             .cloned()
             .collect();
         super::policy::hand_on(caller, &scopes, former.projects.as_deref())?;
         let mut faults = Vec::new();
-        let expires_at = expires_at(caller, expiry, lifetime(former), organization, now, &mut faults);
+        let expires_at = expires_at(caller, expiry, lifetime(former), bounds, now, &mut faults);
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
         }
-        let allowed = |preset: &&String| policy.is_none_or(|policy| policy.allows_preset(preset));
         Ok(NewToken {
             jti: self.entropy.uuid_v7(now),
             scopes,
-            preset: former.preset.as_ref().filter(allowed).cloned(),
+            preset: former.preset.clone().filter(|preset| bounds.allow_preset(preset)),
             prefix: self.settings.prefix.clone(),
             kid: self.keys.signing_kid()?,
             created_at: now,

@@ -2,9 +2,9 @@
 
 use crate::authority::organizations::created;
 use crate::authority::policy;
-use crate::authority::{Authority, Caller, Result};
+use crate::authority::{Authority, Caller, Error, Result};
 use crate::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
-use crate::store::{NewTeam, Slice};
+use crate::store::{Judged, NewTeam, Slice};
 
 impl Authority {
     /// Makes a team.
@@ -76,6 +76,41 @@ impl Authority {
         let view = self.view();
         let (organization, _) = view.visible(caller, organization).await?;
         Ok(Team::clone(&*view.team(organization.id, team).await?))
+    }
+
+    /// The team with an id, whichever organization it is of, for a caller who may see it there.
+    pub async fn team_with_id(&self, caller: &Caller, id: &TeamId) -> Result<Team> {
+        let team = self.store.team_with_id(id.clone()).await?.ok_or(Error::Absent)?;
+        self.view().visible(caller, &team.organization.into()).await?;
+        Ok(team)
+    }
+
+    /// Changes a team: gives it another name, if one is given. Its tokens carry its id, so that nothing
+    /// ends.
+    pub async fn change_team(
+        &self,
+        caller: &Caller,
+        organization: &OrganizationReference,
+        team: &TeamReference,
+        name: Option<&Name>,
+    ) -> Result<Team> {
+        self.judged(move || {
+            Box::pin(async move {
+                let view = self.view();
+                let (organization, rank) = view.visible(caller, organization).await?;
+                let team = view.team(organization.id, team).await?;
+                policy::manage_organization(&rank)?;
+                let Some(name) = name else {
+                    return Ok(Judged::Done(Team::clone(&team)));
+                };
+                created(
+                    self.store
+                        .rename_team(team.id.clone(), name.clone(), view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
     }
 
     /// Removes a team; its tokens end.

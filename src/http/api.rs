@@ -113,6 +113,7 @@ pub(super) struct Surface {
     /// What is written of it.
     pub(super) document: OpenApi,
     render: fn(&Failure) -> Response,
+    around: fn(Router, &Arc<App>) -> Router,
 }
 
 impl Surface {
@@ -128,7 +129,14 @@ impl Surface {
             routes,
             document: openapi::complete(document, errors),
             render,
+            around: |router, _| router,
         }
+    }
+
+    /// With something around everything that it answers, errors too.
+    pub(super) fn within(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
+        self.around = around;
+        self
     }
 
     /// With what is served beside its operations.
@@ -144,10 +152,11 @@ impl Surface {
             .routes
             .fallback(async || Failure::NoRoute)
             .method_not_allowed_fallback(async || Failure::NoMethod);
-        rendered_by(
+        let router = rendered_by(
             rate_limit::limited(routes, app).with_state(Arc::clone(app)),
             self.render,
-        )
+        );
+        (self.around)(router, app)
     }
 }
 

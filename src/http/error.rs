@@ -162,8 +162,11 @@ where
     }))
 }
 
-/// Keeps what the router said beside the failure, such as `Allow`.
-fn said(bare: Response, mut rendered: Response) -> Response {
+/// Keeps what was said beside the failure, such as `Allow`.
+fn said(mut bare: Response, mut rendered: Response) -> Response {
+    rendered
+        .extensions_mut()
+        .extend(std::mem::take(bare.extensions_mut()));
     for (name, value) in bare.headers() {
         if !rendered.headers().contains_key(name) {
             rendered.headers_mut().append(name, value.clone());
@@ -241,11 +244,12 @@ pub(crate) mod tests {
                 let value = head.headers.get(name).and_then(|value| value.to_str().ok());
                 value.map_or_else(String::new, |value| format!(" {name}={value}"))
             };
-            let code = match &body {
-                Some(body) => body.get(field).and_then(serde_json::Value::as_str),
-                None => Some(text.as_ref()),
+            let code = match body.as_ref().map(|body| body.get(field)) {
+                Some(Some(serde_json::Value::String(text))) => text.clone(),
+                Some(Some(other)) => other.to_string(),
+                Some(None) => "HTTPValidationError".to_owned(),
+                None => text.into_owned(),
             };
-            let code = code.unwrap_or("HTTPValidationError");
             let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
             table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));
         }

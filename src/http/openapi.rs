@@ -79,6 +79,8 @@ pub(super) struct Takes {
     pub(super) path: bool,
     /// A body.
     pub(super) body: bool,
+    /// A method that changes something.
+    pub(super) write: bool,
     /// A path, a query, a header or a body.
     pub(super) anything: bool,
 }
@@ -97,14 +99,15 @@ pub(super) struct ErrorAnswer {
 /// otherwise be repeated, and forgotten, at each handler. What a handler says itself stays.
 pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnswer>) -> OpenApi {
     for item in document.paths.paths.values_mut() {
-        let operations = [
-            &mut item.get,
-            &mut item.post,
-            &mut item.put,
-            &mut item.patch,
-            &mut item.delete,
-        ];
-        for operation in operations.into_iter().flatten() {
+        let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for operation in writes.into_iter().flatten() {
+            let errors = errors(Takes {
+                write: true,
+                ..takes(operation)
+            });
+            complete_operation(operation, errors);
+        }
+        if let Some(operation) = &mut item.get {
             let errors = errors(takes(operation));
             complete_operation(operation, errors);
         }
@@ -134,6 +137,7 @@ fn takes(operation: &Operation) -> Takes {
         caller: !is_public,
         path: path.count() > 0,
         body,
+        write: false,
         anything: body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty()),
     }
 }

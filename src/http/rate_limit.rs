@@ -3,8 +3,10 @@
 //! Without one nothing is counted and no header is sent: a header that states no true limit would
 //! slow down clients that believe it.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -46,12 +48,17 @@ impl std::fmt::Debug for RateLimits {
     }
 }
 
-/// What is left of the limit that was asked last, for the headers of the answer.
+/// What a limit leaves to whoever was counted, for the headers of the answer. The answer carries that of
+/// the limit that leaves least, for surfaces that say it in a form of their own.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
+pub(super) struct Standing {
     name: &'static str,
-    rate: Rate,
-    remaining: u32,
+    /// The limit.
+    pub(super) rate: Rate,
+    /// How many more requests are answered at this moment.
+    pub(super) remaining: u32,
+    /// How long this one came too early.
+    wait: Option<Duration>,
 }
 
 impl RateLimits {
@@ -70,12 +77,12 @@ impl RateLimits {
         extensions: &Extensions,
     ) -> Result<(), Failure> {
         let Some(limit) = &self.caller else { return Ok(()) };
-        let standing = limit.admit(&caller.owner().subject())?;
+        let standing = limit.admit(&caller.owner().subject());
         if let Some(slot) = extensions.get::<Arc<OnceLock<Standing>>>() {
             // Set at most once: a request has one caller.
             let _ = slot.set(standing);
         }
-        Ok(())
+        standing.judge()
     }
 }
 
@@ -91,7 +98,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
         }
     }
 
-    fn admit(&self, key: &K) -> Result<Standing, Failure> {
+    fn admit(&self, key: &K) -> Standing {
         if self
             .admitted
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
@@ -99,18 +106,15 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
         {
             self.limiter.retain_recent();
         }
-        match self.limiter.check_key(key) {
-            Ok(state) => Ok(Standing {
-                name: self.name,
-                rate: self.rate,
-                remaining: state.remaining_burst_capacity(),
-            }),
-            Err(until) => {
-                let wait = until.wait_time_from(DefaultClock::default().now());
-                Err(Failure::TooManyRequests {
-                    retry_after: wait.as_secs() + 1,
-                })
-            }
+        let (remaining, wait) = match self.limiter.check_key(key) {
+            Ok(state) => (state.remaining_burst_capacity(), None),
+            Err(until) => (0, Some(until.wait_time_from(DefaultClock::default().now()))),
+        };
+        Standing {
+            name: self.name,
+            rate: self.rate,
+            remaining,
+            wait,
         }
     }
 }
@@ -138,30 +142,52 @@ async fn admit(
     if limits.address.is_none() && limits.caller.is_none() {
         return next.run(request).await;
     }
-    let by_address = match limits
-        .address
-        .as_ref()
-        .map(|limit| limit.admit(&address))
-        .transpose()
-    {
-        Ok(standing) => standing,
-        Err(failure) => return failure.into_response(),
-    };
+    let by_address = limits.address.as_ref().map(|limit| limit.admit(&address));
     let by_caller = Arc::new(OnceLock::new());
     request.extensions_mut().insert(Arc::clone(&by_caller));
-    let mut response = next.run(request).await;
-    for standing in [by_address, by_caller.get().copied()].into_iter().flatten() {
+    let mut response = match by_address.map_or(Ok(()), Standing::judge) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    };
+    let standings = [by_address, by_caller.get().copied()];
+    for standing in standings.into_iter().flatten() {
         standing.append_to(&mut response);
+    }
+    let least = standings
+        .into_iter()
+        .flatten()
+        .max_by_key(|standing| (Reverse(standing.remaining), standing.until_next()));
+    if let Some(least) = least {
+        response.extensions_mut().insert(least);
     }
     response
 }
 
 impl Standing {
+    /// How long it is until the next request is answered; nothing while any is left.
+    pub(super) fn until_next(&self) -> Duration {
+        match (self.wait, self.remaining) {
+            (Some(wait), _) => wait,
+            (None, 0) => Duration::from_secs(1) / self.rate.per_second.get(),
+            (None, _) => Duration::ZERO,
+        }
+    }
+
+    fn judge(self) -> Result<(), Failure> {
+        match self.wait {
+            None => Ok(()),
+            Some(wait) => Err(Failure::TooManyRequests {
+                retry_after: wait.as_secs() + 1,
+            }),
+        }
+    }
+
     fn append_to(self, response: &mut Response) {
         let Self {
             name,
             rate,
             remaining,
+            wait: _,
         } = self;
         let headers = [
             ("ratelimit-policy", format!("\"{name}\";q={};w=1", rate.burst)),

@@ -2,7 +2,7 @@
 
 use crate::authority::{Authority, Caller, Error, Wanted};
 use crate::store::Slice;
-use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy};
+use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
 
 /// So many at a time, so that one long list does not keep a reader from everybody else.
 const PART: u32 = 250;
@@ -18,7 +18,7 @@ pub(super) async fn tokens(
             by: SortBy::CreatedAt,
             order: Order::Ascending,
         },
-        cursor: None,
+        start: Start::Beginning,
         direction: Direction::Next,
         limit: PART,
         count: CountTotal::No,
@@ -28,7 +28,7 @@ pub(super) async fn tokens(
         let listing = authority.list(caller, wanted, page.clone()).await?;
         tokens.extend(listing.items);
         match listing.edges {
-            Some((_, last)) if listing.has_next => page.cursor = Some(last),
+            Some((_, last)) if listing.has_next => page.start = Start::Cursor(last),
             _ => return Ok(tokens),
         }
     }

@@ -56,6 +56,17 @@ pub trait Organizations: Send + Sync {
         judged_at: Generation,
     ) -> Result<Judged<MemberChange>>;
 
+    /// Brings people in, all at once or none: who has no role in the organization, or in one of these
+    /// teams of it, becomes a member there, and everybody keeps the roles that they have. So it is with
+    /// the roles that wait for people who do not exist yet.
+    async fn add_members(
+        &self,
+        id: OrganizationId,
+        teams: Vec<TeamId>,
+        people: Vec<Email>,
+        judged_at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+
     /// Takes a person, or somebody who does not exist yet, out of the organization and its teams; ends
     /// the person's tokens of this organization by a cut-off.
     async fn remove_member(
@@ -82,8 +93,19 @@ pub trait Teams: Send + Sync {
     /// A live team of a live organization.
     async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>>;
 
+    /// The live team with this id, whichever live organization it is of.
+    async fn team_with_id(&self, id: TeamId) -> Result<Option<Team>>;
+
     /// An organization's teams in the order of their names.
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>>;
+
+    /// Gives a team another name, or the same in another case. Its tokens carry its id, and live on.
+    async fn rename_team(
+        &self,
+        id: TeamId,
+        name: Name,
+        judged_at: Generation,
+    ) -> Result<Judged<Created<Team>>>;
 
     /// Removes a team; ends its tokens by a cut-off.
     async fn remove_team(&self, id: TeamId, removal: Removal, judged_at: Generation) -> Result<Judged<()>>;

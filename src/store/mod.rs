@@ -36,8 +36,8 @@ pub use house::{House, Purged};
 pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
 pub use revocations::{Changes, Covered, Revocations, Snapshot};
 pub use tokens::{
-    Description, Judged, LastToken, Liveness, Presented, RecordOrder, RecordOutcome, Recorded, RevokeOrder,
-    RevokeOutcome, Rotation, Tokens,
+    Description, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder, RecordOutcome, Recorded,
+    RevokeOrder, RevokeOutcome, Rotation, Tokens,
 };
 pub use usage::{Usage, UseReport, UseReported};
 

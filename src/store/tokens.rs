@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::directory::Person;
+use crate::directory::{OrganizationId, Person};
 use crate::store::{Generation, Result};
 use crate::token::{Filter, Listing, NewToken, Page, Record, Refusals, Revocation, TokenId, TokenReference};
 
@@ -51,10 +51,34 @@ pub struct RecordOrder {
     pub token: NewToken,
     /// The directory in which its owner was found alive and its issuer allowed.
     pub judged_at: Generation,
-    /// The most active tokens its owner may have, this one included.
-    pub most_active: Option<u32>,
+    /// How many active tokens its owner may have, and where.
+    pub limits: Vec<Limit>,
+    /// What is asked of its name.
+    pub naming: Naming,
     /// The token whose rights it takes over, if it takes over any.
     pub rotation: Option<Rotation>,
+}
+
+/// The most active tokens, the new one included, that an owner may have in an organization. What acts
+/// for a person in all of their organizations counts in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// In which organization: the token's own, or any of the person for whom it acts in all of theirs.
+    pub organization: OrganizationId,
+    /// How many.
+    pub most: u32,
+}
+
+/// What is asked of the name of a token about to be recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// Nothing: an owner's tokens may be called alike.
+    #[default]
+    Free,
+    /// That no other active token of the owner has it, to the letter. What a limit does not count has
+    /// given up its name, and so has what the token takes the place of; the empty name is none, and
+    /// never taken.
+    Unique,
 }
 
 /// That a token is replaced by another.
@@ -94,7 +118,12 @@ pub enum RecordOutcome {
     /// The directory has changed, or the key does not sign any more; judge again.
     Stale,
     /// The owner has as many active tokens as allowed. What it would take the place of does not count.
-    LimitReached,
+    LimitReached {
+        /// How many those are.
+        most: u32,
+    },
+    /// Another active token of the owner has the name.
+    NameTaken,
     /// The token to be replaced is revoked, expired or replaced already.
     NotActive,
     /// A cut-off covers everything issued for this owner through this second; issue after it.

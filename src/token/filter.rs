@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, Policy, TeamId, UserId};
-use crate::token::{Record, ReportingAudience, Scope, Status, TokenId};
+use crate::token::{Record, ReportingAudience, Scope, Slot, Status, TokenId};
 
 /// The kinds of owner, as a filter and on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Filter {
     pub visibility: Visibility,
     /// Of this organization.
     pub organization: Option<OrganizationId>,
+    /// Or, where an organization is named, of this person and good in all of theirs.
+    pub or_everywhere_of: Option<UserId>,
     /// Of this team.
     pub team: Option<TeamId>,
     /// Of this person.
@@ -53,14 +55,18 @@ pub struct Filter {
     pub owner: Option<OwnerKind>,
     /// With a part of name, description or team name; the case of ASCII letters does not matter.
     pub text: Option<String>,
+    /// With a part of their team's name; the case of ASCII letters does not matter.
+    pub team_name: Option<String>,
+    /// In this place among their owner's tokens.
+    pub slot: Option<Slot>,
     /// In this status.
     pub status: Option<StatusAt>,
     /// With this scope among theirs.
     pub scope: Option<Scope>,
     /// Whose scopes came from this preset.
     pub preset: Option<String>,
-    /// That end by themselves before this instant.
-    pub expires_before: Option<Timestamp>,
+    /// That end by themselves in one of these ways; none is any.
+    pub ends: Vec<End>,
     /// Not seen since this instant, and older than it: what was never seen is as old as it is.
     pub unused_since: Option<Timestamp>,
     /// Never seen.
@@ -82,14 +88,17 @@ impl Filter {
         Self {
             visibility,
             organization: None,
+            or_everywhere_of: None,
             team: None,
             user: None,
             owner: None,
             text: None,
+            team_name: None,
+            slot: None,
             status: None,
             scope: None,
             preset: None,
-            expires_before: None,
+            ends: Vec::new(),
             unused_since: None,
             never_used: false,
             reporting_at: None,
@@ -109,6 +118,22 @@ pub struct Breach {
     pub policy: Policy,
     /// When: what has ended by then counts for no owner.
     pub at: Timestamp,
+}
+
+/// Whether and when tokens end by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// They never do.
+    Never,
+    /// From one instant on and before another, or whenever.
+    Between(Timestamp, Option<Timestamp>),
+}
+
+impl End {
+    /// Before this instant.
+    pub fn before(instant: Timestamp) -> Self {
+        Self::Between(Timestamp::EPOCH, Some(instant))
+    }
 }
 
 /// Tokens by their status at an instant.
@@ -195,13 +220,32 @@ pub enum SortValue {
     Text(String),
 }
 
+/// Where a page of a list starts. Only pages that start at cursors are a whole without gap or
+/// repetition while the list changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the beginning (or, going back, the end).
+    #[default]
+    Beginning,
+    /// Next to a position.
+    Cursor(Cursor),
+    /// After so many tokens from the beginning (or, going back, the end), each of which is read.
+    Offset(u64),
+}
+
+impl From<Option<Cursor>> for Start {
+    fn from(cursor: Option<Cursor>) -> Self {
+        cursor.map_or(Self::Beginning, Self::Cursor)
+    }
+}
+
 /// Which part of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// In which order the list stands.
     pub sort: Sort,
-    /// Where the page starts; `None` is the beginning (or, going back, the end).
-    pub cursor: Option<Cursor>,
+    /// Where the page starts.
+    pub start: Start,
     /// Which way.
     pub direction: Direction,
     /// At most so many.

@@ -33,6 +33,7 @@ impl Span {
     pub const HOUR: Self = Self::of(HOUR);
     pub const HALF_A_DAY: Self = Self::of(DAY / 2);
     pub const DAY: Self = Self::of(DAY);
+    pub const WEEK: Self = Self::of(7 * DAY);
     pub const MONTH: Self = Self::of(30 * DAY);
     pub const QUARTER: Self = Self::of(90 * DAY);
     pub const YEAR: Self = Self::of(YEAR);

@@ -11,8 +11,8 @@ pub mod slot;
 pub mod usage;
 
 pub use filter::{
-    CountTotal, Cursor, Direction, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
-    StatusAt, Visibility, WantedStatus,
+    CountTotal, Cursor, Direction, End, Filter, Listing, Order, OwnerKind, Page, Sort, SortBy, SortValue,
+    Start, StatusAt, Visibility, WantedStatus,
 };
 pub use id::{TokenId, TokenReference};
 pub use lifetime::{Grace, Lifetime, Span};

@@ -5,13 +5,19 @@ use std::str::FromStr;
 
 /// The name of a place that holds at most one live token of its owner: 1 to 64 letters, digits and
 /// `.`, `_`, `-`, the first a letter or digit. Issuing into it ends the token that was there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Slot(String);
 
 impl Slot {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// For the names that stand in the code, whose form their own tests check.
+    pub(crate) fn literal(name: &'static str) -> Self {
+        Self(name.to_owned())
     }
 
     /// Takes the place of one that could not be read.
@@ -36,6 +42,14 @@ impl FromStr for Slot {
         } else {
             Err(NotASlot)
         }
+    }
+}
+
+impl TryFrom<String> for Slot {
+    type Error = NotASlot;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -45,6 +45,7 @@ APIS = [
     Api("/openapi.json", login="/api/v1/login"),
     Api("/openapi/cave.json", login="/users/login"),
     Api("/openapi/quant.json"),
+    Api("/openapi/terraform.json", media_type="application/vnd.api+json"),
 ]
 
 

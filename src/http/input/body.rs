@@ -11,6 +11,9 @@ use super::violation::{Fault, Location, Violation, Violations};
 
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 
+/// The media type of JSON:API's documents.
+pub(crate) const JSON_API: &str = "application/vnd.api+json";
+
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
@@ -28,6 +31,8 @@ pub enum Encoding {
     Json,
     /// `application/x-www-form-urlencoded`, as OAuth has it.
     UrlEncoded,
+    /// `application/vnd.api+json`, as JSON:API has it.
+    JsonApi,
 }
 
 impl Media {
@@ -39,7 +44,8 @@ impl Media {
     /// So a write without Bearer has to say that it is JSON; with Bearer an absent media type is
     /// read as JSON, and any other body is a text, which is no object.
     ///
-    /// Where a form is to come it has to be one, and says so.
+    /// Where a form is to come it has to be one, and says so; and a write of JSON:API says that it is
+    /// one, also where it has no body.
     pub(super) fn of(encoding: Encoding, method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
         let given = headers
             .get(header::CONTENT_TYPE)
@@ -50,6 +56,12 @@ impl Media {
                     Ok(Self::UrlEncoded)
                 }
                 _ => Err(InputError::FormNeeded),
+            };
+        }
+        if encoding == Encoding::JsonApi {
+            return match given {
+                Some(media_type) if essence(media_type).eq_ignore_ascii_case(JSON_API) => Ok(Self::Json),
+                _ => Err(InputError::UnsupportedMediaType),
             };
         }
         let could_be_forged = *method == Method::POST || given.is_some();

@@ -104,21 +104,26 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Whether a field is there at all.
+    pub fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
     /// An object in the object, with a form of its own. Absent and `null` are `None`.
     pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<R> {
-        let Some(value) = self.member(name).filter(|value| !matches!(value, Value::Null)) else {
-            return self.absent(name);
-        };
-        let read = match value {
-            Value::Object(members) => read(Fields::new(self.part, self.at(name), members)),
-            value => Err(Violation::new(Fault::ObjectType, self.at(name), value).into()),
-        };
-        let (request, violations) = match read {
-            Ok(request) => (Some(request), Vec::new()),
-            Err(Violations { detail }) => (None, detail),
-        };
-        self.put_down(name, violations, Bounds::Skipped);
-        request
+        match self.member(name) {
+            None | Some(Value::Null) => self.absent(name),
+            Some(value) => self.inner(name, value),
+        }
+    }
+
+    /// The same, where absent and `null` are the empty object: what that lacks is missing in it. `None`
+    /// where it is wrong.
+    pub(crate) fn nested_or_empty<R: Request>(&mut self, name: &'static str) -> Option<R> {
+        match self.member(name) {
+            None | Some(Value::Null) => self.inner(name, &Value::Object(Object::default())),
+            Some(value) => self.inner(name, value),
+        }
     }
 
     /// A list of such objects, which has to be there.
@@ -203,6 +208,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn inner<R: Request>(&mut self, name: &'static str, value: &Value<'_>) -> Option<R> {
+        let read = match value {
+            Value::Object(members) => read(Fields::new(self.part, self.at(name), members)),
+            value => Err(Violation::new(Fault::ObjectType, self.at(name), value).into()),
+        };
+        let (request, violations) = match read {
+            Ok(request) => (Some(request), Vec::new()),
+            Err(Violations { detail }) => (None, detail),
+        };
+        self.put_down(name, violations, Bounds::Skipped);
+        request
+    }
+
     fn absent<T>(&mut self, name: &'static str) -> Option<T> {
         self.put_down(name, Vec::new(), Bounds::Judged);
         None
@@ -241,12 +259,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Puts down the bounds that were broken. They say more than that an integer was too large.
+    /// Puts down the bounds that were broken. They say more than that an integer was too large. They
+    /// have the names of a form's fields, which no hyphen can be in.
     fn judge(&mut self, errors: ValidationErrors) {
         let mut errors = errors.into_errors();
         for mut asked in std::mem::take(&mut self.asked) {
             if let (Some(ValidationErrorsKind::Field(broken)), Bounds::Judged) =
-                (errors.remove(asked.name), asked.bounds)
+                (errors.remove(asked.name.replace('-', "_").as_str()), asked.bounds)
             {
                 let (at, value) = (self.at(asked.name), self.member(asked.name));
                 let broken = broken.into_iter().map(bounds::fault);

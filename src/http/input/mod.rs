@@ -27,6 +27,7 @@ use axum::http::{HeaderMap, header};
 use url::form_urlencoded;
 use validator::{Validate, ValidationErrors};
 
+pub(crate) use body::JSON_API;
 pub use body::{Encoding, MAX_BODY};
 pub use error::InputError;
 pub use field::Field;

@@ -185,6 +185,11 @@ impl Location {
         self.with(LocationPart::Index(index))
     }
 
+    /// The part of the request, and the way from there.
+    pub fn parts(&self) -> Option<(&LocationPart, &[LocationPart])> {
+        self.0.split_first()
+    }
+
     /// The innermost name on the way.
     pub fn name(&self) -> &str {
         let mut names = self.0.iter().rev().filter_map(|part| match part {

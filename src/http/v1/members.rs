@@ -229,7 +229,7 @@ async fn remove_from_team(
     Input { path, .. }: Input<TeamMemberPath>,
 ) -> Result<impl IntoResponse, Failure> {
     app.authority
-        .remove_team_member(&caller, &path.organization, &path.team, &path.email)
+        .remove_team_member(&caller, &path.organization, &path.team, &path.email.into())
         .await?;
     Ok(no_content())
 }

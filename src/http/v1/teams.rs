@@ -26,7 +26,7 @@ use crate::store::Slice;
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(create, list))
-        .routes(routes!(show, remove))
+        .routes(routes!(show, change, remove))
 }
 
 /// Which team.
@@ -63,6 +63,23 @@ impl Form for CreateForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.required("name"),
+        }
+    }
+}
+
+/// What is to be different about a team.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = ChangeTeam)]
+pub(crate) struct ChangeForm {
+    /// A new name. Tokens are not touched: they carry the id.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "builders")]
+    name: Option<Name>,
+}
+
+impl Form for ChangeForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.given("name"),
         }
     }
 }
@@ -157,6 +174,26 @@ async fn show(
             .await?
             .into(),
     ))
+}
+
+/// Rename a team
+///
+/// Its id, its members and its tokens stay as they are.
+#[utoipa::path(patch, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "change_team",
+    params(TeamPath), request_body = ChangeForm,
+    responses((status = OK, description = "The team", body = TeamInfo),
+              (status = CONFLICT, description = "The name belongs to another team of the organization", body = Problem)))]
+async fn change(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), ChangeForm>,
+) -> Result<Json<TeamInfo>, Failure> {
+    let TeamPath { organization, team } = path;
+    let changed = app
+        .authority
+        .change_team(&caller, &organization, &team, body.name.as_ref())
+        .await?;
+    Ok(Json(changed.into()))
 }
 
 /// Remove a team

@@ -17,6 +17,25 @@ pub(super) struct OwnerNumbers {
     pub(super) user: Option<i64>,
 }
 
+impl OwnerNumbers {
+    /// Whose tokens count where an organization limits the owner: a person's that are good everywhere
+    /// are good there too.
+    pub(super) fn counted_in(self, organization: i64) -> Vec<Self> {
+        let here = Self {
+            organization: Some(organization),
+            ..self
+        };
+        let everywhere = Self {
+            organization: None,
+            ..self
+        };
+        match self.user {
+            Some(_) => vec![here, everywhere],
+            None => vec![here],
+        }
+    }
+}
+
 /// Counts of owners that have a limit. Too high until counted anew, never too low: only issuing
 /// raises them, and only when one says full are the tokens themselves counted.
 #[derive(Default)]
@@ -36,32 +55,37 @@ struct Count {
 const KEPT: usize = 50_000;
 
 impl Counts {
-    /// Whether an owner has fewer active tokens than it may have. What is revoked, in its grace or
-    /// past its end does not count, nor does a session.
+    /// Whether owners together have fewer active tokens than they may have. What is revoked, in its
+    /// grace or past its end does not count, nor does a session.
     pub(super) fn has_room(
         &mut self,
         connection: &Connection,
-        owner: OwnerNumbers,
+        owners: &[OwnerNumbers],
         most: u32,
         sequence: u64,
         now: Timestamp,
     ) -> Result<bool, Failure> {
-        if let Some(count) = self.of.get(&owner) {
-            if count.active < most {
-                return Ok(true);
-            }
-            // Counting reads every token the owner ever had: not again while nothing can have ended.
-            if count.counted_at == sequence && now.seconds() < count.first_end {
-                return Ok(false);
-            }
+        let known = owners
+            .iter()
+            .map(|owner| self.of.get(owner).map(|count| count.active));
+        let known: Option<u32> = known.sum();
+        if known.is_some_and(|active| active < most) {
+            return Ok(true);
         }
-        let count = count(connection, owner, sequence, now)?;
-        let has_room = count.active < most;
         if self.of.len() >= KEPT {
             self.of.clear();
         }
-        self.of.insert(owner, count);
-        Ok(has_room)
+        let mut active: u32 = 0;
+        for owner in owners {
+            let count = match self.of.remove(owner) {
+                // Counting reads every token the owner ever had: not again while nothing can have ended.
+                Some(count) if count.counted_at == sequence && now.seconds() < count.first_end => count,
+                _ => count(connection, *owner, sequence, now)?,
+            };
+            active = active.saturating_add(count.active);
+            self.of.insert(*owner, count);
+        }
+        Ok(active < most)
     }
 
     /// Notes a token that was recorded.
@@ -127,6 +151,12 @@ pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> R
 pub(super) fn other(owner: OwnerNumbers) -> String {
     let (of_owner, counted) = (source(owner), counted("?4", "?5"));
     format!("SELECT 1 FROM {of_owner} AND {counted} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
+}
+
+/// The active tokens of an owner that have the sixth parameter's name.
+pub(super) fn named(owner: OwnerNumbers) -> String {
+    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
+    format!("SELECT id FROM {of_owner} AND name = ?6 AND {counted}")
 }
 
 fn count(

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::directory::{Email, Member, OrganizationId, Role, UserId};
+use crate::directory::{Email, Member, OrganizationId, Role, TeamId, UserId};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::organizations::live;
 use crate::store::sqlite::people;
+use crate::store::sqlite::teams::live as live_team;
 use crate::store::sqlite::values::Columns;
 use crate::store::sqlite::writer::Batch;
 use crate::store::{MemberChange, Removal, Slice, Standing};
@@ -71,6 +72,76 @@ pub(super) fn put(
     }
     batch.directory_changed();
     Ok(MemberChange::Done)
+}
+
+pub(super) fn add(
+    batch: &mut Batch<'_>,
+    id: OrganizationId,
+    teams: &[TeamId],
+    people: &[Email],
+) -> Result<MemberChange, Failure> {
+    let connection = batch.connection;
+    let Some((organization, _)) = live(connection, &id)? else {
+        return Ok(MemberChange::Absent);
+    };
+    let mut numbers = Vec::new();
+    for team in teams {
+        match live_team(connection, team)? {
+            Some(live) if live.organization == organization => numbers.push(live.number),
+            _ => return Ok(MemberChange::Absent),
+        }
+    }
+    for email in people {
+        match people::by_email(connection, email)? {
+            Some((user, _)) => {
+                join(connection, organization, user, Role::Member)?;
+                for team in &numbers {
+                    connection
+                        .prepare_cached(
+                            "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, 'member')
+                             ON CONFLICT DO NOTHING",
+                        )?
+                        .execute(params![team, user])?;
+                }
+            }
+            None => {
+                // Team 0 is the organization itself.
+                for team in std::iter::once(&0).chain(&numbers) {
+                    expect(connection, organization, *team, email, Role::Member)?;
+                }
+            }
+        }
+    }
+    batch.directory_changed();
+    Ok(MemberChange::Done)
+}
+
+/// Brings somebody into an organization who is not in it. Who is keeps their role there.
+pub(super) fn join(connection: &Connection, organization: i64, user: i64, role: Role) -> Result<(), Failure> {
+    connection
+        .prepare_cached(
+            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![organization, user, role])?;
+    Ok(())
+}
+
+/// The same for somebody who does not exist yet, also in a team.
+pub(super) fn expect(
+    connection: &Connection,
+    organization: i64,
+    team: i64,
+    email: &Email,
+    role: Role,
+) -> Result<(), Failure> {
+    connection
+        .prepare_cached(
+            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![organization, team, email, role])?;
+    Ok(())
 }
 
 /// Lets a role wait for a person who does not exist yet. Team 0 is the organization itself.

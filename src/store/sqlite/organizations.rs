@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::directory::{
-    Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Role, UserId,
+    Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Role, TeamId, UserId,
 };
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::{Failure, is_taken};
@@ -119,6 +119,20 @@ impl Organizations for SqliteStore {
         self.writer
             .judged(judged_at, Undo::Savepoint, move |batch| {
                 members::put(batch, id, &email, role)
+            })
+            .await
+    }
+
+    async fn add_members(
+        &self,
+        id: OrganizationId,
+        teams: Vec<TeamId>,
+        people: Vec<Email>,
+        judged_at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        self.writer
+            .judged(judged_at, Undo::Savepoint, move |batch| {
+                members::add(batch, id, &teams, &people)
             })
             .await
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::directory::{Email, Member, OrganizationId, Role, Team, TeamId, TeamReference};
+use crate::directory::{Email, Member, Name, OrganizationId, Role, Team, TeamId, TeamReference};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::{Failure, is_taken};
 use crate::store::sqlite::members;
@@ -40,6 +40,12 @@ impl Teams for SqliteStore {
             .await
     }
 
+    async fn team_with_id(&self, id: TeamId) -> Result<Option<Team>> {
+        self.readers
+            .look_up(move |connection| Ok(live(connection, &id)?.map(|live| live.team)))
+            .await
+    }
+
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>> {
         self.readers
             .read(move |connection| {
@@ -54,6 +60,17 @@ impl Teams for SqliteStore {
                 )?;
                 Ok(found.collect::<rusqlite::Result<_>>()?)
             })
+            .await
+    }
+
+    async fn rename_team(
+        &self,
+        id: TeamId,
+        name: Name,
+        judged_at: Generation,
+    ) -> Result<Judged<Created<Team>>> {
+        self.writer
+            .judged(judged_at, Undo::Savepoint, move |batch| rename(batch, &id, name))
             .await
     }
 
@@ -123,13 +140,13 @@ fn team(columns: &mut Columns<'_>) -> rusqlite::Result<Team> {
 }
 
 /// A live team with its number and its organization's.
-struct Live {
-    number: i64,
-    organization: i64,
+pub(super) struct Live {
+    pub(super) number: i64,
+    pub(super) organization: i64,
     team: Team,
 }
 
-fn live(connection: &Connection, id: &TeamId) -> std::result::Result<Option<Live>, Failure> {
+pub(super) fn live(connection: &Connection, id: &TeamId) -> std::result::Result<Option<Live>, Failure> {
     Ok(connection
         .prepare_cached(&format!("{SELECT} AND teams.public_id = ?1"))?
         .query_row([id], |row| {
@@ -163,6 +180,23 @@ fn create(batch: &mut Batch<'_>, team: Team) -> std::result::Result<Created<Team
         Err(error) if is_taken(&error) => return Ok(Created::NameTaken),
         inserted => inserted?,
     };
+    batch.directory_changed();
+    Ok(Created::Created(team))
+}
+
+fn rename(batch: &mut Batch<'_>, id: &TeamId, name: Name) -> std::result::Result<Created<Team>, Failure> {
+    let Some(Live { number, mut team, .. }) = live(batch.connection, id)? else {
+        return Ok(Created::Absent);
+    };
+    let updated = batch
+        .connection
+        .prepare_cached("UPDATE teams SET name = ?2, canonical_name = ?3 WHERE id = ?1")?
+        .execute(params![number, name, name.canonical()]);
+    match updated {
+        Err(error) if is_taken(&error) => return Ok(Created::NameTaken),
+        updated => updated?,
+    };
+    team.name = name;
     batch.directory_changed();
     Ok(Created::Created(team))
 }
@@ -206,13 +240,7 @@ fn put_member(
     };
     match people::by_email(connection, email)? {
         Some((user, _)) => {
-            // Who is in the organization keeps their role there.
-            connection
-                .prepare_cached(
-                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![live.organization, user, role.brought_along()])?;
+            members::join(connection, live.organization, user, role.brought_along())?;
             connection
                 .prepare_cached(
                     "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
@@ -221,12 +249,7 @@ fn put_member(
                 .execute(params![live.number, user, role])?;
         }
         None => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, 0, ?2, ?3)
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![live.organization, email, role.brought_along()])?;
+            members::expect(connection, live.organization, 0, email, role.brought_along())?;
             members::invite(connection, live.organization, live.number, email, role)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Tokens: recorded, looked up, described, revoked.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use crate::store::sqlite::SqliteStore;
@@ -15,12 +15,13 @@ use crate::store::sqlite::replacements::Replaced;
 use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
-    Change, Description, Generation, Judged, LastToken, Liveness, Presented, RecordOrder, RecordOutcome,
-    Recorded, Result, RevokeOrder, RevokeOutcome, Tokens,
+    Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
+    RecordOutcome, Recorded, Result, RevokeOrder, RevokeOutcome, Tokens,
 };
 use crate::token::record::RevocationNote;
 use crate::token::{
-    Filter, Lineage, Listing, Page, Place, Record, Refusals, Scope, TokenId, TokenKind, TokenReference,
+    Filter, Lineage, Listing, NewToken, Page, Place, Record, Refusals, Scope, TokenId, TokenKind,
+    TokenReference,
 };
 
 #[async_trait]
@@ -35,7 +36,8 @@ impl Tokens for SqliteStore {
         Ok(match inserted {
             Inserted::Row(record) => RecordOutcome::Recorded(Recorded::after_commit(record)),
             Inserted::Stale => RecordOutcome::Stale,
-            Inserted::LimitReached => RecordOutcome::LimitReached,
+            Inserted::LimitReached { most } => RecordOutcome::LimitReached { most },
+            Inserted::NameTaken => RecordOutcome::NameTaken,
             Inserted::NotActive => RecordOutcome::NotActive,
             Inserted::CutOff { issued_through } => RecordOutcome::CutOff { issued_through },
         })
@@ -129,18 +131,20 @@ impl Tokens for SqliteStore {
 enum Inserted {
     Row(Box<Record>),
     Stale,
-    LimitReached,
+    LimitReached { most: u32 },
+    NameTaken,
     NotActive,
     CutOff { issued_through: i64 },
 }
 
-/// The hottest write: one statement, and no other unless a cut-off or a limit is near, or its key
-/// must be kept longer than before.
+/// The hottest write: one statement, and no other unless a cut-off or a limit is near, its name must
+/// be its own, or its key must be kept longer than before.
 fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inserted, Failure> {
     let RecordOrder {
         token,
         judged_at,
-        most_active,
+        limits,
+        naming,
         rotation,
     } = order;
     let head = batch.memory.head;
@@ -192,12 +196,22 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
     let Some(replaced) = Replaced::by(batch.connection, token, owner, rotation)? else {
         return Ok(Inserted::NotActive);
     };
-    let counts = &mut batch.memory.counts;
-    if token.kind == TokenKind::Api
-        && let Some(most) = most_active.map(|most| most.saturating_add(replaced.counted))
-        && !counts.has_room(batch.connection, owner, most, head.sequence, token.created_at)?
-    {
-        return Ok(Inserted::LimitReached);
+    for Limit { organization, most } in limits {
+        let organization = batch
+            .memory
+            .numbers
+            .organization(batch.connection, organization)?;
+        let counted = owner.counted_in(organization);
+        let room = most.saturating_add(replaced.counted);
+        let counts = &mut batch.memory.counts;
+        if token.kind == TokenKind::Api
+            && !counts.has_room(batch.connection, &counted, room, head.sequence, token.created_at)?
+        {
+            return Ok(Inserted::LimitReached { most });
+        }
+    }
+    if naming == Naming::Unique && is_name_taken(batch.connection, owner, token, &replaced)? {
+        return Ok(Inserted::NameTaken);
     }
     // From here on nothing stands against it.
     for (former, revocation) in &replaced.ends {
@@ -241,6 +255,34 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
     }
     record.id = TokenId(id);
     Ok(Inserted::Row(Box::new(record)))
+}
+
+/// Whether an active token of the owner that stays has the name.
+fn is_name_taken(
+    connection: &Connection,
+    owner: OwnerNumbers,
+    token: &NewToken,
+    replaced: &Replaced,
+) -> std::result::Result<bool, Failure> {
+    if token.name.is_empty() {
+        return Ok(false);
+    }
+    let mut query = connection.prepare_cached(&limits::named(owner))?;
+    let mut bearers = query.query(params![
+        owner.organization,
+        owner.team,
+        owner.user,
+        token.created_at.seconds(),
+        limits::EVER,
+        token.name
+    ])?;
+    while let Some(row) = bearers.next()? {
+        let bearer = TokenId(row.get(0)?);
+        if !replaced.ends.iter().any(|(former, _)| former.id == bearer) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn spaced(scopes: &[Scope]) -> String {

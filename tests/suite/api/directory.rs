@@ -193,6 +193,33 @@ async fn a_team_has_a_name_in_its_organization_and_an_id_everywhere() {
 }
 
 #[tokio::test]
+async fn a_team_is_renamed_and_its_tokens_live_on() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let token = app.team_token(&NORTH, &["organizations:read"]).await;
+    app.post(&admin, &format!("{}/teams", home()), json!({"name": "ops"}))
+        .await
+        .is(201);
+    let path = format!("{}/teams/{}", home(), NORTH.team);
+    app.patch(&admin, &path, json!({"name": "OPS"}))
+        .await
+        .fails(409, "name_taken");
+    app.patch(&admin, &path, json!({"name": null})).await.is(422);
+    let as_it_was = app.patch(&admin, &path, json!({})).await.is(200);
+    assert_eq!(as_it_was.text_at("/name"), NORTH.team);
+    let renamed = app.patch(&admin, &path, json!({"name": "Crew.2"})).await.is(200);
+    assert_eq!(renamed.text_at("/name"), "Crew.2");
+    assert_eq!(renamed.text_at("/id"), NORTH.team_id());
+    app.get(&admin, &path).await.fails(404, "not_found");
+    app.get(&token.holder, &format!("{}/teams/crew.2", home()))
+        .await
+        .is(200);
+    app.get(&token.holder, &format!("{}/teams/{}", home(), NORTH.team_id()))
+        .await
+        .is(200);
+}
+
+#[tokio::test]
 async fn a_project_has_a_number_that_is_never_used_again() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);

@@ -181,6 +181,7 @@ faulty! {
         Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Member>;
         Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
+        Write add_members(id: OrganizationId, teams: Vec<TeamId>, people: Vec<Email>, judged_at: Generation) -> Judged<MemberChange>;
         Write remove_member(id: OrganizationId, email: Email, removal: Removal, judged_at: Generation) -> Judged<MemberChange>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
@@ -188,7 +189,9 @@ faulty! {
     Teams {
         Write create_team(new: NewTeam, judged_at: Generation) -> Judged<Created<Team>>;
         Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
+        Read team_with_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
+        Write rename_team(id: TeamId, name: Name, judged_at: Generation) -> Judged<Created<Team>>;
         Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read team_members(id: TeamId, slice: Slice) -> Vec<Member>;
         Write put_team_member(id: TeamId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;

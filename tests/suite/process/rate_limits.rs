@@ -1,5 +1,6 @@
 //! How many requests are answered, where a configuration limits them.
 
+use super::client::Answer;
 use super::home::Home;
 
 #[test]
@@ -44,4 +45,37 @@ fn without_a_limit_nothing_is_counted_and_no_header_says_otherwise() {
         assert_eq!(answer.status, 200);
         assert_eq!(answer.header("ratelimit"), "");
     }
+}
+
+#[test]
+fn terraforms_clients_are_told_in_their_own_headers_as_floats() {
+    let home = Home::new();
+    home.configure(
+        "[rate_limits]\n\
+         per_address = { per_second = 1, burst = 50 }\n\
+         per_caller = { per_second = 2, burst = 3 }\n",
+    );
+    let server = home.serve();
+    let mut caller = server.administrator();
+    let answers: Vec<_> = (0..8)
+        .map(|_| caller.get("/api/v2/organizations/default/team-tokens"))
+        .collect();
+    let float = |answer: &Answer, header: &str| answer.header(header).parse::<f64>().unwrap();
+    for answer in &answers {
+        assert_eq!(float(answer, "x-ratelimit-limit"), 2.0, "{answer:?}");
+    }
+    let first = &answers[0];
+    assert_eq!(first.status, 200);
+    assert!(float(first, "x-ratelimit-remaining") > 0.0, "{first:?}");
+    assert_eq!(float(first, "x-ratelimit-reset"), 0.0);
+    let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
+    assert_eq!(refused.json()["errors"][0]["title"], "Too many requests");
+    assert_eq!(refused.header("tfp-api-version"), "2.6");
+    assert_eq!(float(refused, "x-ratelimit-remaining"), 0.0);
+    let reset = float(refused, "x-ratelimit-reset");
+    assert!(reset > 0.0 && reset <= 0.5, "{reset}");
+    // The address has something left while the caller has nothing; without a caller it alone counts.
+    let mut stranger = server.client();
+    let unknown = stranger.get("/api/v2/unheard-of");
+    assert_eq!(float(&unknown, "x-ratelimit-limit"), 1.0);
 }

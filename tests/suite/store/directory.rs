@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton::directory::{OrganizationReference, Person, Policy, Role, TeamReference, UserId};
+use jeton::directory::{OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId};
 use jeton::store::{
     Change, Changed, Created, Judged, Liveness, MemberChange, NewOrganization, NewTeam, OrganizationChanges,
     OrganizationsOf, PersonChanges, PersonReference, Slice, Standing,
@@ -777,4 +777,147 @@ pub(crate) async fn a_site_administrator_belongs_everywhere(world: World) {
         change(&world, &ada, changes).await;
         assert_eq!(liveness(&world, &record).await, expected);
     }
+}
+
+/// A team keeps its id, its members and its tokens through every name, and is found by its id alone.
+pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
+    let web = world.team(world.organization, "web").await;
+    let ops = world.team(world.organization, "ops").await;
+    let other = world.organization("other").await;
+    let elsewhere = world.team(other, "shop").await;
+    let owner = Owner::Team {
+        team: web.clone(),
+        organization: world.organization,
+    };
+    let record = world.record(token(owner, 1)).await;
+    let rename = async |id: &TeamId, name: &str| {
+        let generation = world.generation().await;
+        let renamed = world
+            .store
+            .rename_team(id.clone(), name.parse().unwrap(), generation);
+        (generation, done(renamed.await.unwrap()))
+    };
+    assert_eq!(rename(&web, "OPS").await.1, Created::NameTaken);
+    let (before, renamed) = rename(&web, "Shop").await;
+    let Created::Created(renamed) = renamed else {
+        panic!("{renamed:?}")
+    };
+    assert_eq!((renamed.name.as_str(), &renamed.id), ("Shop", &web));
+    assert_ne!(
+        world.generation().await,
+        before,
+        "whoever judged by the old name judges again"
+    );
+    assert!(
+        matches!(rename(&web, "sHOP").await.1, Created::Created(_)),
+        "its own in another case"
+    );
+    let stale = world
+        .store
+        .rename_team(web.clone(), "late".parse().unwrap(), before)
+        .await;
+    assert_eq!(stale.unwrap(), Judged::Stale);
+    // The name that it had is free.
+    assert!(matches!(rename(&ops, "web").await.1, Created::Created(_)));
+
+    let by_name = world
+        .store
+        .team(world.organization, "shop".parse().unwrap())
+        .await;
+    assert_eq!(by_name.unwrap().map(|team| team.id), Some(web.clone()));
+    let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+    assert_eq!(presented.liveness, Liveness::Live);
+    for (id, organization) in [(&web, world.organization), (&elsewhere, other)] {
+        let found = world.store.team_with_id(id.clone()).await.unwrap();
+        assert_eq!(found.map(|team| team.organization), Some(organization));
+    }
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(web.clone(), removal(2), generation).await;
+    done(removed.unwrap());
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_organization(other, removal(2), generation)
+        .await;
+    done(removed.unwrap());
+    for gone in [web, elsewhere, TeamId::random(entropy())] {
+        assert_eq!(world.store.team_with_id(gone.clone()).await.unwrap(), None);
+        assert_eq!(rename(&gone, "again").await.1, Created::Absent);
+    }
+}
+
+/// People are brought in all at once or not at all, and nobody loses a role by it.
+pub(crate) async fn people_are_brought_in_together(world: World) {
+    let [web, ops] = [
+        world.team(world.organization, "web").await,
+        world.team(world.organization, "ops").await,
+    ];
+    let other = world.organization("other").await;
+    let elsewhere = world.team(other, "shop").await;
+    let ada = world.person("ada").await;
+    let bob = world.person("bob").await;
+    world.put_member("bob", Role::Admin).await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_team_member(web.clone(), email("bob"), Role::Admin, generation);
+    done(put.await.unwrap());
+    let add = async |teams: &[&TeamId], people: &[&str]| {
+        let generation = world.generation().await;
+        let teams = teams.iter().copied().cloned().collect();
+        let people = people.iter().map(|name| email(name)).collect();
+        let added = world
+            .store
+            .add_members(world.organization, teams, people, generation);
+        done(added.await.unwrap())
+    };
+    let standing = async |user: &UserId| {
+        world
+            .store
+            .standing(user.clone(), world.organization)
+            .await
+            .unwrap()
+    };
+    let nothing = Standing::default();
+    for wrong in [&elsewhere, &TeamId::random(entropy())] {
+        assert_eq!(add(&[&web, wrong], &["ada"]).await, MemberChange::Absent);
+        assert_eq!(standing(&ada).await, nothing);
+    }
+    let before = world.generation().await;
+    assert_eq!(
+        add(&[&web, &ops], &["ada", "bob", "eve"]).await,
+        MemberChange::Done
+    );
+    assert_ne!(world.generation().await, before);
+    let member = |web_role, role| Standing {
+        role: Some(role),
+        teams: vec![(ops.clone(), Role::Member), (web.clone(), web_role)],
+    };
+    assert_eq!(standing(&ada).await, member(Role::Member, Role::Member));
+    assert_eq!(standing(&bob).await, member(Role::Admin, Role::Admin));
+    // What waits for somebody who does not exist yet is neither lost nor lowered.
+    world.put_member("kim", Role::Admin).await;
+    assert_eq!(add(&[&web], &["kim"]).await, MemberChange::Done);
+    let [eve, kim] = [world.person("eve").await, world.person("kim").await];
+    assert_eq!(standing(&eve).await, member(Role::Member, Role::Member));
+    let of_kim = Standing {
+        role: Some(Role::Admin),
+        teams: vec![(web.clone(), Role::Member)],
+    };
+    assert_eq!(standing(&kim).await, of_kim);
+    let late = world
+        .store
+        .add_members(world.organization, Vec::new(), vec![email("ada")], before);
+    assert_eq!(late.await.unwrap(), Judged::Stale);
+    let generation = world.generation().await;
+    let removed = world
+        .store
+        .remove_organization(other, removal(9), generation)
+        .await;
+    done(removed.unwrap());
+    let generation = world.generation().await;
+    let gone = world
+        .store
+        .add_members(other, Vec::new(), vec![email("ada")], generation);
+    assert_eq!(done(gone.await.unwrap()), MemberChange::Absent);
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use jeton::store::UseReport;
 use jeton::token::{
-    CountTotal, CutOff, Direction, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse, Sort,
-    Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
+    CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
+    Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
 };
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ const DAY: i64 = 86_400;
 async fn listing(world: &World, filter: Filter) -> Listing {
     let page = Page {
         sort: Sort::default(),
-        cursor: None,
+        start: Start::Beginning,
         direction: Direction::Next,
         limit: 1_000,
         count: CountTotal::Yes,
@@ -44,20 +44,27 @@ async fn read(world: &World, id: TokenId) -> Record {
 /// Every filter gives the tokens that its words describe, and no other.
 pub(crate) async fn every_filter_means_what_it_says(world: World) {
     let ada = world.member("ada").await;
+    let shop = world.team(world.organization, "Web-Shop").await;
+    let press = world.team(world.organization, "press").await;
     let mut ids = Vec::new();
     for number in 0..24_i64 {
-        let owner = match number % 3 {
+        let owner = match number % 4 {
             0 => world.owner(),
             1 => world.owner_user(&ada),
-            _ => Owner::User {
+            2 => Owner::User {
                 user: ada.clone(),
                 organization: None,
+            },
+            _ => Owner::Team {
+                team: if number % 8 == 3 { &shop } else { &press }.clone(),
+                organization: world.organization,
             },
         };
         let mut new = NewToken {
             created_by: actor(["Ada@example.org", "bob@example.org"][usize::from(number % 2 == 0)]),
             preset: (number % 4 == 0).then(|| "content_management".to_owned()),
             expires_at: (number % 5 != 0).then(|| at(100 + number)),
+            slot: (number % 7 == 3).then(|| "deploy".parse().unwrap()),
             ..token(owner, number)
         };
         if number % 2 == 0 {
@@ -90,6 +97,20 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         ),
         (
             Filter {
+                team_name: Some("b-sHOP".to_owned()),
+                ..everything()
+            },
+            Box::new(move |record| record.token.owner.team() == Some(&shop)),
+        ),
+        (
+            Filter {
+                slot: Some("deploy".parse().unwrap()),
+                ..everything()
+            },
+            Box::new(|record| record.token.slot.is_some()),
+        ),
+        (
+            Filter {
                 scope: Some("content:write".parse().unwrap()),
                 ..everything()
             },
@@ -104,10 +125,37 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         ),
         (
             Filter {
-                expires_before: Some(at(110)),
+                ends: vec![End::before(at(110))],
                 ..everything()
             },
             Box::new(|record| record.token.expires_at.is_some_and(|end| end < at(110))),
+        ),
+        (
+            Filter {
+                ends: vec![End::Between(at(100), Some(at(110)))],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_some_and(|end| (at(100)..at(110)).contains(&end))
+            }),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never],
+                ..everything()
+            },
+            Box::new(|record| record.token.expires_at.is_none()),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never, End::before(at(100)), End::Between(at(110), None)],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_none_or(|end| !(at(100)..at(110)).contains(&end))
+            }),
         ),
         (
             Filter {
@@ -170,6 +218,14 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
     for absent in [
         Filter {
             created_by: Some("ada@example".to_owned()),
+            ..everything()
+        },
+        Filter {
+            slot: Some("Deploy".parse().unwrap()),
+            ..everything()
+        },
+        Filter {
+            team_name: Some("%".to_owned()),
             ..everything()
         },
         Filter {

@@ -135,7 +135,8 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
         let order = jeton::store::RecordOrder {
             token: signed_with(&world, "first", 0, Some(life)),
             judged_at: world.generation().await,
-            most_active: None,
+            limits: Vec::new(),
+            naming: jeton::store::Naming::Free,
             rotation: None,
         };
         let store = if life % 1_000 == 0 { &beside } else { &world.store };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton::store::{RecordOrder, RecordOutcome};
+use jeton::store::{Limit, Naming, RecordOrder, RecordOutcome};
 use jeton::token::{CutOff, NewToken, Owner, Reach, TokenKind};
 
 use super::world::{World, actor, at, removal, revocation, token};
@@ -10,7 +10,7 @@ use super::world::{World, actor, at, removal, revocation, token};
 async fn has_room(world: &World, token: NewToken, most: u32) -> bool {
     match world.order(token, Some(most)).await {
         RecordOutcome::Recorded(_) => true,
-        RecordOutcome::LimitReached => false,
+        RecordOutcome::LimitReached { .. } => false,
         other => panic!("{other:?}"),
     }
 }
@@ -26,7 +26,8 @@ pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
                 let order = RecordOrder {
                     token: token(world.owner(), 1),
                     judged_at: generation,
-                    most_active: Some(7),
+                    limits: vec![World::limit(&world.owner(), 7)],
+                    naming: Naming::Free,
                     rotation: None,
                 };
                 world.store.record(order).await.unwrap()
@@ -37,7 +38,7 @@ pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
     for order in orders {
         match order.await.unwrap() {
             RecordOutcome::Recorded(_) => recorded += 1,
-            RecordOutcome::LimitReached => {}
+            RecordOutcome::LimitReached { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -55,15 +56,10 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     let of_user = world.owner_user(&user);
     let elsewhere = Owner::User {
         user: user.clone(),
-        organization: None,
+        organization: Some(world.organization("other").await),
     };
     // Another owner's tokens, and a session, take no room.
-    for owner in [
-        world.owner(),
-        of_team.clone(),
-        elsewhere.clone(),
-        Owner::Deployment,
-    ] {
+    for owner in [world.owner(), of_team.clone(), elsewhere.clone()] {
         world.record(token(owner, 0)).await;
     }
     let mut session = token(of_user.clone(), 0);
@@ -97,7 +93,7 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     for expected in [true, true, true, false] {
         assert_eq!(has_room(&world, token(of_user.clone(), 11), 3).await, expected);
     }
-    for owner in [world.owner(), of_team, elsewhere, Owner::Deployment] {
+    for owner in [world.owner(), of_team, elsewhere] {
         let is_cut = owner.user().is_some();
         assert!(has_room(&world, token(owner.clone(), 12), 2).await);
         assert_eq!(has_room(&world, token(owner, 12), 2).await, is_cut);
@@ -108,6 +104,56 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     let mut session = token(of_user, 12);
     session.kind = TokenKind::Session;
     assert!(has_room(&world, session, 3).await);
+}
+
+/// What acts for a person in all of their organizations takes room in each of them.
+pub(crate) async fn what_is_good_everywhere_counts_everywhere(world: World) {
+    let user = world.member("ada").await;
+    let other = world.organization("other").await;
+    let of = |organization| Owner::User {
+        user: user.clone(),
+        organization,
+    };
+    let (here, there, everywhere) = (of(Some(world.organization)), of(Some(other)), of(None));
+    let limits = |here, there| {
+        vec![
+            Limit {
+                organization: world.organization,
+                most: here,
+            },
+            Limit {
+                organization: other,
+                most: there,
+            },
+        ]
+    };
+    let outcome = async |here: u32, there: u32| {
+        let order = RecordOrder {
+            limits: limits(here, there),
+            ..world.plain_order(token(everywhere.clone(), 1)).await
+        };
+        match world.store.record(order).await.unwrap() {
+            RecordOutcome::Recorded(recorded) => Ok(recorded.into_record()),
+            RecordOutcome::LimitReached { most } => Err(most),
+            outcome => panic!("{outcome:?}"),
+        }
+    };
+    let first = outcome(1, 2).await.unwrap();
+    assert!(!has_room(&world, token(here.clone(), 1), 1).await);
+    assert!(has_room(&world, token(here.clone(), 1), 2).await);
+    assert!(!has_room(&world, token(here.clone(), 1), 2).await);
+    assert!(has_room(&world, token(there.clone(), 1), 3).await);
+    // One here, one there, one everywhere: two are good in each.
+    assert_eq!(outcome(2, 9).await, Err(2));
+    assert_eq!(outcome(9, 1).await, Err(1));
+    outcome(3, 3).await.unwrap();
+    assert_eq!(outcome(3, 9).await, Err(3));
+    assert!(!has_room(&world, token(there.clone(), 1), 3).await);
+    world.revoke(first.id, revocation(2, 0)).await;
+    assert!(has_room(&world, token(there, 2), 3).await);
+    assert!(has_room(&world, token(here, 2), 3).await);
+    // Those of a team and of the organization stay on their own.
+    assert!(has_room(&world, token(world.owner(), 2), 1).await);
 }
 
 /// A cut-off at a second covers all that is issued in it: who issues then must wait for the next.

@@ -24,7 +24,7 @@ async fn page(
 ) -> Listing {
     let page = Page {
         sort: Sort::default(),
-        cursor: cursor.map(|token| Cursor { value: None, token }),
+        start: cursor.map(|token| Cursor { value: None, token }).into(),
         direction,
         limit,
         count: CountTotal::Yes,
@@ -191,6 +191,50 @@ pub(crate) async fn filters_match_what_they_name(world: World) {
         }
     }
     assert!(lengths.len() > 5, "the filters are told apart: {lengths:?}");
+}
+
+/// What is good in all of a person's organizations can be listed with those of one of them.
+pub(crate) async fn what_is_good_everywhere_joins_an_organization(world: World) {
+    let town = Town::new(world).await;
+    let world = &town.world;
+    let own = Visibility::Own {
+        user: Some(town.ada.clone()),
+        teams: vec![town.web.clone()],
+    };
+    let everywhere = Owner::User {
+        user: town.ada.clone(),
+        organization: None,
+    };
+    let mut lengths = BTreeSet::new();
+    for visibility in [Visibility::Everything, own] {
+        for user in [None, Some(&town.ada), Some(&world.admin)] {
+            for team in [None, Some(&town.web)] {
+                let filter = Filter {
+                    visibility: visibility.clone(),
+                    organization: Some(world.organization),
+                    or_everywhere_of: Some(town.ada.clone()),
+                    user: user.cloned(),
+                    team: team.cloned(),
+                    ..everything()
+                };
+                let expected = town.expected(|record| {
+                    let of = &record.token.owner;
+                    let sees = match &visibility {
+                        Visibility::Everything => true,
+                        Visibility::Own { .. } => {
+                            of.user() == Some(&town.ada) || of.team() == Some(&town.web)
+                        }
+                    };
+                    sees && (of.organization() == Some(world.organization) || *of == everywhere)
+                        && user.is_none_or(|wanted| of.user() == Some(wanted))
+                        && team.is_none_or(|wanted| of.team() == Some(wanted))
+                });
+                lengths.insert(expected.len());
+                assert_eq!(list(world, &filter).await, expected, "{filter:?}");
+            }
+        }
+    }
+    assert!(lengths.len() > 3, "the filters are told apart: {lengths:?}");
 }
 
 /// A text is found anywhere in name, description and team name, whatever its case, and means itself.

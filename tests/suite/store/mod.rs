@@ -8,6 +8,7 @@ mod keys;
 mod limits;
 mod lists;
 mod model;
+mod names;
 mod orders;
 mod policies;
 mod replacement;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jeton::store::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use jeton::store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
@@ -149,7 +149,8 @@ pub(crate) async fn follow<B: Backend>(steps: Vec<Step>) {
                 let order = RecordOrder {
                     token: successor.clone(),
                     judged_at: world.generation().await,
-                    most_active: None,
+                    limits: Vec::new(),
+                    naming: Naming::Free,
                     rotation: Some(Rotation {
                         token: id,
                         revocation: revocation(now, grace),
@@ -280,10 +281,13 @@ async fn compare(world: &World, model: &Model, of: Of, unrevoked_at: Option<i64>
     loop {
         let page = Page {
             sort: Sort::default(),
-            cursor: found.last().map(|record| Cursor {
-                value: None,
-                token: record.id,
-            }),
+            start: found
+                .last()
+                .map(|record| Cursor {
+                    value: None,
+                    token: record.id,
+                })
+                .into(),
             direction: Direction::Next,
             limit,
             count: CountTotal::Yes,

@@ -3,7 +3,7 @@
 use jeton::directory::TeamId;
 use jeton::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Order, Owner, Page, Record, Sort, SortBy, SortValue,
-    TokenId, TokenReference, Use, Visibility,
+    Start, TokenId, TokenReference, Use, Visibility,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -79,6 +79,7 @@ pub(crate) async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked
     }
     let expected = sorted(&there, asked.sort);
     assert_eq!(walk(&world, &asked, async || {}).await, expected);
+    assert_eq!(count_off(&world, &asked, expected.len()).await, expected);
 
     // The same once more, while others come in.
     let mut later = later.into_iter();
@@ -157,6 +158,44 @@ fn sorted(there: &[(Record, Option<String>)], sort: Sort) -> Vec<TokenId> {
     valued.into_iter().map(|(_, id)| id).chain(valueless).collect()
 }
 
+/// All pages by their numbers, and some beyond them, joined in the order of the list.
+async fn count_off(world: &World, asked: &Asked, whole: usize) -> Vec<TokenId> {
+    let filter = Filter {
+        organization: Some(world.organization),
+        ..Filter::of(Visibility::Everything)
+    };
+    let mut found: Vec<TokenId> = Vec::new();
+    for number in 0..whole as u64 + 2 {
+        let offset = number * u64::from(asked.limit);
+        let page = Page {
+            sort: asked.sort,
+            start: Start::Offset(offset),
+            direction: asked.direction,
+            limit: asked.limit,
+            count: CountTotal::Yes,
+        };
+        let listing = world.store.tokens(filter.clone(), page).await.unwrap();
+        let ids: Vec<_> = listing.items.iter().map(|record| record.id).collect();
+        assert_eq!(listing.total, Some(whole as u64));
+        let left = (whole as u64).saturating_sub(offset);
+        assert_eq!(ids.len() as u64, left.min(asked.limit.into()));
+        let goes_on = left > asked.limit.into();
+        let comes_back = offset > 0 && whole > 0;
+        let has = (listing.has_next, listing.has_previous);
+        match asked.direction {
+            Direction::Next => {
+                assert_eq!(has, (goes_on, comes_back));
+                found.extend(&ids);
+            }
+            Direction::Previous => {
+                assert_eq!(has, (comes_back, goes_on));
+                found.splice(0..0, ids);
+            }
+        }
+    }
+    found
+}
+
 /// All pages, joined in the order of the list.
 async fn walk(world: &World, asked: &Asked, mut between: impl AsyncFnMut()) -> Vec<TokenId> {
     let filter = Filter {
@@ -168,7 +207,7 @@ async fn walk(world: &World, asked: &Asked, mut between: impl AsyncFnMut()) -> V
     loop {
         let page = Page {
             sort: asked.sort,
-            cursor: cursor.clone(),
+            start: cursor.clone().into(),
             direction: asked.direction,
             limit: asked.limit,
             count: CountTotal::Yes,

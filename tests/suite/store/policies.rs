@@ -7,7 +7,7 @@ use jeton::directory::Policy;
 use jeton::store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges, RevokeOrder, RevokeOutcome};
 use jeton::token::filter::Breach;
 use jeton::token::{
-    CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Status, StatusAt, TokenId,
+    CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt, TokenId,
     TokenReference, Visibility, WantedStatus,
 };
 
@@ -29,7 +29,7 @@ async fn found(world: &World, policy: Policy, now: i64) -> Vec<TokenId> {
     };
     let page = Page {
         sort: Sort::default(),
-        cursor: None,
+        start: Start::Beginning,
         direction: Direction::Next,
         limit: 1_000,
         count: CountTotal::Yes,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton::store::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use jeton::store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
 };
@@ -19,7 +19,7 @@ async fn rotate(
     world: &World,
     former: &Record,
     (second, grace): (i64, i64),
-    most_active: Option<u32>,
+    most: Option<u32>,
 ) -> RecordOutcome {
     let order = RecordOrder {
         token: NewToken {
@@ -28,7 +28,11 @@ async fn rotate(
             ..former.token.clone()
         },
         judged_at: world.generation().await,
-        most_active,
+        limits: most
+            .map(|most| World::limit(&former.token.owner, most))
+            .into_iter()
+            .collect(),
+        naming: Naming::Free,
         rotation: Some(Rotation {
             token: former.id,
             revocation: revocation(second, grace),
@@ -162,10 +166,10 @@ pub(crate) async fn rotating_again_ends_the_grace_before(world: World) {
     assert_eq!(effective(&read(&world, third.id).await), None);
     // What is in its grace does not count, and what took its place does.
     let more = world.order(token(world.owner(), 30), Some(1)).await;
-    assert!(matches!(more, RecordOutcome::LimitReached), "{more:?}");
+    assert!(matches!(more, RecordOutcome::LimitReached { .. }), "{more:?}");
     recorded(world.order(token(world.owner(), 30), Some(2)).await);
     let full = rotate(&world, &third, (40, 0), Some(1)).await;
-    assert!(matches!(full, RecordOutcome::LimitReached), "{full:?}");
+    assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
     assert_eq!(effective(&read(&world, third.id).await), None, "nothing ended");
     recorded(rotate(&world, &third, (40, 0), Some(2)).await);
 }
@@ -238,11 +242,12 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     }
     let other = recorded(world.order(token(world.owner(), 30), Some(2)).await);
     let full = world.order(in_slot(world.owner(), "new", 30), Some(2)).await;
-    assert!(matches!(full, RecordOutcome::LimitReached), "{full:?}");
+    assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
     let stale = RecordOrder {
         token: in_slot(world.owner(), "ci", 30),
         judged_at: jeton::store::Generation(0),
-        most_active: None,
+        limits: Vec::new(),
+        naming: Naming::Free,
         rotation: None,
     };
     let stale = world.store.record(stale).await.unwrap();
@@ -258,7 +263,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     recorded(world.order(short, Some(3)).await);
     recorded(world.order(token(world.owner(), 50), Some(3)).await);
     let full = world.order(in_slot(world.owner(), "short", 60), Some(3)).await;
-    assert!(matches!(full, RecordOutcome::LimitReached), "{full:?}");
+    assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
 }
 
 /// Refusals add up, and the latest instant stays.

@@ -427,7 +427,8 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         let order = jeton::store::RecordOrder {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
-            most_active: None,
+            limits: Vec::new(),
+            naming: jeton::store::Naming::Free,
             rotation: None,
         };
         let jeton::store::RecordOutcome::Recorded(other) = beside.record(order).await.unwrap() else {
@@ -456,7 +457,8 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     let late = jeton::store::RecordOrder {
         token: token(world.owner(), 30),
         judged_at: generation,
-        most_active: None,
+        limits: Vec::new(),
+        naming: jeton::store::Naming::Free,
         rotation: None,
     };
     assert!(matches!(

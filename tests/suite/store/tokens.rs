@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jeton::directory::{OrganizationId, Role};
-use jeton::store::{Change, Description, Generation, Judged, Liveness, RecordOrder, RecordOutcome};
+use jeton::store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
 use jeton::token::{Owner, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
@@ -108,7 +108,8 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
         let order = RecordOrder {
             token,
             judged_at: stale,
-            most_active: None,
+            limits: Vec::new(),
+            naming: Naming::Free,
             rotation: None,
         };
         assert!(matches!(
@@ -152,7 +153,8 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                 let order = RecordOrder {
                     token: token(Owner::Organization(organization), 1),
                     judged_at: generation,
-                    most_active: None,
+                    limits: Vec::new(),
+                    naming: Naming::Free,
                     rotation: None,
                 };
                 world.store.record(order).await.unwrap()
@@ -308,7 +310,8 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
                 let order = RecordOrder {
                     token,
                     judged_at: generation,
-                    most_active: None,
+                    limits: Vec::new(),
+                    naming: Naming::Free,
                     rotation: None,
                 };
                 (number, jti, world.store.record(order).await)
@@ -326,7 +329,8 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
     let order = RecordOrder {
         token: twice,
         judged_at: generation,
-        most_active: None,
+        limits: Vec::new(),
+        naming: Naming::Free,
         rotation: None,
     };
     assert!(world.store.record(order).await.is_err(), "one jti, two tokens");

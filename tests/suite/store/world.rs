@@ -7,8 +7,9 @@ use jeton::clock::Timestamp;
 use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
 use jeton::entropy::Entropy;
 use jeton::store::{
-    Change, Created, Generation, Judged, KeyRow, LastToken, MemberChange, NewKey, NewOrganization, NewPerson,
-    NewTeam, Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder, RevokeOutcome, SharedStore,
+    Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange, Naming, NewKey,
+    NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder,
+    RevokeOutcome, SharedStore,
 };
 use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
 use jeton_verifier::Algorithm;
@@ -308,12 +309,28 @@ impl World {
         }
     }
 
-    pub(crate) async fn order(&self, token: NewToken, most_active: Option<u32>) -> RecordOutcome {
-        let order = RecordOrder {
+    /// An order that nothing stands against.
+    pub(crate) async fn plain_order(&self, token: NewToken) -> RecordOrder {
+        RecordOrder {
             token,
             judged_at: self.generation().await,
-            most_active,
+            limits: Vec::new(),
+            naming: Naming::Free,
             rotation: None,
+        }
+    }
+
+    /// The limit of an owner in its organization.
+    pub(crate) fn limit(owner: &Owner, most: u32) -> Limit {
+        let organization = owner.organization().unwrap();
+        Limit { organization, most }
+    }
+
+    pub(crate) async fn order(&self, token: NewToken, most: Option<u32>) -> RecordOutcome {
+        let limits = most.map(|most| Self::limit(&token.owner, most));
+        let order = RecordOrder {
+            limits: limits.into_iter().collect(),
+            ..self.plain_order(token).await
         };
         self.store.record(order).await.unwrap()
     }

@@ -1,16 +1,383 @@
-//! How Terraform says what went wrong.
+//! How Terraform says what went wrong: JSON:API's error objects.
 
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::authority::Error;
+use crate::http::Failure;
+use crate::http::dialects::terraform::document::JsonApi;
+use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
 use crate::http::openapi::{self, ErrorAnswer, Takes};
-use crate::http::{Failure, oauth};
 
-/// The errors of an operation, as its document has them.
+/// What is wrong with a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorDocument {
+    errors: Vec<ErrorObject>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorObject {
+    /// The status, as text.
+    #[schema(value_type = String, example = "404")]
+    status: Status,
+    /// What kind of thing is wrong; one text for each kind.
+    #[schema(example = "not found")]
+    title: &'static str,
+    /// What is wrong, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+}
+
+/// A status that is written as text: clients do not read it as a number.
+#[derive(Debug, Clone, Copy)]
+struct Status(StatusCode);
+
+impl Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+/// Where in a request something is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    /// In the document, as RFC 6901 writes it.
+    #[schema(example = "/data/attributes/expired-at")]
+    Pointer(String),
+    /// In a parameter of the query.
+    Parameter(String),
+    /// In a header.
+    Header(String),
+}
+
+/// The errors of an operation, as its document has them. Nothing is forbidden here: it does not exist.
 pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    openapi::usual_errors(takes, || None)
+    let body = || openapi::named(JSON_API, "ErrorDocument");
+    let answer = |status, description| ErrorAnswer {
+        status,
+        description,
+        body: body(),
+    };
+    let mut errors = openapi::usual_errors(takes, body);
+    errors.retain(|error| !["403", "404", "415"].contains(&error.status));
+    if takes.write {
+        errors.push(answer(
+            "415",
+            "The request does not say that it is of JSON:API, with or without a body",
+        ));
+    }
+    if takes.caller {
+        errors.push(answer(
+            "404",
+            "It does not exist, or the caller may not see or do this",
+        ));
+    }
+    if takes.body {
+        errors.push(answer(
+            "422",
+            "Some attributes are wrong: all of them, in their order",
+        ));
+    }
+    errors
 }
 
 /// The one table from failures to answers of this API.
 pub(super) fn render(failure: &Failure) -> Response {
-    oauth::render(failure)
+    let errors = said(failure);
+    // What is wrong with the address comes before what is wrong with the rest.
+    let first = errors.first().map(|error| error.status.0);
+    let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+    let mut response = (status, JsonApi(ErrorDocument { errors })).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = failure.challenge().unwrap_or(MEANT_FOR_OTHERS);
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// What the holder of a token is told that is good elsewhere.
+const MEANT_FOR_OTHERS: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
+
+fn said(failure: &Failure) -> Vec<ErrorObject> {
+    let (status, detail) = match failure {
+        Failure::Input(InputError::Invalid(violations)) => {
+            let mut errors: Vec<ErrorObject> = violations.detail.iter().map(violated).collect();
+            // An address that cannot be says no more than one that is not.
+            if errors
+                .first()
+                .is_some_and(|first| first.status.0 == StatusCode::NOT_FOUND)
+            {
+                errors.truncate(1);
+            }
+            return errors;
+        }
+        Failure::Input(InputError::BodyTooLarge) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Some("The body is longer than 64 KiB.".to_owned()),
+        ),
+        Failure::Input(InputError::Utf8) => (
+            StatusCode::BAD_REQUEST,
+            Some("The request is not valid UTF-8.".to_owned()),
+        ),
+        Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Some(format!("Send Content-Type: {JSON_API}, also without a body.")),
+        ),
+        Failure::Input(InputError::BodyUnreadable(_)) => (
+            StatusCode::BAD_REQUEST,
+            Some("The body could not be read to its end.".to_owned()),
+        ),
+        Failure::AmbiguousCredential => (
+            StatusCode::BAD_REQUEST,
+            Some("Send one Authorization header: Bearer.".to_owned()),
+        ),
+        Failure::NoRoute => (StatusCode::NOT_FOUND, None),
+        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, None),
+        Failure::NoHistory => (StatusCode::NOT_IMPLEMENTED, None),
+        Failure::TooManyRequests { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("You have exceeded the API's rate limit.".to_owned()),
+        ),
+        Failure::Refused(Error::NameTaken) => {
+            let attributes = Location::root("body").field("data").field("attributes");
+            return vec![violated(&taken(&attributes, "name"))];
+        }
+        Failure::Refused(error) => refused(error),
+    };
+    vec![ErrorObject {
+        status: Status(status),
+        title: title(status),
+        detail,
+        source: None,
+    }]
+}
+
+/// An attribute that has to be unique and is not.
+pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
+    let fault = Fault::Value {
+        error: TAKEN.to_owned(),
+    };
+    Violation::new(fault, attributes.field(name), &())
+}
+
+/// What is said of it, after the attribute's name and in the words that clients compare.
+const TAKEN: &str = "has already been taken";
+
+fn refused(error: &Error) -> (StatusCode, Option<String>) {
+    match error {
+        // A token that is meant for other services is none here.
+        Error::NoCredential | Error::BadCredential(_) | Error::BadLogin | Error::WrongAudience => {
+            (StatusCode::UNAUTHORIZED, None)
+        }
+        Error::Absent
+        | Error::Forbidden
+        | Error::SessionNeeded
+        | Error::ScopeNeeded(_)
+        | Error::WrongPassword => (StatusCode::NOT_FOUND, None),
+        Error::LockedOut { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Some("Too many failed logins.".to_owned()),
+        ),
+        Error::NameTaken | Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        Error::LimitReached { limit, .. } => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some(format!(
+                "Validation failed: there are {limit} active tokens, the most that the organization allows"
+            )),
+        ),
+        Error::NotAMember => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some(
+                "Validation failed: only an admin can bring in people from outside the organization"
+                    .to_owned(),
+            ),
+        ),
+        Error::LastAdmin => (
+            StatusCode::CONFLICT,
+            Some("An organization keeps at least one admin.".to_owned()),
+        ),
+        Error::LastAdministrator => (
+            StatusCode::CONFLICT,
+            Some("At least one site administrator has to stay.".to_owned()),
+        ),
+        Error::LastToken { .. } => (
+            StatusCode::CONFLICT,
+            Some("It is the last active token, and the organization keeps that.".to_owned()),
+        ),
+        Error::NotActive => (
+            StatusCode::CONFLICT,
+            Some("The token is revoked, expired or replaced already.".to_owned()),
+        ),
+        Error::OrganizationNeeded => (
+            StatusCode::BAD_REQUEST,
+            Some("The organization has to be named.".to_owned()),
+        ),
+        Error::BadCursor => (StatusCode::BAD_REQUEST, None),
+        Error::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("Too much to do at this moment.".to_owned()),
+        ),
+        Error::Unavailable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("This cannot be done at this moment. What was asked for may have happened.".to_owned()),
+        ),
+    }
+}
+
+/// What is said of a wrong field. What stands in the path cannot be, so it does not exist; the query is
+/// JSON:API's 400, as is what is no JSON at all.
+fn violated(violation: &Violation) -> ErrorObject {
+    let (status, source) = match violation.loc.parts() {
+        Some((LocationPart::Name(part), rest)) => match &**part {
+            "path" => (StatusCode::NOT_FOUND, None),
+            "query" => (StatusCode::BAD_REQUEST, Some(Source::Parameter(last(rest)))),
+            "header" => (StatusCode::BAD_REQUEST, Some(Source::Header(last(rest)))),
+            _ if violation.kind == "json_invalid" => (StatusCode::BAD_REQUEST, None),
+            _ => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Some(Source::Pointer(pointer(rest))),
+            ),
+        },
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
+    };
+    let text = violation
+        .msg
+        .strip_prefix("Value error, ")
+        .unwrap_or(&violation.msg);
+    let name = violation.loc.name();
+    let detail = match &source {
+        Some(_) if text == TAKEN => Some(format!("Validation failed: {} {text}", capitalized(name))),
+        Some(_) => Some(format!("{name}: {text}")),
+        None => (status == StatusCode::BAD_REQUEST).then(|| text.to_owned()),
+    };
+    ErrorObject {
+        status: Status(status),
+        title: title(status),
+        detail,
+        source,
+    }
+}
+
+fn capitalized(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+/// The name of a parameter or a header.
+fn last(way: &[LocationPart]) -> String {
+    way.first().map(segment).unwrap_or_default()
+}
+
+/// The way to a value, as RFC 6901 writes it.
+fn pointer(way: &[LocationPart]) -> String {
+    let escaped = |part| format!("/{}", segment(part).replace('~', "~0").replace('/', "~1"));
+    way.iter().map(escaped).collect()
+}
+
+fn segment(part: &LocationPart) -> String {
+    match part {
+        LocationPart::Name(name) => name.clone().into_owned(),
+        LocationPart::Index(index) => index.to_string(),
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "bad request",
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::NOT_FOUND => "not found",
+        StatusCode::METHOD_NOT_ALLOWED => "method not allowed",
+        StatusCode::CONFLICT => "conflict",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload too large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported media type",
+        StatusCode::UNPROCESSABLE_ENTITY => "invalid attributes",
+        StatusCode::TOO_MANY_REQUESTS => "Too many requests",
+        StatusCode::NOT_IMPLEMENTED => "not implemented",
+        _ => "service unavailable",
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::table;
+    use crate::http::input::Violations;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_errors() {
+        let table = table(render, "errors").await;
+        insta::assert_snapshot!(table, @r#"
+        422 []
+        413 [{"detail":"The body is longer than 64 KiB.","status":"413","title":"payload too large"}]
+        400 [{"detail":"The request is not valid UTF-8.","status":"400","title":"bad request"}]
+        415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
+        415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
+        400 [{"detail":"The body could not be read to its end.","status":"400","title":"bad request"}]
+        400 [{"detail":"Send one Authorization header: Bearer.","status":"400","title":"bad request"}]
+        404 [{"status":"404","title":"not found"}]
+        405 [{"status":"405","title":"method not allowed"}]
+        501 [{"status":"501","title":"not implemented"}]
+        429 [{"detail":"You have exceeded the API's rate limit.","status":"429","title":"Too many requests"}] retry-after=7
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
+        429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
+        404 [{"status":"404","title":"not found"}]
+        404 [{"status":"404","title":"not found"}]
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        404 [{"status":"404","title":"not found"}]
+        404 [{"status":"404","title":"not found"}]
+        400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
+        422 [{"detail":"Validation failed: Name has already been taken","source":{"pointer":"/data/attributes/name"},"status":"422","title":"invalid attributes"}]
+        409 [{"detail":"An organization keeps at least one admin.","status":"409","title":"conflict"}]
+        409 [{"detail":"At least one site administrator has to stay.","status":"409","title":"conflict"}]
+        404 [{"status":"404","title":"not found"}]
+        422 [{"detail":"Validation failed: only an admin can bring in people from outside the organization","status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: there are 3 active tokens, the most that the organization allows","status":"422","title":"invalid attributes"}]
+        409 [{"detail":"It is the last active token, and the organization keeps that.","status":"409","title":"conflict"}]
+        409 [{"detail":"The token is revoked, expired or replaced already.","status":"409","title":"conflict"}]
+        400 [{"status":"400","title":"bad request"}]
+        503 [{"detail":"Too much to do at this moment.","status":"503","title":"service unavailable"}] retry-after=1
+        503 [{"detail":"This cannot be done at this moment. What was asked for may have happened.","status":"503","title":"service unavailable"}]
+        "#);
+    }
+
+    fn blamed(places: &[(Location, Fault)]) -> Vec<serde_json::Value> {
+        let violation = |(at, fault): &(Location, Fault)| Violation::new(fault.clone(), at.clone(), &());
+        let detail = places.iter().map(violation).collect();
+        let failure = Failure::Input(InputError::Invalid(Violations { detail }));
+        let objects = said(&failure).into_iter();
+        objects
+            .map(|object| serde_json::to_value(object).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_where_it_stands() {
+        let number = Location::root("query").field("page[number]");
+        let name = Location::root("body").field("data").index(3).field("a/b~c");
+        let errors = blamed(&[(number, Fault::IntegerParsing), (name, Fault::Missing)]);
+        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @r#"[{"detail":"page[number]: Input should be a valid integer, unable to parse string as an integer","source":{"parameter":"page[number]"},"status":"400","title":"bad request"},{"detail":"a/b~c: Field required","source":{"pointer":"/data/3/a~1b~0c"},"status":"422","title":"invalid attributes"}]"#);
+    }
+
+    #[test]
+    fn what_cannot_stand_in_a_path_does_not_exist_and_nothing_else_is_said() {
+        let path = Location::root("path").field("team_id");
+        let body = Location::root("body").field("data");
+        let errors = blamed(&[(path, Fault::StringType), (body, Fault::ObjectType)]);
+        insta::assert_snapshot!(serde_json::Value::from(errors).to_string(), @r#"[{"status":"404","title":"not found"}]"#);
+    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use crate::authority::{Expiry, Issue, Issued};
+use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensWrite};
@@ -19,6 +19,7 @@ use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
+use crate::store::Naming;
 use crate::token::{Lifetime, OwnerKind, Slot, Span, Status};
 
 /// A new token. Everything but the name has a default.
@@ -147,7 +148,7 @@ impl Request for Issue {
         Ok(Self {
             name: form.name,
             description: form.description,
-            organization: form.organization,
+            organization: form.organization.into(),
             owner: form.owner,
             team: form.team,
             scopes: form.scopes,
@@ -155,6 +156,7 @@ impl Request for Issue {
             projects: form.projects,
             audience,
             expiry,
+            naming: Naming::Free,
             slot: form.slot,
         })
     }
@@ -216,7 +218,9 @@ pub(super) async fn create(
         mut body, headers, ..
     }: Input<(), (), Issue, BusinessHeader>,
 ) -> Result<impl IntoResponse, Failure> {
-    body.organization = body.organization.or(headers.x_business_id);
+    if body.organization == WhichOrganization::Only {
+        body.organization = headers.x_business_id.into();
+    }
     Ok(created(&app.authority.issue(&caller, &body).await?))
 }
 

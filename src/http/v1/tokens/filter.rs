@@ -3,7 +3,7 @@
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use crate::authority::Wanted;
+use crate::authority::{Wanted, WantedEnd};
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::input::Fields;
@@ -120,6 +120,8 @@ impl FilterForm {
             user: self.user,
             owner: self.owner,
             text: self.q.filter(|text| !text.is_empty()),
+            team_name: None,
+            slot: None,
             status: match (self.status, self.include_revoked) {
                 (Some(status), _) => Some(WantedStatus::Only(status)),
                 (None, true) => None,
@@ -127,7 +129,7 @@ impl FilterForm {
             },
             scope: self.scope,
             preset: self.preset,
-            expires_before: self.expires_before,
+            ends: self.expires_before.map(WantedEnd::Before).into_iter().collect(),
             unused_since: self.unused_since,
             never_used: self.never_used,
             created_by: self.created_by,

@@ -183,7 +183,7 @@ pub(super) async fn list(
     let digest = ListDigest::of(&(sort, &wanted));
     let page = Page {
         sort,
-        cursor: part.cursor.map(|text| digest.read(&text)).transpose()?,
+        start: part.cursor.map(|text| digest.read(&text)).transpose()?.into(),
         direction: part.direction,
         limit: u32::try_from(limit).unwrap_or(1),
         count: if part.include_total_count {

@@ -8,10 +8,10 @@ use rusqlite::Connection;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::records::{Kinds, by_id};
 use crate::store::sqlite::usage::reporting_audiences;
-use crate::token::{CountTotal, Direction, Filter, Listing, Page};
+use crate::token::{CountTotal, Direction, Filter, Listing, Page, Start};
 
 pub(super) use selection::Selection;
-use walk::Walk;
+use walk::{From, Walk};
 
 /// One page.
 pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Result<Listing, Failure> {
@@ -20,13 +20,14 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
     let selection = Selection::new(&transaction, filter)?;
     let walk = Walk::new(&transaction, &selection, page.sort);
     let limit = page.limit as usize;
-    let mut found = walk.positions(page.cursor.as_ref(), page.direction, limit + 1)?;
+    let mut found = walk.positions(&page.start, page.direction, limit + 1)?;
     let goes_on = found.len() > limit;
     found.truncate(limit);
-    let comes_back = match &page.cursor {
+    let comes_back = match &page.start {
         // The token at the cursor's edge lies behind the page, on the side it was turned from.
-        Some(cursor) => walk.any_behind(cursor, page.direction)?,
-        None => false,
+        Start::Cursor(cursor) => walk.any_behind(From::At(cursor), page.direction)?,
+        Start::Offset(1..) => walk.any_behind(From::Whole, page.direction)?,
+        Start::Beginning | Start::Offset(0) => false,
     };
     let (has_next, has_previous) = match page.direction {
         Direction::Next => (goes_on, comes_back),

@@ -5,7 +5,7 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::walk::{From, Stretch};
+use super::walk::Stretch;
 use super::*;
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
@@ -17,7 +17,8 @@ use crate::store::sqlite::open;
 use crate::store::sqlite::records::{self, Kinds};
 use crate::store::sqlite::replacements::IN_SLOT;
 use crate::token::{
-    Cursor, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility, WantedStatus,
+    Cursor, End, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility,
+    WantedStatus,
 };
 
 /// What SQLite would do, a line a step.
@@ -72,6 +73,15 @@ fn every_list_reads_its_own_index_in_order() {
                 ..everything.clone()
             },
             "tokens_by_organization (organization=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                or_everywhere_of: Some(UserId::random(&SystemEntropy)),
+                ends: vec![End::Never, End::Between(Timestamp::EPOCH, Some(Timestamp::LAST))],
+                ..everything.clone()
+            },
+            "tokens_by_user (user=? AND rowid",
         ),
         (
             Filter {
@@ -185,6 +195,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
     ] {
         statements.push(limits::statement(owner));
         statements.push(limits::other(owner));
+        statements.push(limits::named(owner));
     }
     for among in [Among::User, Among::Team, Among::Organization, Among::All] {
         statements.push(among.statement());

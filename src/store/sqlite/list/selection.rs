@@ -10,7 +10,7 @@ use crate::store::sqlite::limits;
 use crate::store::sqlite::tokens::json;
 use crate::store::sqlite::usage::reporting;
 use crate::token::filter::Breach;
-use crate::token::{Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
+use crate::token::{End, Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
 
 /// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
 /// each row beyond that.
@@ -115,6 +115,17 @@ impl Selection {
                 "WHERE TRUE".to_owned()
             };
             self.sources.push(source);
+            if let (Some(_), Some(user), None, None) = (
+                &filter.organization,
+                &filter.or_everywhere_of,
+                &filter.team,
+                &filter.user,
+            ) {
+                let user = number(connection, "users", user)?;
+                let everywhere = self.source("tokens_by_user", "user", user);
+                self.sources
+                    .push(format!("{everywhere} AND +tokens.organization IS NULL"));
+            }
             return Ok(());
         };
         if let Some(user) = user {
@@ -146,8 +157,18 @@ impl Selection {
     /// A leading `+` keeps an index from being taken for it.
     fn ask_of_owner(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         if let Some(organization) = &filter.organization {
-            let number = number(connection, "organizations", organization)?;
-            self.ask("+tokens.organization =", number);
+            let organization = number(connection, "organizations", organization)?;
+            let organization = self.bind(organization);
+            let everywhere = match &filter.or_everywhere_of {
+                None => String::new(),
+                Some(user) => {
+                    let user = self.bind(number(connection, "users", user)?);
+                    format!(" OR (+tokens.organization IS NULL AND +tokens.user = {user})")
+                }
+            };
+            self.condition.push_str(&format!(
+                " AND (+tokens.organization = {organization}{everywhere})"
+            ));
         }
         if let Some(team) = &filter.team {
             let number = number(connection, "teams", team)?;
@@ -180,6 +201,15 @@ impl Selection {
                  OR instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {text}))"
             ));
         }
+        if let Some(name) = &filter.team_name {
+            let name = self.bind(name.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {name})"
+            ));
+        }
+        if let Some(slot) = &filter.slot {
+            self.ask("tokens.slot =", slot.as_str().to_owned());
+        }
         if let Some(scope) = &filter.scope {
             self.ask(
                 "0 < instr(' ' || tokens.scopes || ' ',",
@@ -196,8 +226,9 @@ impl Selection {
         if let Some(TokenId(except)) = filter.except {
             self.ask("tokens.id <>", except);
         }
-        if let Some(instant) = filter.expires_before {
-            self.ask("tokens.expires_at <", instant.millis());
+        if !filter.ends.is_empty() {
+            let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
+            self.condition.push_str(&format!(" AND ({})", ends.join(" OR ")));
         }
     }
 
@@ -285,6 +316,20 @@ impl Selection {
         };
         self.condition.push_str(&format!(" AND (({broken}))"));
         Ok(())
+    }
+
+    fn end(&mut self, end: End) -> String {
+        match end {
+            End::Never => "tokens.expires_at IS NULL".to_owned(),
+            End::Between(from, until) => {
+                let from = self.bind(from.millis());
+                let until = until.map_or_else(String::new, |until| {
+                    format!(" AND tokens.expires_at < {}", self.bind(until.millis()))
+                });
+                // NULL where there is no end, which is no match.
+                format!("(tokens.expires_at >= {from}{until})")
+            }
+        }
     }
 
     /// Adds a condition of which a parameter is the end.

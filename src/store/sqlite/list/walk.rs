@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use crate::clock::Timestamp;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::list::Selection;
-use crate::token::{Cursor, Direction, Order, Sort, SortBy, SortValue, TokenId};
+use crate::token::{Cursor, Direction, Order, Sort, SortBy, SortValue, Start, TokenId};
 
 /// A selection in an order.
 ///
@@ -37,6 +37,12 @@ pub(super) enum From<'a> {
     At(&'a Cursor),
 }
 
+/// How much of a stretch is passed by, and how much wanted.
+struct Part {
+    offset: u64,
+    limit: usize,
+}
+
 impl<'a> Walk<'a> {
     pub(super) fn new(connection: &'a Connection, selection: &'a Selection, sort: Sort) -> Self {
         Self {
@@ -46,31 +52,55 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The positions next to a cursor, the nearest first; without one, from the end that the direction
-    /// comes from.
+    /// The positions from a start on, the nearest first.
     pub(super) fn positions(
         &self,
-        cursor: Option<&Cursor>,
+        start: &Start,
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Cursor>, Failure> {
+        let (from, mut offset) = match start {
+            Start::Beginning => (From::Whole, 0),
+            Start::Cursor(cursor) => (From::Beyond(cursor), 0),
+            Start::Offset(offset) => (From::Whole, *offset),
+        };
         let mut found = Vec::new();
-        for (stretch, from) in self.ahead(cursor.map_or(From::Whole, From::Beyond), direction) {
+        for (stretch, from) in self.ahead(from, direction) {
             if found.len() < limit {
-                let wanted = limit - found.len();
-                found.extend(self.stretch(stretch, from, direction, wanted)?);
+                let part = Part {
+                    offset,
+                    limit: limit - found.len(),
+                };
+                found.extend(self.stretch(stretch, from, direction, &part)?);
+                // What lies beyond a whole stretch starts in the next one.
+                if offset > 0 {
+                    offset = match found.is_empty() {
+                        true => offset.saturating_sub(self.count(stretch, direction)?),
+                        false => 0,
+                    };
+                }
             }
         }
         Ok(found)
     }
 
-    /// Whether a token lies at the cursor or on the side that the direction comes from.
-    pub(super) fn any_behind(&self, cursor: &Cursor, direction: Direction) -> Result<bool, Failure> {
+    fn count(&self, stretch: Stretch, direction: Direction) -> Result<u64, Failure> {
+        let Some((matching, parameters)) = self.matching("1", stretch, From::Whole, direction) else {
+            return Ok(0);
+        };
+        let statement = format!("SELECT count(*) FROM ({matching})");
+        let mut query = self.connection.prepare_cached(&statement)?;
+        Ok(query.query_row(self.selection.parameters(parameters), |row| row.get(0))?)
+    }
+
+    /// Whether a token lies at a position, or on the side of it that the direction comes from; where
+    /// none is given, whether there is any.
+    pub(super) fn any_behind(&self, from: From<'_>, direction: Direction) -> Result<bool, Failure> {
         let back = match direction {
             Direction::Next => Direction::Previous,
             Direction::Previous => Direction::Next,
         };
-        for (stretch, from) in self.ahead(From::At(cursor), back) {
+        for (stretch, from) in self.ahead(from, back) {
             let Some((matching, parameters)) = self.matching("1", stretch, from, back) else {
                 return Ok(false);
             };
@@ -115,12 +145,13 @@ impl<'a> Walk<'a> {
         stretch: Stretch,
         from: From<'_>,
         direction: Direction,
-        limit: usize,
+        part: &Part,
     ) -> Result<Vec<Cursor>, Failure> {
         let Some((statement, mut parameters)) = self.statement(stretch, from, direction) else {
             return Ok(Vec::new());
         };
-        parameters.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        parameters.push(Value::Integer(i64::try_from(part.limit).unwrap_or(i64::MAX)));
+        parameters.push(Value::Integer(i64::try_from(part.offset).unwrap_or(i64::MAX)));
         let mut query = self.connection.prepare_cached(&statement)?;
         let rows = query.query_map(self.selection.parameters(parameters), |row| {
             Ok(Cursor {
@@ -138,7 +169,7 @@ impl<'a> Walk<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// A query for a stretch in its order, to which the limit is still to be given.
+    /// A query for a stretch in its order, to which limit and offset are still to be given.
     pub(super) fn statement(
         &self,
         stretch: Stretch,
@@ -156,7 +187,11 @@ impl<'a> Walk<'a> {
         let (_, toward) = self.toward(direction);
         let order: Vec<_> = order.iter().map(|column| format!("{column} {toward}")).collect();
         let limit = self.selection.next_parameter() + parameters.len();
-        let statement = format!("{matching} ORDER BY {} LIMIT ?{limit}", order.join(", "));
+        let statement = format!(
+            "{matching} ORDER BY {} LIMIT ?{limit} OFFSET ?{}",
+            order.join(", "),
+            limit + 1
+        );
         Some((statement, parameters))
     }
 

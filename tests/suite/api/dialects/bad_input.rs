@@ -68,8 +68,8 @@ impl Row {
 
     /// Where something can be read that every admin of an organization may read.
     pub(super) fn readable_by_members(&self) -> Option<String> {
-        let readable = self.body.is_empty() && self.good == 200 && !self.target.contains("{own}");
-        readable.then(|| self.target.replace("{organization}", NORTH.name))
+        let path = self.target.replace("{organization}", NORTH.name);
+        (self.body.is_empty() && self.good == 200 && !path.contains('{')).then_some(path)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod create;
+mod everywhere;
 mod list;
 mod revoke;
 mod revoke_many;

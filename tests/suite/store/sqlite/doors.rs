@@ -1,6 +1,6 @@
 //! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
 
-use jeton::store::{RecordOrder, RecordOutcome};
+use jeton::store::{Naming, RecordOrder, RecordOutcome};
 use jeton::token::TokenReference;
 use rusqlite::Connection;
 
@@ -142,7 +142,8 @@ async fn a_refused_insert_harms_no_neighbour() {
         let order = RecordOrder {
             token,
             judged_at: generation,
-            most_active: None,
+            limits: Vec::new(),
+            naming: Naming::Free,
             rotation: None,
         };
         world.store.record(order)

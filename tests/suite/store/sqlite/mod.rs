@@ -86,12 +86,21 @@ super::contract!(Sqlite:
     limits {
         a_hundred_issuers_leave_no_more_than_allowed
         only_active_tokens_count
+        what_is_good_everywhere_counts_everywhere
         issuing_within_a_cut_off_waits
         a_cut_off_is_remembered
+    }
+    names {
+        a_name_is_unique_where_that_is_asked
+        a_name_is_free_once_its_token_has_ended
+        a_name_is_handed_on
+        one_of_a_hundred_gets_a_name
     }
     directory {
         a_deployment_is_founded_once
         names_are_unique_while_they_live
+        a_team_is_renamed_and_found_by_its_id
+        people_are_brought_in_together
         organizations_change
         lists_are_cut_into_slices
         the_last_admin_stays
@@ -131,6 +140,7 @@ super::contract!(Sqlite:
         pages_joined_are_the_whole
         no_page_skips_or_repeats_while_others_issue
         what_was_removed_is_still_listed
+        what_is_good_everywhere_joins_an_organization
     }
     finding {
         every_filter_means_what_it_says

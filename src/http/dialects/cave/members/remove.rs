@@ -51,7 +51,7 @@ pub(super) async fn from_team(
         email,
     } = &path;
     app.authority
-        .remove_team_member(&caller, organization, team, &somebody(email)?)
+        .remove_team_member(&caller, organization, team, &somebody(email)?.into())
         .await?;
     Ok(no_content().into_response())
 }

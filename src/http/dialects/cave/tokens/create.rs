@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{Place, TokenInfo};
-use crate::authority::{self, Error, Expiry, Issue, Issued};
+use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
@@ -17,6 +17,7 @@ use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::dialects::cave::{below, json};
 use crate::http::input::{Fields, Form};
 use crate::http::v1::{OrganizationPath, TeamPath};
+use crate::store::Naming;
 use crate::token::OwnerKind;
 
 /// A new token.
@@ -96,7 +97,7 @@ pub(in crate::http::dialects::cave) async fn issue(
     let order = Issue {
         name: description,
         description: None,
-        organization: Some(place.organization),
+        organization: WhichOrganization::Named(place.organization),
         owner: match place.team {
             Some(_) => OwnerKind::Team,
             None => OwnerKind::Organization,
@@ -107,6 +108,7 @@ pub(in crate::http::dialects::cave) async fn issue(
         projects: None,
         audience: None,
         expiry: Expiry::Open,
+        naming: Naming::Free,
         slot: None,
     };
     app.authority.issue(caller, &order).await

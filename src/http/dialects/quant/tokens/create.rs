@@ -10,14 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use crate::authority::{Error, Expiry, FieldFault, Issue, Issued};
+use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
 use crate::clock::Timestamp;
 use crate::directory::OrganizationReference;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::input::{Choice, Fields, Form, Input};
 use crate::http::{App, Failure};
-use crate::store::LastToken;
+use crate::store::{LastToken, Naming};
 use crate::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
 
 /// A new token. Everything but the name has a default.
@@ -96,7 +96,7 @@ impl CreateForm {
         Issue {
             name: self.name,
             description: None,
-            organization: Some(organization),
+            organization: WhichOrganization::Named(organization),
             owner: OwnerKind::Organization,
             team: None,
             scopes: self.scopes,
@@ -104,6 +104,7 @@ impl CreateForm {
             projects: self.projects,
             audience: None,
             expiry: expiry.unwrap_or(Expiry::Default),
+            naming: Naming::Free,
             slot: None,
         }
     }

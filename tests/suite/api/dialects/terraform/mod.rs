@@ -1,10 +1,19 @@
 //! What Terraform's clients rely on.
 
-use jeton::http::Document;
-use serde_json::Value;
+mod directory;
+mod documents;
+mod organization_tokens;
+mod policies;
+mod team_tokens;
+mod team_tokens_list;
+mod user_tokens;
 
+use jeton::http::Document;
+use serde_json::{Value, json};
+
+use crate::api::dialects::bad_input::{Row, Stage, row};
 use crate::api::dialects::{Refusals, Surface};
-use crate::harness::Answer;
+use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
     document: Document::Terraform,
@@ -21,8 +30,139 @@ pub(super) const SURFACE: Surface = Surface {
         media_type: 415,
         invalid: 422,
     },
-    rows: &[],
+    rows: ROWS,
 };
+
+/// A token's document with all that it can have.
+const NEW: &str = r#"{"data": {"type": "authentication-tokens",
+    "attributes": {"description": "ci", "expired-at": "2026-12-01T00:00:00Z"}}}"#;
+const TYPE: &[&str] = &["/data/type"];
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    row("list_team_tokens", "/api/v2/organizations/{organization}/team-tokens?sort=-team-name", "", 200, [200, 404, 404]),
+    row("remove_team_tokens", "/api/v2/organizations/{organization}/team-tokens",
+        r#"{"data": [{"type": "authentication-tokens", "id": "{teams}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("show_team_token", "/api/v2/teams/{team_id}/authentication-token", "", 200, [404, 404, 404]),
+    row("replace_team_token", "/api/v2/teams/{team_id}/authentication-token", NEW, 201, [404, 404, 404]).lax(TYPE),
+    row("remove_team_token", "/api/v2/teams/{team_id}/authentication-token", "", 204, [404, 404, 404]),
+    row("create_team_token", "/api/v2/teams/{team_id}/authentication-tokens", NEW, 201, [404, 404, 404]).lax(TYPE),
+    row("show_organization_token", "/api/v2/organizations/{organization}/authentication-token", "", 200, [404, 404, 404]),
+    row("show_organization_token", "/api/v2/organizations/{organization_id}/authentication-token?token=audit-trails", "", 200, [404, 404, 404]),
+    row("replace_organization_token", "/api/v2/organizations/{organization}/authentication-token", NEW, 201, [404, 404, 404]).lax(TYPE),
+    row("remove_organization_token", "/api/v2/organizations/{organization}/authentication-token", "", 204, [404, 404, 404]),
+    row("list_user_tokens", "/api/v2/users/{user_id}/authentication-tokens?page[size]=5", "", 200, [200, 404, 200]).absent(&[("user_id", 200)]),
+    row("create_user_token", "/api/v2/users/{user_id}/authentication-tokens", NEW, 201, [404, 404, 404]).lax(TYPE),
+    row("show_token", "/api/v2/authentication-tokens/{teams}", "", 200, [404, 404, 404]),
+    row("show_token", "/api/v2/authentication-tokens/{own}", "", 200, [404, 404, 404]),
+    row("show_token", "/api/v2/authentication-tokens/{members}", "", 200, [200, 404, 404]),
+    row("remove_token", "/api/v2/authentication-tokens/{teams}", "", 204, [404, 404, 404]),
+    row("list_token_ttl_policies", "/api/v2/organizations/{organization}/token-ttl-policies", "", 200, [200, 404, 404]),
+    row("change_token_ttl_policies", "/api/v2/organizations/{organization}/token-ttl-policies",
+        r#"{"data": [{"type": "organization-token-ttl-policies", "attributes": {"token-type": "organization", "max-ttl-ms": 3600000}},
+            {"attributes": {"token-type": "team", "max-ttl-ms": 3600000}},
+            {"attributes": {"token-type": "user", "max-ttl-ms": 3600000}},
+            {"attributes": {"token-type": "audit_trails", "max-ttl-ms": 3600000}}]}"#, 200, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("list_organizations", "/api/v2/organizations?q=n&page[size]=2", "", 200, [200, 404, 200]),
+    row("create_organization", "/api/v2/organizations",
+        r#"{"data": {"type": "organizations", "attributes": {"name": "brand-new", "email": "ops@example.com"}}}"#,
+        201, [201, 404, 201]).lax(&["/data/type"]),
+    row("show_organization", "/api/v2/organizations/{organization}", "", 200, [200, 404, 404]),
+    row("show_organization", "/api/v2/organizations/{organization_id}", "", 200, [200, 404, 404]),
+    row("change_organization", "/api/v2/organizations/{organization}",
+        r#"{"data": {"type": "organizations", "attributes": {"name": "renamed", "email": "ops@example.com"}}}"#,
+        200, [404, 404, 404]).lax(&["/data/type"]),
+    row("remove_organization", "/api/v2/organizations/{organization}", "", 204, [404, 404, 404]),
+    row("list_organization_memberships",
+        "/api/v2/organizations/{organization}/organization-memberships?filter[status]=active&include=user",
+        "", 200, [200, 404, 404]),
+    row("create_organization_membership", "/api/v2/organizations/{organization}/organization-memberships",
+        r#"{"data": {"type": "organization-memberships", "attributes": {"email": "new@example.com"},
+            "relationships": {"teams": {"data": [{"type": "teams", "id": "{team_id}"}]}}}}"#,
+        201, [404, 404, 404]).lax(&["/data/type", "/data/relationships/teams/data/0/type"]),
+    row("list_teams", "/api/v2/organizations/{organization}/teams?filter[names]=x,y&include=users", "", 200, [200, 404, 404]),
+    row("create_team", "/api/v2/organizations/{organization}/teams",
+        r#"{"data": {"type": "teams", "attributes": {"name": "brand-new"}}}"#, 200, [404, 404, 404]).lax(&["/data/type"]),
+    row("show_team", "/api/v2/teams/{team_id}?include=users", "", 200, [200, 404, 404]),
+    row("change_team", "/api/v2/teams/{team_id}",
+        r#"{"data": {"type": "teams", "attributes": {"name": "renamed"}}}"#, 200, [404, 404, 404]).lax(&["/data/type"]),
+    row("remove_team", "/api/v2/teams/{team_id}", "", 204, [404, 404, 404]),
+    row("add_team_users", "/api/v2/teams/{team_id}/relationships/users",
+        r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("remove_team_users", "/api/v2/teams/{team_id}/relationships/users",
+        r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("show_account", "/api/v2/account/details", "", 200, [200, 200, 200]),
+    row("discover_services", "/.well-known/terraform.json", "", 200, [200, 200, 200]),
+    row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),
+];
+
+#[tokio::test]
+async fn bad_input_is_refused_in_terraforms_own_form() {
+    let mut stage = Stage::set().await;
+    let app = stage.app();
+    let mut people = Vec::new();
+    for place in [&NORTH, &SOUTH] {
+        let admin = app.admin_of(place);
+        for path in [
+            format!("/api/v2/teams/{}/authentication-token", place.team_id()),
+            format!("/api/v2/organizations/{}/authentication-token", place.name),
+            format!(
+                "/api/v2/organizations/{}/authentication-token?token=audit-trails",
+                place.name
+            ),
+        ] {
+            SURFACE.post(app, &admin, &path, json!(null)).await.is(201);
+        }
+        people.push(user_id(app, &admin).await);
+    }
+    let [north, south] = [&people[0], &people[1]];
+    stage.name("user_id", [north, south, "user-Tw4Ev8Ny2Ka6Mo3P"]);
+    let findings = stage.findings(&SURFACE).await;
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
+}
+
+/// The id of whoever logged in.
+async fn user_id(app: &TestApp, actor: &Actor) -> String {
+    app.get(actor, "/me").await.is(200).text_at("/user/id")
+}
+
+/// The path of NORTH's team, and what follows it.
+fn team(rest: &str) -> String {
+    format!("/api/v2/teams/{}/{rest}", NORTH.team_id())
+}
+
+/// The path of NORTH, and what follows it.
+fn organization(rest: &str) -> String {
+    format!("/api/v2/organizations/{}/{rest}", NORTH.name)
+}
+
+/// A new token's document.
+fn new(attributes: Value) -> Value {
+    json!({"data": {"type": "authentication-tokens", "attributes": attributes}})
+}
+
+/// The id of a token that was answered, and its secret.
+fn made(answer: Answer) -> (String, Actor) {
+    let answer = answer.is(201);
+    (
+        answer.text_at("/data/id"),
+        Actor::holding(&answer.text_at("/data/attributes/token")),
+    )
+}
+
+/// The whole error document of what is not there.
+fn absent(answer: &Answer) {
+    assert_eq!(answer.status, 404, "{}", answer.text);
+    assert_eq!(
+        answer.json(),
+        json!({"errors": [{"status": "404", "title": "not found"}]})
+    );
+}
 
 /// A document of errors, each with its status as a text.
 fn is_own_form(answer: &Answer) -> bool {

@@ -1,0 +1,50 @@
+//! `/account/details`: who is calling.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::authority::policy;
+use crate::http::caller::{Authenticated, Caller};
+use crate::http::dialects::terraform::document::{Document, Identifier, JsonApi};
+use crate::http::dialects::terraform::user::UserResource;
+use crate::http::{App, Failure};
+use crate::token::Owner;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Who am I?
+///
+/// The person whose token this is. For a token of a team or an organization it is a service account
+/// that stands for it, and `authenticated-resource` names which.
+#[utoipa::path(get, path = "/api/v2/account/details", tag = "start", operation_id = "show_account",
+    responses((status = OK, description = "The caller", body = Document<UserResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn show(
+    caller: Caller<Authenticated>,
+    State(app): State<Arc<App>>,
+) -> Result<JsonApi<Document<UserResource>>, Failure> {
+    let data = match (caller.owner(), caller.person()) {
+        (Owner::Team { team, .. }, _) => {
+            let suffix = team.as_str().trim_start_matches("team-");
+            let resource = Identifier::of("teams", team);
+            UserResource::service(suffix, format!("api-team_{suffix}"), Some(resource))
+        }
+        (Owner::Organization(id), _) => {
+            let organization = app.authority.organization(&caller, &(*id).into()).await?;
+            let digits = id.0.simple().to_string();
+            let suffix = digits.get(..16).unwrap_or_default();
+            let resource = Identifier::of("organizations", &organization.name);
+            UserResource::service(suffix, format!("api-org-{}", organization.name), Some(resource))
+        }
+        (_, Some(person)) => UserResource::caller(person, policy::create_organization(&caller).is_ok()),
+        (Owner::User { .. } | Owner::Deployment, None) => {
+            UserResource::service("deployment000000", "api-deployment".to_owned(), None)
+        }
+    };
+    Ok(JsonApi(Document { data }))
+}

@@ -1,0 +1,59 @@
+//! What clients look at before anything else.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::caller::Anyone;
+use crate::http::{App, no_content};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(services))
+        .routes(routes!(ping))
+}
+
+/// Where what Terraform's clients know is served. They refuse to start without the first two; modules
+/// are not served here.
+#[derive(Debug, Serialize, ToSchema)]
+struct Services {
+    #[serde(rename = "modules.v1")]
+    #[schema(example = "/api/registry/v1/modules/")]
+    modules: &'static str,
+    #[serde(rename = "tfe.v2")]
+    #[schema(example = "/api/v2/")]
+    api: &'static str,
+    #[serde(rename = "tfe.v2.1")]
+    #[schema(example = "/api/v2/")]
+    api_1: &'static str,
+    #[serde(rename = "tfe.v2.2")]
+    #[schema(example = "/api/v2/")]
+    api_2: &'static str,
+}
+
+/// Find the API
+#[utoipa::path(get, path = "/.well-known/terraform.json", tag = "start", operation_id = "discover_services",
+    security(()), responses((status = OK, description = "Where it is", body = Services)))]
+async fn services(_: Anyone) -> Json<Services> {
+    const API: &str = "/api/v2/";
+    Json(Services {
+        modules: "/api/registry/v1/modules/",
+        api: API,
+        api_1: API,
+        api_2: API,
+    })
+}
+
+/// Ask whether the API answers
+///
+/// The headers of the answer say its version and what is left of the limits.
+#[utoipa::path(get, path = "/api/v2/ping", tag = "start", operation_id = "ping", security(()),
+    responses((status = NO_CONTENT, description = "It does")))]
+async fn ping(_: Anyone) -> impl IntoResponse {
+    no_content()
+}

@@ -1,0 +1,282 @@
+//! `/organizations/{organization}/organization-memberships`: who belongs to an organization.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::{Validate, ValidationErrors};
+
+use crate::directory::{Email, Member, Organization, TeamReference};
+use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::http::dialects::terraform::data::{Data, Identifiers};
+use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument, ToOne};
+use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::dialects::terraform::user::UserResource;
+use crate::http::input::{Choice, Fields, Form, Input, both};
+use crate::http::{App, Failure, whole};
+use crate::store::PersonReference;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list, create))
+}
+
+/// Whether somebody belongs to an organization already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    #[default]
+    Active,
+    Invited,
+}
+
+impl Choice for Status {
+    const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
+}
+
+/// Which memberships.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FilterForm {
+    /// Of people with this in their address, whatever its case.
+    #[validate(length(max = 255))]
+    #[param(max_length = 255)]
+    q: Option<String>,
+    /// Of people with one of these addresses, separated by commas; the parameter may also be given
+    /// several times.
+    #[validate(length(max = 100))]
+    #[param(rename = "filter[email]", max_items = 100)]
+    email: Option<Vec<String>>,
+    /// `active` is everybody who is listed: nobody learns here for whom a membership waits.
+    #[param(rename = "filter[status]", value_type = Option<Status>, inline)]
+    status: Option<Status>,
+    /// `user` shows the people too; other names are passed over.
+    #[validate(length(max = 255))]
+    #[param(max_length = 255, example = "user")]
+    include: Option<String>,
+}
+
+impl FilterForm {
+    fn matches(&self, member: &Member) -> bool {
+        let email = member.person.email.as_str();
+        let mut emails = self.email.iter().flatten().flat_map(|emails| emails.split(','));
+        self.status != Some(Status::Invited)
+            && self
+                .q
+                .as_ref()
+                .is_none_or(|text| email.contains(&text.to_lowercase()))
+            && (self.email.is_none() || emails.any(|wanted| wanted.trim().to_lowercase() == email))
+    }
+
+    fn includes_users(&self) -> bool {
+        let mut names = self.include.iter().flat_map(|names| names.split(','));
+        names.any(|name| name.trim() == "user")
+    }
+}
+
+/// Which memberships, and which page of them.
+#[derive(Debug)]
+struct ListForm {
+    filter: FilterForm,
+    page: PageForm,
+}
+
+impl Validate for ListForm {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        both(self.filter.validate(), self.page.validate())
+    }
+}
+
+impl Form for ListForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            filter: FilterForm {
+                q: fields.optional("q"),
+                email: fields.optional("filter[email]"),
+                status: fields.optional("filter[status]"),
+                include: fields.optional("include"),
+            },
+            page: PageForm::fill(fields),
+        }
+    }
+}
+
+/// A new membership.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewOrganizationMembership)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct CreateDocument {
+    #[schema(inline)]
+    data: CreateResource,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct CreateResource {
+    /// Whatever clients send: nothing depends on it.
+    #[schema(rename = "type", example = "organization-memberships")]
+    kind: Option<String>,
+    #[schema(inline)]
+    attributes: CreateAttributes,
+    #[schema(inline)]
+    relationships: Option<CreateRelationships>,
+}
+
+/// Whose it is.
+#[derive(Debug, Validate, ToSchema)]
+struct CreateAttributes {
+    #[schema(value_type = String, format = "email", example = "ada@example.com")]
+    email: Email,
+}
+
+/// What they are to belong to.
+#[derive(Debug, Validate, ToSchema)]
+struct CreateRelationships {
+    /// Teams of the organization.
+    #[schema(value_type = Option<crate::http::dialects::terraform::data::IdentifiersDocument>)]
+    teams: Option<Identifiers<String>>,
+}
+
+impl Form for CreateAttributes {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            email: fields.required("email"),
+        }
+    }
+}
+
+impl Form for CreateRelationships {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            teams: fields.nested("teams"),
+        }
+    }
+}
+
+/// That somebody belongs to an organization.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrganizationMembership)]
+struct MembershipResource {
+    /// The same for the same address in the same organization.
+    #[schema(example = "ou-Qm8VtW2pR6sYxZk3")]
+    id: String,
+    #[serde(rename = "type")]
+    #[schema(example = "organization-memberships")]
+    kind: &'static str,
+    attributes: MembershipAttributes,
+    relationships: MembershipRelationships,
+}
+
+/// What is said of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct MembershipAttributes {
+    #[schema(inline)]
+    status: Status,
+    #[schema(example = "ada@example.com")]
+    email: String,
+}
+
+/// Who belongs where.
+#[derive(Debug, Serialize, ToSchema)]
+struct MembershipRelationships {
+    organization: ToOne,
+    /// None in the answer that makes it: nobody learns there whether an address is somebody's.
+    user: ToOne,
+}
+
+impl MembershipResource {
+    fn of(organization: &Organization, email: &Email, status: Status, user: ToOne) -> Self {
+        let named = format!("{} {email}", organization.id);
+        let hash = digest::digest(&digest::SHA256, named.as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            id: format!("ou-{}", hash.get(..16).unwrap_or_default()),
+            kind: "organization-memberships",
+            attributes: MembershipAttributes {
+                status,
+                email: email.to_string(),
+            },
+            relationships: MembershipRelationships {
+                organization: ToOne::with("organizations", &organization.name),
+                user,
+            },
+        }
+    }
+}
+
+/// List who belongs to an organization
+///
+/// In the order of their addresses.
+#[utoipa::path(get, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
+    operation_id = "list_organization_memberships", params(OrganizationPath, FilterForm, PageForm),
+    responses((status = OK, description = "A page of the list",
+                  body = inline(Including<ListDocument<MembershipResource>, UserResource>),
+                  content_type = "application/vnd.api+json")))]
+async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+) -> Result<JsonApi<Including<ListDocument<MembershipResource>, UserResource>>, Failure> {
+    let ListForm { filter, page } = query;
+    let organization = app.authority.organization(&caller, &path.organization).await?;
+    let part = |slice| app.authority.members(&caller, &path.organization, slice);
+    let mut found = whole::slices(part, |member| member.person.email.to_string()).await?;
+    found.retain(|member| filter.matches(member));
+    let total = found.len() as u64;
+    let (mut data, mut users) = (Vec::new(), Vec::new());
+    for Member { person, .. } in page.of_whole(found) {
+        let user = ToOne::with("users", &person.id);
+        data.push(MembershipResource::of(
+            &organization,
+            &person.email,
+            Status::Active,
+            user,
+        ));
+        users.push(UserResource::of(&person));
+    }
+    let base = &app.authority.settings().issuer;
+    Ok(JsonApi(Including {
+        document: ListDocument::of(data, page, total, base, &uri),
+        included: filter.includes_users().then_some(users),
+    }))
+}
+
+/// Bring somebody into an organization
+///
+/// And into teams of it, if some are named. They are a member from now on, or from when they are made,
+/// and the answer says `invited` either way; who has a role already keeps it. Needs a session.
+#[utoipa::path(post, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
+    operation_id = "create_organization_membership", params(OrganizationPath),
+    request_body(content = CreateDocument, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The membership", body = Document<MembershipResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn create(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), Data<CreateAttributes, CreateRelationships>>,
+) -> Result<impl IntoResponse, Failure> {
+    let organization = app.authority.organization(&caller, &path.organization).await?;
+    let email = body.attributes.email;
+    let ids = body
+        .relationships
+        .teams
+        .map_or_else(Vec::new, |Identifiers(ids)| ids);
+    let Ok(teams) = ids
+        .iter()
+        .map(|id| id.parse())
+        .collect::<Result<Vec<TeamReference>, _>>();
+    let people = [PersonReference::Email(email.clone())];
+    app.authority
+        .add_members(&caller, &path.organization, &teams, &people)
+        .await?;
+    let user = ToOne { data: None };
+    let data = MembershipResource::of(&organization, &email, Status::Invited, user);
+    Ok((StatusCode::CREATED, JsonApi(Document { data })))
+}

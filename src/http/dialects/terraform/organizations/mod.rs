@@ -1,0 +1,261 @@
+//! `/organizations`.
+
+mod resource;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::{Validate, ValidationErrors};
+
+use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
+use crate::directory::Name;
+use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
+use crate::http::dialects::terraform::data::{Data, NoData};
+use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
+use crate::http::dialects::terraform::organizations::resource::OrganizationResource;
+use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::input::{Fields, Form, Input, both};
+use crate::http::{App, Failure, no_content, whole};
+use crate::store::OrganizationChanges;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show, change, remove))
+}
+
+/// A new organization.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewOrganization)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct CreateDocument {
+    #[schema(inline)]
+    data: CreateResource,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct CreateResource {
+    /// Whatever clients send: nothing depends on it.
+    #[schema(rename = "type", example = "organizations")]
+    kind: Option<String>,
+    #[schema(inline)]
+    attributes: CreateAttributes,
+}
+
+/// What is said of a new organization. What is not listed is passed over.
+#[derive(Debug, Validate, ToSchema)]
+struct CreateAttributes {
+    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
+    #[schema(value_type = String, min_length = 1, max_length = 90, example = "north")]
+    name: Name,
+    /// Whom to write to.
+    #[validate(length(max = 254))]
+    #[schema(max_length = 254, example = "ops@example.com")]
+    email: Option<String>,
+}
+
+impl Form for CreateAttributes {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+            email: fields.optional("email"),
+        }
+    }
+}
+
+/// What is to be different about an organization.
+#[derive(Debug, ToSchema)]
+#[schema(as = ChangedOrganization)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct ChangeDocument {
+    #[schema(inline)]
+    data: Option<ChangeResource>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct ChangeResource {
+    /// Whatever clients send: nothing depends on it.
+    #[schema(rename = "type", example = "organizations")]
+    kind: Option<String>,
+    #[schema(inline)]
+    attributes: Option<ChangeAttributes>,
+}
+
+/// What is said of it. What is absent stays, and what is not listed is passed over.
+#[derive(Debug, Validate, ToSchema)]
+struct ChangeAttributes {
+    /// A new name. It is the organization's id in this API; tokens are not touched.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, example = "north")]
+    name: Option<Name>,
+    /// Whom to write to; `null` takes it away.
+    #[validate(length(max = 254))]
+    #[schema(value_type = Option<String>, max_length = 254, example = "ops@example.com")]
+    email: Option<Option<String>>,
+}
+
+impl Form for ChangeAttributes {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.optional("name"),
+            email: fields.change("email"),
+        }
+    }
+}
+
+/// Which organizations.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FilterForm {
+    /// With this in their name or address, whatever its case.
+    #[validate(length(max = 255))]
+    #[param(max_length = 255)]
+    q: Option<String>,
+}
+
+/// Which organizations, and which page of them.
+#[derive(Debug)]
+struct ListForm {
+    filter: FilterForm,
+    page: PageForm,
+}
+
+impl Validate for ListForm {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        both(self.filter.validate(), self.page.validate())
+    }
+}
+
+impl Form for ListForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            filter: FilterForm {
+                q: fields.optional("q"),
+            },
+            page: PageForm::fill(fields),
+        }
+    }
+}
+
+/// List organizations
+///
+/// Those you belong to, in the order of their names; all of them for a site administrator.
+#[utoipa::path(get, path = "/api/v2/organizations", tag = "organizations", operation_id = "list_organizations",
+    params(FilterForm, PageForm),
+    responses((status = OK, description = "A page of the list", body = ListDocument<OrganizationResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Input { query, .. }: Input<(), ListForm>,
+) -> Result<JsonApi<ListDocument<OrganizationResource>>, Failure> {
+    let part = |slice| app.authority.organizations(&caller, slice);
+    let mut found = whole::slices(part, |one| one.name.canonical()).await?;
+    if let Some(text) = query.filter.q.map(|text| text.to_lowercase()) {
+        found.retain(|one| {
+            let email = one.email.as_deref().unwrap_or_default();
+            one.name.canonical().contains(&text) || email.to_lowercase().contains(&text)
+        });
+    }
+    let total = found.len() as u64;
+    let mut data = Vec::new();
+    for organization in query.page.of_whole(found) {
+        data.push(OrganizationResource::of(&app, &caller, organization).await?);
+    }
+    let base = &app.authority.settings().issuer;
+    Ok(JsonApi(ListDocument::of(data, query.page, total, base, &uri)))
+}
+
+/// Make an organization
+///
+/// Whoever makes it becomes its admin. Needs a session: no API token can do this.
+#[utoipa::path(post, path = "/api/v2/organizations", tag = "organizations", operation_id = "create_organization",
+    request_body(content = CreateDocument, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The organization", body = Document<OrganizationResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn create(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { body, .. }: Input<(), (), Data<CreateAttributes>>,
+) -> Result<impl IntoResponse, Failure> {
+    let CreateAttributes { name, email } = body.attributes;
+    let changes = OrganizationChanges {
+        email: Some(email),
+        ..OrganizationChanges::default()
+    };
+    let made = app
+        .authority
+        .create_organization(&caller, &name, &changes)
+        .await?;
+    let data = OrganizationResource::of(&app, &caller, made).await?;
+    Ok((StatusCode::CREATED, JsonApi(Document { data })))
+}
+
+/// Show an organization
+#[utoipa::path(get, path = "/api/v2/organizations/{organization}", tag = "organizations",
+    operation_id = "show_organization", params(OrganizationPath),
+    responses((status = OK, description = "The organization", body = Document<OrganizationResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn show(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath>,
+) -> Result<JsonApi<Document<OrganizationResource>>, Failure> {
+    let found = app.authority.organization(&caller, &path.organization).await?;
+    let data = OrganizationResource::of(&app, &caller, found).await?;
+    Ok(JsonApi(Document { data }))
+}
+
+/// Change an organization
+#[utoipa::path(patch, path = "/api/v2/organizations/{organization}", tag = "organizations",
+    operation_id = "change_organization", params(OrganizationPath),
+    request_body(content = Option<ChangeDocument>, content_type = "application/vnd.api+json"),
+    responses((status = OK, description = "The organization", body = Document<OrganizationResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn change(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), Data<ChangeAttributes>>,
+) -> Result<JsonApi<Document<OrganizationResource>>, Failure> {
+    let ChangeAttributes { name, email } = body.attributes;
+    let order = ChangeOrganization {
+        changes: OrganizationChanges {
+            name,
+            email,
+            ..OrganizationChanges::default()
+        },
+        existing: ExistingTokens::Keep,
+        run: Run::Earnest,
+    };
+    let changed = app
+        .authority
+        .change_organization(&caller, &path.organization, &order)
+        .await?;
+    let data = OrganizationResource::of(&app, &caller, changed.organization).await?;
+    Ok(JsonApi(Document { data }))
+}
+
+/// Remove an organization
+///
+/// With everything in it: from the answer on all of its tokens are refused. Needs a session.
+#[utoipa::path(delete, path = "/api/v2/organizations/{organization}", tag = "organizations",
+    operation_id = "remove_organization", params(OrganizationPath),
+    responses((status = NO_CONTENT, description = "It is gone")))]
+async fn remove(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath, (), NoData>,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority
+        .remove_organization(&caller, &path.organization, ItsTeams::GoToo)
+        .await?;
+    Ok(no_content())
+}

@@ -1,0 +1,192 @@
+//! Pages by number.
+
+use axum::http::Uri;
+use serde::Serialize;
+use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
+
+use crate::http::input::{Fields, Form};
+
+/// So many are on a page if nobody says otherwise, and at most so many if somebody does.
+const USUAL_SIZE: i64 = 20;
+const LARGEST_SIZE: i64 = 100;
+
+/// The names of the parameters.
+const NUMBER: &str = "page[number]";
+const SIZE: &str = "page[size]";
+
+/// Which page of a list. What lies beyond the bounds is taken for the bound.
+#[derive(Debug, Clone, Copy, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageForm {
+    /// Which page, from 1 on.
+    #[param(rename = "page[number]", required = false, default = 1)]
+    number: i64,
+    /// How many are on a page: 1 to 100.
+    #[param(rename = "page[size]", required = false, default = 20)]
+    size: i64,
+}
+
+impl Form for PageForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            number: fields.or(NUMBER, 1).clamp(1, i64::from(u32::MAX)),
+            size: fields.or(SIZE, USUAL_SIZE).clamp(1, LARGEST_SIZE),
+        }
+    }
+}
+
+/// Which page of a list that is whole where no page is named.
+#[derive(Debug, Validate)]
+pub(super) struct PageIfAny {
+    pub(super) page: Option<PageForm>,
+}
+
+impl Form for PageIfAny {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        let named = [NUMBER, SIZE].map(|name| fields.has(name));
+        Self {
+            page: named.contains(&true).then(|| PageForm::fill(fields)),
+        }
+    }
+}
+
+impl PageForm {
+    /// The one page of a list that is whole.
+    pub(super) fn whole(length: usize) -> Self {
+        Self {
+            number: 1,
+            size: i64::try_from(length).unwrap_or(i64::MAX).max(1),
+        }
+    }
+
+    /// How many are on a page.
+    pub(super) fn size(self) -> u32 {
+        u32::try_from(self.size).unwrap_or(1)
+    }
+
+    /// How many come before the page.
+    pub(super) fn offset(self) -> u64 {
+        (self.number - 1).saturating_mul(self.size).unsigned_abs()
+    }
+
+    /// Its part of a list that was read whole.
+    pub(super) fn of_whole<T>(self, whole: Vec<T>) -> impl Iterator<Item = T> {
+        let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
+        whole.into_iter().skip(offset).take(self.size() as usize)
+    }
+
+    /// Where the page is among those of a list with so many members, and where the others are: at the
+    /// address that was asked for, below the public one.
+    pub(super) fn of(self, total: u64, base: &str, uri: &Uri) -> (Links, Meta) {
+        let last = i64::try_from(total.div_ceil(self.size.unsigned_abs()))
+            .unwrap_or(i64::MAX)
+            .max(1);
+        let page = |number: i64| (1..=last).contains(&number).then_some(number);
+        let (previous, next) = (page(self.number - 1), page(self.number + 1));
+        let link = |number| address(base, uri, number, self.size);
+        let links = Links {
+            this: link(self.number),
+            first: link(1),
+            prev: previous.map(link),
+            next: next.map(link),
+            last: link(last),
+        };
+        let pagination = Pagination {
+            current_page: self.number,
+            page_size: self.size,
+            prev_page: previous,
+            next_page: next,
+            total_pages: last,
+            total_count: total,
+        };
+        (links, Meta { pagination })
+    }
+}
+
+/// Where the pages of a list are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Links {
+    #[serde(rename = "self")]
+    this: String,
+    first: String,
+    #[schema(required = true)]
+    prev: Option<String>,
+    #[schema(required = true)]
+    next: Option<String>,
+    last: String,
+}
+
+/// What is said about a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Meta {
+    pagination: Pagination,
+}
+
+/// Which page it is, and how many there are.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+struct Pagination {
+    #[schema(example = 1)]
+    current_page: i64,
+    #[schema(example = 20)]
+    page_size: i64,
+    #[schema(required = true)]
+    prev_page: Option<i64>,
+    #[schema(required = true)]
+    next_page: Option<i64>,
+    /// At least 1: an empty list is one empty page.
+    #[schema(example = 1)]
+    total_pages: i64,
+    total_count: u64,
+}
+
+fn address(base: &str, uri: &Uri, number: i64, size: i64) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    query.extend_pairs(asked.filter(|(name, _)| name != NUMBER && name != SIZE));
+    query.append_pair(NUMBER, &number.to_string());
+    query.append_pair(SIZE, &size.to_string());
+    format!("{}{}?{}", base.trim_end_matches('/'), uri.path(), query.finish())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn at(number: i64, total: u64) -> (Links, Meta) {
+        let uri: Uri = "/api/v2/things?q=a%26b&page%5Bsize%5D=7&page[number]=9"
+            .parse()
+            .unwrap();
+        PageForm { number, size: 10 }.of(total, "https://jeton.example.org/", &uri)
+    }
+
+    #[test]
+    fn links_keep_what_was_asked_and_encode_brackets() {
+        let (links, _) = at(2, 25);
+        let link = |page: u32| {
+            let query = format!("q=a%26b&page%5Bnumber%5D={page}&page%5Bsize%5D=10");
+            format!("https://jeton.example.org/api/v2/things?{query}")
+        };
+        assert_eq!(links.this, link(2));
+        assert_eq!((links.first, links.last), (link(1), link(3)));
+        assert_eq!((links.prev, links.next), (Some(link(1)), Some(link(3))));
+    }
+
+    #[test]
+    fn there_is_nothing_before_the_first_page_and_nothing_after_the_last() {
+        for (number, total, previous, next, pages) in [
+            (1, 0, None, None, 1),
+            (1, 10, None, None, 1),
+            (1, 11, None, Some(2), 2),
+            (2, 11, Some(1), None, 2),
+            (9, 11, None, None, 2),
+        ] {
+            let (_, Meta { pagination }) = at(number, total);
+            let found = (pagination.prev_page, pagination.next_page, pagination.total_pages);
+            assert_eq!(found, (previous, next, pages), "{number} of {total}");
+        }
+    }
+}

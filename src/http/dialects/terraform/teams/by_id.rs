@@ -1,0 +1,71 @@
+//! `/teams/{team_id}`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+
+use crate::directory::TeamReference;
+use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::dialects::terraform::data::{Data, NoData};
+use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
+use crate::http::dialects::terraform::path::TeamPath;
+use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
+use crate::http::dialects::terraform::teams::{IncludeForm, TeamAttributes, TeamDocument};
+use crate::http::dialects::terraform::user::UserResource;
+use crate::http::input::Input;
+use crate::http::{App, Failure, no_content};
+
+/// Show a team
+#[utoipa::path(get, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "show_team",
+    params(TeamPath, IncludeForm),
+    responses((status = OK, description = "The team", body = inline(Including<Document<TeamResource>, UserResource>),
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn show(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<TeamPath, IncludeForm>,
+) -> Result<JsonApi<Including<Document<TeamResource>, UserResource>>, Failure> {
+    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
+    let (data, members) = TeamResource::of(&app, &caller, team).await?;
+    Ok(JsonApi(including(Document { data }, query.users(), members)))
+}
+
+/// Rename a team
+///
+/// Its id, its members and its tokens stay as they are.
+#[utoipa::path(patch, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "change_team",
+    params(TeamPath), request_body(content = Option<TeamDocument>, content_type = "application/vnd.api+json"),
+    responses((status = OK, description = "The team", body = Document<TeamResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn change(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), Data<TeamAttributes>>,
+) -> Result<JsonApi<Document<TeamResource>>, Failure> {
+    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
+    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    let name = body.attributes.name;
+    let changed = app
+        .authority
+        .change_team(&caller, &home, &itself, name.as_ref())
+        .await?;
+    let (data, _) = TeamResource::of(&app, &caller, changed).await?;
+    Ok(JsonApi(Document { data }))
+}
+
+/// Remove a team
+///
+/// From the answer on all of its tokens are refused. Its members stay in the organization.
+#[utoipa::path(delete, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "remove_team", params(TeamPath),
+    responses((status = NO_CONTENT, description = "It is gone")))]
+pub(super) async fn remove(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath, (), NoData>,
+) -> Result<impl IntoResponse, Failure> {
+    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
+    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    app.authority.remove_team(&caller, &home, &itself).await?;
+    Ok(no_content())
+}

@@ -1,0 +1,128 @@
+//! `/organizations/{organization}/teams`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use utoipa::IntoParams;
+use validator::{Validate, ValidationErrors};
+
+use crate::directory::{Name, Team};
+use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::dialects::terraform::data::Data;
+use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
+use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
+use crate::http::dialects::terraform::teams::{IncludeForm, NewTeamAttributes, NewTeamDocument};
+use crate::http::dialects::terraform::user::UserResource;
+use crate::http::input::{Fields, Form, Input, both};
+use crate::http::{App, Failure, whole};
+
+/// Which teams.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FilterForm {
+    /// With this in their name, whatever its case.
+    #[validate(length(max = 255))]
+    #[param(max_length = 255)]
+    q: Option<String>,
+    /// With one of these names, separated by commas; the parameter may also be given several times.
+    #[validate(length(max = 100))]
+    #[param(rename = "filter[names]", max_items = 100)]
+    names: Option<Vec<String>>,
+}
+
+impl FilterForm {
+    fn matches(&self, team: &Team) -> bool {
+        let name = team.name.canonical();
+        let has = |text: &String| name.contains(&Name::canonical_form(text));
+        let mut names = self.names.iter().flatten().flat_map(|names| names.split(','));
+        self.q.as_ref().is_none_or(has)
+            && (self.names.is_none() || names.any(|wanted| Name::canonical_form(wanted.trim()) == name))
+    }
+}
+
+/// Which teams, which page of them, and what is shown beside.
+#[derive(Debug)]
+pub(super) struct ListForm {
+    filter: FilterForm,
+    include: IncludeForm,
+    page: PageForm,
+}
+
+impl Validate for ListForm {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        let rest = both(self.include.validate(), self.page.validate());
+        both(self.filter.validate(), rest)
+    }
+}
+
+impl Form for ListForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            filter: FilterForm {
+                q: fields.optional("q"),
+                names: fields.optional("filter[names]"),
+            },
+            include: IncludeForm::fill(fields),
+            page: PageForm::fill(fields),
+        }
+    }
+}
+
+/// List teams
+///
+/// All of the organization, in the order of their names.
+#[utoipa::path(get, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
+    params(OrganizationPath, FilterForm, IncludeForm, PageForm),
+    responses((status = OK, description = "A page of the list",
+                  body = inline(Including<ListDocument<TeamResource>, UserResource>),
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn list(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+) -> Result<JsonApi<Including<ListDocument<TeamResource>, UserResource>>, Failure> {
+    let ListForm {
+        filter,
+        include,
+        page,
+    } = query;
+    let part = |slice| app.authority.teams(&caller, &path.organization, slice);
+    let mut found = whole::slices(part, |team| team.name.canonical()).await?;
+    found.retain(|team| filter.matches(team));
+    let total = found.len() as u64;
+    let (mut teams, mut members) = (Vec::new(), Vec::new());
+    for team in page.of_whole(found) {
+        let (team, those) = TeamResource::of(&app, &caller, team).await?;
+        teams.push(team);
+        members.extend(those);
+    }
+    let base = &app.authority.settings().issuer;
+    let document = ListDocument::of(teams, page, total, base, &uri);
+    Ok(JsonApi(including(document, include.users(), members)))
+}
+
+/// Make a team
+///
+/// Answered with 200, as these clients expect it.
+#[utoipa::path(post, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
+    params(OrganizationPath),
+    request_body(content = NewTeamDocument, content_type = "application/vnd.api+json"),
+    responses((status = OK, description = "The team", body = Document<TeamResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn create(
+    caller: Caller<OrganizationsWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), Data<NewTeamAttributes>>,
+) -> Result<JsonApi<Document<TeamResource>>, Failure> {
+    let name = body.attributes.name;
+    let team = app
+        .authority
+        .create_team(&caller, &path.organization, &name)
+        .await?;
+    let (data, _) = TeamResource::of(&app, &caller, team).await?;
+    Ok(JsonApi(Document { data }))
+}

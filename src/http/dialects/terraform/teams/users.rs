@@ -1,0 +1,58 @@
+//! `/teams/{team_id}/relationships/users`: who belongs to a team.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+
+use crate::directory::TeamReference;
+use crate::http::caller::{Caller, LoggedIn};
+use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
+use crate::http::dialects::terraform::path::TeamPath;
+use crate::http::input::Input;
+use crate::http::{App, Failure, no_content};
+use crate::store::PersonReference;
+
+/// Bring people into a team
+///
+/// Each is named by their address, which is their `username` here, or by their id. Who belongs to the
+/// team keeps their role; only an admin of the organization brings in people from outside of it. All
+/// are brought in, or none. Needs a session.
+#[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
+    operation_id = "add_team_users", params(TeamPath),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    responses((status = NO_CONTENT, description = "They belong to it")))]
+pub(super) async fn add(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
+) -> Result<impl IntoResponse, Failure> {
+    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
+    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    app.authority
+        .add_members(&caller, &home, &[itself], &body.0)
+        .await?;
+    Ok(no_content())
+}
+
+/// Take people out of a team
+///
+/// They stay in the organization. Needs a session.
+#[utoipa::path(delete, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
+    operation_id = "remove_team_users", params(TeamPath),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    responses((status = NO_CONTENT, description = "They do not belong to it")))]
+pub(super) async fn remove(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
+) -> Result<impl IntoResponse, Failure> {
+    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
+    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    for person in &body.0 {
+        app.authority
+            .remove_team_member(&caller, &home, &itself, person)
+            .await?;
+    }
+    Ok(no_content())
+}

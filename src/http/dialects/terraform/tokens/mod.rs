@@ -1,0 +1,149 @@
+//! Tokens of teams, organizations and people, a file per kind of address.
+
+mod by_id;
+mod of_organization;
+mod of_team;
+mod of_user;
+mod owner;
+mod resource;
+mod slot;
+mod team_tokens;
+
+use std::sync::Arc;
+
+use axum::http::{StatusCode, Uri};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+use crate::authority::{Authority, Caller, Error, Expiry, Issue, Wanted};
+use crate::clock::Timestamp;
+use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
+use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::render;
+use crate::http::dialects::terraform::tokens::resource::TokenResource;
+use crate::http::input::{Fault, Fields, Form, InputError, Location, Violation, Violations};
+use crate::http::{App, Failure};
+use crate::token::{CountTotal, Direction, Page, Sort, Start};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(of_team::show, of_team::replace, of_team::remove))
+        .routes(routes!(of_team::create))
+        .routes(routes!(
+            of_organization::show,
+            of_organization::replace,
+            of_organization::remove
+        ))
+        .routes(routes!(of_user::list, of_user::create))
+        .routes(routes!(by_id::show, by_id::remove))
+        .routes(routes!(team_tokens::list, team_tokens::remove))
+}
+
+/// A new token.
+#[derive(Debug, ToSchema)]
+#[schema(as = NewToken, rename_all = "kebab-case")]
+#[expect(dead_code, reason = "stands in the document only")]
+struct NewTokenDocument {
+    #[schema(inline)]
+    data: Option<NewTokenResource>,
+}
+
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "stands in the document only")]
+struct NewTokenResource {
+    /// Whatever clients send: nothing depends on it.
+    #[schema(rename = "type", value_type = Option<String>, example = "authentication-token")]
+    kind: Option<String>,
+    #[schema(inline)]
+    attributes: Option<NewTokenAttributes>,
+}
+
+/// What is said of a new token. All of it may be absent or `null`.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+struct NewTokenAttributes {
+    /// What it is for. A token that takes the one place of its kind has none, whatever is said.
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255, example = "deploys the web shop")]
+    description: Option<String>,
+    /// When it ends: an instant ahead, in UTC where it names no zone. Otherwise it ends when the
+    /// organization's policy says so, and never where that says nothing.
+    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    expired_at: Option<Timestamp>,
+}
+
+impl Form for NewTokenAttributes {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            description: fields.optional("description"),
+            expired_at: fields.optional("expired-at"),
+        }
+    }
+}
+
+impl NewTokenAttributes {
+    fn expiry(&self) -> Expiry {
+        self.expired_at.map_or(Expiry::Open, Expiry::At)
+    }
+}
+
+/// One page of the tokens that the caller may see.
+async fn page(
+    authority: &Authority,
+    caller: &Caller,
+    wanted: &Wanted,
+    sort: Sort,
+    page: PageForm,
+    uri: &Uri,
+) -> Result<ListDocument<TokenResource>, Error> {
+    let part = Page {
+        sort,
+        start: Start::Offset(page.offset()),
+        direction: Direction::Next,
+        limit: page.size(),
+        count: CountTotal::Yes,
+    };
+    let listing = authority.list(caller, wanted, part).await?;
+    let shown = listing.items.iter().map(TokenResource::of).collect();
+    let base = &authority.settings().issuer;
+    Ok(ListDocument::of(
+        shown,
+        page,
+        listing.total.unwrap_or_default(),
+        base,
+        uri,
+    ))
+}
+
+/// A new token with its secret, this once.
+async fn made(
+    authority: &Authority,
+    caller: &Caller,
+    order: &Issue,
+) -> Result<(StatusCode, JsonApi<Document<TokenResource>>), Failure> {
+    let issued = authority.issue(caller, order).await.map_err(unmade)?;
+    Ok((StatusCode::CREATED, JsonApi(issued.into())))
+}
+
+/// Why a token was not made, at the place in the document where its reason stands.
+fn unmade(error: Error) -> Failure {
+    let attributes = Location::root("body").field("data").field("attributes");
+    let detail = match error {
+        Error::NameTaken => vec![render::taken(&attributes, "description")],
+        Error::Invalid(faults) => {
+            let violations = faults.into_iter().map(|fault| {
+                let name = match fault.field {
+                    "expires_at" => "expired-at",
+                    other => other,
+                };
+                let error = fault.message;
+                Violation::new(Fault::Value { error }, attributes.field(name), &fault.input)
+            });
+            violations.collect()
+        }
+        other => return other.into(),
+    };
+    InputError::Invalid(Violations { detail }).into()
+}

@@ -1,0 +1,90 @@
+//! `/organizations/{organization}/authentication-token`, of which an organization has one of each kind.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use utoipa::IntoParams;
+use validator::Validate;
+
+use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::dialects::terraform::data::{Data, NoData};
+use crate::http::dialects::terraform::document::{Document, JsonApi};
+use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::dialects::terraform::render::ErrorDocument;
+use crate::http::dialects::terraform::tokens::owner::Owner;
+use crate::http::dialects::terraform::tokens::resource::TokenResource;
+use crate::http::dialects::terraform::tokens::slot::{self, Kind};
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
+use crate::http::input::{Fields, Form, Input};
+use crate::http::{App, Failure, no_content};
+
+/// Which of the organization's tokens.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct KindForm {
+    /// `audit-trails` is a token beside the usual one, which goes without this parameter.
+    #[param(value_type = Option<String>, example = "audit-trails")]
+    token: Kind,
+}
+
+impl Form for KindForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            token: fields.or("token", Kind::Authentication),
+        }
+    }
+}
+
+/// Show an organization's token
+#[utoipa::path(get, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
+    operation_id = "show_organization_token", params(OrganizationPath, KindForm),
+    responses((status = OK, description = "The token, without its secret", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn show(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<OrganizationPath, KindForm>,
+) -> Result<JsonApi<Document<TokenResource>>, Failure> {
+    let owner = Owner::Organization(path.organization);
+    let record = slot::find(&app.authority, &caller, &owner, query.token).await?;
+    Ok(JsonApi((&record).into()))
+}
+
+/// Make an organization's token
+///
+/// The one before, if there is one of its kind, ends in the same step.
+#[utoipa::path(post, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
+    operation_id = "replace_organization_token", params(OrganizationPath, KindForm),
+    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn replace(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input {
+        path, query, body, ..
+    }: Input<OrganizationPath, KindForm, Data<NewTokenAttributes>>,
+) -> Result<impl IntoResponse, Failure> {
+    let owner = Owner::Organization(path.organization);
+    let order = owner.replace(&body.attributes, query.token);
+    made(&app.authority, &caller, &order).await
+}
+
+/// End an organization's token
+///
+/// From the answer on it is refused.
+#[utoipa::path(delete, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
+    operation_id = "remove_organization_token", params(OrganizationPath, KindForm),
+    responses((status = NO_CONTENT, description = "It is refused from now on"),
+              (status = CONFLICT, description = "It is the organization's last active token, and the organization keeps that",
+                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+pub(super) async fn remove(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, query, .. }: Input<OrganizationPath, KindForm, NoData>,
+) -> Result<impl IntoResponse, Failure> {
+    let owner = Owner::Organization(path.organization);
+    slot::remove(&app.authority, &caller, &owner, query.token).await?;
+    Ok(no_content())
+}

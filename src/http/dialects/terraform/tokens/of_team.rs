@@ -1,0 +1,97 @@
+//! `/teams/{team_id}/authentication-token`, of which a team has one, and
+//! `/teams/{team_id}/authentication-tokens`, of which it has many.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+
+use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::dialects::terraform::data::{Data, NoData};
+use crate::http::dialects::terraform::document::{Document, JsonApi};
+use crate::http::dialects::terraform::path::TeamPath;
+use crate::http::dialects::terraform::render::ErrorDocument;
+use crate::http::dialects::terraform::tokens::owner::Owner;
+use crate::http::dialects::terraform::tokens::resource::TokenResource;
+use crate::http::dialects::terraform::tokens::slot::{self, Kind};
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
+use crate::http::input::Input;
+use crate::http::{App, Failure, no_content};
+use crate::store::Naming;
+
+/// Show a team's token
+///
+/// The one without a description, which was made at this address.
+#[utoipa::path(get, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
+    operation_id = "show_team_token", params(TeamPath),
+    responses((status = OK, description = "The token, without its secret", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn show(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath>,
+) -> Result<JsonApi<Document<TokenResource>>, Failure> {
+    let owner = team(&app, &caller, &path).await?;
+    let record = slot::find(&app.authority, &caller, &owner, Kind::Authentication).await?;
+    Ok(JsonApi((&record).into()))
+}
+
+/// Make a team's token
+///
+/// The one before, if there is one, ends in the same step. Tokens with descriptions stay as they are.
+#[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
+    operation_id = "replace_team_token", params(TeamPath),
+    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn replace(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
+) -> Result<impl IntoResponse, Failure> {
+    let owner = team(&app, &caller, &path).await?;
+    let order = owner.replace(&body.attributes, Kind::Authentication);
+    made(&app.authority, &caller, &order).await
+}
+
+/// End a team's token
+///
+/// The one without a description. From the answer on it is refused.
+#[utoipa::path(delete, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
+    operation_id = "remove_team_token", params(TeamPath),
+    responses((status = NO_CONTENT, description = "It is refused from now on"),
+              (status = CONFLICT, description = "It is the team's last active token, and the organization keeps that",
+                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+pub(super) async fn remove(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath, (), NoData>,
+) -> Result<impl IntoResponse, Failure> {
+    let owner = team(&app, &caller, &path).await?;
+    slot::remove(&app.authority, &caller, &owner, Kind::Authentication).await?;
+    Ok(no_content())
+}
+
+/// Make a token with a description
+///
+/// It stands beside the team's other tokens; no two active ones have the same description.
+#[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-tokens", tag = "team tokens",
+    operation_id = "create_team_token", params(TeamPath),
+    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn create(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
+) -> Result<impl IntoResponse, Failure> {
+    let owner = team(&app, &caller, &path).await?;
+    let order = owner.issue(&body.attributes, Naming::Unique);
+    made(&app.authority, &caller, &order).await
+}
+
+async fn team<P>(app: &App, caller: &Caller<P>, path: &TeamPath) -> Result<Owner, Failure> {
+    Ok(Owner::Team(
+        app.authority.team_with_id(caller, &path.id()?).await?,
+    ))
+}

@@ -1,0 +1,92 @@
+//! `/users/{user_id}/authentication-tokens`: a person's own tokens.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::IntoResponse;
+
+use crate::authority::{Error, Wanted};
+use crate::directory::UserId;
+use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::dialects::terraform::data::Data;
+use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
+use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
+use crate::http::dialects::terraform::path::UserPath;
+use crate::http::dialects::terraform::tokens::owner::Owner;
+use crate::http::dialects::terraform::tokens::resource::TokenResource;
+use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made, page};
+use crate::http::input::Input;
+use crate::http::{App, Failure, whole};
+use crate::store::Naming;
+use crate::token::{Order, Sort, SortBy, WantedStatus};
+
+/// As in the list that is whole.
+const OLDEST_FIRST: Sort = Sort {
+    by: SortBy::CreatedAt,
+    order: Order::Ascending,
+};
+
+/// List a person's tokens
+///
+/// Your own. Another person's list is empty; without any of the page's parameters it is whole.
+#[utoipa::path(get, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
+    operation_id = "list_user_tokens", params(UserPath, PageForm),
+    responses((status = OK, description = "A page of the list, or all of it", body = ListDocument<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn list(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Input { path, query, .. }: Input<UserPath, PageIfAny>,
+) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
+    let is_own = path.id().ok().as_ref() == Some(person_asking(&caller)?);
+    let wanted = Wanted {
+        status: Some(WantedStatus::Unrevoked),
+        ..Owner::Caller.wanted()
+    };
+    if let (true, Some(asked)) = (is_own, query.page) {
+        let list = page(&app.authority, &caller, &wanted, OLDEST_FIRST, asked, &uri).await?;
+        return Ok(JsonApi(list));
+    }
+    let all = match is_own {
+        true => whole::tokens(&app.authority, &caller, &wanted).await?,
+        false => Vec::new(),
+    };
+    let data = all.iter().map(TokenResource::of).collect();
+    let page = query.page.unwrap_or(PageForm::whole(all.len()));
+    let base = &app.authority.settings().issuer;
+    Ok(JsonApi(ListDocument::of(
+        data,
+        page,
+        all.len() as u64,
+        base,
+        &uri,
+    )))
+}
+
+/// Make a token of your own
+///
+/// It is good in every organization that you belong to, for as long as you do.
+#[utoipa::path(post, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
+    operation_id = "create_user_token", params(UserPath),
+    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn create(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<UserPath, (), Data<NewTokenAttributes>>,
+) -> Result<impl IntoResponse, Failure> {
+    // Nobody makes a token for another.
+    if *person_asking(&caller)? != path.id()? {
+        return Err(Error::Absent.into());
+    }
+    let order = Owner::Caller.issue(&body.attributes, Naming::Free);
+    made(&app.authority, &caller, &order).await
+}
+
+/// The person for whom the caller acts. Tokens of teams and organizations have no such tokens.
+fn person_asking<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
+    caller.user().ok_or(Error::Absent)
+}

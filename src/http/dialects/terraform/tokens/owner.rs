@@ -1,0 +1,83 @@
+//! Whose tokens an address is about.
+
+use crate::authority::{Issue, Wanted, WhichOrganization};
+use crate::directory::{OrganizationReference, Team, TeamReference};
+use crate::http::dialects::terraform::tokens::NewTokenAttributes;
+use crate::http::dialects::terraform::tokens::slot::Kind;
+use crate::store::Naming;
+use crate::token::OwnerKind;
+
+/// Whose tokens an address is about.
+#[derive(Debug)]
+pub(super) enum Owner {
+    Team(Team),
+    Organization(OrganizationReference),
+    /// The person who asks, wherever they belong.
+    Caller,
+}
+
+impl Owner {
+    /// All of its tokens.
+    pub(super) fn wanted(&self) -> Wanted {
+        let all = Wanted {
+            owner: Some(self.kind()),
+            ..Wanted::default()
+        };
+        match self {
+            Self::Team(team) => Wanted {
+                organization: Some(team.organization.into()),
+                team: Some(TeamReference::Id(team.id.clone())),
+                ..all
+            },
+            Self::Organization(organization) => Wanted {
+                organization: Some(organization.clone()),
+                ..all
+            },
+            Self::Caller => all,
+        }
+    }
+
+    /// The order for a token that stands beside its others.
+    pub(super) fn issue(&self, attributes: &NewTokenAttributes, naming: Naming) -> Issue {
+        let (organization, team) = match self {
+            Self::Team(team) => (
+                WhichOrganization::Named(team.organization.into()),
+                Some(TeamReference::Id(team.id.clone())),
+            ),
+            Self::Organization(organization) => (WhichOrganization::Named(organization.clone()), None),
+            Self::Caller => (WhichOrganization::All, None),
+        };
+        Issue {
+            name: attributes.description.clone().unwrap_or_default(),
+            description: None,
+            organization,
+            owner: self.kind(),
+            team,
+            scopes: None,
+            preset: None,
+            projects: None,
+            audience: None,
+            expiry: attributes.expiry(),
+            naming,
+            slot: None,
+        }
+    }
+
+    /// The order for the one token of a kind. It has no name, which is never taken.
+    pub(super) fn replace(&self, attributes: &NewTokenAttributes, kind: Kind) -> Issue {
+        Issue {
+            name: String::new(),
+            scopes: kind.scopes(),
+            slot: Some(kind.slot()),
+            ..self.issue(attributes, Naming::Free)
+        }
+    }
+
+    fn kind(&self) -> OwnerKind {
+        match self {
+            Self::Team(_) => OwnerKind::Team,
+            Self::Organization(_) => OwnerKind::Organization,
+            Self::Caller => OwnerKind::User,
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! `/organizations/{organization}/team-tokens`: the tokens of all teams of an organization.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::IntoResponse;
+use utoipa::{IntoParams, ToSchema};
+use validator::{Validate, ValidationErrors};
+
+use crate::authority::{Error, Wanted, WantedEnd};
+use crate::directory::OrganizationReference;
+use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
+use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
+use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::dialects::terraform::render::ErrorDocument;
+use crate::http::dialects::terraform::tokens::by_id::unrevoked;
+use crate::http::dialects::terraform::tokens::page;
+use crate::http::dialects::terraform::tokens::resource::TokenResource;
+use crate::http::input::{Choice, Fault, Fields, Form, Input, Scalar, Value, both};
+use crate::http::{App, Failure, no_content};
+use crate::store::LastToken;
+use crate::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
+
+/// Which tokens, and in which order.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FilterForm {
+    /// Of teams with this in their name, whatever its case.
+    #[validate(length(max = 255))]
+    #[param(max_length = 255)]
+    q: Option<String>,
+    /// By `team-name`, `created-by`, `expired-at` or `last-used-at`; a `-` before it turns the order
+    /// round. What has no value is last, either way.
+    #[param(required = false, value_type = SortParameter, inline, default = "expired-at")]
+    sort: TeamTokenSort,
+    /// In one of these states, separated by commas: `active`, `expiring_in_7_days`,
+    /// `expiring_in_30_days`, `expired`, `no_expiration`.
+    #[param(rename = "filter[status]", value_type = Option<String>, example = "active")]
+    status: Option<States>,
+    /// The same by another name.
+    #[param(rename = "filter[expiry_status]", value_type = Option<String>)]
+    expiry_status: Option<States>,
+}
+
+/// An order.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "stands in the document only")]
+enum SortParameter {
+    TeamName,
+    #[schema(rename = "-team-name")]
+    TeamNameReversed,
+    CreatedBy,
+    #[schema(rename = "-created-by")]
+    CreatedByReversed,
+    ExpiredAt,
+    #[schema(rename = "-expired-at")]
+    ExpiredAtReversed,
+    LastUsedAt,
+    #[schema(rename = "-last-used-at")]
+    LastUsedAtReversed,
+}
+
+/// An order, in this list's words.
+#[derive(Debug, Clone, Copy)]
+struct TeamTokenSort(Sort);
+
+impl Default for TeamTokenSort {
+    /// What ends first is first.
+    fn default() -> Self {
+        ascending(SortBy::ExpiresAt)
+    }
+}
+
+const fn ascending(by: SortBy) -> TeamTokenSort {
+    let order = Order::Ascending;
+    TeamTokenSort(Sort { by, order })
+}
+
+const fn descending(by: SortBy) -> TeamTokenSort {
+    let order = Order::Descending;
+    TeamTokenSort(Sort { by, order })
+}
+
+impl Choice for TeamTokenSort {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("team-name", ascending(SortBy::Team)),
+        ("-team-name", descending(SortBy::Team)),
+        ("created-by", ascending(SortBy::CreatedBy)),
+        ("-created-by", descending(SortBy::CreatedBy)),
+        ("expired-at", ascending(SortBy::ExpiresAt)),
+        ("-expired-at", descending(SortBy::ExpiresAt)),
+        ("last-used-at", ascending(SortBy::LastUsedAt)),
+        ("-last-used-at", descending(SortBy::LastUsedAt)),
+    ];
+}
+
+/// Some states, any of which is meant.
+#[derive(Debug)]
+struct States(Vec<End>);
+
+/// Whether and when a token ends.
+#[derive(Debug, Clone, Copy, Default)]
+enum End {
+    #[default]
+    Active,
+    ExpiringInAWeek,
+    ExpiringInAMonth,
+    Expired,
+    NoExpiration,
+}
+
+impl Choice for End {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("active", Self::Active),
+        ("expiring_in_7_days", Self::ExpiringInAWeek),
+        ("expiring_in_30_days", Self::ExpiringInAMonth),
+        ("expired", Self::Expired),
+        ("no_expiration", Self::NoExpiration),
+    ];
+}
+
+impl End {
+    fn ends(self) -> &'static [WantedEnd] {
+        match self {
+            Self::Active => &[WantedEnd::Ahead, WantedEnd::Never],
+            Self::ExpiringInAWeek => &[WantedEnd::Within(Span::WEEK)],
+            Self::ExpiringInAMonth => &[WantedEnd::Within(Span::MONTH)],
+            Self::Expired => &[WantedEnd::Passed],
+            Self::NoExpiration => &[WantedEnd::Never],
+        }
+    }
+}
+
+impl Scalar for States {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        let words = value.text().ok_or(Fault::StringType)?.split(',');
+        let states = words
+            .filter(|word| !word.is_empty())
+            .map(|word| End::read(&Value::Text(word.into())));
+        states.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn stand_in() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl FilterForm {
+    fn wanted(&self, organization: OrganizationReference) -> Wanted {
+        let states = [&self.status, &self.expiry_status].into_iter().flatten();
+        let states = states.flat_map(|States(states)| states);
+        Wanted {
+            organization: Some(organization),
+            owner: Some(OwnerKind::Team),
+            team_name: self.q.clone(),
+            status: Some(WantedStatus::Unrevoked),
+            ends: states.flat_map(|state| state.ends()).copied().collect(),
+            ..Wanted::default()
+        }
+    }
+}
+
+/// Which tokens, and which page of them.
+#[derive(Debug)]
+pub(super) struct ListForm {
+    filter: FilterForm,
+    page: PageForm,
+}
+
+impl Validate for ListForm {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        both(self.filter.validate(), self.page.validate())
+    }
+}
+
+impl Form for ListForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            filter: FilterForm {
+                q: fields.optional("q"),
+                sort: fields.or("sort", TeamTokenSort::default()),
+                status: fields.optional("filter[status]"),
+                expiry_status: fields.optional("filter[expiry_status]"),
+            },
+            page: PageForm::fill(fields),
+        }
+    }
+}
+
+/// List team tokens
+///
+/// Those of the organization's teams that you manage, what ends first before what ends later or never.
+/// Expired ones are listed, revoked ones are not.
+#[utoipa::path(get, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
+    operation_id = "list_team_tokens", params(OrganizationPath, FilterForm, PageForm),
+    responses((status = OK, description = "A page of the list", body = ListDocument<TokenResource>,
+                  content_type = "application/vnd.api+json")))]
+pub(super) async fn list(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
+    let wanted = query.filter.wanted(path.organization);
+    let sort = query.filter.sort.0;
+    Ok(JsonApi(
+        page(&app.authority, &caller, &wanted, sort, query.page, &uri).await?,
+    ))
+}
+
+/// End several team tokens
+///
+/// All of them, or none where one is not a token of the organization's teams that you manage. From the
+/// answer on they are refused.
+#[utoipa::path(delete, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
+    operation_id = "remove_team_tokens", params(OrganizationPath),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    responses((status = NO_CONTENT, description = "They are refused from now on"),
+              (status = CONFLICT, description = "One is its team's last active token, and the organization keeps that",
+                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+pub(super) async fn remove(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), Identifiers<String>>,
+) -> Result<impl IntoResponse, Failure> {
+    let mut tokens = Vec::new();
+    for id in body.0 {
+        let reference = id.parse().map_err(|_| Error::Absent)?;
+        let record = app
+            .authority
+            .token_of(&caller, &path.organization, reference)
+            .await?;
+        let record = unrevoked(&app, record)?;
+        record.token.owner.team().ok_or(Error::Absent)?;
+        tokens.push(TokenReference::Id(record.id));
+    }
+    for token in tokens {
+        app.authority
+            .revoke(&caller, token, None, LastToken::Stays)
+            .await?;
+    }
+    Ok(no_content())
+}

@@ -1,0 +1,73 @@
+//! `/organizations/{organization}/token-ttl-policies`.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use crate::api::dialects::terraform::{SURFACE, absent, organization};
+use crate::harness::{Answer, NORTH, TestApp};
+
+async fn change(app: &TestApp, lives: &[(&str, Value)]) -> Answer {
+    let entry = |(kind, life): &(&str, Value)| json!({"type": "organization-token-ttl-policies", "attributes": {"token-type": kind, "max-ttl-ms": life}});
+    let body = json!({"data": lives.iter().map(entry).collect::<Vec<_>>()});
+    let path = organization("token-ttl-policies");
+    let request = SURFACE.request(&app.admin_of(&NORTH), Method::PATCH, &path, body.to_string());
+    app.send(request).await
+}
+
+fn all(life: i64) -> Vec<(&'static str, Value)> {
+    ["organization", "team", "user", "audit_trails"]
+        .map(|kind| (kind, json!(life)))
+        .to_vec()
+}
+
+#[tokio::test]
+async fn all_kinds_have_the_one_longest_life_of_the_policy() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let path = organization("token-ttl-policies");
+    assert_eq!(
+        SURFACE.get(&app, &admin, &path).await.is(200).json(),
+        json!({"data": []})
+    );
+    let native = format!("/organizations/{}", NORTH.name);
+    let policy = json!({"policy": {"default_lifetime": 7200, "max_active_tokens_per_owner": 7}});
+    app.patch(&admin, &native, policy).await.is(200);
+    let changed = change(&app, &all(3_600_999)).await.is(200).json();
+    assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
+    let kinds = changed["data"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds.map(|one| one["attributes"].clone()).collect();
+    let expected = ["organization", "team", "user", "audit_trails"]
+        .map(|kind| json!({"token-type": kind, "max-ttl-ms": 3_600_000}));
+    assert_eq!(kinds, expected);
+    let policy = app.get(&admin, &native).await.is(200).json()["policy"].clone();
+    assert_eq!(
+        (&policy["max_lifetime"], &policy["default_lifetime"]),
+        (&json!(3600), &json!(3600))
+    );
+    assert_eq!(policy["max_active_tokens_per_owner"], 7);
+}
+
+#[tokio::test]
+async fn what_would_tell_kinds_apart_is_refused() {
+    let app = TestApp::new().await;
+    let mut different = all(3_600_000);
+    different[1].1 = json!(7_200_000);
+    for lives in [&all(3_600_000)[..3], &different, &[]] {
+        let refused = change(&app, lives).await.is(422);
+        assert_eq!(refused.text_at("/errors/0/source/pointer"), "/data");
+    }
+    for (life, pointer) in [
+        (59_999, "/data/0/attributes/max-ttl-ms"),
+        (3_153_600_000_001, "/data/0/attributes/max-ttl-ms"),
+    ] {
+        let refused = change(&app, &all(life)).await.is(422);
+        assert_eq!(refused.text_at("/errors/0/source/pointer"), pointer);
+    }
+    let unknown = change(&app, &[("agent", json!(3_600_000))]).await.is(422);
+    assert_eq!(
+        unknown.text_at("/errors/0/source/pointer"),
+        "/data/0/attributes/token-type"
+    );
+    let path = organization("token-ttl-policies");
+    absent(&SURFACE.get(&app, &app.outsider(), &path).await);
+}
