@@ -1,9 +1,42 @@
 //! Who belongs to an organization or a team. Needs a session.
 
+use std::sync::Arc;
+
 use crate::authority::policy::{self, Rank};
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use crate::directory::{Email, Member, OrganizationId, OrganizationReference, Role, TeamReference};
-use crate::store::{Judged, MemberChange, PersonReference, Slice};
+use crate::store::{Judged, MemberChange, PersonReference, Slice, Standing};
+
+/// Whom a role is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// Whoever it is.
+    Anybody,
+    /// Only somebody who does not belong there yet.
+    Newcomer,
+    /// Only somebody who belongs there already.
+    Member,
+}
+
+impl Whom {
+    fn is_meant(self, has: Option<Role>) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Newcomer => has.is_none(),
+            Self::Member => has.is_some(),
+        }
+    }
+}
+
+/// What became of giving somebody a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleGiven {
+    /// They have it.
+    Given,
+    /// They are not whom it was for.
+    NotMeant,
+}
 
 impl Authority {
     /// Who belongs to an organization.
@@ -24,14 +57,19 @@ impl Authority {
         reference: &OrganizationReference,
         email: &Email,
         role: Role,
-    ) -> Result<()> {
+        whom: Whom,
+    ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
         self.judged(move || {
             Box::pin(async move {
                 let view = self.view();
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                changed(
+                let standing = self.standing_of(&view, email, organization.id).await?;
+                if !whom.is_meant(standing.role) {
+                    return Ok(Judged::Done(RoleGiven::NotMeant));
+                }
+                given(
                     self.store
                         .put_member(organization.id, email.clone(), role, view.generation())
                         .await?,
@@ -86,7 +124,8 @@ impl Authority {
         team: &TeamReference,
         email: &Email,
         role: Role,
-    ) -> Result<()> {
+        whom: Whom,
+    ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
         self.judged(move || {
             Box::pin(async move {
@@ -94,14 +133,15 @@ impl Authority {
                 let (organization, rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
-                if self
-                    .member(organization.id, &email.clone().into())
-                    .await?
-                    .is_none()
-                {
+                let standing = self.standing_of(&view, email, organization.id).await?;
+                let in_team = standing.teams.iter().find(|(id, _)| *id == team.id);
+                if !whom.is_meant(in_team.map(|(_, role)| *role)) {
+                    return Ok(Judged::Done(RoleGiven::NotMeant));
+                }
+                if standing.role.is_none() {
                     policy::invite_to_team(&rank)?;
                 }
-                changed(
+                given(
                     self.store
                         .put_team_member(team.id.clone(), email.clone(), role, view.generation())
                         .await?,
@@ -200,6 +240,28 @@ impl Authority {
         let standing = self.store.standing(person.id, organization).await?;
         Ok(standing.role.map(|_| person.email))
     }
+}
+
+impl Authority {
+    /// What whoever has this address is in an organization: nothing, where nobody has it.
+    async fn standing_of(
+        &self,
+        view: &View<'_>,
+        email: &Email,
+        organization: OrganizationId,
+    ) -> Result<Arc<Standing>> {
+        match self.store.person(email.clone().into()).await? {
+            Some(person) => view.standing(&person.id, organization).await,
+            None => Ok(Arc::default()),
+        }
+    }
+}
+
+fn given(outcome: Judged<MemberChange>) -> Result<Judged<RoleGiven>> {
+    Ok(match changed(outcome)? {
+        Judged::Done(()) => Judged::Done(RoleGiven::Given),
+        Judged::Stale => Judged::Stale,
+    })
 }
 
 fn changed(outcome: Judged<MemberChange>) -> Result<Judged<()>> {

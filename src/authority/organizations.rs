@@ -17,6 +17,24 @@ pub struct Me {
     pub memberships: Vec<Membership>,
 }
 
+/// What becomes of the teams of an organization that is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItsTeams {
+    /// They go with it.
+    GoToo,
+    /// It is removed only if it has none.
+    MustBeGone,
+}
+
+/// What became of removing an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrganizationRemoved {
+    /// It is gone.
+    Removed,
+    /// It has teams, and stays.
+    HasTeams,
+}
+
 impl Authority {
     /// Who the caller is.
     pub async fn me(&self, caller: &Caller) -> Result<Me> {
@@ -70,17 +88,10 @@ impl Authority {
 
     /// The organizations that the caller may see.
     pub async fn organizations(&self, caller: &Caller, slice: Slice) -> Result<Vec<Organization>> {
-        let of = match (
-            caller.owner().organization(),
-            policy::rank_everywhere(caller),
-            caller.user(),
-        ) {
-            (Some(own), _, _) => OrganizationsOf::Only(own),
-            (None, Rank::Site, _) => OrganizationsOf::Everybody,
-            (None, _, Some(user)) => OrganizationsOf::Person(user.clone()),
-            (None, _, None) => return Ok(Vec::new()),
-        };
-        Ok(self.store.organizations(of, slice).await?)
+        match organizations_of(caller) {
+            Some(of) => Ok(self.store.organizations(of, slice).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// One organization.
@@ -155,16 +166,30 @@ impl Authority {
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
-    ) -> Result<()> {
+        its_teams: ItsTeams,
+    ) -> Result<OrganizationRemoved> {
         self.judged(move || {
             Box::pin(async move {
                 let view = self.view();
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::govern_organization(&rank, caller)?;
-                Ok(self
+                let any = Slice {
+                    after: None,
+                    limit: 1,
+                };
+                if its_teams == ItsTeams::MustBeGone
+                    && !self.store.teams(organization.id, any).await?.is_empty()
+                {
+                    return Ok(Judged::Done(OrganizationRemoved::HasTeams));
+                }
+                let removed = self
                     .store
                     .remove_organization(organization.id, self.removal(caller), view.generation())
-                    .await?)
+                    .await?;
+                Ok(match removed {
+                    Judged::Done(()) => Judged::Done(OrganizationRemoved::Removed),
+                    Judged::Stale => Judged::Stale,
+                })
             })
         })
         .await
@@ -175,6 +200,20 @@ impl Authority {
             at: self.clock.now(),
             by: caller.actor(),
         }
+    }
+}
+
+/// Whose organizations the caller sees, if any.
+pub(super) fn organizations_of(caller: &Caller) -> Option<OrganizationsOf> {
+    match (
+        caller.owner().organization(),
+        policy::rank_everywhere(caller),
+        caller.user(),
+    ) {
+        (Some(own), _, _) => Some(OrganizationsOf::Only(own)),
+        (None, Rank::Site, _) => Some(OrganizationsOf::Everybody),
+        (None, _, Some(user)) => Some(OrganizationsOf::Person(user.clone())),
+        (None, _, None) => None,
     }
 }
 

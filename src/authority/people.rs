@@ -1,6 +1,6 @@
 //! People: made, changed and removed by site administrators, logged in.
 
-use crate::authority::organizations::created;
+use crate::authority::organizations::{created, organizations_of};
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use crate::directory::{Email, Person, UserId};
@@ -81,6 +81,15 @@ impl Authority {
     pub async fn people(&self, caller: &Caller, slice: Slice) -> Result<Vec<Person>> {
         policy::manage_people(caller)?;
         Ok(self.store.people(slice).await?)
+    }
+
+    /// People who have a text in their names or address: those who share an organization with the caller,
+    /// and everybody for a site administrator.
+    pub async fn find_people(&self, caller: &Caller, text: &str, slice: Slice) -> Result<Vec<Person>> {
+        match organizations_of(caller) {
+            Some(of) => Ok(self.store.find_people(text.to_owned(), of, slice).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// One person: anyone for a site administrator, oneself for everybody else.

@@ -18,6 +18,8 @@ pub enum Rank {
     Outsider,
     /// A team's token: never reaches beyond its team.
     Team(TeamId),
+    /// Somebody who may look, whatever they are in its teams.
+    Viewer,
     /// A member, who may be admin of some teams.
     Member {
         /// The teams whose tokens they manage.
@@ -47,6 +49,7 @@ pub fn rank(caller: &Caller, organization: OrganizationId, standing: &Standing) 
         Owner::User { .. } => match standing.role {
             None => Rank::Outsider,
             Some(Role::Admin) => Rank::Admin,
+            Some(Role::Viewer) => Rank::Viewer,
             Some(Role::Member) => Rank::Member {
                 administers: administered(standing),
             },
@@ -79,7 +82,7 @@ pub fn is_site_administrator(caller: &Caller) -> bool {
 pub fn see_organization(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
-        Rank::Team(_) | Rank::Member { .. } | Rank::Admin | Rank::Site => Ok(()),
+        Rank::Viewer | Rank::Team(_) | Rank::Member { .. } | Rank::Admin | Rank::Site => Ok(()),
     }
 }
 
@@ -87,7 +90,7 @@ pub fn see_organization(rank: &Rank) -> Result<(), Error> {
 pub fn manage_organization(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
-        Rank::Team(_) | Rank::Member { .. } => Err(Error::Forbidden),
+        Rank::Viewer | Rank::Team(_) | Rank::Member { .. } => Err(Error::Forbidden),
         Rank::Admin | Rank::Site => Ok(()),
     }
 }
@@ -97,7 +100,7 @@ pub fn manage_team(rank: &Rank, team: &TeamId) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
         Rank::Member { administers } if administers.contains(team) => Ok(()),
-        Rank::Team(_) | Rank::Member { .. } => Err(Error::Forbidden),
+        Rank::Viewer | Rank::Team(_) | Rank::Member { .. } => Err(Error::Forbidden),
         Rank::Admin | Rank::Site => Ok(()),
     }
 }
@@ -106,7 +109,9 @@ pub fn manage_team(rank: &Rank, team: &TeamId) -> Result<(), Error> {
 pub fn govern_deployment(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Site => Ok(()),
-        Rank::Outsider | Rank::Team(_) | Rank::Member { .. } | Rank::Admin => Err(Error::Forbidden),
+        Rank::Outsider | Rank::Viewer | Rank::Team(_) | Rank::Member { .. } | Rank::Admin => {
+            Err(Error::Forbidden)
+        }
     }
 }
 
@@ -123,7 +128,7 @@ pub fn invite_to_team(rank: &Rank) -> Result<(), Error> {
 pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     match (owner, rank) {
         (Owner::Deployment, Rank::Site) => Ok(()),
-        (Owner::Deployment, _) => Err(Error::Forbidden),
+        (Owner::Deployment, _) | (_, Rank::Viewer) => Err(Error::Forbidden),
         // What is confined to one organization makes nothing that is good in others.
         (
             Owner::User {
@@ -156,7 +161,8 @@ pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> R
 }
 
 /// Seeing, describing and revoking a token. A token that the caller may not manage does not exist
-/// for them.
+/// for them. One's own are seen and ended by whoever belongs to the organization: a viewer too may have
+/// some from before.
 pub fn manage_token(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     let allowed = match (owner, rank) {
         (Owner::User { user, .. }, _) if caller.user() == Some(user) && *rank != Rank::Outsider => true,
@@ -181,6 +187,10 @@ pub fn visible_tokens(rank: &Rank, caller: &Caller) -> Visibility {
         Rank::Member { administers } => Visibility::Own {
             user: caller.user().cloned(),
             teams: administers.clone(),
+        },
+        Rank::Viewer => Visibility::Own {
+            user: caller.user().cloned(),
+            teams: Vec::new(),
         },
         Rank::Outsider => Visibility::Own {
             user: None,

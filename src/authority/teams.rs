@@ -3,7 +3,7 @@
 use crate::authority::organizations::created;
 use crate::authority::policy;
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
+use crate::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
 use crate::store::{Judged, NewTeam, Slice};
 
 impl Authority {
@@ -45,6 +45,25 @@ impl Authority {
     ) -> Result<Vec<Team>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
         Ok(self.store.teams(organization.id, slice).await?)
+    }
+
+    /// The teams of an organization that the caller belongs to, and as what.
+    pub async fn own_teams(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+    ) -> Result<Vec<(Team, Role)>> {
+        let view = self.view();
+        let (organization, _) = view.visible(caller, reference).await?;
+        let Some(user) = caller.user() else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for (id, role) in &view.standing(user, organization.id).await?.teams {
+            let team = view.team(organization.id, &TeamReference::Id(id.clone())).await?;
+            found.push((Team::clone(&team), *role));
+        }
+        Ok(found)
     }
 
     /// One team.

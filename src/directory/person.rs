@@ -81,14 +81,28 @@ pub enum Role {
     /// Belongs to it and has tokens of their own.
     #[default]
     Member,
+    /// Sees it. Makes no token and manages nothing; a viewer of an organization is one in its teams too.
+    Viewer,
 }
 
 impl Role {
+    /// Every one, from the one that may do most.
+    pub const ALL: [Self; 3] = [Self::Admin, Self::Member, Self::Viewer];
+
+    /// What somebody is in an organization whom a role in one of its teams brings there.
+    pub fn brought_along(self) -> Self {
+        match self {
+            Self::Admin | Self::Member => Self::Member,
+            Self::Viewer => Self::Viewer,
+        }
+    }
+
     /// The word for it on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Member => "member",
+            Self::Viewer => "viewer",
         }
     }
 }

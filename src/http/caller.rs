@@ -92,6 +92,14 @@ impl Permission for LoggedIn {
     }
 }
 
+/// Both.
+impl<P: Permission, Q: Permission> Permission for (P, Q) {
+    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
+        P::demand(caller, authority)?;
+        Q::demand(caller, authority)
+    }
+}
+
 /// A permission for each management scope that endpoints demand. A session has them all, within what
 /// its person may do.
 macro_rules! scoped {

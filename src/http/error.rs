@@ -237,17 +237,18 @@ pub(crate) mod tests {
         for failure in failures() {
             let (head, body) = render(&failure).into_parts();
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let text = body.to_string();
+            let text = String::from_utf8_lossy(&bytes);
+            let body: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
             assert!(!text.contains("on fire"), "a cause is never sent: {text}");
             let header = |name| {
                 let value = head.headers.get(name).and_then(|value| value.to_str().ok());
                 value.map_or_else(String::new, |value| format!(" {name}={value}"))
             };
-            let code = match body.get(field) {
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
-                None => "HTTPValidationError".to_owned(),
+            let code = match body.as_ref().map(|body| body.get(field)) {
+                Some(Some(serde_json::Value::String(text))) => text.clone(),
+                Some(Some(other)) => other.to_string(),
+                Some(None) => "HTTPValidationError".to_owned(),
+                None => text.into_owned(),
             };
             let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
             table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));

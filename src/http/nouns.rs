@@ -36,7 +36,11 @@ text_scalar! {
 }
 
 impl Choice for Role {
-    const WORDS: &'static [(&'static str, Self)] = &[("admin", Self::Admin), ("member", Self::Member)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("admin", Self::Admin),
+        ("member", Self::Member),
+        ("viewer", Self::Viewer),
+    ];
 }
 
 impl Choice for OwnerKind {

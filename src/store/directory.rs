@@ -113,7 +113,8 @@ pub trait Teams: Send + Sync {
     /// Who belongs to it, in the order of their addresses.
     async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Member>>;
 
-    /// Gives a person a role; who is not in the organization yet becomes its member too.
+    /// Gives a person a role; who is not in the organization yet becomes its member too, or as a viewer
+    /// its viewer.
     async fn put_team_member(
         &self,
         id: TeamId,
@@ -177,6 +178,11 @@ pub trait People: Send + Sync {
 
     /// People in the order of their addresses.
     async fn people(&self, slice: Slice) -> Result<Vec<Person>>;
+
+    /// People in the order of their addresses who have a text in their given name, family name or address
+    /// and belong to one of these organizations, or to none where everybody is meant. The case of ASCII
+    /// letters does not matter.
+    async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>>;
 
     /// Changes a person. A new password ends their sessions; disabling ends their sessions and tokens.
     async fn change_person(

@@ -62,6 +62,17 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// How every token begins that has an `alg` first in its header. Enough to recognise one in a list of
+/// secrets, and nothing of what makes it valid.
+const FIRST_CHARACTERS: &str = "eyJhbGciOi";
+
+impl NewToken {
+    /// The first characters of the token itself, for display.
+    pub fn beginning(&self) -> String {
+        format!("{}{FIRST_CHARACTERS}...", self.prefix)
+    }
+}
+
 /// A token's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

@@ -45,6 +45,9 @@ def curl(sample: str, replaced: dict[str, str], folder: Path) -> Answered:
     headers = folder / "headers"
     (folder / ".curlrc").write_text(f'silent\nshow-error\ndump-header = "{headers}"\n')
     text = run(["sh"], filled(sample, replaced), {"CURL_HOME": str(folder)})
+    if text.startswith("HTTP/"):
+        # The command asks for the head too.
+        text = text.partition("\n\n")[2]
     # Of several answers to one command (a redirect, say) the last.
     head = headers.read_text().replace("\r\n", "\n").rstrip("\n").split("\n\n")[-1]
     first, *lines = head.split("\n")

@@ -43,6 +43,7 @@ class Api:
 
 APIS = [
     Api("/openapi.json", login="/api/v1/login"),
+    Api("/openapi/cave.json", login="/users/login"),
     Api("/openapi/quant.json"),
     Api("/openapi/terraform.json", media_type="application/vnd.api+json"),
 ]

@@ -45,6 +45,9 @@ fn errors(api: Document) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
+/// What can have no success, since it needs mail, which nobody sends.
+const NEVER: [&str; 4] = ["register", "confirm", "forgot_password", "reset_password"];
+
 /// What is wrong with a document, as sentences.
 fn findings(api: Document, document: &Value) -> Vec<String> {
     let mut findings = Vec::new();
@@ -71,7 +74,7 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
         demand(known, "needs a tag that the document describes");
         let responses = operation["responses"].as_object().unwrap();
         demand(
-            responses.keys().any(|status| status.starts_with('2')),
+            responses.keys().any(|status| status.starts_with('2')) != NEVER.contains(&id),
             "needs its success",
         );
         demand(

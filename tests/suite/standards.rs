@@ -1,4 +1,5 @@
-//! `docs/standards.md` names the tests that show what it says, and each of them exists.
+//! `docs/standards.md` and the pages of `docs/migrating` name the tests that show what they say, and
+//! each of them exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,28 +26,51 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What stands in backquotes in the last column of a table.
+/// What stands in backquotes in the last column of every table whose last column is of tests.
 fn named(document: &str) -> BTreeSet<&str> {
-    let rows = document.lines().filter(|line| line.starts_with('|'));
-    let last = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
-    last.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect()
+    let mut found = BTreeSet::new();
+    let mut last_column = None;
+    for line in document.lines() {
+        let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
+            last_column = None;
+            continue;
+        };
+        let last = row.rsplit('|').next().unwrap_or_default();
+        if *last_column.get_or_insert(last.trim()) == "test" {
+            found.extend(last.split('`').skip(1).step_by(2));
+        }
+    }
+    found
+}
+
+/// The pages that name tests, each with how many at least.
+fn pages() -> Vec<(String, usize)> {
+    let folder = Path::new(ROOT).join("docs/migrating");
+    let migrating = fs::read_dir(folder).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        (format!("docs/migrating/{}", name.to_str().unwrap()), 10)
+    });
+    migrating.chain([("docs/standards.md".to_owned(), 50)]).collect()
 }
 
 #[test]
 fn every_test_that_is_named_exists() {
-    let document = fs::read_to_string(Path::new(ROOT).join("docs/standards.md")).unwrap();
     let mut existing = BTreeSet::new();
     for folder in ["src", "tests", "verifier"] {
         functions(&Path::new(ROOT).join(folder), &mut existing);
     }
-    let named = named(&document);
-    assert!(named.len() > 50, "only {} were found", named.len());
-    let missing: Vec<&&str> = named.iter().filter(|name| !existing.contains(**name)).collect();
-    assert!(missing.is_empty(), "{missing:#?}");
+    for (page, at_least) in pages() {
+        let document = fs::read_to_string(Path::new(ROOT).join(&page)).unwrap();
+        let named = named(&document);
+        assert!(named.len() >= at_least, "{page}: only {} were found", named.len());
+        let missing: Vec<&&str> = named.iter().filter(|name| !existing.contains(**name)).collect();
+        assert!(missing.is_empty(), "{page}: {missing:#?}");
+    }
 }
 
 #[test]
 fn a_test_that_does_not_exist_is_found() {
-    let document = "| what | test |\n|---|---|\n| `code` | `no_such_test`, `another` |\n`outside`";
+    let document = "| what | test |\n|---|---|\n| `code` | `no_such_test`, `another` |\n`outside`\n\
+                    | what | why |\n|---|---|\n| `code` | `code` |";
     assert_eq!(named(document), BTreeSet::from(["no_such_test", "another"]));
 }

@@ -13,6 +13,7 @@ mod bounds;
 mod error;
 mod field;
 mod fields;
+mod pythonic;
 mod scalar;
 mod value;
 mod violation;

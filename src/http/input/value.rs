@@ -8,6 +8,8 @@ use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::pythonic::{self, Wrong};
+
 /// How deep a body may nest. Requests nest two or three deep; without a bound a few kilobytes of
 /// brackets cost a stack, and each level is scanned once more.
 const MAX_DEPTH: usize = 32;
@@ -55,7 +57,14 @@ pub(super) struct Malformed {
 impl<'a> Value<'a> {
     /// Reads a JSON text.
     pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, text, &error))?;
+        let whole: &RawValue =
+            serde_json::from_str(text).map_err(|error| match pythonic::wrong(text, MAX_DEPTH) {
+                Some(Wrong { offset, error }) => Malformed {
+                    offset,
+                    error: error.to_owned(),
+                },
+                None => malformed(text, text, &error),
+            })?;
         Self::read(whole, text, MAX_DEPTH)
     }
 

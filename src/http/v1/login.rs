@@ -28,7 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// E-mail and password.
 #[derive(Validate, ToSchema)]
 #[schema(as = Login)]
-pub(crate) struct LoginForm {
+pub(in crate::http) struct LoginForm {
     #[validate(length(min = 1, max = 254))]
     #[schema(min_length = 1, max_length = 254, example = "admin@example.com")]
     email: String,
@@ -37,9 +37,10 @@ pub(crate) struct LoginForm {
     password: String,
 }
 
-struct Login {
-    email: String,
-    password: Password,
+/// E-mail and password, as they are tried.
+pub(in crate::http) struct Login {
+    pub(in crate::http) email: String,
+    pub(in crate::http) password: Password,
 }
 
 impl Form for LoginForm {

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
+use crate::authority::Whom;
 use crate::directory::{Email, Member, OrganizationReference, Role, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::input::{Fields, Form, Input};
@@ -135,7 +136,8 @@ async fn list(
 /// Give somebody a role in an organization
 ///
 /// An address that belongs to nobody is answered in the same way; the role holds once a site
-/// administrator makes that person. A demotion narrows what the person's tokens can do at once.
+/// administrator makes that person. A demotion narrows what the person's tokens can do at once. An
+/// `admin` manages the organization, a `member` has tokens of their own, and a `viewer` only sees it.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "It is so"),
@@ -146,7 +148,7 @@ async fn put(
     Input { path, body, .. }: Input<MemberPath, (), RoleForm>,
 ) -> Result<impl IntoResponse, Failure> {
     app.authority
-        .put_member(&caller, &path.organization, &path.email, body.role)
+        .put_member(&caller, &path.organization, &path.email, body.role, Whom::Anybody)
         .await?;
     Ok(no_content())
 }
@@ -193,7 +195,8 @@ async fn list_of_team(
 /// Give somebody a role in a team
 ///
 /// An admin of the team manages its tokens. Who does not belong to the organization yet becomes its
-/// member too, which only an admin of the organization can bring about.
+/// member too, or as a viewer its viewer, which only an admin of the organization can bring about. A
+/// viewer of the organization stays one in its teams, whatever their role there.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
     params(TeamMemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "It is so"),
@@ -209,7 +212,7 @@ async fn put_into_team(
         email,
     } = &path;
     app.authority
-        .put_team_member(&caller, organization, team, email, body.role)
+        .put_team_member(&caller, organization, team, email, body.role, Whom::Anybody)
         .await?;
     Ok(no_content())
 }

@@ -19,7 +19,10 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
+pub(super) use login::{Login, LoginForm};
+pub(super) use organizations::OrganizationPath;
 pub(super) use render::{Problem, errors, render};
+pub(super) use teams::TeamPath;
 
 use crate::http::App;
 use crate::http::input::{Violation, Violations};

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::authority::{ChangeOrganization, ExistingTokens, Run};
+use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::clock::Timestamp;
 use crate::directory::{Name, Organization, OrganizationReference, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
@@ -34,10 +34,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// Which organization.
 #[derive(Debug, Validate, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct OrganizationPath {
+pub(in crate::http) struct OrganizationPath {
     /// Its name or its id.
     #[param(value_type = String, example = "default")]
-    pub(super) organization: OrganizationReference,
+    pub(in crate::http) organization: OrganizationReference,
 }
 
 impl Form for OrganizationPath {
@@ -423,7 +423,7 @@ async fn remove(
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<impl IntoResponse, Failure> {
     app.authority
-        .remove_organization(&caller, &path.organization)
+        .remove_organization(&caller, &path.organization, ItsTeams::GoToo)
         .await?;
     Ok(no_content())
 }

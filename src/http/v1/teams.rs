@@ -32,13 +32,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// Which team.
 #[derive(Debug, Validate, IntoParams)]
 #[into_params(parameter_in = Path)]
-pub(super) struct TeamPath {
+pub(in crate::http) struct TeamPath {
     /// The organization's name or id.
     #[param(value_type = String, example = "default")]
-    pub(super) organization: OrganizationReference,
+    pub(in crate::http) organization: OrganizationReference,
     /// The team's name or its `team-…` id.
     #[param(value_type = String, example = "runners")]
-    pub(super) team: TeamReference,
+    pub(in crate::http) team: TeamReference,
 }
 
 impl Form for TeamPath {

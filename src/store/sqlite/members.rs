@@ -63,7 +63,7 @@ pub(super) fn put(
     };
     match people::by_email(connection, email)? {
         Some((user, _)) => {
-            if role == Role::Member && is_last_admin(connection, organization, user)? {
+            if role != Role::Admin && is_last_admin(connection, organization, user)? {
                 return Ok(MemberChange::LastAdmin);
             }
             set_role(connection, organization, user, role)?;
@@ -94,7 +94,7 @@ pub(super) fn add(
     for email in people {
         match people::by_email(connection, email)? {
             Some((user, _)) => {
-                join(connection, organization, user)?;
+                join(connection, organization, user, Role::Member)?;
                 for team in &numbers {
                     connection
                         .prepare_cached(
@@ -107,7 +107,7 @@ pub(super) fn add(
             None => {
                 // Team 0 is the organization itself.
                 for team in std::iter::once(&0).chain(&numbers) {
-                    expect(connection, organization, *team, email)?;
+                    expect(connection, organization, *team, email, Role::Member)?;
                 }
             }
         }
@@ -116,14 +116,14 @@ pub(super) fn add(
     Ok(MemberChange::Done)
 }
 
-/// Makes somebody a member of an organization who is none. Who is in it keeps their role there.
-pub(super) fn join(connection: &Connection, organization: i64, user: i64) -> Result<(), Failure> {
+/// Brings somebody into an organization who is not in it. Who is keeps their role there.
+pub(super) fn join(connection: &Connection, organization: i64, user: i64, role: Role) -> Result<(), Failure> {
     connection
         .prepare_cached(
-            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, 'member')
+            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
              ON CONFLICT DO NOTHING",
         )?
-        .execute(params![organization, user])?;
+        .execute(params![organization, user, role])?;
     Ok(())
 }
 
@@ -133,13 +133,14 @@ pub(super) fn expect(
     organization: i64,
     team: i64,
     email: &Email,
+    role: Role,
 ) -> Result<(), Failure> {
     connection
         .prepare_cached(
-            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, 'member')
+            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT DO NOTHING",
         )?
-        .execute(params![organization, team, email])?;
+        .execute(params![organization, team, email, role])?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0004_find.sql")),
     M::up(include_str!("migrations/0005_house.sql")),
     M::up(include_str!("migrations/0006_status_lists.sql")),
+    M::up(include_str!("migrations/0007_viewers.sql")).foreign_key_check(),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.

@@ -1,7 +1,7 @@
 //! People.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::directory::{Email, Person, Role, UserId};
 use crate::store::sqlite::SqliteStore;
@@ -11,8 +11,8 @@ use crate::store::sqlite::organizations;
 use crate::store::sqlite::values::Columns;
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
-    Changed, Created, Credentials, Generation, Judged, NewOrganization, NewPerson, People, PersonChanges,
-    PersonReference, Removal, Result, Slice,
+    Changed, Created, Credentials, Generation, Judged, NewOrganization, NewPerson, OrganizationsOf, People,
+    PersonChanges, PersonReference, Removal, Result, Slice,
 };
 use crate::token::{Reach, TokenKind};
 
@@ -101,6 +101,12 @@ impl People for SqliteStore {
             .await
     }
 
+    async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>> {
+        self.readers
+            .read(move |connection| find(connection, &text, &of, slice))
+            .await
+    }
+
     async fn change_person(
         &self,
         id: UserId,
@@ -126,6 +132,41 @@ impl People for SqliteStore {
             })
             .await
     }
+}
+
+fn find(
+    connection: &Connection,
+    text: &str,
+    of: &OrganizationsOf,
+    slice: Slice,
+) -> std::result::Result<Vec<Person>, Failure> {
+    let (belongs, whose): (_, &dyn ToSql) = match of {
+        OrganizationsOf::Everybody => ("?4 IS NULL", &None::<i64>),
+        OrganizationsOf::Only(organization) => (
+            "EXISTS (SELECT 1 FROM memberships WHERE user = users.id
+                 AND organization = (SELECT id FROM organizations WHERE public_id = ?4))",
+            organization,
+        ),
+        OrganizationsOf::Person(user) => (
+            "EXISTS (SELECT 1 FROM memberships WHERE user = users.id AND organization IN
+                 (SELECT organization FROM memberships
+                  WHERE user = (SELECT id FROM users WHERE public_id = ?4)))",
+            user,
+        ),
+    };
+    let query = format!(
+        "SELECT {COLUMNS} FROM users WHERE deleted_at IS NULL AND email > ?1
+         AND (instr(email, ?2) OR instr(lower(first_name), ?2) OR instr(lower(last_name), ?2))
+         AND {belongs} ORDER BY email LIMIT ?3"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    // As SQLite's lower() does it.
+    let text = text.to_ascii_lowercase();
+    let after = slice.after.unwrap_or_default();
+    let found = query.query_map(params![after, text, slice.limit, whose], |row| {
+        person(&mut Columns::of(row))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The columns of a person, of `users`.

@@ -240,7 +240,7 @@ fn put_member(
     };
     match people::by_email(connection, email)? {
         Some((user, _)) => {
-            members::join(connection, live.organization, user)?;
+            members::join(connection, live.organization, user, role.brought_along())?;
             connection
                 .prepare_cached(
                     "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
@@ -249,7 +249,7 @@ fn put_member(
                 .execute(params![live.number, user, role])?;
         }
         None => {
-            members::expect(connection, live.organization, 0, email)?;
+            members::expect(connection, live.organization, 0, email, role.brought_along())?;
             members::invite(connection, live.organization, live.number, email, role)?;
         }
     }

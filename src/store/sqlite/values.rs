@@ -122,7 +122,7 @@ text! {
     Email => Email::as_str, |text| text.parse().ok();
     Name => Name::as_str, |text| text.parse().ok();
     Slot => Slot::as_str, |text| text.parse().ok();
-    Role => |role| role.as_str(), |text| [Role::Admin, Role::Member].into_iter().find(|role| role.as_str() == text);
+    Role => |role| role.as_str(), |text| Role::ALL.into_iter().find(|role| role.as_str() == text);
     KeyState => |state| state.as_str(), |text| KeyState::ALL.into_iter().find(|state| state.as_str() == text);
 }
 

@@ -157,7 +157,7 @@ async fn what_no_operation_answers_has_the_form_too() {
     a method that the address does not take: 405 method_not_allowed POST,GET,HEAD
     the same where only reading is possible: 405 method_not_allowed GET,HEAD
     no credential: 401 not_authenticated
-    a body that is no JSON: 422 json_invalid at body.0
+    a body that is no JSON: 422 json_invalid at body.1
     a body that is no object: 422 model_attributes_type at body
     a body that is no UTF-8: 400 invalid_utf8
     a body that is too long: 413 body_too_large

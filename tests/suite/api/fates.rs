@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|---|---|
 //! | a person is removed from an organization | stay, and reach it no more | end | stay | stay | stay | stay |
 //! | an admin is demoted to member | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
+//! | a member is demoted to viewer | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
 //! | a person is removed from a team | stay, and can do less | stay | stay | stay | stay | stay |
 //! | a person is disabled | end | end | end | stay | stay | stay |
 //! | a disabled person is enabled again | stay ended | stay ended | stay ended | stay | stay | stay |
@@ -181,6 +182,45 @@ async fn an_admin_is_demoted_to_member() {
                 .await;
             tokens.fails(404, "not_found");
         }
+        scene.app.restart().await;
+    }
+    scene.ends_as(ALL).await;
+}
+
+#[tokio::test]
+async fn a_member_is_demoted_to_viewer() {
+    let mut scene = Scene::set().await;
+    let path = format!("{}/members/{}", home(&NORTH), lead());
+    let mine = json!({"name": "mine", "organization": NORTH.name, "owner": "user"});
+    let teams = json!({"name": "ours", "organization": NORTH.name, "owner": "team", "team": NORTH.team});
+    let team_token = format!("/tokens/{}", scene.team.id);
+    for holder in [&scene.session, &scene.personal.holder] {
+        scene.app.post(holder, "/tokens", mine.clone()).await.is(201);
+        scene.app.post(holder, "/tokens", teams.clone()).await.is(201);
+        scene.app.get(holder, &team_token).await.is(200);
+    }
+    let role = json!({"role": "viewer"});
+    scene
+        .app
+        .put(&scene.app.admin_of(&NORTH), &path, role)
+        .await
+        .is(204);
+    for _ in 0..2 {
+        for holder in [&scene.session, &scene.personal.holder] {
+            // They see the organization and their own tokens, and make none, not by rotating either.
+            scene.app.get(holder, &home(&NORTH)).await.is(200);
+            let own = format!("/tokens/{}", scene.personal.id);
+            scene.app.get(holder, &own).await.is(200);
+            for order in [&mine, &teams] {
+                let answer = scene.app.post(holder, "/tokens", order.clone()).await;
+                answer.fails(403, "forbidden");
+            }
+            scene.app.get(holder, &team_token).await.fails(404, "not_found");
+        }
+        let rotate = scene
+            .app
+            .post(&scene.personal.holder, "/tokens/current/rotate", json!({}));
+        rotate.await.fails(403, "forbidden");
         scene.app.restart().await;
     }
     scene.ends_as(ALL).await;

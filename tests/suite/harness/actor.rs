@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::world::{Place, World};
+use crate::harness::world::{Place, World, password};
 use crate::harness::{Answer, TestApp};
 
 /// The scopes for the authority itself that any owner can hold.
@@ -79,6 +79,23 @@ impl TestApp {
     /// A member of an organization who belongs to no team.
     pub(crate) fn member_of(&self, place: &Place) -> Actor {
         World::once().session(&place.email("member"))
+    }
+
+    /// A viewer of an organization whom its team has for an admin, made when first needed.
+    pub(crate) async fn viewer_of(&self, place: &Place) -> Actor {
+        let (site, admin) = (self.site_admin(), self.admin_of(place));
+        let email = place.email("viewer");
+        let account = json!({"email": email, "password": password(&email)});
+        self.post(&site, "/users", account).await.is(201);
+        let home = format!("/organizations/{}", place.name);
+        for (path, role) in [
+            (format!("{home}/members/{email}"), "viewer"),
+            (format!("{home}/teams/{}/members/{email}", place.team), "admin"),
+        ] {
+            self.put(&admin, &path, json!({"role": role})).await.is(204);
+        }
+        let session = self.log_in(&email, &password(&email)).await.is(200);
+        Actor::holding(&session.text_at("/token"))
     }
 
     /// A member of an organization who is admin of its team.

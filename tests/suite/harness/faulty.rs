@@ -209,6 +209,7 @@ faulty! {
         Read person(reference: PersonReference) -> Option<Person>;
         Read credentials(email: Email) -> Option<Credentials>;
         Read people(slice: Slice) -> Vec<Person>;
+        Read find_people(text: String, of: OrganizationsOf, slice: Slice) -> Vec<Person>;
         Write change_person(id: UserId, changes: PersonChanges, judged_at: Generation) -> Judged<Changed<Person>>;
         Write remove_person(id: UserId, removal: Removal, judged_at: Generation) -> Judged<Changed<()>>;
     }

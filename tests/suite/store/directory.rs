@@ -275,6 +275,10 @@ pub(crate) async fn the_last_admin_stays(world: World) {
         world.put_member("admin", Role::Member).await,
         MemberChange::LastAdmin
     );
+    assert_eq!(
+        world.put_member("admin", Role::Viewer).await,
+        MemberChange::LastAdmin
+    );
     assert_eq!(remove_member(&world, "admin", 1).await, MemberChange::LastAdmin);
     assert_eq!(world.put_member("ada", Role::Admin).await, MemberChange::Done);
     // An admin who cannot log in is none.
@@ -449,6 +453,101 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     remove_person(&world, &ada, 3).await;
     let again = world.person("ada").await;
     assert_eq!(standing(&world, &again).await, Standing::default());
+}
+
+/// People are found by a part of their names or address, among those of some organizations.
+pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
+    let ada = world.member("ada").await;
+    let named = PersonChanges {
+        first_name: Some(Some("Augusta".to_owned())),
+        last_name: Some(Some("100%_\u{c4}".to_owned())),
+        ..unchanged(1)
+    };
+    change(&world, &ada, named).await;
+    let bob = world.person("bob").await;
+    let other = world.organization("other").await;
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_member(other, email("bob"), Role::Viewer, generation);
+    assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    let find = async |text: &str, of: &OrganizationsOf, slice: Slice| {
+        let found = world.store.find_people(text.to_owned(), of.clone(), slice);
+        let found = found.await.unwrap().into_iter();
+        found.map(|person| person.email.to_string()).collect::<Vec<_>>()
+    };
+    let everybody = OrganizationsOf::Everybody;
+    let [ada_, bob_, admin_] = ["ada", "bob", "admin"].map(|name| email(name).to_string());
+    for text in ["AUGUST", "gust", "100%_", "%_\u{c4}", "ADA@"] {
+        assert_eq!(
+            find(text, &everybody, ALL).await,
+            std::slice::from_ref(&ada_),
+            "{text}"
+        );
+    }
+    for text in ["augustaa", "_%", "x' OR 1", "\0"] {
+        assert_eq!(find(text, &everybody, ALL).await, Vec::<String>::new(), "{text}");
+    }
+    for (of, expected) in [
+        (&everybody, vec![&ada_, &admin_, &bob_]),
+        (&OrganizationsOf::Only(world.organization), vec![&ada_, &admin_]),
+        (&OrganizationsOf::Only(other), vec![&admin_, &bob_]),
+        (&OrganizationsOf::Person(ada.clone()), vec![&ada_, &admin_]),
+        (&OrganizationsOf::Person(bob.clone()), vec![&admin_, &bob_]),
+    ] {
+        let found = find("", of, ALL).await;
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{of:?}");
+        // Cut into slices it is the same.
+        let first = find(
+            "",
+            of,
+            Slice {
+                after: None,
+                limit: 1,
+            },
+        )
+        .await;
+        let rest = Slice {
+            after: first.first().cloned(),
+            ..ALL
+        };
+        assert_eq!([first, find("", of, rest).await].concat(), found);
+    }
+    remove_person(&world, &ada, 3).await;
+    assert_eq!(find("ada", &everybody, ALL).await, Vec::<String>::new());
+}
+
+/// A viewer whom a team brings along is the organization's viewer, and who is something there stays that.
+pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
+    let web = world.team(world.organization, "web").await;
+    let there = world.person("there").await;
+    let member = world.member("member").await;
+    for name in ["there", "member", "invited"] {
+        let generation = world.generation().await;
+        let put = world
+            .store
+            .put_team_member(web.clone(), email(name), Role::Viewer, generation);
+        assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    }
+    // A role in a team raises nobody.
+    let generation = world.generation().await;
+    let put = world
+        .store
+        .put_team_member(web.clone(), email("there"), Role::Admin, generation);
+    assert_eq!(done(put.await.unwrap()), MemberChange::Done);
+    let world = world.reopen();
+    let invited = world.person("invited").await;
+    for (user, role, in_team) in [
+        (there, Role::Viewer, Role::Admin),
+        (member, Role::Member, Role::Viewer),
+        (invited, Role::Viewer, Role::Viewer),
+    ] {
+        let expected = Standing {
+            role: Some(role),
+            teams: vec![(web.clone(), in_team)],
+        };
+        assert_eq!(standing(&world, &user).await, expected);
+    }
 }
 
 /// Leaving an organization ends a person's tokens of it and no others.

@@ -67,6 +67,15 @@ proptest! {
     }
 
     #[test]
+    fn a_prefix_makes_no_difference(which in 0..3_usize, prefix in "[A-Za-z0-9]{1,16}_") {
+        let token = issuers()[which].good_token();
+        prop_assert_eq!(check(&format!("{prefix}{token}")), check(&token));
+        prop_assert!(check(&token).is_ok());
+        let twice = check(&format!("x_{prefix}{token}"));
+        prop_assert!(twice.is_err());
+    }
+
+    #[test]
     fn no_text_makes_the_parser_fail_otherwise_than_by_refusing(text in ".{0,200}") {
         let _ = Unverified::parse(&text).map(|token| token.header().clone());
     }

@@ -1,16 +1,249 @@
-//! How CAVE says what went wrong.
+//! How CAVE says what went wrong: in plain text, or by the status alone.
 
-use axum::response::Response;
+use std::borrow::Cow;
 
-use crate::http::openapi::{self, ErrorAnswer, Takes};
-use crate::http::{Failure, oauth};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+
+use crate::authority::Error;
+use crate::http::Failure;
+use crate::http::input::InputError;
+use crate::http::openapi::{ErrorAnswer, Takes};
+use crate::token::OwnerKind;
+
+/// Why a request of this API has no good answer.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// What any surface can meet.
+    Failure(Failure),
+    /// What only CAVE says, in its own words.
+    Said(StatusCode, Cow<'static, str>),
+}
+
+impl Refusal {
+    /// Something is wrong with the request, in CAVE's words.
+    pub(super) fn wrong(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Said(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    /// What became of making something whose name must be unique.
+    pub(super) fn of_making(error: Error, kind: &str, name: &str) -> Self {
+        match error {
+            Error::NameTaken => {
+                let text = format!("{kind} '{name}' already exists.");
+                Self::Said(StatusCode::CONFLICT, text.into())
+            }
+            other => other.into(),
+        }
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Failure(failure) => failure.into_response(),
+            Self::Said(status, text) => (status, text).into_response(),
+        }
+    }
+}
 
 /// The errors of an operation, as its document has them.
 pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    openapi::usual_errors(takes, || None)
+    let text = || Some(("text/plain", text_schema()));
+    let mut errors = vec![(
+        "429",
+        "Too many requests; `Retry-After` says when to come back",
+        text(),
+    )];
+    if takes.caller {
+        errors.push(("401", "There is no credential", None));
+        errors.push((
+            "403",
+            "The credential is not active, or the role does not allow this",
+            None,
+        ));
+        errors.push(("503", "Something that must work does not, or is too busy", text()));
+    }
+    if takes.caller || takes.body {
+        errors.push(("400", "The request is not as it should be", text()));
+    }
+    if takes.path {
+        errors.push(("404", "It does not exist, or is not yours to see", None));
+    }
+    if takes.body {
+        errors.push(("413", "The body is longer than 64 KiB", text()));
+    }
+    let errors = errors.into_iter().map(|(status, description, body)| ErrorAnswer {
+        status,
+        description,
+        body,
+    });
+    errors.collect()
+}
+
+fn text_schema() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).into()
 }
 
 /// The one table from failures to answers of this API.
 pub(super) fn render(failure: &Failure) -> Response {
-    oauth::render(failure)
+    let (status, text) = match failure {
+        Failure::Input(error) => unreadable(error),
+        Failure::AmbiguousCredential => (
+            StatusCode::BAD_REQUEST,
+            "Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.".into(),
+        ),
+        Failure::NoRoute => (StatusCode::NOT_FOUND, "".into()),
+        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "".into()),
+        Failure::NoHistory => (
+            StatusCode::BAD_REQUEST,
+            "Bad Request: The past is not kept.".into(),
+        ),
+        Failure::TooManyRequests { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests; see Retry-After.".into(),
+        ),
+        Failure::Refused(error) => refused(error),
+    };
+    let mut response = match text.is_empty() {
+        true => status.into_response(),
+        false => (status, text).into_response(),
+    };
+    if let Failure::Refused(Error::NoCredential) = failure {
+        let challenge = HeaderValue::from_static("Basic realm=\"Restricted\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn unreadable(error: &InputError) -> (StatusCode, Cow<'static, str>) {
+    let text = match error {
+        InputError::Invalid(violations) if violations.is_malformed() => "Bad Request: Invalid Json".into(),
+        InputError::Invalid(violations) => format!("Bad Request: {violations}").into(),
+        InputError::Utf8 => "Bad Request: Invalid UTF-8".into(),
+        InputError::BodyUnreadable(_) => "Bad Request: The body could not be read to its end.".into(),
+        InputError::UnsupportedMediaType | InputError::FormNeeded => {
+            "Bad Request: Expecting text/json or application/json body".into()
+        }
+        InputError::BodyTooLarge => {
+            let text = "Request Entity Too Large: The body is longer than 64 KiB.".into();
+            return (StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+    };
+    (StatusCode::BAD_REQUEST, text)
+}
+
+fn refused(error: &Error) -> (StatusCode, Cow<'static, str>) {
+    let wrong = |text: &'static str| (StatusCode::BAD_REQUEST, text.into());
+    match error {
+        Error::NoCredential => (StatusCode::UNAUTHORIZED, "".into()),
+        Error::BadCredential(_)
+        | Error::WrongAudience
+        | Error::ScopeNeeded(_)
+        | Error::SessionNeeded
+        | Error::Forbidden
+        // To bring in people from outside of the organization is its admins' right.
+        | Error::NotAMember => (StatusCode::FORBIDDEN, "".into()),
+        Error::Absent => (StatusCode::NOT_FOUND, "".into()),
+        Error::BadLogin => wrong("Login failed."),
+        Error::WrongPassword => wrong("Cannot change the password: current_password is missing or wrong."),
+        Error::LastAdmin => wrong("Cannot remove the last organization admin."),
+        Error::LastAdministrator => wrong("Cannot remove the last administrator."),
+        Error::OrganizationNeeded => wrong("Bad Request: Name the organization."),
+        Error::NotActive => wrong("The token is not active any more."),
+        Error::BadCursor => wrong("Bad Request: The cursor belongs to another list."),
+        Error::LimitReached { owner, .. } => {
+            let text = format!("Too many tokens for {}.", word(*owner));
+            (StatusCode::BAD_REQUEST, text.into())
+        }
+        Error::LastToken { owner } => {
+            let text = format!("Cannot delete the last {} token.", word(*owner));
+            (StatusCode::BAD_REQUEST, text.into())
+        }
+        // Made into a list of violations before it comes here.
+        Error::Invalid(_) => wrong("Bad Request: Some fields are wrong."),
+        Error::NameTaken => (StatusCode::CONFLICT, "This name belongs to another.".into()),
+        Error::LockedOut { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many failed logins; see Retry-After.".into(),
+        ),
+        Error::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too much to do at this moment; see Retry-After.".into(),
+        ),
+        Error::Unavailable(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Oops! We've experienced an internal error. Please try your request again later.".into(),
+        ),
+    }
+}
+
+fn word(owner: OwnerKind) -> &'static str {
+    match owner {
+        OwnerKind::User => "user",
+        OwnerKind::Team => "team",
+        OwnerKind::Organization => "organization",
+        OwnerKind::Deployment => "deployment",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::error::tests::table;
+
+    #[tokio::test]
+    async fn the_table_from_failures_to_answers() {
+        let table = table(render, "").await;
+        insta::assert_snapshot!(table, @r#"
+        400 Bad Request: 
+        413 Request Entity Too Large: The body is longer than 64 KiB.
+        400 Bad Request: Invalid UTF-8
+        400 Bad Request: Expecting text/json or application/json body
+        400 Bad Request: Expecting text/json or application/json body
+        400 Bad Request: The body could not be read to its end.
+        400 Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.
+        404 
+        405 
+        400 Bad Request: The past is not kept.
+        429 Too many requests; see Retry-After. retry-after=7
+        401  www-authenticate=Basic realm="Restricted"
+        403 
+        400 Login failed.
+        429 Too many failed logins; see Retry-After. retry-after=30
+        403 
+        403 
+        403 
+        403 
+        404 
+        400 Bad Request: Name the organization.
+        409 This name belongs to another.
+        400 Cannot remove the last organization admin.
+        400 Cannot remove the last administrator.
+        400 Cannot change the password: current_password is missing or wrong.
+        403 
+        400 Too many tokens for team.
+        400 Cannot delete the last organization token.
+        400 The token is not active any more.
+        400 Bad Request: The cursor belongs to another list.
+        503 Too much to do at this moment; see Retry-After. retry-after=1
+        503 Oops! We've experienced an internal error. Please try your request again later.
+        "#);
+    }
 }

@@ -13,7 +13,7 @@ async fn malformed_json_is_said_with_its_place() {
     for (body, offset) in [
         ("  ", 2),
         ("{", 1),
-        ("nul", 3),
+        ("nul", 0),
         (r#"{"ü":"é",}"#, 9),
         (r#"{"name":"a"} x"#, 13),
     ] {
@@ -26,8 +26,7 @@ async fn malformed_json_is_said_with_its_place() {
             !violation["ctx"]["error"].as_str().unwrap().contains("line"),
             "{violation}"
         );
-        let place = violation["loc"][1].as_u64().unwrap();
-        assert!(place.abs_diff(offset) <= 1, "{body}: {place}");
+        assert_eq!(violation["loc"][1], offset, "{body}");
     }
     for body in [
         r#"{"name":"\ud800"}"#,

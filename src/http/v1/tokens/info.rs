@@ -9,10 +9,6 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::token::{OwnerKind, Record, Status};
 
-/// How every token begins that has an `alg` first in its header. Enough to recognise one in a list of
-/// secrets, and nothing of what makes it valid.
-const FIRST_CHARACTERS: &str = "eyJhbGciOi";
-
 /// Everything about a token but the secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http::v1) struct TokenInfo {
@@ -125,7 +121,7 @@ impl TokenInfo {
             jti: token.jti,
             name: token.name.clone(),
             description: token.description.clone(),
-            token_prefix: format!("{}{FIRST_CHARACTERS}...", token.prefix),
+            token_prefix: token.beginning(),
             token_type: "api",
             organization: token.owner.organization().map(|organization| organization.0),
             owner: match token.owner.kind() {

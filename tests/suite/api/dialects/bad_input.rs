@@ -53,7 +53,8 @@ pub(super) const fn row(
 }
 
 impl Row {
-    /// The status where something named in the path is unknown, if it is not the surface's usual one.
+    /// The status where something named in the path is unknown, if it is not the surface's usual one. A
+    /// name that stands there twice has two.
     pub(super) const fn absent(mut self, absent: &'static [(&'static str, u16)]) -> Self {
         self.absent = absent;
         self
@@ -298,29 +299,33 @@ impl Trial<'_> {
             if !target.contains(&format!("{{{name}}}")) {
                 continue;
             }
-            let own = self.row.absent.iter().find(|(absent, _)| absent == name);
-            let absent = own.map_or(self.surface.refusals.absent, |(_, status)| *status);
+            let own = self.row.absent.iter().filter(|(absent, _)| absent == name);
+            let own: Vec<u16> = own.map(|(_, status)| *status).collect();
+            let absent = match own.is_empty() {
+                true => vec![self.surface.refusals.absent],
+                false => own,
+            };
             let foreign = match name.starts_with("organization") {
-                true => self.row.outsider,
-                false => absent,
+                true => vec![self.row.outsider],
+                false => absent.clone(),
             };
             let long = "9".repeat(4000);
             for (value, status) in [
-                (named.unknown.as_str(), absent),
-                (&named.foreign, foreign),
-                (&long, absent),
-                ("%00", absent),
-                ("-1", absent),
-                ("..%2F..", absent),
+                (named.unknown.as_str(), &absent),
+                (&named.foreign, &foreign),
+                (&long, &absent),
+                ("%00", &absent),
+                ("-1", &absent),
+                ("..%2F..", &absent),
             ] {
                 let path = stage.fill_but(target, name, value);
                 let what = format!("with {:.20} as {name}", value);
                 let sent = Sent { path, ..self.good() };
-                self.demand(&what, sent, &[status]).await;
+                self.demand(&what, sent, status).await;
             }
             let path = stage.fill_but(target, name, "%FF");
             let sent = Sent { path, ..self.good() };
-            let unreadable = [absent, self.surface.refusals.malformed];
+            let unreadable = [absent, vec![self.surface.refusals.malformed]].concat();
             self.demand(&format!("with no UTF-8 as {name}"), sent, &unreadable)
                 .await;
         }

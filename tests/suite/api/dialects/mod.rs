@@ -77,6 +77,11 @@ impl Surface {
         app.send(request).await
     }
 
+    pub(super) async fn patch(&self, app: &TestApp, actor: &Actor, path: &str, body: Value) -> Answer {
+        let request = self.request(actor, Method::PATCH, path, body.to_string());
+        app.send(request).await
+    }
+
     pub(super) async fn delete(&self, app: &TestApp, actor: &Actor, path: &str) -> Answer {
         let request = self.request(actor, Method::DELETE, path, Body::empty());
         app.send(request).await

@@ -74,7 +74,7 @@ async fn the_body_may_be_absent_empty_null_or_an_empty_object() {
     let token = app.organization_token(&NORTH, &[]).await;
     let long = json!({"reason": "x".repeat(1001)}).to_string();
     for (body, fault) in [
-        ("{", "json_invalid at body.0"),
+        ("{", "json_invalid at body.1"),
         ("[]", "model_attributes_type at body"),
         ("{\"reason\": 5}", "string_type at body.reason"),
         (long.as_str(), "string_too_long at body.reason"),

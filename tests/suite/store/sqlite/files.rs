@@ -139,6 +139,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
             "meta",
             "organizations",
             "users",
+            "memberships",
             "keys",
             "status_lists",
             "tokens",
@@ -178,6 +179,12 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
             )
             .unwrap();
         assert!(is_known);
+        // Who belonged somewhere still does, and there is a role more.
+        raw.execute_batch("UPDATE memberships SET role = 'viewer' WHERE role = 'admin'")
+            .unwrap();
+        assert_eq!(raw.changes(), 1);
+        raw.execute_batch("UPDATE memberships SET role = 'owner'")
+            .unwrap_err();
     }
 }
 

@@ -108,6 +108,8 @@ super::contract!(Sqlite:
         the_last_site_administrator_stays
         a_person_made_again_is_another
         a_role_waits_for_its_person
+        a_viewer_brings_no_more_along
+        people_are_found_by_a_part_of_their_names
         leaving_ends_the_tokens_of_one_organization
         passwords_and_disabling_end_what_they_should
         what_is_removed_ends_its_tokens

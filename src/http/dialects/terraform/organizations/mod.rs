@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::authority::{ChangeOrganization, ExistingTokens, Run};
+use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::directory::Name;
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
@@ -239,7 +239,7 @@ async fn remove(
     Input { path, .. }: Input<OrganizationPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     app.authority
-        .remove_organization(&caller, &path.organization)
+        .remove_organization(&caller, &path.organization, ItsTeams::GoToo)
         .await?;
     Ok(no_content())
 }

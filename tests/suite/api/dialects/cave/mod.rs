@@ -1,9 +1,16 @@
 //! What CAVE's clients rely on.
 
-use jeton::http::Document;
+mod members;
+mod organizations;
+mod tokens;
+mod users;
 
+use jeton::http::Document;
+use serde_json::{Value, json};
+
+use crate::api::dialects::bad_input::{Row, Stage, row};
 use crate::api::dialects::{Refusals, Surface};
-use crate::harness::Answer;
+use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
     document: Document::Cave,
@@ -20,8 +27,52 @@ pub(super) const SURFACE: Surface = Surface {
         media_type: 400,
         invalid: 400,
     },
-    rows: &[],
+    rows: ROWS,
 };
+
+// `{organization_empty}` has no team, and `{lead}` is in the team.
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    row("get_user",                "/users/info", "", 200, [200, 403, 200]),
+    row("change_user",             "/users/info", r#"{"password":"another one","current_password":"password of admin@northwind.example"}"#, 200, [400, 403, 400]),
+    row("list_user_organizations", "/users/organizations", "", 200, [200, 403, 200]),
+    row("list_user_teams",         "/users/organizations/{organization}/teams", "", 200, [200, 403, 404]),
+    row("search_users",            "/users/search?q=a", "", 200, [200, 403, 200]),
+    row("login",                   "/users/login", r#"{"email":"member@southgate.example","password":"password of member@southgate.example"}"#, 200, [200; 3]),
+    row("register",                "/users/register", r#"{"email":"ada@example.com"}"#, 400, [400; 3]),
+    row("confirm",                 "/users/confirm", r#"{"first_name":"Ada","last_name":"Byron","password":"long enough","confirmation_token":"x"}"#, 400, [400; 3]),
+    row("forgot_password",         "/users/forgot-password", r#"{"email":"ada@example.com"}"#, 400, [400; 3]),
+    row("reset_password",          "/users/reset-password", r#"{"password":"long enough","token":"x"}"#, 400, [400; 3]),
+
+    row("create_organization",     "/organizations", r#"{"name":"brand-new","email":"ops@example.com","notification_url":"https://example.com"}"#, 201, [201, 403, 201]),
+    row("get_organization",        "/organizations/{organization}", "", 200, [200, 403, 404]),
+    row("change_organization",     "/organizations/{organization}", r#"{"email":"ops@example.com","notification_url":"https://example.com"}"#, 200, [403, 403, 404]),
+    row("delete_organization",     "/organizations/{organization_empty}", "", 204, [404, 403, 404]),
+    row("delete_organization",     "/organizations/{organization}", "", 400, [403, 403, 404]),
+
+    row("list_members",            "/organizations/{organization}/users", "", 200, [200, 403, 404]),
+    row("add_member",              "/organizations/{organization}/users", r#"{"email":"new@example.com","role":"viewer"}"#, 202, [403, 403, 404]),
+    row("change_member",           "/organizations/{organization}/users/{email}", r#"{"role":"viewer"}"#, 202, [400, 403, 404]),
+    row("remove_member",           "/organizations/{organization}/users/{email}", "", 204, [400, 403, 404]).absent(&[("email", 204), ("email", 404)]),
+    row("list_team_members",       "/organizations/{organization}/teams/{team}/users", "", 200, [200, 403, 404]),
+    row("add_team_member",         "/organizations/{organization}/teams/{team}/users", r#"{"email":"new@example.com","role":"member"}"#, 202, [403, 403, 404]),
+    row("change_team_member",      "/organizations/{organization}/teams/{team}/users/{lead}", r#"{"role":"member"}"#, 202, [403, 403, 404]),
+    row("remove_team_member",      "/organizations/{organization}/teams/{team}/users/{lead}", "", 204, [403, 403, 404]).absent(&[("lead", 204), ("lead", 404)]),
+
+    row("list_teams",              "/organizations/{organization}/teams", "", 200, [200, 403, 404]),
+    row("create_team",             "/organizations/{organization}/teams", r#"{"name":"brand-new"}"#, 201, [403, 403, 404]),
+    row("get_team",                "/organizations/{organization}/teams/{team}", "", 200, [200, 403, 404]),
+    row("delete_team",             "/organizations/{organization}/teams/{team}", "", 204, [403, 403, 404]),
+
+    row("list_organization_tokens",  "/organizations/{organization}/tokens", "", 200, [403, 403, 404]),
+    row("create_organization_token", "/organizations/{organization}/tokens", r#"{"description":"November 2026"}"#, 201, [403, 403, 404]),
+    row("get_organization_token",    "/organizations/{organization}/tokens/{own}", "", 200, [403, 403, 404]),
+    row("delete_organization_token", "/organizations/{organization}/tokens/{own}", "", 204, [403, 403, 404]),
+    row("list_team_tokens",          "/organizations/{organization}/teams/{team}/tokens", "", 200, [403, 403, 404]),
+    row("create_team_token",         "/organizations/{organization}/teams/{team}/tokens", r#"{"description":"November 2026"}"#, 201, [403, 403, 404]),
+    row("get_team_token",            "/organizations/{organization}/teams/{team}/tokens/{teams}", "", 200, [403, 403, 404]),
+    row("delete_team_token",         "/organizations/{organization}/teams/{team}/tokens/{teams}", "", 204, [403, 403, 404]),
+];
 
 /// Nothing, or a text for people.
 fn is_own_form(answer: &Answer) -> bool {
@@ -29,4 +80,54 @@ fn is_own_form(answer: &Answer) -> bool {
         "" => answer.header("content-type").is_empty(),
         _ => answer.header("content-type") == "text/plain; charset=utf-8",
     }
+}
+
+/// The first organization, as CAVE addresses it.
+fn home() -> String {
+    format!("/organizations/{}", NORTH.name)
+}
+
+/// Its team.
+fn team() -> String {
+    format!("{}/teams/{}", home(), NORTH.team)
+}
+
+/// Makes an organization through CAVE's door.
+async fn founded(app: &TestApp, actor: &Actor, name: &str) -> Answer {
+    let order =
+        json!({"name": name, "email": "ops@example.com", "notification_url": "https://example.com/n"});
+    SURFACE.post(app, actor, "/organizations", order).await.is(201)
+}
+
+impl Answer {
+    /// An error of CAVE's: a status and a text, or nothing beside the status.
+    #[track_caller]
+    fn refuses(self, status: u16, text: &str) {
+        assert_eq!((self.status, self.text.as_str()), (status, text));
+        assert!(is_own_form(&self), "{}", self.header("content-type"));
+    }
+
+    /// One field of every item of an array.
+    fn every(&self, field: &str) -> Vec<Value> {
+        let json = self.json();
+        let items = json.as_array().unwrap().iter();
+        items.map(|item| item[field].clone()).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
+    let mut stage = Stage::set().await;
+    for place in [&NORTH, &SOUTH] {
+        let name = format!("{}-two", place.name);
+        founded(stage.app(), &stage.app().admin_of(place), &name).await;
+    }
+    stage.name(
+        "organization_empty",
+        ["northwind-two", "southgate-two", "there-is-none"],
+    );
+    let [own, foreign] = [&NORTH, &SOUTH].map(|place| place.email("lead"));
+    stage.name("lead", [&own, &foreign, "nobody@nowhere.example"]);
+    let findings = stage.findings(&SURFACE).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
 }

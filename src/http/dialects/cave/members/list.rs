@@ -1,0 +1,74 @@
+//! `GET …/users`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::directory::{Member, Role};
+use crate::http::caller::{Caller, OrganizationsRead};
+use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::dialects::cave::users::UserInfo;
+use crate::http::input::Input;
+use crate::http::v1::{OrganizationPath, TeamPath};
+use crate::http::{App, whole};
+
+/// Somebody who belongs to an organization or a team.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
+pub(super) struct MemberInfo {
+    user: UserInfo,
+    role: Role,
+}
+
+impl From<&Member> for MemberInfo {
+    fn from(Member { person, role }: &Member) -> Self {
+        Self {
+            user: UserInfo::of(person),
+            role: *role,
+        }
+    }
+}
+
+/// List the members of an organization
+///
+/// In the order of their addresses. For everybody who belongs to it.
+#[utoipa::path(get, path = "/organizations/{organization}/users", tag = "members", operation_id = "list_members",
+    params(OrganizationPath),
+    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+pub(super) async fn of_organization(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath>,
+) -> Result<Response, Refusal> {
+    let part = |slice| app.authority.members(&caller, &path.organization, slice);
+    Ok(listed(&whole::slices(part, address).await?))
+}
+
+/// List the members of a team
+///
+/// In the order of their addresses. For everybody who belongs to the organization.
+#[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "list_team_members",
+    params(TeamPath),
+    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+pub(super) async fn of_team(
+    caller: Caller<OrganizationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath>,
+) -> Result<Response, Refusal> {
+    let TeamPath { organization, team } = &path;
+    let part = |slice| app.authority.team_members(&caller, organization, team, slice);
+    Ok(listed(&whole::slices(part, address).await?))
+}
+
+/// What the lists are ordered by.
+fn address(member: &Member) -> String {
+    member.person.email.to_string()
+}
+
+fn listed(members: &[Member]) -> Response {
+    json(members.iter().map(MemberInfo::from).collect::<Vec<_>>())
+}

@@ -1,0 +1,91 @@
+//! `/organizations/{organization}/users`, and the same below a team: a file per thing that can be done.
+
+mod add;
+mod change;
+mod list;
+mod remove;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+use crate::authority::{self, Error, RoleGiven};
+use crate::directory::{Email, OrganizationReference, TeamReference};
+use crate::http::App;
+use crate::http::input::{Fields, Form};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list::of_organization, add::to_organization))
+        .routes(routes!(change::in_organization, remove::from_organization))
+        .routes(routes!(list::of_team, add::to_team))
+        .routes(routes!(change::in_team, remove::from_team))
+}
+
+/// Which member of an organization.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct MemberPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    organization: OrganizationReference,
+    /// The person's address.
+    #[param(example = "ada@example.com")]
+    email: String,
+}
+
+impl Form for MemberPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            email: fields.required("email"),
+        }
+    }
+}
+
+/// Which member of a team.
+#[derive(Debug, Validate, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct TeamMemberPath {
+    /// The organization's name or id.
+    #[param(value_type = String, example = "default")]
+    organization: OrganizationReference,
+    /// The team's name or its `team-…` id.
+    #[param(value_type = String, example = "runners")]
+    team: TeamReference,
+    /// The person's address.
+    #[param(example = "ada@example.com")]
+    email: String,
+}
+
+impl Form for TeamMemberPath {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            organization: fields.required("organization"),
+            team: fields.required("team"),
+            email: fields.required("email"),
+        }
+    }
+}
+
+/// CAVE says no more than that it took a role on, or by the status alone why not.
+fn accepted(given: RoleGiven, otherwise: StatusCode) -> Response {
+    match given {
+        RoleGiven::Given => StatusCode::ACCEPTED.into_response(),
+        RoleGiven::NotMeant => otherwise.into_response(),
+    }
+}
+
+/// What can be nobody's address names nobody.
+fn somebody(email: &str) -> Result<Email, Error> {
+    email.parse().map_err(|_| Error::Absent)
+}
+
+fn is_self(caller: &authority::Caller, email: &Email) -> bool {
+    caller.logged_in().is_some_and(|person| person.email == *email)
+}

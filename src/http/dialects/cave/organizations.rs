@@ -1,0 +1,249 @@
+//! `/organizations`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use validator::Validate;
+
+use super::render::Refusal;
+use super::sent::{Body, Sent};
+use super::tokens::{self, TokenInfo};
+use super::{below, json};
+use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
+use crate::directory::{Name, Organization, Policy};
+use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
+use crate::http::input::{Fields, Form, Input};
+use crate::http::v1::OrganizationPath;
+use crate::http::{App, no_content};
+use crate::store::OrganizationChanges;
+use crate::token::{OwnerKind, Record};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(show, change, delete))
+}
+
+/// What CAVE holds its own organizations to: so many tokens an owner, of which the last one stays. It is
+/// the new organization's policy, so that it holds whoever asks in whichever way, and can be changed.
+fn policy() -> Policy {
+    Policy {
+        max_active_tokens_per_owner: Some(3),
+        keep_last_token: true,
+        ..Policy::default()
+    }
+}
+
+/// A new organization.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateOrganization)]
+struct CreateForm {
+    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique whatever
+    /// its case.
+    #[schema(example = "acme")]
+    name: String,
+    /// Whom to write to.
+    #[validate(length(max = 254))]
+    #[schema(max_length = 254, example = "ops@example.com")]
+    email: String,
+    /// Where it wants to be told things.
+    #[validate(length(max = 2048))]
+    #[schema(max_length = 2048, example = "https://example.com/notify")]
+    notification_url: String,
+}
+
+impl Form for CreateForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            name: fields.required("name"),
+            email: fields.required("email"),
+            notification_url: fields.required("notification_url"),
+        }
+    }
+}
+
+impl Body for CreateForm {
+    const UNREADABLE: &'static str = "Cannot parse JSON as Organization.";
+}
+
+/// Changes to an organization. What is absent stays as it is.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = ChangeOrganization, example = json!({"email": "ops@example.com"}))]
+struct ChangeForm {
+    /// Whom to write to.
+    #[validate(length(max = 254))]
+    #[schema(max_length = 254)]
+    email: Option<String>,
+    /// Where it wants to be told things.
+    #[validate(length(max = 2048))]
+    #[schema(max_length = 2048)]
+    notification_url: Option<String>,
+}
+
+impl Form for ChangeForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            email: fields.optional("email"),
+            notification_url: fields.optional("notification_url"),
+        }
+    }
+}
+
+impl Body for ChangeForm {
+    const UNREADABLE: &'static str = "Cannot parse JSON as Organization.";
+}
+
+/// An organization.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Organization)]
+struct OrganizationInfo {
+    #[schema(example = "acme")]
+    name: String,
+    /// Empty where none is known.
+    #[schema(example = "ops@example.com")]
+    email: String,
+    /// Empty where none is known.
+    #[schema(example = "https://example.com/notify")]
+    notification_url: String,
+    /// Its active tokens, as far as the caller manages them; those of its teams are not among them.
+    tokens: Vec<TokenInfo>,
+}
+
+impl OrganizationInfo {
+    fn of(organization: Organization, tokens: Vec<TokenInfo>) -> Self {
+        Self {
+            name: organization.name.to_string(),
+            email: organization.email.unwrap_or_default(),
+            notification_url: organization.notification_url.unwrap_or_default(),
+            tokens,
+        }
+    }
+}
+
+/// Make an organization
+///
+/// Whoever makes it becomes its admin. It gets a policy: an owner has at most three active tokens, and the
+/// last one cannot be deleted. It also gets a token with the description `default`, which this answer and
+/// no other shows. Needs a session.
+#[utoipa::path(post, path = "/organizations", tag = "organizations", operation_id = "create_organization",
+    request_body = CreateForm,
+    responses((status = CREATED, description = "The organization, with its first token this once", body = OrganizationInfo,
+                  headers(("Location" = String, description = "Its address"))),
+              (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain")))]
+async fn create(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Sent { body, .. }: Sent<(), CreateForm>,
+) -> Result<Response, Refusal> {
+    let CreateForm {
+        name,
+        email,
+        notification_url,
+    } = body;
+    let named = name.parse::<Name>();
+    let valid = named.map_err(|_| Refusal::wrong(format!("Invalid organization name {name}.")))?;
+    let details = OrganizationChanges {
+        name: None,
+        email: Some(Some(email)),
+        notification_url: Some(Some(notification_url)),
+        policy: Some(policy()),
+    };
+    let made = app.authority.create_organization(&caller, &valid, &details).await;
+    let made = made.map_err(|error| Refusal::of_making(error, "Organization", &name))?;
+    let organization = made.id.into();
+    let place = OrganizationPath { organization }.into();
+    let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
+    let location = [(header::LOCATION, below(&app, &uri, &made.name))];
+    let body = json(OrganizationInfo::of(made, vec![TokenInfo::made(&token)]));
+    Ok((StatusCode::CREATED, location, body).into_response())
+}
+
+/// Show an organization
+///
+/// For everybody who belongs to it; its tokens for its admins only.
+#[utoipa::path(get, path = "/organizations/{organization}", tag = "organizations", operation_id = "get_organization",
+    params(OrganizationPath),
+    responses((status = OK, description = "The organization", body = OrganizationInfo,
+                  headers(("Location" = String, description = "Its address")))))]
+async fn show(
+    caller: Caller<(OrganizationsRead, TokensRead)>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath>,
+) -> Result<Response, Refusal> {
+    let organization = app.authority.organization(&caller, &path.organization).await?;
+    let location = below(&app, &Uri::from_static("/organizations"), &organization.name);
+    let shown = shown(&app, &caller, organization).await?;
+    Ok(([(header::LOCATION, location)], shown).into_response())
+}
+
+/// Change an organization
+///
+/// For its admins.
+#[utoipa::path(patch, path = "/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
+    params(OrganizationPath), request_body = ChangeForm,
+    responses((status = OK, description = "The organization as it is now", body = OrganizationInfo),
+              (status = BAD_REQUEST, description = "`No fields specified for update.`, `Cannot parse JSON as Organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+async fn change(
+    caller: Caller<(OrganizationsWrite, TokensRead)>,
+    State(app): State<Arc<App>>,
+    Sent { path, body }: Sent<OrganizationPath, ChangeForm>,
+) -> Result<Response, Refusal> {
+    let changes = OrganizationChanges {
+        name: None,
+        email: body.email.map(Some),
+        notification_url: body.notification_url.map(Some),
+        policy: None,
+    };
+    if changes == OrganizationChanges::default() {
+        return Err(Refusal::wrong("No fields specified for update."));
+    }
+    let order = ChangeOrganization {
+        changes,
+        existing: ExistingTokens::Keep,
+        run: Run::Earnest,
+    };
+    let changed = app
+        .authority
+        .change_organization(&caller, &path.organization, &order)
+        .await?;
+    Ok(shown(&app, &caller, changed.organization).await?)
+}
+
+async fn shown(app: &App, caller: &authority::Caller, organization: Organization) -> Result<Response, Error> {
+    let own = OwnerKind::Organization;
+    let tokens: Vec<Record> = tokens::managed(app, caller, &organization.id.into(), own, None).await?;
+    let tokens = tokens.iter().map(TokenInfo::of).collect();
+    Ok(json(OrganizationInfo::of(organization, tokens)))
+}
+
+/// Delete an organization
+///
+/// For its admins, once it has no teams. From the answer on all of its tokens are refused. Needs a session.
+#[utoipa::path(delete, path = "/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
+    params(OrganizationPath),
+    responses((status = NO_CONTENT, description = "It is gone"),
+              (status = BAD_REQUEST, description = "`Cannot delete account with teams attached. Delete teams first.`", body = String, content_type = "text/plain")))]
+async fn delete(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath>,
+) -> Result<Response, Refusal> {
+    let removed = app
+        .authority
+        .remove_organization(&caller, &path.organization, ItsTeams::MustBeGone)
+        .await?;
+    match removed {
+        OrganizationRemoved::Removed => Ok(no_content().into_response()),
+        OrganizationRemoved::HasTeams => Err(Refusal::wrong(
+            "Cannot delete account with teams attached. Delete teams first.",
+        )),
+    }
+}

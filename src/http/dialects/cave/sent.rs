@@ -1,0 +1,58 @@
+//! What clients send.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use super::render::Refusal;
+use crate::http::Failure;
+use crate::http::input::{self, Input, InputError};
+
+/// What a body is read as.
+pub(super) trait Body: input::Request {
+    /// What is said of JSON that it cannot be read from.
+    const UNREADABLE: &'static str;
+}
+
+/// What a path names, and a body.
+pub(super) struct Sent<P, B> {
+    pub(super) path: P,
+    pub(super) body: B,
+}
+
+impl<S, P, B> FromRequest<S> for Sent<P, B>
+where
+    S: Send + Sync,
+    P: input::Request,
+    B: Body,
+{
+    type Rejection = Refusal;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Refusal> {
+        demand_json(request.headers_mut())?;
+        match Input::<P, (), B>::from_request(request, state).await {
+            Ok(Input { path, body, .. }) => Ok(Self { path, body }),
+            Err(InputError::Invalid(violations)) if !violations.is_malformed() => {
+                Err(Refusal::wrong(B::UNREADABLE))
+            }
+            Err(other) => Err(Failure::from(other).into()),
+        }
+    }
+}
+
+/// CAVE takes two names of JSON, of which everybody else knows one.
+fn demand_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = given.and_then(|text| text.split(';').next()).map(str::trim);
+    let is_json = essence.is_some_and(|essence| {
+        ["application/json", "text/json"]
+            .iter()
+            .any(|json| essence.eq_ignore_ascii_case(json))
+    });
+    if !is_json {
+        return Err(Failure::from(InputError::UnsupportedMediaType).into());
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(())
+}

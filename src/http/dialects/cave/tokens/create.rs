@@ -1,0 +1,115 @@
+//! `POST …/tokens`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::{Place, TokenInfo};
+use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
+use crate::http::App;
+use crate::http::caller::{Caller, TokensWrite};
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::dialects::cave::sent::{Body, Sent};
+use crate::http::dialects::cave::{below, json};
+use crate::http::input::{Fields, Form};
+use crate::http::v1::{OrganizationPath, TeamPath};
+use crate::store::Naming;
+use crate::token::OwnerKind;
+
+/// A new token.
+#[derive(Debug, Validate, ToSchema)]
+#[schema(as = CreateToken, example = json!({"description": "November 2026"}))]
+pub(super) struct CreateForm {
+    /// Which token it is, for people.
+    description: String,
+}
+
+impl Form for CreateForm {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            description: fields.required("description"),
+        }
+    }
+}
+
+impl Body for CreateForm {
+    const UNREADABLE: &'static str = "Cannot parse request body: description is missing.";
+}
+
+/// Make a token for an organization
+///
+/// For admins of the organization. The answer is the only one that shows the token.
+#[utoipa::path(post, path = "/organizations/{organization}/tokens", tag = "tokens", operation_id = "create_organization_token",
+    params(OrganizationPath), request_body = CreateForm,
+    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
+                  headers(("Location" = String, description = "Its address"))),
+              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+pub(super) async fn for_organization(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Sent { path, body }: Sent<OrganizationPath, CreateForm>,
+) -> Result<Response, Refusal> {
+    create(&app, &caller, path.into(), body, &uri).await
+}
+
+/// Make a token for a team
+///
+/// For admins of the team and of the organization. The answer is the only one that shows the token.
+#[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/tokens", tag = "tokens", operation_id = "create_team_token",
+    params(TeamPath), request_body = CreateForm,
+    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
+                  headers(("Location" = String, description = "Its address"))),
+              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+pub(super) async fn for_team(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    Sent { path, body }: Sent<TeamPath, CreateForm>,
+) -> Result<Response, Refusal> {
+    create(&app, &caller, path.into(), body, &uri).await
+}
+
+async fn create(
+    app: &App,
+    caller: &authority::Caller,
+    place: Place,
+    body: CreateForm,
+    uri: &Uri,
+) -> Result<Response, Refusal> {
+    let issued = issue(app, caller, place, body.description).await?;
+    let location = [(header::LOCATION, below(app, uri, &issued.record.id))];
+    let body = json(TokenInfo::made(&issued));
+    Ok((StatusCode::CREATED, location, body).into_response())
+}
+
+/// Issues a token as CAVE knows them: for whatever its owner may do, and for as long as is allowed.
+pub(in crate::http::dialects::cave) async fn issue(
+    app: &App,
+    caller: &authority::Caller,
+    place: Place,
+    description: String,
+) -> Result<Issued, Error> {
+    let order = Issue {
+        name: description,
+        description: None,
+        organization: WhichOrganization::Named(place.organization),
+        owner: match place.team {
+            Some(_) => OwnerKind::Team,
+            None => OwnerKind::Organization,
+        },
+        team: place.team,
+        scopes: None,
+        preset: None,
+        projects: None,
+        audience: None,
+        expiry: Expiry::Open,
+        naming: Naming::Free,
+        slot: None,
+    };
+    app.authority.issue(caller, &order).await
+}

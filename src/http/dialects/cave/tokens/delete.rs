@@ -1,0 +1,62 @@
+//! `DELETE …/tokens/{id}`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::{Place, TeamTokenPath, TokenPath, found};
+use crate::authority;
+use crate::http::caller::{Caller, TokensWrite};
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::input::Input;
+use crate::http::v1::{OrganizationPath, TeamPath};
+use crate::http::{App, no_content};
+use crate::store::LastToken;
+use crate::token::TokenReference;
+
+/// Delete a token of an organization
+///
+/// For admins of the organization. From the answer on it is refused, and nothing brings it back.
+#[utoipa::path(delete, path = "/organizations/{organization}/tokens/{id}", tag = "tokens", operation_id = "delete_organization_token",
+    params(TokenPath),
+    responses((status = NO_CONTENT, description = "It is gone"),
+              (status = BAD_REQUEST, description = "`Cannot delete the last organization token.`", body = String, content_type = "text/plain")))]
+pub(super) async fn of_organization(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TokenPath>,
+) -> Result<Response, Refusal> {
+    let TokenPath { organization, id } = path;
+    delete(&app, &caller, &OrganizationPath { organization }.into(), &id).await
+}
+
+/// Delete a token of a team
+///
+/// For admins of the team and of the organization. From the answer on it is refused, and nothing brings
+/// it back.
+#[utoipa::path(delete, path = "/organizations/{organization}/teams/{team}/tokens/{id}", tag = "tokens", operation_id = "delete_team_token",
+    params(TeamTokenPath),
+    responses((status = NO_CONTENT, description = "It is gone"),
+              (status = BAD_REQUEST, description = "`Cannot delete the last team token.`", body = String, content_type = "text/plain")))]
+pub(super) async fn of_team(
+    caller: Caller<TokensWrite>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamTokenPath>,
+) -> Result<Response, Refusal> {
+    let TeamTokenPath {
+        organization,
+        team,
+        id,
+    } = path;
+    delete(&app, &caller, &TeamPath { organization, team }.into(), &id).await
+}
+
+async fn delete(app: &App, caller: &authority::Caller, place: &Place, id: &str) -> Result<Response, Refusal> {
+    let record = found(app, caller, place, id).await?;
+    let reference = TokenReference::Id(record.id);
+    app.authority
+        .revoke(caller, reference, None, LastToken::Stays)
+        .await?;
+    Ok(no_content().into_response())
+}

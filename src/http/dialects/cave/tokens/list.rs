@@ -1,0 +1,50 @@
+//! `GET …/tokens`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::{Place, TokenInfo, managed};
+use crate::authority;
+use crate::http::App;
+use crate::http::caller::{Caller, TokensRead};
+use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::input::Input;
+use crate::http::v1::{OrganizationPath, TeamPath};
+
+/// List an organization's tokens
+///
+/// The active ones, the oldest first. For admins of the organization.
+#[utoipa::path(get, path = "/organizations/{organization}/tokens", tag = "tokens", operation_id = "list_organization_tokens",
+    params(OrganizationPath),
+    responses((status = OK, description = "Its tokens", body = Vec<TokenInfo>)))]
+pub(super) async fn of_organization(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<OrganizationPath>,
+) -> Result<Response, Refusal> {
+    list(&app, &caller, &path.into()).await
+}
+
+/// List a team's tokens
+///
+/// The active ones, the oldest first. For admins of the team and of the organization.
+#[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/tokens", tag = "tokens", operation_id = "list_team_tokens",
+    params(TeamPath),
+    responses((status = OK, description = "Its tokens", body = Vec<TokenInfo>)))]
+pub(super) async fn of_team(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamPath>,
+) -> Result<Response, Refusal> {
+    list(&app, &caller, &path.into()).await
+}
+
+async fn list(app: &App, caller: &authority::Caller, place: &Place) -> Result<Response, Refusal> {
+    let Place { organization, team } = place;
+    let owner = app.authority.owner(caller, organization, team.as_ref()).await?;
+    let tokens = managed(app, caller, organization, owner.kind(), team.as_ref()).await?;
+    Ok(json(tokens.iter().map(TokenInfo::of).collect::<Vec<_>>()))
+}

@@ -1,0 +1,52 @@
+//! `GET …/tokens/{id}`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+
+use super::{TeamTokenPath, TokenInfo, TokenPath, found};
+use crate::http::App;
+use crate::http::caller::{Caller, TokensRead};
+use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::input::Input;
+use crate::http::v1::{OrganizationPath, TeamPath};
+
+/// Show a token of an organization
+///
+/// For admins of the organization. The token itself is never shown again.
+#[utoipa::path(get, path = "/organizations/{organization}/tokens/{id}", tag = "tokens", operation_id = "get_organization_token",
+    params(TokenPath),
+    responses((status = OK, description = "The token", body = TokenInfo)))]
+pub(super) async fn of_organization(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TokenPath>,
+) -> Result<Response, Refusal> {
+    let TokenPath { organization, id } = path;
+    let place = OrganizationPath { organization }.into();
+    let record = found(&app, &caller, &place, &id).await?;
+    Ok(json(TokenInfo::of(&record)))
+}
+
+/// Show a token of a team
+///
+/// For admins of the team and of the organization. The token itself is never shown again.
+#[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/tokens/{id}", tag = "tokens", operation_id = "get_team_token",
+    params(TeamTokenPath),
+    responses((status = OK, description = "The token", body = TokenInfo)))]
+pub(super) async fn of_team(
+    caller: Caller<TokensRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<TeamTokenPath>,
+) -> Result<Response, Refusal> {
+    let TeamTokenPath {
+        organization,
+        team,
+        id,
+    } = path;
+    let place = TeamPath { organization, team }.into();
+    let record = found(&app, &caller, &place, &id).await?;
+    Ok(json(TokenInfo::of(&record)))
+}

@@ -1,0 +1,98 @@
+//! `/users/info`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::UserInfo;
+use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use crate::authority::{Error, PersonPatch};
+use crate::http::App;
+use crate::http::caller::{Authenticated, Caller, LoggedIn};
+use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::dialects::cave::sent::{Body, Sent};
+use crate::http::input::{Echo, Fields, Form};
+
+/// Changes to yourself. What is absent stays as it is.
+#[derive(Validate, ToSchema)]
+#[schema(as = ChangeUser, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
+pub(super) struct ChangeForm {
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255)]
+    first_name: Option<String>,
+    #[validate(length(max = 255))]
+    #[schema(max_length = 255)]
+    last_name: Option<String>,
+    /// A new password: 8 to 128 characters. Ends your sessions, this one included.
+    password: Option<String>,
+    /// The present password, which goes with a new one.
+    current_password: Option<String>,
+}
+
+impl Form for ChangeForm {
+    const ECHO: Echo = Echo::Nothing;
+
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            first_name: fields.optional("first_name"),
+            last_name: fields.optional("last_name"),
+            password: fields.optional("password"),
+            current_password: fields.optional("current_password"),
+        }
+    }
+}
+
+const NOTHING_TO_CHANGE: &str =
+    "Cannot parse request body: should contain at least one of 'first_name', 'last_name', or 'password'.";
+
+impl Body for ChangeForm {
+    const UNREADABLE: &'static str = NOTHING_TO_CHANGE;
+}
+
+/// Who am I?
+///
+/// For people, and for their tokens.
+#[utoipa::path(get, path = "/users/info", tag = "users", operation_id = "get_user",
+    responses((status = OK, description = "You", body = UserInfo)))]
+pub(super) async fn show(caller: Caller<Authenticated>) -> Result<Response, Refusal> {
+    let person = caller.person().ok_or(Error::Forbidden)?;
+    Ok(json(UserInfo::of(person)))
+}
+
+/// Change yourself
+///
+/// Everybody may change their password, giving the present one; that ends their sessions. Names are changed
+/// by site administrators. Needs a session.
+#[utoipa::path(patch, path = "/users/info", tag = "users", operation_id = "change_user", request_body = ChangeForm,
+    responses((status = OK, description = "You, as you are now", body = UserInfo),
+              (status = BAD_REQUEST, description = "Nothing to change, a password that is too short or too long, or the present one is missing or wrong", body = String, content_type = "text/plain")))]
+pub(super) async fn change(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    Sent { body, .. }: Sent<(), ChangeForm>,
+) -> Result<Response, Refusal> {
+    let ChangeForm {
+        first_name,
+        last_name,
+        password,
+        current_password,
+    } = body;
+    if first_name.is_none() && last_name.is_none() && password.is_none() {
+        return Err(Refusal::wrong(NOTHING_TO_CHANGE));
+    }
+    let password = password.map(Password::new).map(NewPassword::try_from).transpose();
+    let patch = PersonPatch {
+        password: password.map_err(|unfit: PasswordPolicyError| Refusal::wrong(unfit.to_string()))?,
+        current_password: current_password.map(Password::new),
+        first_name: first_name.map(Some),
+        last_name: last_name.map(Some),
+        ..PersonPatch::default()
+    };
+    let email = &caller.person().ok_or(Error::Forbidden)?.email;
+    let changed = app.authority.change_person(&caller, email, patch).await?;
+    Ok(json(UserInfo::of(&changed)))
+}

@@ -1,0 +1,59 @@
+//! `POST /users/login`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::http::App;
+use crate::http::address::ClientAddress;
+use crate::http::caller::Anyone;
+use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::render::Refusal;
+use crate::http::dialects::cave::sent::{Body, Sent};
+use crate::http::v1::{Login, LoginForm};
+
+impl Body for Login {
+    const UNREADABLE: &'static str = "Cannot parse request body: must have an email and a password.";
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+struct Session {
+    /// For Basic, as username with an empty password, or for Bearer.
+    token: String,
+    /// When it ends by itself.
+    #[schema(format = DateTime, example = "2026-01-02T03:04:05Z")]
+    expires: String,
+}
+
+/// Log in
+///
+/// Gives a session to whoever knows the password. It lasts as long as this deployment says, however often
+/// it is used. Failures slow down further attempts.
+#[utoipa::path(post, path = "/users/login", tag = "users", security(()), operation_id = "login", request_body = LoginForm,
+    responses((status = OK, description = "A session", body = Session),
+              (status = BAD_REQUEST, description = "`Login failed.`, `Cannot parse request body: must have an email and a password.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked", body = String, content_type = "text/plain")))]
+pub(super) async fn login(
+    _: Anyone,
+    State(app): State<Arc<App>>,
+    ClientAddress(address): ClientAddress,
+    Sent { body, .. }: Sent<(), Login>,
+) -> Result<Response, Refusal> {
+    let session = app.authority.login(&body.email, body.password, address).await?;
+    Ok(json(Session {
+        token: session.token.expose().to_owned(),
+        expires: to_the_second(session.expires_at),
+    }))
+}
+
+/// CAVE writes this one instant without a fraction.
+fn to_the_second(instant: Timestamp) -> String {
+    let text = instant.to_string();
+    text.split_once('.')
+        .map_or(text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}

@@ -1,0 +1,148 @@
+"""The prefix before tokens: for scanners, and otherwise of no consequence anywhere."""
+
+import base64
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from conftest import running
+from native import ORGANIZATION, Native
+
+PREFIX = "dz_"
+
+
+def configured(prefix):
+    return f'[tokens]\nprefix = "{prefix}"\n'
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("prefix"), configured(PREFIX)) as server:
+        yield Native.of(server)
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(username, password):
+    return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+@dataclass(frozen=True)
+class Door:
+    """A request that a token is presented with."""
+
+    method: str
+    path: str
+    headers: object = bearer
+    data: object = None
+    status: int = 200
+    # To whoever has no good token.
+    refusal: int = 401
+
+    def opens(self, url, token, session):
+        """The status of the answer; the session is for whoever asks about a token."""
+        return httpx.request(
+            self.method,
+            f"{url}{self.path}",
+            headers=self.headers(token) if self.data is None else bearer(session),
+            data=None if self.data is None else self.data(token),
+            timeout=30,
+        )
+
+
+# Every way in which a token is presented to jeton.
+DOORS = {
+    "Bearer": Door("GET", "/api/v1/tokens"),
+    "Basic, as username": Door("GET", "/api/v1/tokens", lambda token: basic(token, "")),
+    "Basic, as password": Door("GET", "/api/v1/tokens", lambda token: basic("anybody", token)),
+    "current": Door("GET", "/api/v1/tokens/current"),
+    "forward-auth": Door("GET", "/oauth/authorize-request"),
+    "CAVE": Door("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
+    "QuantCDN": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
+}
+# Those that end the token they are given.
+LAST_DOORS = {
+    "rotate": Door("POST", "/api/v1/tokens/current/rotate", status=201),
+    "revoke": Door("POST", "/api/v1/tokens/current/revoke", status=201),
+    "RFC 7009": Door("POST", "/oauth/revoke", data=lambda token: {"token": token}),
+}
+FORMS = {
+    "bare": lambda token: token,
+    "prefixed": lambda token: PREFIX + token,
+    "under another prefix": lambda token: "other_" + token,
+}
+
+
+def issued(native):
+    """A token without its prefix, good for every door."""
+    made = native.issue(scopes=["tokens:read", "tokens:write", "organizations:read"])
+    assert made["token"].startswith("dz_eyJ")
+    assert made["token_info"]["token_prefix"].startswith("dz_eyJ")
+    return made["token"].removeprefix(PREFIX)
+
+
+@pytest.fixture(scope="module")
+def token(native):
+    return issued(native)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_every_form_opens_every_door(native, token, door, form):
+    answer = door.opens(native.server.url, form(token), native.session)
+    assert answer.status_code == door.status, answer.text
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_is_active_when_asked_about(native, token, form):
+    assert native.is_active(form(token))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("door", LAST_DOORS.values(), ids=LAST_DOORS)
+def test_every_form_can_be_rotated_and_ended(native, door, form):
+    token = issued(native)
+    answer = door.opens(native.server.url, form(token), native.session)
+    assert answer.status_code == door.status, answer.text
+    if "rotate" in door.path:
+        successor = answer.json()["token"]
+        assert successor.startswith("dz_eyJ") and native.is_active(successor)
+    else:
+        # In whichever form it was revoked, it is over in every one.
+        assert not any(native.is_active(form(token)) for form in FORMS.values())
+
+
+@pytest.mark.parametrize("wrong", ["dz_dz_", "d-z_", "_", "dz", "dz__", "0123456789abcdefg_"])
+def test_what_is_no_prefix_opens_nothing(native, token, wrong):
+    for door in DOORS.values():
+        assert door.opens(native.server.url, wrong + token, native.session).status_code == door.refusal
+    assert not native.is_active(wrong + token)
+
+
+def test_a_prefix_makes_no_other_token(native, token):
+    """It stands outside of the signature, so that it can neither help nor harm a forgery."""
+    head, payload, signature = token.split(".")
+    assert not native.is_active(f"{PREFIX}{head}.{payload}.{signature[::-1]}")
+
+
+def test_a_change_of_the_prefix_ends_nothing(tmp_path):
+    with running(tmp_path, configured(PREFIX)) as server:
+        native = Native.of(server)
+        old = issued(native)
+        identity = native.get("tokens")["items"][0]["id"]
+    with running(tmp_path, configured("acme_")) as server:
+        native = Native.of(server)
+        for form in FORMS.values():
+            assert native.is_active(form(old))
+            assert httpx.get(f"{server.url}/api/v1/tokens/current", headers=bearer(form(old))).status_code == 200
+        # It is shown as it was given out.
+        assert native.get(f"tokens/{identity}")["token_prefix"].startswith("dz_")
+        made = native.issue()
+        assert made["token"].startswith("acme_eyJ")
+    with running(tmp_path) as server:
+        native = Native.of(server)
+        assert native.is_active(PREFIX + old) and native.is_active(made["token"])
+        plain = native.issue()
+        assert plain["token"].startswith("eyJ") and plain["token_info"]["token_prefix"].startswith("eyJ")

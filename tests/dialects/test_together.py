@@ -1,0 +1,183 @@
+"""One token, whichever API it was made through: every other that has a place for it lists, shows and revokes it."""
+
+from dataclasses import dataclass
+
+import httpx
+import jwt
+import pytest
+from conftest import running
+from native import ORGANIZATION, Native
+
+# What a token acts for.
+KINDS = {"organization", "team", "user"}
+NONE = frozenset()
+TEAM = "crew"
+
+
+@dataclass(frozen=True)
+class World:
+    """Where the tokens are: one organization, its team, and the administrator."""
+
+    native: Native
+    team_id: str
+    user_id: str
+
+
+@dataclass(frozen=True)
+class Api:
+    """What clients of one API can do, and with which kinds of token."""
+
+    world: World
+
+    issues = lists = shows = revokes = NONE
+    headers = {"Accept": "application/json"}
+
+    def ask(self, method, path, status, body=None):
+        native = self.world.native
+        answer = httpx.request(
+            method, f"{native.server.url}{path}", headers=native.authorization | self.headers, json=body, timeout=30
+        )
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    def issue(self, kind, name) -> tuple[str, str]:
+        """A new token: the secret, and the number by which jeton knows it."""
+        raise NotImplementedError
+
+    def listed(self, kind) -> dict[str, str]:
+        """The names of the tokens in the list, by their numbers."""
+        raise NotImplementedError
+
+    def shown(self, kind, number) -> str:
+        """The name of one token."""
+        raise NotImplementedError
+
+    def revoke(self, kind, number) -> None:
+        raise NotImplementedError
+
+
+class Jeton(Api):
+    """DayZero's too."""
+
+    issues = lists = shows = revokes = KINDS
+
+    def issue(self, kind, name):
+        team = {"team": TEAM} if kind == "team" else {}
+        body = {"name": name, "organization": ORGANIZATION, "owner": kind} | team
+        made = self.ask("POST", "/api/v1/tokens", 201, body)
+        return made["token"], made["token_info"]["id"]
+
+    def listed(self, kind):
+        path = f"/api/v1/tokens?limit=1000&organization={ORGANIZATION}&owner={kind}"
+        return {token["id"]: token["name"] for token in self.ask("GET", path, 200)["items"]}
+
+    def shown(self, kind, number):
+        return self.ask("GET", f"/api/v1/tokens/{number}", 200)["name"]
+
+    def revoke(self, kind, number):
+        self.ask("POST", f"/api/v1/tokens/{number}/revoke", 201)
+
+
+class Quant(Api):
+    issues = {"organization"}
+    lists = revokes = KINDS
+    tokens = f"/api/v2/organizations/{ORGANIZATION}/tokens"
+
+    def issue(self, kind, name):
+        made = self.ask("POST", self.tokens, 201, {"name": name})
+        return made["token"], str(made["id"])
+
+    def listed(self, kind):
+        return {str(token["id"]): token["name"] for token in self.ask("GET", self.tokens, 200)}
+
+    def revoke(self, kind, number):
+        self.ask("DELETE", f"{self.tokens}/{number}", 200)
+
+
+class Cave(Api):
+    issues = lists = shows = revokes = {"organization", "team"}
+
+    def tokens(self, kind):
+        return f"/organizations/{ORGANIZATION}" + (f"/teams/{TEAM}" if kind == "team" else "") + "/tokens"
+
+    def issue(self, kind, name):
+        made = self.ask("POST", self.tokens(kind), 201, {"description": name})
+        return made["value"], made["id"]
+
+    def listed(self, kind):
+        return {token["id"]: token["description"] for token in self.ask("GET", self.tokens(kind), 200)}
+
+    def shown(self, kind, number):
+        return self.ask("GET", f"{self.tokens(kind)}/{number}", 200)["description"]
+
+    def revoke(self, kind, number):
+        self.ask("DELETE", f"{self.tokens(kind)}/{number}", 204)
+
+
+APIS = [Jeton, Cave, Quant]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("together")) as server:
+        native = Native.of(server)
+        team = native.post(f"organizations/{ORGANIZATION}/teams", {"name": TEAM})
+        yield World(native, team["id"], native.get("me")["user"]["id"])
+
+
+def issued():
+    """Every API with every kind of token that can be made through it."""
+    return [pytest.param(api, kind, id=f"{api.__name__}-{kind}") for api in APIS for kind in sorted(api.issues)]
+
+
+def revoked():
+    """Each of these again with every API that can revoke it."""
+    return [
+        pytest.param(api, kind, other, id=f"{api.__name__}-{kind}-{other.__name__}")
+        for api in APIS
+        for kind in sorted(api.issues)
+        for other in APIS
+        if kind in other.revokes
+    ]
+
+
+@pytest.mark.parametrize(("api", "kind"), issued())
+def test_a_token_is_listed_and_shown_by_every_api(world, api, kind):
+    name = f"made by {api.__name__} for the {kind}"
+    secret, number = api(world).issue(kind, name)
+    assert world.native.is_active(secret)
+    for other in APIS:
+        if kind in other.lists:
+            assert other(world).listed(kind).get(number) == name, other
+        if kind in other.shows:
+            assert other(world).shown(kind, number) == name, other
+
+
+@pytest.mark.parametrize(("api", "kind"), issued())
+def test_a_token_verifies_like_any_other(world, api, kind):
+    secret, number = api(world).issue(kind, f"verified, by {api.__name__}")
+    url = world.native.server.url
+    key = jwt.PyJWKClient(f"{url}/.well-known/jwks.json").get_signing_key_from_jwt(secret)
+    verified = jwt.decode_complete(secret, key, algorithms=["ES256"], audience=url, issuer=url)
+    claims, like = verified["payload"], jwt.decode(
+        Jeton(world).issue(kind, "like it")[0], options={"verify_signature": False}
+    )
+    assert verified["header"]["typ"] == "at+jwt"
+    assert claims.keys() == like.keys()
+    same = {"iss", "aud", "sub", "client_id", "org", "team", "scope"} & claims.keys()
+    assert {name: claims[name] for name in same} == {name: like[name] for name in same}
+    assert world.native.get(f"tokens/{number}")["jti"] == claims["jti"]
+
+
+@pytest.mark.parametrize(("api", "kind", "other"), revoked())
+def test_a_token_is_revoked_by_every_api_and_gone_from_all(world, api, kind, other):
+    secret, number = api(world).issue(kind, f"by {api.__name__}, ended by {other.__name__}")
+    bystander, _ = Jeton(world).issue(kind, "bystander")
+    assert world.native.is_active(secret)
+    other(world).revoke(kind, number)
+    assert not world.native.is_active(secret)
+    assert world.native.get(f"tokens/{number}")["status"] == "revoked"
+    for lister in APIS:
+        if kind in lister.lists:
+            assert number not in lister(world).listed(kind), lister
+    assert world.native.is_active(bystander)
