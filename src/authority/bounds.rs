@@ -5,16 +5,13 @@ use std::sync::Arc;
 use crate::authority::view::View;
 use crate::authority::{Authority, Result};
 use crate::directory::{Organization, UserId};
-use crate::store::{Limit, OrganizationsOf, Slice};
+use crate::store::{Limit, OrganizationsOf, slices};
 use crate::token::{Lifetime, Owner, Scope, Span};
 
 /// The policies of all organizations in which a token is to be good. The strictest decides, so that a
 /// token that is good in several is a way around none.
 #[derive(Debug, Default)]
 pub(super) struct Bounds(Vec<Arc<Organization>>);
-
-/// So many organizations of a person are read at once.
-const PART: u32 = 1_000;
 
 impl Authority {
     /// What bounds the tokens of an owner: its organization, or all of the person's. A site
@@ -28,20 +25,10 @@ impl Authority {
     }
 
     async fn organizations_of(&self, user: &UserId) -> Result<Vec<Arc<Organization>>> {
-        let mut all: Vec<Arc<Organization>> = Vec::new();
-        loop {
-            let slice = Slice {
-                after: all.last().map(|last| last.name.canonical()),
-                limit: PART,
-            };
-            let of = OrganizationsOf::Person(user.clone());
-            let part = self.store.organizations(of, slice).await?;
-            let is_last = part.len() < PART as usize;
-            all.extend(part.into_iter().map(Arc::new));
-            if is_last {
-                return Ok(all);
-            }
-        }
+        let of = OrganizationsOf::Person(user.clone());
+        let part = |slice| self.store.organizations(of.clone(), slice);
+        let all = slices(part, |one: &Organization| one.name.canonical()).await?;
+        Ok(all.into_iter().map(Arc::new).collect())
     }
 }
 
@@ -104,5 +91,75 @@ impl Bounds {
             })
         };
         self.0.iter().filter_map(limit).collect()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::directory::{OrganizationId, Policy};
+
+    fn bounds(policies: Vec<Policy>) -> Bounds {
+        let organization = |(number, policy): (u128, Policy)| {
+            Arc::new(Organization {
+                id: OrganizationId(Uuid::from_u128(number)),
+                name: format!("n{number}").parse().unwrap(),
+                email: None,
+                notification_url: None,
+                policy,
+                created_at: Timestamp::EPOCH,
+            })
+        };
+        Bounds((1..).zip(policies).map(organization).collect())
+    }
+
+    fn seconds(seconds: u64) -> Lifetime {
+        Lifetime::Limited(Span::from_seconds(seconds).unwrap())
+    }
+
+    #[test]
+    fn nothing_bounds_what_is_in_no_organization() {
+        let none = bounds(Vec::new());
+        assert_eq!(none.max_lifetime(), None);
+        assert_eq!(none.default_lifetime(seconds(100)), seconds(100));
+        assert!(none.allow_preset("any") && none.allow_scope(&"a:b".parse().unwrap()));
+        assert_eq!((none.default_presets(), none.limits()), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn the_strictest_of_several_decides() {
+        let of = |life: Option<u64>, default: Option<u64>, preset: &str, most: Option<u32>| Policy {
+            max_lifetime: life,
+            default_lifetime: default,
+            default_preset: Some(preset.to_owned()),
+            max_active_tokens_per_owner: most,
+            ..Policy::default()
+        };
+        let several = bounds(vec![
+            of(Some(900), Some(600), "one", Some(9)),
+            Policy::default(),
+            of(Some(800), Some(700), "two", Some(2)),
+            of(None, None, "one", None),
+        ]);
+        assert_eq!(several.max_lifetime(), Some(800));
+        // Where an organization says nothing, the deployment's default is what it wants.
+        for (otherwise, expected) in [
+            (Lifetime::Never, seconds(600)),
+            (seconds(650), seconds(600)),
+            (seconds(100), seconds(100)),
+        ] {
+            assert_eq!(several.default_lifetime(otherwise), expected, "{otherwise:?}");
+        }
+        assert_eq!(several.default_presets(), ["one", "two"]);
+        let limits: Vec<(u128, u32)> = several
+            .limits()
+            .iter()
+            .map(|limit| (limit.organization.0.as_u128(), limit.most))
+            .collect();
+        assert_eq!(limits, [(1, 9), (3, 2)], "each in its own organization");
     }
 }

@@ -12,8 +12,8 @@ use crate::token::{Lifetime, TokenKind};
 pub enum Expiry {
     /// Nothing was said: the default, shortened to what is allowed.
     Default,
-    /// Nothing was said, where that means for ever: the same, but that the deployment's default is left
-    /// aside.
+    /// Nothing was said, by a client to which tokens have no end: the organization's default, and where
+    /// it has none the latest that is allowed.
     Open,
     /// After a time; the field that said so.
     In(&'static str, Lifetime),

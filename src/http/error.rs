@@ -244,13 +244,11 @@ pub(crate) mod tests {
                 let value = head.headers.get(name).and_then(|value| value.to_str().ok());
                 value.map_or_else(String::new, |value| format!(" {name}={value}"))
             };
-            let code = match &body {
+            let code = match body.as_ref().map(|body| body.get(field)) {
+                Some(Some(serde_json::Value::String(text))) => text.clone(),
+                Some(Some(other)) => other.to_string(),
+                Some(None) => "HTTPValidationError".to_owned(),
                 None => text.into_owned(),
-                Some(body) => match body.get(field) {
-                    Some(serde_json::Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
-                    None => "HTTPValidationError".to_owned(),
-                },
             };
             let (challenge, wait) = (header("www-authenticate"), header("retry-after"));
             table.push_str(&format!("{} {code}{challenge}{wait}\n", head.status.as_u16()));

@@ -116,7 +116,7 @@ pub(super) fn add(
     Ok(MemberChange::Done)
 }
 
-/// Makes somebody a member of an organization who is none. Who is in it keeps their role there.
+/// Brings somebody into an organization who is not in it. Who is keeps their role there.
 pub(super) fn join(connection: &Connection, organization: i64, user: i64, role: Role) -> Result<(), Failure> {
     connection
         .prepare_cached(

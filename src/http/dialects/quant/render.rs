@@ -49,6 +49,9 @@ pub(super) fn render(failure: &Failure) -> Response {
     };
     let message = match failure {
         Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
+        Failure::Input(InputError::UnsupportedMediaType) => {
+            "without Authorization: Bearer, a write needs Content-Type: application/json".to_owned()
+        }
         other => other.to_string(),
     };
     let mut response = (status, Json(QuantError { message, error: true })).into_response();
@@ -108,7 +111,7 @@ mod tests {
         422 
         413 the body is longer than 64 KiB
         400 the request is not valid UTF-8
-        415 a write without Authorization: Bearer needs a JSON body and says so in Content-Type
+        415 without Authorization: Bearer, a write needs Content-Type: application/json
         415 the body must be application/x-www-form-urlencoded
         400 the body could not be read to its end
         400 the request must have one readable Authorization header

@@ -6,7 +6,6 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::authority::policy;
 use crate::http::caller::{Authenticated, Caller};
 use crate::http::dialects::terraform::document::{Document, Identifier, JsonApi};
 use crate::http::dialects::terraform::user::UserResource;
@@ -41,7 +40,7 @@ async fn show(
             let resource = Identifier::of("organizations", &organization.name);
             UserResource::service(suffix, format!("api-org-{}", organization.name), Some(resource))
         }
-        (_, Some(person)) => UserResource::caller(person, policy::create_organization(&caller).is_ok()),
+        (_, Some(person)) => UserResource::caller(&caller, person),
         (Owner::User { .. } | Owner::Deployment, None) => {
             UserResource::service("deployment000000", "api-deployment".to_owned(), None)
         }

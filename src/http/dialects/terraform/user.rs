@@ -3,8 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::authority::{Caller, policy};
 use crate::directory::Person;
 use crate::http::dialects::terraform::document::{Identifier, Linked};
+use crate::token::ManagementScope;
 
 /// A person, or a service account that stands for what a token acts for.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,14 +71,15 @@ impl UserResource {
     }
 
     /// The caller.
-    pub(super) fn caller(person: &Person, can_create_organizations: bool) -> Self {
+    pub(super) fn caller(caller: &Caller, person: &Person) -> Self {
+        let is_confined = caller.owner().organization().is_some();
         Self::person(
             person,
             Some(UserPermissions {
-                can_create_organizations,
+                can_create_organizations: policy::create_organization(caller).is_ok(),
                 can_change_email: false,
                 can_change_username: false,
-                can_manage_user_tokens: true,
+                can_manage_user_tokens: !is_confined && caller.holds(ManagementScope::TokensWrite),
             }),
         )
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{Place, TokenInfo};
-use crate::authority::{self, Error, Expiry, Issue, Issued};
+use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
@@ -97,7 +97,7 @@ pub(in crate::http::dialects::cave) async fn issue(
     let order = Issue {
         name: description,
         description: None,
-        organization: Some(place.organization).into(),
+        organization: WhichOrganization::Named(place.organization),
         owner: match place.team {
             Some(_) => OwnerKind::Team,
             None => OwnerKind::Organization,

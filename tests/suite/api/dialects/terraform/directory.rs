@@ -71,11 +71,22 @@ async fn the_account_is_the_person_or_stands_for_what_the_token_acts_for() {
         session["attributes"]["permissions"]["can-create-organizations"],
         true
     );
-    let token = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await;
+    assert_eq!(
+        session["attributes"]["permissions"]["can-manage-user-tokens"],
+        true
+    );
+    // What is good in one organization makes nothing that is good in all.
+    let token = app
+        .personal_token(&app.member_of(&NORTH), &NORTH, &MANAGEMENT)
+        .await;
     let personal = details(&token.holder).await;
     assert_eq!(personal["id"], session["id"]);
     assert_eq!(
         personal["attributes"]["permissions"]["can-create-organizations"],
+        false
+    );
+    assert_eq!(
+        personal["attributes"]["permissions"]["can-manage-user-tokens"],
         false
     );
 
