@@ -5,16 +5,13 @@ use std::sync::Arc;
 use crate::authority::view::View;
 use crate::authority::{Authority, Result};
 use crate::directory::{Organization, UserId};
-use crate::store::{Limit, OrganizationsOf, Slice};
+use crate::store::{Limit, OrganizationsOf, slices};
 use crate::token::{Lifetime, Owner, Scope, Span};
 
 /// The policies of all organizations in which a token is to be good. The strictest decides, so that a
 /// token that is good in several is a way around none.
 #[derive(Debug, Default)]
 pub(super) struct Bounds(Vec<Arc<Organization>>);
-
-/// So many organizations of a person are read at once.
-const PART: u32 = 1_000;
 
 impl Authority {
     /// What bounds the tokens of an owner: its organization, or all of the person's. A site
@@ -28,20 +25,10 @@ impl Authority {
     }
 
     async fn organizations_of(&self, user: &UserId) -> Result<Vec<Arc<Organization>>> {
-        let mut all: Vec<Arc<Organization>> = Vec::new();
-        loop {
-            let slice = Slice {
-                after: all.last().map(|last| last.name.canonical()),
-                limit: PART,
-            };
-            let of = OrganizationsOf::Person(user.clone());
-            let part = self.store.organizations(of, slice).await?;
-            let is_last = part.len() < PART as usize;
-            all.extend(part.into_iter().map(Arc::new));
-            if is_last {
-                return Ok(all);
-            }
-        }
+        let of = OrganizationsOf::Person(user.clone());
+        let part = |slice| self.store.organizations(of.clone(), slice);
+        let all = slices(part, |one: &Organization| one.name.canonical()).await?;
+        Ok(all.into_iter().map(Arc::new).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists that a system has without pages, read part by part.
 
 use crate::authority::{Authority, Caller, Error, Wanted};
-use crate::store::Slice;
+pub(super) use crate::store::slices;
 use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
 
 /// So many at a time, so that one long list does not keep a reader from everybody else.
@@ -30,26 +30,6 @@ pub(super) async fn tokens(
         match listing.edges {
             Some((_, last)) if listing.has_next => page.start = Start::Cursor(last),
             _ => return Ok(tokens),
-        }
-    }
-}
-
-/// Everything of a list in the order of its keys, which are names or addresses.
-pub(super) async fn slices<T, Part>(
-    part: impl Fn(Slice) -> Part,
-    key: fn(&T) -> String,
-) -> Result<Vec<T>, Error>
-where
-    Part: Future<Output = Result<Vec<T>, Error>>,
-{
-    let mut all: Vec<T> = Vec::new();
-    loop {
-        let after = all.last().map(key);
-        let slice = part(Slice { after, limit: PART }).await?;
-        let is_last = slice.len() < PART as usize;
-        all.extend(slice);
-        if is_last {
-            return Ok(all);
         }
     }
 }

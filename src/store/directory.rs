@@ -210,6 +210,28 @@ pub struct Slice {
     pub limit: u32,
 }
 
+/// Everything of a list in the order of its keys, which are names or addresses, read part by part: one
+/// long list does not keep a reader from everybody else.
+pub async fn slices<T, E, Part>(
+    part: impl Fn(Slice) -> Part,
+    key: fn(&T) -> String,
+) -> std::result::Result<Vec<T>, E>
+where
+    Part: Future<Output = std::result::Result<Vec<T>, E>>,
+{
+    const PART: u32 = 250;
+    let mut all: Vec<T> = Vec::new();
+    loop {
+        let after = all.last().map(key);
+        let slice = part(Slice { after, limit: PART }).await?;
+        let is_last = slice.len() < PART as usize;
+        all.extend(slice);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
 /// Whose organizations are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrganizationsOf {

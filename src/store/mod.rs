@@ -30,7 +30,7 @@ pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
 pub use directory::{
     Changed, Created, Credentials, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
     Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
-    Standing, Teams,
+    Standing, Teams, slices,
 };
 pub use house::{House, Purged};
 pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};

@@ -8,8 +8,8 @@ import pytest
 from conftest import running
 from native import ORGANIZATION, Native
 
-# What a token acts for.
-KINDS = {"organization", "team", "user"}
+# What a token acts for; a person either in the organization or in all that they belong to.
+KINDS = {"organization", "team", "user", "user everywhere"}
 NONE = frozenset()
 TEAM = "crew"
 
@@ -68,7 +68,8 @@ class Api:
 class Jeton(Api):
     """DayZero's too."""
 
-    issues = lists = shows = revokes = KINDS
+    issues = KINDS - {"user everywhere"}
+    lists = shows = revokes = KINDS
 
     def issue(self, kind, name):
         team = {"team": TEAM} if kind == "team" else {}
@@ -77,7 +78,8 @@ class Jeton(Api):
         return Issued(made["token"], made["token_info"]["id"], name)
 
     def listed(self, kind):
-        path = f"/api/v1/tokens?limit=1000&organization={ORGANIZATION}&owner={kind}"
+        where = "owner=user" if kind == "user everywhere" else f"owner={kind}&organization={ORGANIZATION}"
+        path = f"/api/v1/tokens?limit=1000&{where}"
         return {token["id"]: token["name"] for token in self.ask("GET", path, 200)["items"]}
 
     def shown(self, kind, number):
@@ -89,7 +91,8 @@ class Jeton(Api):
 
 class Quant(Api):
     issues = {"organization"}
-    lists = revokes = KINDS
+    # What is good everywhere is no organization's.
+    lists = revokes = KINDS - {"user everywhere"}
     tokens = f"/api/v2/organizations/{ORGANIZATION}/tokens"
 
     def issue(self, kind, name):
@@ -123,7 +126,55 @@ class Cave(Api):
         self.ask("DELETE", f"{self.tokens(kind)}/{number}", 204)
 
 
-APIS = [Jeton, Cave, Quant]
+class Terraform(Api):
+    issues = {"team", "user everywhere"}
+    lists = {"team", "user", "user everywhere"}
+    shows = revokes = KINDS
+    headers = {"Accept": "application/vnd.api+json", "Content-Type": "application/vnd.api+json"}
+
+    def issue(self, kind, name):
+        owner = f"teams/{self.world.team_id}" if kind == "team" else f"users/{self.world.user_id}"
+        body = {"data": {"type": "authentication-tokens", "attributes": {"description": name}}}
+        return self.issued(f"/api/v2/{owner}/authentication-tokens", body, name)
+
+    def issued(self, path, body, name):
+        made = self.ask("POST", path, 201, body)["data"]
+        assert made["attributes"]["description"] == (name or None)
+        return Issued(made["attributes"]["token"], made["id"], name)
+
+    def listed(self, kind):
+        if kind == "team":
+            page = self.ask("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens?page[size]=100", 200)
+            assert page["meta"]["pagination"]["total-pages"] <= 1
+        else:
+            page = self.ask("GET", f"/api/v2/users/{self.world.user_id}/authentication-tokens", 200)
+        return {token["id"]: token["attributes"]["description"] or "" for token in page["data"]}
+
+    def shown(self, kind, number):
+        shown = self.ask("GET", f"/api/v2/authentication-tokens/{number}", 200)
+        return shown["data"]["attributes"]["description"] or ""
+
+    def revoke(self, kind, number):
+        self.ask("DELETE", f"/api/v2/authentication-tokens/{number}", 204)
+
+
+class TerraformSlots(Terraform):
+    """The one token of a team or an organization, which has no name, and takes the place of the one before."""
+
+    issues = shows = {"organization", "team"}
+    lists = {"team"}
+    # By its number, as above.
+    revokes = NONE
+
+    def slot(self, kind):
+        owner = f"teams/{self.world.team_id}" if kind == "team" else f"organizations/{ORGANIZATION}"
+        return f"/api/v2/{owner}/authentication-token"
+
+    def issue(self, kind, name):
+        return self.issued(self.slot(kind), None, "")
+
+
+APIS = [Jeton, Cave, Quant, Terraform, TerraformSlots]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ pub enum InputError {
     BodyTooLarge,
     #[error("the request is not valid UTF-8")]
     Utf8,
-    #[error("the body is not of the media type that it has to be")]
+    #[error("a write without Authorization: Bearer needs a JSON body and says so in Content-Type")]
     UnsupportedMediaType,
     #[error("the body must be application/x-www-form-urlencoded")]
     FormNeeded,

@@ -10,16 +10,16 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::{Validate, ValidationErrors};
+use validator::Validate;
 
 use crate::directory::{Email, Member, Organization, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument, ToOne};
-use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::input::{Choice, Fields, Form, Input, both};
+use crate::http::input::{Choice, Fields, Form, Input};
 use crate::http::{App, Failure, whole};
 use crate::store::PersonReference;
 
@@ -80,29 +80,13 @@ impl FilterForm {
     }
 }
 
-/// Which memberships, and which page of them.
-#[derive(Debug)]
-struct ListForm {
-    filter: FilterForm,
-    page: PageForm,
-}
-
-impl Validate for ListForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.page.validate())
-    }
-}
-
-impl Form for ListForm {
+impl Form for FilterForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
-            filter: FilterForm {
-                q: fields.optional("q"),
-                email: fields.optional("filter[email]"),
-                status: fields.optional("filter[status]"),
-                include: fields.optional("include"),
-            },
-            page: PageForm::fill(fields),
+            q: fields.optional("q"),
+            email: fields.optional("filter[email]"),
+            status: fields.optional("filter[status]"),
+            include: fields.optional("include"),
         }
     }
 }
@@ -222,9 +206,9 @@ async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+    Input { path, query, .. }: Input<OrganizationPath, Paged<FilterForm>>,
 ) -> Result<JsonApi<Including<ListDocument<MembershipResource>, UserResource>>, Failure> {
-    let ListForm { filter, page } = query;
+    let Paged { filter, page } = query;
     let organization = app.authority.organization(&caller, &path.organization).await?;
     let part = |slice| app.authority.members(&caller, &path.organization, slice);
     let mut found = whole::slices(part, |member| member.person.email.to_string()).await?;

@@ -4,9 +4,9 @@ use axum::http::Uri;
 use serde::Serialize;
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use validator::{Validate, ValidationErrors};
 
-use crate::http::input::{Fields, Form};
+use crate::http::input::{Fields, Form, both};
 
 /// So many are on a page if nobody says otherwise, and at most so many if somebody does.
 const USUAL_SIZE: i64 = 20;
@@ -33,6 +33,28 @@ impl Form for PageForm {
         Self {
             number: fields.or(NUMBER, 1).clamp(1, i64::from(u32::MAX)),
             size: fields.or(SIZE, USUAL_SIZE).clamp(1, LARGEST_SIZE),
+        }
+    }
+}
+
+/// Which resources of a list, and which page of them.
+#[derive(Debug)]
+pub(super) struct Paged<F> {
+    pub(super) filter: F,
+    pub(super) page: PageForm,
+}
+
+impl<F: Validate> Validate for Paged<F> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        both(self.filter.validate(), self.page.validate())
+    }
+}
+
+impl<F: Form> Form for Paged<F> {
+    fn fill(fields: &mut Fields<'_>) -> Self {
+        Self {
+            filter: F::fill(fields),
+            page: PageForm::fill(fields),
         }
     }
 }

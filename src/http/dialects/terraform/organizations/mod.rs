@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::{Validate, ValidationErrors};
+use validator::Validate;
 
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::directory::Name;
@@ -18,9 +18,9 @@ use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrit
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::organizations::resource::OrganizationResource;
-use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
-use crate::http::input::{Fields, Form, Input, both};
+use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, no_content, whole};
 use crate::store::OrganizationChanges;
 
@@ -120,26 +120,10 @@ struct FilterForm {
     q: Option<String>,
 }
 
-/// Which organizations, and which page of them.
-#[derive(Debug)]
-struct ListForm {
-    filter: FilterForm,
-    page: PageForm,
-}
-
-impl Validate for ListForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.page.validate())
-    }
-}
-
-impl Form for ListForm {
+impl Form for FilterForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
-            filter: FilterForm {
-                q: fields.optional("q"),
-            },
-            page: PageForm::fill(fields),
+            q: fields.optional("q"),
         }
     }
 }
@@ -155,7 +139,7 @@ async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Input { query, .. }: Input<(), ListForm>,
+    Input { query, .. }: Input<(), Paged<FilterForm>>,
 ) -> Result<JsonApi<ListDocument<OrganizationResource>>, Failure> {
     let part = |slice| app.authority.organizations(&caller, slice);
     let mut found = whole::slices(part, |one| one.name.canonical()).await?;

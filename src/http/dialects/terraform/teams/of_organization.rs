@@ -11,7 +11,7 @@ use crate::directory::{Name, Team};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
-use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
 use crate::http::dialects::terraform::teams::{IncludeForm, NewTeamAttributes, NewTeamDocument};
@@ -43,18 +43,16 @@ impl FilterForm {
     }
 }
 
-/// Which teams, which page of them, and what is shown beside.
+/// Which teams, and what is shown beside.
 #[derive(Debug)]
 pub(super) struct ListForm {
     filter: FilterForm,
     include: IncludeForm,
-    page: PageForm,
 }
 
 impl Validate for ListForm {
     fn validate(&self) -> Result<(), ValidationErrors> {
-        let rest = both(self.include.validate(), self.page.validate());
-        both(self.filter.validate(), rest)
+        both(self.filter.validate(), self.include.validate())
     }
 }
 
@@ -66,7 +64,6 @@ impl Form for ListForm {
                 names: fields.optional("filter[names]"),
             },
             include: IncludeForm::fill(fields),
-            page: PageForm::fill(fields),
         }
     }
 }
@@ -83,13 +80,10 @@ pub(super) async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+    Input { path, query, .. }: Input<OrganizationPath, Paged<ListForm>>,
 ) -> Result<JsonApi<Including<ListDocument<TeamResource>, UserResource>>, Failure> {
-    let ListForm {
-        filter,
-        include,
-        page,
-    } = query;
+    let Paged { filter, page } = query;
+    let ListForm { filter, include } = filter;
     let part = |slice| app.authority.teams(&caller, &path.organization, slice);
     let mut found = whole::slices(part, |team| team.name.canonical()).await?;
     found.retain(|team| filter.matches(team));

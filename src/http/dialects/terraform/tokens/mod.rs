@@ -43,7 +43,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A new token.
 #[derive(Debug, ToSchema)]
-#[schema(as = NewToken, rename_all = "kebab-case")]
+#[schema(as = NewToken, example = json!({"data": {"type": "authentication-tokens", "attributes": {
+    "description": "deploys the web shop", "expired-at": null}}}))]
 #[expect(dead_code, reason = "stands in the document only")]
 struct NewTokenDocument {
     #[schema(inline)]

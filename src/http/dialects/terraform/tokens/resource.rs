@@ -60,10 +60,6 @@ impl TokenResource {
 
     fn with(record: &Record, secret: Option<String>) -> Self {
         let token = &record.token;
-        let identifier = |kind, id: String| Identifier { id, kind };
-        let team = token.owner.team().map(|team| ToOne {
-            data: Some(identifier("teams", team.to_string())),
-        });
         let creator = token.created_by.user.as_ref();
         Self {
             id: record.id.to_string(),
@@ -79,9 +75,9 @@ impl TokenResource {
                 expired_at: token.expires_at,
             },
             relationships: TokenRelationships {
-                team,
+                team: token.owner.team().map(|team| ToOne::with("teams", team)),
                 created_by: ToOne {
-                    data: creator.map(|user| identifier("users", user.to_string())),
+                    data: creator.map(|user| Identifier::of("users", user)),
                 },
             },
         }

@@ -6,20 +6,20 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::IntoResponse;
 use utoipa::{IntoParams, ToSchema};
-use validator::{Validate, ValidationErrors};
+use validator::Validate;
 
 use crate::authority::{Error, Wanted, WantedEnd};
 use crate::directory::OrganizationReference;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
 use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
-use crate::http::dialects::terraform::page::PageForm;
+use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::by_id::unrevoked;
 use crate::http::dialects::terraform::tokens::page;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::input::{Choice, Fault, Fields, Form, Input, Scalar, Value, both};
+use crate::http::input::{Choice, Fault, Fields, Form, Input, Scalar, Value};
 use crate::http::{App, Failure, no_content};
 use crate::store::LastToken;
 use crate::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
@@ -164,29 +164,13 @@ impl FilterForm {
     }
 }
 
-/// Which tokens, and which page of them.
-#[derive(Debug)]
-pub(super) struct ListForm {
-    filter: FilterForm,
-    page: PageForm,
-}
-
-impl Validate for ListForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.page.validate())
-    }
-}
-
-impl Form for ListForm {
+impl Form for FilterForm {
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
-            filter: FilterForm {
-                q: fields.optional("q"),
-                sort: fields.or("sort", TeamTokenSort::default()),
-                status: fields.optional("filter[status]"),
-                expiry_status: fields.optional("filter[expiry_status]"),
-            },
-            page: PageForm::fill(fields),
+            q: fields.optional("q"),
+            sort: fields.or("sort", TeamTokenSort::default()),
+            status: fields.optional("filter[status]"),
+            expiry_status: fields.optional("filter[expiry_status]"),
         }
     }
 }
@@ -203,7 +187,7 @@ pub(super) async fn list(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Input { path, query, .. }: Input<OrganizationPath, ListForm>,
+    Input { path, query, .. }: Input<OrganizationPath, Paged<FilterForm>>,
 ) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
     let wanted = query.filter.wanted(path.organization);
     let sort = query.filter.sort.0;

@@ -32,7 +32,10 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
     let native = format!("/organizations/{}", NORTH.name);
     let policy = json!({"policy": {"default_lifetime": 7200, "max_active_tokens_per_owner": 7}});
     app.patch(&admin, &native, policy).await.is(200);
+    let before = app.organization_token(&NORTH, &["content:write"]).await.holder;
     let changed = change(&app, &all(3_600_999)).await.is(200).json();
+    app.clock.pass(3601);
+    app.get(&before, "/tokens/current").await.is(200);
     assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
     let kinds = changed["data"].as_array().unwrap().iter();
     let kinds: Vec<_> = kinds.map(|one| one["attributes"].clone()).collect();

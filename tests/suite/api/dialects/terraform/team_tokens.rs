@@ -48,17 +48,16 @@ async fn a_new_token_has_every_documented_field_and_shows_its_secret_once() {
     );
     assert_eq!(current["id"], id.as_str());
 
-    let used = current["last_used_at"].clone();
     app.write_usage().await;
+    shown["data"]["attributes"]["token"] = Value::Null;
+    shown["data"]["attributes"]["last-used-at"] = "2026-01-02T03:05:05.678Z".into();
+    let jti = current["jti"].as_str().unwrap();
     for path in [
         team("authentication-token"),
         format!("/api/v2/authentication-tokens/{id}"),
+        format!("/api/v2/authentication-tokens/{jti}"),
     ] {
-        let read = SURFACE.get(&app, &lead, &path).await.is(200).json();
-        shown["data"]["attributes"]["token"] = Value::Null;
-        shown["data"]["attributes"]["last-used-at"] = read["data"]["attributes"]["last-used-at"].clone();
-        assert_eq!(read, shown);
-        assert!(!read["data"]["attributes"]["last-used-at"].is_null() || used.is_null());
+        assert_eq!(SURFACE.get(&app, &lead, &path).await.is(200).json(), shown);
     }
 }
 
@@ -120,6 +119,18 @@ async fn a_description_is_taken_while_a_token_of_the_team_has_it() {
     let path = format!("/api/v2/authentication-tokens/{id}");
     SURFACE.delete(&app, &app.team_admin(&NORTH), &path).await.is(204);
     describe(&app, json!("deploys")).await.is(201);
+    // One that has expired has given it up too.
+    let body = new(json!({"description": "brief", "expired-at": "2026-01-02T03:06:05Z"}));
+    let path = team("authentication-tokens");
+    let brief = async || {
+        SURFACE
+            .post(&app, &app.team_admin(&NORTH), &path, body.clone())
+            .await
+    };
+    brief().await.is(201);
+    brief().await.is(422);
+    app.clock.pass(61);
+    describe(&app, json!("brief")).await.is(201);
     // None is none, as often as it is said.
     for _ in 0..2 {
         describe(&app, Value::Null).await.is(201);
@@ -178,6 +189,18 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
     assert_eq!(
         long.text_at("/errors/0/detail"),
         "expired-at: the organization's tokens live at most 3600 seconds"
+    );
+
+    // Unless the organization says what is to be where nothing is said.
+    let policy = json!({"policy": {"max_active_tokens_per_owner": 2, "keep_last_token": true,
+        "max_lifetime": 3600, "default_lifetime": 1800}});
+    app.patch(&admin, &format!("/organizations/{}", NORTH.name), policy)
+        .await
+        .is(200);
+    let usual = replace(&app).await.is(201);
+    assert_eq!(
+        usual.text_at("/data/attributes/expired-at"),
+        "2026-01-02T03:35:05.678Z"
     );
 
     let last = team("authentication-token");

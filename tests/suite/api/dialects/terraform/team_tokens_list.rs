@@ -161,6 +161,9 @@ async fn pages_have_links_and_counts_and_their_size_has_bounds() {
     }
     let beyond = list(&app, "?page[number]=4000000000").await.is(200);
     assert_eq!(descriptions(&beyond), Vec::<String>::new());
+    let empty = list(&app, "?q=nobody").await.is(200).json();
+    assert_eq!(empty["meta"]["pagination"]["total-pages"], 1);
+    assert_eq!(empty["links"]["first"], empty["links"]["last"]);
     let garbled = list(&app, "?page[number]=two").await.is(400);
     assert_eq!(garbled.text_at("/errors/0/source/parameter"), "page[number]");
 }
