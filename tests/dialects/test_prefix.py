@@ -60,6 +60,7 @@ DOORS = {
     "current": Door("GET", "/api/v1/tokens/current"),
     "forward-auth": Door("GET", "/oauth/authorize-request"),
     "CAVE": Door("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
+    "Terraform": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens"),
     "QuantCDN": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
 }
 # Those that end the token they are given.

@@ -74,11 +74,16 @@ impl Document {
             .map(|(method, path, operation)| {
                 let content = operation["requestBody"]["content"].as_object().unwrap();
                 let (media, content) = content.iter().next().unwrap();
+                let mut schema = self.resolve(&content["schema"]);
+                // What stands at the operation is what its reader is shown.
+                if content["example"].is_object() {
+                    schema["example"] = content["example"].clone();
+                }
                 Writer {
                     id: operation["operationId"].as_str().unwrap().to_owned(),
                     method,
                     path: self.fill(&path, operation),
-                    schema: self.resolve(&content["schema"]),
+                    schema,
                     takes_form: media == "application/x-www-form-urlencoded",
                 }
             })

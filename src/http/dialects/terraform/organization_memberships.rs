@@ -238,7 +238,8 @@ async fn list(
 /// and the answer says `invited` either way; who has a role already keeps it. Needs a session.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "create_organization_membership", params(OrganizationPath),
-    request_body(content = CreateDocument, content_type = "application/vnd.api+json"),
+    request_body(content = CreateDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "organization-memberships", "attributes": {"email": "ada@example.com"}}})),
     responses((status = CREATED, description = "The membership", body = Document<MembershipResource>,
                   content_type = "application/vnd.api+json")))]
 async fn create(

@@ -64,8 +64,6 @@ impl Choice for Kind {
 #[derive(Debug, Validate, ToSchema)]
 #[schema(as = ChangeTokenTtlPolicies)]
 pub(crate) struct ChangeForm {
-    #[schema(example = json!(Kind::HERE.map(|kind| json!({
-        "type": RESOURCE, "attributes": {"token-type": kind, "max-ttl-ms": 63_072_000_000_u64}}))))]
     data: Vec<SentPolicy>,
 }
 
@@ -231,7 +229,9 @@ async fn list(
 /// short. Needs a session.
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}/token-ttl-policies", tag = "token lifetimes",
     operation_id = "change_token_ttl_policies", params(OrganizationPath),
-    request_body(content = ChangeForm, content_type = "application/vnd.api+json"),
+    request_body(content = ChangeForm, content_type = "application/vnd.api+json",
+        example = json!({"data": Kind::HERE.map(|kind| json!({"type": RESOURCE,
+            "attributes": {"token-type": kind, "max-ttl-ms": 63_072_000_000_u64}}))})),
     responses((status = OK, description = "The longest lives as they are now", body = Policies,
                   content_type = "application/vnd.api+json")))]
 async fn change(

@@ -162,7 +162,8 @@ async fn list(
 ///
 /// Whoever makes it becomes its admin. Needs a session: no API token can do this.
 #[utoipa::path(post, path = "/api/v2/organizations", tag = "organizations", operation_id = "create_organization",
-    request_body(content = CreateDocument, content_type = "application/vnd.api+json"),
+    request_body(content = CreateDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "organizations", "attributes": {"name": "north", "email": "ops@example.com"}}})),
     responses((status = CREATED, description = "The organization", body = Document<OrganizationResource>,
                   content_type = "application/vnd.api+json")))]
 async fn create(
@@ -201,7 +202,8 @@ async fn show(
 /// Change an organization
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "change_organization", params(OrganizationPath),
-    request_body(content = Option<ChangeDocument>, content_type = "application/vnd.api+json"),
+    request_body(content = Option<ChangeDocument>, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "organizations", "attributes": {"email": "ops@example.com"}}})),
     responses((status = OK, description = "The organization", body = Document<OrganizationResource>,
                   content_type = "application/vnd.api+json")))]
 async fn change(

@@ -35,7 +35,8 @@ pub(super) async fn show(
 ///
 /// Its id, its members and its tokens stay as they are.
 #[utoipa::path(patch, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "change_team",
-    params(TeamPath), request_body(content = Option<TeamDocument>, content_type = "application/vnd.api+json"),
+    params(TeamPath), request_body(content = Option<TeamDocument>, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "teams", "attributes": {"name": "runners"}}})),
     responses((status = OK, description = "The team", body = Document<TeamResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn change(

@@ -104,7 +104,8 @@ pub(super) async fn list(
 /// Answered with 200, as these clients expect it.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath),
-    request_body(content = NewTeamDocument, content_type = "application/vnd.api+json"),
+    request_body(content = NewTeamDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "teams", "attributes": {"name": "runners"}}})),
     responses((status = OK, description = "The team", body = Document<TeamResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(

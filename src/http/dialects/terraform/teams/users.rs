@@ -20,7 +20,8 @@ use crate::store::PersonReference;
 /// are brought in, or none. Needs a session.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "add_team_users", params(TeamPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
     responses((status = NO_CONTENT, description = "They belong to it")))]
 pub(super) async fn add(
     caller: Caller<LoggedIn>,
@@ -40,7 +41,8 @@ pub(super) async fn add(
 /// They stay in the organization. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "remove_team_users", params(TeamPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
     responses((status = NO_CONTENT, description = "They do not belong to it")))]
 pub(super) async fn remove(
     caller: Caller<LoggedIn>,

@@ -202,7 +202,8 @@ pub(super) async fn list(
 /// answer on they are refused.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
     operation_id = "remove_team_tokens", params(OrganizationPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json"),
+    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+        example = json!({"data": [{"type": "authentication-tokens", "id": "1"}]})),
     responses((status = NO_CONTENT, description = "They are refused from now on"),
               (status = CONFLICT, description = "One is its team's last active token, and the organization keeps that",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]

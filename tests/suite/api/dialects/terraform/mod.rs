@@ -12,7 +12,8 @@ use jeton::http::Document;
 use serde_json::{Value, json};
 
 use crate::api::dialects::bad_input::{Row, Stage, row};
-use crate::api::dialects::{Refusals, Surface};
+use crate::api::dialects::{Refusals, Surface, faults};
+use crate::api::examples;
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
@@ -96,8 +97,8 @@ const ROWS: &[Row] = &[
     row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),
 ];
 
-#[tokio::test]
-async fn bad_input_is_refused_in_terraforms_own_form() {
+/// The server, with what the rows name.
+async fn stage() -> Stage {
     let mut stage = Stage::set().await;
     let app = stage.app();
     let mut people = Vec::new();
@@ -117,13 +118,55 @@ async fn bad_input_is_refused_in_terraforms_own_form() {
     }
     let [north, south] = [&people[0], &people[1]];
     stage.name("user_id", [north, south, "user-Tw4Ev8Ny2Ka6Mo3P"]);
-    let findings = stage.findings(&SURFACE).await;
-    assert!(
-        findings.is_empty(),
-        "{} findings:\n{}",
-        findings.len(),
-        findings.join("\n")
-    );
+    stage
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_in_terraforms_own_form() {
+    let findings = stage().await.findings(&SURFACE).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_and_nothing_else() {
+    let findings = faults::findings(&stage().await, &SURFACE, |router| router).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// Whoever tries them in the document's own page gets somewhere.
+#[tokio::test]
+async fn what_the_document_suggests_works() {
+    let document = examples::Document::of(SURFACE.document);
+    for writer in document.writers() {
+        let app = TestApp::new().await;
+        let site = app.site_admin();
+        let ada = json!({"email": "ada@example.com", "password": "long enough"});
+        app.post(&site, "/users", ada).await.is(201);
+        let crew = json!({"name": "crew"});
+        let crew = app
+            .post(&site, "/organizations/default/teams", crew)
+            .await
+            .is(201);
+        let path = writer
+            .path
+            .replace("team-Hn5Lq9BcX1dF7gJk", &crew.text_at("/id"))
+            .replace("user-Tw4Ev8Ny2Ka6Mo3P", &user_id(&app, &site).await);
+        let token = json!({"organization": "default", "owner": "team", "team": "crew"});
+        let number = app.mint(&site, token).await.id;
+        let example = document.example(&writer.schema).to_string();
+        let example = example.replace("\"id\":\"1\"", &format!("\"id\":\"{number}\""));
+        let method = writer.method.parse().unwrap();
+        let answer = app
+            .send(SURFACE.request(&site, method, &path, example.clone()))
+            .await;
+        let status = answer.status;
+        assert!(
+            (200..300).contains(&status),
+            "{}: {example}: {status} {}",
+            writer.id,
+            answer.text
+        );
+    }
 }
 
 /// The id of whoever logged in.
