@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 use crate::harness::{Answer, TestApp, form, request};
 
 /// An operation that takes a body, with the body's schema.
-struct Writer {
-    id: String,
-    method: String,
-    path: String,
-    schema: Value,
+pub(super) struct Writer {
+    pub(super) id: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) schema: Value,
     takes_form: bool,
 }
 
@@ -31,11 +31,15 @@ impl Writer {
     }
 }
 
-struct Document(Value);
+pub(super) struct Document(Value);
 
 impl Document {
     fn new() -> Self {
-        Self(serde_json::to_value(jeton::http::document(jeton::http::Document::Native)).unwrap())
+        Self::of(jeton::http::Document::Native)
+    }
+
+    pub(super) fn of(api: jeton::http::Document) -> Self {
+        Self(serde_json::to_value(jeton::http::document(api)).unwrap())
     }
 
     /// A schema behind its reference, and behind being optional.
@@ -63,7 +67,7 @@ impl Document {
             .collect()
     }
 
-    fn writers(&self) -> Vec<Writer> {
+    pub(super) fn writers(&self) -> Vec<Writer> {
         let each = self.each().into_iter();
         let with_body = each.filter(|(_, _, operation)| operation["requestBody"].is_object());
         with_body
@@ -82,7 +86,7 @@ impl Document {
     }
 
     /// The example of an object: its own, or what its required fields have.
-    fn example(&self, schema: &Value) -> Value {
+    pub(super) fn example(&self, schema: &Value) -> Value {
         if schema["example"].is_object() {
             return schema["example"].clone();
         }

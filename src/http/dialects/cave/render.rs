@@ -69,7 +69,11 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
         text(),
     )];
     if takes.caller {
-        errors.push(("401", "There is no credential", None));
+        errors.push((
+            "401",
+            "There is no credential; `WWW-Authenticate` asks for Basic",
+            None,
+        ));
         errors.push((
             "403",
             "The credential is not active, or the role does not allow this",

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::http::{Method, header};
+use axum::body::Body;
+use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -15,6 +16,7 @@ use crate::api::matrix;
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 /// A good request, and who may not make it.
+#[derive(Debug)]
 pub(super) struct Row {
     operation: &'static str,
     /// The path, with what it names in braces, and what follows it. See [`Stage::set`] for the names.
@@ -138,6 +140,29 @@ impl Stage {
         self.names.insert(name, named);
     }
 
+    /// The request of a row as it should be.
+    pub(super) fn good_request(&self, surface: &Surface, row: &Row) -> Request<Body> {
+        let document = serde_json::to_value(jeton::http::document(surface.document)).unwrap();
+        let operations = operations(&document);
+        let operation = operations
+            .iter()
+            .find(|operation| operation.id == row.operation)
+            .unwrap();
+        let sent = self.good(operation, row);
+        surface.request(&sent.actor, sent.method, &sent.path, sent.body)
+    }
+
+    fn good(&self, operation: &Operation, row: &Row) -> Sent {
+        let by = if operation.is_public { "nobody" } else { "admin" };
+        Sent {
+            actor: self.stage.actor(by).clone(),
+            method: operation.method.clone(),
+            path: self.fill(row.target),
+            body: self.fill(row.body).into_bytes(),
+            media_type: None,
+        }
+    }
+
     fn fill(&self, text: &str) -> String {
         self.fill_but(text, "", "")
     }
@@ -241,18 +266,7 @@ impl Trial<'_> {
 
     /// The good request.
     fn good(&self) -> Sent {
-        let by = if self.operation.is_public {
-            "nobody"
-        } else {
-            "admin"
-        };
-        Sent {
-            actor: self.stage.stage.actor(by).clone(),
-            method: self.operation.method.clone(),
-            path: self.stage.fill(self.row.target),
-            body: self.stage.fill(self.row.body).into_bytes(),
-            media_type: None,
-        }
+        self.stage.good(self.operation, self.row)
     }
 
     fn good_by(&self, caller: &str) -> Sent {

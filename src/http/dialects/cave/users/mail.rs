@@ -57,6 +57,7 @@ struct ConfirmForm {
     #[schema(example = "correct horse battery staple")]
     password: String,
     /// What the mail said.
+    #[schema(example = "what the mail said")]
     confirmation_token: String,
 }
 

@@ -87,6 +87,24 @@ async fn people_are_brought_in_changed_and_taken_out() {
     }
 }
 
+/// Whether somebody is new is judged with the order that brings them in.
+#[tokio::test]
+async fn of_two_who_bring_somebody_in_at_once_one_is_late() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    for place in [home(), team()] {
+        let users = format!("{place}/users");
+        let add = |role: &str| {
+            let order = json!({"email": SOUTH.email("member"), "role": role});
+            SURFACE.post(&app, &admin, &users, order)
+        };
+        let (one, other) = tokio::join!(add("viewer"), add("admin"));
+        let mut statuses = [one.status, other.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [202, 409]);
+    }
+}
+
 #[tokio::test]
 async fn members_are_listed_with_their_names() {
     let app = TestApp::new().await;

@@ -9,7 +9,8 @@ use jeton::http::Document;
 use serde_json::{Value, json};
 
 use crate::api::dialects::bad_input::{Row, Stage, row};
-use crate::api::dialects::{Refusals, Surface};
+use crate::api::dialects::{Refusals, Surface, faults};
+use crate::api::examples;
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
@@ -115,8 +116,8 @@ impl Answer {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
+/// The server, with what the rows name.
+pub(super) async fn stage() -> Stage {
     let mut stage = Stage::set().await;
     for place in [&NORTH, &SOUTH] {
         let name = format!("{}-two", place.name);
@@ -128,6 +129,75 @@ async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
     );
     let [own, foreign] = [&NORTH, &SOUTH].map(|place| place.email("lead"));
     stage.name("lead", [&own, &foreign, "nobody@nowhere.example"]);
-    let findings = stage.findings(&SURFACE).await;
+    stage
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_said_in_plain_text() {
+    let findings = stage().await.findings(&SURFACE).await;
     assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_and_nothing_else() {
+    let findings = faults::findings(&stage().await, &SURFACE, |router| router).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// Whoever tries them in the document's own page gets somewhere.
+#[tokio::test]
+async fn what_the_document_suggests_works() {
+    let document = examples::Document::of(SURFACE.document);
+    for writer in document.writers() {
+        let app = TestApp::new().await;
+        let site = app.site_admin();
+        let example = document.example(&writer.schema);
+        let home = "/organizations/default";
+        let team = json!({"name": "runners"});
+        let ada = json!({"email": "ada@example.com", "password": "long enough"});
+        if writer.id != "create_team" {
+            SURFACE
+                .post(&app, &site, &format!("{home}/teams"), team)
+                .await
+                .is(201);
+        }
+        app.post(&site, "/users", ada).await.is(201);
+        if writer.id.starts_with("change_") {
+            let member = json!({"email": "ada@example.com", "role": "viewer"});
+            for place in [home, "/organizations/default/teams/runners"] {
+                let users = format!("{place}/users");
+                SURFACE.post(&app, &site, &users, member.clone()).await.is(202);
+            }
+        }
+        let method = writer.method.parse().unwrap();
+        let request = SURFACE.request(&site, method, &writer.path, example.to_string());
+        let answer = app.send(request).await;
+        // Nobody's password stands in a document, and no mail is sent.
+        let refused = [
+            "login",
+            "change_user",
+            "register",
+            "confirm",
+            "forgot_password",
+            "reset_password",
+        ];
+        let expected = if refused.contains(&writer.id.as_str()) {
+            400..401
+        } else {
+            200..300
+        };
+        assert!(
+            expected.contains(&answer.status),
+            "{}: {example}: {} {}",
+            writer.id,
+            answer.status,
+            answer.text
+        );
+        assert!(
+            !answer.text.contains("Cannot parse"),
+            "{}: {}",
+            writer.id,
+            answer.text
+        );
+    }
 }

@@ -243,6 +243,17 @@ async fn basic_and_bearer_and_what_is_neither() {
     }
 }
 
+/// Whoever sends the request writes its headers: what they say of the way it came says nothing.
+#[tokio::test]
+async fn how_a_request_is_said_to_have_come_changes_nothing() {
+    let app = TestApp::new().await;
+    let path = format!("{}/tokens", home());
+    let mut request = SURFACE.request(&app.admin_of(&NORTH), Method::GET, &path, Body::empty());
+    let http = "http".parse().unwrap();
+    request.headers_mut().insert("x-forwarded-proto", http);
+    app.send(request).await.is(200);
+}
+
 /// The credential comes first; then whether the place can be seen; then the role.
 #[tokio::test]
 async fn who_may_not_is_told_so_and_strangers_learn_nothing() {

@@ -22,12 +22,17 @@ async fn a_session_is_got_by_e_mail_and_password() {
     for body in [
         json!({}),
         json!({"email": email}),
-        json!({"email": 5, "password": "x"}), json!({"email": "", "password": ""}),
+        json!({"email": 5, "password": "x"}),
+        json!({"email": "", "password": ""}),
     ] {
         let missing = "Cannot parse request body: must have an email and a password.";
         log_in(body).await.refuses(400, missing);
     }
-    for (email, wrong) in [(email.as_str(), "wrong"), ("nobody@example.com", "x"), ("nobody", "x")] {
+    for (email, wrong) in [
+        (email.as_str(), "wrong"),
+        ("nobody@example.com", "x"),
+        ("nobody", "x"),
+    ] {
         let body = json!({"email": email, "password": wrong});
         log_in(body).await.refuses(400, "Login failed.");
     }
