@@ -7,8 +7,9 @@ use jeton::http::Document;
 use serde_json::Value;
 
 use crate::api::dialects::bad_input::{Stage, row};
-use crate::api::dialects::{Refusals, Surface};
-use crate::harness::Answer;
+use crate::api::dialects::{Refusals, Surface, faults};
+use crate::api::examples;
+use crate::harness::{Answer, TestApp};
 
 pub(super) const SURFACE: Surface = Surface {
     document: Document::Quant,
@@ -92,12 +93,27 @@ const TOKENS: &str = "/api/v2/organizations/{organization}/tokens";
 #[tokio::test]
 async fn bad_input_is_refused_in_quants_own_form() {
     let findings = Stage::set().await.findings(&SURFACE).await;
-    assert!(
-        findings.is_empty(),
-        "{} findings:\n{}",
-        findings.len(),
-        findings.join("\n")
-    );
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_503_in_quants_own_form() {
+    let findings = faults::findings(&Stage::set().await, &SURFACE, |router| router).await;
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// Whoever tries them in the document's own page gets somewhere.
+#[tokio::test]
+async fn what_the_document_suggests_works() {
+    let document = examples::Document::of(SURFACE.document);
+    let writers = document.writers();
+    assert_eq!(writers.len(), 1);
+    for writer in writers {
+        let app = TestApp::new().await;
+        let example = document.example(&writer.schema);
+        let made = SURFACE.post(&app, &app.site_admin(), &writer.path, example).await;
+        assert_eq!(made.is(201).json()["preset"], "content_management");
+    }
 }
 
 /// A text and the mark that it is an error. Their Go client reads nothing else.
