@@ -38,11 +38,12 @@ class Api:
     media_type: str = JSON
     # The one operation that takes passwords.
     login: str | None = None
-    examples: int = EXAMPLES
+    # The operations behind it are the same ones, so that fewer do for the forms of the others.
+    examples: int = EXAMPLES // 2
 
 
 APIS = [
-    Api("/openapi.json", login="/api/v1/login"),
+    Api("/openapi.json", login="/api/v1/login", examples=EXAMPLES),
     Api("/openapi/cave.json", login="/users/login"),
     Api("/openapi/quant.json"),
     Api("/openapi/terraform.json", media_type="application/vnd.api+json"),
@@ -59,7 +60,7 @@ def runs():
             yield pytest.param(api, "--include-path", id=f"{name}-login")
 
 
-def schemathesis(url, folder, *selection, api=Api("/openapi.json"), environment=()):
+def schemathesis(url, folder, *selection, api=APIS[0], environment=()):
     """Runs schemathesis against `url`, and returns its exit code and what it printed."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", folder / "schemathesis.toml"),
