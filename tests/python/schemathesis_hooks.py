@@ -43,3 +43,7 @@ def before_call(context, case, kwargs):
     email = case.path_parameters.get("email")
     if case.method.upper() != "GET" and isinstance(email, str) and unquote(email).strip().lower() == EMAIL:
         case.path_parameters["email"] = "nobody@example.org"
+    # The tokens that a body names are looked up too, and 404 for one of them says nothing of the organization that was
+    # made a moment before.
+    if case.method.upper() == "DELETE" and case.path.endswith("/team-tokens") and isinstance(case.body, dict):
+        case.body = {"data": []}
