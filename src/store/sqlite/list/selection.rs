@@ -24,14 +24,38 @@ pub(in crate::store::sqlite) struct Selection {
 
 impl Selection {
     pub(in crate::store::sqlite) fn new(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let status = selection.status(status);
+            selection.condition.push_str(&format!(" AND {status}"));
+        }
+        Ok(selection)
+    }
+
+    /// What matched when a token was the last one, as far as that can be seen later: who has a successor
+    /// with a higher number was active then, whatever the clock of whoever rotated it said.
+    pub(in crate::store::sqlite) fn when_last_was(
+        connection: &Connection,
+        filter: &Filter,
+        TokenId(last): TokenId,
+    ) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let (status, last) = (selection.status(status), selection.bind(last));
+            selection.condition.push_str(&format!(
+                " AND (({status}) OR EXISTS (SELECT 1 FROM tokens AS successor
+                     WHERE successor.rotated_from = tokens.id AND successor.id > {last}))"
+            ));
+        }
+        Ok(selection)
+    }
+
+    fn of_any_status(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
         let mut selection = Self::default();
         selection.read_from(connection, filter)?;
         selection.ask_of_owner(connection, filter)?;
         selection.ask_of_token(filter);
         selection.ask_of_use(filter);
-        if let Some(status) = &filter.status {
-            selection.ask_of_status(status);
-        }
         if let (Some(breach), Some(organization)) = (&filter.breaks, &filter.organization) {
             let organization = number(connection, "organizations", organization)?;
             selection.ask_of_policy(breach, organization)?;
@@ -257,20 +281,19 @@ impl Selection {
         }
     }
 
-    fn ask_of_status(&mut self, status: &StatusAt) {
+    fn status(&mut self, status: &StatusAt) -> String {
         let instant = self.bind(status.at.millis());
         let uncut = uncut(&instant);
         let unrevoked =
             format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
         // Whole seconds, as `exp` has them.
         let ended = format!("tokens.expires_at / 1000 <= {instant} / 1000");
-        self.condition.push_str(" AND ");
-        self.condition.push_str(&match status.wanted {
+        match status.wanted {
             WantedStatus::Unrevoked => unrevoked,
             WantedStatus::Only(Status::Active) => format!("({ended}) IS NOT TRUE AND {unrevoked}"),
             WantedStatus::Only(Status::Expired) => format!("{ended} AND {unrevoked}"),
             WantedStatus::Only(Status::Revoked) => format!("NOT ({unrevoked})"),
-        });
+        }
     }
 
     fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
