@@ -80,6 +80,36 @@ async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
 }
 
 #[tokio::test]
+async fn a_present_password_is_guessed_no_faster_than_at_the_login() {
+    let app = TestApp::new().await;
+    let (email, member) = (NORTH.email("member"), app.member_of(&NORTH));
+    let path = format!("/users/{email}");
+    let change = |present: &str| json!({"password": "a new password", "current_password": present});
+    // Without a guess nothing is counted.
+    for _ in 0..6 {
+        let answer = app
+            .patch(&member, &path, json!({"password": "a new password"}))
+            .await;
+        answer.fails(403, "wrong_password");
+    }
+    for _ in 0..5 {
+        let answer = app.patch(&member, &path, change("a guess")).await;
+        answer.fails(403, "wrong_password");
+    }
+    // The right one too, and at the other door as well.
+    let answer = app.patch(&member, &path, change(&password(&email))).await;
+    let answer = answer.fails(429, "login_throttled");
+    assert_eq!(answer.header("retry-after"), "1");
+    app.log_in(&email, &password(&email))
+        .await
+        .fails(429, "login_throttled");
+    app.clock.pass(1);
+    app.patch(&member, &path, change(&password(&email))).await.is(200);
+    app.clock.pass(1);
+    app.log_in(&email, "a new password").await.is(200);
+}
+
+#[tokio::test]
 async fn logging_out_ends_this_session_and_no_other() {
     let mut app = TestApp::new().await;
     let email = NORTH.email("member");
