@@ -53,8 +53,9 @@ pub struct Active {
     pub record: Arc<Record>,
     /// The person it acts for, where it acts for one.
     pub person: Option<Arc<Person>>,
-    /// How many seconds it is still good for: until it ends by itself, or by a revocation that lies
-    /// ahead. `None` is for ever.
+    /// When it ends: by itself, or by a revocation that lies ahead. `None` is never.
+    pub ends_at: Option<Timestamp>,
+    /// How many seconds it is still good for; `None` is for ever.
     pub expires_in: Option<u64>,
 }
 
@@ -262,6 +263,7 @@ impl ActiveTokens {
         Ok(Active {
             record: Arc::clone(&seen.record),
             person: seen.person.clone(),
+            ends_at,
             expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
         })
     }
