@@ -167,7 +167,8 @@ pub(crate) struct ChangeForm {
     /// revoked with effect after `grace_period`, or are revoked now.
     #[schema(required = false, value_type = ExistingParameter, inline)]
     existing_tokens: Existing,
-    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`.
+    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`, at
+    /// most 30 days.
     #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]*[smhdwy]$", example = "30d")]
     grace_period: Option<Grace>,
     /// Whether nothing is changed, and only shown what would be.

@@ -36,7 +36,7 @@ fn slow(plan: &[String]) -> Vec<&String> {
         .filter(|step| {
             let scans = [
                 "SCAN tokens",
-                "SCAN successors",
+                "SCAN successor",
                 "SCAN revocations",
                 "SCAN cut ",
                 "SCAN keys",

@@ -322,8 +322,8 @@ impl Selection {
         }
         if let Some(most) = policy.max_active_tokens_per_owner {
             let (organization, most) = (self.bind(organization), self.bind(i64::from(most)));
-            let (second, ever) = (self.bind(at.seconds()), self.bind(limits::EVER));
-            let counted = limits::counted(&second, &ever);
+            let (now, ever) = (self.bind(at.millis()), self.bind(limits::EVER));
+            let counted = limits::counted(&now, &ever);
             rules.push(format!(
                 "tokens.id IN (SELECT id FROM (
                      SELECT tokens.id AS id, row_number() OVER (PARTITION BY team, user ORDER BY id DESC) AS place

@@ -89,6 +89,7 @@ super::contract!(Sqlite:
     limits {
         a_hundred_issuers_leave_no_more_than_allowed
         only_active_tokens_count
+        a_grace_gives_room_only_while_the_successor_lives
         what_is_good_everywhere_counts_everywhere
         issuing_within_a_cut_off_waits
         a_cut_off_is_remembered
