@@ -91,6 +91,41 @@ async fn the_service_is_told_which_projects_a_token_reaches() {
     assert_eq!(projects(&one).await, first.to_string());
 }
 
+/// A proxy makes a failure of its own of any other answer, which a client could cause at will.
+#[tokio::test]
+async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
+    let app = TestApp::new().await;
+    let good = app.organization_token(&NORTH, &["projects:read"]).await;
+    let good = good.holder.authorization().unwrap();
+    let basic = |text: &[u8]| format!("Basic {}", STANDARD.encode(text)).into_bytes();
+    for values in [
+        vec![b"Basic !!!".to_vec()],
+        vec![b"Bearer \xc3\xa9".to_vec()],
+        vec![basic(b"no colon")],
+        vec![basic(b"\xff:\xff")],
+        vec![good.as_bytes().to_vec(), good.as_bytes().to_vec()],
+        vec![b"Basic".to_vec(), good.as_bytes().to_vec()],
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = |path: &str| {
+                let mut request = Request::builder().method(method.clone()).uri(path);
+                for value in &values {
+                    request = request.header("authorization", value.as_slice());
+                }
+                request.body(Body::empty()).unwrap()
+            };
+            let answer = app.send(request(PATH)).await.is(401);
+            assert_eq!(
+                answer.header("www-authenticate"),
+                "Bearer realm=\"jeton\", error=\"invalid_token\""
+            );
+            // Before what the query says, as everywhere; and elsewhere it is the request that is wrong.
+            app.send(request(&format!("{PATH}?scopes=x"))).await.is(401);
+            app.send(request("/api/v1/me")).await.is(400);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_the_client_sent_under_these_names_plays_no_part() {
     let app = TestApp::new().await;
