@@ -276,6 +276,7 @@ pub struct Listing {
     pub has_next: bool,
     /// Whether tokens precede.
     pub has_previous: bool,
-    /// The audiences that have ever reported use, in the order of their names; at most 1,000.
+    /// Those audiences of the page's tokens that have ever reported use, in the order of their names. For
+    /// which others there are tokens is not for everybody to know.
     pub reporting_audiences: Vec<ReportingAudience>,
 }
