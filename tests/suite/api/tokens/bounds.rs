@@ -55,7 +55,8 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
     app.ask_for_token(&minter, order(NORTH.name, "user"))
         .await
         .fails(403, "forbidden");
-    app.ask_for_token(&minter, order(NORTH.name, "deployment"))
+    let of_deployment = json!({"name": "n", "owner": "deployment", "scopes": []});
+    app.ask_for_token(&minter, of_deployment)
         .await
         .fails(403, "forbidden");
 
