@@ -273,7 +273,13 @@ async fn a_write_without_bearer_needs_json() {
 async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
     let app = TestApp::new().await;
     let session = app.site_admin();
-    app.get(&session, "/tokens/current").await.fails(404, "not_found");
+    let shown = app.get(&session, "/tokens/current").await;
+    let shown = shown.fails(404, "not_found");
+    assert!(
+        shown.text_at("/detail").contains("a session is none"),
+        "{}",
+        shown.text
+    );
     let revoke = app.post(&session, "/tokens/current/revoke", json!({})).await;
     revoke.fails(404, "not_found");
     app.get(&session, "/me").await.is(200);
