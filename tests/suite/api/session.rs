@@ -134,7 +134,21 @@ async fn me_is_the_person_or_the_token_and_what_they_reach() {
     let me = app.get(&lead, "/me").await.is(200).json();
     assert_eq!(me["user"]["email"], NORTH.email("lead"));
     assert_eq!(me["token"], Value::Null);
-    assert_eq!(me["scopes"].as_array().unwrap().len(), 11);
+    // All but the two that only a token of the deployment can hold.
+    let scopes = me["scopes"].as_array().unwrap();
+    assert_eq!(scopes.len(), 9);
+    let of_deployment = [json!("revocations:read"), json!("usage:write")];
+    assert!(
+        !of_deployment.iter().any(|scope| scopes.contains(scope)),
+        "{scopes:?}"
+    );
+    let site = app.get(&app.site_admin(), "/me").await.is(200).json();
+    let scopes = site["scopes"].as_array().unwrap();
+    assert_eq!(scopes.len(), 11);
+    assert!(
+        of_deployment.iter().all(|scope| scopes.contains(scope)),
+        "{scopes:?}"
+    );
     let own = json!([{"id": NORTH.id(), "name": NORTH.name, "role": "member"}]);
     assert_eq!(me["organizations"], own);
 
