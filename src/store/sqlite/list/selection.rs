@@ -155,7 +155,7 @@ impl Selection {
         if let Some(user) = user {
             let user = number(connection, "users", user)?;
             let own = self.source("tokens_by_user", "user", user);
-            self.sources.push(own);
+            self.sources.push(format!("{own} AND {BELONGS}"));
         }
         let teams = visible_teams(connection, filter, teams)?;
         if teams.len() <= MERGED {
@@ -367,6 +367,12 @@ impl Selection {
         format!("?{}", self.parameters.len())
     }
 }
+
+/// A condition on `tokens`: the person still belongs where the token is good, as a site administrator does
+/// everywhere.
+const BELONGS: &str = "(tokens.organization IS NULL OR EXISTS (SELECT 1 FROM memberships \
+     WHERE memberships.organization = tokens.organization AND memberships.user = tokens.user) \
+     OR EXISTS (SELECT 1 FROM users WHERE users.id = tokens.user AND users.site_admin = 1))";
 
 /// How many teams are merged one by one. SQLite refuses more than 500 parts; the tokens of whoever
 /// has so many teams are sorted instead.
