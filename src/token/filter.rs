@@ -25,7 +25,7 @@ pub enum OwnerKind {
 pub enum Visibility {
     /// Everything that the filter matches.
     Everything,
-    /// The caller's own tokens and those of the teams they administer.
+    /// The caller's own tokens, where they still belong, and those of the teams they administer.
     Own {
         /// The caller, where it is a person.
         user: Option<UserId>,
