@@ -50,8 +50,9 @@ pub enum Inactive {
 #[derive(Clone)]
 pub struct Active {
     seen: Arc<Seen>,
-    /// How many seconds it is still good for: until it ends by itself, or by a revocation that lies
-    /// ahead. `None` is for ever.
+    /// When it ends: by itself, or by a revocation that lies ahead. `None` is never.
+    pub ends_at: Option<Timestamp>,
+    /// How many seconds it is still good for; `None` is for ever.
     pub expires_in: Option<u64>,
 }
 
@@ -272,13 +273,13 @@ impl ActiveTokens {
         let verdict = self.judge(seen, now);
         if seen.record.token.kind == TokenKind::Api {
             match &verdict {
-                Ok(_) => {
+                Ok(active) => {
                     let seen_now = Use {
                         token: seen.record.id,
                         at: now,
                         from,
                     };
-                    self.usage.note(seen_now, &seen.noted, self.ends_at(seen));
+                    self.usage.note(seen_now, &seen.noted, active.ends_at);
                 }
                 Err(Inactive::Revoked) => self.refused.note(seen.record.id, now),
                 Err(_) => {}
@@ -308,11 +309,11 @@ impl ActiveTokens {
         if self.index.is_revoked(&seen.record, now) {
             return Err(Inactive::Revoked);
         }
+        let ends_at = self.ends_at(seen);
         Ok(Active {
             seen: Arc::clone(seen),
-            expires_in: self
-                .ends_at(seen)
-                .and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
+            ends_at,
+            expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
         })
     }
 

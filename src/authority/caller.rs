@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::authority::Active;
+use crate::clock::Timestamp;
 use crate::directory::{Person, UserId};
 use crate::token::{Actor, ManagementScope, Owner, Record, TokenKind};
 
@@ -26,6 +27,11 @@ impl Caller {
     /// The token they came with.
     pub fn record(&self) -> &Arc<Record> {
         self.active.record()
+    }
+
+    /// When the token ends, as far as is known now; `None` is never.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.active.ends_at
     }
 
     /// How many seconds the token is still good for, as far as is known now; `None` is for ever.

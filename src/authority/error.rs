@@ -44,6 +44,9 @@ pub enum Error {
     /// It does not exist, or the caller may not know that it does.
     #[error("not found")]
     Absent,
+    /// The caller holds a session, where it is about the API token that they hold.
+    #[error("a session is no API token")]
+    NoApiToken,
     /// No organization was named and the caller has not exactly one.
     #[error("no organization was named")]
     OrganizationNeeded,

@@ -22,7 +22,7 @@ pub enum Expiry {
 }
 
 /// When a token ends that this caller makes, within what the organizations allow and, where an API
-/// token makes it, before that one ends. What is too long is a fault if it was said, and shortened if
+/// token makes it, before that one ends, be it by a revocation that lies ahead. What is too long is a fault if it was said, and shortened if
 /// it is the default.
 pub(super) fn expires_at(
     caller: &Caller,
@@ -37,7 +37,7 @@ pub(super) fn expires_at(
     // A session bounds what may be done, not for how long; an API token bounds both.
     let by_caller = match caller.record().token.kind {
         TokenKind::Session => None,
-        TokenKind::Api => caller.record().token.expires_at,
+        TokenKind::Api => caller.ends_at(),
     };
     let after = |lifetime| match lifetime {
         Lifetime::Never => None,

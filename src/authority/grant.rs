@@ -3,7 +3,7 @@
 use crate::authority::bounds::Bounds;
 use crate::authority::issue::{Issue, Place};
 use crate::authority::{Authority, Caller, FieldFault};
-use crate::token::{ManagementScope, Owner, Scope};
+use crate::token::{Owner, Scope};
 
 /// The scopes of a new token, and the preset that they are.
 pub(super) struct Granted {
@@ -117,12 +117,9 @@ impl Authority {
 
 /// Why a scope cannot be granted.
 fn refusal(scope: &Scope, caller: &Caller, place: &Place) -> Option<&'static str> {
-    let deployment_only = scope
-        .management()
-        .is_some_and(ManagementScope::is_deployment_only);
     if !caller.may_grant(scope.as_str()) {
         Some("a token cannot grant a scope that it does not hold")
-    } else if deployment_only && place.owner != Owner::Deployment {
+    } else if scope.is_deployment_only() && place.owner != Owner::Deployment {
         Some("only a token of the deployment can hold this scope")
     } else if !place.bounds.allow_scope(scope) {
         Some("the organization does not allow this scope")

@@ -26,6 +26,20 @@ impl Authority {
     /// An unknown account, a disabled one and a wrong password take the same time and give the same
     /// answer. Failures slow down further attempts, whether the account exists or not.
     pub async fn login(&self, email: &str, password: Password, address: IpAddr) -> Result<Session> {
+        match self.try_password(email, password, address).await? {
+            Some(right) => self.open_session(&right).await,
+            None => Err(Error::BadLogin),
+        }
+    }
+
+    /// Who it is, if the password is right. Wherever a password is tried is one of the attempts that are
+    /// slowed down, or guessing would go on where it is not counted.
+    pub(super) async fn try_password(
+        &self,
+        email: &str,
+        password: Password,
+        address: IpAddr,
+    ) -> Result<Option<Credentials>> {
         let known: Option<Email> = email.parse().ok();
         let account = known.as_ref().map_or(email, Email::as_str);
         let attempt = self
@@ -34,21 +48,14 @@ impl Authority {
             .map_err(|throttled| Error::LockedOut {
                 retry_after: throttled.retry_after,
             })?;
-        match self.check_password(known, password).await {
-            Ok(Some(right)) => {
-                attempt.succeeded();
-                self.open_session(&right).await
-            }
-            Ok(None) => {
-                // Not for whom: a hurried person types a password where the address belongs.
-                tracing::info!(%address, "a login failed");
-                Err(Error::BadLogin)
-            }
-            Err(error) => {
-                attempt.abandoned();
-                Err(error)
-            }
+        let checked = self.check_password(known, password).await;
+        match &checked {
+            Ok(Some(_)) => attempt.succeeded(),
+            // Not for whom: a hurried person types a password where the address belongs.
+            Ok(None) => tracing::info!(%address, "a login failed"),
+            Err(_) => attempt.abandoned(),
         }
+        checked
     }
 
     /// What the store has of a person whose password this is, and who is not shut out.
@@ -130,13 +137,5 @@ impl Authority {
     /// Ends the session that the caller came with.
     pub async fn logout(&self, caller: &Caller) -> Result<()> {
         self.revoke_own(caller, Some("logout".to_owned())).await.map(drop)
-    }
-
-    /// Whether a password is the person's own.
-    pub(super) async fn is_password_of(&self, email: &Email, password: Password) -> Result<bool> {
-        Ok(self
-            .check_password(Some(email.clone()), password)
-            .await?
-            .is_some())
     }
 }

@@ -4,7 +4,7 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
 use crate::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
 use crate::store::{Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice};
-use crate::token::Record;
+use crate::token::{Record, Scope, TokenKind};
 
 /// What a caller is told about themselves.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Me {
     pub person: Option<Person>,
     /// Where that person belongs.
     pub memberships: Vec<Membership>,
+    /// What the token can do; of a session, what its person may ever grant.
+    pub scopes: Vec<Scope>,
 }
 
 /// What becomes of the teams of an organization that is to be removed.
@@ -43,7 +45,15 @@ impl Authority {
             None => Vec::new(),
         };
         let confined = caller.owner().organization();
+        let grantable = self.settings.catalogue.scopes().iter();
         Ok(Me {
+            scopes: match caller.record().token.kind {
+                TokenKind::Api => caller.record().token.scopes.clone(),
+                TokenKind::Session => grantable
+                    .filter(|scope| policy::may_ever_grant(caller, scope))
+                    .cloned()
+                    .collect(),
+            },
             record: Record::clone(caller.record()),
             person: caller.person().map(|person| Person::clone(person)),
             memberships: memberships

@@ -1,5 +1,7 @@
 //! People: made, changed and removed by site administrators, logged in.
 
+use std::net::IpAddr;
+
 use crate::authority::organizations::{created, organizations_of};
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{Authority, Caller, Error, Result, policy};
@@ -104,8 +106,15 @@ impl Authority {
     }
 
     /// Changes a person. Everybody may change their own password, giving the present one; the rest is
-    /// the site administrators'. A new password ends the person's sessions, this one included.
-    pub async fn change_person(&self, caller: &Caller, email: &Email, patch: PersonPatch) -> Result<Person> {
+    /// the site administrators'. A new password ends the person's sessions, this one included. The
+    /// present one is tried as at a login, from an address.
+    pub async fn change_person(
+        &self,
+        caller: &Caller,
+        address: IpAddr,
+        email: &Email,
+        patch: PersonPatch,
+    ) -> Result<Person> {
         let what = match patch.is_only_a_password() {
             true => Change::Password,
             false => Change::Anything,
@@ -122,7 +131,10 @@ impl Authority {
         } = patch;
         if is_self(caller, email) && password.is_some() {
             let right = match current_password {
-                Some(current) => self.is_password_of(email, current).await?,
+                Some(current) => self
+                    .try_password(email.as_str(), current, address)
+                    .await?
+                    .is_some(),
                 None => false,
             };
             if !right {

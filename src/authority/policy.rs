@@ -145,6 +145,11 @@ pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     }
 }
 
+/// Whether there is any token to which the caller can hand a scope: some are for the deployment's only.
+pub fn may_ever_grant(caller: &Caller, scope: &Scope) -> bool {
+    caller.may_grant(scope.as_str()) && (!scope.is_deployment_only() || rank_everywhere(caller) == Rank::Site)
+}
+
 /// Handing on scopes and projects that are not named one by one: all of them are within the caller's.
 pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> Result<(), Error> {
     let has_scopes = scopes.iter().all(|scope| caller.may_grant(scope.as_str()));

@@ -7,7 +7,9 @@ pub mod project;
 pub mod team;
 
 pub use name::{Email, Name, NotAName, NotAnEmail};
-pub use organization::{Organization, OrganizationId, OrganizationReference, Policy};
+pub use organization::{
+    Contact, NotificationUrl, Organization, OrganizationId, OrganizationReference, Policy,
+};
 pub use person::{Member, Membership, Person, Role, UserId};
 pub use project::Project;
 pub use team::{Team, TeamId, TeamReference};

@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::directory::Name;
+use crate::directory::{Email, Name};
 use crate::token::Scope;
 
 /// An organization's id, which no renaming changes.
@@ -91,6 +92,90 @@ impl Policy {
     }
 }
 
+/// An e-mail address at which an organization is reached, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact(String);
+
+/// An address at which an organization wants to be told things, as it was written: `http` or `https`,
+/// with a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationUrl(String);
+
+/// A text that is no address to which anything could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReachable {
+    #[error("not an e-mail address")]
+    Contact,
+    #[error("not an http or https address with a host, of at most 2048 characters")]
+    NotificationUrl,
+}
+
+/// The longest address.
+const LONGEST_URL: usize = 2048;
+
+impl FromStr for Contact {
+    type Err = NotReachable;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Not in the canonical form of people's addresses: whoever wrote it reads it back.
+        match text.parse::<Email>() {
+            Ok(_) => Ok(Self(text.trim().to_owned())),
+            Err(_) => Err(NotReachable::Contact),
+        }
+    }
+}
+
+impl FromStr for NotificationUrl {
+    type Err = NotReachable;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let printable = !text
+            .chars()
+            .any(|character| character.is_control() || character.is_whitespace());
+        // The standard makes up for missing slashes, which is not what anybody means.
+        let absolute = text
+            .split_once("://")
+            .is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+        let url = Url::parse(text).map_err(|_| NotReachable::NotificationUrl)?;
+        if printable
+            && absolute
+            && text.chars().count() <= LONGEST_URL
+            && matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotReachable::NotificationUrl)
+        }
+    }
+}
+
+impl From<Contact> for String {
+    fn from(Contact(text): Contact) -> Self {
+        text
+    }
+}
+
+impl From<NotificationUrl> for String {
+    fn from(NotificationUrl(text): NotificationUrl) -> Self {
+        text
+    }
+}
+
+impl Contact {
+    /// Takes the place of one that could not be read, in a form that is thrown away.
+    pub(crate) fn stand_in() -> Self {
+        Self(String::new())
+    }
+}
+
+impl NotificationUrl {
+    /// Takes the place of one that could not be read, in a form that is thrown away.
+    pub(crate) fn stand_in() -> Self {
+        Self(String::new())
+    }
+}
+
 /// An organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organization {
@@ -106,4 +191,59 @@ pub struct Organization {
     pub policy: Policy,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_somebody_has_an_address() {
+        for good in [
+            "http://example.com",
+            "https://example.com:8443/n?x=y#z",
+            "HTTPS://Example.com/a%20b",
+            "http://127.0.0.1:9000/",
+            "http://[::1]/",
+            "https://b\u{fc}cher.example/",
+        ] {
+            assert_eq!(String::from(good.parse::<NotificationUrl>().unwrap()), good);
+        }
+        for bad in [
+            "",
+            "example.com",
+            "//example.com",
+            "http:example.com",
+            "http:///example.com",
+            "http://",
+            "https://:80/",
+            "javascript:alert(1)",
+            "javascript://example.com/%0aalert(1)",
+            "file:///etc/passwd",
+            "ftp://example.com",
+            "mailto:ops@example.com",
+            "https://example.com/a b",
+            " https://example.com",
+            "https://exam\nple.com",
+            &format!("https://example.com/{}", "x".repeat(2048)),
+        ] {
+            assert_eq!(
+                bad.parse::<NotificationUrl>(),
+                Err(NotReachable::NotificationUrl),
+                "{bad}"
+            );
+        }
+        let contact = |text: &str| text.parse::<Contact>().map(String::from);
+        assert_eq!(contact(" Ops@Example.com "), Ok("Ops@Example.com".to_owned()));
+        for bad in [
+            "",
+            "ops",
+            "ops@",
+            "ops@example.com, dev@example.com",
+            "Ops <ops@example.com>",
+        ] {
+            assert_eq!(contact(bad), Err(NotReachable::Contact), "{bad}");
+        }
+    }
 }

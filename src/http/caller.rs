@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jeton_verifier::Rejection;
+use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
 use crate::authority::{self, Authority, Error, Inactive, policy};
@@ -39,6 +39,11 @@ pub struct Anyone;
 
 /// What a handler demands of its caller, beside an active token.
 pub trait Permission {
+    /// What is said of `Authorization` headers that cannot be read.
+    fn unreadable() -> Failure {
+        Failure::AmbiguousCredential
+    }
+
     /// Refuses a caller who does not have it.
     fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error>;
 }
@@ -67,6 +72,11 @@ impl Permission for Holder {
 }
 
 impl Permission for ApiToken {
+    /// Only a proxy asks, which knows no status but 401 and 403 that its client can be the cause of.
+    fn unreadable() -> Failure {
+        Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
+    }
+
     fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
         match caller.record().token.kind {
             TokenKind::Api => Ok(()),
@@ -149,7 +159,7 @@ impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
 impl<P: Permission> Caller<P> {
     /// The caller, or `None` where the request carries no credential.
     async fn known(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        let Some(credential) = credential(&parts.headers)? else {
+        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable())? else {
             return Ok(None);
         };
         let from = match app.authority.settings().record_addresses {
@@ -194,18 +204,22 @@ impl Credential<'_> {
     }
 }
 
+/// Two `Authorization` headers, or one that makes no sense.
+#[derive(Debug)]
+struct Unreadable;
+
 /// The token of a request: `Bearer`, or Basic with the token as username and an empty password, or
 /// as password with any username.
-fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Failure> {
+fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {
         return if headers.contains_key(header::AUTHORIZATION) {
-            Err(Failure::AmbiguousCredential)
+            Err(Unreadable)
         } else {
             Ok(None)
         };
     };
-    let value = value.to_str().map_err(|_| Failure::AmbiguousCredential)?;
+    let value = value.to_str().map_err(|_| Unreadable)?;
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     let rest = rest.trim_matches(' ');
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -214,9 +228,9 @@ fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Failure> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
     }
-    let decoded = Zeroizing::new(STANDARD.decode(rest).map_err(|_| Failure::AmbiguousCredential)?);
-    let text = std::str::from_utf8(&decoded).map_err(|_| Failure::AmbiguousCredential)?;
-    let (username, password) = text.split_once(':').ok_or(Failure::AmbiguousCredential)?;
+    let decoded = Zeroizing::new(STANDARD.decode(rest).map_err(|_| Unreadable)?);
+    let text = std::str::from_utf8(&decoded).map_err(|_| Unreadable)?;
+    let (username, password) = text.split_once(':').ok_or(Unreadable)?;
     let token = if password.is_empty() { username } else { password };
     Ok(Some(Credential::Basic(Zeroizing::new(token.to_owned()))))
 }
@@ -233,8 +247,7 @@ mod tests {
         }
         match credential(&headers) {
             Ok(credential) => Ok(credential.map(|credential| credential.token().to_owned())),
-            Err(Failure::AmbiguousCredential) => Err("ambiguous"),
-            Err(_) => Err("another failure"),
+            Err(Unreadable) => Err("ambiguous"),
         }
     }
 

@@ -193,6 +193,7 @@ pub(crate) mod tests {
             authority::Error::WrongAudience,
             authority::Error::ScopeNeeded("tokens:read".into()),
             authority::Error::Absent,
+            authority::Error::NoApiToken,
             authority::Error::OrganizationNeeded,
             authority::Error::NameTaken,
             authority::Error::LastAdmin,

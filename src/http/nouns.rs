@@ -1,6 +1,6 @@
 //! How the nouns are written in requests.
 
-use crate::directory::{Email, Name, OrganizationReference, Role, TeamReference};
+use crate::directory::{Contact, Email, Name, NotificationUrl, OrganizationReference, Role, TeamReference};
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation};
 use crate::store::PersonReference;
 use crate::token::{
@@ -33,6 +33,8 @@ text_scalar! {
     Scope = Self::from(ManagementScope::TokensRead);
     Name = Name::stand_in();
     Email = Email::stand_in();
+    Contact = Contact::stand_in();
+    NotificationUrl = NotificationUrl::stand_in();
 }
 
 impl Choice for Role {

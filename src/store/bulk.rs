@@ -23,6 +23,10 @@ pub trait BulkRevocations: Send + Sync {
 
     /// Carries out the next portion of an order, in the order of the tokens' numbers, and says how far
     /// it is now. Two who do this at once harm nobody: each token is revoked and counted once.
+    ///
+    /// What was rotated since the order is revoked together with the whole line of its successors, or
+    /// the holders could outrun the order. Only where the order is about what breaks a policy do they
+    /// stay: they were made under it.
     async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>>;
 }
 
@@ -56,8 +60,8 @@ pub struct BulkRevocation {
     pub order: BulkOrder,
     /// How many tokens matched when it was ordered.
     pub matched: u64,
-    /// How many it has revoked. Fewer than matched in the end where others revoked some before it, or
-    /// where a token has ceased to match.
+    /// How many it has revoked, successors included. Fewer than matched in the end where others revoked
+    /// some before it, or where a token has ceased to match.
     pub revoked: u64,
     /// The last token that was there when it was ordered.
     pub through: TokenId,

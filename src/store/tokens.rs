@@ -117,7 +117,8 @@ pub enum RecordOutcome {
     Recorded(Recorded),
     /// The directory has changed, or the key does not sign any more; judge again.
     Stale,
-    /// The owner has as many active tokens as allowed. What it would take the place of does not count.
+    /// The owner has as many active tokens as allowed. What it would take the place of does not count,
+    /// nor does what is in its grace while its successor lives.
     LimitReached {
         /// How many those are.
         most: u32,

@@ -25,7 +25,7 @@ pub enum OwnerKind {
 pub enum Visibility {
     /// Everything that the filter matches.
     Everything,
-    /// The caller's own tokens and those of the teams they administer.
+    /// The caller's own tokens, where they still belong, and those of the teams they administer.
     Own {
         /// The caller, where it is a person.
         user: Option<UserId>,
@@ -276,6 +276,7 @@ pub struct Listing {
     pub has_next: bool,
     /// Whether tokens precede.
     pub has_previous: bool,
-    /// The audiences that have ever reported use, in the order of their names; at most 1,000.
+    /// Those audiences of the page's tokens that have ever reported use, in the order of their names. For
+    /// which others there are tokens is not for everybody to know.
     pub reporting_audiences: Vec<ReportingAudience>,
 }

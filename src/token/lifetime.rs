@@ -77,7 +77,8 @@ pub enum Lifetime {
     Never,
 }
 
-/// How long a token stays good after it was rotated: a span, or `0s` for not at all.
+/// How long a token stays good after it was rotated: a span of at most 30 days, or `0s` for not at all.
+/// Longer, and what was meant to bring a new token to where it is used would be a second token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace(Option<Span>);
 
@@ -86,6 +87,8 @@ impl Grace {
     pub const NONE: Self = Self(None);
     /// What is granted where nothing is said: time enough to bring the new token to where it is used.
     pub const DAY: Self = Self(Some(Span::of(DAY)));
+
+    const LONGEST: Span = Span::MONTH;
 
     /// The length in seconds.
     pub fn seconds(self) -> u64 {
@@ -100,6 +103,8 @@ pub enum LifetimeError {
     Malformed,
     #[error("must not be longer than 100 years")]
     TooLong,
+    #[error("a grace must not be longer than 30 days")]
+    LongGrace,
 }
 
 impl FromStr for Span {
@@ -140,7 +145,11 @@ impl FromStr for Grace {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "0s" => Ok(Self(None)),
-            _ => text.parse().map(Some).map(Self),
+            _ => match text.parse() {
+                Ok(span) if span <= Self::LONGEST => Ok(Self(Some(span))),
+                Ok(_) | Err(LifetimeError::TooLong) => Err(LifetimeError::LongGrace),
+                Err(error) => Err(error),
+            },
         }
     }
 }
@@ -225,12 +234,16 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_may_be_none() {
+    fn a_grace_may_be_none_and_is_short() {
         let seconds = |text: &str| text.parse::<Grace>().map(Grace::seconds);
         assert_eq!(seconds("0s"), Ok(0));
         assert_eq!(seconds("24h"), Ok(Grace::DAY.seconds()));
         for text in ["", "0", "0d", "never", "-1s"] {
             assert_eq!(seconds(text), Err(LifetimeError::Malformed), "{text}");
+        }
+        assert_eq!(seconds("30d"), Ok(30 * DAY));
+        for text in ["31d", "2592001s", "10000d", "10000y", "99999999999999999999999s"] {
+            assert_eq!(seconds(text), Err(LifetimeError::LongGrace), "{text}");
         }
     }
 

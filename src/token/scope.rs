@@ -34,6 +34,11 @@ impl Scope {
             .into_iter()
             .find(|scope| scope.as_str() == self.as_str())
     }
+
+    /// Whether only a deployment token may hold it.
+    pub fn is_deployment_only(&self) -> bool {
+        self.management().is_some_and(ManagementScope::is_deployment_only)
+    }
 }
 
 /// A permission over the authority itself.

@@ -78,21 +78,25 @@ impl Scalar for Scopes {
 /// client sent, which a proxy would pass on.
 const NONE: HeaderValue = HeaderValue::from_static("-");
 
+/// Stands where a token is restricted to projects and none is left: the opposite of [`NONE`].
+const NO_PROJECT: &str = "none";
+
 const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
 const ORGANIZATION: HeaderName = HeaderName::from_static("x-jeton-organization");
 const TEAM: HeaderName = HeaderName::from_static("x-jeton-team");
 const SCOPES: HeaderName = HeaderName::from_static("x-jeton-scopes");
+const PROJECTS: HeaderName = HeaderName::from_static("x-jeton-projects");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-jeton-token-id");
 
 /// What the service is told about the token.
-type About = [(HeaderName, HeaderValue); 5];
+type About = [(HeaderName, HeaderValue); 6];
 
 /// Authorize a request
 ///
 /// For the sub-request of a reverse proxy (`auth_request` of nginx, `forward_auth` of Caddy,
 /// ForwardAuth of Traefik): it carries the `Authorization` header of the request that is to be let
 /// through. The answer has the proxy's client let through or not, and says whom the token acts for
-/// in headers that are always there. The proxy has to remove headers of these names that its client
+/// and what it reaches in headers that are always there. The proxy has to remove headers of these names that its client
 /// sends. A session is no token here.
 #[utoipa::path(get, path = "/oauth/authorize-request", tag = "verification", operation_id = "authorize_request",
     params(DemandForm),
@@ -101,6 +105,7 @@ type About = [(HeaderName, HeaderValue); 5];
         ("X-Jeton-Organization" = String, description = "The id of its organization, or `-`"),
         ("X-Jeton-Team" = String, description = "The id of its team, or `-`"),
         ("X-Jeton-Scopes" = String, description = "Its scopes with a space between two, or `-`"),
+        ("X-Jeton-Projects" = String, description = "The numbers of the only projects that it reaches, with a space between two; `-` if it is not restricted to projects, `none` if it reaches no project"),
         ("X-Jeton-Token-Id" = String, description = "The number of its record")))))]
 async fn authorize_request(
     caller: Caller<ApiToken>,
@@ -121,6 +126,7 @@ async fn authorize_request(
         ("X-Jeton-Organization" = String, description = "The id of its organization, or `-`"),
         ("X-Jeton-Team" = String, description = "The id of its team, or `-`"),
         ("X-Jeton-Scopes" = String, description = "Its scopes with a space between two, or `-`"),
+        ("X-Jeton-Projects" = String, description = "The numbers of the only projects that it reaches, with a space between two; `-` if it is not restricted to projects, `none` if it reaches no project"),
         ("X-Jeton-Token-Id" = String, description = "The number of its record")))))]
 async fn authorize_request_head(
     caller: Caller<ApiToken>,
@@ -132,16 +138,29 @@ async fn authorize_request_head(
 
 fn about(record: &Record) -> Result<About, Error> {
     let owner = &record.token.owner;
-    let scopes: Vec<&str> = record.token.scopes.iter().map(Scope::as_str).collect();
-    let scopes = (!scopes.is_empty()).then(|| scopes.join(" "));
+    let scopes = &record.token.scopes;
+    let scopes = (!scopes.is_empty()).then(|| spaced(scopes.iter().map(ToString::to_string)));
+    let projects = record
+        .token
+        .projects
+        .as_ref()
+        .map(|projects| match projects.as_slice() {
+            [] => NO_PROJECT.to_owned(),
+            some => spaced(some.iter().map(u32::to_string)),
+        });
     let organization = owner.organization().map(|organization| organization.to_string());
     Ok([
         (SUBJECT, value(Some(owner.subject()))?),
         (ORGANIZATION, value(organization)?),
         (TEAM, value(owner.team().map(ToString::to_string))?),
         (SCOPES, value(scopes)?),
+        (PROJECTS, value(projects)?),
         (TOKEN_ID, value(Some(record.id.to_string()))?),
     ])
+}
+
+fn spaced(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn value(text: Option<String>) -> Result<HeaderValue, Error> {

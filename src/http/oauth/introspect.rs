@@ -75,7 +75,8 @@ struct Introspection<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "http://127.0.0.1:8080")]
     iss: Option<&'a str>,
-    /// When it ends, in seconds since the Unix epoch; 253402300799 is never.
+    /// When it ends, in seconds since the Unix epoch; 253402300799 is never. Before the `exp` in the token
+    /// itself where a revocation lies ahead, as in the grace after a rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
     /// When it was issued, in seconds since the Unix epoch.
@@ -131,7 +132,7 @@ fn described(active: &Active, issuer: &str) -> Response {
         username: active.person().map(|person| person.email.as_str()),
         aud: Some(&token.audience),
         iss: Some(issuer),
-        exp: Some(token.expires_at.map_or(NEVER, |end| end.seconds())),
+        exp: Some(active.ends_at.map_or(NEVER, |end| end.seconds())),
         iat: Some(token.created_at.seconds()),
         jti: Some(token.jti),
         org: token.owner.organization().map(|organization| organization.0),

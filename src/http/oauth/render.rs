@@ -76,7 +76,7 @@ fn refused(error: &Error) -> (StatusCode, &'static str) {
         Error::Forbidden | Error::SessionNeeded | Error::WrongPassword => {
             (StatusCode::FORBIDDEN, "access_denied")
         }
-        Error::Absent => (StatusCode::NOT_FOUND, "invalid_request"),
+        Error::Absent | Error::NoApiToken => (StatusCode::NOT_FOUND, "invalid_request"),
         Error::OrganizationNeeded | Error::BadCursor | Error::Invalid(_) => {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }
@@ -138,6 +138,7 @@ mod tests {
     403 access_denied
     401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
     403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+    404 invalid_request
     404 invalid_request
     400 invalid_request
     409 invalid_request

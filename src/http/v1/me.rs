@@ -32,7 +32,8 @@ struct Me {
     token: Option<TokenInfo>,
     /// The organizations the person belongs to, as far as this token reaches.
     organizations: Vec<MembershipInfo>,
-    /// What the caller can do: a token's own scopes, and every scope for a session.
+    /// What the caller can do: a token's own scopes, and for a session those that its person may grant.
+    /// Some are for tokens of the deployment, which site administrators make.
     #[schema(example = json!(["tokens:read"]))]
     scopes: Vec<String>,
 }
@@ -53,14 +54,8 @@ struct MembershipInfo {
 async fn me(caller: Caller<Authenticated>, State(app): State<Arc<App>>) -> Result<Json<Me>, Failure> {
     let me = app.authority.me(&caller).await?;
     let is_session = me.record.token.kind == TokenKind::Session;
-    let catalogue = &app.authority.settings().catalogue;
-    let scopes = if is_session {
-        catalogue.scopes()
-    } else {
-        &me.record.token.scopes
-    };
     Ok(Json(Me {
-        scopes: scopes.iter().map(ToString::to_string).collect(),
+        scopes: me.scopes.iter().map(ToString::to_string).collect(),
         organizations: me
             .memberships
             .into_iter()

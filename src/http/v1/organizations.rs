@@ -15,7 +15,7 @@ use validator::Validate;
 
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::clock::Timestamp;
-use crate::directory::{Name, Organization, OrganizationReference, Policy};
+use crate::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
 use crate::http::v1::page::{Items, SliceForm};
@@ -123,13 +123,11 @@ pub(crate) struct CreateForm {
     #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "acme")]
     name: Name,
     /// Whom to write to.
-    #[validate(length(max = 254))]
-    #[schema(max_length = 254, example = "ops@example.com")]
-    email: Option<String>,
-    /// Where it wants to be told things.
-    #[validate(length(max = 2048))]
-    #[schema(max_length = 2048, example = "https://example.com/notify")]
-    notification_url: Option<String>,
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    email: Option<Contact>,
+    /// Where it wants to be told things: an `http` or `https` address.
+    #[schema(value_type = Option<String>, max_length = 2048, example = "https://example.com/notify")]
+    notification_url: Option<NotificationUrl>,
     #[schema(value_type = Option<PolicyForm>)]
     policy: Option<Policy>,
 }
@@ -153,13 +151,11 @@ pub(crate) struct ChangeForm {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$")]
     name: Option<Name>,
     /// Whom to write to; `null` takes it away.
-    #[validate(length(max = 254))]
-    #[schema(value_type = Option<String>, max_length = 254, example = "ops@example.com")]
-    email: Option<Option<String>>,
-    /// Where it wants to be told things; `null` takes it away.
-    #[validate(length(max = 2048))]
-    #[schema(value_type = Option<String>, max_length = 2048)]
-    notification_url: Option<Option<String>>,
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    email: Option<Option<Contact>>,
+    /// Where it wants to be told things, an `http` or `https` address; `null` takes it away.
+    #[schema(value_type = Option<String>, max_length = 2048, example = "https://example.com/notify")]
+    notification_url: Option<Option<NotificationUrl>>,
     /// The whole new policy. It holds for the next token; needs a session.
     #[schema(value_type = Option<PolicyForm>)]
     policy: Option<Policy>,
@@ -167,7 +163,8 @@ pub(crate) struct ChangeForm {
     /// revoked with effect after `grace_period`, or are revoked now.
     #[schema(required = false, value_type = ExistingParameter, inline)]
     existing_tokens: Existing,
-    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`.
+    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`, at
+    /// most 30 days.
     #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]*[smhdwy]$", example = "30d")]
     grace_period: Option<Grace>,
     /// Whether nothing is changed, and only shown what would be.
@@ -240,8 +237,8 @@ impl Request for ChangeOrganization {
         Ok(Self {
             changes: OrganizationChanges {
                 name: form.name,
-                email: form.email,
-                notification_url: form.notification_url,
+                email: form.email.map(|email| email.map(String::from)),
+                notification_url: form.notification_url.map(|url| url.map(String::from)),
                 policy: form.policy,
             },
             existing,
@@ -330,8 +327,8 @@ async fn create(
     } = body;
     let details = OrganizationChanges {
         name: None,
-        email: Some(email),
-        notification_url: Some(notification_url),
+        email: Some(email.map(String::from)),
+        notification_url: Some(notification_url.map(String::from)),
         policy,
     };
     let made = app

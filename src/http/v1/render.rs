@@ -156,6 +156,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "not_found",
             "There is no such thing, or it is not yours to see.",
         ),
+        Error::NoApiToken => (
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "This address is about the API token that you send, and a session is none.",
+        ),
         Error::OrganizationNeeded => (
             StatusCode::BAD_REQUEST,
             "organization_needed",
@@ -254,6 +259,7 @@ mod tests {
         403 session_needed
         403 wrong_audience
         403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+        404 not_found
         404 not_found
         400 organization_needed
         409 name_taken

@@ -16,6 +16,7 @@ use crate::authority::password::{NewPassword, Password};
 use crate::authority::{NewAccount, PersonPatch};
 use crate::clock::Timestamp;
 use crate::directory::{Email, Person};
+use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
 use crate::http::v1::page::{Items, SliceForm};
@@ -285,7 +286,7 @@ async fn show(
 /// Change a person
 ///
 /// For site administrators. Everybody may change their own password, and nothing else, giving the
-/// present one; that ends their sessions, this one included.
+/// present one; that ends their sessions, this one included. A wrong one counts like a failed login.
 #[utoipa::path(patch, path = "/api/v1/users/{email}", tag = "people", operation_id = "change_user",
     params(UserPath), request_body = ChangeForm,
     responses((status = OK, description = "The person as they are now", body = UserInfo),
@@ -293,11 +294,12 @@ async fn show(
 async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
+    ClientAddress(address): ClientAddress,
     Input { path, body, .. }: Input<UserPath, (), PersonPatch>,
 ) -> Result<Json<UserInfo>, Failure> {
     Ok(Json(
         app.authority
-            .change_person(&caller, &path.email, body)
+            .change_person(&caller, address, &path.email, body)
             .await?
             .into(),
     ))

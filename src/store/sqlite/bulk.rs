@@ -167,7 +167,7 @@ fn next_portion(
     let Some(bulk) = by_id(&transaction, id)? else {
         return Ok(None);
     };
-    let selection = Selection::new(&transaction, &bulk.order.filter)?;
+    let selection = Selection::when_last_was(&transaction, &bulk.order.filter, bulk.through)?;
     let portion = selection.between(&transaction, bulk.position, bulk.through, PORTION)?;
     Ok(Some((bulk, portion)))
 }
@@ -200,21 +200,22 @@ fn advance(
         // Somebody else has done this portion since it was looked up.
         return by_id(batch.connection, bulk.id);
     }
-    let mut revoked = 0;
     for token in portion {
-        let order = RevokeOrder {
-            token,
-            revocation: Revocation {
-                revoked_at: now,
-                effective_at: bulk.order.effective_at.map_or(now, |at| at.max(now)),
-                revoked_by: bulk.order.ordered_by.clone(),
-                reason: bulk.order.reason.clone(),
-            },
-            last_token: bulk.order.last_token,
-        };
-        revoked += u64::from(matches!(revoke(batch, order)?, RevokeOutcome::Revoked(_)));
+        // Whoever holds a token can rotate it between the order and its turn.
+        for token in std::iter::once(token).chain(successors(batch.connection, &bulk, token, now)?) {
+            let order = RevokeOrder {
+                token,
+                revocation: Revocation {
+                    revoked_at: now,
+                    effective_at: bulk.order.effective_at.map_or(now, |at| at.max(now)),
+                    revoked_by: bulk.order.ordered_by.clone(),
+                    reason: bulk.order.reason.clone(),
+                },
+                last_token: bulk.order.last_token,
+            };
+            bulk.revoked += u64::from(matches!(revoke(batch, order)?, RevokeOutcome::Revoked(_)));
+        }
     }
-    bulk.revoked += revoked;
     bulk.position = position;
     bulk.finished_at = is_last.then_some(now);
     batch
@@ -223,3 +224,27 @@ fn advance(
         .execute(params![bulk.id.0, bulk.revoked])?;
     Ok(Some(bulk))
 }
+
+/// What lives of the line of tokens that took over from one since the order. What breaks a policy has
+/// none that is meant: the order comes after the policy, and a successor keeps to it.
+fn successors(
+    connection: &Connection,
+    bulk: &BulkRevocation,
+    TokenId(token): TokenId,
+    now: Timestamp,
+) -> std::result::Result<Vec<TokenId>, Failure> {
+    if bulk.order.filter.breaks.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut query = connection.prepare_cached(SUCCESSORS)?;
+    let rows = query.query_map(params![token, bulk.through.0, now], |row| row.get(0).map(TokenId))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The line may be long; of it at most two are alive. The crosses keep SQLite from going through all tokens
+/// and looking each up in the line.
+pub(super) const SUCCESSORS: &str = "WITH RECURSIVE line (id) AS (
+         SELECT id FROM tokens WHERE rotated_from = ?1 AND id > ?2
+         UNION ALL SELECT tokens.id FROM line CROSS JOIN tokens ON tokens.rotated_from = line.id)
+     SELECT tokens.id FROM line CROSS JOIN tokens ON tokens.id = line.id
+     WHERE tokens.effective_at IS NULL OR tokens.effective_at > ?3";

@@ -37,7 +37,8 @@ impl OwnerNumbers {
 }
 
 /// Counts of owners that have a limit. Too high until counted anew, never too low: only issuing
-/// raises them, and only when one says full are the tokens themselves counted.
+/// raises them (what counts again when its successor ends takes the place of that in the count), and
+/// only when one says full are the tokens themselves counted.
 #[derive(Default)]
 pub(super) struct Counts {
     of: HashMap<OwnerNumbers, Count>,
@@ -47,7 +48,7 @@ struct Count {
     active: u32,
     /// The feed's last event when the tokens were counted: only a later one can have ended any.
     counted_at: u64,
-    /// The second in which the first of them ends by itself.
+    /// The second in which the first of them ends without an event.
     first_end: i64,
 }
 
@@ -55,8 +56,8 @@ struct Count {
 const KEPT: usize = 50_000;
 
 impl Counts {
-    /// Whether owners together have fewer active tokens than they may have. What is revoked, in its
-    /// grace or past its end does not count, nor does a session.
+    /// Whether owners together have fewer active tokens than they may have. What is revoked or past its
+    /// end does not count, nor does a session; nor what is in its grace, unless its successor has ended.
     pub(super) fn has_room(
         &mut self,
         connection: &Connection,
@@ -101,14 +102,14 @@ impl Counts {
 
 /// Whether a token is one of its owner's active ones: no session, not expired, neither revoked nor in
 /// its grace.
-pub(super) fn is_counted(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
     let query = format!(
         "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND {})",
-        counted("?2", "?3")
+        standing("?2", "?3")
     );
     Ok(connection
         .prepare_cached(&query)?
-        .query_row(params![id.0, now.seconds(), EVER], |row| row.get(0))?)
+        .query_row(params![id.0, now, EVER], |row| row.get(0))?)
 }
 
 /// Whether a token is its owner's last active one, in an organization that keeps those.
@@ -128,17 +129,10 @@ pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> R
         })
         .optional()?;
     let Some(owner) = owner else { return Ok(false) };
-    if !is_counted(connection, id, now)? {
+    if !is_standing(connection, id, now)? {
         return Ok(false);
     }
-    let numbers = params![
-        owner.organization,
-        owner.team,
-        owner.user,
-        now.seconds(),
-        EVER,
-        id.0
-    ];
+    let numbers = params![owner.organization, owner.team, owner.user, now, EVER, id.0];
     let has_other = connection
         .prepare_cached(&other(owner))?
         .query_row(numbers, |_| Ok(()))
@@ -149,14 +143,14 @@ pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> R
 /// Any other active token of an owner than the sixth parameter's. The newest first: revocations of many
 /// go the other way, and would otherwise pass by all that they have revoked, each time.
 pub(super) fn other(owner: OwnerNumbers) -> String {
-    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
-    format!("SELECT 1 FROM {of_owner} AND {counted} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
+    let (of_owner, standing) = (source(owner), standing("?4", "?5"));
+    format!("SELECT 1 FROM {of_owner} AND {standing} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
 }
 
 /// The active tokens of an owner that have the sixth parameter's name.
 pub(super) fn named(owner: OwnerNumbers) -> String {
-    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
-    format!("SELECT id FROM {of_owner} AND name = ?6 AND {counted}")
+    let (of_owner, standing) = (source(owner), standing("?4", "?5"));
+    format!("SELECT id FROM {of_owner} AND name = ?6 AND {standing}")
 }
 
 fn count(
@@ -165,7 +159,7 @@ fn count(
     sequence: u64,
     now: Timestamp,
 ) -> Result<Count, Failure> {
-    let numbers = params![owner.organization, owner.team, owner.user, now.seconds(), EVER,];
+    let numbers = params![owner.organization, owner.team, owner.user, now, EVER];
     Ok(connection
         .prepare_cached(&statement(owner))?
         .query_row(numbers, |row| {
@@ -179,7 +173,10 @@ fn count(
 
 pub(super) fn statement(owner: OwnerNumbers) -> String {
     let (of_owner, counted) = (source(owner), counted("?4", "?5"));
-    format!("SELECT count(*), min(expires_at) / 1000 FROM {of_owner} AND {counted}")
+    format!(
+        "SELECT count(*), min(min(coalesce(effective_at, {EVER}), coalesce(expires_at, {EVER}))) / 1000
+         FROM {of_owner} AND {counted}"
+    )
 }
 
 fn source(owner: OwnerNumbers) -> &'static str {
@@ -202,10 +199,27 @@ fn source(owner: OwnerNumbers) -> &'static str {
 /// Cut-offs that are yet to be obeyed put tokens into their grace.
 pub(super) const EVER: i64 = i64::MAX;
 
-/// A condition on `tokens`: what a limit counts, by the parameters for this second and [`EVER`].
-pub(super) fn counted(second: &str, ever: &str) -> String {
-    let uncut = uncut(ever);
+/// A condition on `tokens`: active and not in its grace, by the parameters for this instant and [`EVER`].
+fn standing(now: &str, ever: &str) -> String {
+    let alive = alive(now, ever);
+    format!("effective_at IS NULL AND {alive}")
+}
+
+/// A condition on `tokens`: what a limit counts, by the same parameters. What is in its grace counts
+/// again once its successor has ended, or is ordered to: otherwise rotating and revoking what comes of it
+/// would be a way around the limit.
+pub(super) fn counted(now: &str, ever: &str) -> String {
+    let alive = alive(now, ever);
+    // A cut-off that covers the successor covers this one too.
     format!(
-        "session = 0 AND effective_at IS NULL AND (expires_at IS NULL OR expires_at / 1000 > {second}) AND {uncut}"
+        "(effective_at IS NULL OR effective_at > {now} AND EXISTS (
+             SELECT 1 FROM tokens AS successor WHERE successor.rotated_from = tokens.id
+             AND (successor.effective_at IS NOT NULL OR successor.expires_at / 1000 <= {now} / 1000)))
+         AND {alive}"
     )
+}
+
+fn alive(now: &str, ever: &str) -> String {
+    let uncut = uncut(ever);
+    format!("session = 0 AND (expires_at IS NULL OR expires_at / 1000 > {now} / 1000) AND {uncut}")
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::Rotation;
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::limits::{OwnerNumbers, is_counted};
+use crate::store::sqlite::limits::{OwnerNumbers, is_standing};
 use crate::store::sqlite::records::{Kinds, by_id};
 use crate::token::{NewToken, Record, Revocation, Slot, TokenId};
 
@@ -39,7 +39,7 @@ impl Replaced {
         rotation: Rotation,
     ) -> Result<Option<Self>, Failure> {
         // What is active counts, and what was replaced does not: so there is one successor.
-        if !is_counted(connection, rotation.token, token.created_at)? {
+        if !is_standing(connection, rotation.token, token.created_at)? {
             return Ok(None);
         }
         let mut replaced = Self {
@@ -64,7 +64,7 @@ impl Replaced {
             })
             .optional()?;
         if let Some(former) = former {
-            replaced.counted = u32::from(is_counted(connection, former, token.created_at)?);
+            replaced.counted = u32::from(is_standing(connection, former, token.created_at)?);
             let revocation = Revocation {
                 revoked_at: token.created_at,
                 effective_at: token.created_at,

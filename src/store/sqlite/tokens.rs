@@ -272,7 +272,7 @@ fn is_name_taken(
         owner.organization,
         owner.team,
         owner.user,
-        token.created_at.seconds(),
+        token.created_at,
         limits::EVER,
         token.name
     ])?;

@@ -1,14 +1,16 @@
 //! When tokens were last seen.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::Undo;
 use crate::store::{Result, Usage, UseReport, UseReported};
-use crate::token::{ReportedUse, ReportingAudience, Use};
+use crate::token::{Record, ReportedUse, ReportingAudience, Use};
 
 #[async_trait]
 impl Usage for SqliteStore {
@@ -36,22 +38,27 @@ impl Usage for SqliteStore {
     }
 }
 
-/// The audiences that have ever reported.
+/// Those audiences of these tokens that have ever reported, in the order of their names.
 pub(super) fn reporting_audiences(
     connection: &Connection,
+    tokens: &[Record],
 ) -> std::result::Result<Vec<ReportingAudience>, Failure> {
+    let audiences: BTreeSet<&String> = tokens.iter().flat_map(|record| &record.token.audience).collect();
     let mut query = connection.prepare_cached(
-        "SELECT audience, first_reported_at, last_reported_at FROM reporting_audiences
-         ORDER BY audience LIMIT 1000",
+        "SELECT audience, first_reported_at, last_reported_at FROM reporting_audiences WHERE audience = ?1",
     )?;
-    let found = query.query_map((), |row| {
-        Ok(ReportingAudience {
-            audience: row.get(0)?,
-            first_reported_at: row.get(1)?,
-            last_reported_at: row.get(2)?,
-        })
-    })?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
+    let mut reporting = Vec::new();
+    for audience in audiences {
+        let found = query.query_row([audience], |row| {
+            Ok(ReportingAudience {
+                audience: row.get(0)?,
+                first_reported_at: row.get(1)?,
+                last_reported_at: row.get(2)?,
+            })
+        });
+        reporting.extend(found.optional()?);
+    }
+    Ok(reporting)
 }
 
 /// A condition on `tokens`: use of the token between two instants, given as SQL, would be known here,

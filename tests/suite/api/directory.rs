@@ -99,11 +99,25 @@ async fn an_organization_is_changed_field_by_field() {
         (json!({"policy": 5}), "model_attributes_type at body.policy"),
         (
             json!({"notification_url": "x".repeat(2049)}),
-            "string_too_long at body.notification_url",
+            "value_error at body.notification_url",
         ),
+        (
+            json!({"notification_url": "javascript:alert(1)"}),
+            "value_error at body.notification_url",
+        ),
+        (
+            json!({"notification_url": "example.com/n"}),
+            "value_error at body.notification_url",
+        ),
+        (json!({"email": "nobody"}), "value_error at body.email"),
     ] {
         app.patch(&admin, &home(), change).await.blames(&[fault]);
     }
+    let made = json!({"name": "unreachable", "email": "nobody", "notification_url": "ftp://example.com"});
+    app.post(&admin, "/organizations", made).await.blames(&[
+        "value_error at body.email",
+        "value_error at body.notification_url",
+    ]);
     app.patch(&admin, &home(), json!({"name": "SouthGate"}))
         .await
         .fails(409, "name_taken");

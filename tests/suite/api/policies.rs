@@ -180,7 +180,9 @@ async fn a_dry_run_shows_what_would_break_and_changes_nothing() {
 async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
-    let long = app.organization_token(&NORTH, &["tokens:read"]).await;
+    let long = app
+        .organization_token(&NORTH, &["tokens:read", "tokens:write"])
+        .await;
     let short = ask(&app, json!({"expires_in": "1d"})).await.is(201);
     let policy = json!({"max_lifetime": 86_400, "keep_last_token": true});
     let kept = set(&app, json!({"policy": policy})).await.is(200).json();
@@ -196,6 +198,14 @@ async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
     assert_eq!((&done["matched"], &done["revoked"]), (&json!(1), &json!(1)));
     let answer = app.get(&long.holder, "/tokens").await.is(200);
     assert_eq!(answer.header("token-expires-in"), "3600");
+    // What it makes meanwhile ends with it.
+    let order = json!({"name": "n", "owner": "organization", "scopes": []});
+    let child = app.ask_for_token(&long.holder, order).await.is(201).json();
+    let ended = app.get(&long.holder, "/tokens/current").await.is(200);
+    assert_eq!(
+        child["token_info"]["expires_at"],
+        ended.json()["revocation_effective_at"]
+    );
     app.clock.pass(3_599);
     app.get(&long.holder, "/tokens").await.is(200);
     app.clock.pass(1);

@@ -80,6 +80,36 @@ async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
 }
 
 #[tokio::test]
+async fn a_present_password_is_guessed_no_faster_than_at_the_login() {
+    let app = TestApp::new().await;
+    let (email, member) = (NORTH.email("member"), app.member_of(&NORTH));
+    let path = format!("/users/{email}");
+    let change = |present: &str| json!({"password": "a new password", "current_password": present});
+    // Without a guess nothing is counted.
+    for _ in 0..6 {
+        let answer = app
+            .patch(&member, &path, json!({"password": "a new password"}))
+            .await;
+        answer.fails(403, "wrong_password");
+    }
+    for _ in 0..5 {
+        let answer = app.patch(&member, &path, change("a guess")).await;
+        answer.fails(403, "wrong_password");
+    }
+    // The right one too, and at the other door as well.
+    let answer = app.patch(&member, &path, change(&password(&email))).await;
+    let answer = answer.fails(429, "login_throttled");
+    assert_eq!(answer.header("retry-after"), "1");
+    app.log_in(&email, &password(&email))
+        .await
+        .fails(429, "login_throttled");
+    app.clock.pass(1);
+    app.patch(&member, &path, change(&password(&email))).await.is(200);
+    app.clock.pass(1);
+    app.log_in(&email, "a new password").await.is(200);
+}
+
+#[tokio::test]
 async fn logging_out_ends_this_session_and_no_other() {
     let mut app = TestApp::new().await;
     let email = NORTH.email("member");
@@ -104,7 +134,21 @@ async fn me_is_the_person_or_the_token_and_what_they_reach() {
     let me = app.get(&lead, "/me").await.is(200).json();
     assert_eq!(me["user"]["email"], NORTH.email("lead"));
     assert_eq!(me["token"], Value::Null);
-    assert_eq!(me["scopes"].as_array().unwrap().len(), 11);
+    // All but the two that only a token of the deployment can hold.
+    let scopes = me["scopes"].as_array().unwrap();
+    assert_eq!(scopes.len(), 9);
+    let of_deployment = [json!("revocations:read"), json!("usage:write")];
+    assert!(
+        !of_deployment.iter().any(|scope| scopes.contains(scope)),
+        "{scopes:?}"
+    );
+    let site = app.get(&app.site_admin(), "/me").await.is(200).json();
+    let scopes = site["scopes"].as_array().unwrap();
+    assert_eq!(scopes.len(), 11);
+    assert!(
+        of_deployment.iter().all(|scope| scopes.contains(scope)),
+        "{scopes:?}"
+    );
     let own = json!([{"id": NORTH.id(), "name": NORTH.name, "role": "member"}]);
     assert_eq!(me["organizations"], own);
 
@@ -243,7 +287,13 @@ async fn a_write_without_bearer_needs_json() {
 async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
     let app = TestApp::new().await;
     let session = app.site_admin();
-    app.get(&session, "/tokens/current").await.fails(404, "not_found");
+    let shown = app.get(&session, "/tokens/current").await;
+    let shown = shown.fails(404, "not_found");
+    assert!(
+        shown.text_at("/detail").contains("a session is none"),
+        "{}",
+        shown.text
+    );
     let revoke = app.post(&session, "/tokens/current/revoke", json!({})).await;
     revoke.fails(404, "not_found");
     app.get(&session, "/me").await.is(200);

@@ -3,7 +3,7 @@
 use jeton::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, MANAGEMENT, NORTH, TestApp};
+use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};
 
 async fn shown(app: &TestApp, id: &str) -> Value {
     let answer = app.get(&app.admin_of(&NORTH), &format!("/tokens/{id}")).await;
@@ -34,7 +34,9 @@ async fn what_the_authority_sees_is_written_down_in_batches() {
 async fn verifiers_report_what_nobody_else_sees() {
     let app = TestApp::new().await;
     let verifier = verifier(&app).await;
-    let token = app.organization_token(&NORTH, &[]).await;
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
+        "audience": "https://api.example"});
+    let token = app.mint(&app.admin_of(&NORTH), order).await;
     app.clock.pass(3600);
     let now = app.clock.now();
     let jti = token.info["jti"].as_str().unwrap();
@@ -58,6 +60,10 @@ async fn verifiers_report_what_nobody_else_sees() {
         list["reporting_audiences"],
         json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
     );
+    // Who has no token for it does not learn that it exists.
+    app.organization_token(&SOUTH, &[]).await;
+    let list = app.get(&app.admin_of(&SOUTH), "/tokens").await.is(200).json();
+    assert_eq!(list["reporting_audiences"], json!([]));
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ fn what_was_answered_survives_fifty_kills() {
     for thread in 0..THREADS {
         let organization = format!("storm{thread}");
         let mut client = server.client().with_token(&session);
-        let body = json!({"name": organization, "email": "begin"});
+        let body = json!({"name": organization, "email": "begin@example.com"});
         client
             .post("/api/v1/organizations", body)
             .expect(StatusCode::CREATED);
@@ -172,7 +172,7 @@ fn what_was_answered_survives_fifty_kills() {
             .addresses
             .entry(organization)
             .or_default()
-            .order("begin".to_owned(), Outcome::Acknowledged);
+            .order("begin@example.com".to_owned(), Outcome::Acknowledged);
     }
 
     let mut chance = Chance(20_260_102);
@@ -355,7 +355,7 @@ impl Worker<'_> {
             (4..=6, false) => self.describe(name),
             (7, false) => self.revoke_for_too_long_a_reason(),
             (8..=9, _) => self.found_team(name),
-            (10..=11, _) => self.change_organization(name),
+            (10..=11, _) => self.change_organization(&name),
             (12, _) => self.issue(name, json!(["no:such-scope"])),
             _ => self.issue(name, json!(["projects:read", "content:write"])),
         }
@@ -421,7 +421,8 @@ impl Worker<'_> {
         gone(answer)
     }
 
-    fn change_organization(&mut self, text: String) -> Result<(), Gone> {
+    fn change_organization(&mut self, text: &str) -> Result<(), Gone> {
+        let text = format!("{text}@example.com");
         let path = format!("/api/v1/organizations/{}", self.organization);
         let (outcome, answer) = self.order("PATCH", &path, json!({"email": text}));
         let mut log = self.log.lock().unwrap();

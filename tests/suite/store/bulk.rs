@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use jeton::store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
-use jeton::token::{Filter, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus};
+use jeton::directory::Policy;
+use jeton::store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken, RecordOutcome};
+use jeton::token::filter::Breach;
+use jeton::token::{
+    Filter, NewToken, Record, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus,
+};
 
+use super::replacement::{effective, read, recorded, rotate};
 use super::world::{World, actor, at, revocation, token};
 
 /// All active tokens of the first organization at a second.
@@ -161,4 +166,100 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     assert_eq!((bulk.matched, bulk.revoked), (MANY as u64, MANY as u64));
     let changes = world.store.changes_after(0).await.unwrap();
     assert_eq!(changes.events.len(), MANY);
+}
+
+/// Whoever rotates between the order and their turn gains nothing, with a grace or without one, once or
+/// over and over, and whatever the clock said when they began; and after their turn nobody rotates.
+pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
+    let issue = async || world.record(token(world.owner(), 0)).await;
+    let (plain, graced, chained, late) = (issue().await, issue().await, issue().await, issue().await);
+    // What was rotated before the order is one of those that matched, and its successor another.
+    let before = issue().await;
+    let before = [
+        before.clone(),
+        recorded(rotate(&world, &before, (5, 1_000), None).await),
+    ];
+    let spared = issue().await;
+    let filter = Filter {
+        except: Some(spared.id),
+        ..of_organization(&world, 10)
+    };
+    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    assert_eq!(ordered.matched, 6);
+
+    let again = async |former: &Record, when| recorded(rotate(&world, former, when, None).await);
+    let mut line = vec![again(&plain, (11, 0)).await, again(&graced, (11, 1_000)).await];
+    line.push(again(&chained, (11, 1_000)).await);
+    for second in 12..14 {
+        let last = line.last().unwrap().clone();
+        line.push(again(&last, (second, 1_000)).await);
+    }
+    // Judged before the order, recorded after it.
+    line.push(again(&late, (9, 0)).await);
+    let successor_of_spared = again(&spared, (11, 1_000)).await;
+    let new = world.record(token(world.owner(), 12)).await;
+
+    let bulk = carry_on(&world, ordered.id, 20).await;
+    assert_eq!(bulk.finished_at, Some(at(20)));
+    for former in [&plain, &graced, &chained, &late]
+        .into_iter()
+        .chain(&before)
+        .chain(&line)
+    {
+        assert!(read(&world, former.id).await.is_revoked(at(20)), "{}", former.id);
+    }
+    for alive in [&successor_of_spared, &new] {
+        assert_eq!(effective(&read(&world, alive.id).await), None);
+    }
+    // Two from before; `graced` and its successor; one of each other line, and the one in its grace of
+    // the longest.
+    assert_eq!(bulk.revoked, 2 + 2 + 1 + 1 + 2);
+    for former in [&plain, &line[4]] {
+        let outcome = rotate(&world, former, (21, 1_000), None).await;
+        assert!(matches!(outcome, RecordOutcome::NotActive), "{outcome:?}");
+    }
+}
+
+/// A successor keeps to the policy under which it was made: what ends the tokens that break it ends the
+/// one before only.
+pub(crate) async fn a_successor_that_keeps_to_the_policy_stays(world: World) {
+    let breaking = world.record(token(world.owner(), 0)).await;
+    let policy = Policy {
+        max_lifetime: Some(100),
+        ..Policy::default()
+    };
+    let filter = Filter {
+        breaks: Some(Box::new(Breach { policy, at: at(10) })),
+        ..of_organization(&world, 10)
+    };
+    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let short = Record {
+        token: NewToken {
+            expires_at: Some(at(100)),
+            ..breaking.token.clone()
+        },
+        ..breaking.clone()
+    };
+    let successor = recorded(rotate(&world, &short, (11, 1_000), None).await);
+    assert_eq!(carry_on(&world, ordered.id, 12).await.revoked, 1);
+    assert_eq!(effective(&read(&world, breaking.id).await), Some(12));
+    assert_eq!(effective(&read(&world, successor.id).await), None);
+}
+
+/// An owner's last token stays where the organization keeps it, its predecessor goes.
+pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
+    super::policies::keep(&world, true).await;
+    let former = world.record(token(world.owner(), 0)).await;
+    let other = world.record(token(world.owner(), 0)).await;
+    let filter = of_organization(&world, 10);
+    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let successor = recorded(rotate(&world, &former, (11, 1_000), None).await);
+    let bulk = carry_on(&world, ordered.id, 12).await;
+    assert_eq!(effective(&read(&world, former.id).await), Some(12));
+    let left = [
+        effective(&read(&world, successor.id).await),
+        effective(&read(&world, other.id).await),
+    ];
+    assert_eq!(left.iter().filter(|end| end.is_none()).count(), 1, "{left:?}");
+    assert_eq!((bulk.matched, bulk.revoked), (2, 2));
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use jeton::store::{Limit, Naming, RecordOrder, RecordOutcome};
-use jeton::token::{CutOff, NewToken, Owner, Reach, TokenKind};
+use jeton::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
 
+use super::replacement::{recorded, rotate};
 use super::world::{World, actor, at, removal, revocation, token};
 
 async fn has_room(world: &World, token: NewToken, most: u32) -> bool {
@@ -104,6 +105,52 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     let mut session = token(of_user, 12);
     session.kind = TokenKind::Session;
     assert!(has_room(&world, session, 3).await);
+}
+
+/// Rotating, and ending what comes of it, leaves no more than allowed: what is in its grace counts again
+/// once its successor has ended, in whichever way, counted anew or not.
+pub(crate) async fn a_grace_gives_room_only_while_the_successor_lives(world: World) {
+    let first = world.record(token(world.owner(), 0)).await;
+    let second = recorded(rotate(&world, &first, (1, 1_000), Some(1)).await);
+    // The successor is the one that counts, and now the one before again.
+    assert!(!has_room(&world, token(world.owner(), 2), 1).await);
+    world.revoke(second.id, revocation(3, 0)).await;
+    assert!(!has_room(&world, token(world.owner(), 3), 1).await);
+    let world = world.reopen();
+    assert!(!has_room(&world, token(world.owner(), 3), 1).await);
+    assert!(!has_room(&world, token(world.owner(), 1_000), 1).await);
+    // Its grace over, it gives room without anybody doing anything.
+    let third = recorded(world.order(token(world.owner(), 1_001), Some(1)).await);
+
+    // A successor that is short-lived gives no room either, and ends on its own.
+    let short = Record {
+        token: NewToken {
+            expires_at: Some(at(1_010)),
+            ..third.token.clone()
+        },
+        ..third
+    };
+    recorded(rotate(&world, &short, (1_002, 100), Some(1)).await);
+    for second in [1_009, 1_010, 1_101] {
+        assert!(
+            !has_room(&world, token(world.owner(), second), 1).await,
+            "{second}"
+        );
+    }
+    let fourth = recorded(world.order(token(world.owner(), 1_102), Some(1)).await);
+
+    // Nor one whose end is only ordered: it does not count, but what it came of does.
+    let fifth = recorded(rotate(&world, &fourth, (1_103, 1_000), Some(1)).await);
+    world.revoke(fifth.id, revocation(1_104, 10)).await;
+    for second in [1_105, 1_114, 2_000] {
+        assert!(
+            !has_room(&world, token(world.owner(), second), 1).await,
+            "{second}"
+        );
+    }
+    // At once gone, both leave room in the same instant.
+    world.revoke(fourth.id, revocation(2_000, 0)).await;
+    assert!(has_room(&world, token(world.owner(), 2_000), 1).await);
 }
 
 /// What acts for a person in all of their organizations takes room in each of them.

@@ -132,22 +132,22 @@ pub(crate) async fn filters_match_what_they_name(world: World) {
             user: user.cloned(),
             teams: teams.iter().copied().cloned().collect(),
         };
+    // Of the other organization she is no member.
+    let own_of_ada = |record: &Record| {
+        let owner = &record.token.owner;
+        owner.user() == Some(&town.ada) && owner.organization() != Some(town.other)
+    };
     let views = [
         (Visibility::Everything, town.expected(|_| true)),
         (own(None, &[]), Vec::new()),
-        (
-            own(Some(&town.ada), &[]),
-            town.expected(|record| record.token.owner.user() == Some(&town.ada)),
-        ),
+        (own(Some(&town.ada), &[]), town.expected(own_of_ada)),
         (
             own(None, &[&town.web, &town.ops]),
             town.expected(|record| record.token.owner.team().is_some()),
         ),
         (
             own(Some(&town.ada), &[&town.web]),
-            town.expected(|record| {
-                record.token.owner.user() == Some(&town.ada) || record.token.owner.team() == Some(&town.web)
-            }),
+            town.expected(|record| own_of_ada(record) || record.token.owner.team() == Some(&town.web)),
         ),
     ];
     let organizations = [None, Some(world.organization), Some(town.other)];

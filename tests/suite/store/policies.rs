@@ -157,7 +157,7 @@ pub(crate) async fn what_breaks_a_policy_is_found(world: World) {
     assert_eq!(found(&world, all, 110).await, any);
 }
 
-async fn keep(world: &World, keep_last_token: bool) {
+pub(super) async fn keep(world: &World, keep_last_token: bool) {
     let changes = OrganizationChanges {
         policy: Some(Policy {
             keep_last_token,

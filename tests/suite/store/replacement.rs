@@ -9,13 +9,13 @@ use jeton::token::{
 
 use super::world::{World, at, entropy, revocation, token};
 
-async fn read(world: &World, id: TokenId) -> Record {
+pub(super) async fn read(world: &World, id: TokenId) -> Record {
     let read = world.store.token(TokenReference::Id(id)).await.unwrap();
     read.unwrap()
 }
 
 /// Rotates a token in a second, with a grace.
-async fn rotate(
+pub(super) async fn rotate(
     world: &World,
     former: &Record,
     (second, grace): (i64, i64),
@@ -41,7 +41,7 @@ async fn rotate(
     world.store.record(order).await.unwrap()
 }
 
-fn recorded(outcome: RecordOutcome) -> Record {
+pub(super) fn recorded(outcome: RecordOutcome) -> Record {
     match outcome {
         RecordOutcome::Recorded(recorded) => recorded.into_record(),
         other => panic!("not recorded: {other:?}"),
@@ -55,7 +55,7 @@ fn in_slot(owner: Owner, slot: &str, seconds: i64) -> NewToken {
     }
 }
 
-fn effective(record: &Record) -> Option<i64> {
+pub(super) fn effective(record: &Record) -> Option<i64> {
     let note = record.revocation.as_ref();
     note.map(|note: &RevocationNote| note.effective_at.seconds() - at(0).seconds())
 }

@@ -16,9 +16,9 @@ use super::sent::{Body, Sent};
 use super::tokens::{self, TokenInfo};
 use super::{below, json};
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
-use crate::directory::{Name, Organization, Policy};
+use crate::directory::{Contact, Name, NotificationUrl, Organization, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fault, Fields, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
 use crate::http::{App, no_content};
 use crate::store::OrganizationChanges;
@@ -40,6 +40,29 @@ fn policy() -> Policy {
     }
 }
 
+/// Something that is empty where it is not known, as answers have it: what was read can be sent back.
+#[derive(Debug)]
+struct Known<T>(Option<T>);
+
+impl<T: Into<String>> Known<T> {
+    fn text(self) -> Option<String> {
+        self.0.map(T::into)
+    }
+}
+
+impl<T: Scalar> Scalar for Known<T> {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        match value.text() {
+            Some("") => Ok(Self(None)),
+            _ => T::read(value).map(Some).map(Self),
+        }
+    }
+
+    fn stand_in() -> Self {
+        Self(None)
+    }
+}
+
 /// A new organization.
 #[derive(Debug, Validate, ToSchema)]
 #[schema(as = CreateOrganization)]
@@ -49,13 +72,11 @@ struct CreateForm {
     #[schema(example = "acme")]
     name: String,
     /// Whom to write to.
-    #[validate(length(max = 254))]
-    #[schema(max_length = 254, example = "ops@example.com")]
-    email: String,
-    /// Where it wants to be told things.
-    #[validate(length(max = 2048))]
-    #[schema(max_length = 2048, example = "https://example.com/notify")]
-    notification_url: String,
+    #[schema(value_type = String, max_length = 254, example = "ops@example.com")]
+    email: Known<Contact>,
+    /// Where it wants to be told things: an `http` or `https` address.
+    #[schema(value_type = String, max_length = 2048, example = "https://example.com/notify")]
+    notification_url: Known<NotificationUrl>,
 }
 
 impl Form for CreateForm {
@@ -77,13 +98,11 @@ impl Body for CreateForm {
 #[schema(as = ChangeOrganization, example = json!({"email": "ops@example.com"}))]
 struct ChangeForm {
     /// Whom to write to.
-    #[validate(length(max = 254))]
-    #[schema(max_length = 254)]
-    email: Option<String>,
-    /// Where it wants to be told things.
-    #[validate(length(max = 2048))]
-    #[schema(max_length = 2048)]
-    notification_url: Option<String>,
+    #[schema(value_type = Option<String>, max_length = 254)]
+    email: Option<Known<Contact>>,
+    /// Where it wants to be told things: an `http` or `https` address.
+    #[schema(value_type = Option<String>, max_length = 2048)]
+    notification_url: Option<Known<NotificationUrl>>,
 }
 
 impl Form for ChangeForm {
@@ -152,8 +171,8 @@ async fn create(
     let valid = named.map_err(|_| Refusal::wrong(format!("Invalid organization name {name}.")))?;
     let details = OrganizationChanges {
         name: None,
-        email: Some(Some(email)),
-        notification_url: Some(Some(notification_url)),
+        email: Some(email.text()),
+        notification_url: Some(notification_url.text()),
         policy: Some(policy()),
     };
     let made = app.authority.create_organization(&caller, &valid, &details).await;
@@ -198,8 +217,8 @@ async fn change(
 ) -> Result<Response, Refusal> {
     let changes = OrganizationChanges {
         name: None,
-        email: body.email.map(Some),
-        notification_url: body.notification_url.map(Some),
+        email: body.email.map(Known::text),
+        notification_url: body.notification_url.map(Known::text),
         policy: None,
     };
     if changes == OrganizationChanges::default() {

@@ -164,7 +164,7 @@ fn refused(error: &Error) -> (StatusCode, Cow<'static, str>) {
         | Error::Forbidden
         // To bring in people from outside of the organization is its admins' right.
         | Error::NotAMember => (StatusCode::FORBIDDEN, "".into()),
-        Error::Absent => (StatusCode::NOT_FOUND, "".into()),
+        Error::Absent | Error::NoApiToken => (StatusCode::NOT_FOUND, "".into()),
         Error::BadLogin => wrong("Login failed."),
         Error::WrongPassword => wrong("Cannot change the password: current_password is missing or wrong."),
         Error::LastAdmin => wrong("Cannot remove the last organization admin."),
@@ -235,6 +235,7 @@ mod tests {
         403 
         403 
         403 
+        404 
         404 
         400 Bad Request: Name the organization.
         409 This name belongs to another.

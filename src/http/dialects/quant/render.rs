@@ -85,7 +85,7 @@ fn refused(error: &Error) -> StatusCode {
         // QuantCDN has no such limits, and no other status for what is well asked and not allowed.
         | Error::LimitReached { .. }
         | Error::LastToken { .. } => StatusCode::FORBIDDEN,
-        Error::Absent => StatusCode::NOT_FOUND,
+        Error::Absent | Error::NoApiToken => StatusCode::NOT_FOUND,
         Error::OrganizationNeeded | Error::BadCursor => StatusCode::BAD_REQUEST,
         Error::NameTaken
         | Error::LastAdmin
@@ -128,6 +128,7 @@ mod tests {
         403 the token is meant for others
         403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
         404 not found
+        404 a session is no API token
         400 no organization was named
         409 the name is taken
         409 the last admin of an organization cannot be removed

@@ -181,6 +181,7 @@ fn refused(error: &Error) -> (StatusCode, Option<String>) {
             (StatusCode::UNAUTHORIZED, None)
         }
         Error::Absent
+        | Error::NoApiToken
         | Error::Forbidden
         | Error::SessionNeeded
         | Error::ScopeNeeded(_)
@@ -338,6 +339,7 @@ mod tests {
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]

@@ -35,7 +35,7 @@ pub(crate) struct CreateForm {
     #[schema(max_length = 2000)]
     description: Option<String>,
     /// The name or id of the organization it is good in. Otherwise the header `x-business-id` says
-    /// it, otherwise it is the only organization you have.
+    /// it, otherwise it is the only organization you have. Not with `owner: deployment`.
     #[schema(value_type = Option<String>)]
     organization: Option<OrganizationReference>,
     /// What it acts for: you, a team, the organization, or (for site administrators) the deployment.
@@ -128,6 +128,10 @@ impl Request for Issue {
             (OwnerKind::Team, None) => return Err(fields.refuse("owner", "name the team in the field team")),
             (OwnerKind::Team, Some(_)) | (_, None) => {}
             (_, Some(_)) => return Err(fields.refuse("team", "a team goes with the owner team only")),
+        }
+        if form.owner == OwnerKind::Deployment && form.organization.is_some() {
+            let message = "a token of the deployment is good in every organization: name none";
+            return Err(fields.refuse("organization", message));
         }
         let audience = form.audience.map(|OneOrMany(audience)| audience);
         if audience

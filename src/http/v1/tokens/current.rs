@@ -71,6 +71,6 @@ pub(super) async fn rotate(
 fn only_api_tokens(caller: &Caller<Holder>) -> Result<(), Error> {
     match caller.record().token.kind {
         TokenKind::Api => Ok(()),
-        TokenKind::Session => Err(Error::Absent),
+        TokenKind::Session => Err(Error::NoApiToken),
     }
 }

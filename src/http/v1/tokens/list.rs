@@ -129,8 +129,8 @@ pub(super) struct TokenList {
     has_prev: bool,
     /// The same as `has_next`.
     has_more: bool,
-    /// The audiences for which verifiers have ever reported use. A token for another audience can be in
-    /// use without anybody here knowing.
+    /// Those audiences of the tokens in `items` for which verifiers have ever reported use. A token for
+    /// another audience can be in use without anybody here knowing.
     reporting_audiences: Vec<ReportingInfo>,
 }
 

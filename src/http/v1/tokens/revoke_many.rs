@@ -160,7 +160,8 @@ pub(super) struct RevokedTokens {
     /// How many tokens matched when it was ordered.
     matched: u64,
     /// How many it has revoked. In the end fewer than matched where others revoked some before it, or
-    /// where the last token of an owner stays.
+    /// where the last token of an owner stays; and more where one that matched was rotated since: it is
+    /// revoked even in its grace, and its successor too.
     revoked: u64,
     ordered_at: Timestamp,
     /// Who ordered it.

@@ -22,7 +22,7 @@ use crate::token::{Grace, Lifetime};
 #[schema(as = RotateToken, example = json!({"grace_period": "24h"}))]
 pub(crate) struct RotateForm {
     /// How long the one before stays good, within its own life: a number and `s`, `m`, `h`, `d`, `w`
-    /// or `y`; `0s` ends it at once. A day by default.
+    /// or `y`, at most 30 days; `0s` ends it at once. A day by default.
     #[schema(value_type = Option<String>, pattern = "^(0s|[1-9][0-9]*[smhdwy])$")]
     grace_period: Option<Grace>,
     /// How long the new one lives: as for a new token. Without any of the three it lives as long as
@@ -68,7 +68,8 @@ impl Request for Rotate {
 /// grace. Somebody who finds it leaked meanwhile can still revoke it at once. It must be active, you
 /// must manage it, and its scopes and projects must be within yours; a person's token is rotated by
 /// that person only. Of one token and its successors at most two are alive: rotating again ends the
-/// one that is still in its grace.
+/// one that is still in its grace. What is in its grace counts against no limit while its successor
+/// lives.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/rotate", tag = "tokens", operation_id = "rotate_token",
     params(TokenPath), request_body = Option<RotateForm>,
     responses((status = CREATED, description = "The new token, this once", body = CreatedToken,

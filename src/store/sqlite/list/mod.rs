@@ -45,12 +45,12 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
         CountTotal::No => None,
     };
     Ok(Listing {
+        reporting_audiences: reporting_audiences(&transaction, &items)?,
         items,
         edges: found.first().cloned().zip(found.last().cloned()),
         total,
         has_next,
         has_previous,
-        reporting_audiences: reporting_audiences(&transaction)?,
     })
 }
 

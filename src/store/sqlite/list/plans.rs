@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::entropy::SystemEntropy;
-use crate::store::sqlite::bulk::UNFINISHED;
+use crate::store::sqlite::bulk::{SUCCESSORS, UNFINISHED};
 use crate::store::sqlite::covered::Among;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
@@ -36,7 +36,7 @@ fn slow(plan: &[String]) -> Vec<&String> {
         .filter(|step| {
             let scans = [
                 "SCAN tokens",
-                "SCAN successors",
+                "SCAN successor",
                 "SCAN revocations",
                 "SCAN cut ",
                 "SCAN keys",
@@ -181,6 +181,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
         IN_SLOT.to_owned(),
         UNFINISHED.to_owned(),
+        SUCCESSORS.to_owned(),
     ];
     let owner = |organization, team, user| OwnerNumbers {
         organization,

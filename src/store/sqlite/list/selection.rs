@@ -24,14 +24,38 @@ pub(in crate::store::sqlite) struct Selection {
 
 impl Selection {
     pub(in crate::store::sqlite) fn new(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let status = selection.status(status);
+            selection.condition.push_str(&format!(" AND {status}"));
+        }
+        Ok(selection)
+    }
+
+    /// What matched when a token was the last one, as far as that can be seen later: who has a successor
+    /// with a higher number was active then, whatever the clock of whoever rotated it said.
+    pub(in crate::store::sqlite) fn when_last_was(
+        connection: &Connection,
+        filter: &Filter,
+        TokenId(last): TokenId,
+    ) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let (status, last) = (selection.status(status), selection.bind(last));
+            selection.condition.push_str(&format!(
+                " AND (({status}) OR EXISTS (SELECT 1 FROM tokens AS successor
+                     WHERE successor.rotated_from = tokens.id AND successor.id > {last}))"
+            ));
+        }
+        Ok(selection)
+    }
+
+    fn of_any_status(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
         let mut selection = Self::default();
         selection.read_from(connection, filter)?;
         selection.ask_of_owner(connection, filter)?;
         selection.ask_of_token(filter);
         selection.ask_of_use(filter);
-        if let Some(status) = &filter.status {
-            selection.ask_of_status(status);
-        }
         if let (Some(breach), Some(organization)) = (&filter.breaks, &filter.organization) {
             let organization = number(connection, "organizations", organization)?;
             selection.ask_of_policy(breach, organization)?;
@@ -131,7 +155,7 @@ impl Selection {
         if let Some(user) = user {
             let user = number(connection, "users", user)?;
             let own = self.source("tokens_by_user", "user", user);
-            self.sources.push(own);
+            self.sources.push(format!("{own} AND {BELONGS}"));
         }
         let teams = visible_teams(connection, filter, teams)?;
         if teams.len() <= MERGED {
@@ -257,20 +281,19 @@ impl Selection {
         }
     }
 
-    fn ask_of_status(&mut self, status: &StatusAt) {
+    fn status(&mut self, status: &StatusAt) -> String {
         let instant = self.bind(status.at.millis());
         let uncut = uncut(&instant);
         let unrevoked =
             format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
         // Whole seconds, as `exp` has them.
         let ended = format!("tokens.expires_at / 1000 <= {instant} / 1000");
-        self.condition.push_str(" AND ");
-        self.condition.push_str(&match status.wanted {
+        match status.wanted {
             WantedStatus::Unrevoked => unrevoked,
             WantedStatus::Only(Status::Active) => format!("({ended}) IS NOT TRUE AND {unrevoked}"),
             WantedStatus::Only(Status::Expired) => format!("{ended} AND {unrevoked}"),
             WantedStatus::Only(Status::Revoked) => format!("NOT ({unrevoked})"),
-        });
+        }
     }
 
     fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
@@ -299,8 +322,8 @@ impl Selection {
         }
         if let Some(most) = policy.max_active_tokens_per_owner {
             let (organization, most) = (self.bind(organization), self.bind(i64::from(most)));
-            let (second, ever) = (self.bind(at.seconds()), self.bind(limits::EVER));
-            let counted = limits::counted(&second, &ever);
+            let (now, ever) = (self.bind(at.millis()), self.bind(limits::EVER));
+            let counted = limits::counted(&now, &ever);
             rules.push(format!(
                 "tokens.id IN (SELECT id FROM (
                      SELECT tokens.id AS id, row_number() OVER (PARTITION BY team, user ORDER BY id DESC) AS place
@@ -344,6 +367,12 @@ impl Selection {
         format!("?{}", self.parameters.len())
     }
 }
+
+/// A condition on `tokens`: the person still belongs where the token is good, as a site administrator does
+/// everywhere.
+const BELONGS: &str = "(tokens.organization IS NULL OR EXISTS (SELECT 1 FROM memberships \
+     WHERE memberships.organization = tokens.organization AND memberships.user = tokens.user) \
+     OR EXISTS (SELECT 1 FROM users WHERE users.id = tokens.user AND users.site_admin = 1))";
 
 /// How many teams are merged one by one. SQLite refuses more than 500 parts; the tokens of whoever
 /// has so many teams are sorted instead.

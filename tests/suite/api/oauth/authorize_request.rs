@@ -4,19 +4,20 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 const PATH: &str = "/oauth/authorize-request";
 
 /// What the service is told.
-fn told(answer: &Answer) -> [&str; 5] {
+fn told(answer: &Answer) -> [&str; 6] {
     [
         "x-jeton-subject",
         "x-jeton-organization",
         "x-jeton-team",
         "x-jeton-scopes",
+        "x-jeton-projects",
         "x-jeton-token-id",
     ]
     .map(|name| {
@@ -34,7 +35,14 @@ async fn the_service_is_told_whom_the_token_acts_for() {
     let scopes = "projects:read content:write";
     assert_eq!(
         told(&answer),
-        [NORTH.team_id(), NORTH.id(), NORTH.team_id(), scopes, &team.id]
+        [
+            NORTH.team_id(),
+            NORTH.id(),
+            NORTH.team_id(),
+            scopes,
+            "-",
+            &team.id
+        ]
     );
     assert_eq!(answer.text, "");
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -46,15 +54,76 @@ async fn the_service_is_told_whom_the_token_acts_for() {
     let user = personal.info["user"].as_str().unwrap();
     assert_eq!(
         told(&answer),
-        [user, NORTH.id(), "-", "projects:read", &personal.id]
+        [user, NORTH.id(), "-", "projects:read", "-", &personal.id]
     );
 
     let deployment = app.deployment_token(&["projects:read"]).await;
     let answer = app.get(&deployment.holder, PATH).await.is(200);
     assert_eq!(
         told(&answer),
-        ["deployment", "-", "-", "projects:read", &deployment.id]
+        ["deployment", "-", "-", "projects:read", "-", &deployment.id]
     );
+}
+
+#[tokio::test]
+async fn the_service_is_told_which_projects_a_token_reaches() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let home = format!("/organizations/{}/projects", NORTH.name);
+    let other = app.post(&admin, &home, json!({"name": "other"})).await.is(201);
+    let (first, second) = (NORTH.project_id(), other.json()["id"].to_string());
+    let restricted = async |projects: Value| {
+        let order = json!({"organization": NORTH.name, "owner": "organization", "projects": projects});
+        app.mint(&admin, order).await.holder
+    };
+    let (both, one) = (
+        restricted(json!([first, other.json()["id"]])).await,
+        restricted(json!([first])).await,
+    );
+    let projects = async |holder: &Actor| {
+        let answer = app.get(holder, PATH).await.is(200);
+        told(&answer)[4].to_owned()
+    };
+    assert_eq!(projects(&both).await, format!("{first} {second}"));
+    assert_eq!(projects(&one).await, first.to_string());
+    // A number is never used again: what was restricted to a project that is gone reaches none.
+    app.delete(&admin, &format!("{home}/{first}")).await.is(204);
+    assert_eq!(projects(&one).await, first.to_string());
+}
+
+/// A proxy makes a failure of its own of any other answer, which a client could cause at will.
+#[tokio::test]
+async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
+    let app = TestApp::new().await;
+    let good = app.organization_token(&NORTH, &["projects:read"]).await;
+    let good = good.holder.authorization().unwrap();
+    let basic = |text: &[u8]| format!("Basic {}", STANDARD.encode(text)).into_bytes();
+    for values in [
+        vec![b"Basic !!!".to_vec()],
+        vec![b"Bearer \xc3\xa9".to_vec()],
+        vec![basic(b"no colon")],
+        vec![basic(b"\xff:\xff")],
+        vec![good.as_bytes().to_vec(), good.as_bytes().to_vec()],
+        vec![b"Basic".to_vec(), good.as_bytes().to_vec()],
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = |path: &str| {
+                let mut request = Request::builder().method(method.clone()).uri(path);
+                for value in &values {
+                    request = request.header("authorization", value.as_slice());
+                }
+                request.body(Body::empty()).unwrap()
+            };
+            let answer = app.send(request(PATH)).await.is(401);
+            assert_eq!(
+                answer.header("www-authenticate"),
+                "Bearer realm=\"jeton\", error=\"invalid_token\""
+            );
+            // Before what the query says, as everywhere; and elsewhere it is the request that is wrong.
+            app.send(request(&format!("{PATH}?scopes=x"))).await.is(401);
+            app.send(request("/api/v1/me")).await.is(400);
+        }
+    }
 }
 
 #[tokio::test]
@@ -70,6 +139,7 @@ async fn what_the_client_sent_under_these_names_plays_no_part() {
             ("X-Jeton-Team", SOUTH.team_id()),
             ("x-jeton-team", "team-other"),
             ("X-Jeton-Scopes", "tokens:write"),
+            ("X-Jeton-Projects", "1"),
             ("X-Jeton-Token-Id", "1"),
         ] {
             request = request.header(name, value);
@@ -86,7 +156,7 @@ async fn what_the_client_sent_under_these_names_plays_no_part() {
             .is(200);
         assert_eq!(
             told(&answer),
-            [NORTH.id(), NORTH.id(), "-", "projects:read", &minted.id]
+            [NORTH.id(), NORTH.id(), "-", "projects:read", "-", &minted.id]
         );
         let answer = app.send(forged(method, None)).await.is(401);
         assert!(

@@ -112,7 +112,7 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
     an empty audience: 400 invalid_request: audience: String should have at least 1 character
     no scope: 400 invalid_request: scope: Value error, each must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`
     a demand with two spaces: 400 invalid_request: scope: Value error, each must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`
-    Basic without a colon: 400 invalid_request: the request must have one readable Authorization header
+    Basic without a colon: 401 invalid_token: the presented token is not active Bearer realm="jeton", error="invalid_token"
     garbage: 401 invalid_token: the presented token is not active Bearer realm="jeton", error="invalid_token"
     another audience: 401 invalid_token: the token is meant for others Bearer realm="jeton", error="invalid_token"
     another scope: 403 insufficient_scope: the token lacks the scope content:write ai:use Bearer realm="jeton", error="insufficient_scope", scope="content:write ai:use"

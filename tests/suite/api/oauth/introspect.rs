@@ -61,6 +61,31 @@ async fn an_active_token_is_described_in_full() {
     );
 }
 
+/// What is kept until `exp` must not be kept beyond the end that is ordered.
+#[tokio::test]
+async fn an_end_that_lies_ahead_is_the_end() {
+    let app = TestApp::new().await;
+    let (admin, service) = (app.admin_of(&NORTH), app.service().await);
+    let minted = app.organization_token(&NORTH, &["projects:read"]).await;
+    let rotate = format!("/tokens/{}/rotate", minted.id);
+    app.post(&admin, &rotate, json!({"grace_period": "60s"}))
+        .await
+        .is(201);
+    let shown = app.get(&admin, &format!("/tokens/{}", minted.id)).await.json();
+    let told = app.introspect(&service, &minted.secret).await.is(200).json();
+    assert_eq!(told["exp"], TestApp::seconds(&shown, "revocation_effective_at"));
+
+    // What ends sooner by itself still does.
+    let order = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "30s"});
+    let minted = app.mint(&admin, order).await;
+    let rotate = format!("/tokens/{}/rotate", minted.id);
+    app.post(&admin, &rotate, json!({"grace_period": "60s"}))
+        .await
+        .is(201);
+    let told = app.introspect(&service, &minted.secret).await.is(200).json();
+    assert_eq!(told["exp"], TestApp::seconds(&minted.info, "expires_at"));
+}
+
 #[tokio::test]
 async fn what_a_token_does_not_have_is_left_out() {
     let app = TestApp::new().await;

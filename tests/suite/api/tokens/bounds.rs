@@ -55,7 +55,8 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
     app.ask_for_token(&minter, order(NORTH.name, "user"))
         .await
         .fails(403, "forbidden");
-    app.ask_for_token(&minter, order(NORTH.name, "deployment"))
+    let of_deployment = json!({"name": "n", "owner": "deployment", "scopes": []});
+    app.ask_for_token(&minter, of_deployment)
         .await
         .fails(403, "forbidden");
 
@@ -128,6 +129,30 @@ async fn a_token_makes_none_that_outlives_it() {
     // A session bounds no lifetime.
     let order = json!({"organization": NORTH.name, "expires_in": "never"});
     app.mint(&app.member_of(&NORTH), order).await;
+}
+
+#[tokio::test]
+async fn a_token_whose_end_is_brought_forward_makes_none_that_outlives_it() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": MANAGEMENT});
+    let minter = app.mint(&admin, order).await;
+    let path = format!("/tokens/{}/rotate", minter.id);
+    app.post(&admin, &path, json!({"grace_period": "1h"}))
+        .await
+        .is(201);
+    let order = json!({"name": "n", "owner": "organization", "scopes": []});
+    let child = app.ask_for_token(&minter.holder, order.clone()).await.is(201);
+    assert_eq!(
+        child.text_at("/token_info/expires_at"),
+        "2026-01-02T04:05:05.678Z"
+    );
+    let mut beyond = order;
+    beyond["expires_in"] = "3601s".into();
+    let answer = app.ask_for_token(&minter.holder, beyond.clone()).await;
+    answer.blames(&["value_error at body.expires_in"]);
+    beyond["expires_in"] = "1h".into();
+    app.ask_for_token(&minter.holder, beyond).await.is(201);
 }
 
 #[tokio::test]

@@ -420,6 +420,10 @@ async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
     app.ask_for_token(&app.admin_of(&NORTH), order)
         .await
         .fails(403, "forbidden");
+    let confined = json!({"name": "n", "owner": "deployment", "organization": NORTH.name});
+    app.ask_for_token(&app.site_admin(), confined)
+        .await
+        .blames(&["value_error at body.organization"]);
     let projects = json!({"name": "n", "owner": "deployment", "projects": [1]});
     app.ask_for_token(&app.site_admin(), projects)
         .await

@@ -291,6 +291,39 @@ async fn everybody_sees_what_they_could_manage() {
 }
 
 #[tokio::test]
+async fn whoever_has_left_sees_nothing_of_it_in_a_list_either() {
+    let app = TestApp::new().await;
+    let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
+    let token = app.personal_token(&member, &NORTH, &[]).await.id;
+    let lists = [
+        "/tokens?include_revoked=true",
+        "/tokens?include_revoked=true&owner=user",
+    ];
+    for list in lists {
+        assert_eq!(app.get(&member, list).await.is(200).each("id"), [token.as_str()]);
+    }
+    let place = format!("/organizations/{}/members/{}", NORTH.name, NORTH.email("member"));
+    app.delete(&admin, &place).await.is(204);
+    let shown = app.get(&member, &format!("/tokens/{token}")).await;
+    shown.fails(404, "not_found");
+    for list in lists {
+        assert_eq!(app.get(&member, list).await.is(200).each("id"), [""; 0]);
+    }
+    // Whoever is back sees what has become of it.
+    app.put(&admin, &place, json!({"role": "member"})).await.is(204);
+    app.get(&member, &format!("/tokens/{token}")).await.is(200);
+    for list in lists {
+        assert_eq!(app.get(&member, list).await.is(200).each("id"), [token.as_str()]);
+    }
+
+    // A site administrator belongs everywhere.
+    let site = app.site_admin();
+    let own = app.personal_token(&site, &SOUTH, &[]).await.id;
+    let list = app.get(&site, "/tokens?owner=user").await.is(200);
+    assert_eq!(list.each("id"), [own]);
+}
+
+#[tokio::test]
 async fn wrong_parameters_are_named() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);

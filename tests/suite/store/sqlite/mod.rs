@@ -82,10 +82,14 @@ super::contract!(Sqlite:
     bulk {
         many_are_revoked_in_portions_across_a_crash
         two_carry_out_one_order
+        rotating_is_no_way_to_outrun_an_order
+        a_successor_that_keeps_to_the_policy_stays
+        a_successor_that_is_the_last_one_stays
     }
     limits {
         a_hundred_issuers_leave_no_more_than_allowed
         only_active_tokens_count
+        a_grace_gives_room_only_while_the_successor_lives
         what_is_good_everywhere_counts_everywhere
         issuing_within_a_cut_off_waits
         a_cut_off_is_remembered

@@ -11,6 +11,7 @@ use super::UserInfo;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{Error, PersonPatch};
 use crate::http::App;
+use crate::http::address::ClientAddress;
 use crate::http::caller::{Authenticated, Caller, LoggedIn};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
@@ -73,6 +74,7 @@ pub(super) async fn show(caller: Caller<Authenticated>) -> Result<Response, Refu
 pub(super) async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
+    ClientAddress(address): ClientAddress,
     Sent { body, .. }: Sent<(), ChangeForm>,
 ) -> Result<Response, Refusal> {
     let ChangeForm {
@@ -93,6 +95,9 @@ pub(super) async fn change(
         ..PersonPatch::default()
     };
     let email = &caller.person().ok_or(Error::Forbidden)?.email;
-    let changed = app.authority.change_person(&caller, email, patch).await?;
+    let changed = app
+        .authority
+        .change_person(&caller, address, email, patch)
+        .await?;
     Ok(json(UserInfo::of(&changed)))
 }

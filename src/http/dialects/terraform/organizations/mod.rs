@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
-use crate::directory::Name;
+use crate::directory::{Contact, Name};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
@@ -56,9 +56,8 @@ struct CreateAttributes {
     #[schema(value_type = String, min_length = 1, max_length = 90, example = "north")]
     name: Name,
     /// Whom to write to.
-    #[validate(length(max = 254))]
-    #[schema(max_length = 254, example = "ops@example.com")]
-    email: Option<String>,
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    email: Option<Contact>,
 }
 
 impl Form for CreateAttributes {
@@ -96,9 +95,8 @@ struct ChangeAttributes {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 90, example = "north")]
     name: Option<Name>,
     /// Whom to write to; `null` takes it away.
-    #[validate(length(max = 254))]
-    #[schema(value_type = Option<String>, max_length = 254, example = "ops@example.com")]
-    email: Option<Option<String>>,
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    email: Option<Option<Contact>>,
 }
 
 impl Form for ChangeAttributes {
@@ -173,7 +171,7 @@ async fn create(
 ) -> Result<impl IntoResponse, Failure> {
     let CreateAttributes { name, email } = body.attributes;
     let changes = OrganizationChanges {
-        email: Some(email),
+        email: Some(email.map(String::from)),
         ..OrganizationChanges::default()
     };
     let made = app
@@ -215,7 +213,7 @@ async fn change(
     let order = ChangeOrganization {
         changes: OrganizationChanges {
             name,
-            email,
+            email: email.map(|email| email.map(String::from)),
             ..OrganizationChanges::default()
         },
         existing: ExistingTokens::Keep,

@@ -94,9 +94,19 @@ async fn an_organization_is_changed_field_by_field() {
     for body in [json!({}), json!({"email": null}), json!({"name": "other"})] {
         change(body).await.refuses(400, "No fields specified for update.");
     }
-    change(json!({"email": 5}))
-        .await
-        .refuses(400, "Cannot parse JSON as Organization.");
+    for wrong in [
+        json!({"email": 5}),
+        json!({"email": "nobody"}),
+        json!({"notification_url": "javascript:alert(1)"}),
+        json!({"notification_url": "example.com"}),
+    ] {
+        change(wrong)
+            .await
+            .refuses(400, "Cannot parse JSON as Organization.");
+    }
+    // What was read can be sent back.
+    let nothing = json!({"email": "", "notification_url": ""});
+    assert_eq!(change(nothing).await.is(200).json(), empty);
 }
 
 #[tokio::test]
