@@ -65,6 +65,14 @@ def test_no_token_is_stopped(proxy):
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.mark.parametrize("value", ["Basic !!!", "Bearer \u00e9", "Basic"])
+def test_what_cannot_be_read_is_no_failure_of_the_proxy(name, proxy, value):
+    if name not in ASKS_THE_AUTHORITY - {"apache-introspection"}:
+        pytest.skip("it reads the credential by itself")
+    answer = proxy.stops(None, 401, headers=[("Authorization", value.encode("latin-1"))])
+    assert answer.headers["www-authenticate"] == 'Bearer realm="jeton", error="invalid_token"'
+
+
 def test_a_token_without_the_scope_is_stopped(proxy, authority):
     proxy.stops(tokens.without_the_scope(authority), 401, 403)
 
