@@ -58,6 +58,16 @@ pub struct Active {
     pub expires_in: Option<u64>,
 }
 
+/// What a token is presented for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// To be used, and from which address, where that is to be kept. It is noted.
+    ForUse(Option<IpAddr>),
+    /// To be ended. That is no use of it: whoever ends a leaked one would otherwise cover up when it was
+    /// used last.
+    ToEnd,
+}
+
 /// Answers the predicate.
 pub struct ActiveTokens {
     store: SharedStore,
@@ -131,15 +141,10 @@ impl ActiveTokens {
 
     /// The token's record if it is active at this instant, or why it is not. A failure of the store
     /// is neither.
-    pub async fn find(&self, token: &str, now: Timestamp) -> Result<std::result::Result<Active, Inactive>> {
-        self.find_from(token, None, now).await
-    }
-
-    /// The same, and from which address it was presented.
-    pub async fn find_from(
+    pub async fn find(
         &self,
         token: &str,
-        from: Option<IpAddr>,
+        presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
         let generation = self.index.generation();
@@ -150,7 +155,7 @@ impl ActiveTokens {
             && seen.generation == generation
             && seen.version == self.index.version(seen.record.id)
         {
-            return Ok(self.judge(seen, from, now));
+            return Ok(self.judge(seen, presented, now));
         }
         let verified = match known {
             Some(seen) => Arc::clone(&seen.verified),
@@ -164,23 +169,23 @@ impl ActiveTokens {
             Err(inactive) => return Ok(Err(inactive)),
         };
         let edits = self.index.edits();
-        let Some(presented) = self.store.presented(claims.jti).await? else {
+        let Some(found) = self.store.presented(claims.jti).await? else {
             return Ok(Err(Inactive::Unknown));
         };
-        if claims.status != status_reference(&self.issuer, presented.record.place) {
+        if claims.status != status_reference(&self.issuer, found.record.place) {
             return Ok(Err(Inactive::Unknown));
         }
-        let version = self.index.version(presented.record.id);
+        let version = self.index.version(found.record.id);
         let seen = Arc::new(Seen {
             version,
             generation,
-            liveness: presented.liveness,
-            noted: LastNoted::new(presented.record.last_used_at),
-            person: presented.person.map(Arc::new),
-            record: Arc::new(presented.record),
+            liveness: found.liveness,
+            noted: LastNoted::new(found.record.last_used_at),
+            person: found.person.map(Arc::new),
+            record: Arc::new(found.record),
             verified,
         });
-        let verdict = self.judge(&seen, from, now);
+        let verdict = self.judge(&seen, presented, now);
         // The record's own counter could only be read after the store had named the record. If any
         // record was changed meanwhile, what was read may be older than that counter says.
         if verdict.is_ok() && self.index.edits() == edits {
@@ -221,7 +226,7 @@ impl ActiveTokens {
     fn judge(
         &self,
         seen: &Seen,
-        from: Option<IpAddr>,
+        presented: Presented,
         now: Timestamp,
     ) -> std::result::Result<Active, Inactive> {
         self.expected(&seen.verified, now)?;
@@ -251,7 +256,7 @@ impl ActiveTokens {
             self.index.scheduled(seen.record.place),
         ];
         let ends_at = ends.into_iter().flatten().min();
-        if kind == TokenKind::Api {
+        if let (TokenKind::Api, Presented::ForUse(from)) = (kind, presented) {
             let seen_now = Use {
                 token: seen.record.id,
                 at: now,

@@ -54,11 +54,11 @@ impl Authority {
             effective_at: now,
         };
         let (ordered_by, reason) = (caller.actor(), order.reason.clone());
-        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens are being cut off");
         let sequence = self
             .store
             .cut_off(cut_off.clone(), ordered_by.clone(), reason.clone(), now)
             .await?;
+        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens were cut off");
         Ok(CutOffRecord {
             sequence,
             cut_off,

@@ -75,6 +75,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|person| tracing::info!(by = caller.actor().name, person = %person.email, site_admin = person.site_admin, "a person was made"))
     }
 
     /// Everybody.
@@ -130,6 +131,7 @@ impl Authority {
                 return Err(Error::WrongPassword);
             }
         }
+        let sets_password = password.is_some();
         let password_hash = match password {
             Some(password) => Some(self.passwords.hash(password).await?.to_phc()),
             None => None,
@@ -159,6 +161,11 @@ impl Authority {
             })
         })
         .await
+        .inspect(|person| {
+            let password = if sets_password { "set" } else { "kept" };
+            let disabled = person.disabled_at.is_some();
+            tracing::info!(by = caller.actor().name, person = %person.email, password, disabled, site_admin = person.site_admin, "a person was changed");
+        })
     }
 
     /// Removes a person from everything; their sessions and tokens end.
@@ -180,6 +187,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "a person was removed"))
     }
 
     pub(super) async fn new_person(&self, account: NewAccount) -> Result<NewPerson> {

@@ -8,6 +8,6 @@ pub mod team;
 
 pub use name::{Email, Name, NotAName, NotAnEmail};
 pub use organization::{Organization, OrganizationId, OrganizationReference, Policy};
-pub use person::{Member, Membership, Person, Role, UserId};
+pub use person::{Belonging, Member, Membership, Person, Role, UserId};
 pub use project::Project;
 pub use team::{Team, TeamId, TeamReference};

@@ -29,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Which tokens are to end: those that match all that is named.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = CreateRevocation, example = json!({"organization": "default", "project": 1, "reason": "the project's pipeline was broken into"}))]
 pub(crate) struct CutOffForm {
     /// Of this organization, by name or id. Without it you must be a site administrator.
