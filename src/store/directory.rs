@@ -150,6 +150,9 @@ pub trait Projects: Send + Sync {
     /// Those of the given projects that exist in the organization, ascending.
     async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>>;
 
+    /// The highest number that a project of any organization has had; 0 if there was none.
+    async fn newest_project(&self) -> Result<u32>;
+
     /// Removes a project; `false` if there was none. Its number is never used again, and a token
     /// restricted to it stays restricted.
     async fn remove_project(

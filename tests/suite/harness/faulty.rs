@@ -200,6 +200,7 @@ faulty! {
     Projects {
         Write create_project(organization: OrganizationId, name: Name, now: Timestamp, judged_at: Generation) -> Judged<Created<Project>>;
         Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;
+        Read newest_project() -> u32;
         Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<u32>;
         Write remove_project(organization: OrganizationId, id: u32, judged_at: Generation) -> Judged<bool>;
     }

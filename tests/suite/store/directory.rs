@@ -766,6 +766,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
 /// A project's number is never given again.
 pub(crate) async fn project_numbers_are_used_once(world: World) {
     let other = world.organization("other").await;
+    assert_eq!(world.store.newest_project().await.unwrap(), 0);
     let mut numbers = Vec::new();
     for _ in 0..3 {
         let generation = world.generation().await;
@@ -796,6 +797,8 @@ pub(crate) async fn project_numbers_are_used_once(world: World) {
             let outcome = world.store.remove_project(organization, project.id, generation);
             assert_eq!(done(outcome.await.unwrap()), removed);
         }
+        // It is known that there was one, and nothing else.
+        assert_eq!(world.store.newest_project().await.unwrap(), project.id);
     }
 }
 
