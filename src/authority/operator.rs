@@ -2,7 +2,7 @@
 
 use crate::authority::organizations::created;
 use crate::authority::password::NewPassword;
-use crate::authority::people::changed;
+use crate::authority::people::{changed, of_address};
 use crate::authority::{Authority, Error, NewAccount, Result};
 use crate::directory::{Email, Name, Organization, OrganizationId, Person, Policy};
 use crate::store::{NewOrganization, PersonChanges, Removal};
@@ -37,6 +37,7 @@ impl Authority {
                         .create_person(new.clone(), self.view().generation())
                         .await?,
                 )
+                .map_err(of_address)
             })
         })
         .await

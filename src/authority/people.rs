@@ -71,7 +71,7 @@ impl Authority {
             Box::pin(async move {
                 let view = self.view();
                 policy::manage_people(caller)?;
-                created(self.store.create_person(new.clone(), view.generation()).await?)
+                created(self.store.create_person(new.clone(), view.generation()).await?).map_err(of_address)
             })
         })
         .await
@@ -212,6 +212,14 @@ impl Authority {
                 created_at: self.clock.now(),
             },
         })
+    }
+}
+
+/// Of a person it is the address that is unique.
+pub(super) fn of_address(error: Error) -> Error {
+    match error {
+        Error::NameTaken => Error::AddressTaken,
+        other => other,
     }
 }
 

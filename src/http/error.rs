@@ -195,6 +195,7 @@ pub(crate) mod tests {
             authority::Error::Absent,
             authority::Error::OrganizationNeeded,
             authority::Error::NameTaken,
+            authority::Error::AddressTaken,
             authority::Error::LastAdmin,
             authority::Error::LastAdministrator,
             authority::Error::WrongPassword,
@@ -209,6 +210,7 @@ pub(crate) mod tests {
             authority::Error::NotActive,
             authority::Error::BadCursor,
             authority::Error::Busy,
+            authority::Error::NoSigningKey,
             authority::Error::Unavailable("the disk is on fire".into()),
         ];
         let input = [

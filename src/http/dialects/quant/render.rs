@@ -85,6 +85,7 @@ fn refused(error: &Error) -> StatusCode {
         Error::Absent => StatusCode::NOT_FOUND,
         Error::OrganizationNeeded | Error::BadCursor => StatusCode::BAD_REQUEST,
         Error::NameTaken
+        | Error::AddressTaken
         | Error::LastAdmin
         | Error::LastAdministrator
         | Error::NotAMember
@@ -92,7 +93,7 @@ fn refused(error: &Error) -> StatusCode {
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Busy | Error::NoSigningKey | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -127,6 +128,7 @@ mod tests {
         404 not found
         400 no organization was named
         409 the name is taken
+        409 the address is taken
         409 the last admin of an organization cannot be removed
         409 the last site administrator cannot be removed
         403 the current password is wrong
@@ -136,6 +138,7 @@ mod tests {
         409 the token is no longer active
         400 the cursor does not belong to this list
         503 too much to do retry-after=1
+        503 no key is here to sign with
         503 unavailable
         "#);
     }
