@@ -74,6 +74,16 @@ impl Active {
     }
 }
 
+/// What a token is presented for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// To be used, and from which address, where that is to be kept. It is noted.
+    ForUse(Option<IpAddr>),
+    /// To be ended. That is no use of it: whoever ends a leaked one would otherwise cover up when it was
+    /// used last.
+    ToEnd,
+}
+
 /// Answers the predicate.
 pub struct ActiveTokens {
     store: SharedStore,
@@ -147,15 +157,10 @@ impl ActiveTokens {
 
     /// The token's record if it is active at this instant, or why it is not. A failure of the store
     /// is neither.
-    pub async fn find(&self, token: &str, now: Timestamp) -> Result<std::result::Result<Active, Inactive>> {
-        self.find_from(token, None, now).await
-    }
-
-    /// The same, and from which address it was presented.
-    pub async fn find_from(
+    pub async fn find(
         &self,
         token: &str,
-        from: Option<IpAddr>,
+        presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
         // Whoever holds one token could otherwise fill the memory with it under many prefixes.
@@ -164,7 +169,7 @@ impl ActiveTokens {
         if let Some(seen) = &known
             && self.is_current(seen)
         {
-            return Ok(self.used(seen, from, now));
+            return Ok(self.met(seen, presented, now));
         }
         let verified = match known {
             Some(seen) => Arc::clone(&seen.verified),
@@ -178,7 +183,7 @@ impl ActiveTokens {
             Ok(seen) => Arc::new(seen),
             Err(inactive) => return Ok(Err(inactive)),
         };
-        let verdict = self.used(&seen, from, now);
+        let verdict = self.met(&seen, presented, now);
         // The record's own counter could only be read after the store had named the record. If any
         // record was changed meanwhile, what was read may be older than that counter says.
         if verdict.is_ok() && self.index.edits() == edits {
@@ -262,18 +267,18 @@ impl ActiveTokens {
         Ok(verified.judge(&expected)?)
     }
 
-    /// A token that is presented at this moment: that it was used is noted, and so is that it was
-    /// refused after its revocation.
-    fn used(
+    /// A token that is presented at this moment: what it was used for is noted, and that it was refused
+    /// after its revocation.
+    fn met(
         &self,
         seen: &Arc<Seen>,
-        from: Option<IpAddr>,
+        presented: Presented,
         now: Timestamp,
     ) -> std::result::Result<Active, Inactive> {
         let verdict = self.judge(seen, now);
         if seen.record.token.kind == TokenKind::Api {
-            match &verdict {
-                Ok(active) => {
+            match (&verdict, presented) {
+                (Ok(active), Presented::ForUse(from)) => {
                     let seen_now = Use {
                         token: seen.record.id,
                         at: now,
@@ -281,8 +286,8 @@ impl ActiveTokens {
                     };
                     self.usage.note(seen_now, &seen.noted, active.ends_at);
                 }
-                Err(Inactive::Revoked) => self.refused.note(seen.record.id, now),
-                Err(_) => {}
+                (Err(Inactive::Revoked), _) => self.refused.note(seen.record.id, now),
+                (Ok(_) | Err(_), _) => {}
             }
         }
         verdict

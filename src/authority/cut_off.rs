@@ -54,11 +54,11 @@ impl Authority {
             effective_at: now,
         };
         let (ordered_by, reason) = (caller.actor(), order.reason.clone());
-        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens are being cut off");
         let sequence = self
             .store
             .cut_off(cut_off.clone(), ordered_by.clone(), reason.clone(), now)
             .await?;
+        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens were cut off");
         Ok(CutOffRecord {
             sequence,
             cut_off,
@@ -83,6 +83,7 @@ impl Authority {
                 if let Some(team) = &order.team {
                     reach.team = Some(view.team(organization.id, team).await?.id.clone());
                 }
+                self.check_project(order.project).await?;
                 rank
             }
             None => policy::rank_everywhere(caller),
@@ -100,6 +101,18 @@ impl Authority {
             reach.kid = Some(self.known_key(key).await?);
         }
         Ok(reach)
+    }
+
+    /// Refuses a number that no project has had, which must be a mistake. Of projects that were removed
+    /// nothing else is known, not even whose they were.
+    async fn check_project(&self, project: Option<u32>) -> Result<()> {
+        match project {
+            Some(number) if number > self.store.newest_project().await? => {
+                let message = "no project has had this number";
+                Err(Error::Invalid(vec![FieldFault::new("project", number, message)]))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The person who is meant. Whether somebody exists outside of the organization is not for its

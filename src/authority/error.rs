@@ -53,6 +53,9 @@ pub enum Error {
     /// The name belongs to another.
     #[error("the name is taken")]
     NameTaken,
+    /// The address belongs to another person.
+    #[error("the address is taken")]
+    AddressTaken,
     /// The organization would have no admin.
     #[error("the last admin of an organization cannot be removed")]
     LastAdmin,
@@ -91,6 +94,9 @@ pub enum Error {
     /// More is waiting than is taken on.
     #[error("too much to do")]
     Busy,
+    /// No key is here to sign with. Nothing was done.
+    #[error("no key is here to sign with")]
+    NoSigningKey,
     /// Something that must work does not. What was asked may have happened.
     #[error("unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -147,7 +153,10 @@ impl From<StoreError> for Error {
 
 impl From<SigningError> for Error {
     fn from(error: SigningError) -> Self {
-        Self::Unavailable(error.into())
+        match error {
+            SigningError::NoKey => Self::NoSigningKey,
+            other => Self::Unavailable(other.into()),
+        }
     }
 }
 

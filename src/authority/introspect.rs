@@ -1,6 +1,6 @@
 //! Telling a service what a token is that it was handed.
 
-use crate::authority::{Active, Authority, Caller, Error, Result};
+use crate::authority::{Active, Authority, Caller, Error, Presented, Result};
 use crate::token::TokenKind;
 
 impl Authority {
@@ -9,7 +9,7 @@ impl Authority {
     /// alike, or strangers could find out by asking whose a token is. A session is for the authority
     /// itself and never active for anybody else.
     pub async fn introspect(&self, caller: &Caller, token: &str) -> Result<Option<Active>> {
-        let Ok(active) = self.find(token).await? else {
+        let Ok(active) = self.find(token, Presented::ForUse(None)).await? else {
             return Ok(None);
         };
         if active.record().token.kind != TokenKind::Api {

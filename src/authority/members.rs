@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::directory::{Email, Member, OrganizationId, OrganizationReference, Role, TeamReference};
+use crate::directory::{Belonging, Email, OrganizationId, OrganizationReference, Role, TeamReference};
 use crate::store::{Judged, MemberChange, PersonReference, Slice, Standing};
 
 /// Whom a role is given to.
@@ -39,13 +39,13 @@ pub enum RoleGiven {
 }
 
 impl Authority {
-    /// Who belongs to an organization.
+    /// Who belongs to an organization, and who is invited to it.
     pub async fn members(
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
         slice: Slice,
-    ) -> Result<Vec<Member>> {
+    ) -> Result<Vec<Belonging>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
         Ok(self.store.members(organization.id, slice).await?)
     }
@@ -77,6 +77,11 @@ impl Authority {
             })
         })
         .await
+        .inspect(|outcome| {
+            if *outcome == RoleGiven::Given {
+                tracing::info!(by = caller.actor().name, organization = ?reference, person = %email, role = role.as_str(), "a role in an organization was given");
+            }
+        })
     }
 
     /// Takes somebody out of an organization and its teams; their tokens of it end.
@@ -101,16 +106,17 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| tracing::info!(by = caller.actor().name, organization = ?reference, person = %email, "somebody is in an organization no more"))
     }
 
-    /// Who belongs to a team.
+    /// Who belongs to a team, and who is invited to it.
     pub async fn team_members(
         &self,
         caller: &Caller,
         organization: &OrganizationReference,
         team: &TeamReference,
         slice: Slice,
-    ) -> Result<Vec<Member>> {
+    ) -> Result<Vec<Belonging>> {
         let team = self.team(caller, organization, team).await?;
         Ok(self.store.team_members(team.id, slice).await?)
     }
@@ -149,6 +155,11 @@ impl Authority {
             })
         })
         .await
+        .inspect(|outcome| {
+            if *outcome == RoleGiven::Given {
+                tracing::info!(by = caller.actor().name, ?organization, ?team, person = %email, role = role.as_str(), "a role in a team was given");
+            }
+        })
     }
 
     /// Brings people into an organization, or into teams of it, as members; who has a role there keeps
@@ -194,6 +205,15 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| {
+            tracing::info!(
+                by = caller.actor().name,
+                ?organization,
+                ?teams,
+                ?people,
+                "people are members of an organization from now on"
+            )
+        })
     }
 
     /// Takes somebody out of a team.
@@ -226,6 +246,15 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| {
+            tracing::info!(
+                by = caller.actor().name,
+                ?organization,
+                ?team,
+                ?person,
+                "somebody is in a team no more"
+            )
+        })
     }
 
     /// The address of a person who belongs to an organization.

@@ -41,10 +41,9 @@ mod turns;
 mod usage;
 mod view;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use active::{Active, ActiveTokens, Inactive};
+pub use active::{Active, ActiveTokens, Inactive, Presented};
 pub use authorize_request::Demand;
 pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
@@ -178,26 +177,18 @@ impl Authority {
         }
     }
 
-    /// The caller who holds a token, if it is active. The address, if there is one, is kept with it.
-    pub async fn authenticate(&self, token: &str, from: Option<IpAddr>) -> Result<Caller> {
-        let found = self.find_from(token, from).await?;
+    /// The caller who holds a token, if it is active.
+    pub async fn authenticate(&self, token: &str, presented: Presented) -> Result<Caller> {
+        let found = self.find(token, presented).await?;
         found.map(Caller::new).map_err(Error::BadCredential)
     }
 
     /// The token if it is active, or why it is not.
-    async fn find(&self, token: &str) -> Result<std::result::Result<Active, Inactive>> {
-        self.find_from(token, None).await
-    }
-
-    async fn find_from(
-        &self,
-        token: &str,
-        from: Option<IpAddr>,
-    ) -> Result<std::result::Result<Active, Inactive>> {
+    async fn find(&self, token: &str, presented: Presented) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        Ok(self.active.find_from(token, from, self.clock.now()).await?)
+        Ok(self.active.find(token, presented, self.clock.now()).await?)
     }
 
     /// An identifier that nothing else has.

@@ -2,7 +2,7 @@
 
 use crate::authority::organizations::created;
 use crate::authority::password::NewPassword;
-use crate::authority::people::changed;
+use crate::authority::people::{changed, of_address};
 use crate::authority::{Authority, Error, NewAccount, Result};
 use crate::directory::{Email, Name, Organization, OrganizationId, Person, Policy};
 use crate::store::{NewOrganization, PersonChanges, Removal};
@@ -31,7 +31,10 @@ impl Authority {
     pub async fn operator_creates_person(&self, account: NewAccount) -> Result<Person> {
         let new = &self.new_person(account).await?;
         self.judged(move |view| {
-            Box::pin(async move { created(self.store.create_person(new.clone(), view.generation()).await?) })
+            Box::pin(async move {
+                let made = self.store.create_person(new.clone(), view.generation()).await?;
+                created(made).map_err(of_address)
+            })
         })
         .await
     }

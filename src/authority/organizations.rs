@@ -90,6 +90,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|made| tracing::info!(by = caller.actor().name, organization = %made.id, name = %made.name, "an organization was made"))
     }
 
     /// The organizations that the caller may see.
@@ -165,6 +166,12 @@ impl Authority {
             })
         })
         .await
+        .inspect(|organization| {
+            if order.run == Run::Earnest {
+                let policy = order.changes.policy.is_some().then(|| tracing::field::debug(&organization.policy));
+                tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "an organization was changed");
+            }
+        })
     }
 
     /// Removes an organization with everything in it; its tokens end.
@@ -199,6 +206,11 @@ impl Authority {
             })
         })
         .await
+        .inspect(|removed| {
+            if *removed == OrganizationRemoved::Removed {
+                tracing::info!(by = caller.actor().name, organization = ?reference, "an organization was removed");
+            }
+        })
     }
 
     pub(super) fn removal(&self, caller: &Caller) -> Removal {

@@ -72,10 +72,11 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::manage_people(&caller)?;
-                created(self.store.create_person(new.clone(), view.generation()).await?)
+                created(self.store.create_person(new.clone(), view.generation()).await?).map_err(of_address)
             })
         })
         .await
+        .inspect(|person| tracing::info!(by = caller.actor().name, person = %person.email, site_admin = person.site_admin, "a person was made"))
     }
 
     /// Everybody.
@@ -141,6 +142,7 @@ impl Authority {
                 return Err(Error::WrongPassword);
             }
         }
+        let sets_password = password.is_some();
         let password_hash = match password {
             Some(password) => Some(self.passwords.hash(password).await?.to_phc()),
             None => None,
@@ -170,6 +172,11 @@ impl Authority {
             })
         })
         .await
+        .inspect(|person| {
+            let password = if sets_password { "set" } else { "kept" };
+            let disabled = person.disabled_at.is_some();
+            tracing::info!(by = caller.actor().name, person = %person.email, password, disabled, site_admin = person.site_admin, "a person was changed");
+        })
     }
 
     /// Removes a person from everything; their sessions and tokens end.
@@ -190,6 +197,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "a person was removed"))
     }
 
     pub(super) async fn new_person(&self, account: NewAccount) -> Result<NewPerson> {
@@ -229,6 +237,14 @@ fn may_change(caller: &Caller, email: &Email, what: Change) -> Result<()> {
     match what {
         Change::Password if is_self(caller, email) => Ok(()),
         Change::Password | Change::Anything => policy::manage_people(caller),
+    }
+}
+
+/// Of a person it is the address that is unique.
+pub(super) fn of_address(error: Error) -> Error {
+    match error {
+        Error::NameTaken => Error::AddressTaken,
+        other => other,
     }
 }
 

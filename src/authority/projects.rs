@@ -27,6 +27,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|project| tracing::info!(by = caller.actor().name, organization = ?reference, project = project.id, name = %project.name, "a project was made"))
     }
 
     /// An organization's projects.
@@ -64,5 +65,6 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| tracing::info!(by = caller.actor().name, organization = ?reference, project = id, "a project was removed"))
     }
 }

@@ -1,6 +1,6 @@
 //! Revoking one token.
 
-use crate::authority::{Authority, Caller, Error, Result, policy};
+use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use crate::directory::OrganizationReference;
 use crate::store::{LastToken, RevokeOrder, RevokeOutcome};
 use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
@@ -12,6 +12,13 @@ pub struct Revoked {
     pub record: Record,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
+}
+
+impl Revoked {
+    fn of(mut record: Record) -> Result<Self> {
+        let note = record.revocation.take().ok_or(Error::Absent)?;
+        Ok(Self { record, note })
+    }
 }
 
 impl Authority {
@@ -43,7 +50,7 @@ impl Authority {
     /// token. What is not active needs no ending, and is no error.
     pub async fn revoke_presented(&self, token: &str, caller: Option<&Caller>, reason: String) -> Result<()> {
         let turn = self.verifications.take().await.ok_or(Error::Busy)?;
-        let found = self.find(token).await?;
+        let found = self.find(token, Presented::ToEnd).await?;
         drop(turn);
         let Ok(active) = found else { return Ok(()) };
         let holder = Caller::new(active);
@@ -101,7 +108,7 @@ impl Authority {
         last_token: LastToken,
     ) -> Result<Revoked> {
         let now = self.clock.now();
-        tracing::info!(token = %record.id, by = actor.name, "a token is being revoked");
+        let by = actor.name.clone();
         let revocation = Revocation {
             revoked_at: now,
             effective_at: now,
@@ -114,10 +121,11 @@ impl Authority {
             last_token,
         };
         match self.store.revoke(order).await? {
-            RevokeOutcome::Revoked(mut record) | RevokeOutcome::AlreadyRevoked(mut record) => {
-                let note = record.revocation.take().ok_or(Error::Absent)?;
-                Ok(Revoked { record, note })
+            RevokeOutcome::Revoked(record) => {
+                tracing::info!(token = %record.id, by, "a token was revoked");
+                Revoked::of(record)
             }
+            RevokeOutcome::AlreadyRevoked(record) => Revoked::of(record),
             RevokeOutcome::Last => Err(Error::LastToken {
                 owner: record.token.owner.kind(),
             }),

@@ -64,7 +64,6 @@ impl Authority {
             .token
             .expires_at
             .map_or(end, |expires_at| end.min(expires_at));
-        tracing::info!(token = %record.id, by = token.created_by.name, %effective_at, "a token is being rotated");
         let rotation = Rotation {
             token: record.id,
             revocation: Revocation {
@@ -74,14 +73,20 @@ impl Authority {
                 reason: Some("rotated".to_owned()),
             },
         };
-        self.record_and_sign(RecordOrder {
-            token,
-            judged_at: view.generation(),
-            limits: bounds.limits(),
-            naming: Naming::Free,
-            rotation: Some(rotation),
-        })
-        .await
+        let rotated = self
+            .record_and_sign(RecordOrder {
+                token,
+                judged_at: view.generation(),
+                limits: bounds.limits(),
+                naming: Naming::Free,
+                rotation: Some(rotation),
+            })
+            .await?;
+        if let Judged::Done(issued) = &rotated {
+            let (successor, by) = (issued.record.id, caller.actor().name);
+            tracing::info!(token = %record.id, %successor, by, %effective_at, "a token was rotated");
+        }
+        Ok(rotated)
     }
 
     /// The token that takes over. Scopes that no longer exist, or are no longer allowed, are not handed

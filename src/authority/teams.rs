@@ -34,6 +34,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "a team was made"))
     }
 
     /// An organization's teams.
@@ -111,6 +112,7 @@ impl Authority {
             })
         })
         .await
+        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "a team was changed"))
     }
 
     /// Removes a team; its tokens end.
@@ -133,5 +135,13 @@ impl Authority {
             })
         })
         .await
+        .inspect(|()| {
+            tracing::info!(
+                by = caller.actor().name,
+                ?organization,
+                ?team,
+                "a team was removed"
+            )
+        })
     }
 }

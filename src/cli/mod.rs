@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
 use crate::config::{Config, Flags, Mistakes};
-use crate::directory::NotAnEmail;
+use crate::directory::{Email, NotAnEmail};
 use crate::keys::{DirectoryError, RingError};
 use crate::store::StoreError;
 use crate::store::sqlite::{BackupError, LockError, OpenError};
@@ -126,6 +126,10 @@ pub enum Failure {
     Email(#[from] NotAnEmail),
     #[error("{0} is no name for an organization")]
     Unnamed(&'static str),
+    #[error("there is no person with the address {0}")]
+    UnknownPerson(Email),
+    #[error("the address {0} belongs to another person")]
+    AddressTaken(Email),
     #[error(transparent)]
     Refused(#[from] crate::authority::Error),
     #[error("{0} requests were not finished at the deadline and were cut")]

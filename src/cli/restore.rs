@@ -1,5 +1,6 @@
 //! `jeton restore`: back from a backup, without bringing a revoked token back to life.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::Args;
 use super::{Failure, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::directory::Email;
 use crate::entropy::SystemEntropy;
 use crate::store::sqlite::{self, Missing, Replayed, ServeLock};
 use crate::token::Reach;
@@ -47,6 +49,7 @@ fn report(replayed: &Replayed) -> String {
     let Replayed {
         tokens,
         cut_offs,
+        addresses,
         keys,
     } = replayed;
     let mut text = format!(
@@ -55,21 +58,34 @@ fn report(replayed: &Replayed) -> String {
     );
     for cut_off in cut_offs {
         // Writing to a string does not fail.
-        let _ = write!(text, "\ncut off: {}", described(&cut_off.reach));
+        let _ = write!(text, "\ncut off: {}", described(&cut_off.reach, addresses));
     }
     if !cut_offs.is_empty() {
         text.push_str(
             "\nwhoever and whatever was removed or disabled since the backup is there again: see to those above",
         );
     }
+    text.push_str(
+        "\neverything but revocations, cut-offs and keys is as it was at the backup: people and passwords, site \
+         administrators, memberships and roles, organizations and their policies, teams, projects",
+    );
     text
 }
 
-fn described(reach: &Reach) -> String {
+fn described(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
     let parts = [
         ("organization", reach.organization.map(|id| id.to_string())),
         ("team", reach.team.as_ref().map(ToString::to_string)),
-        ("person", reach.user.as_ref().map(ToString::to_string)),
+        (
+            "person",
+            reach.user.as_ref().map(|user| {
+                let id = user.to_string();
+                match addresses.get(&id) {
+                    Some(email) => format!("{email} ({id})"),
+                    None => id,
+                }
+            }),
+        ),
         ("project", reach.project.map(|id| id.to_string())),
         ("key", reach.kid.clone()),
     ];

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::deployment::Deployment;
 use super::{Failure, output};
-use crate::authority::NewAccount;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use crate::authority::{Error, NewAccount};
 use crate::config::Config;
 use crate::directory::Email;
 
@@ -43,6 +43,7 @@ pub(super) struct Person {
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     let (Command::Create(Create { person, .. }) | Command::SetPassword(person)) = &command;
     let email: Email = person.email.parse()?;
+    let whom = email.clone();
     let password = person.password()?;
     super::runtime()?.block_on(async {
         let deployment = Deployment::open(config).await?;
@@ -58,10 +59,15 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
                     username: None,
                     site_admin,
                 };
-                authority.operator_creates_person(account).await?
+                authority.operator_creates_person(account).await
             }
-            Command::SetPassword(_) => authority.operator_sets_password(&email, password).await?,
+            Command::SetPassword(_) => authority.operator_sets_password(&email, password).await,
         };
+        let person = person.map_err(|error| match error {
+            Error::Absent => Failure::UnknownPerson(whom),
+            Error::AddressTaken => Failure::AddressTaken(whom),
+            other => other.into(),
+        })?;
         output::print(person.id.as_str())
     })
 }

@@ -10,6 +10,6 @@ pub use name::{Email, Name, NotAName, NotAnEmail};
 pub use organization::{
     Contact, NotificationUrl, Organization, OrganizationId, OrganizationReference, Policy,
 };
-pub use person::{Member, Membership, Person, Role, UserId};
+pub use person::{Belonging, Member, Membership, Person, Role, UserId};
 pub use project::Project;
 pub use team::{Team, TeamId, TeamReference};

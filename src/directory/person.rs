@@ -116,6 +116,38 @@ pub struct Member {
     pub role: Role,
 }
 
+/// Whoever belongs to an organization or a team, or will.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Belonging {
+    /// Somebody who does.
+    Member(Member),
+    /// An address that nobody has yet: the role is theirs who is made with it.
+    Invited {
+        /// The address.
+        email: Email,
+        /// The role.
+        role: Role,
+    },
+}
+
+impl Belonging {
+    /// The address, which lists are ordered by.
+    pub fn email(&self) -> &Email {
+        match self {
+            Self::Member(member) => &member.person.email,
+            Self::Invited { email, .. } => email,
+        }
+    }
+
+    /// The person, if there is one.
+    pub fn member(self) -> Option<Member> {
+        match self {
+            Self::Member(member) => Some(member),
+            Self::Invited { .. } => None,
+        }
+    }
+}
+
 /// An organization somebody belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {

@@ -1,6 +1,7 @@
 //! Who is asking, and with which permission: what a handler demands stands in its signature.
 
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Authority, Error, Inactive, policy};
+use crate::authority::{self, Authority, Error, Inactive, Presented, policy};
 use crate::http::address::ClientAddress;
 use crate::http::error::ExpiresIn;
 use crate::http::{App, Failure};
@@ -44,6 +45,11 @@ pub trait Permission {
         Failure::AmbiguousCredential
     }
 
+    /// What the caller's token is presented for, with the address where that is to be kept.
+    fn presented(from: Option<IpAddr>) -> Presented {
+        Presented::ForUse(from)
+    }
+
     /// Refuses a caller who does not have it.
     fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error>;
 }
@@ -51,6 +57,10 @@ pub trait Permission {
 /// Any active token, whatever it is meant for: for what holders may do with the token itself.
 #[derive(Debug)]
 pub struct Holder;
+
+/// The same, where the token is presented to be ended.
+#[derive(Debug)]
+pub struct Ender;
 
 /// Any active API token, whatever it is meant for. A session is for the authority itself, and to
 /// everybody else no token at all.
@@ -66,6 +76,16 @@ pub struct Authenticated;
 pub struct LoggedIn;
 
 impl Permission for Holder {
+    fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Permission for Ender {
+    fn presented(_: Option<IpAddr>) -> Presented {
+        Presented::ToEnd
+    }
+
     fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
         Ok(())
     }
@@ -166,7 +186,10 @@ impl<P: Permission> Caller<P> {
             true => Some(ClientAddress::of_request(parts, &app.trusted_proxies).0),
             false => None,
         };
-        let caller = app.authority.authenticate(credential.token(), from).await?;
+        let caller = app
+            .authority
+            .authenticate(credential.token(), P::presented(from))
+            .await?;
         if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
             // Set at most once: a request has one caller.
             let _ = slot.set(seconds);

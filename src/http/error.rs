@@ -196,6 +196,7 @@ pub(crate) mod tests {
             authority::Error::NoApiToken,
             authority::Error::OrganizationNeeded,
             authority::Error::NameTaken,
+            authority::Error::AddressTaken,
             authority::Error::LastAdmin,
             authority::Error::LastAdministrator,
             authority::Error::WrongPassword,
@@ -210,6 +211,7 @@ pub(crate) mod tests {
             authority::Error::NotActive,
             authority::Error::BadCursor,
             authority::Error::Busy,
+            authority::Error::NoSigningKey,
             authority::Error::Unavailable("the disk is on fire".into()),
         ];
         let input = [

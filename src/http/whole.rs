@@ -1,6 +1,8 @@
 //! Lists that a system has without pages, read part by part.
 
 use crate::authority::{Authority, Caller, Error, Wanted};
+use crate::directory::{Belonging, Member};
+use crate::store::Slice;
 pub(super) use crate::store::slices;
 use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
 
@@ -32,4 +34,13 @@ pub(super) async fn tokens(
             _ => return Ok(tokens),
         }
     }
+}
+
+/// Everybody of a list of members, without addresses that nobody has yet.
+pub(super) async fn members<Part>(part: impl Fn(Slice) -> Part) -> Result<Vec<Member>, Error>
+where
+    Part: Future<Output = Result<Vec<Belonging>, Error>>,
+{
+    let listed = slices(part, |belonging| belonging.email().to_string()).await?;
+    Ok(listed.into_iter().filter_map(Belonging::member).collect())
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::clock::Timestamp;
 use crate::directory::{
-    Email, Member, Membership, Name, NotAnEmail, Organization, OrganizationId, OrganizationReference, Person,
-    Policy, Project, Role, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Membership, Name, NotAnEmail, Organization, OrganizationId, OrganizationReference,
+    Person, Policy, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 use crate::store::{Generation, Judged, Result};
 use crate::token::Actor;
@@ -45,7 +45,7 @@ pub trait Organizations: Send + Sync {
     ) -> Result<Judged<()>>;
 
     /// Who belongs to it, in the order of their addresses.
-    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Member>>;
+    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>>;
 
     /// Gives a person a role. A person who does not exist yet has it once they are made.
     async fn put_member(
@@ -111,7 +111,7 @@ pub trait Teams: Send + Sync {
     async fn remove_team(&self, id: TeamId, removal: Removal, judged_at: Generation) -> Result<Judged<()>>;
 
     /// Who belongs to it, in the order of their addresses.
-    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Member>>;
+    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>>;
 
     /// Gives a person a role; who is not in the organization yet becomes its member too, or as a viewer
     /// its viewer.
@@ -149,6 +149,9 @@ pub trait Projects: Send + Sync {
 
     /// Those of the given projects that exist in the organization, ascending.
     async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>>;
+
+    /// The highest number that a project of any organization has had; 0 if there was none.
+    async fn newest_project(&self) -> Result<u32>;
 
     /// Removes a project; `false` if there was none. Its number is never used again, and a token
     /// restricted to it stays restricted.

@@ -74,7 +74,8 @@ pub struct Filter {
     /// Whose use would be known at this instant, as far back as `unused_since` and `never_used` ask: all
     /// of their audiences report. Whatever acts on disuse asks for it, unless told otherwise.
     pub reporting_at: Option<Timestamp>,
-    /// Made by whoever is recorded under this name; the case of ASCII letters does not matter.
+    /// Made by whoever is recorded under this name, or by a token of the person with this address; the
+    /// case of ASCII letters does not matter.
     pub created_by: Option<String>,
     /// That break a policy.
     pub breaks: Option<Box<Breach>>,

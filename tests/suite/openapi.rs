@@ -139,6 +139,11 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
             .filter_map(Value::as_str)
             .collect();
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            let parts = property["allOf"].as_array().into_iter().flatten();
+            let types: BTreeSet<_> = parts.filter_map(|part| part["type"].as_str()).collect();
+            if types.len() > 1 {
+                findings.push(format!("{name}: no value can be all that {field} has to be"));
+            }
             if !property["default"].is_null() && required.contains(&field.as_str()) {
                 findings.push(format!("{name}: requires {field}, which has a default"));
             }

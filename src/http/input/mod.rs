@@ -115,8 +115,10 @@ pub enum Repeated {
 /// What becomes of fields that a form does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
+    /// For what clients of other systems send, which may say more than is asked.
     Ignored,
-    /// For a form in which a misspelt filter would match everything.
+    /// For a form in which a misspelt field would do something else than was meant, and say that all
+    /// is well. Its document says so too: `#[serde(deny_unknown_fields)]`.
     Forbidden,
 }
 

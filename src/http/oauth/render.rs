@@ -81,6 +81,7 @@ fn refused(error: &Error) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "invalid_request")
         }
         Error::NameTaken
+        | Error::AddressTaken
         | Error::LastAdmin
         | Error::LastAdministrator
         | Error::NotAMember
@@ -88,7 +89,9 @@ fn refused(error: &Error) -> (StatusCode, &'static str) {
         | Error::LastToken { .. }
         | Error::NotActive => (StatusCode::CONFLICT, "invalid_request"),
         Error::LockedOut { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
-        Error::Busy | Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        Error::Busy | Error::NoSigningKey | Error::Unavailable(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+        }
     }
 }
 
@@ -144,6 +147,7 @@ mod tests {
     409 invalid_request
     409 invalid_request
     409 invalid_request
+    409 invalid_request
     403 access_denied
     409 invalid_request
     409 invalid_request
@@ -151,6 +155,7 @@ mod tests {
     409 invalid_request
     400 invalid_request
     503 temporarily_unavailable retry-after=1
+    503 temporarily_unavailable
     503 temporarily_unavailable
     "#);
     }

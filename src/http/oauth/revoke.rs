@@ -52,7 +52,7 @@ impl Form for RevokeForm {
 ///
 /// Nobody's permission is needed: who finds a leaked token can end it, and who was handed one too.
 /// The answer means that it is refused from now on, and that this is on disk. It is the same for a
-/// token that was not active anyway, or is none. With a credential the revocation is in the caller's
+/// token that was not active anyway, or is none, and presenting it here is no use of it. With a credential the revocation is in the caller's
 /// name, without one in that of the `holder`.
 #[utoipa::path(post, path = "/oauth/revoke", tag = "verification", security(()), operation_id = "revoke_presented_token",
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),

@@ -39,7 +39,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 ///
 /// The bits are `status_list.lst`: base64url of a zlib stream of 131,072 bytes, the first token in the
 /// least significant bit of the first. Verify the signature like a token's, and that `typ` is
-/// `statuslist+jwt` and `sub` the address that the token names.
+/// `statuslist+jwt` and `sub` the address that the token names. A revocation that lies ahead sets its bit
+/// up to a second early, since a list is good for at least that long.
 #[utoipa::path(get, path = "/status-lists/{list}", tag = "verification", security(()), operation_id = "status_list",
     params(("list" = String, Path, description = "Its number", example = "1"),
            ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy at hand"),

@@ -12,9 +12,9 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::Whom;
-use crate::directory::{Email, Member, OrganizationReference, Role, TeamReference};
+use crate::directory::{Belonging, Email, Member, OrganizationReference, Role, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fields, Form, Input, Unknown};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -78,12 +78,15 @@ impl Form for TeamMemberPath {
 
 /// A role.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = PutMember)]
 pub(crate) struct RoleForm {
     role: Role,
 }
 
 impl Form for RoleForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             role: fields.required("role"),
@@ -91,28 +94,36 @@ impl Form for RoleForm {
     }
 }
 
-/// Somebody who belongs to an organization or a team.
+/// Somebody who belongs to an organization or a team, or an address that will.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Member)]
 struct MemberInfo {
-    #[schema(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
-    id: String,
+    /// `null` where nobody has the address yet: the role holds once a site administrator makes that person.
+    #[schema(required = true, example = "user-Tw4Ev8Ny2Ka6Mo3P")]
+    id: Option<String>,
     #[schema(example = "ada@example.com")]
     email: String,
     role: Role,
 }
 
-impl From<Member> for MemberInfo {
-    fn from(Member { person, role }: Member) -> Self {
+impl From<Belonging> for MemberInfo {
+    fn from(belonging: Belonging) -> Self {
+        let (id, email, role) = match belonging {
+            Belonging::Member(Member { person, role }) => (Some(person.id.to_string()), person.email, role),
+            Belonging::Invited { email, role } => (None, email, role),
+        };
         Self {
-            id: person.id.to_string(),
-            email: person.email.to_string(),
+            id,
+            email: email.to_string(),
             role,
         }
     }
 }
 
 /// List the members of an organization
+///
+/// With them stand the addresses that nobody has yet and that a role waits for; their `id` is `null`. So
+/// whoever sees the list sees which of them have no account yet.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/members", tag = "organizations", operation_id = "list_members",
     params(OrganizationPath, SliceForm),
     responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
@@ -128,7 +139,7 @@ async fn list(
     Ok(Json(Items::of(
         &query,
         found,
-        |member| member.person.email.to_string(),
+        |belonging| belonging.email().to_string(),
         MemberInfo::from,
     )))
 }
@@ -136,7 +147,8 @@ async fn list(
 /// Give somebody a role in an organization
 ///
 /// An address that belongs to nobody is answered in the same way; the role holds once a site
-/// administrator makes that person. A demotion narrows what the person's tokens can do at once. An
+/// administrator makes that person. Until then the list of members shows it with `id: null`, so an
+/// organization's admins see which of those they brought in have no account yet. A demotion narrows what the person's tokens can do at once. An
 /// `admin` manages the organization, a `member` has tokens of their own, and a `viewer` only sees it.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
@@ -155,7 +167,8 @@ async fn put(
 
 /// Take somebody out of an organization
 ///
-/// And out of its teams. From the answer on their tokens of this organization are refused, for good.
+/// And out of its teams. From the answer on their tokens of this organization are refused, for good. For
+/// an address that nobody has yet it takes back every role that waits there.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
     params(MemberPath),
     responses((status = NO_CONTENT, description = "They do not belong to it"),
@@ -172,6 +185,8 @@ async fn remove(
 }
 
 /// List the members of a team
+///
+/// With them stand the addresses that nobody has yet and that a role waits for; their `id` is `null`.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}/members", tag = "teams", operation_id = "list_team_members",
     params(TeamPath, SliceForm),
     responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
@@ -187,7 +202,7 @@ async fn list_of_team(
     Ok(Json(Items::of(
         &query,
         found,
-        |member| member.person.email.to_string(),
+        |belonging| belonging.email().to_string(),
         MemberInfo::from,
     )))
 }
@@ -219,7 +234,8 @@ async fn put_into_team(
 
 /// Take somebody out of a team
 ///
-/// They stay in the organization, and so do their own tokens.
+/// They stay in the organization, and so do their own tokens. For an address that nobody has yet it takes
+/// back the role that waits in the team.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "delete_team_member",
     params(TeamMemberPath),
     responses((status = NO_CONTENT, description = "They do not belong to it")))]

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,7 +18,7 @@ use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::clock::Timestamp;
 use crate::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
+use crate::http::input::{Choice, Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -50,6 +51,7 @@ impl Form for OrganizationPath {
 
 /// An organization's own limits. `null` is no limit.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = OrganizationPolicy)]
 pub(crate) struct PolicyForm {
     /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
@@ -83,6 +85,8 @@ pub(crate) struct PolicyForm {
 }
 
 impl Form for PolicyForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             max_lifetime: fields.optional("max_lifetime"),
@@ -117,7 +121,8 @@ impl Request for Policy {
 
 /// A new organization.
 #[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateOrganization)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateOrganization, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": 31_536_000}}))]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
     #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "acme")]
@@ -133,6 +138,8 @@ pub(crate) struct CreateForm {
 }
 
 impl Form for CreateForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.required("name"),
@@ -145,7 +152,8 @@ impl Form for CreateForm {
 
 /// Changes to an organization. What is absent stays as it is.
 #[derive(Debug, Validate, ToSchema)]
-#[schema(as = ChangeOrganization)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ChangeOrganization, example = json!({"policy": {"max_lifetime": 31_536_000, "default_lifetime": 7_776_000}, "dry_run": true}))]
 pub(crate) struct ChangeForm {
     /// A new name. Tokens are not touched: they carry the id.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$")]
@@ -161,7 +169,7 @@ pub(crate) struct ChangeForm {
     policy: Option<Policy>,
     /// What becomes of active tokens that break the new policy: they live on, as without this field, are
     /// revoked with effect after `grace_period`, or are revoked now.
-    #[schema(required = false, value_type = ExistingParameter, inline)]
+    #[schema(required = false, schema_with = existing_tokens)]
     existing_tokens: Existing,
     /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`, at
     /// most 30 days.
@@ -189,17 +197,22 @@ impl Choice for Existing {
     ];
 }
 
-/// What becomes of tokens that break a policy.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "stands in the document only")]
-enum ExistingParameter {
-    Keep,
-    EndEarly,
-    Revoke,
+/// How the document says it. A derived schema would be of a text that is an object too.
+fn existing_tokens() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(Existing::WORDS.iter().map(|(word, _)| *word)))
+        .default(Some("keep".into()))
+        .description(Some(
+            "What becomes of active tokens that break the new policy: they live on, as without this field, are \
+             revoked with effect after `grace_period`, or are revoked now.",
+        ))
+        .build()
 }
 
 impl Form for ChangeForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.given("name"),

@@ -17,7 +17,7 @@ use crate::authority::Error;
 use crate::clock::Timestamp;
 use crate::directory::{Name, OrganizationReference, Project};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fields, Form, Input, Unknown};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -54,6 +54,7 @@ impl Form for ProjectPath {
 
 /// A new project.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = CreateProject)]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
@@ -62,6 +63,8 @@ pub(crate) struct CreateForm {
 }
 
 impl Form for CreateForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.required("name"),

@@ -171,6 +171,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "name_taken",
             "This name belongs to another.",
         ),
+        Error::AddressTaken => (
+            StatusCode::CONFLICT,
+            "name_taken",
+            "This address belongs to another person.",
+        ),
         Error::LastAdmin => (
             StatusCode::CONFLICT,
             "last_admin",
@@ -222,6 +227,11 @@ fn refused(error: &Error) -> (StatusCode, &'static str, String) {
             "busy",
             "Too much to do at this moment; see Retry-After.",
         ),
+        Error::NoSigningKey => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "No key signs at this moment. Nothing was done.",
+        ),
         Error::Unavailable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -263,6 +273,7 @@ mod tests {
         404 not_found
         400 organization_needed
         409 name_taken
+        409 name_taken
         409 last_admin
         409 last_site_administrator
         403 wrong_password
@@ -272,6 +283,7 @@ mod tests {
         409 not_active
         400 bad_cursor
         503 busy retry-after=1
+        503 unavailable
         503 unavailable
         "#);
     }

@@ -29,7 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Which tokens are to end: those that match all that is named.
 #[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateRevocation, example = json!({"organization": "default", "project": 1, "reason": "the project's pipeline was broken into"}))]
+#[serde(deny_unknown_fields)]
+#[schema(as = CreateRevocation, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
     /// Of this organization, by name or id. Without it you must be a site administrator.
     #[schema(value_type = Option<String>)]
@@ -40,7 +41,8 @@ pub(crate) struct CutOffForm {
     /// Of this person, by address or id. Without an organization: in all of them, and their sessions.
     #[schema(value_type = Option<String>)]
     user: Option<PersonReference>,
-    /// Restricted to this project of the organization, also if the project is gone by now.
+    /// Restricted to this project of the organization, also if the project is gone by now. A number that
+    /// no project has had is refused; one of another organization's project matches nothing here.
     #[validate(range(min = 1, max = 2_147_483_647))]
     #[schema(minimum = 1, maximum = 2_147_483_647)]
     project: Option<i64>,

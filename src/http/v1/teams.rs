@@ -16,7 +16,7 @@ use validator::Validate;
 use crate::clock::Timestamp;
 use crate::directory::{Name, OrganizationReference, Team, TeamReference};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fields, Form, Input, Unknown};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -52,6 +52,7 @@ impl Form for TeamPath {
 
 /// A new team.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = CreateTeam)]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
@@ -60,6 +61,8 @@ pub(crate) struct CreateForm {
 }
 
 impl Form for CreateForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.required("name"),
@@ -69,6 +72,7 @@ impl Form for CreateForm {
 
 /// What is to be different about a team.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ChangeTeam)]
 pub(crate) struct ChangeForm {
     /// A new name. Tokens are not touched: they carry the id.
@@ -77,6 +81,8 @@ pub(crate) struct ChangeForm {
 }
 
 impl Form for ChangeForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.given("name"),

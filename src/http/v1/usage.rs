@@ -14,7 +14,7 @@ use validator::Validate;
 use crate::authority::SeenTokens;
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, UsageWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use crate::token::ReportedUse;
@@ -25,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// That a token was used.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ReportedUse, example = json!({"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}))]
 pub(crate) struct UseForm {
     /// The token's `jti` claim.
@@ -34,6 +35,8 @@ pub(crate) struct UseForm {
 }
 
 impl Form for UseForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             jti: fields.required("jti"),
@@ -52,6 +55,7 @@ impl Request for ReportedUse {
 
 /// What a verifier saw since its report before.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = UsageReport, example = json!({"uses": [{"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}], "audience": "https://api.example.com"}))]
 pub(crate) struct ReportForm {
     /// Which tokens were used. It may be empty: that too says that somebody reports.
@@ -75,6 +79,8 @@ enum Audiences {
 }
 
 impl Form for ReportForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             uses: fields.nested_list("uses"),

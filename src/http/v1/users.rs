@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::directory::{Email, Person};
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn};
-use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
+use crate::http::input::{Echo, Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -49,6 +49,7 @@ impl Form for UserPath {
 
 /// A new person.
 #[derive(Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = CreateUser)]
 pub(crate) struct CreateForm {
     /// Their address, unique whatever its case.
@@ -73,6 +74,7 @@ pub(crate) struct CreateForm {
 
 impl Form for CreateForm {
     const ECHO: Echo = Echo::Nothing;
+    const UNKNOWN: Unknown = Unknown::Forbidden;
 
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
@@ -112,7 +114,8 @@ impl Request for NewAccount {
 
 /// Changes to a person. What is absent stays as it is.
 #[derive(Validate, ToSchema)]
-#[schema(as = ChangeUser)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ChangeUser, example = json!({"first_name": "Ada", "last_name": "Byron"}))]
 pub(crate) struct ChangeForm {
     /// A new password: 8 to 128 characters. Ends the person's sessions.
     #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple")]
@@ -137,6 +140,7 @@ pub(crate) struct ChangeForm {
 
 impl Form for ChangeForm {
     const ECHO: Echo = Echo::Nothing;
+    const UNKNOWN: Unknown = Unknown::Forbidden;
 
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {

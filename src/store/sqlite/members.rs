@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::directory::{Email, Member, OrganizationId, Role, TeamId, UserId};
+use crate::directory::{Belonging, Email, Member, OrganizationId, Role, TeamId, UserId};
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::organizations::live;
 use crate::store::sqlite::people;
@@ -12,24 +12,38 @@ use crate::store::sqlite::writer::Batch;
 use crate::store::{MemberChange, Removal, Slice, Standing};
 use crate::token::Reach;
 
-/// One slice of the members of an organization or a team.
+/// Where it stands who belongs to something, and who is invited there.
+pub(super) struct Lists {
+    /// A table and a condition on it; `?1` is the id.
+    pub(super) members: &'static str,
+    /// The same of invitations.
+    pub(super) invitations: &'static str,
+}
+
+/// One slice of those who belong to an organization or a team, or are invited there.
 pub(super) fn list(
     connection: &Connection,
-    of: &str,
+    Lists { members, invitations }: Lists,
     id: &dyn ToSql,
     slice: Slice,
-) -> Result<Vec<Member>, Failure> {
+) -> Result<Vec<Belonging>, Failure> {
     let query = format!(
-        "SELECT {}, role FROM users JOIN {of} AND users.id = user AND users.email > ?2
-         ORDER BY users.email LIMIT ?3",
+        "SELECT listed.email, listed.role, {} FROM (
+             SELECT users.email, role FROM users JOIN {members} AND users.id = user AND users.email > ?2
+             UNION ALL
+             SELECT email, role FROM invitations WHERE {invitations} AND email > ?2
+             ORDER BY 1 LIMIT ?3
+         ) AS listed LEFT JOIN users ON users.email = listed.email AND users.deleted_at IS NULL
+         ORDER BY listed.email",
         people::COLUMNS
     );
     let mut query = connection.prepare_cached(&query)?;
     let found = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
         let columns = &mut Columns::of(row);
-        Ok(Member {
-            person: people::person(columns)?,
-            role: columns.take()?,
+        let (email, role) = (columns.take()?, columns.take()?);
+        Ok(match people::person_if_any(columns)? {
+            Some(person) => Belonging::Member(Member { person, role }),
+            None => Belonging::Invited { email, role },
         })
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use crate::directory::{
-    Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Role, TeamId, UserId,
+    Belonging, Email, Membership, Organization, OrganizationId, OrganizationReference, Role, TeamId, UserId,
 };
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::{Failure, is_taken};
@@ -95,13 +95,18 @@ impl Organizations for SqliteStore {
             .await
     }
 
-    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Member>> {
+    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>> {
         self.readers
             .read(move |connection| {
                 members::list(
                     connection,
-                    "memberships WHERE memberships.organization =
-                     (SELECT id FROM organizations WHERE public_id = ?1)",
+                    members::Lists {
+                        members: "memberships
+                            WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)",
+                        // Team 0 is the organization itself.
+                        invitations: "team = 0
+                            AND organization = (SELECT id FROM organizations WHERE public_id = ?1)",
+                    },
                     &id,
                     slice,
                 )

@@ -72,6 +72,18 @@ impl Projects for SqliteStore {
             .await
     }
 
+    async fn newest_project(&self) -> Result<u32> {
+        self.readers
+            .look_up(move |connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'projects'), 0)",
+                    )?
+                    .query_row((), |row| row.get(0))?)
+            })
+            .await
+    }
+
     async fn remove_project(
         &self,
         organization: OrganizationId,

@@ -252,5 +252,6 @@ fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Fai
         tokens: 0,
         cut_offs: vec![cut_off],
         keys,
+        ..Replayed::default()
     })
 }

@@ -1,10 +1,12 @@
 //! Revoking again what the journal tells.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::directory::{OrganizationId, UserId};
+use crate::directory::{Email, OrganizationId, UserId};
 use crate::store::sqlite::cut_offs;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::{Entry, Order};
@@ -21,6 +23,8 @@ pub struct Replayed {
     /// Cut-offs. Whoever is named here may have been removed or disabled since the backup, which the
     /// journal does not tell, and be there again.
     pub cut_offs: Vec<CutOff>,
+    /// The addresses of persons who are named there, as far as the restored database knows them.
+    pub addresses: BTreeMap<String, Email>,
     /// How many keys were withdrawn.
     pub keys: usize,
 }
@@ -156,9 +160,23 @@ impl<'a, 'b> Replay<'a, 'b> {
         let by = self.actor(order)?;
         self.batch
             .cut_off(cut_off.clone(), &by, order.reason.as_deref(), order.recorded_at)?;
+        if let Some(user) = &cut_off.reach.user
+            && let Some(email) = self.address(user)?
+        {
+            self.replayed.addresses.insert(user.to_string(), email);
+        }
         self.known.push(cut_off.clone());
         self.replayed.cut_offs.push(cut_off);
         Ok(())
+    }
+
+    fn address(&self, user: &UserId) -> Result<Option<Email>, Failure> {
+        Ok(self
+            .batch
+            .connection
+            .prepare_cached("SELECT email FROM users WHERE public_id = ?1")?
+            .query_row([user], |row| row.get(0))
+            .optional()?)
     }
 
     /// Who did it; the person only if the copy knows them.

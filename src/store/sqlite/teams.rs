@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::directory::{Email, Member, Name, OrganizationId, Role, Team, TeamId, TeamReference};
+use crate::directory::{Belonging, Email, Name, OrganizationId, Role, Team, TeamId, TeamReference};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::failure::{Failure, is_taken};
 use crate::store::sqlite::members;
@@ -82,12 +82,16 @@ impl Teams for SqliteStore {
             .await
     }
 
-    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Member>> {
+    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
         self.readers
             .read(move |connection| {
                 members::list(
                     connection,
-                    "team_memberships WHERE team_memberships.team = (SELECT id FROM teams WHERE public_id = ?1)",
+                    members::Lists {
+                        members: "team_memberships WHERE team = (SELECT id FROM teams WHERE public_id = ?1)",
+                        invitations: "(organization, team) =
+                            (SELECT organization, id FROM teams WHERE public_id = ?1)",
+                    },
                     &id,
                     slice,
                 )

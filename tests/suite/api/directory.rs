@@ -315,6 +315,19 @@ async fn an_unknown_address_is_answered_like_a_known_one_and_counts_once_it_is_s
     let unknown = app.put(&admin, &path, role.clone()).await.is(204);
     let known = app.put(&admin, &known, role).await.is(204);
     assert_eq!(unknown.text, known.text);
+    let listed = app
+        .get(&admin, &format!("{}/members", home()))
+        .await
+        .is(200)
+        .json();
+    let listed = listed["items"].as_array().unwrap();
+    let waits = json!({"id": null, "email": "later@example.com", "role": "member"});
+    assert!(listed.contains(&waits), "{listed:?}");
+    let planted = format!("{}/members/backdoor@example.com", home());
+    app.put(&admin, &planted, json!({"role": "admin"})).await.is(204);
+    app.delete(&admin, &planted).await.is(204);
+    let listed = app.get(&admin, &format!("{}/members", home())).await.is(200);
+    assert!(!listed.each("email").contains(&"backdoor@example.com".to_owned()));
     let account = json!({"email": "later@example.com", "password": "long enough"});
     app.post(&app.site_admin(), "/users", account).await.is(201);
     let session = app.log_in("later@example.com", "long enough").await.is(200);

@@ -110,6 +110,30 @@ impl Document {
         example.into()
     }
 
+    /// What Swagger UI puts into a request: the example of a schema, or whatever all its fields suggest.
+    fn suggested(&self, schema: &Value) -> Value {
+        let schema = &self.resolve(schema);
+        let told = [&schema["example"], &schema["default"], &schema["enum"][0]];
+        if let Some(told) = told.into_iter().find(|value| !value.is_null()) {
+            return told.clone();
+        }
+        let types = &schema["type"];
+        let is = |kind: &str| types == kind || types.as_array().is_some_and(|all| all.contains(&kind.into()));
+        if schema["properties"].is_object() {
+            let fields = schema["properties"].as_object().unwrap().iter();
+            let fields = fields.map(|(name, field)| (name.clone(), self.suggested(field)));
+            fields.collect::<Map<_, _>>().into()
+        } else if is("array") {
+            json!([self.suggested(&schema["items"])])
+        } else if is("integer") {
+            json!(0)
+        } else if is("boolean") {
+            json!(true)
+        } else {
+            json!("string")
+        }
+    }
+
     /// A path with the examples of its parameters.
     fn fill(&self, path: &str, operation: &Value) -> String {
         let mut filled = path.to_owned();
@@ -150,7 +174,7 @@ async fn the_examples_work_as_they_stand() {
     let mut made = Vec::new();
     for writer in document.writers() {
         let app = TestApp::new().await;
-        let example = document.example(&writer.schema);
+        let example = document.suggested(&writer.schema);
         let answer = send(&app, &writer, example.clone()).await;
         // What they name may not be there; what they say is always understood.
         assert!(
@@ -175,6 +199,92 @@ async fn the_examples_work_as_they_stand() {
             "the example of {id} makes nothing"
         );
     }
+}
+
+/// The ways to the objects of a body that refuse what they do not know, and to those that do not.
+fn objects(document: &Document, schema: &Value, way: &[String]) -> Vec<(Vec<String>, bool)> {
+    let mut found = vec![(way.to_vec(), schema["additionalProperties"] == false)];
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let property = document.resolve(property);
+        if property["properties"].is_object() {
+            found.extend(objects(
+                document,
+                &property,
+                &[way, std::slice::from_ref(name)].concat(),
+            ));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_misspelt_field_is_refused_where_the_document_says() {
+    // Their bodies are what clients of other systems send, or what RFCs define.
+    let tolerant = [
+        "login",
+        "create_token",
+        "revoke_token",
+        "revoke_current_token",
+        "introspect",
+        "revoke_presented_token",
+    ];
+    let document = Document::new();
+    let mut tried = 0;
+    for writer in document.writers() {
+        for (way, strict) in objects(&document, &writer.schema, &[]) {
+            let what = format!("{}: {}", writer.id, way.join("."));
+            assert_ne!(strict, tolerant.contains(&writer.id.as_str()), "{what}");
+            let app = TestApp::new().await;
+            let way = [way, vec!["msspelt".to_owned()]].concat();
+            let body = with(document.example(&writer.schema), &way, json!("x"));
+            let answer = send(&app, &writer, body).await;
+            assert_eq!(
+                writer.refusal(&answer, &way).is_some(),
+                strict,
+                "{what}: {}",
+                answer.text
+            );
+            if strict {
+                assert_eq!(
+                    answer.faults(),
+                    [format!("extra_forbidden at body.{}", way.join("."))]
+                );
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "only {tried} objects were found");
+}
+
+/// Whoever presses the button in Swagger UI to see what happens shuts nobody out and renames nothing.
+#[tokio::test]
+async fn the_examples_of_changes_do_no_harm() {
+    let document = Document::new();
+    let app = TestApp::new().await;
+    let admin = app.site_admin();
+    let person = json!({"email": "ada@example.com", "password": "correct horse battery staple"});
+    app.post(&admin, "/users", person).await.is(201);
+    let writers = document.writers();
+    for (id, field) in [("change_user", "first_name"), ("change_organization", "nothing")] {
+        let writer = writers.iter().find(|writer| writer.id == id).unwrap();
+        let path = writer.path.strip_prefix("/api/v1").unwrap();
+        let mut before = app.get(&admin, path).await.is(200).json();
+        let body = document.suggested(&writer.schema);
+        send(&app, writer, body).await.is(200);
+        let mut after = app.get(&admin, path).await.is(200).json();
+        for shown in [&mut before, &mut after] {
+            let shown = shown.as_object_mut().unwrap();
+            shown.remove(field);
+            shown.remove("last_name");
+        }
+        assert_eq!(before, after, "{id}");
+    }
+    assert_eq!(
+        app.log_in("ada@example.com", "correct horse battery staple")
+            .await
+            .status,
+        200
+    );
 }
 
 /// A field with a bound, a value beyond the bound, and one at it where any text will do.

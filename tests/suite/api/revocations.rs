@@ -99,6 +99,10 @@ async fn what_could_reach_too_far_is_refused() {
             "greater_than_equal at body.project",
         ),
         (
+            json!({"organization": north, "project": 99_999}),
+            "value_error at body.project",
+        ),
+        (
             json!({"organization": north, "key": "no-such-key"}),
             "value_error at body.key",
         ),

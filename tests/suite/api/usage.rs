@@ -31,6 +31,32 @@ async fn what_the_authority_sees_is_written_down_in_batches() {
 }
 
 #[tokio::test]
+async fn presenting_a_token_to_end_it_is_no_use_of_it() {
+    let app = TestApp::new().await;
+    let [one, other] = [
+        app.organization_token(&NORTH, &[]).await,
+        app.organization_token(&NORTH, &[]).await,
+    ];
+    app.clock.pass(100);
+    let used_at = app.clock.now().to_string();
+    for token in [&one, &other] {
+        app.get(&token.holder, "/tokens/current").await.is(200);
+    }
+    app.clock.pass(100);
+    app.post(&one.holder, "/tokens/current/revoke", json!({}))
+        .await
+        .is(201);
+    let fields = format!("token={}", other.secret);
+    app.form(&Actor::anyone(), "/oauth/revoke", &fields).await.is(200);
+    app.write_usage().await;
+    for token in [&one, &other] {
+        let shown = shown(&app, &token.id).await;
+        assert_eq!(shown["last_used_at"], used_at);
+        assert_ne!(shown["revoked_at"], Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn verifiers_report_what_nobody_else_sees() {
     let app = TestApp::new().await;
     let verifier = verifier(&app).await;

@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use jeton::clock::Timestamp;
 use jeton::directory::{
-    Email, Member, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Project,
+    Belonging, Email, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Project,
     Role, Team, TeamId, TeamReference, UserId,
 };
 use jeton::store::{
@@ -186,7 +186,7 @@ faulty! {
         Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
         Write change_organization(id: OrganizationId, changes: OrganizationChanges, judged_at: Generation) -> Judged<Created<Organization>>;
         Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
-        Read members(id: OrganizationId, slice: Slice) -> Vec<Member>;
+        Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
         Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
         Write add_members(id: OrganizationId, teams: Vec<TeamId>, people: Vec<Email>, judged_at: Generation) -> Judged<MemberChange>;
         Write remove_member(id: OrganizationId, email: Email, removal: Removal, judged_at: Generation) -> Judged<MemberChange>;
@@ -200,13 +200,14 @@ faulty! {
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
         Write rename_team(id: TeamId, name: Name, judged_at: Generation) -> Judged<Created<Team>>;
         Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
-        Read team_members(id: TeamId, slice: Slice) -> Vec<Member>;
+        Read team_members(id: TeamId, slice: Slice) -> Vec<Belonging>;
         Write put_team_member(id: TeamId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
         Write remove_team_member(id: TeamId, email: Email, judged_at: Generation) -> Judged<MemberChange>;
     }
     Projects {
         Write create_project(organization: OrganizationId, name: Name, now: Timestamp, judged_at: Generation) -> Judged<Created<Project>>;
         Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;
+        Read newest_project() -> u32;
         Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<u32>;
         Write remove_project(organization: OrganizationId, id: u32, judged_at: Generation) -> Judged<bool>;
     }

@@ -80,7 +80,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         (
             &["user", "create", EMAIL, "--password-stdin"][..],
             "long enough\n",
-            "error: ",
+            "error: the address admin@example.org belongs to another person\n",
         ),
         (
             &["user", "create", "b@example.org", "--password-stdin"],
@@ -100,7 +100,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         (
             &["user", "set-password", "nobody@example.org", "--password-stdin"],
             "long enough\n",
-            "error: ",
+            "error: there is no person with the address nobody@example.org\n",
         ),
     ] {
         let refused = finish(home.command(arguments), input);

@@ -45,6 +45,8 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     let (before_id, before) = issue(&mut client, "before");
     let (since_id, since) = issue(&mut client, "since");
     let (_, live) = issue(&mut client, "live");
+    let person = json!({"email": "bob@example.org", "password": "correct horse battery staple"});
+    client.post("/api/v1/users", person).expect(StatusCode::CREATED);
     revoke(&mut client, &before_id);
     let made = home.run(&["backup", "backup.db"]);
     assert_eq!(
@@ -60,6 +62,14 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     revoke(&mut client, &since_id);
     let (lost_id, lost) = issue(&mut client, "lost");
     revoke(&mut client, &lost_id);
+    let disable = Some(json!({"disabled": true}).to_string());
+    let disabled = client
+        .ask("PATCH", "/api/v1/users/bob@example.org", disable)
+        .unwrap();
+    let bob = disabled.expect(StatusCode::OK).json()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let beside = home.run(&["restore", "backup.db"]);
     assert_eq!(beside.code, Some(1));
     assert!(beside.stderr.contains("another server is running"), "{beside:?}");
@@ -74,10 +84,14 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
 
     let restored = home.run(&["restore", "backup.db"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
+    let told: Vec<&str> = restored.stdout.lines().collect();
     assert_eq!(
-        restored.stdout,
-        "restored; revoked again since the backup: 2 tokens, 0 cut-offs, 0 keys\n"
+        told[0],
+        "restored; revoked again since the backup: 2 tokens, 1 cut-offs, 0 keys"
     );
+    assert_eq!(told[1], format!("cut off: person bob@example.org ({bob})"));
+    let last = told.last().unwrap();
+    assert!(last.starts_with("everything but revocations, cut-offs and keys is as it was at the backup"));
     let server = home.serve();
     let mut client = server.client();
     for refused in [&before, &since, &lost] {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use jeton::directory::{OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId};
+use jeton::directory::{
+    Belonging, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
+};
 use jeton::store::{
     Change, Changed, Created, Judged, Liveness, MemberChange, NewOrganization, NewTeam, OrganizationChanges,
     OrganizationsOf, PersonChanges, PersonReference, Slice, Standing,
@@ -53,6 +55,10 @@ async fn remove_member(world: &World, name: &str, seconds: i64) -> MemberChange 
         .store
         .remove_member(world.organization, email(name), removal(seconds), generation);
     done(removed.await.unwrap())
+}
+
+async fn members(world: &World, slice: Slice) -> Vec<Belonging> {
+    world.store.members(world.organization, slice).await.unwrap()
 }
 
 async fn standing(world: &World, user: &UserId) -> Standing {
@@ -253,7 +259,7 @@ pub(crate) async fn lists_are_cut_into_slices(world: World) {
         .members(world.organization, after.clone())
         .await
         .unwrap();
-    let members: Vec<_> = members.iter().map(|member| member.person.email.clone()).collect();
+    let members: Vec<_> = members.iter().map(|member| member.email().clone()).collect();
     assert_eq!(members, [email("gamma"), email("zeta")]);
     let people = world.store.people(after).await.unwrap();
     let people: Vec<_> = people.iter().map(|person| person.email.clone()).collect();
@@ -429,11 +435,37 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     let generation = world.generation().await;
     let removed = world.store.remove_team(doomed, removal(1), generation);
     assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    let of_organization = members(&world, ALL).await;
+    let waiting = [("ada", Role::Member), ("bob", Role::Admin)].map(|(name, role)| Belonging::Invited {
+        email: email(name),
+        role,
+    });
+    let [ada_waits, bob_waits] = waiting.clone();
+    let is_admin =
+        |listed: &Belonging| matches!(listed, Belonging::Member(one) if one.person.id == world.admin);
+    assert_eq!(of_organization.len(), 3, "{of_organization:?}");
+    assert!(of_organization.iter().any(is_admin));
+    assert!(waiting.iter().all(|one| of_organization.contains(one)));
+    // A page at a time they come in the same order, which is that of the addresses.
+    let mut one_by_one: Vec<Belonging> = Vec::new();
+    loop {
+        let after = one_by_one.last().map(|last| last.email().to_string());
+        let [next] = &members(&world, Slice { after, limit: 1 }).await[..] else {
+            break;
+        };
+        one_by_one.push(next.clone());
+    }
+    assert_eq!(one_by_one, of_organization);
+    assert!(one_by_one.is_sorted_by_key(|listed| listed.email().to_string()));
+    let of_team = world.store.team_members(web.clone(), ALL).await.unwrap();
     assert_eq!(
-        world.store.members(world.organization, ALL).await.unwrap().len(),
-        1,
-        "nobody is a member before they exist"
+        of_team,
+        [Belonging::Invited {
+            email: email("ada"),
+            role: Role::Admin
+        }]
     );
+    assert_eq!(world.store.team_members(ops, ALL).await.unwrap(), []);
     let world = world.reopen();
     let [ada, bob, eve] = [
         world.person("ada").await,
@@ -448,6 +480,9 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     assert_eq!(standing(&world, &bob).await.role, Some(Role::Admin));
     assert_eq!(standing(&world, &eve).await, Standing::default());
     // The invitation is used up.
+    let listed = members(&world, ALL).await;
+    assert!(!listed.contains(&ada_waits) && !listed.contains(&bob_waits));
+    assert!(listed.into_iter().all(|one| one.member().is_some()));
     assert_eq!(remove_member(&world, "ada", 2).await, MemberChange::Done);
     assert_eq!(standing(&world, &ada).await, Standing::default());
     remove_person(&world, &ada, 3).await;
@@ -731,6 +766,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
 /// A project's number is never given again.
 pub(crate) async fn project_numbers_are_used_once(world: World) {
     let other = world.organization("other").await;
+    assert_eq!(world.store.newest_project().await.unwrap(), 0);
     let mut numbers = Vec::new();
     for _ in 0..3 {
         let generation = world.generation().await;
@@ -761,6 +797,8 @@ pub(crate) async fn project_numbers_are_used_once(world: World) {
             let outcome = world.store.remove_project(organization, project.id, generation);
             assert_eq!(done(outcome.await.unwrap()), removed);
         }
+        // It is known that there was one, and nothing else.
+        assert_eq!(world.store.newest_project().await.unwrap(), project.id);
     }
 }
 

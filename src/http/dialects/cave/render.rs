@@ -183,6 +183,7 @@ fn refused(error: &Error) -> (StatusCode, Cow<'static, str>) {
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => wrong("Bad Request: Some fields are wrong."),
         Error::NameTaken => (StatusCode::CONFLICT, "This name belongs to another.".into()),
+        Error::AddressTaken => (StatusCode::CONFLICT, "This address belongs to another person.".into()),
         Error::LockedOut { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             "Too many failed logins; see Retry-After.".into(),
@@ -190,6 +191,10 @@ fn refused(error: &Error) -> (StatusCode, Cow<'static, str>) {
         Error::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             "Too much to do at this moment; see Retry-After.".into(),
+        ),
+        Error::NoSigningKey => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "No key signs at this moment. Nothing was done.".into(),
         ),
         Error::Unavailable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -239,6 +244,7 @@ mod tests {
         404 
         400 Bad Request: Name the organization.
         409 This name belongs to another.
+        409 This address belongs to another person.
         400 Cannot remove the last organization admin.
         400 Cannot remove the last administrator.
         400 Cannot change the password: current_password is missing or wrong.
@@ -248,6 +254,7 @@ mod tests {
         400 The token is not active any more.
         400 Bad Request: The cursor belongs to another list.
         503 Too much to do at this moment; see Retry-After. retry-after=1
+        503 No key signs at this moment. Nothing was done.
         503 Oops! We've experienced an internal error. Please try your request again later.
         "#);
     }

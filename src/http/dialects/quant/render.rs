@@ -88,6 +88,7 @@ fn refused(error: &Error) -> StatusCode {
         Error::Absent | Error::NoApiToken => StatusCode::NOT_FOUND,
         Error::OrganizationNeeded | Error::BadCursor => StatusCode::BAD_REQUEST,
         Error::NameTaken
+        | Error::AddressTaken
         | Error::LastAdmin
         | Error::LastAdministrator
         | Error::NotAMember
@@ -95,7 +96,7 @@ fn refused(error: &Error) -> StatusCode {
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Busy | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Busy | Error::NoSigningKey | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -131,6 +132,7 @@ mod tests {
         404 a session is no API token
         400 no organization was named
         409 the name is taken
+        409 the address is taken
         409 the last admin of an organization cannot be removed
         409 the last site administrator cannot be removed
         403 the current password is wrong
@@ -140,6 +142,7 @@ mod tests {
         409 the token is no longer active
         400 the cursor does not belong to this list
         503 too much to do retry-after=1
+        503 no key is here to sign with
         503 unavailable
         "#);
     }

@@ -211,7 +211,7 @@ async fn list(
     let Paged { filter, page } = query;
     let organization = app.authority.organization(&caller, &path.organization).await?;
     let part = |slice| app.authority.members(&caller, &path.organization, slice);
-    let mut found = whole::slices(part, |member| member.person.email.to_string()).await?;
+    let mut found = whole::members(part).await?;
     found.retain(|member| filter.matches(member));
     let total = found.len() as u64;
     let (mut data, mut users) = (Vec::new(), Vec::new());

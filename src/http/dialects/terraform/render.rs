@@ -191,6 +191,10 @@ fn refused(error: &Error) -> (StatusCode, Option<String>) {
             Some("Too many failed logins.".to_owned()),
         ),
         Error::NameTaken | Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        Error::AddressTaken => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some(format!("Validation failed: Email {TAKEN}")),
+        ),
         Error::LimitReached { limit, .. } => (
             StatusCode::UNPROCESSABLE_ENTITY,
             Some(format!(
@@ -228,6 +232,10 @@ fn refused(error: &Error) -> (StatusCode, Option<String>) {
         Error::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             Some("Too much to do at this moment.".to_owned()),
+        ),
+        Error::NoSigningKey => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some("No key signs at this moment. Nothing was done.".to_owned()),
         ),
         Error::Unavailable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
@@ -344,6 +352,7 @@ mod tests {
         404 [{"status":"404","title":"not found"}]
         400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
         422 [{"detail":"Validation failed: Name has already been taken","source":{"pointer":"/data/attributes/name"},"status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: Email has already been taken","status":"422","title":"invalid attributes"}]
         409 [{"detail":"An organization keeps at least one admin.","status":"409","title":"conflict"}]
         409 [{"detail":"At least one site administrator has to stay.","status":"409","title":"conflict"}]
         404 [{"status":"404","title":"not found"}]
@@ -353,6 +362,7 @@ mod tests {
         409 [{"detail":"The token is revoked, expired or replaced already.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
         503 [{"detail":"Too much to do at this moment.","status":"503","title":"service unavailable"}] retry-after=1
+        503 [{"detail":"No key signs at this moment. Nothing was done.","status":"503","title":"service unavailable"}]
         503 [{"detail":"This cannot be done at this moment. What was asked for may have happened.","status":"503","title":"service unavailable"}]
         "#);
     }

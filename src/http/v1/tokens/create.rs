@@ -53,7 +53,8 @@ pub(crate) struct CreateForm {
     #[validate(length(max = 64))]
     #[schema(max_length = 64)]
     preset: Option<String>,
-    /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong.
+    /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong. Services
+    /// that receive the token go by it; in this API it bounds only what tokens the token can make.
     #[validate(length(max = 100))]
     #[schema(max_items = 100)]
     projects: Option<Vec<i64>>,

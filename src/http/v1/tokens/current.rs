@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use crate::authority::{Error, Rotate};
-use crate::http::caller::{Caller, Holder};
+use crate::http::caller::{Caller, Ender, Holder};
 use crate::http::input::Input;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -32,13 +32,13 @@ pub(super) async fn show(caller: Caller<Holder>) -> Result<Json<TokenInfo>, Fail
 /// Revoke the token I hold
 ///
 /// Nobody's permission is needed to end a token by whoever has it: a leaked one can be killed by
-/// those who find it.
+/// those who find it. It is no use of the token: `last_used_at` stays as it was.
 #[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
     request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "It is revoked", body = RevokedToken),
               (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
 pub(super) async fn revoke(
-    caller: Caller<Holder>,
+    caller: Caller<Ender>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), RevokeForm>,
 ) -> Result<impl IntoResponse, Failure> {
@@ -68,7 +68,7 @@ pub(super) async fn rotate(
 }
 
 /// A session is nobody's API token: it ends by logging out.
-fn only_api_tokens(caller: &Caller<Holder>) -> Result<(), Error> {
+fn only_api_tokens<P>(caller: &Caller<P>) -> Result<(), Error> {
     match caller.record().token.kind {
         TokenKind::Api => Ok(()),
         TokenKind::Session => Err(Error::NoApiToken),

@@ -66,7 +66,8 @@ pub(super) struct FilterForm {
     #[param(required = false, default = false)]
     #[schema(required = false, default = false)]
     never_used: bool,
-    /// Made by whoever stands under this name in `created_by`, whatever its case.
+    /// Made by whoever stands under this name in `created_by`, whatever its case; with a person's address
+    /// also what that person's own tokens have made.
     #[validate(length(max = 255))]
     #[param(max_length = 255)]
     #[schema(max_length = 255)]

@@ -13,7 +13,7 @@ use crate::token::{OwnerKind, Record, Status};
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http::v1) struct TokenInfo {
     /// Its number, as text.
-    #[schema(example = "1")]
+    #[schema(example = "2")]
     id: String,
     /// The `jti` claim.
     jti: Uuid,

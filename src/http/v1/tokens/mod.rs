@@ -42,8 +42,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Validate, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct TokenPath {
-    /// Its number or its `jti`.
-    #[param(example = "1")]
+    /// Its number or its `jti`. Number 1 is the session of whoever logged in first.
+    #[param(example = "2")]
     id: String,
 }
 

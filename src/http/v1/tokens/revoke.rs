@@ -48,7 +48,7 @@ impl Form for RevokeForm {
 /// A revoked token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RevokedToken {
-    #[schema(example = "1")]
+    #[schema(example = "2")]
     id: String,
     jti: Uuid,
     #[schema(example = "ci")]

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::{Validate, ValidationErrors};
@@ -82,6 +83,7 @@ impl PartialSchema for RevokeManyForm {
             (&mut schema, HowForm::schema())
         {
             whole.properties.extend(how.properties);
+            whole.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             whole.description = Some("Which active tokens, by the filters of the list, and how.".to_owned());
             whole.example = Some(serde_json::json!({
                 "organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true

@@ -10,7 +10,7 @@ use validator::Validate;
 use crate::authority::Rotate;
 use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Presence, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Presence, Refused, Request, Unknown};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
 use crate::http::v1::tokens::create::{CreatedToken, created, expiry};
@@ -19,6 +19,7 @@ use crate::token::{Grace, Lifetime};
 
 /// How. The body may be absent, empty, `null` or `{}`.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = RotateToken, example = json!({"grace_period": "24h"}))]
 pub(crate) struct RotateForm {
     /// How long the one before stays good, within its own life: a number and `s`, `m`, `h`, `d`, `w`
@@ -40,6 +41,7 @@ pub(crate) struct RotateForm {
 
 impl Form for RotateForm {
     const BODY: Presence = Presence::Optional;
+    const UNKNOWN: Unknown = Unknown::Forbidden;
 
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {

@@ -8,13 +8,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
 use crate::store::Description;
 
 /// Changes to what people read about a token. What is absent stays as it is.
 #[derive(Debug, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = DescribeToken, example = json!({"name": "ci", "description": "November 2026"}))]
 pub(crate) struct DescribeForm {
     /// A new name.
@@ -28,6 +29,8 @@ pub(crate) struct DescribeForm {
 }
 
 impl Form for DescribeForm {
+    const UNKNOWN: Unknown = Unknown::Forbidden;
+
     fn fill(fields: &mut Fields<'_>) -> Self {
         Self {
             name: fields.given("name"),

@@ -77,6 +77,14 @@ fn every_list_reads_its_own_index_in_order() {
         (
             Filter {
                 organization,
+                created_by: Some("ada@example.org".to_owned()),
+                ..everything.clone()
+            },
+            "tokens_by_organization (organization=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
                 or_everywhere_of: Some(UserId::random(&SystemEntropy)),
                 ends: vec![End::Never, End::Between(Timestamp::EPOCH, Some(Timestamp::LAST))],
                 ..everything.clone()

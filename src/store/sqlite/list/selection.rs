@@ -245,7 +245,13 @@ impl Selection {
             self.ask("tokens.preset =", preset.clone());
         }
         if let Some(name) = &filter.created_by {
-            self.ask("lower(tokens.created_by) =", name.to_ascii_lowercase());
+            // What a person's token has made bears the token's name, and records the person. Those who
+            // were removed are still found.
+            let name = self.bind(name.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND (lower(tokens.created_by) = {name}
+                 OR +tokens.created_by_user IN (SELECT users.id FROM users WHERE users.email = {name}))"
+            ));
         }
         if let Some(TokenId(except)) = filter.except {
             self.ask("tokens.id <>", except);

@@ -1,7 +1,7 @@
 //! Tokens of a person that are good in all of their organizations, and names that are asked to be an
 //! owner's own.
 
-use jeton::authority::{Error, Expiry, Issue, Issued, WhichOrganization};
+use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganization};
 use jeton::clock::Clock;
 use jeton::store::Naming;
 use jeton::token::{CountTotal, Direction, Lifetime, OwnerKind, Page, Sort, Start};
@@ -34,7 +34,10 @@ fn with_scopes(scopes: &[&str]) -> Issue {
 }
 
 async fn issue(app: &TestApp, actor: &Actor, issue: &Issue) -> Result<Issued, Error> {
-    let caller = app.operator().authenticate(actor.token(), None).await?;
+    let caller = app
+        .operator()
+        .authenticate(actor.token(), Presented::ForUse(None))
+        .await?;
     app.operator().issue(&caller, issue).await
 }
 
@@ -346,7 +349,10 @@ async fn ends_are_seen_from_now() {
         ids.push(app.mint(&admin, order).await.id);
     }
     app.clock.pass(86_400);
-    let caller = app.operator().authenticate(admin.token(), None).await;
+    let caller = app
+        .operator()
+        .authenticate(admin.token(), Presented::ForUse(None))
+        .await;
     // A session lives for half a day.
     assert!(caller.is_err());
     let admin = app
@@ -356,7 +362,11 @@ async fn ends_are_seen_from_now() {
         )
         .await;
     let admin = Actor::holding(&admin.is(200).text_at("/token"));
-    let caller = app.operator().authenticate(admin.token(), None).await.unwrap();
+    let caller = app
+        .operator()
+        .authenticate(admin.token(), Presented::ForUse(None))
+        .await
+        .unwrap();
     let week = WantedEnd::Within(Span::from_days(7).unwrap());
     let month = WantedEnd::Within(Span::from_days(30).unwrap());
     let [day, ten, sixty, never] = &ids[..] else {

@@ -219,6 +219,35 @@ async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
 }
 
 #[tokio::test]
+async fn what_a_persons_token_has_made_is_found_by_the_person() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let own = app
+        .personal_token(&admin, &NORTH, &["tokens:write", "content:write"])
+        .await;
+    let order = json!({"name": "left behind", "organization": NORTH.name, "owner": "organization",
+        "scopes": ["content:write"]});
+    let made = app.mint(&own.holder, order).await;
+    assert_eq!(made.info["created_by"], format!("token {}", own.id));
+    let by = async |name: String| {
+        let path = format!("/tokens?created_by={name}");
+        app.get(&admin, &path).await.is(200).each("id")
+    };
+    assert_eq!(by(NORTH.email("ADMIN")).await, [made.id.clone(), own.id.clone()]);
+    assert_eq!(
+        by(format!("token%20{}", own.id)).await,
+        std::slice::from_ref(&made.id)
+    );
+    assert_eq!(by(NORTH.email("lead")).await, [""; 0]);
+    // Nor does it matter that the person is gone.
+    let account = format!("/users/{}", NORTH.email("admin"));
+    app.delete(&app.site_admin(), &account).await.is(204);
+    let path = format!("/tokens?include_revoked=true&created_by={}", NORTH.email("admin"));
+    let found = app.get(&app.site_admin(), &path).await.is(200).each("id");
+    assert_eq!(found, [made.id, own.id]);
+}
+
+#[tokio::test]
 async fn every_order_is_walked_both_ways() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);

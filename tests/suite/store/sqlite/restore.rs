@@ -127,6 +127,35 @@ async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
     assert!(!sqlite.path().with_file_name("x.db").exists());
 }
 
+/// Numbers leap at a restore. Whoever sets the bits behind a cut-off of everything is not held up by that.
+#[tokio::test]
+async fn a_leap_of_numbers_is_passed_over_in_one_step() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let before = world.record(token(world.owner(), 0)).await;
+    let leap = "UPDATE sqlite_sequence SET seq = 1000000000000 WHERE name = 'tokens'";
+    sqlite.raw().execute(leap, ()).unwrap();
+    let world = world.reopen();
+    let after = world.record(token(world.owner(), 0)).await;
+    assert!(after.id > TokenId(1_000_000_000_000));
+    let cut_off = CutOff {
+        reach: Reach::default(),
+        issued_through: at(9).seconds(),
+        effective_at: at(10),
+    };
+    let cut = world.store.cut_off(cut_off, actor("operator"), None, at(10));
+    cut.await.unwrap();
+    let (mut places, mut last, mut portions) = (Vec::new(), Some(TokenId(0)), 0);
+    while let Some(after) = last {
+        let portion = world.store.covered(1, after, at(10)).await.unwrap();
+        places.extend(portion.places);
+        last = portion.last;
+        portions += 1;
+        assert!(portions < 5, "the gap is walked through");
+    }
+    assert_eq!(places, [before.place, after.place]);
+}
+
 /// A backup is of one instant, however much is written while it is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_of_the_instant_at_which_it_was_begun() {

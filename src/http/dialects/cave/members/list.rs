@@ -45,7 +45,7 @@ pub(super) async fn of_organization(
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
     let part = |slice| app.authority.members(&caller, &path.organization, slice);
-    Ok(listed(&whole::slices(part, address).await?))
+    Ok(listed(&whole::members(part).await?))
 }
 
 /// List the members of a team
@@ -61,12 +61,7 @@ pub(super) async fn of_team(
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let part = |slice| app.authority.team_members(&caller, organization, team, slice);
-    Ok(listed(&whole::slices(part, address).await?))
-}
-
-/// What the lists are ordered by.
-fn address(member: &Member) -> String {
-    member.person.email.to_string()
+    Ok(listed(&whole::members(part).await?))
 }
 
 fn listed(members: &[Member]) -> Response {

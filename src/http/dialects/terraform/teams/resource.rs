@@ -80,7 +80,7 @@ impl TeamResource {
         let rank = app.authority.rank(caller, team.organization).await?;
         let itself = TeamReference::Id(team.id.clone());
         let part = |slice| app.authority.team_members(caller, &home, &itself, slice);
-        let members = whole::slices(part, |member| member.person.email.to_string()).await?;
+        let members = whole::members(part).await?;
         let shown = Self::shown(caller, &rank, organization.name.as_str(), &team, &members);
         Ok((shown, members))
     }

@@ -1,0 +1,59 @@
+//! The log of a server: who changed what, and nothing that did not happen.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::home::{Home, SOON, eventually};
+
+#[test]
+fn what_administrators_do_is_logged_once_it_is_done() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = server.administrator();
+    let person = json!({"email": "ada@example.com", "password": "correct horse battery staple"});
+    client
+        .post("/api/v1/users", person.clone())
+        .expect(StatusCode::CREATED);
+    let again = client
+        .post("/api/v1/users", person)
+        .expect(StatusCode::CONFLICT)
+        .json();
+    assert_eq!(again["detail"], "This address belongs to another person.");
+    let role = Some(json!({"role": "viewer"}).to_string());
+    let path = "/api/v1/organizations/default/members/ada@example.com";
+    let given = client.ask("PUT", path, role).unwrap();
+    given.expect(StatusCode::NO_CONTENT);
+    let order = json!({"name": "ci", "organization": "default"});
+    let made = client
+        .post("/api/v1/tokens", order)
+        .expect(StatusCode::CREATED)
+        .json();
+    let path = format!("/api/v1/tokens/{}", made["token_info"]["id"].as_str().unwrap());
+    client
+        .post(&format!("{path}/revoke"), json!({}))
+        .expect(StatusCode::CREATED);
+    client
+        .post(&format!("{path}/rotate"), json!({}))
+        .expect(StatusCode::CONFLICT);
+    let said = eventually(SOON, || {
+        let said = server.stderr();
+        said.contains("a token was revoked").then_some(said)
+    })
+    .unwrap();
+    let about = |what: &str| {
+        said.lines()
+            .filter(|line| line.contains(what))
+            .collect::<Vec<_>>()
+    };
+    for what in ["a person was made", "a role in an organization was given"] {
+        let [line] = about(what)[..] else {
+            panic!("{what}: {said}");
+        };
+        assert!(line.contains("INFO"), "{line}");
+        assert!(line.contains("by=\"admin@example.org\""), "{line}");
+        assert!(line.contains("person=ada@example.com"), "{line}");
+    }
+    assert_eq!(about("a token was revoked").len(), 1, "{said}");
+    assert_eq!(about("rotated").len(), 0, "{said}");
+    assert!(!said.contains("battery"), "{said}");
+}
