@@ -2,7 +2,9 @@
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
-use crate::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
+use crate::directory::{
+    Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
+};
 use crate::store::{Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice};
 use crate::token::{Record, Scope, TokenKind};
 
@@ -134,6 +136,36 @@ impl Authority {
             organization,
             breaking,
         })
+    }
+
+    /// Changes a part of an organization's policy, and leaves the rest as it is by then. Tokens that break
+    /// the new one live on.
+    pub async fn amend_policy(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        amend: impl Fn(Policy) -> Policy + Send + Sync,
+    ) -> Result<Organization> {
+        let amend = &amend;
+        self.judged_for(caller, move |caller, view| {
+            Box::pin(async move {
+                let (organization, rank) = view.visible(&caller, reference).await?;
+                policy::govern_organization(&rank, &caller)?;
+                let amended = amend(organization.policy.clone());
+                self.check_policy(&amended)?;
+                let changes = OrganizationChanges {
+                    policy: Some(amended),
+                    ..OrganizationChanges::default()
+                };
+                let id = organization.id;
+                created(
+                    self.store
+                        .change_organization(id, changes, view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
     }
 
     async fn change(

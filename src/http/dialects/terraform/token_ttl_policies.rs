@@ -11,14 +11,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::authority::{ChangeOrganization, ExistingTokens, Run};
 use crate::directory::{Organization, Policy};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::input::{Choice, Encoding, Fields, Form, Input, Refused, Request};
 use crate::http::{App, Failure};
-use crate::store::OrganizationChanges;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, change))
@@ -120,21 +118,13 @@ impl Form for SentPolicyAttributes {
 pub(crate) struct LongestLife(u64);
 
 impl LongestLife {
-    /// The order that a policy becomes one with this longest life, and is otherwise as it is.
-    fn order(self, policy: Policy) -> ChangeOrganization {
-        let Self(seconds) = self;
-        let policy = Policy {
+    /// A policy with this longest life, and otherwise as it is.
+    fn amend(&self, policy: Policy) -> Policy {
+        let Self(seconds) = *self;
+        Policy {
             max_lifetime: Some(seconds),
             default_lifetime: policy.default_lifetime.map(|default| default.min(seconds)),
             ..policy
-        };
-        ChangeOrganization {
-            changes: OrganizationChanges {
-                policy: Some(policy),
-                ..OrganizationChanges::default()
-            },
-            existing: ExistingTokens::Keep,
-            run: Run::Earnest,
         }
     }
 }
@@ -239,11 +229,9 @@ async fn change(
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<OrganizationPath, (), LongestLife>,
 ) -> Result<JsonApi<Policies>, Failure> {
-    let organization = app.authority.organization(&caller, &path.organization).await?;
-    let order = body.order(organization.policy);
     let changed = app
         .authority
-        .change_organization(&caller, &organization.id.into(), &order)
+        .amend_policy(&caller, &path.organization, |policy| body.amend(policy))
         .await?;
-    Ok(JsonApi((&changed.organization).into()))
+    Ok(JsonApi((&changed).into()))
 }
