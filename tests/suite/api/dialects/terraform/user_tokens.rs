@@ -60,6 +60,15 @@ async fn a_person_makes_and_lists_their_own_which_are_good_wherever_they_belong(
     );
 }
 
+/// What they may not make for the one organization would be good there too.
+#[tokio::test]
+async fn a_viewer_makes_none() {
+    let app = TestApp::new().await;
+    let viewer = app.viewer_of(&NORTH).await;
+    let user = user_id(&app, &viewer).await;
+    absent(&SURFACE.post(&app, &viewer, &tokens(&user), new(json!({}))).await);
+}
+
 #[tokio::test]
 async fn nobody_sees_or_makes_those_of_another() {
     let app = TestApp::new().await;
