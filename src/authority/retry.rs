@@ -8,7 +8,7 @@ use crate::authority::{Authority, Caller, Error, Result};
 use crate::store::{Generation, Judged};
 
 /// How often an order is judged before the caller is told to come back.
-const ATTEMPTS: usize = 8;
+const ATTEMPTS: usize = 32;
 
 /// How long an operation waits for a change that another process has made to reach this one's memory.
 const PAUSE: Duration = Duration::from_millis(20);
