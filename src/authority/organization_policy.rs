@@ -74,7 +74,8 @@ impl Authority {
             (Run::Dry, _) | (Run::Earnest, ExistingTokens::Keep) => None,
             (Run::Earnest, ExistingTokens::EndAfter(grace)) => {
                 let grace = i64::try_from(grace.seconds()).unwrap_or(i64::MAX);
-                let order = BulkOrder {
+                let matched = tokens.total.unwrap_or_default();
+                let order = &BulkOrder {
                     filter,
                     ordered_at: now,
                     ordered_by: caller.actor(),
@@ -83,7 +84,14 @@ impl Authority {
                     // Whoever chose this has been shown what goes.
                     last_token: LastToken::MayGo,
                 };
-                Some(Box::new(self.order_revocation(order).await?))
+                let bulk = self
+                    .judged(move |view| {
+                        let ordered = self.store.revoke_many(order.clone(), matched, view.generation());
+                        Box::pin(async move { Ok(ordered.await?) })
+                    })
+                    .await?;
+                self.begin(&bulk);
+                Some(Box::new(bulk))
             }
         };
         Ok(BreakingTokens { tokens, revocation })

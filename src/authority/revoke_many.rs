@@ -63,6 +63,32 @@ pub(super) struct Turn(Arc<Mutex<()>>);
 impl Authority {
     /// Revokes all tokens that match, but never a session and never the one that the caller holds.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
+        let matched = self.count(self.matching(caller, order).await?).await?;
+        if order.run == Run::Dry {
+            return Ok(RevokedMany::WouldRevoke(matched));
+        }
+        // Counting took its time: who was shut out meanwhile orders nothing.
+        let bulk = self
+            .judged_for(caller, move |caller, view| {
+                Box::pin(async move {
+                    let order = BulkOrder {
+                        filter: self.matching(&caller, order).await?,
+                        ordered_at: self.clock.now(),
+                        ordered_by: caller.actor(),
+                        reason: order.reason.clone(),
+                        effective_at: None,
+                        last_token: order.last_token,
+                    };
+                    Ok(self.store.revoke_many(order, matched, view.generation()).await?)
+                })
+            })
+            .await?;
+        self.begin(&bulk);
+        Ok(RevokedMany::Ordered(Box::new(bulk)))
+    }
+
+    /// Which tokens an order is about, of those that are active now.
+    async fn matching(&self, caller: &Caller, order: &RevokeMany) -> Result<Filter> {
         let now = self.clock.now();
         let mut wanted = order.wanted.clone();
         wanted.status = Some(WantedStatus::Only(Status::Active));
@@ -75,24 +101,11 @@ impl Authority {
         if is_about_use && order.unreported == Unreported::LeftOut {
             filter.reporting_at = Some(now);
         }
-        if order.run == Run::Dry {
-            return self.count(filter).await.map(RevokedMany::WouldRevoke);
-        }
-        let order = BulkOrder {
-            filter,
-            ordered_at: now,
-            ordered_by: caller.actor(),
-            reason: order.reason.clone(),
-            effective_at: None,
-            last_token: order.last_token,
-        };
-        let bulk = self.order_revocation(order).await?;
-        Ok(RevokedMany::Ordered(Box::new(bulk)))
+        Ok(filter)
     }
 
-    /// Has an order taken down, and begins to carry it out.
-    pub(super) async fn order_revocation(&self, order: BulkOrder) -> Result<BulkRevocation> {
-        let bulk = self.store.revoke_many(order).await?;
+    /// Begins to carry out an order that was taken down.
+    pub(super) fn begin(&self, bulk: &BulkRevocation) {
         let by = &bulk.order.ordered_by.name;
         tracing::info!(
             bulk = bulk.id.0,
@@ -101,7 +114,6 @@ impl Authority {
             "many tokens are being revoked"
         );
         self.carry_on();
-        Ok(bulk)
     }
 
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.

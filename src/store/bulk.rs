@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::clock::Timestamp;
-use crate::store::{LastToken, Result};
+use crate::store::{Generation, Judged, LastToken, Result};
 use crate::token::{Actor, Filter, TokenId};
 
 /// Revocations of many tokens, each of which is an event of its own.
@@ -12,8 +12,14 @@ use crate::token::{Actor, Filter, TokenId};
 /// go on with it. It is carried out in portions that hold up no other write for long.
 #[async_trait]
 pub trait BulkRevocations: Send + Sync {
-    /// Takes down an order for the tokens that match and are there now. Revokes none yet.
-    async fn revoke_many(&self, order: BulkOrder) -> Result<BulkRevocation>;
+    /// Takes down an order for the tokens that match and are there now, of which so many were counted.
+    /// Revokes none yet.
+    async fn revoke_many(
+        &self,
+        order: BulkOrder,
+        matched: u64,
+        judged_at: Generation,
+    ) -> Result<Judged<BulkRevocation>>;
 
     /// How far an order is carried out.
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>>;

@@ -11,9 +11,10 @@ use crate::store::sqlite::tokens::revoke;
 use crate::store::sqlite::values::Columns;
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
-    BulkId, BulkOrder, BulkRevocation, BulkRevocations, LastToken, Result, RevokeOrder, RevokeOutcome,
+    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Generation, Judged, LastToken, Result, RevokeOrder,
+    RevokeOutcome,
 };
-use crate::token::{Actor, Filter, Revocation, TokenId};
+use crate::token::{Actor, Revocation, TokenId};
 
 /// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
 /// meanwhile waits for one portion at most.
@@ -21,16 +22,15 @@ const PORTION: usize = 500;
 
 #[async_trait]
 impl BulkRevocations for SqliteStore {
-    async fn revoke_many(&self, order: BulkOrder) -> Result<BulkRevocation> {
-        let filter = order.filter.clone();
-        // Counting reads every token that may match: not the writer's work.
-        let (through, matched) = self
-            .readers
-            .read(move |connection| measure(connection, &filter))
-            .await?;
+    async fn revoke_many(
+        &self,
+        order: BulkOrder,
+        matched: u64,
+        judged_at: Generation,
+    ) -> Result<Judged<BulkRevocation>> {
         self.writer
-            .run(Undo::Statement, move |batch| {
-                begin(batch, order, through, matched)
+            .judged(judged_at, Undo::Statement, move |batch| {
+                begin(batch, order, matched)
             })
             .await
     }
@@ -70,24 +70,15 @@ impl BulkRevocations for SqliteStore {
 
 pub(super) const UNFINISHED: &str = "SELECT id FROM bulk_revocations WHERE finished_at IS NULL ORDER BY id";
 
-/// The last token there is, and how many match.
-fn measure(connection: &Connection, filter: &Filter) -> std::result::Result<(TokenId, u64), Failure> {
-    let transaction = connection.unchecked_transaction()?;
-    let through = transaction
-        .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
-        .query_row((), |row| row.get(0).map(TokenId))?;
-    Ok((
-        through,
-        Selection::new(&transaction, filter)?.count(&transaction)?,
-    ))
-}
-
 fn begin(
     batch: &mut Batch<'_>,
     order: BulkOrder,
-    through: TokenId,
     matched: u64,
 ) -> std::result::Result<BulkRevocation, Failure> {
+    let through = batch
+        .connection
+        .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
+        .query_row((), |row| row.get(0).map(TokenId))?;
     let filter = serde_json::to_string(&order.filter)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let actor_user = batch.actor_number(&order.ordered_by)?;

@@ -152,6 +152,21 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
 }
 
 #[tokio::test]
+async fn nobody_who_is_shut_out_has_tokens_revoked() {
+    let delayed = Delayed::new().await;
+    let rogue = delayed.unseen("rogue@example.com", true).await;
+    let app = &delayed.app;
+    let token = app.organization_token(&NORTH, &[]).await;
+    let everything = json!({"organization": NORTH.name, "owner": "organization"});
+    let request = app.post(&rogue, "/tokens/revoke", everything);
+    delayed
+        .while_it_waits(request, delayed.disable("rogue@example.com"))
+        .await
+        .fails(401, "invalid_token");
+    app.get(&token.holder, "/tokens/current").await.is(200);
+}
+
+#[tokio::test]
 async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
     let delayed = Delayed::new().await;
     let app = &delayed.app;

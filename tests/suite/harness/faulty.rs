@@ -171,7 +171,7 @@ faulty! {
         Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
     }
     BulkRevocations {
-        Write revoke_many(order: BulkOrder) -> BulkRevocation;
+        Write revoke_many(order: BulkOrder, matched: u64, judged_at: Generation) -> Judged<BulkRevocation>;
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;

@@ -75,7 +75,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
         except: Some(spared),
         ..of_organization(&world, 10)
     };
-    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let ordered = world.order_many(order(filter, 10)).await;
     assert_eq!((ordered.matched, ordered.revoked), (MANY as u64 - 2, 0));
     assert_eq!(
         world.store.changes_after(0).await.unwrap().events.len(),
@@ -152,7 +152,7 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     let world = Arc::new(world);
     issue(&world, MANY).await;
     let filter = of_organization(&world, 10);
-    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let ordered = world.order_many(order(filter, 10)).await;
     let carriers: Vec<_> = (0..4)
         .map(|_| {
             let world = Arc::clone(&world);
@@ -184,7 +184,7 @@ pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
         except: Some(spared.id),
         ..of_organization(&world, 10)
     };
-    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let ordered = world.order_many(order(filter, 10)).await;
     assert_eq!(ordered.matched, 6);
 
     let again = async |former: &Record, when| recorded(rotate(&world, former, when, None).await);
@@ -232,7 +232,7 @@ pub(crate) async fn a_successor_that_keeps_to_the_policy_stays(world: World) {
         breaks: Some(Box::new(Breach { policy, at: at(10) })),
         ..of_organization(&world, 10)
     };
-    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let ordered = world.order_many(order(filter, 10)).await;
     let short = Record {
         token: NewToken {
             expires_at: Some(at(100)),
@@ -252,7 +252,7 @@ pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
     let former = world.record(token(world.owner(), 0)).await;
     let other = world.record(token(world.owner(), 0)).await;
     let filter = of_organization(&world, 10);
-    let ordered = world.store.revoke_many(order(filter, 10)).await.unwrap();
+    let ordered = world.order_many(order(filter, 10)).await;
     let successor = recorded(rotate(&world, &former, (11, 1_000), None).await);
     let bulk = carry_on(&world, ordered.id, 12).await;
     assert_eq!(effective(&read(&world, former.id).await), Some(12));

@@ -250,7 +250,7 @@ pub(crate) async fn a_hundred_at_once_leave_the_last(world: World) {
 }
 
 async fn carry_out(world: &World, order: BulkOrder) -> BulkRevocation {
-    let mut bulk = world.store.revoke_many(order.clone()).await.unwrap();
+    let mut bulk = world.order_many(order.clone()).await;
     assert_eq!(bulk.order, order);
     while bulk.finished_at.is_none() {
         let next = world.store.continue_bulk_revocation(bulk.id, at(50));

@@ -7,11 +7,13 @@ use jeton::clock::Timestamp;
 use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
 use jeton::entropy::Entropy;
 use jeton::store::{
-    Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange, Naming, NewKey,
-    NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal, RevokeOrder,
-    RevokeOutcome, SharedStore,
+    BulkOrder, BulkRevocation, Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange,
+    Naming, NewKey, NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal,
+    RevokeOrder, RevokeOutcome, SharedStore,
 };
-use jeton::token::{Actor, NewToken, Owner, Record, Revocation, TokenId, TokenKind};
+use jeton::token::{
+    Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
+};
 use jeton_verifier::Algorithm;
 
 /// A place where a store lives, that it can be opened from again.
@@ -243,6 +245,24 @@ impl World {
 
     pub(crate) async fn generation(&self) -> Generation {
         self.store.changes_after(u64::MAX).await.unwrap().generation
+    }
+
+    /// Has an order to revoke many tokens taken down, of which those that match now are counted.
+    pub(crate) async fn order_many(&self, order: BulkOrder) -> BulkRevocation {
+        let page = Page {
+            sort: Sort::default(),
+            start: Start::Beginning,
+            direction: Direction::Next,
+            limit: 1,
+            count: CountTotal::Yes,
+        };
+        let matching = self.store.tokens(order.filter.clone(), page).await.unwrap();
+        let generation = self.generation().await;
+        let ordered = self.store.revoke_many(order, matching.total.unwrap(), generation);
+        match ordered.await.unwrap() {
+            Judged::Done(bulk) => bulk,
+            Judged::Stale => panic!("nothing has changed"),
+        }
     }
 
     pub(crate) async fn publish_key(&self, kid: &str, seconds: i64) -> KeyRow {

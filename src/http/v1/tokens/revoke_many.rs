@@ -194,8 +194,9 @@ impl From<BulkRevocation> for RevokedTokens {
 ///
 /// Those active tokens that match all filters of the list and that you manage; never a session, and
 /// never the token that you call this with. The answer means that the order is on disk: it is carried
-/// out from then on, also after a crash, token by token. To end everything of a team, a person or an
-/// organization in one instant, use `POST /api/v1/revocations`.
+/// out from then on, also after a crash, token by token. What is rotated before its turn goes with its
+/// successors; what a token that may issue others has issued before its turn stays. To end everything of
+/// a team, a person or an organization in one instant, use `POST /api/v1/revocations`.
 #[utoipa::path(post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revoke_tokens",
     request_body = RevokeManyForm,
     responses((status = OK, description = "A dry run: how many match", body = DryRun),
