@@ -1,10 +1,12 @@
 //! `/organizations/{organization}/token-ttl-policies`.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::api::dialects::terraform::{SURFACE, absent, organization};
-use crate::harness::{Answer, NORTH, TestApp};
+use crate::harness::{Answer, Fault, Kind, NORTH, Plan, TestApp};
 
 async fn change(app: &TestApp, lives: &[(&str, Value)]) -> Answer {
     let entry = |(kind, life): &(&str, Value)| json!({"type": "organization-token-ttl-policies", "attributes": {"token-type": kind, "max-ttl-ms": life}});
@@ -48,6 +50,31 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
         (&json!(3600), &json!(3600))
     );
     assert_eq!(policy["max_active_tokens_per_owner"], 7);
+}
+
+/// The rest of the policy is what it is by the time of the change, not what it was when the request came.
+#[tokio::test]
+async fn what_is_changed_beside_it_stays() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let native = format!("/organizations/{}", NORTH.name);
+    let admin = app.admin_of(&NORTH);
+    let change = async {
+        plan.arm(Fault::Delayed, Some(Kind::Write), 0);
+        change(&app, &all(3_600_000)).await.is(200)
+    };
+    let beside = async {
+        plan.under_way.notified().await;
+        let policy = json!({"policy": {"max_active_tokens_per_owner": 2}});
+        app.patch(&admin, &native, policy).await.is(200);
+        plan.release.notify_one();
+    };
+    tokio::join!(change, beside);
+    let policy = app.get(&admin, &native).await.is(200).json()["policy"].clone();
+    assert_eq!(
+        (&policy["max_lifetime"], &policy["max_active_tokens_per_owner"]),
+        (&json!(3600), &json!(2))
+    );
 }
 
 #[tokio::test]
