@@ -10,7 +10,7 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, Role, TeamReference};
+use crate::directory::{OrganizationReference, TeamReference};
 use crate::keys::{SignedToken, SigningError};
 use crate::store::{Judged, Naming, RecordOrder, RecordOutcome};
 use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
@@ -193,20 +193,9 @@ impl Authority {
 
     /// The place of a token that is confined to no organization.
     async fn place_everywhere(&self, view: &View<'_>, caller: &Caller, owner: Owner) -> Result<Place> {
-        let memberships = match owner.user() {
-            Some(user) => self.store.memberships(user.clone()).await?,
-            None => Vec::new(),
-        };
-        // It would be good there too, where they may make none.
-        if memberships
-            .iter()
-            .any(|membership| membership.role == Role::Viewer)
-        {
-            return Err(Error::Forbidden);
-        }
         Ok(Place {
             bounds: self.bounds(view, &owner).await?,
-            rank: policy::rank_everywhere(caller),
+            rank: view.rank_of(caller, &owner).await?,
             owner,
         })
     }

@@ -51,10 +51,7 @@ impl Authority {
     ) -> Result<Judged<Issued>> {
         let now = self.clock.now();
         let owner = &record.token.owner;
-        let rank = match owner.organization() {
-            Some(id) => view.rank(caller, id).await?,
-            None => policy::rank_everywhere(caller),
-        };
+        let rank = view.rank_of(caller, owner).await?;
         policy::issue(&rank, caller, owner)?;
         let bounds = self.bounds(view, owner).await?;
         let token = self.successor(caller, record, rotate.expiry, &bounds, now)?;

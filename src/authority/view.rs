@@ -10,8 +10,11 @@ use quick_cache::sync::Cache;
 
 use crate::authority::policy::Rank;
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::directory::{Organization, OrganizationId, OrganizationReference, Team, TeamReference, UserId};
+use crate::directory::{
+    Organization, OrganizationId, OrganizationReference, Role, Team, TeamReference, UserId,
+};
 use crate::store::{Generation, SharedStore, Standing};
+use crate::token::Owner;
 
 /// What was read, by what was asked. Bounded: strangers choose the questions.
 #[derive(Debug)]
@@ -91,6 +94,25 @@ impl View<'_> {
             None => Arc::default(),
         };
         Ok(policy::rank(caller, organization, &standing))
+    }
+
+    /// What the caller is wherever the tokens of an owner are good. One that is good in all of a person's
+    /// organizations is good where they are a viewer too, who makes none.
+    pub(super) async fn rank_of(&self, caller: &Caller, owner: &Owner) -> Result<Rank> {
+        if let Some(organization) = owner.organization() {
+            return self.rank(caller, organization).await;
+        }
+        let rank = policy::rank_everywhere(caller);
+        let (Rank::Member { .. }, Some(user)) = (&rank, owner.user()) else {
+            return Ok(rank);
+        };
+        let memberships = self.store.memberships(user.clone()).await?;
+        let mut roles = memberships.iter().map(|membership| membership.role);
+        Ok(if roles.any(|role| role == Role::Viewer) {
+            Rank::Viewer
+        } else {
+            rank
+        })
     }
 
     /// A team of an organization.

@@ -67,6 +67,18 @@ async fn a_viewer_makes_none() {
     let viewer = app.viewer_of(&NORTH).await;
     let user = user_id(&app, &viewer).await;
     absent(&SURFACE.post(&app, &viewer, &tokens(&user), new(json!({}))).await);
+
+    // Nor by rotating one from before.
+    let member = app.member_of(&NORTH);
+    let user = user_id(&app, &member).await;
+    let make = async || made(SURFACE.post(&app, &member, &tokens(&user), new(json!({}))).await).0;
+    let (one, other) = (make().await, make().await);
+    let rotate = |id| format!("/tokens/{id}/rotate");
+    app.post(&member, &rotate(one), json!({})).await.is(201);
+    let path = format!("/organizations/{}/members/{}", NORTH.name, NORTH.email("member"));
+    let demotion = json!({"role": "viewer"});
+    app.put(&app.admin_of(&NORTH), &path, demotion).await.is(204);
+    app.post(&member, &rotate(other), json!({})).await.is(403);
 }
 
 #[tokio::test]
