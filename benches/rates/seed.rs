@@ -72,6 +72,7 @@ async fn record(
     number: usize,
     now: Timestamp,
 ) -> Outcome<(usize, TokenId)> {
+    let place = store.reserve(&token).await?;
     let order = RecordOrder {
         token,
         judged_at,
@@ -79,7 +80,7 @@ async fn record(
         naming: Naming::Free,
         rotation: None,
     };
-    let RecordOutcome::Recorded(recorded) = store.record(order).await? else {
+    let RecordOutcome::Recorded(recorded) = store.record(order, place).await? else {
         return Err("a token was not recorded".into());
     };
     let id = recorded.into_record().id;

@@ -1,9 +1,9 @@
-//! What a token says: the claims, made from its record and nothing else.
+//! What a token says: the claims, made from what its record holds and nothing else.
 
 use jeton_verifier::{Claims, NEVER, StatusReference};
 
 use crate::authority::Settings;
-use crate::token::{Place, Record, TokenKind};
+use crate::token::{NewToken, Place, TokenKind};
 
 /// Where the token's bit is published.
 pub(super) fn status_reference(issuer: &str, place: Place) -> StatusReference {
@@ -22,8 +22,7 @@ pub(super) fn status_list_uri(issuer: &str, list: u32) -> String {
 ///
 /// `iat` is rounded down and there is no `nbf`: a verifier whose clock is a little behind would
 /// otherwise refuse a token that it was just handed.
-pub(super) fn claims(record: &Record, settings: &Settings) -> Claims {
-    let token = &record.token;
+pub(super) fn claims(token: &NewToken, place: Place, settings: &Settings) -> Claims {
     let subject = token.owner.subject();
     Claims {
         issuer: settings.issuer.clone(),
@@ -44,6 +43,6 @@ pub(super) fn claims(record: &Record, settings: &Settings) -> Claims {
         organization: token.owner.organization().map(|organization| organization.0),
         team: token.owner.team().map(ToString::to_string),
         projects: token.projects.clone(),
-        status: status_reference(&settings.issuer, record.place),
+        status: status_reference(&settings.issuer, place),
     }
 }

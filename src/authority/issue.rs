@@ -78,7 +78,7 @@ pub struct Issued {
 }
 
 impl Authority {
-    /// Issues a token: it is on disk before it is signed, and signed with the key of its record.
+    /// Issues a token: it is signed with the key of its record, which is on disk before anybody has it.
     pub async fn issue(&self, caller: &Caller, issue: &Issue) -> Result<Issued> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -87,7 +87,7 @@ impl Authority {
                 let place = self.place(&view, caller, issue).await?;
                 policy::issue(&place.rank, caller, &place.owner)?;
                 let token = self.new_token(caller, issue, &place, now).await?;
-                self.record_and_sign(RecordOrder {
+                self.sign_and_record(RecordOrder {
                     token,
                     judged_at: view.generation(),
                     limits: place.bounds.limits(),
@@ -100,20 +100,23 @@ impl Authority {
         .await
     }
 
-    /// Records a token and signs it. Where a cut-off covers everything issued in this second, waits
-    /// for the next one and has it judged again: verifiers would take it for one of those cut off.
-    pub(super) async fn record_and_sign(&self, order: RecordOrder) -> Result<Judged<Issued>> {
-        let owner = order.token.owner.kind();
-        match self.store.record(order).await? {
+    /// Signs a token and records it, and hands it out once its record is on disk. Signed first, since a
+    /// key that cannot sign must not leave a record that ended another token in favour of this one.
+    ///
+    /// Where a cut-off covers everything issued in this second, waits for the next one and has it judged
+    /// again: verifiers would take it for one of those cut off.
+    pub(super) async fn sign_and_record(&self, order: RecordOrder) -> Result<Judged<Issued>> {
+        let token = &order.token;
+        let owner = token.owner.kind();
+        let place = self.store.reserve(token).await?;
+        let claims = claims(token, place.place(), &self.settings);
+        let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
+            Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
+            sealed => sealed?,
+        };
+        match self.store.record(order, place).await? {
             RecordOutcome::Recorded(recorded) => {
-                let record = recorded.into_record();
-                let claims = claims(&record, &self.settings);
-                let token = match self.keys.sign(&record.token.kid, record.token.kind, &claims) {
-                    // Withdrawn since. The record is cut off with all that the key signed, and a
-                    // caller whose own token is not among that gets one of its successor.
-                    Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
-                    signed => signed?,
-                };
+                let (token, record) = sealed.release(recorded);
                 let Record {
                     id, token: issued, ..
                 } = &record;

@@ -97,7 +97,7 @@ impl Authority {
                     }
                     let lifetime =
                         i64::try_from(self.settings.session_lifetime.seconds()).unwrap_or(i64::MAX);
-                    self.record_and_sign(RecordOrder {
+                    self.sign_and_record(RecordOrder {
                         token: NewToken {
                             jti: self.entropy.uuid_v7(now),
                             kind: TokenKind::Session,

@@ -71,7 +71,7 @@ impl Authority {
             },
         };
         let rotated = self
-            .record_and_sign(RecordOrder {
+            .sign_and_record(RecordOrder {
                 token,
                 judged_at: view.generation(),
                 limits: bounds.limits(),

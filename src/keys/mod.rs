@@ -13,4 +13,4 @@ pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{Due, Rotation};
-pub use signer::{SignedToken, SigningError};
+pub use signer::{SealedToken, SignedToken, SigningError};

@@ -11,12 +11,13 @@ use tokio::sync::Mutex;
 use crate::clock::Timestamp;
 use crate::keys::signer::Signer;
 use crate::keys::{
-    DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SignedToken, SigningError, SigningKey,
+    DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SealedToken, SigningError, SigningKey,
 };
 use crate::store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
 use crate::token::TokenKind;
 
-/// For how many seconds a key that has just retired still signs what was recorded for it before.
+/// For how many seconds a key that has just retired still signs, since a status list may have been begun
+/// with it.
 const FINISHES_WITHIN: i64 = 60;
 
 /// Why the keys cannot be used.
@@ -193,13 +194,13 @@ impl KeyRing {
         self.current.load().jwks.clone()
     }
 
-    /// Signs claims with the key that was recorded for them, or not at all.
+    /// Signs claims with the key that is to be recorded for them, or not at all.
     pub(crate) fn sign(
         &self,
         kid: &str,
         kind: TokenKind,
         claims: &Claims,
-    ) -> Result<SignedToken, SigningError> {
+    ) -> Result<SealedToken, SigningError> {
         self.signing(kid, |signer| signer.sign(kind, claims))
     }
 
@@ -309,7 +310,7 @@ fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(Ke
 }
 
 /// The private half that a row needs: that of a key that signs or will, and for a moment that of one
-/// that has just retired, since what was recorded before is still to be signed.
+/// that has just retired, for what was begun before.
 fn signer(
     row: &KeyRow,
     kid: &KeyId,

@@ -6,7 +6,8 @@ use jeton_verifier::{Claims, Header, KeyId, StatusListClaims, TokenType, Unsigna
 use zeroize::Zeroizing;
 
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
-use crate::token::TokenKind;
+use crate::store::Recorded;
+use crate::token::{Record, TokenKind};
 
 /// A signed token: the secret itself. It is shown once and kept nowhere.
 ///
@@ -29,19 +30,31 @@ impl SignedToken {
     }
 }
 
+/// A signed token whose record is not on disk yet, and that nobody has.
+#[must_use]
+#[derive(Debug)]
+pub struct SealedToken(SignedToken);
+
+impl SealedToken {
+    /// The token, now that it is recorded.
+    pub(crate) fn release(self, recorded: Recorded) -> (SignedToken, Record) {
+        (self.0, recorded.into_record())
+    }
+}
+
 impl std::fmt::Debug for SignedToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SignedToken(..)")
     }
 }
 
-/// Why nothing was signed. The record of a token that was not signed does no harm: nobody has it.
+/// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
     /// The private half of the key that should sign is not here.
     #[error("no key is here to sign with")]
     NoKey,
-    /// The key has been withdrawn since the token was recorded.
+    /// The key has retired or been withdrawn since it was chosen.
     #[error("the key `{0}` no longer signs")]
     KeyGone(String),
     /// What it should say cannot be signed.
@@ -89,16 +102,15 @@ impl Signer {
         &self.kid
     }
 
-    pub(super) fn sign(&self, kind: TokenKind, claims: &Claims) -> Result<SignedToken, SigningError> {
+    pub(super) fn sign(&self, kind: TokenKind, claims: &Claims) -> Result<SealedToken, SigningError> {
         let header = match kind {
             TokenKind::Api => &self.api_header,
             TokenKind::Session => &self.session_header,
         };
         let message = jeton_verifier::signing_input(header, claims)?;
         let signature = self.key.sign(message.as_bytes())?;
-        Ok(SignedToken(Zeroizing::new(jeton_verifier::assemble(
-            message, &signature,
-        ))))
+        let token = Zeroizing::new(jeton_verifier::assemble(message, &signature));
+        Ok(SealedToken(SignedToken(token)))
     }
 
     pub(super) fn sign_status_list(&self, claims: &StatusListClaims) -> Result<String, SigningError> {

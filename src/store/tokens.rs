@@ -5,19 +5,25 @@ use uuid::Uuid;
 
 use crate::directory::{OrganizationId, Person};
 use crate::store::{Generation, Result};
-use crate::token::{Filter, Listing, NewToken, Page, Record, Refusals, Revocation, TokenId, TokenReference};
+use crate::token::{
+    Filter, Listing, NewToken, Page, Place, Record, Refusals, Revocation, TokenId, TokenReference,
+};
 
 /// Tokens' records.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// Records a token and its place in the status lists, and ends the tokens whose place it takes, all
-    /// at once and under the conditions of the order; and that its key is needed until it ends. With a
-    /// key that does not sign it is `Stale`.
+    /// A place in the status lists for a token about to be recorded. Nobody else gets it, unless the store
+    /// refuses to record the token.
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace>;
+
+    /// Records a token at its place in the status lists, and ends the tokens that it replaces, all at once
+    /// and under the conditions of the order; and that its key is needed until it ends. With a key that
+    /// does not sign it is `Stale`.
     ///
     /// A token with a slot ends whatever is in that slot of its owner. A token that is rotated has one
     /// successor, and at most one token before it is in its grace: rotating again, or issuing into the
     /// slot, ends that one at once.
-    async fn record(&self, order: RecordOrder) -> Result<RecordOutcome>;
+    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome>;
 
     /// What the store knows about a token that somebody presents, or `None` if it never recorded it.
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>>;
@@ -42,6 +48,22 @@ pub trait Tokens: Send + Sync {
 
     /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
+}
+
+/// A place in the status lists that is one token's alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReservedPlace(Place);
+
+impl ReservedPlace {
+    /// Only a backend calls this, and with the same place only for a token that it then refused.
+    pub(in crate::store) fn new(place: Place) -> Self {
+        Self(place)
+    }
+
+    /// The place, for the claims.
+    pub fn place(&self) -> Place {
+        self.0
+    }
 }
 
 /// The order to record a token.
@@ -134,8 +156,8 @@ pub enum RecordOutcome {
     },
 }
 
-/// Proof that a token's record is on disk. Signing takes it by value: no signature without a durable
-/// row, and one signature a row.
+/// Proof that a token's record is on disk. Handing out a signed token takes it by value: none without a
+/// durable row, and one a row.
 #[derive(Debug)]
 pub struct Recorded(Box<Record>);
 
@@ -145,7 +167,7 @@ impl Recorded {
         Self(record)
     }
 
-    /// The record, for the one signature.
+    /// The record, for the one answer.
     pub fn into_record(self) -> Record {
         *self.0
     }

@@ -14,7 +14,6 @@ use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::store::Generation;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::limits::Counts;
-use crate::store::sqlite::places::Lists;
 use crate::store::sqlite::values::Bytes;
 
 /// What the writer knows.
@@ -29,8 +28,6 @@ pub(super) struct Memory {
     pub(super) head: Head,
     /// As they stand in the file.
     written: Head,
-    /// The status lists that take new tokens.
-    pub(super) lists: Lists,
     /// How many active tokens owners have.
     pub(super) counts: Counts,
     /// The numbers of rows.
@@ -78,7 +75,6 @@ impl Memory {
             epoch,
             head,
             written: head,
-            lists: Lists::read(connection, epoch)?,
             counts: Counts::default(),
             numbers: Numbers::default(),
         })
@@ -96,7 +92,6 @@ impl Memory {
 
     /// Writes back what the batch has moved.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
-        self.lists.write(connection)?;
         if self.head != self.written {
             connection
                 .prepare_cached("UPDATE meta SET generation = ?1, sequence = ?2, hash = ?3")?

@@ -51,6 +51,7 @@ pub use replay::Replayed;
 
 use crate::entropy::Entropy;
 use crate::store::Observer;
+use places::Places;
 use readers::Readers;
 use writer::Writer;
 
@@ -59,6 +60,8 @@ pub struct SqliteStore {
     // Closed before the writer: only the last connection can put the WAL's content into the file.
     readers: Readers,
     writer: Writer,
+    /// The places for new tokens.
+    places: Arc<Places>,
     /// Where the journal of revocations is.
     journal: PathBuf,
     /// Held by the one probe of readiness that is on its way.
@@ -84,6 +87,7 @@ impl SqliteStore {
         Ok(Self {
             readers,
             writer,
+            places: Arc::default(),
             journal: journal::folder_of(path),
             probe: Mutex::new(()),
         })

@@ -1,15 +1,19 @@
 //! Places in status lists: never given twice, and telling nothing about their neighbours.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Bytes;
+use crate::store::sqlite::writer::{Undo, Writer};
+use crate::store::{self, ReservedPlace};
 use crate::token::{NewToken, Place};
 
 /// Bits in a list: 2^20.
@@ -38,6 +42,11 @@ impl Lifetime {
         Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
     }
 
+    /// Whether a list that was opened then takes new tokens now.
+    fn is_open(self, opened_at: Timestamp, now: Timestamp) -> bool {
+        now.seconds() - opened_at.seconds() < self.open_for()
+    }
+
     /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
     /// since a bit hides among the others of its list.
     fn open_for(self) -> i64 {
@@ -64,10 +73,6 @@ impl Lifetime {
     fn number(self) -> i64 {
         self as i64
     }
-
-    fn from_number(number: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|lifetime| lifetime.number() == number)
-    }
 }
 
 /// For each class of lists that end, its number and the seconds after its opening by which the last
@@ -79,82 +84,144 @@ pub(super) fn retirement_ages() -> impl Iterator<Item = (i64, i64)> {
     })
 }
 
-/// The lists that take new tokens, the newest of each lifetime.
-pub(super) struct Lists {
-    epoch: Uuid,
-    open: BTreeMap<Lifetime, List>,
+/// How many places are taken from a list at a time. What is left of them when the process ends, or begins
+/// with the next list, is given to nobody.
+const STRETCH: u32 = 4096;
+
+/// The places that this process has for new tokens, so that a token can say its place before it is
+/// recorded, and few of them cost a write.
+#[derive(Default)]
+pub(super) struct Places {
+    stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
+    /// Held by the one who takes more.
+    refilling: tokio::sync::Mutex<()>,
 }
 
-struct List {
-    id: u32,
-    permutation: Permutation,
+/// Places of one list that are this process's to give.
+struct Stretch {
+    list: u32,
     opened_at: Timestamp,
-    used: u32,
-    /// What the file knows of `used`.
-    written: u32,
+    left: Vec<u32>,
 }
 
-impl Lists {
-    /// Reads the lists of an epoch. Those of an earlier one take no more tokens, so that a database
-    /// that was restored gives no place a second time.
-    pub(super) fn read(connection: &Connection, epoch: Uuid) -> Result<Self, Failure> {
-        let mut query = connection.prepare_cached(
-            "SELECT lifetime_class, id, permutation_key, opened_at, used FROM status_lists
-             WHERE epoch = ?1 ORDER BY id",
-        )?;
-        let mut rows = query.query([Bytes(epoch)])?;
-        let mut open = BTreeMap::new();
-        while let Some(row) = rows.next()? {
-            let used = row.get(4)?;
-            if let Some(lifetime) = Lifetime::from_number(row.get(0)?) {
-                let list = List {
-                    id: row.get(1)?,
-                    permutation: Permutation::new(&row.get(2)?),
-                    opened_at: row.get(3)?,
-                    used,
-                    written: used,
-                };
-                open.insert(lifetime, list);
+impl Places {
+    /// A place for a token, which nobody else gets.
+    pub(super) async fn reserve(&self, token: &NewToken, writer: &Writer) -> store::Result<ReservedPlace> {
+        let (lifetime, now) = (Lifetime::of(token), token.created_at);
+        loop {
+            if let Some(place) = self.take(lifetime, now) {
+                // In time, so that nobody has to wait for more while there is nothing to give.
+                if self.left(lifetime, now) < STRETCH as usize / 2
+                    && let Ok(_refilling) = self.refilling.try_lock()
+                {
+                    self.refill(lifetime, now, writer).await?;
+                }
+                return Ok(ReservedPlace::new(place));
+            }
+            let _refilling = self.refilling.lock().await;
+            if self.left(lifetime, now) == 0 {
+                self.refill(lifetime, now, writer).await?;
             }
         }
-        Ok(Self { epoch, open })
     }
 
-    /// Gives a token its place. A place is not given again even if the token is not recorded.
-    pub(super) fn place(
-        &mut self,
-        connection: &Connection,
-        entropy: &dyn Entropy,
-        token: &NewToken,
-    ) -> Result<Place, Failure> {
-        let lifetime = Lifetime::of(token);
-        let now = token.created_at;
-        let has_room = |list: &&mut List| {
-            list.used < LIST_SIZE && now.seconds() - list.opened_at.seconds() < lifetime.open_for()
-        };
-        let list = match self.open.get_mut(&lifetime).filter(has_room) {
-            Some(list) => list,
-            None => {
-                self.write(connection)?;
-                let list = List::open(connection, entropy, self.epoch, lifetime, now)?;
-                self.open.entry(lifetime).insert_entry(list).into_mut()
+    /// Takes back the place of a token that was refused, and that nobody has seen.
+    pub(super) fn give_back(&self, place: &ReservedPlace) {
+        let Place { list, index } = place.place();
+        let mut stretches = self.stretches();
+        if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
+            stretch.left.push(index);
+        }
+    }
+
+    fn take(&self, lifetime: Lifetime, now: Timestamp) -> Option<Place> {
+        let mut stretches = self.stretches();
+        let stretch = stretches
+            .get_mut(&lifetime)
+            .filter(|stretch| lifetime.is_open(stretch.opened_at, now))?;
+        let (list, index) = (stretch.list, stretch.left.pop()?);
+        Some(Place { list, index })
+    }
+
+    fn left(&self, lifetime: Lifetime, now: Timestamp) -> usize {
+        let stretches = self.stretches();
+        let stretch = stretches
+            .get(&lifetime)
+            .filter(|stretch| lifetime.is_open(stretch.opened_at, now));
+        stretch.map_or(0, |stretch| stretch.left.len())
+    }
+
+    /// Takes the next stretch of the newest list, or of a new one.
+    async fn refill(&self, lifetime: Lifetime, now: Timestamp, writer: &Writer) -> store::Result<()> {
+        let stretch = writer
+            .run(Undo::Savepoint, move |batch| {
+                next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
+            })
+            .await?;
+        match self.stretches().entry(lifetime) {
+            Entry::Occupied(mut known) if known.get().list == stretch.list => {
+                known.get_mut().left.extend(stretch.left);
             }
-        };
-        let index = list.permutation.apply(list.used);
-        list.used += 1;
-        Ok(Place { list: list.id, index })
-    }
-
-    /// Writes back how far the lists are used.
-    pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
-        for list in self.open.values_mut().filter(|list| list.used != list.written) {
-            connection
-                .prepare_cached("UPDATE status_lists SET used = ?2 WHERE id = ?1")?
-                .execute(params![list.id, list.used])?;
-            list.written = list.used;
+            entry => {
+                entry.insert_entry(stretch);
+            }
         }
         Ok(())
     }
+
+    fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {
+        // Nothing that is done under the lock panics half way.
+        self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks the next places of a list as given. Lists of an earlier epoch take no more tokens, so that a
+/// database that was restored gives no place a second time.
+fn next_stretch(
+    connection: &Connection,
+    entropy: &dyn Entropy,
+    epoch: Uuid,
+    lifetime: Lifetime,
+    now: Timestamp,
+) -> Result<Stretch, Failure> {
+    let newest = connection
+        .prepare_cached(
+            "SELECT id, permutation_key, opened_at, used FROM status_lists
+             WHERE epoch = ?1 AND lifetime_class = ?2 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![Bytes(epoch), lifetime.number()], |row| {
+            Ok(List {
+                id: row.get(0)?,
+                key: row.get(1)?,
+                opened_at: row.get(2)?,
+                used: row.get(3)?,
+            })
+        })
+        .optional()?;
+    let list = match newest {
+        Some(list) if list.used < LIST_SIZE && lifetime.is_open(list.opened_at, now) => list,
+        _ => List::open(connection, entropy, epoch, lifetime, now)?,
+    };
+    let end = LIST_SIZE.min(list.used.saturating_add(STRETCH));
+    connection
+        .prepare_cached("UPDATE status_lists SET used = ?2 WHERE id = ?1")?
+        .execute(params![list.id, end])?;
+    let permutation = Permutation::new(&list.key);
+    Ok(Stretch {
+        list: list.id,
+        opened_at: list.opened_at,
+        left: (list.used..end)
+            .map(|counter| permutation.apply(counter))
+            .collect(),
+    })
+}
+
+/// A list as its row has it.
+struct List {
+    id: u32,
+    key: [u8; 16],
+    opened_at: Timestamp,
+    used: u32,
 }
 
 impl List {
@@ -175,10 +242,9 @@ impl List {
             .insert(params![Bytes(epoch), lifetime.number(), key, now])?;
         Ok(Self {
             id: u32::try_from(id).map_err(|_| Failure::Impossible("all status lists are used up"))?,
-            permutation: Permutation::new(&key),
+            key,
             opened_at: now,
             used: 0,
-            written: 0,
         })
     }
 }

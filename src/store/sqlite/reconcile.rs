@@ -16,7 +16,6 @@ use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::{History, Journal, JournalBatch, Position, folder_of};
 use crate::store::sqlite::memory::Memory;
 use crate::store::sqlite::open::OpenError;
-use crate::store::sqlite::places::Lists;
 use crate::store::sqlite::replay::{Replay, Replayed};
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::Batch;
@@ -207,7 +206,6 @@ impl Reconciling<'_> {
         self.connection
             .execute("UPDATE meta SET epoch = ?1, backed_up_at = NULL", [Bytes(epoch)])?;
         self.memory.epoch = epoch;
-        self.memory.lists = Lists::read(self.connection, epoch)?;
         for (table, step) in GIVEN_OUT {
             self.connection.execute(
                 "INSERT INTO sqlite_sequence (name, seq)

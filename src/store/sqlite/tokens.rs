@@ -1,5 +1,7 @@
 //! Tokens: recorded, looked up, described, revoked.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
     Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
-    RecordOutcome, Recorded, Result, RevokeOrder, RevokeOutcome, Tokens,
+    RecordOutcome, Recorded, ReservedPlace, Result, RevokeOrder, RevokeOutcome, Tokens,
 };
 use crate::token::record::RevocationNote;
 use crate::token::{
@@ -26,13 +28,27 @@ use crate::token::{
 
 #[async_trait]
 impl Tokens for SqliteStore {
-    async fn record(&self, order: RecordOrder) -> Result<RecordOutcome> {
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace> {
+        self.places.reserve(token, &self.writer).await
+    }
+
+    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome> {
         // What takes the place of another is more than one statement.
         let undo = match (&order.rotation, &order.token.slot) {
             (None, None) => Undo::Statement,
             _ => Undo::Savepoint,
         };
-        let inserted = self.writer.run(undo, move |batch| insert(batch, order)).await?;
+        let places = Arc::clone(&self.places);
+        let inserted = self
+            .writer
+            .run(undo, move |batch| {
+                let inserted = insert(batch, order, place.place())?;
+                if !matches!(inserted, Inserted::Row(_)) {
+                    places.give_back(&place);
+                }
+                Ok(inserted)
+            })
+            .await?;
         Ok(match inserted {
             Inserted::Row(record) => RecordOutcome::Recorded(Recorded::after_commit(record)),
             Inserted::Stale => RecordOutcome::Stale,
@@ -139,7 +155,7 @@ enum Inserted {
 
 /// The hottest write: one statement, and no other unless a cut-off or a limit is near, its name must
 /// be its own, or its key must be kept longer than before.
-fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inserted, Failure> {
+fn insert(batch: &mut Batch<'_>, order: RecordOrder, place: Place) -> std::result::Result<Inserted, Failure> {
     let RecordOrder {
         token,
         judged_at,
@@ -173,10 +189,10 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
         return Ok(Inserted::Stale);
     };
     let created_by_user = batch.actor_number(&token.created_by)?;
-    // Number and place are filled in once nothing stands against the token.
+    // Its number is filled in once it has one.
     let mut record = Record {
         id: TokenId(0),
-        place: Place { list: 0, index: 0 },
+        place,
         token,
         last_used_at: None,
         last_used_from: None,
@@ -217,7 +233,6 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
     for (former, revocation) in &replaced.ends {
         batch.revoke(former, revocation)?;
     }
-    record.place = batch.memory.lists.place(batch.connection, batch.entropy, token)?;
     let id = batch
         .connection
         .prepare_cached(
@@ -241,8 +256,8 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder) -> std::result::Result<Inse
             json(&token.audience)?,
             token.prefix,
             key,
-            record.place.list,
-            record.place.index,
+            place.list,
+            place.index,
             token.created_at,
             token.created_by.name,
             created_by_user,

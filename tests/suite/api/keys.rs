@@ -279,10 +279,10 @@ async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
     assert_ne!(signs().await, first);
 }
 
-/// A token that was recorded before its key retired is signed with that key; one whose key was
-/// withdrawn in between is issued anew.
+/// A token that was recorded before its key retired is good; one whose key was withdrawn after it had
+/// been signed and before it was recorded is made anew, with the key that signs by then.
 #[tokio::test]
-async fn what_was_recorded_before_a_rotation_is_signed_after_it() {
+async fn a_token_is_recorded_only_while_its_key_signs() {
     let plan = Arc::new(Plan::default());
     let app = TestApp::over(plan.follow()).await;
     let admin = app.admin_of(&NORTH);
@@ -305,8 +305,8 @@ async fn what_was_recorded_before_a_rotation_is_signed_after_it() {
     let leaked = kid(&second.secret);
     assert_ne!(leaked, first);
 
-    let recorded = async {
-        plan.arm(Fault::Held, Some(Kind::Write), 0);
+    let signed = async {
+        plan.arm(Fault::Delayed, Some(Kind::Write), 0);
         mint(&app, &admin, "1h").await
     };
     let emergency = async {
@@ -314,9 +314,47 @@ async fn what_was_recorded_before_a_rotation_is_signed_after_it() {
         assert_eq!(revoke(&app, &leaked).await, KeyRevoked::Revoked);
         plan.release.notify_one();
     };
-    let (token, ()) = tokio::join!(recorded, emergency);
+    let (token, ()) = tokio::join!(signed, emergency);
     assert_ne!(kid(&token.secret), leaked);
     assert!(is_good(&app, &token).await && !is_good(&app, &second).await);
+}
+
+/// A withdrawal in the middle of a rotation leaves nobody without a token: the one before is ended in
+/// favour of a successor that is good, or not at all.
+#[tokio::test]
+async fn a_withdrawn_key_leaves_no_rotation_half_done() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    let former = mint(&app, &admin, "1h").await;
+    app.operator().rotate_key().await.unwrap();
+    app.clock.pass(301);
+    tend(&app).await;
+    let leaked = kid(&mint(&app, &admin, "1h").await.secret);
+    let path = format!("/tokens/{}/rotate", former.id);
+    let rotated = async {
+        plan.arm(Fault::Delayed, Some(Kind::Write), 0);
+        app.post(&admin, &path, json!({"grace_period": "1h"}))
+            .await
+            .is(201)
+    };
+    let emergency = async {
+        plan.under_way.notified().await;
+        assert_eq!(revoke(&app, &leaked).await, KeyRevoked::Revoked);
+        plan.release.notify_one();
+    };
+    let (rotated, ()) = tokio::join!(rotated, emergency);
+    let successor = rotated.text_at("/token");
+    assert_ne!(kid(&successor), leaked);
+    let holder = Actor::holding(&successor);
+    app.get(&holder, "/tokens/current").await.is(200);
+    assert!(is_good(&app, &former).await);
+    let record = app
+        .get(&admin, &format!("/tokens/{}", former.id))
+        .await
+        .is(200)
+        .json();
+    assert_eq!(record["replaced_by"], rotated.json()["token_info"]["id"]);
 }
 
 /// Whoever issues while keys change hands gets a token, signed with a key that is published.

@@ -14,11 +14,13 @@ use jeton::store::{
     BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Covered, Created, Credentials,
     Description, Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange,
     NewKey, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal, Result,
-    Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
-    Tokens, Usage, UseReport, UseReported,
+    PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal,
+    ReservedPlace, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing,
+    StoreError, Teams, Tokens, Usage, UseReport, UseReported,
 };
-use jeton::token::{Actor, CutOff, Filter, Listing, Page, Record, Refusals, TokenId, TokenReference, Use};
+use jeton::token::{
+    Actor, CutOff, Filter, Listing, NewToken, Page, Record, Refusals, TokenId, TokenReference, Use,
+};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ pub(crate) const SECRET_CAUSE: &str = "disk /dev/sdq is on fire";
 pub(crate) enum Kind {
     Read,
     Write,
+    /// It takes from what the process has; only now and then does that mean a write.
+    Reservation,
 }
 
 /// What happens to the chosen call.
@@ -162,7 +166,8 @@ macro_rules! faulty {
 
 faulty! {
     Tokens {
-        Write record(order: RecordOrder) -> RecordOutcome;
+        Reservation reserve(token: &NewToken) -> ReservedPlace;
+        Write record(order: RecordOrder, place: ReservedPlace) -> RecordOutcome;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;

@@ -6,7 +6,7 @@ use jeton::store::KeyStep::{Leave, Retire, Sign};
 use jeton::store::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey, RecordOutcome};
 use jeton::token::{CutOff, NewToken, Reach, Record};
 
-use super::world::{World, actor, at, new_key, revocation, token};
+use super::world::{World, actor, at, new_key, reserve_and_record, revocation, token};
 
 async fn row(world: &World, kid: &str) -> KeyRow {
     let rows = world.store.keys().await.unwrap();
@@ -141,7 +141,7 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
         };
         let store = if life % 1_000 == 0 { &beside } else { &world.store };
         assert!(matches!(
-            store.record(order).await.unwrap(),
+            reserve_and_record(store, order).await.unwrap(),
             RecordOutcome::Recorded(_)
         ));
         let needed_until = row(&world, "first").await.needed_until;

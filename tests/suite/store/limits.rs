@@ -6,7 +6,7 @@ use jeton::store::{Limit, Naming, RecordOrder, RecordOutcome};
 use jeton::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
 
 use super::replacement::{recorded, rotate};
-use super::world::{World, actor, at, removal, revocation, token};
+use super::world::{World, actor, at, removal, reserve_and_record, revocation, token};
 
 async fn has_room(world: &World, token: NewToken, most: u32) -> bool {
     match world.order(token, Some(most)).await {
@@ -31,7 +31,7 @@ pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
                     naming: Naming::Free,
                     rotation: None,
                 };
-                world.store.record(order).await.unwrap()
+                reserve_and_record(&world.store, order).await.unwrap()
             })
         })
         .collect();
@@ -179,7 +179,7 @@ pub(crate) async fn what_is_good_everywhere_counts_everywhere(world: World) {
             limits: limits(here, there),
             ..world.plain_order(token(everywhere.clone(), 1)).await
         };
-        match world.store.record(order).await.unwrap() {
+        match reserve_and_record(&world.store, order).await.unwrap() {
             RecordOutcome::Recorded(recorded) => Ok(recorded.into_record()),
             RecordOutcome::LimitReached { most } => Err(most),
             outcome => panic!("{outcome:?}"),

@@ -10,7 +10,7 @@ use jeton::token::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::world::{Backend, World, actor, at, entropy, revocation, token};
+use super::world::{Backend, World, actor, at, entropy, reserve_and_record, revocation, token};
 
 /// Something that is done to a store.
 #[derive(Debug, Clone)]
@@ -156,7 +156,7 @@ pub(crate) async fn follow<B: Backend>(steps: Vec<Step>) {
                         revocation: revocation(now, grace),
                     }),
                 };
-                match world.store.record(order).await.unwrap() {
+                match reserve_and_record(&world.store, order).await.unwrap() {
                     RecordOutcome::Recorded(recorded) => {
                         assert!(model.is_active(id, now), "{id} was not active");
                         let record = recorded.into_record();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jeton::store::{Naming, RecordOrder, RecordOutcome, Rotation};
 use jeton::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
 
-use super::world::{World, actor, at, entropy, revocation, token};
+use super::world::{World, actor, at, entropy, reserve_and_record, revocation, token};
 
 fn named(name: &str, owner: Owner, seconds: i64) -> NewToken {
     NewToken {
@@ -20,7 +20,7 @@ async fn unique(world: &World, token: NewToken) -> Option<Record> {
         naming: Naming::Unique,
         ..world.plain_order(token).await
     };
-    match world.store.record(order).await.unwrap() {
+    match reserve_and_record(&world.store, order).await.unwrap() {
         RecordOutcome::Recorded(recorded) => Some(recorded.into_record()),
         RecordOutcome::NameTaken => None,
         outcome => panic!("{outcome:?}"),
@@ -132,7 +132,7 @@ pub(crate) async fn a_name_is_handed_on(world: World) {
             })
             .await
     };
-    let rotated = world.store.record(order).await.unwrap();
+    let rotated = reserve_and_record(&world.store, order).await.unwrap();
     assert!(matches!(rotated, RecordOutcome::Recorded(_)), "{rotated:?}");
 }
 

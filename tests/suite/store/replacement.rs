@@ -7,7 +7,7 @@ use jeton::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
 };
 
-use super::world::{World, at, entropy, revocation, token};
+use super::world::{World, at, entropy, reserve_and_record, revocation, token};
 
 pub(super) async fn read(world: &World, id: TokenId) -> Record {
     let read = world.store.token(TokenReference::Id(id)).await.unwrap();
@@ -38,7 +38,7 @@ pub(super) async fn rotate(
             revocation: revocation(second, grace),
         }),
     };
-    world.store.record(order).await.unwrap()
+    reserve_and_record(&world.store, order).await.unwrap()
 }
 
 pub(super) fn recorded(outcome: RecordOutcome) -> Record {
@@ -250,7 +250,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
         naming: Naming::Free,
         rotation: None,
     };
-    let stale = world.store.record(stale).await.unwrap();
+    let stale = reserve_and_record(&world.store, stale).await.unwrap();
     assert!(matches!(stale, RecordOutcome::Stale), "{stale:?}");
     for alive in [&third, &other] {
         assert_eq!(effective(&read(&world, alive.id).await), None);

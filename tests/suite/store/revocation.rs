@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jeton::store::{Change, KeyStep, RevokeOutcome, SharedStore};
 use jeton::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
 
-use super::world::{World, actor, at, revocation, token};
+use super::world::{World, actor, at, reserve_and_record, revocation, token};
 
 async fn read(world: &World, id: TokenId) -> Record {
     let read = world.store.token(TokenReference::Id(id)).await.unwrap();
@@ -431,7 +431,8 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
             naming: jeton::store::Naming::Free,
             rotation: None,
         };
-        let jeton::store::RecordOutcome::Recorded(other) = beside.record(order).await.unwrap() else {
+        let jeton::store::RecordOutcome::Recorded(other) = reserve_and_record(&beside, order).await.unwrap()
+        else {
             panic!("not recorded");
         };
         let other = other.into_record();
@@ -462,7 +463,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         rotation: None,
     };
     assert!(matches!(
-        world.store.record(late).await.unwrap(),
+        reserve_and_record(&world.store, late).await.unwrap(),
         jeton::store::RecordOutcome::Stale
     ));
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jeton::directory::{OrganizationId, Role};
 use jeton::store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
-use jeton::token::{Owner, TokenId, TokenKind, TokenReference, Use};
+use jeton::token::{Owner, Place, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
-use super::world::{World, at, done, email, removal, revocation, token};
+use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
 
 /// Everything about a token is read back as it was recorded, also by a process that starts anew.
 pub(crate) async fn what_was_recorded_is_read_back(world: World) {
@@ -95,6 +95,75 @@ pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
     );
 }
 
+/// However many places are asked for at once, each is given once, and a full list is followed by another.
+pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
+    const SIZE: usize = 1 << 20;
+    const ASKING: usize = 8;
+    let ask = async || {
+        let token = token(world.owner(), 1);
+        let mut places = Vec::new();
+        for _ in 0..SIZE / ASKING + 1 {
+            places.push(world.store.reserve(&token).await.unwrap().place());
+            // So that some are left when more are taken.
+            tokio::task::yield_now().await;
+        }
+        places
+    };
+    let asked = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
+    let places = <[Vec<Place>; ASKING]>::from(asked).concat();
+    let mut given = std::collections::HashMap::new();
+    for place in &places {
+        given
+            .entry(place.list)
+            .or_insert_with(std::collections::HashSet::new)
+            .insert(place.index);
+    }
+    let sizes: Vec<_> = given.values().map(std::collections::HashSet::len).collect();
+    assert_eq!(
+        sizes.iter().sum::<usize>(),
+        places.len(),
+        "a place was given twice"
+    );
+    // Of the first list nearly all.
+    assert_eq!(sizes.len(), 2);
+    assert!(sizes.iter().any(|size| *size > SIZE - 5_000), "{sizes:?}");
+}
+
+/// A list takes new tokens only for so long, or it could never retire.
+pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
+    const DAY: i64 = 86_400;
+    let list = async |second| {
+        let mut token = token(world.owner(), second);
+        token.expires_at = Some(at(second + 60));
+        world.record(token).await.place.list
+    };
+    let first = list(0).await;
+    assert_eq!(list(6 * DAY).await, first);
+    assert!(list(8 * DAY).await > first);
+}
+
+/// Who asks for what is refused uses no list up, however often.
+pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
+    let recorded = world.record(token(world.owner(), 1)).await.place;
+    let mut places = std::collections::HashSet::new();
+    for _ in 0..50 {
+        let order = RecordOrder {
+            limits: vec![World::limit(&world.owner(), 1)],
+            ..world.plain_order(token(world.owner(), 1)).await
+        };
+        let place = world.store.reserve(&order.token).await.unwrap();
+        places.insert(place.place());
+        let refused = world.store.record(order, place).await.unwrap();
+        assert!(
+            matches!(refused, RecordOutcome::LimitReached { most: 1 }),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(places.len(), 1);
+    let next = world.record(token(world.owner(), 1)).await.place;
+    assert!(places.contains(&next) && next != recorded);
+}
+
 /// Who was allowed a moment ago may not be now: a judgement of another directory writes nothing.
 pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
     let before = world.generation().await;
@@ -113,7 +182,7 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
             rotation: None,
         };
         assert!(matches!(
-            world.store.record(order).await.unwrap(),
+            reserve_and_record(&world.store, order).await.unwrap(),
             RecordOutcome::Stale
         ));
         assert_eq!(world.store.presented(jti).await.unwrap(), None);
@@ -157,7 +226,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                     naming: Naming::Free,
                     rotation: None,
                 };
-                world.store.record(order).await.unwrap()
+                reserve_and_record(&world.store, order).await.unwrap()
             })
         })
         .collect();
@@ -314,7 +383,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
                     naming: Naming::Free,
                     rotation: None,
                 };
-                (number, jti, world.store.record(order).await)
+                (number, jti, reserve_and_record(&world.store, order).await)
             })
         })
         .collect();
@@ -333,5 +402,8 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
         naming: Naming::Free,
         rotation: None,
     };
-    assert!(world.store.record(order).await.is_err(), "one jti, two tokens");
+    assert!(
+        reserve_and_record(&world.store, order).await.is_err(),
+        "one jti, two tokens"
+    );
 }

@@ -9,7 +9,7 @@ use jeton::entropy::Entropy;
 use jeton::store::{
     BulkOrder, BulkRevocation, Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange,
     Naming, NewKey, NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal,
-    RevokeOrder, RevokeOutcome, SharedStore,
+    Result, RevokeOrder, RevokeOutcome, SharedStore,
 };
 use jeton::token::{
     Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
@@ -352,7 +352,7 @@ impl World {
             limits: limits.into_iter().collect(),
             ..self.plain_order(token).await
         };
-        self.store.record(order).await.unwrap()
+        reserve_and_record(&self.store, order).await.unwrap()
     }
 
     /// Records a token that nothing stands against.
@@ -371,4 +371,10 @@ impl World {
         };
         self.store.revoke(order).await.unwrap()
     }
+}
+
+/// Records a token at a place reserved for it.
+pub(crate) async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
+    let place = store.reserve(&order.token).await?;
+    store.record(order, place).await
 }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::Sqlite;
 use crate::store::Backend;
-use crate::store::world::{World, at, removal, revocation, token};
+use crate::store::world::{World, at, removal, reserve_and_record, revocation, token};
 
 fn refused(connection: &Connection, statement: &str) -> String {
     match connection.execute_batch(statement) {
@@ -146,7 +146,7 @@ async fn a_refused_insert_harms_no_neighbour() {
             naming: Naming::Free,
             rotation: None,
         };
-        world.store.record(order)
+        reserve_and_record(&world.store, order)
     };
     let (one, breaks, two) = tokio::join!(order("one"), order("breaks"), order("two"));
     assert!(matches!(one, Ok(RecordOutcome::Recorded(_))));

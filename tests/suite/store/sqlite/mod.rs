@@ -52,6 +52,9 @@ super::contract!(Sqlite:
     tokens {
         what_was_recorded_is_read_back
         numbers_ascend_and_places_differ
+        a_full_list_is_followed_by_another
+        a_list_takes_tokens_for_a_while
+        a_refused_token_uses_no_place_up
         a_stale_judgement_writes_nothing
         no_token_survives_its_parent
         describing_changes_what_people_read
