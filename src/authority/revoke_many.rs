@@ -73,13 +73,14 @@ impl Authority {
                 Box::pin(async move {
                     let order = BulkOrder {
                         filter: self.matching(&caller, order).await?,
+                        matched,
                         ordered_at: self.clock.now(),
                         ordered_by: caller.actor(),
                         reason: order.reason.clone(),
                         effective_at: None,
                         last_token: order.last_token,
                     };
-                    Ok(self.store.revoke_many(order, matched, view.generation()).await?)
+                    Ok(self.store.revoke_many(order, view.generation()).await?)
                 })
             })
             .await?;
@@ -110,7 +111,7 @@ impl Authority {
         tracing::info!(
             bulk = bulk.id.0,
             by,
-            matched = bulk.matched,
+            matched = bulk.order.matched,
             "many tokens are being revoked"
         );
         self.carry_on();
