@@ -72,8 +72,6 @@ pub(super) fn take_down(
         .connection
         .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
         .query_row((), |row| row.get(0).map(TokenId))?;
-    let filter = serde_json::to_string(&order.filter)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let actor_user = batch.actor_number(&order.ordered_by)?;
     let id = batch
         .connection
@@ -83,7 +81,7 @@ pub(super) fn take_down(
              VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .insert(params![
-            filter,
+            order.filter,
             through.0,
             order.matched,
             order.ordered_at,
@@ -119,7 +117,7 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
     Ok(BulkRevocation {
         id: BulkId(columns.take()?),
         order: BulkOrder {
-            filter: columns.parse(|text| serde_json::from_str(text).ok())?,
+            filter: columns.take()?,
             matched: columns.take()?,
             ordered_at: columns.take()?,
             ordered_by: Actor {
