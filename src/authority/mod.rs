@@ -55,7 +55,7 @@ pub use keys::{KeyRetired, ListedKey};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
-pub use organization_policy::{BreakingTokens, ChangeOrganization, ChangedOrganization, ExistingTokens};
+pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingTokens};
 pub use organizations::{ItsTeams, Me, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;

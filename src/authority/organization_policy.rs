@@ -1,12 +1,13 @@
 //! Changing an organization's policy, and what becomes of the tokens that break the new one.
 
-use crate::authority::{Authority, Caller, Error, FieldFault, Result, Run};
+use crate::authority::organizations::created;
+use crate::authority::{Authority, Caller, Error, FieldFault, Result, Run, policy};
 use crate::clock::Timestamp;
-use crate::directory::{Organization, OrganizationId, Policy};
+use crate::directory::{Organization, OrganizationId, OrganizationReference, Policy};
 use crate::store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges};
 use crate::token::filter::Breach;
 use crate::token::{
-    CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
+    Actor, CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
     WantedStatus,
 };
 
@@ -35,33 +36,76 @@ pub enum ExistingTokens {
 pub struct ChangedOrganization {
     /// As it is now, or would be.
     pub organization: Organization,
-    /// The active tokens that break its new policy, where a policy was given.
-    pub breaking: Option<BreakingTokens>,
-}
-
-/// Active tokens that break a policy.
-#[derive(Debug)]
-pub struct BreakingTokens {
-    /// The newest of them, and how many they are.
-    pub tokens: Listing,
+    /// The newest of the active tokens that break its new policy, where one was given, and how many they
+    /// are. What was made while it was being changed is not among them, and ends with them all the same.
+    pub breaking: Option<Listing>,
     /// What ends them, if anything does.
-    pub revocation: Option<Box<BulkRevocation>>,
+    pub revocation: Option<BulkRevocation>,
 }
 
 /// So many breaking tokens are shown.
 const SHOWN: u32 = 100;
 
+impl ChangeOrganization {
+    /// What ends the tokens that break the new policy, if anything does.
+    pub(super) fn ending(
+        &self,
+        organization: OrganizationId,
+        matched: u64,
+        ordered_by: Actor,
+        now: Timestamp,
+    ) -> Option<BulkOrder> {
+        let (Some(policy), ExistingTokens::EndAfter(grace)) = (&self.changes.policy, self.existing) else {
+            return None;
+        };
+        let grace = i64::try_from(grace.seconds()).unwrap_or(i64::MAX);
+        Some(BulkOrder {
+            filter: breaking(organization, policy, now),
+            matched,
+            ordered_at: now,
+            ordered_by,
+            reason: Some("breaks the organization's policy".to_owned()),
+            effective_at: (grace > 0).then(|| now.plus_seconds(grace)),
+            // Whoever chose this has been shown what goes.
+            last_token: LastToken::MayGo,
+        })
+    }
+}
+
 impl Authority {
-    /// What the policy of a changed organization means for its tokens, and carries that out.
-    pub(super) async fn settle(
+    /// Changes a part of an organization's policy, and leaves the rest as it is by then. Tokens that break
+    /// the new one live on.
+    pub async fn amend_policy(
         &self,
         caller: &Caller,
-        organization: OrganizationId,
-        policy: &Policy,
-        order: &ChangeOrganization,
-    ) -> Result<BreakingTokens> {
-        let now = self.clock.now();
-        let filter = breaking(organization, policy, now);
+        reference: &OrganizationReference,
+        amend: impl Fn(Policy) -> Policy + Send + Sync,
+    ) -> Result<Organization> {
+        let amend = &amend;
+        self.judged_for(caller, move |caller, view| {
+            Box::pin(async move {
+                let (organization, rank) = view.visible(&caller, reference).await?;
+                policy::govern_organization(&rank, &caller)?;
+                let amended = amend(organization.policy.clone());
+                self.check_policy(&amended)?;
+                let changes = OrganizationChanges {
+                    policy: Some(amended),
+                    ..OrganizationChanges::default()
+                };
+                let id = organization.id;
+                created(
+                    self.store
+                        .change_organization(id, changes, None, view.generation())
+                        .await?,
+                )
+            })
+        })
+        .await
+        .map(|(organization, _)| organization)
+    }
+
+    /// The newest of the active tokens that break a policy, and how many they are.
+    pub(super) async fn breaking(&self, organization: OrganizationId, policy: &Policy) -> Result<Listing> {
         let page = Page {
             sort: Sort::default(),
             start: Start::Beginning,
@@ -69,32 +113,8 @@ impl Authority {
             limit: SHOWN,
             count: CountTotal::Yes,
         };
-        let tokens = self.store.tokens(filter.clone(), page).await?;
-        let revocation = match (order.run, order.existing) {
-            (Run::Dry, _) | (Run::Earnest, ExistingTokens::Keep) => None,
-            (Run::Earnest, ExistingTokens::EndAfter(grace)) => {
-                let grace = i64::try_from(grace.seconds()).unwrap_or(i64::MAX);
-                let matched = tokens.total.unwrap_or_default();
-                let order = &BulkOrder {
-                    filter,
-                    ordered_at: now,
-                    ordered_by: caller.actor(),
-                    reason: Some("breaks the organization's policy".to_owned()),
-                    effective_at: (grace > 0).then(|| now.plus_seconds(grace)),
-                    // Whoever chose this has been shown what goes.
-                    last_token: LastToken::MayGo,
-                };
-                let bulk = self
-                    .judged(move |view| {
-                        let ordered = self.store.revoke_many(order.clone(), matched, view.generation());
-                        Box::pin(async move { Ok(ordered.await?) })
-                    })
-                    .await?;
-                self.begin(&bulk);
-                Some(Box::new(bulk))
-            }
-        };
-        Ok(BreakingTokens { tokens, revocation })
+        let filter = breaking(organization, policy, self.clock.now());
+        Ok(self.store.tokens(filter, page).await?)
     }
 
     /// Refuses a policy that names what does not exist, or contradicts itself.

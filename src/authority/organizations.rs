@@ -1,11 +1,14 @@
 //! Organizations, and what a caller is in them.
 
+use std::sync::Arc;
+
 use crate::authority::policy::{self, Rank};
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
-use crate::directory::{
-    Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
+use crate::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
+use crate::store::{
+    BulkRevocation, Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice,
 };
-use crate::store::{Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice};
 use crate::token::{Record, Scope, TokenKind};
 
 /// What a caller is told about themselves.
@@ -119,91 +122,85 @@ impl Authority {
     }
 
     /// Changes an organization. Its policy needs a session, and says what becomes of the tokens that
-    /// break it.
+    /// break it: the policy and the order that ends them are one.
     pub async fn change_organization(
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
         order: &ChangeOrganization,
     ) -> Result<ChangedOrganization> {
-        let organization = self.change(caller, reference, order).await?;
-        // Whatever is issued from now on is judged by the new policy: nothing that breaks it is missed.
+        let before = self.changeable(caller, &self.view(), reference, order).await?;
         let breaking = match &order.changes.policy {
-            Some(policy) => Some(self.settle(caller, organization.id, policy, order).await?),
+            Some(policy) => Some(self.breaking(before.id, policy).await?),
             None => None,
         };
+        if order.run == Run::Dry {
+            return Ok(ChangedOrganization {
+                organization: order.changes.clone().apply(Organization::clone(&before)),
+                breaking,
+                revocation: None,
+            });
+        }
+        let matched = breaking
+            .as_ref()
+            .and_then(|tokens| tokens.total)
+            .unwrap_or_default();
+        // Counting took its time: who was shut out meanwhile changes nothing.
+        let (organization, revocation) = self.change(caller, before.id, order, matched).await?;
+        let policy = order
+            .changes
+            .policy
+            .is_some()
+            .then(|| tracing::field::debug(&organization.policy));
+        tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "an organization was changed");
+        if let Some(bulk) = &revocation {
+            self.begin(bulk);
+        }
         Ok(ChangedOrganization {
             organization,
             breaking,
+            revocation,
         })
-    }
-
-    /// Changes a part of an organization's policy, and leaves the rest as it is by then. Tokens that break
-    /// the new one live on.
-    pub async fn amend_policy(
-        &self,
-        caller: &Caller,
-        reference: &OrganizationReference,
-        amend: impl Fn(Policy) -> Policy + Send + Sync,
-    ) -> Result<Organization> {
-        let amend = &amend;
-        self.judged_for(caller, move |caller, view| {
-            Box::pin(async move {
-                let (organization, rank) = view.visible(&caller, reference).await?;
-                policy::govern_organization(&rank, &caller)?;
-                let amended = amend(organization.policy.clone());
-                self.check_policy(&amended)?;
-                let changes = OrganizationChanges {
-                    policy: Some(amended),
-                    ..OrganizationChanges::default()
-                };
-                let id = organization.id;
-                created(
-                    self.store
-                        .change_organization(id, changes, view.generation())
-                        .await?,
-                )
-            })
-        })
-        .await
     }
 
     async fn change(
         &self,
         caller: &Caller,
-        reference: &OrganizationReference,
+        id: OrganizationId,
         order: &ChangeOrganization,
-    ) -> Result<Organization> {
+        matched: u64,
+    ) -> Result<(Organization, Option<BulkRevocation>)> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let caller = &caller;
-                let (organization, rank) = view.visible(caller, reference).await?;
-                match &order.changes.policy {
-                    Some(new) => {
-                        policy::govern_organization(&rank, caller)?;
-                        self.check_policy(new)?;
-                    }
-                    None => policy::manage_organization(&rank)?,
-                }
+                self.changeable(&caller, &view, &id.into(), order).await?;
+                let ending = order.ending(id, matched, caller.actor(), self.clock.now());
                 let changes = order.changes.clone();
-                if order.run == Run::Dry {
-                    return Ok(Judged::Done(changes.apply(Organization::clone(&organization))));
-                }
-                let store = &self.store;
-                created(
-                    store
-                        .change_organization(organization.id, changes, view.generation())
-                        .await?,
-                )
+                let changed = self
+                    .store
+                    .change_organization(id, changes, ending, view.generation());
+                created(changed.await?)
             })
         })
         .await
-        .inspect(|organization| {
-            if order.run == Run::Earnest {
-                let policy = order.changes.policy.is_some().then(|| tracing::field::debug(&organization.policy));
-                tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "an organization was changed");
+    }
+
+    /// An organization, if the caller may change it so.
+    async fn changeable(
+        &self,
+        caller: &Caller,
+        view: &View<'_>,
+        reference: &OrganizationReference,
+        order: &ChangeOrganization,
+    ) -> Result<Arc<Organization>> {
+        let (organization, rank) = view.visible(caller, reference).await?;
+        match &order.changes.policy {
+            Some(new) => {
+                policy::govern_organization(&rank, caller)?;
+                self.check_policy(new)?;
             }
-        })
+            None => policy::manage_organization(&rank)?,
+        }
+        Ok(organization)
     }
 
     /// Removes an organization with everything in it; its tokens end.

@@ -1,18 +1,15 @@
 //! Revoking many tokens by a filter.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
 use crate::token::filter::CountTotal;
 use crate::token::{Direction, Filter, Page, Sort, Start, Status, TokenKind, WantedStatus};
-
-/// How long is waited before an order that could not be carried on is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Which tokens are to be revoked.
 #[derive(Debug, Clone)]
@@ -56,9 +53,28 @@ pub enum RevokedMany {
     Ordered(Box<BulkRevocation>),
 }
 
-/// Held by the one who carries out orders.
+/// Held by the one who carries out orders, with those that could not be carried on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turn(Arc<Mutex<()>>);
+pub(super) struct Turn(Arc<Mutex<BTreeMap<BulkId, Pause>>>);
+
+/// How long an order is left alone that could not be carried on.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    seconds: i64,
+    until: Timestamp,
+}
+
+impl Pause {
+    /// A second, and each time twice as long, up to a minute. What fails may fail for ever, as an order
+    /// that cannot be read since a later version wrote it; and what could go on should not wait for long.
+    fn after(last: Option<&Self>, now: Timestamp) -> Self {
+        let seconds = last.map_or(1, |last| (last.seconds * 2).min(60));
+        Self {
+            seconds,
+            until: now.plus_seconds(seconds),
+        }
+    }
+}
 
 impl Authority {
     /// Revokes all tokens that match, but never a session and never the one that the caller holds.
@@ -73,13 +89,14 @@ impl Authority {
                 Box::pin(async move {
                     let order = BulkOrder {
                         filter: self.matching(&caller, order).await?,
+                        matched,
                         ordered_at: self.clock.now(),
                         ordered_by: caller.actor(),
                         reason: order.reason.clone(),
                         effective_at: None,
                         last_token: order.last_token,
                     };
-                    Ok(self.store.revoke_many(order, matched, view.generation()).await?)
+                    Ok(self.store.revoke_many(order, view.generation()).await?)
                 })
             })
             .await?;
@@ -110,10 +127,10 @@ impl Authority {
         tracing::info!(
             bulk = bulk.id.0,
             by,
-            matched = bulk.matched,
+            matched = bulk.order.matched,
             "many tokens are being revoked"
         );
-        self.carry_on();
+        tokio::spawn(self.carry_on());
     }
 
     /// How far an order is carried out, for whoever gave it and for the admins of its organization.
@@ -134,10 +151,10 @@ impl Authority {
         }
     }
 
-    /// Carries out all orders that wait or were interrupted, in the background.
-    pub fn carry_on(&self) {
+    /// Carries out all orders that wait or were interrupted, but for those that failed a moment ago.
+    pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        tokio::spawn(carry_out(store, clock, self.turn.clone()));
+        carry_out(store, clock, self.turn.clone())
     }
 
     async fn count(&self, filter: Filter) -> Result<u64> {
@@ -152,48 +169,43 @@ impl Authority {
     }
 }
 
-/// Carries out orders until none is left. Nothing is lost where it ends early: the store knows how far
-/// each order is.
+/// Carries out orders until none is left that is due. Nothing is lost where it ends early: the store knows
+/// how far each order is.
 async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
     // One after another; who comes second finds what is left.
-    let _turn = turn.0.lock().await;
+    let mut put_off = turn.0.lock().await;
     loop {
-        match portion(&store, &*clock).await {
-            Ok(Left::Nothing) => return,
-            Ok(Left::More) => {}
+        let mut due = match store.unfinished_bulk_revocations().await {
+            Ok(unfinished) => unfinished,
             Err(error) => {
-                tracing::error!(%error, "a revocation of many tokens could not be carried on");
-                tokio::time::sleep(PAUSE).await;
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the revocations of many tokens could not be looked up");
+                return;
+            }
+        };
+        let now = clock.now();
+        due.retain(|id| put_off.get(id).is_none_or(|pause| pause.until <= now));
+        if due.is_empty() {
+            return;
+        }
+        // One portion of each, so that a large one holds up no other.
+        for id in due {
+            match store.continue_bulk_revocation(id, clock.now()).await {
+                Ok(bulk) => {
+                    put_off.remove(&id);
+                    if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
+                        let (bulk, revoked) = (id.0, bulk.revoked);
+                        tracing::info!(bulk, revoked, "many tokens were revoked");
+                    }
+                }
+                Err(error) => {
+                    let pause = Pause::after(put_off.get(&id), clock.now());
+                    let (bulk, seconds) = (id.0, pause.seconds);
+                    put_off.insert(id, pause);
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(bulk, seconds, error, "a revocation of many tokens is put off");
+                }
             }
         }
-    }
-}
-
-/// Whether orders are left.
-enum Left {
-    Nothing,
-    More,
-}
-
-/// Carries out one portion of each order that is under way, so that a large one holds up no other.
-async fn portion(store: &SharedStore, clock: &dyn Clock) -> Result<Left> {
-    let unfinished = store.unfinished_bulk_revocations().await?;
-    if unfinished.is_empty() {
-        return Ok(Left::Nothing);
-    }
-    let mut failure = None;
-    for id in unfinished {
-        match store.continue_bulk_revocation(id, clock.now()).await {
-            Ok(Some(bulk)) if bulk.finished_at.is_some() => {
-                let (bulk, revoked) = (id.0, bulk.revoked);
-                tracing::info!(bulk, revoked, "many tokens were revoked");
-            }
-            Ok(_) => {}
-            Err(error) => failure = Some(error),
-        }
-    }
-    match failure {
-        None => Ok(Left::More),
-        Some(error) => Err(error.into()),
     }
 }

@@ -79,10 +79,10 @@ async fn serve(config: Config) -> Result<(), Failure> {
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
-    app.authority.carry_on();
     let follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
 
     tokio::spawn(tend(Arc::clone(&app)));
+    tokio::spawn(carry_on(Arc::clone(&app)));
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -182,6 +182,17 @@ async fn tend(app: Arc<App>) {
         if let Err(error) = app.authority.tend_status_lists().await {
             tracing::warn!(%error, "the status lists could not be brought up to date");
         }
+    }
+}
+
+/// Carries out the orders to revoke many tokens that nobody carries out: whoever took one down was
+/// interrupted, or their client went away first, or it failed.
+async fn carry_on(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        app.authority.carry_on().await;
     }
 }
 

@@ -12,14 +12,8 @@ use crate::token::{Actor, Filter, TokenId};
 /// go on with it. It is carried out in portions that hold up no other write for long.
 #[async_trait]
 pub trait BulkRevocations: Send + Sync {
-    /// Takes down an order for the tokens that match and are there now, of which so many were counted.
-    /// Revokes none yet.
-    async fn revoke_many(
-        &self,
-        order: BulkOrder,
-        matched: u64,
-        judged_at: Generation,
-    ) -> Result<Judged<BulkRevocation>>;
+    /// Takes down an order for the tokens that match and are there now. Revokes none yet.
+    async fn revoke_many(&self, order: BulkOrder, judged_at: Generation) -> Result<Judged<BulkRevocation>>;
 
     /// How far an order is carried out.
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>>;
@@ -45,6 +39,8 @@ pub struct BulkId(pub i64);
 pub struct BulkOrder {
     /// Which ones.
     pub filter: Filter,
+    /// How many matched when they were counted, just before.
+    pub matched: u64,
     /// Now.
     pub ordered_at: Timestamp,
     /// Who orders it.
@@ -64,8 +60,6 @@ pub struct BulkRevocation {
     pub id: BulkId,
     /// What was ordered.
     pub order: BulkOrder,
-    /// How many tokens matched when it was ordered.
-    pub matched: u64,
     /// How many it has revoked, successors included. Fewer than matched in the end where others revoked
     /// some before it, or where a token has ceased to match.
     pub revoked: u64,

@@ -9,7 +9,7 @@ use crate::directory::{
     Belonging, Email, Membership, Name, NotAnEmail, Organization, OrganizationId, OrganizationReference,
     Person, Policy, Project, Role, Team, TeamId, TeamReference, UserId,
 };
-use crate::store::{Generation, Judged, Result};
+use crate::store::{BulkOrder, BulkRevocation, Generation, Judged, Result};
 use crate::token::Actor;
 
 /// Organizations and who belongs to them.
@@ -28,13 +28,15 @@ pub trait Organizations: Send + Sync {
     /// Live organizations in the order of their names.
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>>;
 
-    /// Changes an organization. A new policy holds for the next token.
+    /// Changes an organization. A new policy holds for the next token; what ends those that are there is
+    /// taken down with it, both or neither.
     async fn change_organization(
         &self,
         id: OrganizationId,
         changes: OrganizationChanges,
+        ending: Option<BulkOrder>,
         judged_at: Generation,
-    ) -> Result<Judged<Created<Organization>>>;
+    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>>;
 
     /// Removes an organization and everything in it; ends its tokens by a cut-off.
     async fn remove_organization(

@@ -410,10 +410,10 @@ async fn change(
         .change_organization(&caller, &path.organization, &body)
         .await?;
     let show = |record: &Record| TokenInfo::of(record, app.authority.status(record));
-    let breaking_tokens = changed.breaking.map(|breaking| BreakingTokens {
-        total: breaking.tokens.total.unwrap_or_default(),
-        items: breaking.tokens.items.iter().map(show).collect(),
-        revocation: breaking.revocation.map(|bulk| bulk.id.0.to_string()),
+    let breaking_tokens = changed.breaking.map(|tokens| BreakingTokens {
+        total: tokens.total.unwrap_or_default(),
+        items: tokens.items.iter().map(show).collect(),
+        revocation: changed.revocation.map(|bulk| bulk.id.0.to_string()),
     });
     Ok(Json(ChangedOrganization {
         organization: changed.organization.into(),

@@ -22,16 +22,9 @@ const PORTION: usize = 500;
 
 #[async_trait]
 impl BulkRevocations for SqliteStore {
-    async fn revoke_many(
-        &self,
-        order: BulkOrder,
-        matched: u64,
-        judged_at: Generation,
-    ) -> Result<Judged<BulkRevocation>> {
+    async fn revoke_many(&self, order: BulkOrder, judged_at: Generation) -> Result<Judged<BulkRevocation>> {
         self.writer
-            .judged(judged_at, Undo::Statement, move |batch| {
-                begin(batch, order, matched)
-            })
+            .judged(judged_at, Undo::Statement, move |batch| take_down(batch, order))
             .await
     }
 
@@ -70,17 +63,15 @@ impl BulkRevocations for SqliteStore {
 
 pub(super) const UNFINISHED: &str = "SELECT id FROM bulk_revocations WHERE finished_at IS NULL ORDER BY id";
 
-fn begin(
+/// Takes an order down.
+pub(super) fn take_down(
     batch: &mut Batch<'_>,
     order: BulkOrder,
-    matched: u64,
 ) -> std::result::Result<BulkRevocation, Failure> {
     let through = batch
         .connection
         .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
         .query_row((), |row| row.get(0).map(TokenId))?;
-    let filter = serde_json::to_string(&order.filter)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let actor_user = batch.actor_number(&order.ordered_by)?;
     let id = batch
         .connection
@@ -90,9 +81,9 @@ fn begin(
              VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .insert(params![
-            filter,
+            order.filter,
             through.0,
-            matched,
+            order.matched,
             order.ordered_at,
             order.ordered_by.name,
             actor_user,
@@ -103,7 +94,6 @@ fn begin(
     Ok(BulkRevocation {
         id: BulkId(id),
         order,
-        matched,
         revoked: 0,
         through,
         position: TokenId(0),
@@ -114,9 +104,8 @@ fn begin(
 fn by_id(connection: &Connection, id: BulkId) -> std::result::Result<Option<BulkRevocation>, Failure> {
     Ok(connection
         .prepare_cached(
-            "SELECT bulk.id, bulk.filter, bulk.ordered_at, bulk.actor, users.public_id, bulk.reason,
-                bulk.effective_at, bulk.last_may_go, bulk.matched,
-                bulk.revoked, bulk.through, bulk.position, bulk.finished_at
+            "SELECT bulk.id, bulk.filter, bulk.matched, bulk.ordered_at, bulk.actor, users.public_id,
+                bulk.reason, bulk.effective_at, bulk.last_may_go, bulk.revoked, bulk.through, bulk.position, bulk.finished_at
              FROM bulk_revocations AS bulk LEFT JOIN users ON users.id = bulk.actor_user WHERE bulk.id = ?1",
         )?
         .query_row([id.0], bulk)
@@ -128,7 +117,8 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
     Ok(BulkRevocation {
         id: BulkId(columns.take()?),
         order: BulkOrder {
-            filter: columns.parse(|text| serde_json::from_str(text).ok())?,
+            filter: columns.take()?,
+            matched: columns.take()?,
             ordered_at: columns.take()?,
             ordered_by: Actor {
                 name: columns.take()?,
@@ -141,7 +131,6 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
                 false => LastToken::Stays,
             },
         },
-        matched: columns.take()?,
         revoked: columns.take()?,
         through: TokenId(columns.take()?),
         position: TokenId(columns.take()?),

@@ -7,14 +7,15 @@ use crate::directory::{
     Belonging, Email, Membership, Organization, OrganizationId, OrganizationReference, Role, TeamId, UserId,
 };
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::bulk;
 use crate::store::sqlite::failure::{Failure, is_taken};
 use crate::store::sqlite::members;
 use crate::store::sqlite::people;
 use crate::store::sqlite::values::Columns;
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
-    Created, Generation, Judged, MemberChange, NewOrganization, OrganizationChanges, Organizations,
-    OrganizationsOf, Removal, Result, Slice, Standing,
+    BulkOrder, BulkRevocation, Created, Generation, Judged, MemberChange, NewOrganization,
+    OrganizationChanges, Organizations, OrganizationsOf, Removal, Result, Slice, Standing,
 };
 use crate::token::Reach;
 
@@ -73,11 +74,12 @@ impl Organizations for SqliteStore {
         &self,
         id: OrganizationId,
         changes: OrganizationChanges,
+        ending: Option<BulkOrder>,
         judged_at: Generation,
-    ) -> Result<Judged<Created<Organization>>> {
+    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>> {
         self.writer
             .judged(judged_at, Undo::Savepoint, move |batch| {
-                change(batch, id, changes)
+                change(batch, id, changes, ending)
             })
             .await
     }
@@ -265,7 +267,8 @@ fn change(
     batch: &mut Batch<'_>,
     id: OrganizationId,
     changes: OrganizationChanges,
-) -> std::result::Result<Created<Organization>, Failure> {
+    ending: Option<BulkOrder>,
+) -> std::result::Result<Created<(Organization, Option<BulkRevocation>)>, Failure> {
     let Some((number, organization)) = live(batch.connection, &id)? else {
         return Ok(Created::Absent);
     };
@@ -290,7 +293,8 @@ fn change(
         changed => changed?,
     };
     batch.directory_changed();
-    Ok(Created::Created(organization))
+    let ending = ending.map(|order| bulk::take_down(batch, order)).transpose()?;
+    Ok(Created::Created((organization, ending)))
 }
 
 fn remove(batch: &mut Batch<'_>, id: OrganizationId, removal: &Removal) -> std::result::Result<(), Failure> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
 use crate::store::KeyState;
-use crate::token::Slot;
+use crate::token::{Filter, Slot};
 
 /// The columns of a row, taken in the order in which the query names them.
 pub(super) struct Columns<'row> {
@@ -126,16 +126,23 @@ text! {
     KeyState => |state| state.as_str(), |text| KeyState::ALL.into_iter().find(|state| state.as_str() == text);
 }
 
-impl ToSql for Policy {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        serde_json::to_string(self)
-            .map(Into::into)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-    }
+/// Values that stand as JSON.
+macro_rules! json {
+    ($($value:ty)*) => {$(
+        impl ToSql for $value {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                serde_json::to_string(self)
+                    .map(Into::into)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+            }
+        }
+
+        impl FromSql for $value {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                serde_json::from_str(value.as_str()?).map_err(|error| FromSqlError::Other(Box::new(error)))
+            }
+        }
+    )*};
 }
 
-impl FromSql for Policy {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map_err(|error| FromSqlError::Other(Box::new(error)))
-    }
-}
+json! { Policy Filter }

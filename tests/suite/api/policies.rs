@@ -1,8 +1,10 @@
 //! An organization's policy: what it means for new tokens, for those that are there, and for the last.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
+use crate::harness::{Actor, Answer, Fault, Kind, Minted, NORTH, Plan, SOUTH, TestApp};
 
 fn home() -> String {
     format!("/organizations/{}", NORTH.name)
@@ -220,6 +222,53 @@ async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
         .text_at("/breaking_tokens/revocation");
     finished(&app, &admin, &revoked).await;
     assert_eq!(status(&app, &short.text_at("/token_info/id")).await, "revoked");
+}
+
+/// A change of the policy that revokes the one token which breaks it, while a call of the store goes wrong.
+async fn revoke_what_breaks(fault: Fault, calls_before: usize) -> (TestApp, Minted, Answer) {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let long = app.organization_token(&NORTH, &[]).await;
+    plan.arm(fault, Some(Kind::Write), calls_before);
+    let change = json!({"policy": {"max_lifetime": 86_400}, "existing_tokens": "revoke"});
+    let answer = set(&app, change).await;
+    if fault == Fault::Lost {
+        plan.under_way.notified().await;
+    }
+    (app, long, answer)
+}
+
+async fn longest_life(app: &TestApp) -> Value {
+    let shown = app.get(&app.admin_of(&NORTH), &home()).await.is(200).json();
+    shown["policy"]["max_lifetime"].clone()
+}
+
+#[tokio::test]
+async fn a_policy_comes_with_its_consequences_or_not_at_all() {
+    let (app, long, answer) = revoke_what_breaks(Fault::Fails, 0).await;
+    answer.fails(503, "unavailable");
+    assert_eq!(longest_life(&app).await, Value::Null);
+    let admin = app.admin_of(&NORTH);
+    app.get(&admin, "/tokens/revoke/1").await.fails(404, "not_found");
+    assert_eq!(status(&app, &long.id).await, "active");
+
+    // It happens, and nobody is told.
+    let (app, long, answer) = revoke_what_breaks(Fault::FailsAfterwards, 0).await;
+    answer.fails(503, "unavailable");
+    assert_eq!(longest_life(&app).await, 86_400);
+    app.operator().carry_on().await;
+    finished(&app, &admin, "1").await;
+    assert_eq!(status(&app, &long.id).await, "revoked");
+
+    // There is no second write that could fail: what follows the first is the carrying out.
+    let (mut app, long, answer) = revoke_what_breaks(Fault::Lost, 1).await;
+    let order = answer.is(200).text_at("/breaking_tokens/revocation");
+    assert_eq!(status(&app, &long.id).await, "active");
+    app.restart().await;
+    assert_eq!(longest_life(&app).await, 86_400);
+    app.operator().carry_on().await;
+    finished(&app, &admin, &order).await;
+    assert_eq!(status(&app, &long.id).await, "revoked");
 }
 
 #[tokio::test]

@@ -167,6 +167,24 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
 }
 
 #[tokio::test]
+async fn nobody_who_is_shut_out_changes_a_policy() {
+    let delayed = Delayed::new().await;
+    let rogue = delayed.unseen("rogue@example.com", true).await;
+    let app = &delayed.app;
+    let token = app.organization_token(&NORTH, &[]).await;
+    let path = format!("/organizations/{}", NORTH.name);
+    let harsh = json!({"policy": {"allowed_scopes": [], "max_lifetime": 60}, "existing_tokens": "revoke"});
+    let request = app.patch(&rogue, &path, harsh);
+    delayed
+        .while_it_waits(request, delayed.disable("rogue@example.com"))
+        .await
+        .fails(401, "invalid_token");
+    let shown = app.get(&app.admin_of(&NORTH), &path).await.is(200);
+    assert_eq!(shown.json()["policy"]["max_lifetime"], Value::Null);
+    app.get(&token.holder, "/tokens/current").await.is(200);
+}
+
+#[tokio::test]
 async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
     let delayed = Delayed::new().await;
     let app = &delayed.app;

@@ -176,7 +176,7 @@ faulty! {
         Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
     }
     BulkRevocations {
-        Write revoke_many(order: BulkOrder, matched: u64, judged_at: Generation) -> Judged<BulkRevocation>;
+        Write revoke_many(order: BulkOrder, judged_at: Generation) -> Judged<BulkRevocation>;
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
@@ -189,7 +189,7 @@ faulty! {
         Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;
         Read organization(reference: OrganizationReference) -> Option<Organization>;
         Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
-        Write change_organization(id: OrganizationId, changes: OrganizationChanges, judged_at: Generation) -> Judged<Created<Organization>>;
+        Write change_organization(id: OrganizationId, changes: OrganizationChanges, ending: Option<BulkOrder>, judged_at: Generation) -> Judged<Created<(Organization, Option<BulkRevocation>)>>;
         Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
         Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;

@@ -1,5 +1,7 @@
 //! Revoking many: an order that was answered is carried out, whatever becomes of the process.
 
+use jeton::token::{Filter, Visibility};
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::home::{Home, SOON, eventually};
@@ -32,4 +34,29 @@ fn an_order_is_carried_out_after_a_kill() {
     for secret in secrets.iter().step_by(100) {
         assert_eq!(client.current(secret), 401);
     }
+}
+
+/// Whoever took an order down may have gone before they began it.
+#[test]
+fn an_order_that_nobody_began_is_carried_out() {
+    let home = Home::new();
+    let server = home.serve();
+    let mut client = server.administrator();
+    let body = json!({"name": "doomed", "organization": "default", "owner": "organization", "scopes": []});
+    let made = client.post("/api/v1/tokens", body).json();
+    let doomed = Filter {
+        text: Some("doomed".to_owned()),
+        ..Filter::of(Visibility::Everything)
+    };
+    let doomed = serde_json::to_string(&doomed).unwrap();
+    let taken_down =
+        "INSERT INTO bulk_revocations (filter, through, position, matched, revoked, ordered_at, actor)
+        SELECT ?1, max(id), 0, 1, 0, 1, 'somebody' FROM tokens";
+    let database = Connection::open(home.path("jeton.db")).unwrap();
+    assert_eq!(database.execute(taken_down, [doomed]).unwrap(), 1);
+    let revoked = eventually(SOON, || {
+        let refused = client.current(made["token"].as_str().unwrap()) == 401;
+        refused.then_some(())
+    });
+    assert!(revoked.is_some());
 }

@@ -27,6 +27,7 @@ fn of_organization(world: &World, second: i64) -> Filter {
 fn order(filter: Filter, second: i64) -> BulkOrder {
     BulkOrder {
         filter,
+        matched: 0,
         ordered_at: at(second),
         ordered_by: actor("admin@example.org"),
         reason: Some("offboarding".to_owned()),
@@ -76,7 +77,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
         ..of_organization(&world, 10)
     };
     let ordered = world.order_many(order(filter, 10)).await;
-    assert_eq!((ordered.matched, ordered.revoked), (MANY as u64 - 2, 0));
+    assert_eq!((ordered.order.matched, ordered.revoked), (MANY as u64 - 2, 0));
     assert_eq!(
         world.store.changes_after(0).await.unwrap().events.len(),
         2,
@@ -163,7 +164,7 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
         carrier.await.unwrap();
     }
     let bulk = world.store.bulk_revocation(ordered.id).await.unwrap().unwrap();
-    assert_eq!((bulk.matched, bulk.revoked), (MANY as u64, MANY as u64));
+    assert_eq!((bulk.order.matched, bulk.revoked), (MANY as u64, MANY as u64));
     let changes = world.store.changes_after(0).await.unwrap();
     assert_eq!(changes.events.len(), MANY);
 }
@@ -185,7 +186,7 @@ pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
         ..of_organization(&world, 10)
     };
     let ordered = world.order_many(order(filter, 10)).await;
-    assert_eq!(ordered.matched, 6);
+    assert_eq!(ordered.order.matched, 6);
 
     let again = async |former: &Record, when| recorded(rotate(&world, former, when, None).await);
     let mut line = vec![again(&plain, (11, 0)).await, again(&graced, (11, 1_000)).await];
@@ -261,5 +262,5 @@ pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
         effective(&read(&world, other.id).await),
     ];
     assert_eq!(left.iter().filter(|end| end.is_none()).count(), 1, "{left:?}");
-    assert_eq!((bulk.matched, bulk.revoked), (2, 2));
+    assert_eq!((bulk.order.matched, bulk.revoked), (2, 2));
 }

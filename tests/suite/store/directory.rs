@@ -119,11 +119,14 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
     };
     let taken = world
         .store
-        .change_organization(world.organization, rename.clone(), generation)
+        .change_organization(world.organization, rename.clone(), None, generation)
         .await;
     assert_eq!(done(taken.unwrap()), Created::NameTaken);
-    let own = world.store.change_organization(first, rename, generation).await;
-    assert_eq!(created(own.unwrap()).name.as_str(), "aCMe");
+    let own = world
+        .store
+        .change_organization(first, rename, None, generation)
+        .await;
+    assert_eq!(created(own.unwrap()).0.name.as_str(), "aCMe");
     let generation = world.generation().await;
     let removed = world
         .store
@@ -169,9 +172,9 @@ pub(crate) async fn organizations_change(world: World) {
     let generation = world.generation().await;
     let changed = world
         .store
-        .change_organization(world.organization, changes, generation)
+        .change_organization(world.organization, changes, None, generation)
         .await;
-    let changed = created(changed.unwrap());
+    let (changed, _) = created(changed.unwrap());
     assert!(world.generation().await > generation);
     let clear = OrganizationChanges {
         notification_url: Some(None),
@@ -180,7 +183,7 @@ pub(crate) async fn organizations_change(world: World) {
     let generation = world.generation().await;
     let cleared = world
         .store
-        .change_organization(world.organization, clear, generation)
+        .change_organization(world.organization, clear, None, generation)
         .await;
     let world = world.reopen();
     let read = world
@@ -189,7 +192,7 @@ pub(crate) async fn organizations_change(world: World) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(read, created(cleared.unwrap()));
+    assert_eq!(read, created(cleared.unwrap()).0);
     assert_eq!(read.notification_url, None);
     assert_eq!((read.email, read.policy), (changed.email, changed.policy));
     assert_eq!(

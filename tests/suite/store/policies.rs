@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::directory::Policy;
-use jeton::store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges, RevokeOrder, RevokeOutcome};
+use jeton::directory::{OrganizationId, Policy, UserId};
+use jeton::store::{
+    BulkOrder, BulkRevocation, Created, Generation, Judged, LastToken, OrganizationChanges, RevokeOrder,
+    RevokeOutcome,
+};
 use jeton::token::filter::Breach;
 use jeton::token::{
-    CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt, TokenId,
-    TokenReference, Visibility, WantedStatus,
+    Actor, CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt,
+    TokenId, TokenReference, Visibility, WantedStatus,
 };
 
-use super::world::{World, actor, at, created, revocation, token};
+use super::world::{World, actor, at, created, done, entropy, revocation, token};
 
 fn active(now: i64) -> Option<StatusAt> {
     Some(StatusAt {
@@ -169,7 +172,7 @@ pub(super) async fn keep(world: &World, keep_last_token: bool) {
     let store = &world.store;
     created(
         store
-            .change_organization(world.organization, changes, generation)
+            .change_organization(world.organization, changes, None, generation)
             .await
             .unwrap(),
     );
@@ -250,14 +253,15 @@ pub(crate) async fn a_hundred_at_once_leave_the_last(world: World) {
 }
 
 async fn carry_out(world: &World, order: BulkOrder) -> BulkRevocation {
-    let mut bulk = world.order_many(order.clone()).await;
-    assert_eq!(bulk.order, order);
+    let ordered = world.order_many(order).await;
+    let mut bulk = ordered.clone();
     while bulk.finished_at.is_none() {
         let next = world.store.continue_bulk_revocation(bulk.id, at(50));
         bulk = next.await.unwrap().unwrap();
         let read = world.store.bulk_revocation(bulk.id).await.unwrap();
         assert_eq!(read.as_ref(), Some(&bulk));
     }
+    assert_eq!(bulk.order, ordered.order);
     bulk
 }
 
@@ -275,6 +279,7 @@ pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
             status: active(40),
             ..Filter::of(Visibility::Everything)
         },
+        matched: 0,
         ordered_at: at(40),
         ordered_by: actor("admin@example.org"),
         reason: None,
@@ -282,7 +287,7 @@ pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
         last_token,
     };
     let ahead = carry_out(&world, order(LastToken::Stays, Some(at(1_000)))).await;
-    assert_eq!((ahead.matched, ahead.revoked), (12, 10));
+    assert_eq!((ahead.order.matched, ahead.revoked), (12, 10));
     let effective = async || {
         let mut found = BTreeSet::new();
         for id in 1..=12 {
@@ -295,6 +300,83 @@ pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
     assert_eq!(effective().await, BTreeSet::from([None, Some(at(1_000))]));
     // Later orders bring it forward, and one that is past by then is from now on.
     let all = carry_out(&world, order(LastToken::MayGo, Some(at(45)))).await;
-    assert_eq!((all.matched, all.revoked), (12, 12));
+    assert_eq!((all.order.matched, all.revoked), (12, 12));
     assert_eq!(effective().await, BTreeSet::from([Some(at(50))]));
+}
+
+/// A new policy and the order that ends what breaks it are taken down together or not at all.
+pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
+    let breaking = world.record(token(world.owner(), 0)).await.id;
+    world.organization("taken").await;
+    let policy = Policy {
+        max_lifetime: Some(100),
+        ..Policy::default()
+    };
+    let changes = |name: &str| OrganizationChanges {
+        name: Some(name.parse().unwrap()),
+        policy: Some(policy.clone()),
+        ..OrganizationChanges::default()
+    };
+    let ending = |ordered_by| BulkOrder {
+        filter: Filter {
+            organization: Some(world.organization),
+            status: active(10),
+            breaks: Some(Box::new(Breach {
+                policy: policy.clone(),
+                at: at(10),
+            })),
+            ..Filter::of(Visibility::Everything)
+        },
+        matched: 1,
+        ordered_at: at(10),
+        ordered_by,
+        reason: None,
+        effective_at: None,
+        last_token: LastToken::MayGo,
+    };
+    let stranger = Actor {
+        name: "stranger".to_owned(),
+        user: Some(UserId::random(entropy())),
+    };
+    let generation = world.generation().await;
+    let change = async |id, name, ordered_by, generation| {
+        let ending = Some(ending(ordered_by));
+        let changed = world
+            .store
+            .change_organization(id, changes(name), ending, generation);
+        changed.await
+    };
+    let (own, admin) = (world.organization, || actor("admin@example.org"));
+    let stale = change(own, "new", admin(), Generation(generation.0 - 1)).await;
+    assert_eq!(stale.unwrap(), Judged::Stale);
+    let taken = change(own, "taken", admin(), generation).await;
+    assert_eq!(done(taken.unwrap()), Created::NameTaken);
+    let absent = change(OrganizationId(entropy().uuid_v4()), "new", admin(), generation).await;
+    assert_eq!(done(absent.unwrap()), Created::Absent);
+    // The order is refused once the organization is changed already.
+    assert!(change(own, "new", stranger, generation).await.is_err());
+    let shown = async || world.store.organization(own.into()).await.unwrap().unwrap();
+    let unchanged = shown().await;
+    assert_eq!(
+        (unchanged.name.as_str(), unchanged.policy),
+        ("default", Policy::default())
+    );
+    assert_eq!(world.store.unfinished_bulk_revocations().await.unwrap(), []);
+    assert_eq!(world.generation().await, generation);
+
+    let (changed, ordered) = created(change(own, "new", admin(), generation).await.unwrap());
+    let ordered = ordered.unwrap();
+    assert_eq!((&changed.policy, changed.name.as_str()), (&policy, "new"));
+    assert_eq!(ordered.order, ending(admin()));
+    assert_eq!(shown().await, changed);
+    assert!(world.generation().await > generation);
+    let world = world.reopen();
+    assert_eq!(
+        world.store.unfinished_bulk_revocations().await.unwrap(),
+        [ordered.id]
+    );
+    let carried_out = world.store.continue_bulk_revocation(ordered.id, at(12)).await;
+    assert_eq!(carried_out.unwrap().unwrap().revoked, 1);
+    let read = world.store.token(TokenReference::Id(breaking)).await.unwrap();
+    assert!(read.unwrap().is_revoked(at(12)));
 }

@@ -257,8 +257,12 @@ impl World {
             count: CountTotal::Yes,
         };
         let matching = self.store.tokens(order.filter.clone(), page).await.unwrap();
+        let order = BulkOrder {
+            matched: matching.total.unwrap(),
+            ..order
+        };
         let generation = self.generation().await;
-        let ordered = self.store.revoke_many(order, matching.total.unwrap(), generation);
+        let ordered = self.store.revoke_many(order, generation);
         match ordered.await.unwrap() {
             Judged::Done(bulk) => bulk,
             Judged::Stale => panic!("nothing has changed"),

@@ -13,7 +13,7 @@ use validator::Validate;
 
 use super::render::Refusal;
 use super::sent::{Body, Sent};
-use super::tokens::{self, TokenInfo};
+use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::directory::{Contact, Name, NotificationUrl, Organization, Policy};
@@ -177,8 +177,10 @@ async fn create(
     };
     let made = app.authority.create_organization(&caller, &valid, &details).await;
     let made = made.map_err(|error| Refusal::of_making(error, "Organization", &name))?;
-    let organization = made.id.into();
-    let place = OrganizationPath { organization }.into();
+    let place = Place {
+        organization: made.id.into(),
+        team: None,
+    };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
     let location = [(header::LOCATION, below(&app, &uri, &made.name))];
     let body = json(OrganizationInfo::of(made, vec![TokenInfo::made(&token)]));

@@ -13,9 +13,9 @@ use validator::Validate;
 
 use super::render::Refusal;
 use super::sent::{Body, Sent};
-use super::tokens::{self, TokenInfo};
+use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
-use crate::directory::{Name, OrganizationReference, Team, TeamReference};
+use crate::directory::{Name, Team, TeamReference};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
@@ -113,11 +113,11 @@ async fn create(
     let OrganizationPath { organization } = path;
     let made = app.authority.create_team(&caller, &organization, &valid).await;
     let team = made.map_err(|error| Refusal::of_making(error, "Team", &name))?;
-    let place = TeamPath {
-        organization: OrganizationReference::Id(team.organization),
-        team: TeamReference::Id(team.id),
+    let place = Place {
+        organization: team.organization.into(),
+        team: Some(TeamReference::Id(team.id)),
     };
-    let token = tokens::issue(&app, &caller, place.into(), "default".to_owned()).await?;
+    let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
     let location = [(header::LOCATION, below(&app, &uri, &team.name))];
     let body = json(TeamInfo {
         name: team.name.to_string(),

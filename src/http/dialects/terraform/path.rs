@@ -3,8 +3,8 @@
 use utoipa::IntoParams;
 use validator::Validate;
 
-use crate::authority::Error;
-use crate::directory::{OrganizationReference, TeamId, UserId};
+use crate::authority::{Authority, Caller, Error};
+use crate::directory::{OrganizationReference, TeamId, TeamReference, UserId};
 use crate::http::input::{Fields, Form};
 use crate::token::TokenReference;
 
@@ -46,6 +46,16 @@ impl TeamPath {
     /// A text that can be no team's id is as absent as an id that no team has; so below.
     pub(super) fn id(&self) -> Result<TeamId, Error> {
         self.team_id.parse().map_err(|_| Error::Absent)
+    }
+
+    /// The team and its organization, which the path leaves out, as operations ask for them.
+    pub(super) async fn references(
+        &self,
+        authority: &Authority,
+        caller: &Caller,
+    ) -> Result<(OrganizationReference, TeamReference), Error> {
+        let team = authority.team_with_id(caller, &self.id()?).await?;
+        Ok((team.organization.into(), TeamReference::Id(team.id)))
     }
 }
 

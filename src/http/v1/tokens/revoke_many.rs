@@ -180,7 +180,7 @@ impl From<BulkRevocation> for RevokedTokens {
     fn from(bulk: BulkRevocation) -> Self {
         Self {
             id: bulk.id.0.to_string(),
-            matched: bulk.matched,
+            matched: bulk.order.matched,
             revoked: bulk.revoked,
             ordered_at: bulk.order.ordered_at,
             ordered_by: bulk.order.ordered_by.name,

@@ -188,9 +188,55 @@ async fn an_order_outlives_the_process_that_took_it() {
     plan.under_way.notified().await;
     app.restart().await;
     assert_eq!(are_good(&app, &[&token]).await, [true]);
-    app.operator().carry_on();
+    app.operator().carry_on().await;
     assert_eq!(finished(&app, &admin, &id).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&token]).await, [false]);
+}
+
+/// An order that a later version wrote fails each time: it stops no other, is tried less and less often,
+/// and is carried out once it can be read.
+#[tokio::test]
+async fn an_order_that_cannot_be_read_holds_up_no_other() {
+    let plan = Arc::new(Plan::default());
+    let mut app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    let (first, second) = (
+        app.organization_token(&NORTH, &[]).await,
+        app.team_token(&NORTH, &[]).await,
+    );
+    let order = |owner| json!({"organization": NORTH.name, "owner": owner});
+    plan.arm(Fault::Lost, Some(Kind::Write), 1);
+    let ordered = app.post(&admin, "/tokens/revoke", order("organization")).await;
+    let unreadable = ordered.is(202).text_at("/id");
+    plan.under_way.notified().await;
+    app.restart().await;
+    let later = "UPDATE bulk_revocations SET filter = json_set(filter, '$.later', 1)";
+    assert_eq!(app.db().execute(later, ()).unwrap(), 1);
+
+    let ordered = app.post(&admin, "/tokens/revoke", order("team")).await.is(202);
+    assert_eq!(
+        finished(&app, &admin, &ordered.text_at("/id")).await["revoked"],
+        1
+    );
+    assert_eq!(are_good(&app, &[&first, &second]).await, [true, false]);
+    let is_tried = async || {
+        plan.arm(Fault::Fails, Some(Kind::Write), 0);
+        app.operator().carry_on().await;
+        !plan.disarm()
+    };
+    let mut tried = Vec::new();
+    for _ in 0..8 {
+        tried.push(is_tried().await);
+        app.clock.pass(1);
+    }
+    assert_eq!(tried, [false, true, false, true, false, false, false, true]);
+
+    let readable = "UPDATE bulk_revocations SET filter = json_remove(filter, '$.later')";
+    app.db().execute(readable, ()).unwrap();
+    app.clock.pass(60);
+    app.operator().carry_on().await;
+    assert_eq!(finished(&app, &admin, &unreadable).await["revoked"], 1);
+    assert_eq!(are_good(&app, &[&first]).await, [false]);
 }
 
 #[tokio::test]

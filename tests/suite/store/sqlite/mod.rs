@@ -160,6 +160,7 @@ super::contract!(Sqlite:
         the_last_token_of_an_owner_stays
         a_hundred_at_once_leave_the_last
         many_end_at_an_instant_that_lies_ahead
+        a_policy_and_what_ends_its_breakers_are_one
     }
 );
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{MemberPath, TeamMemberPath, accepted, is_self, somebody};
+use super::{MemberPath, TeamMemberPath, accepted, another, somebody};
 use crate::authority::Whom;
 use crate::directory::Role;
 use crate::http::App;
@@ -49,10 +49,7 @@ pub(super) async fn in_organization(
     Sent { path, body }: Sent<MemberPath, ChangeForm>,
 ) -> Result<Response, Refusal> {
     let MemberPath { organization, email } = &path;
-    let email = somebody(email)?;
-    if is_self(&caller, &email) {
-        return Err(Refusal::wrong("Cannot modify self."));
-    }
+    let email = another(&caller, email, "Cannot modify self.")?;
     let changed = app
         .authority
         .put_member(&caller, organization, &email, body.role, Whom::Member)

@@ -17,6 +17,7 @@ use validator::Validate;
 use crate::authority::{self, Error, RoleGiven};
 use crate::directory::{Email, OrganizationReference, TeamReference};
 use crate::http::App;
+use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::{Fields, Form};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -86,6 +87,11 @@ fn somebody(email: &str) -> Result<Email, Error> {
     email.parse().map_err(|_| Error::Absent)
 }
 
-fn is_self(caller: &authority::Caller, email: &Email) -> bool {
-    caller.logged_in().is_some_and(|person| person.email == *email)
+/// Somebody else than who asks, or what is said otherwise.
+fn another(caller: &authority::Caller, email: &str, otherwise: &'static str) -> Result<Email, Refusal> {
+    let email = somebody(email)?;
+    match caller.logged_in() {
+        Some(person) if person.email == email => Err(Refusal::wrong(otherwise)),
+        _ => Ok(email),
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{MemberPath, TeamMemberPath, is_self, somebody};
+use super::{MemberPath, TeamMemberPath, another, somebody};
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
@@ -25,10 +25,7 @@ pub(super) async fn from_organization(
     Input { path, .. }: Input<MemberPath>,
 ) -> Result<Response, Refusal> {
     let MemberPath { organization, email } = &path;
-    let email = somebody(email)?;
-    if is_self(&caller, &email) {
-        return Err(Refusal::wrong("Cannot remove self."));
-    }
+    let email = another(&caller, email, "Cannot remove self.")?;
     app.authority.remove_member(&caller, organization, &email).await?;
     Ok(no_content().into_response())
 }

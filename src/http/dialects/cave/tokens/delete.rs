@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{Place, TeamTokenPath, TokenPath, found};
+use super::{TeamTokenPath, TokenPath, Which, found};
 use crate::authority;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
-use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, no_content};
 use crate::store::LastToken;
 use crate::token::TokenReference;
@@ -27,8 +26,7 @@ pub(super) async fn of_organization(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<Response, Refusal> {
-    let TokenPath { organization, id } = path;
-    delete(&app, &caller, &OrganizationPath { organization }.into(), &id).await
+    delete(&app, &caller, path.into()).await
 }
 
 /// Delete a token of a team
@@ -44,16 +42,11 @@ pub(super) async fn of_team(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamTokenPath>,
 ) -> Result<Response, Refusal> {
-    let TeamTokenPath {
-        organization,
-        team,
-        id,
-    } = path;
-    delete(&app, &caller, &TeamPath { organization, team }.into(), &id).await
+    delete(&app, &caller, path.into()).await
 }
 
-async fn delete(app: &App, caller: &authority::Caller, place: &Place, id: &str) -> Result<Response, Refusal> {
-    let record = found(app, caller, place, id).await?;
+async fn delete(app: &App, caller: &authority::Caller, which: Which) -> Result<Response, Refusal> {
+    let record = found(app, caller, which).await?;
     let reference = TokenReference::Id(record.id);
     app.authority
         .revoke(caller, reference, None, LastToken::Stays)

@@ -55,6 +55,31 @@ impl From<TeamPath> for Place {
     }
 }
 
+/// Which token of a place.
+struct Which {
+    place: Place,
+    id: String,
+}
+
+impl From<TokenPath> for Which {
+    fn from(TokenPath { organization, id }: TokenPath) -> Self {
+        let place = OrganizationPath { organization }.into();
+        Self { place, id }
+    }
+}
+
+impl From<TeamTokenPath> for Which {
+    fn from(path: TeamTokenPath) -> Self {
+        let TeamTokenPath {
+            organization,
+            team,
+            id,
+        } = path;
+        let place = TeamPath { organization, team }.into();
+        Self { place, id }
+    }
+}
+
 /// Which token of an organization.
 #[derive(Debug, Validate, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -154,11 +179,11 @@ pub(super) async fn managed(
     whole::tokens(&app.authority, caller, &wanted).await
 }
 
-/// The token of this place that has this number.
-async fn found(app: &App, caller: &authority::Caller, place: &Place, id: &str) -> Result<Record, Error> {
-    let reference = id.parse().map_err(|_| Error::Absent)?;
-    let Place { organization, team } = place;
-    let owner = app.authority.owner(caller, organization, team.as_ref()).await?;
+/// The token of its place that has this number.
+async fn found(app: &App, caller: &authority::Caller, which: Which) -> Result<Record, Error> {
+    let reference = which.id.parse().map_err(|_| Error::Absent)?;
+    let Place { organization, team } = which.place;
+    let owner = app.authority.owner(caller, &organization, team.as_ref()).await?;
     let record = app.authority.token(caller, reference).await?;
     let is_here = record.token.owner == owner && app.authority.status(&record) == Status::Active;
     if is_here { Ok(record) } else { Err(Error::Absent) }

@@ -11,7 +11,6 @@ use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
-use crate::http::v1::{OrganizationPath, TeamPath};
 
 /// Show a token of an organization
 ///
@@ -24,9 +23,7 @@ pub(super) async fn of_organization(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<Response, Refusal> {
-    let TokenPath { organization, id } = path;
-    let place = OrganizationPath { organization }.into();
-    let record = found(&app, &caller, &place, &id).await?;
+    let record = found(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }
 
@@ -41,12 +38,6 @@ pub(super) async fn of_team(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamTokenPath>,
 ) -> Result<Response, Refusal> {
-    let TeamTokenPath {
-        organization,
-        team,
-        id,
-    } = path;
-    let place = TeamPath { organization, team }.into();
-    let record = found(&app, &caller, &place, &id).await?;
+    let record = found(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }

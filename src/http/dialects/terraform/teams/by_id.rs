@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::directory::TeamReference;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
@@ -44,12 +43,11 @@ pub(super) async fn change(
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Data<TeamAttributes>>,
 ) -> Result<JsonApi<Document<TeamResource>>, Failure> {
-    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
-    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    let (organization, team) = path.references(&app.authority, &caller).await?;
     let name = body.attributes.name;
     let changed = app
         .authority
-        .change_team(&caller, &home, &itself, name.as_ref())
+        .change_team(&caller, &organization, &team, name.as_ref())
         .await?;
     let (data, _) = TeamResource::of(&app, &caller, changed).await?;
     Ok(JsonApi(Document { data }))
@@ -65,8 +63,7 @@ pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
-    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
-    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
-    app.authority.remove_team(&caller, &home, &itself).await?;
+    let (organization, team) = path.references(&app.authority, &caller).await?;
+    app.authority.remove_team(&caller, &organization, &team).await?;
     Ok(no_content())
 }

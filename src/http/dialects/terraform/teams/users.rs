@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
-use crate::directory::TeamReference;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
 use crate::http::dialects::terraform::path::TeamPath;
@@ -28,10 +27,9 @@ pub(super) async fn add(
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
 ) -> Result<impl IntoResponse, Failure> {
-    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
-    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    let (organization, team) = path.references(&app.authority, &caller).await?;
     app.authority
-        .add_members(&caller, &home, &[itself], &body.0)
+        .add_members(&caller, &organization, &[team], &body.0)
         .await?;
     Ok(no_content())
 }
@@ -49,11 +47,10 @@ pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
 ) -> Result<impl IntoResponse, Failure> {
-    let team = app.authority.team_with_id(&caller, &path.id()?).await?;
-    let (home, itself) = (team.organization.into(), TeamReference::Id(team.id));
+    let (organization, team) = path.references(&app.authority, &caller).await?;
     for person in &body.0 {
         app.authority
-            .remove_team_member(&caller, &home, &itself, person)
+            .remove_team_member(&caller, &organization, &team, person)
             .await?;
     }
     Ok(no_content())

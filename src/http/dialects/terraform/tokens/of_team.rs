@@ -91,7 +91,6 @@ pub(super) async fn create(
 }
 
 async fn team<P>(app: &App, caller: &Caller<P>, path: &TeamPath) -> Result<Owner, Failure> {
-    Ok(Owner::Team(
-        app.authority.team_with_id(caller, &path.id()?).await?,
-    ))
+    let (organization, team) = path.references(&app.authority, caller).await?;
+    Ok(Owner::Team(organization, team))
 }

@@ -1,7 +1,7 @@
 //! Whose tokens an address is about.
 
 use crate::authority::{Issue, Wanted, WhichOrganization};
-use crate::directory::{OrganizationReference, Team, TeamReference};
+use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
 use crate::store::Naming;
@@ -10,7 +10,7 @@ use crate::token::OwnerKind;
 /// Whose tokens an address is about.
 #[derive(Debug)]
 pub(super) enum Owner {
-    Team(Team),
+    Team(OrganizationReference, TeamReference),
     Organization(OrganizationReference),
     /// The person who asks, wherever they belong.
     Caller,
@@ -24,9 +24,9 @@ impl Owner {
             ..Wanted::default()
         };
         match self {
-            Self::Team(team) => Wanted {
-                organization: Some(team.organization.into()),
-                team: Some(TeamReference::Id(team.id.clone())),
+            Self::Team(organization, team) => Wanted {
+                organization: Some(organization.clone()),
+                team: Some(team.clone()),
                 ..all
             },
             Self::Organization(organization) => Wanted {
@@ -40,10 +40,9 @@ impl Owner {
     /// The order for a token that stands beside its others.
     pub(super) fn issue(&self, attributes: &NewTokenAttributes, naming: Naming) -> Issue {
         let (organization, team) = match self {
-            Self::Team(team) => (
-                WhichOrganization::Named(team.organization.into()),
-                Some(TeamReference::Id(team.id.clone())),
-            ),
+            Self::Team(organization, team) => {
+                (WhichOrganization::Named(organization.clone()), Some(team.clone()))
+            }
             Self::Organization(organization) => (WhichOrganization::Named(organization.clone()), None),
             Self::Caller => (WhichOrganization::All, None),
         };
@@ -75,7 +74,7 @@ impl Owner {
 
     fn kind(&self) -> OwnerKind {
         match self {
-            Self::Team(_) => OwnerKind::Team,
+            Self::Team(..) => OwnerKind::Team,
             Self::Organization(_) => OwnerKind::Organization,
             Self::Caller => OwnerKind::User,
         }
