@@ -76,8 +76,9 @@ pub(super) fn reconcile(
         Err(error) => ("ROLLBACK", Err(error)),
     };
     let ended = connection.execute_batch(end).map_err(Failure::from);
-    let done = outcome?;
+    let mut done = outcome?;
     ended.map_err(failed)?;
+    done.1.committed();
     Ok(done)
 }
 

@@ -254,12 +254,10 @@ impl Writing {
                 batch.push(job);
             }
             let end = self.commit(&mut batch);
-            if end.is_ok() {
-                if !self.changes.is_empty() {
-                    self.observer.committed(&self.changes);
-                }
-            } else {
-                self.give_up();
+            match &end {
+                Ok(()) if self.changes.is_empty() => {}
+                Ok(()) => self.observer.committed(&self.changes),
+                Err(failure) => self.give_up(failure),
             }
             self.changes.clear();
             for job in batch.drain(..) {
@@ -294,10 +292,14 @@ impl Writing {
     }
 
     /// Leaves a batch that failed.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, failure: &Failure) {
         self.memory = None;
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        // After a failed sync the batch may be on the disk all the same.
+        if !failure.is_fatal() {
+            self.journal.undone();
         }
     }
 }
