@@ -138,9 +138,10 @@ fn in_transaction(
     Ok((reconciling.memory, reconciling.journal, replayed))
 }
 
-/// Whether more has happened since than the one batch that a crash can leave over.
+/// Whether more has happened since than what a crash can leave over: lines that were written at this very
+/// position, one by each process that ended before its commit.
 fn is_older(batches: &[JournalBatch], at: Position) -> bool {
-    batches.iter().filter(|batch| batch.reaches != at).count() > 1
+    batches.iter().any(|batch| batch.at != at && batch.reaches != at)
 }
 
 fn is_backup(connection: &Connection) -> Result<bool, Failure> {
