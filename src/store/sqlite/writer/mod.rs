@@ -274,7 +274,15 @@ impl Writing {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let current = match self.memory.take() {
             Some(memory) if memory.is_current(&self.connection)? => memory,
-            _ => Memory::read(&self.connection)?,
+            Some(_) => Memory::read(&self.connection)?,
+            None => {
+                // The last batch has failed. A batch that has nothing to write, as a probe's, would
+                // say that all is well while the disk is full.
+                self.connection
+                    .prepare_cached("UPDATE meta SET one = one")?
+                    .execute(())?;
+                Memory::read(&self.connection)?
+            }
         };
         let memory = self.memory.insert(current);
         let mut batch = Batch::new(&self.connection, memory, &*self.entropy, &mut self.changes);
