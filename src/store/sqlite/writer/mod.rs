@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entropy::Entropy;
+use crate::store::sqlite::checkpoint::checkpoint;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::Journal;
 use crate::store::sqlite::memory::Memory;
@@ -263,6 +264,7 @@ impl Writing {
             for job in batch.drain(..) {
                 job.answer(end.clone());
             }
+            let end = end.and_then(|()| checkpoint(&self.connection));
             if end.is_err_and(|failure| failure.is_fatal()) {
                 return;
             }
