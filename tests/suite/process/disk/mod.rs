@@ -2,6 +2,7 @@
 //! that is killed between two syncs.
 
 mod broken;
+mod every_sync;
 mod full;
 mod killed;
 
@@ -69,7 +70,7 @@ impl Disk {
         self.plan_nth(fault, end, 1);
     }
 
-    /// A fault strikes the n-th call from now on.
+    /// A fault strikes the n-th call on them.
     fn plan_nth(&self, fault: Fault, end: &str, first: usize) {
         let plan = self.0.path().join(name(fault, end));
         // In one step: the library may read it at any time.
