@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jeton::clock::{Clock, SystemClock};
+
 use crate::Outcome;
 use crate::bounds::{self, Bound};
 use crate::client::Ask;
@@ -101,7 +103,7 @@ impl Crowd {
         let mut begun = Instant::now();
         let jeton = jeton
             .restart_after(async |database: &Path| {
-                ids = seed(database, tokens).await?;
+                ids = seed(database, tokens, SystemClock.now()).await?;
                 println!("{tokens} tokens were recorded in {:.1?}", begun.elapsed());
                 begun = Instant::now();
                 Ok(())

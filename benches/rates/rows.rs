@@ -8,6 +8,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Outcome;
+use crate::bounds;
 use crate::client::Ask;
 use crate::commits::Commits;
 use crate::crowd;
@@ -34,6 +35,8 @@ pub(crate) struct Size {
     pub(crate) time: Duration,
     /// How many tokens are few, and how many are very many.
     pub(crate) crowds: [usize; 2],
+    /// How many tokens have ended long ago.
+    pub(crate) ended: usize,
 }
 
 const FULL: Size = Size {
@@ -41,6 +44,7 @@ const FULL: Size = Size {
     warm_up: Duration::from_secs(1),
     time: Duration::from_secs(5),
     crowds: [10_000, 1_000_000],
+    ended: 100_000,
 };
 
 /// Shows that everything works, and measures nothing worth a look.
@@ -49,6 +53,7 @@ const QUICK: Size = Size {
     warm_up: Duration::from_millis(100),
     time: Duration::from_millis(400),
     crowds: [1_000, 10_000],
+    ended: 1_000,
 };
 
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
@@ -136,7 +141,8 @@ async fn all(size: Size) -> Outcome<()> {
 
     jeton.server.stop().await?;
 
-    let (crowds, bounds) = crowd::rows(size, folder.path()).await?;
+    let (crowds, mut bounds) = crowd::rows(size, folder.path()).await?;
+    bounds.push(bounds::writes_beside_forgetting(size, folder.path()).await?);
     rows.extend(crowds);
     print(&rows);
     println!();

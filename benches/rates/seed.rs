@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jeton::clock::{Clock, SystemClock, Timestamp};
+use jeton::clock::Timestamp;
 use jeton::directory::OrganizationReference;
 use jeton::entropy::{Entropy, SystemEntropy};
 use jeton::store::sqlite::SqliteStore;
@@ -28,9 +28,10 @@ impl Observer for Nobody {
     fn committed(&self, _: &[Change]) {}
 }
 
-/// Records tokens of the organization `default` through the store itself, and revokes a tenth of them.
-/// Gives the numbers of ten thousand, spread over all.
-pub(crate) async fn seed(database: &Path, count: usize) -> Outcome<Vec<String>> {
+/// Records tokens of the organization `default` through the store itself, as if they had been made by an
+/// instant, for a year each, and revokes a tenth of them. Gives the numbers of ten thousand, spread over
+/// all.
+pub(crate) async fn seed(database: &Path, count: usize, made_by: Timestamp) -> Outcome<Vec<String>> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let store = Arc::new(SqliteStore::open(
         database,
@@ -43,17 +44,16 @@ pub(crate) async fn seed(database: &Path, count: usize) -> Outcome<Vec<String>> 
     let key = keys.into_iter().find(|key| key.state == KeyState::Signing);
     let kid: Arc<str> = key.ok_or("no signing key")?.key.kid.into();
     let judged_at = store.changes_after(u64::MAX).await?.generation;
-    let now = SystemClock.now();
     let mut ids = Vec::new();
     for begin in (0..count).step_by(TOGETHER) {
         let mut orders = JoinSet::new();
         for number in begin..count.min(begin + TOGETHER) {
-            // A millisecond apart, and all of them in the past.
+            // A millisecond apart.
             let age = i64::try_from(count - number)?;
-            let created_at = Timestamp::from_millis(now.millis() - age).ok_or("before 1970")?;
+            let created_at = Timestamp::from_millis(made_by.millis() - age).ok_or("before 1970")?;
             let token = token(organization.id, Arc::clone(&kid), &*entropy, created_at);
             let store = Arc::clone(&store);
-            orders.spawn(async move { record(&store, token, judged_at, number, now).await });
+            orders.spawn(async move { record(&store, token, judged_at, number, made_by).await });
         }
         while let Some(recorded) = orders.join_next().await {
             let (number, id) = recorded??;
@@ -70,7 +70,7 @@ async fn record(
     token: NewToken,
     judged_at: jeton::store::Generation,
     number: usize,
-    now: Timestamp,
+    made_by: Timestamp,
 ) -> Outcome<(usize, TokenId)> {
     let place = store.reserve(&token).await?;
     let order = RecordOrder {
@@ -86,8 +86,8 @@ async fn record(
     let id = recorded.into_record().id;
     if number.is_multiple_of(REVOKED) {
         let revocation = Revocation {
-            revoked_at: now,
-            effective_at: now,
+            revoked_at: made_by,
+            effective_at: made_by,
             revoked_by: operator(),
             reason: None,
         };

@@ -79,7 +79,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
-    let follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
+    let mut follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
 
     tokio::spawn(tend(Arc::clone(&app)));
     tokio::spawn(carry_on(Arc::clone(&app)));
@@ -89,18 +89,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
     output::print(&format!("listening on http://{bound}"))?;
     output::print(&first_start::welcome(bound, founded.as_ref()))?;
     let stop = async {
-        stop.await;
-        app.stop();
-        tokio::time::sleep(NOTICE).await;
-    };
-    let served = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop);
-    let drained = tokio::select! {
-        drained = served => drained,
-        died = follower => {
-            drop(died);
-            return Err(Failure::StoreDied);
+        tokio::select! {
+            () = stop => {
+                app.stop();
+                tokio::time::sleep(NOTICE).await;
+            }
+            // Whoever waits for a write is told that it failed.
+            _ = &mut follower => app.stop(),
         }
     };
+    let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
+    if follower.is_finished() {
+        return Err(Failure::StoreDied);
+    }
     write_down(&app).await;
     match drained {
         Drained::Whole => Ok(()),

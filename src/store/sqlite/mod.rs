@@ -7,6 +7,7 @@
 mod backup;
 mod bulk;
 mod chain;
+mod checkpoint;
 mod covered;
 mod cut_offs;
 mod failure;

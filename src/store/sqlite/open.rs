@@ -246,6 +246,8 @@ fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
         ("synchronous", "full", "2"),
         ("foreign_keys", "on", "1"),
         ("temp_store", "memory", "2"),
+        // The writer does it, and hears of a disk that fails.
+        ("wal_autocheckpoint", "0", "0"),
     ] {
         connection
             .pragma_update_and_check(None, pragma, set, |_| Ok(()))

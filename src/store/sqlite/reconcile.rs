@@ -75,8 +75,9 @@ pub(super) fn reconcile(
         Err(error) => ("ROLLBACK", Err(error)),
     };
     let ended = connection.execute_batch(end).map_err(Failure::from);
-    let done = outcome?;
+    let mut done = outcome?;
     ended.map_err(failed)?;
+    done.1.committed();
     Ok(done)
 }
 
@@ -136,9 +137,10 @@ fn in_transaction(
     Ok((reconciling.memory, reconciling.journal, replayed))
 }
 
-/// Whether more has happened since than the one batch that a crash can leave over.
+/// Whether more has happened since than what a crash can leave over: lines that were written at this very
+/// position, one by each process that ended before its commit.
 fn is_older(batches: &[JournalBatch], at: Position) -> bool {
-    batches.iter().filter(|batch| batch.reaches != at).count() > 1
+    batches.iter().any(|batch| batch.at != at && batch.reaches != at)
 }
 
 fn is_backup(connection: &Connection) -> Result<bool, Failure> {

@@ -51,12 +51,17 @@ impl Delayed {
     }
 
     async fn disable(&self, email: &str) {
-        let admin = self.app.site_admin();
+        self.change(email, json!({"disabled": true})).await;
+    }
+
+    async fn demote(&self, email: &str) {
+        self.change(email, json!({"site_admin": false})).await;
+    }
+
+    async fn change(&self, email: &str, changes: Value) {
         let path = format!("/users/{email}");
-        self.app
-            .patch(&admin, &path, json!({"disabled": true}))
-            .await
-            .is(200);
+        let admin = self.app.site_admin();
+        self.app.patch(&admin, &path, changes).await.is(200);
     }
 }
 
@@ -94,16 +99,13 @@ async fn one_who_is_no_administrator_any_more_lets_nobody_in() {
     let delayed = Delayed::new().await;
     let former = delayed.unseen("former@example.com", true).await;
     let app = &delayed.app;
-    let demote = async {
-        let path = "/users/former@example.com";
-        app.patch(&app.site_admin(), path, json!({"site_admin": false}))
-            .await
-            .is(200)
-    };
     let path = "/users/rogue@example.com";
     delayed.unseen("rogue@example.com", false).await;
     let request = app.patch(&former, path, json!({"site_admin": true}));
-    delayed.while_it_waits(request, demote).await.is(403);
+    delayed
+        .while_it_waits(request, delayed.demote("former@example.com"))
+        .await
+        .is(403);
     let rogue = app.get(&app.site_admin(), path).await.is(200);
     assert_eq!(rogue.json()["site_admin"], false);
 }
@@ -158,11 +160,19 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
     let app = &delayed.app;
     let token = app.organization_token(&NORTH, &[]).await;
     let everything = json!({"organization": NORTH.name, "owner": "organization"});
-    let request = app.post(&rogue, "/tokens/revoke", everything);
+    let request = app.post(&rogue, "/tokens/revoke", everything.clone());
     delayed
         .while_it_waits(request, delayed.disable("rogue@example.com"))
         .await
         .fails(401, "invalid_token");
+
+    // Whoever may still do something is judged by what that is.
+    let former = delayed.unseen("former@example.com", true).await;
+    let request = app.post(&former, "/tokens/revoke", everything);
+    delayed
+        .while_it_waits(request, delayed.demote("former@example.com"))
+        .await
+        .is(404);
     app.get(&token.holder, "/tokens/current").await.is(200);
 }
 

@@ -5,6 +5,7 @@ mod busy;
 mod cli;
 mod client;
 mod crash;
+mod disk;
 mod home;
 mod log;
 mod rate_limits;

@@ -35,7 +35,7 @@ pub(super) struct Begin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store::sqlite) struct Batch {
     /// Where the database's history stood before it.
-    pub(super) at: Position,
+    pub(in crate::store::sqlite) at: Position,
     /// Where the database's history stands after it.
     pub(in crate::store::sqlite) reaches: Position,
     pub(in crate::store::sqlite) entries: Vec<Entry>,

@@ -16,11 +16,12 @@
 
 mod history;
 mod line;
+mod segment;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -34,9 +35,7 @@ pub(super) use history::History;
 pub use history::JournalError;
 use line::{Batch, Begin, VERSION};
 pub(super) use line::{Batch as JournalBatch, Entry, Order, Position};
-
-/// How long a segment grows, in bytes. Old ones are removed whole.
-const SEGMENT: u64 = 1 << 20;
+use segment::Segment;
 
 /// The journal of a database, at its end.
 #[derive(Debug)]
@@ -49,13 +48,6 @@ pub(super) struct Journal {
     withdrawn: BTreeSet<String>,
     /// The keys that the open transaction withdraws. It may still fail, and be tried again.
     withdrawing: BTreeSet<String>,
-}
-
-#[derive(Debug)]
-struct Segment {
-    file: File,
-    length: u64,
-    reaches: Position,
 }
 
 /// Where the journal of a database is.
@@ -94,11 +86,7 @@ impl Journal {
         if begin.database != self.database || reaches != at {
             return Ok(false);
         }
-        self.segment = Some(Segment {
-            file: OpenOptions::new().write(true).open(&path)?,
-            length: text.len() as u64,
-            reaches,
-        });
+        self.segment = Some(Segment::resume(path, text.len() as u64, reaches)?);
         Ok(true)
     }
 
@@ -110,6 +98,18 @@ impl Journal {
     /// The transaction that it has followed is committed.
     pub(super) fn committed(&mut self) {
         self.withdrawn.append(&mut self.withdrawing);
+        if let Some(segment) = &mut self.segment {
+            segment.committed();
+        }
+    }
+
+    /// The transaction that it has followed is undone for certain: what it has appended is taken back.
+    /// Otherwise a full disk would be filled further by every revocation that it refuses, and a restore
+    /// would carry them out.
+    pub(super) fn undone(&mut self) {
+        if let Some(segment) = &mut self.segment {
+            segment.undone();
+        }
     }
 
     /// Appends what the open transaction has revoked, if anything, and returns once it is on disk.
@@ -149,38 +149,31 @@ impl Journal {
             reaches: Position::of(memory.epoch, &memory.head),
             entries,
         };
-        Ok(self.begin(restored_from, &batch)?)
+        let begun = self.begin(restored_from, &batch);
+        if begun.is_err() {
+            self.undone();
+        }
+        Ok(begun?)
     }
 
     fn append(&mut self, batch: &Batch) -> io::Result<()> {
-        // Taken out, so that after a failure nothing more is written behind what may be torn.
-        match self.segment.take() {
-            Some(mut segment) if segment.ends(batch.at)? => {
-                let text = line::text(batch)?;
-                segment.file.write_all_at(&text, segment.length)?;
-                segment.file.sync_data()?;
-                segment.length += text.len() as u64;
-                segment.reaches = batch.reaches;
-                self.segment = Some(segment);
-                Ok(())
-            }
+        let written = match &mut self.segment {
+            Some(segment) if segment.ends(batch.at)? => segment.append(batch),
             _ => self.begin(None, batch),
+        };
+        if written.is_err() {
+            self.undone();
         }
+        written
     }
 
     fn begin(&mut self, restored_from: Option<Position>, batch: &Batch) -> io::Result<()> {
-        self.segment = None;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
         let last = segments(&self.folder)?.pop();
         let number = last.map_or(0, |(number, _)| number) + 1;
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.folder.join(format!("{number:08}.log")))?;
         let mut text = line::text(&Begin {
             journal: VERSION,
             database: self.database,
@@ -190,22 +183,14 @@ impl Journal {
         if !batch.entries.is_empty() {
             text.extend(line::text(batch)?);
         }
-        file.write_all_at(&text, 0)?;
-        file.sync_all()?;
+        let path = self.folder.join(format!("{number:08}.log"));
+        let segment = self.segment.insert(Segment::create(path, batch.at)?);
+        segment.write(&text, batch.reaches)?;
         File::open(&self.folder)?.sync_all()?;
-        if let Some(parent) = self
-            .folder
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-        {
-            File::open(parent)?.sync_all()?;
+        match self.folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => Ok(()),
         }
-        self.segment = Some(Segment {
-            file,
-            length: text.len() as u64,
-            reaches: batch.reaches,
-        });
-        Ok(())
     }
 
     fn newly_withdrawn(&mut self, connection: &Connection) -> Result<Vec<Entry>, Failure> {
@@ -213,17 +198,6 @@ impl Journal {
         found.retain(|(kid, _)| !self.withdrawn.contains(kid));
         self.withdrawing = found.iter().map(|(kid, _)| kid.clone()).collect();
         Ok(found.into_iter().map(|(_, entry)| entry).collect())
-    }
-}
-
-impl Segment {
-    /// Whether the next batch belongs here: nobody else has written to it or removed it.
-    fn ends(&self, at: Position) -> io::Result<bool> {
-        let metadata = self.file.metadata()?;
-        Ok(self.reaches == at
-            && self.length < SEGMENT
-            && metadata.len() == self.length
-            && metadata.nlink() > 0)
     }
 }
 

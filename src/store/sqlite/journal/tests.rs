@@ -1,6 +1,11 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use proptest::prelude::*;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::*;
@@ -48,27 +53,37 @@ fn complete(journal: &Journal, after: u8) -> Option<Vec<Batch>> {
     }
 }
 
-/// What the disk has no room for is refused, and what comes later is whole.
+/// What is undone leaves no trace, neither a line nor a segment, and what comes later is whole.
 #[test]
-fn a_full_disk_refuses_and_harms_nothing() {
+fn what_is_undone_is_taken_back() {
     let folder = TempDir::new().unwrap();
     let mut journal = journal(&folder);
     journal.append(&batch(0)).unwrap();
-    // A file that takes no byte, with a length of zero.
-    journal.segment = Some(Segment {
-        file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
-        length: 0,
-        reaches: position(1),
-    });
-    let refused = journal.append(&batch(1)).unwrap_err();
-    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
-    assert!(!Failure::from(refused).is_fatal());
-    assert!(
-        Failure::from(io::Error::from_raw_os_error(5)).is_fatal(),
-        "a broken disk"
-    );
+    journal.undone();
+    assert_eq!(segments(&journal.folder).unwrap(), []);
+    journal.append(&batch(0)).unwrap();
+    journal.committed();
+    let kept = segments(&journal.folder).unwrap();
+    let text = fs::read(&kept[0].1).unwrap();
+    for _ in 0..2 {
+        journal.append(&batch(1)).unwrap();
+        assert_eq!(complete(&journal, 1), Some(vec![batch(1)]));
+        journal.undone();
+        journal.undone();
+        assert_eq!(fs::read(&kept[0].1).unwrap(), text);
+    }
     journal.append(&batch(1)).unwrap();
+    journal.committed();
+    assert_eq!(segments(&journal.folder).unwrap(), kept);
     assert_eq!(complete(&journal, 0), Some(vec![batch(0), batch(1)]));
+}
+
+#[test]
+fn a_full_disk_is_no_broken_one() {
+    for (error, is_fatal) in [(Errno::NOSPC, false), (Errno::DQUOT, false), (Errno::IO, true)] {
+        let failure = Failure::from(io::Error::from(error));
+        assert_eq!(failure.is_fatal(), is_fatal, "{error}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entropy::Entropy;
+use crate::store::sqlite::checkpoint::checkpoint;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::Journal;
 use crate::store::sqlite::memory::Memory;
@@ -254,17 +255,16 @@ impl Writing {
                 batch.push(job);
             }
             let end = self.commit(&mut batch);
-            if end.is_ok() {
-                if !self.changes.is_empty() {
-                    self.observer.committed(&self.changes);
-                }
-            } else {
-                self.give_up();
+            match &end {
+                Ok(()) if self.changes.is_empty() => {}
+                Ok(()) => self.observer.committed(&self.changes),
+                Err(failure) => self.give_up(failure),
             }
             self.changes.clear();
             for job in batch.drain(..) {
                 job.answer(end.clone());
             }
+            let end = end.and_then(|()| checkpoint(&self.connection));
             if end.is_err_and(|failure| failure.is_fatal()) {
                 return;
             }
@@ -276,7 +276,15 @@ impl Writing {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let current = match self.memory.take() {
             Some(memory) if memory.is_current(&self.connection)? => memory,
-            _ => Memory::read(&self.connection)?,
+            Some(_) => Memory::read(&self.connection)?,
+            None => {
+                // The last batch has failed. A batch that has nothing to write, as a probe's, would
+                // say that all is well while the disk is full.
+                self.connection
+                    .prepare_cached("UPDATE meta SET one = one")?
+                    .execute(())?;
+                Memory::read(&self.connection)?
+            }
         };
         let memory = self.memory.insert(current);
         let mut batch = Batch::new(&self.connection, memory, &*self.entropy, &mut self.changes);
@@ -294,10 +302,14 @@ impl Writing {
     }
 
     /// Leaves a batch that failed.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, failure: &Failure) {
         self.memory = None;
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        // After a failed sync the batch may be on the disk all the same.
+        if !failure.is_fatal() {
+            self.journal.undone();
         }
     }
 }

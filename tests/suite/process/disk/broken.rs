@@ -1,0 +1,122 @@
+//! A sync that fails: what the kernel holds of the file is not to be trusted any more.
+
+use std::sync::Barrier;
+use std::thread;
+
+use axum::http::StatusCode;
+
+use super::super::home::{Home, SOON, Server};
+use super::{DATABASE, Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, issue};
+
+/// It has ended by itself, as one that failed.
+#[track_caller]
+fn assert_given_up(server: &mut Server) {
+    let status = server.ended(SOON);
+    assert_eq!(
+        status.and_then(|status| status.code()),
+        Some(1),
+        "{}",
+        server.stderr()
+    );
+    let stderr = server.stderr();
+    assert!(
+        stderr.contains("error: the disk failed under the database"),
+        "{stderr}"
+    );
+}
+
+/// Everybody whose order waits is told so before the process ends.
+#[test]
+fn a_commit_that_cannot_be_synced_is_refused_and_ends_the_server() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let session = server
+        .client()
+        .login(super::super::home::EMAIL, super::super::home::PASSWORD)
+        .unwrap();
+    let mut client = server.client().with_token(&session);
+    let [ended, live] = Token::several(&mut client);
+    ended.revoke(&mut client).expect(StatusCode::CREATED);
+    disk.plan(Fault::Broken, WAL);
+    let all_are_connected = Barrier::new(16);
+    thread::scope(|scope| {
+        for number in 0..16 {
+            let mut client = server.client().with_token(&session);
+            let all_are_connected = &all_are_connected;
+            scope.spawn(move || {
+                client.get("/healthz").expect(StatusCode::OK);
+                all_are_connected.wait();
+                assert_unavailable(&issue(&mut client, &format!("unknown {number}")));
+            });
+        }
+    });
+    assert_given_up(&mut server);
+    assert!(disk.heal(Fault::Broken, WAL) > 0);
+
+    let server = home.serve();
+    let mut client = server.administrator();
+    assert_active(&mut client, &ended, false);
+    assert_active(&mut client, &live, true);
+    Token::of(issue(&mut client, "further"));
+}
+
+#[test]
+fn a_line_of_the_journal_that_cannot_be_synced_is_refused_and_ends_the_server() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let mut client = server.administrator();
+    let [ended, live, unknown] = Token::several(&mut client);
+    ended.revoke(&mut client).expect(StatusCode::CREATED);
+    disk.plan(Fault::Broken, JOURNAL);
+    // What revokes nothing does not need the journal.
+    let further = Token::of(issue(&mut client, "further"));
+    assert_unavailable(&unknown.revoke(&mut client));
+    assert_given_up(&mut server);
+    assert!(disk.heal(Fault::Broken, JOURNAL) > 0);
+
+    let server = home.serve();
+    let mut client = server.administrator();
+    assert_active(&mut client, &ended, false);
+    assert_active(&mut client, &live, true);
+    assert_active(&mut client, &further, true);
+    unknown.revoke(&mut client).expect(StatusCode::CREATED);
+    assert_active(&mut client, &unknown, false);
+}
+
+/// What is committed goes from the WAL into the database now and then, and after the next sync that seems
+/// to succeed the WAL is overwritten. No answer waits for that, and nothing that was answered is lost.
+#[test]
+fn a_database_that_cannot_be_synced_ends_the_server_and_leaves_the_wal() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let mut client = server.administrator();
+    let [ended] = Token::several(&mut client);
+    ended.revoke(&mut client).expect(StatusCode::CREATED);
+    disk.plan(Fault::Broken, DATABASE);
+    let mut made = Vec::new();
+    for number in 0..1_000 {
+        let order = format!(r#"{{"name": "made {number}", "organization": "default"}}"#);
+        match client.ask("POST", "/api/v1/tokens", Some(order)) {
+            Ok(answer) if answer.status == 201 => made.push(Token::of(answer)),
+            Ok(answer) => {
+                assert_unavailable(&answer);
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    assert!(disk.heal(Fault::Broken, DATABASE) > 0, "it was never synced");
+    assert!(made.len() < 1_000, "it went on as if nothing was");
+    assert_given_up(&mut server);
+    assert!(home.path("jeton.db-wal").exists());
+
+    let server = home.serve();
+    let mut client = server.administrator();
+    assert_active(&mut client, &ended, false);
+    for token in &made {
+        assert_active(&mut client, token, true);
+    }
+}

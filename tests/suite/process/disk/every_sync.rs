@@ -1,0 +1,105 @@
+//! Each sync in turn is the last one, or the first that fails: what was acknowledged until then is there.
+
+use super::super::client::{Answer, Client};
+use super::super::home::{EMAIL, Home, PASSWORD, SOON};
+use super::{Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, epoch};
+
+/// What a client knows of a token whose issue was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Active,
+    Revoked,
+    /// Its revocation was refused or not answered.
+    Unknown,
+}
+
+/// More syncs of a file than the script makes.
+const MOST: usize = 20;
+
+#[test]
+fn whichever_sync_fails_or_is_the_last_one_what_was_acknowledged_stays() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let session = server.client().login(EMAIL, PASSWORD).unwrap();
+    let epoch_before = epoch(&home);
+    let mut tokens = Vec::new();
+    for fault in [Fault::Broken, Fault::KilledBefore, Fault::KilledAfter] {
+        for (end, least) in [(WAL, 5), (JOURNAL, 2)] {
+            let mut struck = 0;
+            for nth in 1..MOST {
+                disk.plan_nth(fault, end, nth);
+                let outcome = script(&mut server.client().with_token(&session), &mut tokens);
+                if disk.heal(fault, end) < nth {
+                    assert_eq!(outcome, Ok(()));
+                    server.kill();
+                } else {
+                    struck = nth;
+                    assert_eq!(
+                        server.ended(SOON).and_then(|status| status.code()),
+                        exit_code(fault)
+                    );
+                }
+                server = disk.serve(&home);
+                look(&mut server.client().with_token(&session), &mut tokens);
+                if struck < nth {
+                    break;
+                }
+            }
+            assert!((least..MOST - 1).contains(&struck), "{fault:?} {end}: {struck}");
+        }
+    }
+    assert_eq!(epoch(&home), epoch_before, "it was taken for an older copy");
+}
+
+fn exit_code(fault: Fault) -> Option<i32> {
+    match fault {
+        Fault::Broken => Some(1),
+        // Ended by a signal.
+        Fault::Full | Fault::KilledBefore | Fault::KilledAfter => None,
+    }
+}
+
+/// Something was refused, or not answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Struck;
+
+/// Issues and revokes one after the other, until something is not acknowledged.
+fn script(client: &mut Client, tokens: &mut Vec<(Token, Known)>) -> Result<(), Struck> {
+    for _ in 0..2 {
+        for _ in 0..2 {
+            let order = r#"{"name": "one of many", "organization": "default"}"#;
+            let issued = acknowledged(client, "/api/v1/tokens", order)?;
+            tokens.push((Token::of(issued), Known::Active));
+        }
+        let (token, known) = tokens.last_mut().unwrap();
+        *known = Known::Unknown;
+        acknowledged(client, &format!("/api/v1/tokens/{}/revoke", token.id), "{}")?;
+        *known = Known::Revoked;
+    }
+    Ok(())
+}
+
+fn acknowledged(client: &mut Client, path: &str, order: &str) -> Result<Answer, Struck> {
+    match client.ask("POST", path, Some(order.to_owned())) {
+        Ok(answer) if answer.status == 201 => Ok(answer),
+        Ok(answer) => {
+            assert_unavailable(&answer);
+            Err(Struck)
+        }
+        Err(_) => Err(Struck),
+    }
+}
+
+/// Finds everything as it is known, and remembers what was not.
+fn look(client: &mut Client, tokens: &mut [(Token, Known)]) {
+    for (token, known) in tokens {
+        if *known == Known::Unknown {
+            *known = match client.current(&token.secret) {
+                200 => Known::Active,
+                _ => Known::Revoked,
+            };
+        }
+        assert_active(client, token, *known == Known::Active);
+    }
+}

@@ -1,0 +1,184 @@
+//! A disk that fails under a server: full for a while, broken at a sync, or left behind by a process
+//! that is killed between two syncs.
+
+mod broken;
+mod every_sync;
+mod full;
+mod killed;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use axum::http::StatusCode;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::{Answer, Client};
+use super::home::{Home, Server};
+
+/// What the library does to a file.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Writes find no room.
+    Full,
+    /// A sync fails once, as the kernel says it.
+    Broken,
+    /// The process ends just before a sync.
+    KilledBefore,
+    /// The process ends just after a sync.
+    KilledAfter,
+}
+
+/// The files of a database, by what their names end in.
+const DATABASE: &str = "db";
+const WAL: &str = "db-wal";
+const JOURNAL: &str = "log";
+
+/// A library that makes calls of a process fail, and the plans that it follows.
+struct Disk(TempDir);
+
+impl Disk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/process/disk/failing.c");
+        let compiled = Command::new("cc")
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+            .args([folder.path().join("failing.so"), source])
+            .status()
+            .unwrap();
+        assert!(compiled.success(), "{compiled}");
+        Self(folder)
+    }
+
+    /// A server on this disk.
+    fn serve(&self, home: &Home) -> Server {
+        home.start(self.under(home.serve_command()))
+    }
+
+    /// A command whose files lie on this disk.
+    fn under(&self, mut command: Command) -> Command {
+        command
+            .env("LD_PRELOAD", self.0.path().join("failing.so"))
+            .env("FAILING_DISK", self.0.path());
+        command
+    }
+
+    /// A fault strikes the next call on the files whose names end so.
+    fn plan(&self, fault: Fault, end: &str) {
+        self.plan_nth(fault, end, 1);
+    }
+
+    /// A fault strikes the n-th call on them.
+    fn plan_nth(&self, fault: Fault, end: &str, first: usize) {
+        let plan = self.0.path().join(name(fault, end));
+        // In one step: the library may read it at any time.
+        let whole = plan.with_extension("new");
+        fs::write(&whole, first.to_string()).unwrap();
+        fs::rename(whole, plan).unwrap();
+    }
+
+    /// Takes a plan back. How many calls it applied to.
+    fn heal(&self, fault: Fault, end: &str) -> usize {
+        let plan = self.0.path().join(name(fault, end));
+        let calls = fs::read_to_string(&plan).unwrap();
+        fs::remove_file(plan).unwrap();
+        calls.matches('.').count()
+    }
+}
+
+fn name(fault: Fault, end: &str) -> String {
+    let fault = match fault {
+        Fault::Full => "full",
+        Fault::Broken => "broken",
+        Fault::KilledBefore => "killed-before",
+        Fault::KilledAfter => "killed-after",
+    };
+    format!("{fault}.{end}")
+}
+
+/// A token as its holder has it.
+#[derive(Debug, Clone)]
+struct Token {
+    id: String,
+    secret: String,
+}
+
+impl Token {
+    fn of(answer: Answer) -> Self {
+        let made = answer.expect(StatusCode::CREATED).json();
+        Self {
+            id: made["token_info"]["id"].as_str().unwrap().to_owned(),
+            secret: made["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// So many acknowledged ones.
+    fn several<const N: usize>(client: &mut Client) -> [Self; N] {
+        std::array::from_fn(|number| Self::of(issue(client, &format!("token {number}"))))
+    }
+
+    fn revoke(&self, client: &mut Client) -> Answer {
+        let path = format!("/api/v1/tokens/{}/revoke", self.id);
+        client.post(&path, json!({"reason": "leaked"}))
+    }
+}
+
+fn issue(client: &mut Client, name: &str) -> Answer {
+    client.post("/api/v1/tokens", json!({"name": name, "organization": "default"}))
+}
+
+/// Whether the authority accepts a token; what it says to that is the same in every look at it.
+#[track_caller]
+fn assert_active(client: &mut Client, token: &Token, is_active: bool) {
+    let (status, code) = if is_active {
+        ("active", 200)
+    } else {
+        ("revoked", 401)
+    };
+    assert_eq!(client.current(&token.secret), code, "{token:?}");
+    let shown = client.get(&format!("/api/v1/tokens/{}", token.id));
+    assert_eq!(shown.expect(StatusCode::OK).json()["status"], status, "{token:?}");
+}
+
+/// The documented form of what could not be done.
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let body = answer.json();
+    let fields: Vec<&String> = body.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["code", "detail"], "{answer:?}");
+    assert_eq!(body["code"], "unavailable", "{answer:?}");
+}
+
+/// Which history the database belongs to: only a restore begins another one.
+fn epoch(home: &Home) -> Vec<u8> {
+    let database = Connection::open(home.path("jeton.db")).unwrap();
+    database
+        .query_row("SELECT epoch FROM meta", (), |row| row.get(0))
+        .unwrap()
+}
+
+/// The database is lost and restored from `backup.db`: what the restore says first.
+fn restored(home: &Home) -> String {
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
+    }
+    let restored = home.run(&["restore", "backup.db"]);
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    restored.stdout.lines().next().unwrap().to_owned()
+}
+
+fn back_up(home: &Home) {
+    let made = home.run(&["backup", "backup.db"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+}
+
+/// The names of all tokens that are on record.
+fn names(client: &mut Client) -> Vec<String> {
+    let list = client.get("/api/v1/tokens?organization=default&include_revoked=true&limit=1000");
+    let list = list.expect(StatusCode::OK).json();
+    let name = |info: &Value| info["name"].as_str().unwrap().to_owned();
+    list["items"].as_array().unwrap().iter().map(name).collect()
+}
