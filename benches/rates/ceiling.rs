@@ -85,8 +85,9 @@ async fn issue(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) 
 
 async fn issue_durably(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
     let (jti, now) = begin();
+    let signed = ceiling.sign(&create, jti, now);
     let recorded = ceiling.rows.record(jti, create.name.clone(), now).await;
-    answered(recorded.and_then(|_| ceiling.sign(&create, jti, now)))
+    answered(recorded.and(signed))
 }
 
 fn begin() -> (Uuid, Timestamp) {

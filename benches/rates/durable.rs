@@ -1,4 +1,4 @@
-//! The least that issuing a token durably costs: a row that is on disk before the token is signed, with
+//! The least that issuing a token durably costs: a row that is on disk before the token is handed out, with
 //! all rows that wait in one commit, and nothing else. Nobody is authenticated and nothing is judged.
 
 use std::path::Path;
