@@ -39,6 +39,8 @@ pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, Vec<Bo
     let [few, many] = size.crowds;
     let few = Crowd::gather("few", folder, few).await?;
     let many = Crowd::gather("many", folder, many).await?;
+    // Before the rounds, which make it many more.
+    let lists = bounds::lists(size, &few.jeton, few.tokens).await?;
     let pair = async |what, of: &dyn Fn(&Crowd) -> Load| -> Outcome<Row> {
         let mut pairs = Vec::new();
         for _ in 0..size.pairs {
@@ -83,7 +85,7 @@ pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, Vec<Bo
     ];
     let mut bounds = few.bounds()?;
     bounds.extend(many.bounds()?);
-    bounds.push(bounds::lists(size, &few.jeton, few.tokens).await?);
+    bounds.push(lists);
     bounds.push(bounds::writes_beside_a_bulk_revocation(size, &many.jeton).await?);
     few.jeton.server.stop().await?;
     many.jeton.server.stop().await?;
