@@ -323,9 +323,15 @@ fn signer(
         signers.find(|signer| **signer.kid() == *kid.as_str()).cloned()
     });
     Ok(match row.state {
-        KeyState::Published | KeyState::Signing if known.is_none() => {
-            Signer::load(kid, directory)?.map(Arc::new)
-        }
+        KeyState::Published | KeyState::Signing if known.is_none() => match Signer::load(kid, directory) {
+            // A server that runs goes on without it. As long as it waited for the file, as for one that
+            // another user's command has made, it would publish a key that was withdrawn meanwhile.
+            Err(error) if before.is_some() => {
+                tracing::error!(%error, "the private half of a key cannot be used, and it does not sign");
+                None
+            }
+            loaded => loaded?.map(Arc::new),
+        },
         KeyState::Published | KeyState::Signing => known,
         KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(FINISHES_WITHIN)),
         KeyState::Gone | KeyState::Withdrawn => None,

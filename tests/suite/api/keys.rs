@@ -1,6 +1,7 @@
 //! Keys that follow each other, as the holders of tokens and those who verify them see it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -355,6 +356,25 @@ async fn a_withdrawn_key_leaves_no_rotation_half_done() {
         .is(200)
         .json();
     assert_eq!(record["replaced_by"], rotated.json()["token_info"]["id"]);
+}
+
+/// The new key of an emergency cannot be read, as where another user's command has made it: the leaked one
+/// leaves the JWKS all the same, and the server says that it cannot issue.
+#[tokio::test]
+async fn a_withdrawn_key_leaves_even_if_the_next_cannot_be_read() {
+    let app = TestApp::new().await;
+    let leaked = published(&app).await.remove(0);
+    let beside = app.authority().await;
+    let kid = leaked.parse().unwrap();
+    let revoked = beside.revoke_key(&kid, None, operator()).await.unwrap();
+    assert_eq!(revoked, KeyRevoked::Revoked);
+    for file in std::fs::read_dir(app.key_folder()).unwrap() {
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(file.unwrap().path(), open).unwrap();
+    }
+    tend(&app).await;
+    assert!(!published(&app).await.contains(&leaked));
+    app.get(&app.anyone(), "/readyz").await.is(503);
 }
 
 /// Whoever issues while keys change hands gets a token, signed with a key that is published.

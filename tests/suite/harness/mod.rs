@@ -12,7 +12,7 @@ mod lists;
 mod world;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
@@ -157,7 +157,7 @@ impl TestApp {
         let database = self.folder.path().join("jeton.db");
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot(clock.now()).await.unwrap());
-        let directory = KeyDirectory::open(self.folder.path().join("keys")).unwrap();
+        let directory = KeyDirectory::open(self.key_folder()).unwrap();
         let keys = KeyRing::open(&store, directory, self.rotation, index.generation(), clock.now());
         let keys = Arc::new(keys.await.unwrap());
         let promise = store.promise_jwks(self.rotation.max_age, clock.now());
@@ -175,6 +175,11 @@ impl TestApp {
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
         let store = (self.wrap)(Arc::new(store));
         Authority::new(store, keys, index, clock, entropy, passwords, settings)
+    }
+
+    /// Where the private halves of keys are.
+    pub(crate) fn key_folder(&self) -> PathBuf {
+        self.folder.path().join("keys")
     }
 
     /// The database itself, as somebody with the file has it.
