@@ -50,8 +50,38 @@ pub(super) fn served(
     if !is_backup(connection).map_err(failed)? && journal.resume(at).map_err(|error| failed(error.into()))? {
         return Ok((memory, journal));
     }
-    let (memory, journal, _) = reconcile(database, database, connection, entropy, None)?;
+    let (memory, journal, replayed) = reconcile(database, database, connection, entropy, None)?;
+    warn(&replayed);
     Ok((memory, journal))
+}
+
+/// Nobody has asked for it, as they do by a restore, and may not know what is to be looked after.
+fn warn(replayed: &Replayed) {
+    let Replayed {
+        tokens,
+        cut_offs,
+        addresses,
+        keys,
+    } = replayed;
+    if *tokens == 0 && cut_offs.is_empty() && *keys == 0 {
+        return;
+    }
+    let cut_off = cut_offs.len();
+    tracing::warn!(
+        tokens,
+        cut_off,
+        keys,
+        "the journal held revocations that this database did not have, and they are carried out; if it is an \
+         older copy, whoever was removed or disabled since it was made is there again"
+    );
+    for CutOff { reach, .. } in cut_offs {
+        let email = reach
+            .user
+            .as_ref()
+            .and_then(|user| addresses.get(&user.to_string()));
+        let email = email.map(tracing::field::display);
+        tracing::warn!(?reach, email, "cut off once more");
+    }
 }
 
 /// Makes database and journal agree, in one transaction. `restoring` says that the file is an older
