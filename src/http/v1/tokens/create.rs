@@ -22,7 +22,8 @@ use crate::http::{App, Failure};
 use crate::store::Naming;
 use crate::token::{Lifetime, OwnerKind, Slot, Span, Status};
 
-/// A new token. Everything but the name has a default.
+/// A new token. Everything but the name has a default. Members that are not among these are passed over,
+/// so look at what the answer says it has become.
 #[derive(Debug, Validate, ToSchema)]
 #[schema(as = CreateToken, example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
