@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -94,7 +96,7 @@ const STRETCH: u32 = 4096;
 pub(super) struct Places {
     stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
     /// Held by the one who takes more.
-    refilling: tokio::sync::Mutex<()>,
+    refilling: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Places of one list that are this process's to give.
@@ -106,21 +108,26 @@ struct Stretch {
 
 impl Places {
     /// A place for a token, which nobody else gets.
-    pub(super) async fn reserve(&self, token: &NewToken, writer: &Writer) -> store::Result<ReservedPlace> {
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        token: &NewToken,
+        writer: &Writer,
+    ) -> store::Result<ReservedPlace> {
         let (lifetime, now) = (Lifetime::of(token), token.created_at);
         loop {
             if let Some(place) = self.take(lifetime, now) {
                 // In time, so that nobody has to wait for more while there is nothing to give.
                 if self.left(lifetime, now) < STRETCH as usize / 2
-                    && let Ok(_refilling) = self.refilling.try_lock()
+                    && let Ok(refilling) = Arc::clone(&self.refilling).try_lock_owned()
                 {
-                    self.refill(lifetime, now, writer).await?;
+                    drop(self.refill(lifetime, now, writer, refilling));
                 }
                 return Ok(ReservedPlace::new(place));
             }
-            let _refilling = self.refilling.lock().await;
+            let refilling = Arc::clone(&self.refilling).lock_owned().await;
             if self.left(lifetime, now) == 0 {
-                self.refill(lifetime, now, writer).await?;
+                let refilled = self.refill(lifetime, now, writer, refilling).await;
+                refilled.map_err(|_| Failure::Stopped)??;
             }
         }
     }
@@ -151,13 +158,27 @@ impl Places {
         stretch.map_or(0, |stretch| stretch.left.len())
     }
 
-    /// Takes the next stretch of the newest list, or of a new one.
-    async fn refill(&self, lifetime: Lifetime, now: Timestamp, writer: &Writer) -> store::Result<()> {
-        let stretch = writer
-            .run(Undo::Savepoint, move |batch| {
-                next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
-            })
-            .await?;
+    /// Takes the next stretch of the newest list, or of a new one. On its own, since whoever asked may
+    /// be gone before it is here: each who left would use a whole stretch up.
+    fn refill(
+        self: &Arc<Self>,
+        lifetime: Lifetime,
+        now: Timestamp,
+        writer: &Writer,
+        refilling: OwnedMutexGuard<()>,
+    ) -> JoinHandle<store::Result<()>> {
+        let stretch = writer.run(Undo::Savepoint, move |batch| {
+            next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
+        });
+        let places = Arc::clone(self);
+        tokio::spawn(async move {
+            places.add(lifetime, stretch.await?);
+            drop(refilling);
+            Ok(())
+        })
+    }
+
+    fn add(&self, lifetime: Lifetime, stretch: Stretch) {
         match self.stretches().entry(lifetime) {
             Entry::Occupied(mut known) if known.get().list == stretch.list => {
                 known.get_mut().left.extend(stretch.left);
@@ -166,7 +187,6 @@ impl Places {
                 entry.insert_entry(stretch);
             }
         }
-        Ok(())
     }
 
     fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {

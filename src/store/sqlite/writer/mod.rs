@@ -84,12 +84,12 @@ impl Writer {
         })
     }
 
-    /// Runs a job in the next batch; returns once the batch is on disk.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        undo: Undo,
-        work: impl FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
+    /// Puts a job into the next batch; what it returns is ready once the batch is on disk.
+    pub(super) fn run<T, W>(&self, undo: Undo, work: W) -> impl Future<Output = Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let order = Order {
             undo,
@@ -97,15 +97,22 @@ impl Writer {
             outcome: Err(Failure::Stopped),
             reply,
         };
+        let sent = self.send(Box::new(order));
+        async move {
+            sent?;
+            match answer.await {
+                Ok(outcome) => Ok(outcome?),
+                Err(_) => Err(Failure::Stopped.into()),
+            }
+        }
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<()> {
         let queue = self.queue.as_ref().ok_or(Failure::Stopped)?;
-        queue.try_send(Box::new(order)).map_err(|error| match error {
+        queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
-        })?;
-        match answer.await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(Failure::Stopped.into()),
-        }
+        })
     }
 
     /// Runs a job if the directory is still the one in which it was judged.
