@@ -99,6 +99,11 @@ impl SqliteStore {
     pub async fn died(&self) {
         self.writer.died().await;
     }
+
+    /// Whether it is so already.
+    pub fn has_died(&self) -> bool {
+        self.writer.has_died()
+    }
 }
 
 impl fmt::Debug for SqliteStore {
