@@ -65,6 +65,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let bound = listener.local_addr().map_err(unheard)?;
 
     let deployment = Deployment::open(&config).await?;
+    deployment.store.settle().await?;
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
     deployment
