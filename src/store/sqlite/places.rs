@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,7 +16,7 @@ use crate::entropy::Entropy;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::{Undo, Writer};
-use crate::store::{self, ReservedPlace};
+use crate::store::{self, ReservedPlace, StoreError};
 use crate::token::{NewToken, Place};
 
 /// Bits in a list: 2^20.
@@ -97,6 +98,8 @@ pub(super) struct Places {
     stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
     /// Held by the one who takes more.
     refilling: Arc<tokio::sync::Mutex<()>>,
+    /// How often there were no more to be had.
+    failures: AtomicU64,
 }
 
 /// Places of one list that are this process's to give.
@@ -124,8 +127,13 @@ impl Places {
                 }
                 return Ok(ReservedPlace::new(place));
             }
+            let failures = self.failures.load(Ordering::Acquire);
             let refilling = Arc::clone(&self.refilling).lock_owned().await;
             if self.left(lifetime, now) == 0 {
+                // All who waited are told at once: each would otherwise wait as long again for the same.
+                if self.failures.load(Ordering::Acquire) != failures {
+                    return Err(StoreError::Busy);
+                }
                 let refilled = self.refill(lifetime, now, writer, refilling).await;
                 refilled.map_err(|_| Failure::Stopped)??;
             }
@@ -172,7 +180,10 @@ impl Places {
         });
         let places = Arc::clone(self);
         tokio::spawn(async move {
-            places.add(lifetime, stretch.await?);
+            let stretch = stretch.await.inspect_err(|_| {
+                places.failures.fetch_add(1, Ordering::AcqRel);
+            });
+            places.add(lifetime, stretch?);
             drop(refilling);
             Ok(())
         })
