@@ -21,11 +21,14 @@ fn assert_given_up(server: &mut Server) {
         "{}",
         server.stderr()
     );
-    let stderr = server.stderr();
-    assert!(
-        stderr.contains("error: the disk failed under the database"),
-        "{stderr}"
-    );
+    // What it has said is read by a thread of its own.
+    let said = || {
+        let stderr = server.stderr();
+        stderr
+            .contains("error: the disk failed under the database")
+            .then_some(())
+    };
+    assert!(eventually(SOON, said).is_some(), "{}", server.stderr());
 }
 
 /// Everybody whose order waits is told so before the process ends.
