@@ -149,6 +149,12 @@ impl Places {
         }
     }
 
+    /// Gives no more places of lists that retire. Only where the clock was set back are there any.
+    pub(super) fn drop_lists(&self, lists: &[u32]) {
+        self.stretches()
+            .retain(|_, stretch| !lists.contains(&stretch.list));
+    }
+
     fn take(&self, lifetime: Lifetime, now: Timestamp) -> Option<Place> {
         let mut stretches = self.stretches();
         let stretch = stretches
@@ -218,7 +224,7 @@ fn next_stretch(
     let newest = connection
         .prepare_cached(
             "SELECT id, permutation_key, opened_at, used FROM status_lists
-             WHERE epoch = ?1 AND lifetime_class = ?2 ORDER BY id DESC LIMIT 1",
+             WHERE epoch = ?1 AND lifetime_class = ?2 AND retired_at IS NULL ORDER BY id DESC LIMIT 1",
         )?
         .query_row(params![Bytes(epoch), lifetime.number()], |row| {
             Ok(List {

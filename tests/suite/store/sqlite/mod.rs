@@ -140,6 +140,7 @@ super::contract!(Sqlite:
         the_feed_is_pruned_from_its_beginning
         a_cut_off_stays_while_it_covers_a_record
         a_list_retires_with_its_last_token
+        a_retired_list_takes_no_token
     }
     lists {
         filters_match_what_they_name
