@@ -74,6 +74,12 @@ impl Pause {
             until: now.plus_seconds(seconds),
         }
     }
+
+    /// Whether it is over. One that would last for longer than it was meant to was made by a clock that has
+    /// been set back since.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until <= now || self.until > now.plus_seconds(self.seconds)
+    }
 }
 
 impl Authority {
@@ -184,7 +190,7 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
             }
         };
         let now = clock.now();
-        due.retain(|id| put_off.get(id).is_none_or(|pause| pause.until <= now));
+        due.retain(|id| put_off.get(id).is_none_or(|pause| pause.is_over(now)));
         if due.is_empty() {
             return;
         }

@@ -65,6 +65,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let bound = listener.local_addr().map_err(unheard)?;
 
     let deployment = Deployment::open(&config).await?;
+    deployment.store.settle().await?;
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
     deployment
@@ -79,6 +80,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
+    let store = Arc::clone(&deployment.store);
     let mut follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
 
     tokio::spawn(tend(Arc::clone(&app)));
@@ -99,10 +101,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     };
     let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
-    if follower.is_finished() {
+    if !follower.is_finished() {
+        write_down(&app).await;
+    }
+    // It may have died with the last request, or of what was written down just now.
+    if follower.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);
     }
-    write_down(&app).await;
     match drained {
         Drained::Whole => Ok(()),
         Drained::Cut(connections) => Err(Failure::Cut(connections)),

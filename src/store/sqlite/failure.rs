@@ -21,6 +21,9 @@ pub(super) enum Failure {
     /// The journal could not be written, so nothing was revoked.
     #[error("the journal of revocations cannot be written")]
     Journal(#[source] Arc<std::io::Error>),
+    /// What the process before this one has left of the WAL could not be written once more.
+    #[error("the WAL cannot be written")]
+    Wal(#[source] Arc<std::io::Error>),
     /// A job panicked; the panic's message stands on standard error.
     #[error("a job panicked")]
     Panicked,
@@ -36,7 +39,9 @@ impl Failure {
     /// next sync a success.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Journal(error) => error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
+            Self::Journal(error) | Self::Wal(error) => {
+                error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+            }
             _ => matches!(
                 self.code(),
                 Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
@@ -47,9 +52,12 @@ impl Failure {
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Unknown(_) | Self::Impossible(_) | Self::Journal(_) | Self::Panicked | Self::Stopped => {
-                None
-            }
+            Self::Unknown(_)
+            | Self::Impossible(_)
+            | Self::Journal(_)
+            | Self::Wal(_)
+            | Self::Panicked
+            | Self::Stopped => None,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! No index says when tokens end: every issue would pay for it. Instead all records are walked in the
 //! order of their numbers, on a connection that only reads, and the writer is handed what was found.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
@@ -40,8 +42,12 @@ impl House for SqliteStore {
             next: found.next,
         };
         if !found.is_nothing() {
+            let places = Arc::clone(&self.places);
             self.writer
-                .run(Undo::Savepoint, move |batch| forget(batch, &found, ended_by, now))
+                .run(Undo::Savepoint, move |batch| {
+                    places.drop_lists(&found.lists);
+                    forget(batch, &found, ended_by, now)
+                })
                 .await?;
         }
         Ok(purged)

@@ -35,6 +35,7 @@ mod teams;
 mod tokens;
 mod usage;
 mod values;
+mod wal;
 mod writer;
 
 use std::fmt;
@@ -51,10 +52,11 @@ pub use reconcile::Missing;
 pub use replay::Replayed;
 
 use crate::entropy::Entropy;
-use crate::store::Observer;
+use crate::store::{self, Observer};
+use failure::Failure;
 use places::Places;
 use readers::Readers;
-use writer::Writer;
+use writer::{Undo, Writer};
 
 /// A store in one file.
 pub struct SqliteStore {
@@ -94,10 +96,25 @@ impl SqliteStore {
         })
     }
 
+    /// Makes sure that everything is on the disk that is read, before anything is built on it. Whoever serves
+    /// from the store does this first.
+    pub async fn settle(&self) -> store::Result<()> {
+        self.writer
+            .run(Undo::Statement, |batch| {
+                wal::rewrite(batch.connection).map_err(|error| Failure::Wal(Arc::new(error)))
+            })
+            .await
+    }
+
     /// Waits until the store can no longer be trusted, because the disk has failed under it. Whoever
     /// serves from it must end the process then: a fresh one reads what is really there.
     pub async fn died(&self) {
         self.writer.died().await;
+    }
+
+    /// Whether it is so already.
+    pub fn has_died(&self) -> bool {
+        self.writer.has_died()
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
@@ -13,7 +16,7 @@ use crate::entropy::Entropy;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::{Undo, Writer};
-use crate::store::{self, ReservedPlace};
+use crate::store::{self, ReservedPlace, StoreError};
 use crate::token::{NewToken, Place};
 
 /// Bits in a list: 2^20.
@@ -94,7 +97,9 @@ const STRETCH: u32 = 4096;
 pub(super) struct Places {
     stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
     /// Held by the one who takes more.
-    refilling: tokio::sync::Mutex<()>,
+    refilling: Arc<tokio::sync::Mutex<()>>,
+    /// How often there were no more to be had.
+    failures: AtomicU64,
 }
 
 /// Places of one list that are this process's to give.
@@ -106,21 +111,31 @@ struct Stretch {
 
 impl Places {
     /// A place for a token, which nobody else gets.
-    pub(super) async fn reserve(&self, token: &NewToken, writer: &Writer) -> store::Result<ReservedPlace> {
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        token: &NewToken,
+        writer: &Writer,
+    ) -> store::Result<ReservedPlace> {
         let (lifetime, now) = (Lifetime::of(token), token.created_at);
         loop {
             if let Some(place) = self.take(lifetime, now) {
                 // In time, so that nobody has to wait for more while there is nothing to give.
                 if self.left(lifetime, now) < STRETCH as usize / 2
-                    && let Ok(_refilling) = self.refilling.try_lock()
+                    && let Ok(refilling) = Arc::clone(&self.refilling).try_lock_owned()
                 {
-                    self.refill(lifetime, now, writer).await?;
+                    drop(self.refill(lifetime, now, writer, refilling));
                 }
                 return Ok(ReservedPlace::new(place));
             }
-            let _refilling = self.refilling.lock().await;
+            let failures = self.failures.load(Ordering::Acquire);
+            let refilling = Arc::clone(&self.refilling).lock_owned().await;
             if self.left(lifetime, now) == 0 {
-                self.refill(lifetime, now, writer).await?;
+                // All who waited are told at once: each would otherwise wait as long again for the same.
+                if self.failures.load(Ordering::Acquire) != failures {
+                    return Err(StoreError::Busy);
+                }
+                let refilled = self.refill(lifetime, now, writer, refilling).await;
+                refilled.map_err(|_| Failure::Stopped)??;
             }
         }
     }
@@ -132,6 +147,12 @@ impl Places {
         if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
             stretch.left.push(index);
         }
+    }
+
+    /// Gives no more places of lists that retire. Only where the clock was set back are there any.
+    pub(super) fn drop_lists(&self, lists: &[u32]) {
+        self.stretches()
+            .retain(|_, stretch| !lists.contains(&stretch.list));
     }
 
     fn take(&self, lifetime: Lifetime, now: Timestamp) -> Option<Place> {
@@ -151,13 +172,30 @@ impl Places {
         stretch.map_or(0, |stretch| stretch.left.len())
     }
 
-    /// Takes the next stretch of the newest list, or of a new one.
-    async fn refill(&self, lifetime: Lifetime, now: Timestamp, writer: &Writer) -> store::Result<()> {
-        let stretch = writer
-            .run(Undo::Savepoint, move |batch| {
-                next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
-            })
-            .await?;
+    /// Takes the next stretch of the newest list, or of a new one. On its own, since whoever asked may
+    /// be gone before it is here: each who left would use a whole stretch up.
+    fn refill(
+        self: &Arc<Self>,
+        lifetime: Lifetime,
+        now: Timestamp,
+        writer: &Writer,
+        refilling: OwnedMutexGuard<()>,
+    ) -> JoinHandle<store::Result<()>> {
+        let stretch = writer.run(Undo::Savepoint, move |batch| {
+            next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
+        });
+        let places = Arc::clone(self);
+        tokio::spawn(async move {
+            let stretch = stretch.await.inspect_err(|_| {
+                places.failures.fetch_add(1, Ordering::AcqRel);
+            });
+            places.add(lifetime, stretch?);
+            drop(refilling);
+            Ok(())
+        })
+    }
+
+    fn add(&self, lifetime: Lifetime, stretch: Stretch) {
         match self.stretches().entry(lifetime) {
             Entry::Occupied(mut known) if known.get().list == stretch.list => {
                 known.get_mut().left.extend(stretch.left);
@@ -166,7 +204,6 @@ impl Places {
                 entry.insert_entry(stretch);
             }
         }
-        Ok(())
     }
 
     fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {
@@ -187,7 +224,7 @@ fn next_stretch(
     let newest = connection
         .prepare_cached(
             "SELECT id, permutation_key, opened_at, used FROM status_lists
-             WHERE epoch = ?1 AND lifetime_class = ?2 ORDER BY id DESC LIMIT 1",
+             WHERE epoch = ?1 AND lifetime_class = ?2 AND retired_at IS NULL ORDER BY id DESC LIMIT 1",
         )?
         .query_row(params![Bytes(epoch), lifetime.number()], |row| {
             Ok(List {

@@ -217,3 +217,14 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     let next = world.record(ending(&world, 8 * DAY + 2, Some(DAY))).await;
     assert!(next.place.list > endless.place.list);
 }
+
+/// A clock that is set back, also over a start, brings no list back.
+pub(crate) async fn a_retired_list_takes_no_token(world: World) {
+    const DAY: i64 = 86_400;
+    let early = ending(&world, 1, Some(60));
+    let list = world.record(early.clone()).await.place.list;
+    round(&world, 60 * DAY).await;
+    let taken = async |store: &jeton::store::SharedStore| store.reserve(&early).await.unwrap().place().list;
+    assert!(taken(&world.store).await > list);
+    assert!(taken(&world.beside()).await > list);
+}

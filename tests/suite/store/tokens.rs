@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jeton::directory::{OrganizationId, Role};
 use jeton::store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
-use jeton::token::{Owner, Place, TokenId, TokenKind, TokenReference, Use};
+use jeton::token::{NewToken, Owner, Place, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
@@ -127,6 +127,30 @@ pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
     // Of the first list nearly all.
     assert_eq!(sizes.len(), 2);
     assert!(sizes.iter().any(|size| *size > SIZE - 5_000), "{sizes:?}");
+}
+
+/// Who asks for a token and is gone before the next places are taken uses no list up, however often.
+pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
+    let ending = |second| NewToken {
+        expires_at: Some(at(second)),
+        ..token(world.owner(), 1)
+    };
+    let last = world.store.reserve(&ending(60)).await.unwrap().place().list;
+    // The first of their kind, for which there are no places yet.
+    let lasting = ending(86_400 * 20);
+    for _ in 0..300 {
+        {
+            let mut reserving = std::pin::pin!(world.store.reserve(&lasting));
+            let waker = std::task::Waker::noop();
+            let _ = reserving
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(waker));
+        }
+        // The runtime makes a task wait that takes too many locks in one go.
+        tokio::task::yield_now().await;
+    }
+    let first = world.store.reserve(&lasting).await.unwrap().place().list;
+    assert_eq!(first, last + 1);
 }
 
 /// A list takes new tokens only for so long, or it could never retire.

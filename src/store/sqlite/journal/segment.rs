@@ -53,8 +53,9 @@ impl Segment {
     /// Whether the next batch belongs here: nobody else has written to it or removed it.
     pub(super) fn ends(&self, at: Position) -> io::Result<bool> {
         let metadata = self.file.metadata()?;
+        // One of length 0 was begun, undone, and could not be removed: its first line is missing.
         Ok(self.end.reaches == at
-            && self.end.length < SEGMENT
+            && (1..SEGMENT).contains(&self.end.length)
             && metadata.len() == self.end.length
             && metadata.nlink() > 0)
     }

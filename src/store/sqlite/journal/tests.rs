@@ -78,6 +78,29 @@ fn what_is_undone_is_taken_back() {
     assert_eq!(complete(&journal, 0), Some(vec![batch(0), batch(1)]));
 }
 
+/// A line without the one that begins its segment would say nothing to a restore.
+#[test]
+fn an_undone_segment_that_could_not_be_removed_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let mut journal = journal(&folder);
+    journal.append(&batch(0)).unwrap();
+    let (_, path) = segments(&journal.folder).unwrap().pop().unwrap();
+    // The disk took nothing of it, and does not take its removal either.
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let aside = path.with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    journal.undone();
+    fs::rename(&aside, &path).unwrap();
+    journal.append(&batch(0)).unwrap();
+    journal.committed();
+    assert_eq!(complete(&journal, 0), Some(vec![batch(0)]));
+}
+
 #[test]
 fn a_full_disk_is_no_broken_one() {
     for (error, is_fatal) in [(Errno::NOSPC, false), (Errno::DQUOT, false), (Errno::IO, true)] {

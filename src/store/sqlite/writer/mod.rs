@@ -62,7 +62,7 @@ impl Writer {
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let (alive, died) = watch::channel(false);
+        let (died, dies) = watch::channel(false);
         let writing = Writing {
             connection,
             memory: Some(memory),
@@ -70,26 +70,24 @@ impl Writer {
             entropy,
             observer,
             changes: Vec::new(),
+            died,
         };
         let thread = thread::Builder::new()
             .name("jeton-writer".to_owned())
-            .spawn(move || {
-                writing.serve(jobs);
-                alive.send_replace(true);
-            })?;
+            .spawn(move || writing.serve(jobs))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
-            died,
+            died: dies,
         })
     }
 
-    /// Runs a job in the next batch; returns once the batch is on disk.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        undo: Undo,
-        work: impl FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
+    /// Puts a job into the next batch; what it returns is ready once the batch is on disk.
+    pub(super) fn run<T, W>(&self, undo: Undo, work: W) -> impl Future<Output = Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let order = Order {
             undo,
@@ -97,15 +95,22 @@ impl Writer {
             outcome: Err(Failure::Stopped),
             reply,
         };
+        let sent = self.send(Box::new(order));
+        async move {
+            sent?;
+            match answer.await {
+                Ok(outcome) => Ok(outcome?),
+                Err(_) => Err(Failure::Stopped.into()),
+            }
+        }
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<()> {
         let queue = self.queue.as_ref().ok_or(Failure::Stopped)?;
-        queue.try_send(Box::new(order)).map_err(|error| match error {
+        queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
-        })?;
-        match answer.await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(Failure::Stopped.into()),
-        }
+        })
     }
 
     /// Runs a job if the directory is still the one in which it was judged.
@@ -130,6 +135,11 @@ impl Writer {
         let mut died = self.died.clone();
         // An error means that the thread is gone, which is the same.
         let _ = died.wait_for(|died| *died).await;
+    }
+
+    /// Whether it has stopped so. Whoever has heard that their job failed for it finds it said here.
+    pub(super) fn has_died(&self) -> bool {
+        *self.died.borrow() || self.died.has_changed().is_err()
     }
 }
 
@@ -242,6 +252,7 @@ struct Writing {
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
     changes: Vec<Change>,
+    died: watch::Sender<bool>,
 }
 
 impl Writing {
@@ -266,6 +277,7 @@ impl Writing {
             }
             let end = end.and_then(|()| checkpoint(&self.connection));
             if end.is_err_and(|failure| failure.is_fatal()) {
+                self.died.send_replace(true);
                 return;
             }
         }
@@ -307,8 +319,11 @@ impl Writing {
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
-        // After a failed sync the batch may be on the disk all the same.
-        if !failure.is_fatal() {
+        if failure.is_fatal() {
+            // Before anybody is answered: a server that stops ends with its last answer.
+            self.died.send_replace(true);
+        } else {
+            // After a failed sync the batch may be on the disk all the same.
             self.journal.undone();
         }
     }

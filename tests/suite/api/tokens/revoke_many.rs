@@ -230,6 +230,10 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
         app.clock.pass(1);
     }
     assert_eq!(tried, [false, true, false, true, false, false, false, true]);
+    // A clock that is set back makes no pause last for as long.
+    app.clock.pass(-3_600);
+    assert!(is_tried().await);
+    app.clock.pass(3_600);
 
     let readable = "UPDATE bulk_revocations SET filter = json_remove(filter, '$.later')";
     app.db().execute(readable, ()).unwrap();

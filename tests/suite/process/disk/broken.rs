@@ -1,11 +1,14 @@
 //! A sync that fails: what the kernel holds of the file is not to be trusted any more.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
 
 use axum::http::StatusCode;
+use rustix::process::Signal;
 
-use super::super::home::{Home, SOON, Server};
+use super::super::home::{EMAIL, Home, PASSWORD, SOON, Server, eventually};
 use super::{DATABASE, Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, issue};
 
 /// It has ended by itself, as one that failed.
@@ -18,11 +21,14 @@ fn assert_given_up(server: &mut Server) {
         "{}",
         server.stderr()
     );
-    let stderr = server.stderr();
-    assert!(
-        stderr.contains("error: the disk failed under the database"),
-        "{stderr}"
-    );
+    // What it has said is read by a thread of its own.
+    let said = || {
+        let stderr = server.stderr();
+        stderr
+            .contains("error: the disk failed under the database")
+            .then_some(())
+    };
+    assert!(eventually(SOON, said).is_some(), "{}", server.stderr());
 }
 
 /// Everybody whose order waits is told so before the process ends.
@@ -31,10 +37,7 @@ fn a_commit_that_cannot_be_synced_is_refused_and_ends_the_server() {
     let home = Home::new();
     let disk = Disk::new();
     let mut server = disk.serve(&home);
-    let session = server
-        .client()
-        .login(super::super::home::EMAIL, super::super::home::PASSWORD)
-        .unwrap();
+    let session = server.client().login(EMAIL, PASSWORD).unwrap();
     let mut client = server.client().with_token(&session);
     let [ended, live] = Token::several(&mut client);
     ended.revoke(&mut client).expect(StatusCode::CREATED);
@@ -119,4 +122,33 @@ fn a_database_that_cannot_be_synced_ends_the_server_and_leaves_the_wal() {
     for token in &made {
         assert_active(&mut client, token, true);
     }
+}
+
+/// Whoever asked it to stop learns that it was not an ordinary stop.
+#[test]
+fn a_commit_that_cannot_be_synced_while_the_server_stops_is_no_ordinary_end() {
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let session = server.client().login(EMAIL, PASSWORD).unwrap();
+    let order = r#"{"name": "unknown", "organization": "default"}"#;
+    let (most, rest) = order.split_at(order.len() - 1);
+    let mut begun = TcpStream::connect(server.address).unwrap();
+    begun.set_read_timeout(Some(SOON)).unwrap();
+    let length = order.len();
+    write!(
+        begun,
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {session}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{most}"
+    )
+    .unwrap();
+    server.signal(Signal::TERM);
+    eventually(SOON, || TcpStream::connect(server.address).is_err().then_some(())).unwrap();
+    disk.plan(Fault::Broken, WAL);
+    begun.write_all(rest.as_bytes()).unwrap();
+    let mut answer = String::new();
+    begun.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_given_up(&mut server);
+    assert!(disk.heal(Fault::Broken, WAL) > 0);
 }

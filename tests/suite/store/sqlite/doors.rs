@@ -153,3 +153,42 @@ async fn a_refused_insert_harms_no_neighbour() {
     assert!(breaks.is_err());
     assert!(matches!(two, Ok(RecordOutcome::Recorded(_))));
 }
+
+/// What a sync that failed has left in the kernel's memory alone is written once more.
+#[tokio::test]
+async fn the_wal_that_is_found_is_written_anew() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    world.record(token(world.owner(), 1)).await;
+    let store = sqlite.try_open().unwrap();
+    let wal = sqlite.path().with_extension("db-wal");
+    let before = std::fs::read(&wal).unwrap();
+    assert!(!before.is_empty());
+    let file = std::fs::File::options().write(true).open(&wal).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    store.settle().await.unwrap();
+    assert_ne!(
+        file.metadata().unwrap().modified().unwrap(),
+        std::time::UNIX_EPOCH
+    );
+    assert!(std::fs::read(&wal).unwrap() == before);
+}
+
+/// While somebody else writes there are no further places: whoever waits for them is told at the same time.
+#[tokio::test]
+async fn who_waits_for_places_waits_no_longer_than_one_write() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let raw = sqlite.raw();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let token = token(world.owner(), 1);
+    let begun = std::time::Instant::now();
+    let ask = || world.store.reserve(&token);
+    let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
+    for place in [one, two, three, four] {
+        place.unwrap_err();
+    }
+    let took = begun.elapsed();
+    // SQLite itself gives up after five seconds.
+    assert!(took < std::time::Duration::from_secs(9), "{took:?}");
+}

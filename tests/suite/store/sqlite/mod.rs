@@ -55,6 +55,7 @@ super::contract!(Sqlite:
         a_full_list_is_followed_by_another
         a_list_takes_tokens_for_a_while
         a_refused_token_uses_no_place_up
+        who_leaves_uses_no_places_up
         a_stale_judgement_writes_nothing
         no_token_survives_its_parent
         describing_changes_what_people_read
@@ -139,6 +140,7 @@ super::contract!(Sqlite:
         the_feed_is_pruned_from_its_beginning
         a_cut_off_stays_while_it_covers_a_record
         a_list_retires_with_its_last_token
+        a_retired_list_takes_no_token
     }
     lists {
         filters_match_what_they_name
