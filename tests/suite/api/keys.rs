@@ -320,8 +320,8 @@ async fn a_token_is_recorded_only_while_its_key_signs() {
     assert!(is_good(&app, &token).await && !is_good(&app, &second).await);
 }
 
-/// A withdrawal in the middle of a rotation leaves nobody without a token: the one before is ended in
-/// favour of a successor that is good, or not at all.
+/// A key that is withdrawn before the rotation is recorded ends no token in favour of one that it signed.
+/// One that is withdrawn afterwards ends the successor with all else that it signed.
 #[tokio::test]
 async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     let plan = Arc::new(Plan::default());
