@@ -32,6 +32,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0005_house.sql")),
     M::up(include_str!("migrations/0006_status_lists.sql")),
     M::up(include_str!("migrations/0007_viewers.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0008_revoked.sql")),
 ];
 
 /// Why a database cannot be used. Nothing was changed in it.
