@@ -1,5 +1,7 @@
 //! Revoking one token.
 
+use std::sync::Arc;
+
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use crate::directory::OrganizationReference;
 use crate::store::{LastToken, RevokeOrder, RevokeOutcome};
@@ -8,17 +10,10 @@ use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
 /// A token that is revoked, whether by this order or an earlier one.
 #[derive(Debug)]
 pub struct Revoked {
-    /// Its record.
-    pub record: Record,
+    /// Its record, as it was before.
+    pub record: Arc<Record>,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
-}
-
-impl Revoked {
-    fn of(mut record: Record) -> Result<Self> {
-        let note = record.revocation.take().ok_or(Error::Absent)?;
-        Ok(Self { record, note })
-    }
 }
 
 impl Authority {
@@ -31,7 +26,7 @@ impl Authority {
         last_token: LastToken,
     ) -> Result<Revoked> {
         let record = self.token(caller, reference).await?;
-        self.revoke_record(&record, caller.actor(), reason, last_token)
+        self.revoke_record(Arc::new(record), caller.actor(), reason, last_token)
             .await
     }
 
@@ -41,7 +36,7 @@ impl Authority {
             name: "holder".to_owned(),
             user: caller.user().cloned(),
         };
-        self.revoke_record(caller.record(), actor, reason, LastToken::MayGo)
+        self.revoke_record(Arc::clone(caller.record()), actor, reason, LastToken::MayGo)
             .await
     }
 
@@ -57,7 +52,8 @@ impl Authority {
         let other = caller.filter(|caller| caller.record().id != holder.record().id);
         let revoked = match other {
             Some(caller) => {
-                self.revoke_record(holder.record(), caller.actor(), Some(reason), LastToken::MayGo)
+                let record = Arc::clone(holder.record());
+                self.revoke_record(record, caller.actor(), Some(reason), LastToken::MayGo)
                     .await
             }
             None => self.revoke_own(&holder, Some(reason)).await,
@@ -102,13 +98,12 @@ impl Authority {
 
     async fn revoke_record(
         &self,
-        record: &Record,
+        record: Arc<Record>,
         actor: Actor,
         reason: Option<String>,
         last_token: LastToken,
     ) -> Result<Revoked> {
         let now = self.clock.now();
-        let by = actor.name.clone();
         let revocation = Revocation {
             revoked_at: now,
             effective_at: now,
@@ -121,11 +116,11 @@ impl Authority {
             last_token,
         };
         match self.store.revoke(order).await? {
-            RevokeOutcome::Revoked(record) => {
-                tracing::info!(token = %record.id, by, "a token was revoked");
-                Revoked::of(record)
+            RevokeOutcome::Revoked(note) => {
+                tracing::info!(token = %record.id, by = note.revoked_by, "a token was revoked");
+                Ok(Revoked { record, note })
             }
-            RevokeOutcome::AlreadyRevoked(record) => Revoked::of(record),
+            RevokeOutcome::AlreadyRevoked(note) => Ok(Revoked { record, note }),
             RevokeOutcome::Last => Err(Error::LastToken {
                 owner: record.token.owner.kind(),
             }),

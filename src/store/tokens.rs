@@ -6,7 +6,8 @@ use uuid::Uuid;
 use crate::directory::{OrganizationId, Person};
 use crate::store::{Generation, Result};
 use crate::token::{
-    Filter, Listing, NewToken, Page, Place, Record, Refusals, Revocation, TokenId, TokenReference,
+    Filter, Listing, NewToken, Page, Place, Record, Refusals, Revocation, RevocationNote, TokenId,
+    TokenReference,
 };
 
 /// Tokens' records.
@@ -216,9 +217,9 @@ pub enum Judged<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevokeOutcome {
     /// It is revoked, by this order.
-    Revoked(Record),
+    Revoked(RevocationNote),
     /// It had been revoked, with effect no later than this order's; nothing changed.
-    AlreadyRevoked(Record),
+    AlreadyRevoked(RevocationNote),
     /// It is the last active token of its owner, and stays.
     Last,
     /// There is no such token.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::UserId;
+use crate::token::Revocation;
 use crate::token::{Owner, Place, Scope, Slot, TokenId};
 
 /// What a token is for.
@@ -123,6 +124,17 @@ pub struct RevocationNote {
     pub revoked_by: String,
     /// Why, in their words.
     pub reason: Option<String>,
+}
+
+impl From<Revocation> for RevocationNote {
+    fn from(revocation: Revocation) -> Self {
+        Self {
+            revoked_at: revocation.revoked_at,
+            effective_at: revocation.effective_at,
+            revoked_by: revocation.revoked_by.name,
+            reason: revocation.reason,
+        }
+    }
 }
 
 /// Whether a token is good.

@@ -6,23 +6,24 @@ use rusqlite::params;
 use crate::clock::Timestamp;
 use crate::store::sqlite::chain;
 use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::revocable::Revocable;
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::Batch;
 use crate::store::{Change, Generation};
-use crate::token::{Actor, CutOff, Reach, Record, Revocation, TokenKind};
+use crate::token::{Actor, CutOff, Reach, Revocation, TokenKind};
 
 impl Batch<'_> {
     /// Adds the revocation of a token; the schema carries it over to the token's row.
-    pub(super) fn revoke(&mut self, record: &Record, order: &Revocation) -> Result<(), Failure> {
+    pub(super) fn revoke(&mut self, token: &Revocable, order: &Revocation) -> Result<(), Failure> {
         let event = self.next_event(
             order.revoked_at,
             order.effective_at,
             Ends::Token {
-                jti: record.token.jti,
-                id: record.id.0,
-                status_list: record.place.list,
-                index: record.place.index,
-                expires_at: record.token.expires_at.map(Timestamp::millis),
+                jti: token.jti,
+                id: token.id.0,
+                status_list: token.place.list,
+                index: token.place.index,
+                expires_at: token.expires_at.map(Timestamp::millis),
             },
         );
         let hash = event.hash(&self.memory.head.hash);
@@ -41,18 +42,18 @@ impl Batch<'_> {
                 order.revoked_by.name,
                 actor_user,
                 order.reason,
-                record.id.0,
-                Bytes(record.token.jti),
-                record.place.list,
-                record.place.index,
-                record.token.expires_at,
+                token.id.0,
+                Bytes(token.jti),
+                token.place.list,
+                token.place.index,
+                token.expires_at,
                 hash,
             ])?;
         self.memory.head.sequence = event.sequence;
         self.memory.head.hash = hash;
         self.changes.push(Change::Revoked {
-            token: record.id,
-            place: record.place,
+            token: token.id,
+            place: token.place,
             effective_at: order.effective_at,
             sequence: event.sequence,
         });

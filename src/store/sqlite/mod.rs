@@ -30,6 +30,7 @@ mod reconcile;
 mod records;
 mod replacements;
 mod replay;
+mod revocable;
 mod revocations;
 mod teams;
 mod tokens;

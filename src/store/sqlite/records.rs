@@ -1,5 +1,7 @@
 //! A token's record as a row.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use uuid::Uuid;
 
@@ -29,49 +31,29 @@ pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
      LEFT JOIN teams ON teams.id = tokens.team LEFT JOIN users ON users.id = tokens.user \
      LEFT JOIN users AS creators ON creators.id = tokens.created_by_user";
 
-/// Which kinds of token a look-up finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kinds {
-    /// API tokens.
-    Api,
-    /// Sessions too.
-    All,
+/// An API token by its number, and by its `jti`. Sessions are no record that anybody looks up.
+pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("tokens.id = ?1"));
+pub(super) static BY_JTI: LazyLock<String> = LazyLock::new(|| select("tokens.jti = ?1"));
+
+fn select(condition: &str) -> String {
+    format!("SELECT {COLUMNS} FROM {FROM} WHERE {condition} AND tokens.session = 0")
 }
 
 /// The record with this number.
-pub(super) fn by_id(connection: &Connection, id: TokenId, kinds: Kinds) -> Result<Option<Record>, Failure> {
-    one(connection, "tokens.id = ?1", id.0, kinds)
+pub(super) fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Record>, Failure> {
+    one(connection, &BY_ID, id.0)
 }
 
 /// The record with this `jti`.
-pub(super) fn by_jti(connection: &Connection, jti: Uuid, kinds: Kinds) -> Result<Option<Record>, Failure> {
-    one(connection, "tokens.jti = ?1", Bytes(jti), kinds)
+pub(super) fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<Record>, Failure> {
+    one(connection, &BY_JTI, Bytes(jti))
 }
 
-fn one(
-    connection: &Connection,
-    condition: &str,
-    value: impl ToSql,
-    kinds: Kinds,
-) -> Result<Option<Record>, Failure> {
+fn one(connection: &Connection, query: &str, value: impl ToSql) -> Result<Option<Record>, Failure> {
     Ok(connection
-        .prepare_cached(&select(condition, kinds))?
+        .prepare_cached(query)?
         .query_row([value], record)
         .optional()?)
-}
-
-pub(super) fn select(condition: &str, kinds: Kinds) -> String {
-    let kinds = kinds.condition();
-    format!("SELECT {COLUMNS} FROM {FROM} WHERE {condition} {kinds}")
-}
-
-impl Kinds {
-    fn condition(self) -> &'static str {
-        match self {
-            Self::Api => "AND tokens.session = 0",
-            Self::All => "",
-        }
-    }
 }
 
 /// Reads [`COLUMNS`].
@@ -135,7 +117,7 @@ fn owner(columns: &mut Columns<'_>) -> rusqlite::Result<Owner> {
     })
 }
 
-fn revocation(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RevocationNote>> {
+pub(super) fn revocation(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RevocationNote>> {
     let revoked_at = columns.take()?;
     let effective_at = columns.take()?;
     let revoked_by = columns.take()?;

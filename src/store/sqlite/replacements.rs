@@ -5,14 +5,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::store::Rotation;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::limits::{OwnerNumbers, is_standing};
-use crate::store::sqlite::records::{Kinds, by_id};
-use crate::token::{NewToken, Record, Revocation, Slot, TokenId};
+use crate::store::sqlite::records::by_id;
+use crate::store::sqlite::revocable::Revocable;
+use crate::token::{NewToken, Revocation, Slot, TokenId};
 
 /// What ends when a token is recorded.
 #[derive(Default)]
 pub(super) struct Replaced {
     /// The tokens, and how each ends.
-    pub(super) ends: Vec<(Record, Revocation)>,
+    pub(super) ends: Vec<(Revocable, Revocation)>,
     /// How many of them count against the limit of the owner, who is the new token's too.
     pub(super) counted: u32,
 }
@@ -84,11 +85,11 @@ impl Replaced {
         former: TokenId,
         revocation: Revocation,
     ) -> Result<(), Failure> {
-        let Some(former) = by_id(connection, former, Kinds::Api)? else {
+        let Some(former) = by_id(connection, former)? else {
             return Ok(());
         };
         let before = match former.lineage.rotated_from {
-            Some(before) => by_id(connection, before, Kinds::Api)?,
+            Some(before) => by_id(connection, before)?,
             None => None,
         };
         if let Some(before) = before.filter(|before| !before.is_revoked(revocation.revoked_at)) {
@@ -96,9 +97,9 @@ impl Replaced {
                 effective_at: revocation.revoked_at,
                 ..revocation.clone()
             };
-            self.ends.push((before, at_once));
+            self.ends.push((before.into(), at_once));
         }
-        self.ends.push((former, revocation));
+        self.ends.push((former.into(), revocation));
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::directory::{Email, OrganizationId, UserId};
 use crate::store::sqlite::cut_offs;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::{Entry, Order};
-use crate::store::sqlite::records::{Kinds, by_jti};
+use crate::store::sqlite::revocable::Revocable;
 use crate::store::sqlite::values::Bytes;
 use crate::store::sqlite::writer::Batch;
 use crate::token::{Actor, CutOff, Reach, Revocation, TokenKind};
@@ -119,7 +119,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         expires_at: Option<Timestamp>,
         order: &Order,
     ) -> Result<(), Failure> {
-        let Some(record) = by_jti(self.batch.connection, jti, Kinds::All)? else {
+        let Some(token) = Revocable::by_jti(self.batch.connection, jti)? else {
             self.replayed.tokens += self
                 .batch
                 .connection
@@ -132,7 +132,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                 .execute(params![Bytes(jti), list, index, order.effective_at, expires_at])?;
             return Ok(());
         };
-        let stands = record.revocation.as_ref();
+        let stands = token.revocation.as_ref();
         if stands.is_some_and(|revocation| revocation.effective_at <= order.effective_at) {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             revoked_by: self.actor(order)?,
             reason: order.reason.clone(),
         };
-        self.batch.revoke(&record, &revocation)?;
+        self.batch.revoke(&token, &revocation)?;
         self.replayed.tokens += 1;
         Ok(())
     }

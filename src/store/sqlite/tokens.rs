@@ -12,15 +12,15 @@ use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::list;
 use crate::store::sqlite::people;
-use crate::store::sqlite::records::{self, Kinds, by_id, by_jti};
+use crate::store::sqlite::records::{self, by_id, by_jti};
 use crate::store::sqlite::replacements::Replaced;
+use crate::store::sqlite::revocable::Revocable;
 use crate::store::sqlite::values::{Bytes, Columns};
 use crate::store::sqlite::writer::{Batch, Undo};
 use crate::store::{
     Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
     RecordOutcome, Recorded, ReservedPlace, Result, RevokeOrder, RevokeOutcome, Tokens,
 };
-use crate::token::record::RevocationNote;
 use crate::token::{
     Filter, Lineage, Listing, NewToken, Page, Place, Record, Refusals, Scope, TokenId, TokenKind,
     TokenReference,
@@ -79,8 +79,8 @@ impl Tokens for SqliteStore {
     async fn token(&self, reference: TokenReference) -> Result<Option<Record>> {
         self.readers
             .look_up(move |connection| match reference {
-                TokenReference::Id(id) => by_id(connection, id, Kinds::Api),
-                TokenReference::Jti(jti) => by_jti(connection, jti, Kinds::Api),
+                TokenReference::Id(id) => by_id(connection, id),
+                TokenReference::Jti(jti) => by_jti(connection, jti),
             })
             .await
     }
@@ -115,7 +115,7 @@ impl Tokens for SqliteStore {
                 if changed > 0 {
                     batch.changes.push(Change::Described(id));
                 }
-                by_id(batch.connection, id, Kinds::Api)
+                by_id(batch.connection, id)
             })
             .await
     }
@@ -319,25 +319,20 @@ pub(super) fn revoke(
         revocation: order,
         last_token,
     } = order;
-    let Some(mut record) = by_id(batch.connection, token, Kinds::All)? else {
+    let Some(mut token) = Revocable::by_id(batch.connection, token)? else {
         return Ok(RevokeOutcome::Unknown);
     };
-    if let Some(earlier) = &record.revocation
-        && earlier.effective_at <= order.effective_at
+    if let Some(earlier) = token
+        .revocation
+        .take_if(|earlier| earlier.effective_at <= order.effective_at)
     {
-        return Ok(RevokeOutcome::AlreadyRevoked(record));
+        return Ok(RevokeOutcome::AlreadyRevoked(earlier));
     }
-    if last_token == LastToken::Stays && limits::is_kept(batch.connection, record.id, order.revoked_at)? {
+    if last_token == LastToken::Stays && limits::is_kept(batch.connection, token.id, order.revoked_at)? {
         return Ok(RevokeOutcome::Last);
     }
-    batch.revoke(&record, &order)?;
-    record.revocation = Some(RevocationNote {
-        revoked_at: order.revoked_at,
-        effective_at: order.effective_at,
-        revoked_by: order.revoked_by.name,
-        reason: order.reason,
-    });
-    Ok(RevokeOutcome::Revoked(record))
+    batch.revoke(&token, &order)?;
+    Ok(RevokeOutcome::Revoked(order.into()))
 }
 
 /// Whether everything that a token rests on still lives. A site administrator belongs everywhere.

@@ -67,7 +67,7 @@ impl RevokedToken {
         Self {
             id: record.id.to_string(),
             jti: record.token.jti,
-            name: record.token.name,
+            name: record.token.name.clone(),
             revoked_at: note.revoked_at,
             revoked_by: note.revoked_by,
             revocation_reason: note.reason,

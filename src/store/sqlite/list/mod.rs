@@ -6,7 +6,7 @@ mod walk;
 use rusqlite::Connection;
 
 use crate::store::sqlite::failure::Failure;
-use crate::store::sqlite::records::{Kinds, by_id};
+use crate::store::sqlite::records::by_id;
 use crate::store::sqlite::usage::reporting_audiences;
 use crate::token::{CountTotal, Direction, Filter, Listing, Page, Start};
 
@@ -38,7 +38,7 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
     };
     let mut items = Vec::with_capacity(found.len());
     for position in &found {
-        items.extend(by_id(&transaction, position.token, Kinds::Api)?);
+        items.extend(by_id(&transaction, position.token)?);
     }
     let total = match page.count {
         CountTotal::Yes => Some(selection.count(&transaction)?),

@@ -14,8 +14,8 @@ use crate::store::sqlite::bulk::{SUCCESSORS, UNFINISHED};
 use crate::store::sqlite::covered::Among;
 use crate::store::sqlite::limits::{self, OwnerNumbers};
 use crate::store::sqlite::open;
-use crate::store::sqlite::records::{self, Kinds};
 use crate::store::sqlite::replacements::IN_SLOT;
+use crate::store::sqlite::{records, revocable};
 use crate::token::{
     Cursor, End, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility,
     WantedStatus,
@@ -183,8 +183,10 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
     let folder = tempfile::tempdir().unwrap();
     let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
     let mut statements = vec![
-        records::select("tokens.id = ?1", Kinds::All),
-        records::select("tokens.jti = ?1", Kinds::Api),
+        records::BY_ID.clone(),
+        records::BY_JTI.clone(),
+        revocable::BY_ID.to_owned(),
+        revocable::BY_JTI.to_owned(),
         "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
         "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
         IN_SLOT.to_owned(),

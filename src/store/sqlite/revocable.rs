@@ -1,0 +1,68 @@
+//! What a revocation must know of a token, and no more: an order to end many reads it for each.
+
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::store::sqlite::failure::Failure;
+use crate::store::sqlite::records;
+use crate::store::sqlite::values::{Bytes, Columns};
+use crate::token::record::RevocationNote;
+use crate::token::{Place, Record, TokenId};
+
+/// What its event in the feed says of a token, and the revocation that stands.
+pub(super) struct Revocable {
+    pub(super) id: TokenId,
+    pub(super) jti: Uuid,
+    pub(super) place: Place,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) revocation: Option<RevocationNote>,
+}
+
+pub(super) const BY_ID: &str = "SELECT id, jti, status_list, status_index, expires_at, revoked_at, \
+     effective_at, revoked_by, revocation_reason FROM tokens WHERE id = ?1";
+pub(super) const BY_JTI: &str = "SELECT id, jti, status_list, status_index, expires_at, revoked_at, \
+     effective_at, revoked_by, revocation_reason FROM tokens WHERE jti = ?1";
+
+impl Revocable {
+    pub(super) fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {
+        one(connection, BY_ID, id.0)
+    }
+
+    pub(super) fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<Self>, Failure> {
+        one(connection, BY_JTI, Bytes(jti))
+    }
+}
+
+impl From<Record> for Revocable {
+    fn from(record: Record) -> Self {
+        Self {
+            id: record.id,
+            jti: record.token.jti,
+            place: record.place,
+            expires_at: record.token.expires_at,
+            revocation: record.revocation,
+        }
+    }
+}
+
+fn one(connection: &Connection, query: &str, value: impl ToSql) -> Result<Option<Revocable>, Failure> {
+    Ok(connection
+        .prepare_cached(query)?
+        .query_row([value], revocable)
+        .optional()?)
+}
+
+fn revocable(row: &Row<'_>) -> rusqlite::Result<Revocable> {
+    let columns = &mut Columns::of(row);
+    Ok(Revocable {
+        id: TokenId(columns.take()?),
+        jti: columns.take::<Bytes>()?.0,
+        place: Place {
+            list: columns.take()?,
+            index: columns.take()?,
+        },
+        expires_at: columns.take()?,
+        revocation: records::revocation(columns)?,
+    })
+}
