@@ -86,7 +86,8 @@ impl SqliteStore {
         };
         let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
         let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
-        let writer = Writer::start(connection, memory, journal, entropy, observer)
+        let beside = open::beside(path).map_err(|error| failed(Box::new(error)))?;
+        let writer = Writer::start(connection, beside, memory, journal, entropy, observer)
             .map_err(|error| failed(Box::new(error)))?;
         Ok(Self {
             readers,

@@ -138,6 +138,12 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
     Ok(connection)
 }
 
+/// A connection beside the writer's, to a file that is prepared. It commits nothing.
+pub(super) fn beside(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
 /// Refuses what is not ours.
 pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     match inspect(path, connection)? {

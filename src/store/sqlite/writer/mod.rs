@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entropy::Entropy;
-use crate::store::sqlite::checkpoint::checkpoint;
+use crate::store::sqlite::checkpoint::Checkpoints;
 use crate::store::sqlite::failure::Failure;
 use crate::store::sqlite::journal::Journal;
 use crate::store::sqlite::memory::Memory;
@@ -54,8 +54,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
+    /// `beside` is for the checkpoints.
     pub(super) fn start(
         connection: Connection,
+        beside: Connection,
         memory: Memory,
         journal: Journal,
         entropy: Arc<dyn Entropy>,
@@ -63,7 +65,9 @@ impl Writer {
     ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (died, dies) = watch::channel(false);
+        let died = Arc::new(died);
         let writing = Writing {
+            checkpoints: Checkpoints::start(beside, Arc::clone(&died))?,
             connection,
             memory: Some(memory),
             journal,
@@ -245,6 +249,8 @@ impl<'a> Batch<'a> {
 
 /// The writer's thread.
 struct Writing {
+    // Ends before the connection is closed, which is mostly the last and puts the WAL's content into the file.
+    checkpoints: Checkpoints,
     connection: Connection,
     /// `None` after a failure, until it is read anew.
     memory: Option<Memory>,
@@ -252,7 +258,7 @@ struct Writing {
     entropy: Arc<dyn Entropy>,
     observer: Arc<dyn Observer>,
     changes: Vec<Change>,
-    died: watch::Sender<bool>,
+    died: Arc<watch::Sender<bool>>,
 }
 
 impl Writing {
@@ -275,9 +281,11 @@ impl Writing {
             for job in batch.drain(..) {
                 job.answer(end.clone());
             }
-            let end = end.and_then(|()| checkpoint(&self.connection));
+            let end = end.and_then(|()| self.checkpoints.committed(&self.connection));
             if end.is_err_and(|failure| failure.is_fatal()) {
                 self.died.send_replace(true);
+            }
+            if *self.died.borrow() {
                 return;
             }
         }

@@ -40,6 +40,7 @@ impl Fixture {
         let seen = Arc::new(Seen::default());
         let writer = Writer::start(
             connection,
+            open::beside(&folder.path().join("jeton.db")).unwrap(),
             memory,
             journal,
             Arc::new(SystemEntropy),
@@ -239,4 +240,41 @@ async fn another_process_that_writes_for_long_makes_it_busy_and_no_more() {
         .await
         .unwrap();
     assert_eq!(fixture.noted(), [2]);
+}
+
+/// However busy the writer is, the WAL does not grow with everything that it ever wrote.
+#[tokio::test]
+async fn the_wal_begins_anew_while_there_is_always_more_to_write() {
+    const PAGE: u64 = 4096;
+    let fixture = Arc::new(Fixture::new());
+    let size = |end: &str| std::fs::metadata(fixture.folder.path().join(end)).unwrap().len();
+    let many = (0..4).map(|_| {
+        let fixture = Arc::clone(&fixture);
+        tokio::spawn(async move {
+            for _ in 0..250 {
+                let large = fixture.writer.run(Undo::Statement, |batch| {
+                    batch
+                        .connection
+                        .execute("INSERT INTO large (content) VALUES (zeroblob(25 * 4096))", ())?;
+                    Ok(())
+                });
+                large.await.unwrap();
+            }
+        })
+    });
+    let create = |batch: &mut Batch<'_>| {
+        Ok(batch
+            .connection
+            .execute("CREATE TABLE large (content BLOB)", ())?)
+    };
+    fixture.writer.run(Undo::Statement, create).await.unwrap();
+    for task in many.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert!(
+        size("jeton.db-wal") < 12_000 * PAGE,
+        "{}",
+        size("jeton.db-wal") / PAGE
+    );
+    assert!(size("jeton.db") > 13_000 * PAGE, "{}", size("jeton.db") / PAGE);
 }
