@@ -23,6 +23,7 @@ mod output;
 mod restore;
 mod serve;
 mod signals;
+mod upkeep;
 mod user;
 
 /// A token authority: signs API tokens, takes them back, and tells every verifier

@@ -5,23 +5,19 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::time::MissedTickBehavior;
 
 use super::deployment::Deployment;
+use super::upkeep::{self, Troubles};
 use super::{Failure, first_start, output, prepare, signals};
-use crate::authority::{Error, Walk};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
-use crate::store::sqlite::{ServeLock, SqliteStore};
+use crate::store::sqlite::ServeLock;
 use crate::store::{Keys, Revocations};
 
 /// How long a server that was asked to stop still takes new connections while it says that it is not
 /// ready, so that whoever sends it requests sees that before a connection is refused.
 const NOTICE: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether another process has written to the database.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(after_help = VARIABLES)]
@@ -81,10 +77,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
         RateLimits::new(config.rate_limits),
     ));
     let store = Arc::clone(&deployment.store);
-    let mut follower = tokio::spawn(follow(Arc::clone(&app), deployment.store));
-
-    tokio::spawn(tend(Arc::clone(&app)));
-    tokio::spawn(carry_on(Arc::clone(&app)));
+    let mut follower = tokio::spawn(upkeep::follow(Arc::clone(&app), deployment.store));
+    tokio::spawn(upkeep::tend(Arc::clone(&app)));
+    tokio::spawn(upkeep::carry_on(Arc::clone(&app)));
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -102,7 +97,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
     if !follower.is_finished() {
-        write_down(&app).await;
+        upkeep::write_down(&app, &mut Troubles::default()).await;
     }
     // It may have died with the last request, or of what was written down just now.
     if follower.is_finished() || store.has_died() {
@@ -126,79 +121,6 @@ async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer)
             database: config.database.clone(),
         }),
         _ => Ok(pinned),
-    }
-}
-
-/// Follows what other processes write to the database, tends the keys, writes down which tokens were
-/// seen, and keeps house, until the store dies.
-async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
-    let authority = &app.authority;
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    let mut walk = Walk::default();
-    loop {
-        tokio::select! {
-            () = store.died() => return,
-            _ = ticks.tick() => {}
-        }
-        if let Err(error) = authority.catch_up().await {
-            tracing::error!(
-                error = output::sentence(&error),
-                "what other processes wrote could not be followed"
-            );
-        }
-        if let Err(error) = authority.tend_keys().await {
-            tracing::error!(
-                error = output::sentence(&error),
-                "what is due for the keys could not be done"
-            );
-        }
-        write_down(&app).await;
-        match authority.keep_house(&mut walk).await {
-            // Whoever waits goes first.
-            Ok(_) | Err(Error::Busy) => {}
-            Err(error) => tracing::warn!(
-                error = output::sentence(&error),
-                "what has ended could not be forgotten"
-            ),
-        }
-    }
-}
-
-/// Writes down which tokens were seen and which were refused.
-async fn write_down(app: &App) {
-    for written in [
-        app.authority.write_usage().await,
-        app.authority.write_refusals().await,
-    ] {
-        if let Err(error) = written {
-            tracing::warn!(
-                error = output::sentence(&error),
-                "which tokens were seen could not be written down"
-            );
-        }
-    }
-}
-
-/// Keeps the status lists ready. On its own, since setting the bits of a million tokens takes a while.
-async fn tend(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = app.authority.tend_status_lists().await {
-            tracing::warn!(%error, "the status lists could not be brought up to date");
-        }
-    }
-}
-
-/// Carries out the orders to revoke many tokens that nobody carries out: whoever took one down was
-/// interrupted, or their client went away first, or it failed.
-async fn carry_on(app: Arc<App>) {
-    let mut ticks = tokio::time::interval(FOLLOW_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        app.authority.carry_on().await;
     }
 }
 
