@@ -3,7 +3,8 @@
 //! SQLite would do so by itself at a commit, and everybody whose order waits would wait for that too. It also
 //! says nothing of a sync that fails then. After the next one, which seems to succeed, it overwrites the
 //! WAL, and what the disk has lost of the database is in neither file. A fresh process reads the WAL from its
-//! beginning and writes all of it once more.
+//! beginning and writes all of it once more, if it is the only one that has the database open: how far the
+//! WAL has been brought over stands in memory that processes share, and lives as long as any of them.
 
 use std::io;
 use std::sync::Arc;
@@ -69,19 +70,18 @@ impl Checkpoints {
         Ok(())
     }
 
-    fn wake(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-}
-
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
+    /// Waits until the thread has ended, and said whether the disk failed.
+    pub(super) fn end(&mut self) {
         self.shared.is_closed.store(true, Ordering::Release);
         self.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
 }

@@ -141,7 +141,10 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
 /// A connection beside the writer's, to a file that is prepared. It commits nothing.
 pub(super) fn beside(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
+    let connection = Connection::open_with_flags(path, flags)?;
+    // A checkpoint syncs as the connection that does it is set.
+    connection.pragma_update(None, "synchronous", "full")?;
+    Ok(connection)
 }
 
 /// Refuses what is not ours.
@@ -253,7 +256,7 @@ fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
         ("synchronous", "full", "2"),
         ("foreign_keys", "on", "1"),
         ("temp_store", "memory", "2"),
-        // The writer does it, and hears of a disk that fails.
+        // Done by `Checkpoints`, which hears of a disk that fails.
         ("wal_autocheckpoint", "0", "0"),
     ] {
         connection

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entropy::Entropy;
@@ -249,7 +250,6 @@ impl<'a> Batch<'a> {
 
 /// The writer's thread.
 struct Writing {
-    // Ends before the connection is closed, which is mostly the last and puts the WAL's content into the file.
     checkpoints: Checkpoints,
     connection: Connection,
     /// `None` after a failure, until it is read anew.
@@ -333,6 +333,19 @@ impl Writing {
         } else {
             // After a failed sync the batch may be on the disk all the same.
             self.journal.undone();
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // Before the connection is closed, which is mostly the last and puts the WAL's content into the file.
+        self.checkpoints.end();
+        if *self.died.borrow() {
+            // That sync would seem to succeed, and the WAL be deleted.
+            let _ = self
+                .connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }
 }

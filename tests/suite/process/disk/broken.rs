@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use rustix::process::Signal;
@@ -119,6 +120,42 @@ fn a_database_that_cannot_be_synced_ends_the_server_and_leaves_the_wal() {
     let server = home.serve();
     let mut client = server.administrator();
     assert_active(&mut client, &ended, false);
+    for token in &made {
+        assert_active(&mut client, token, true);
+    }
+}
+
+/// Nobody orders anything while the sync fails: the last connection that is closed must not sync once more,
+/// and delete the WAL because that seems to succeed.
+#[test]
+fn a_database_that_cannot_be_synced_beside_an_idle_writer_leaves_the_wal_too() {
+    const PAGES_THAT_ARE_ENOUGH: u64 = 4_000;
+    const FRAME: u64 = 4_096 + 24;
+    let home = Home::new();
+    let disk = Disk::new();
+    let mut server = disk.serve(&home);
+    let mut client = server.administrator();
+    disk.plan(Fault::Broken, DATABASE);
+    let wal = home.path("jeton.db-wal");
+    let mut made = Vec::new();
+    while wal.metadata().unwrap().len() < PAGES_THAT_ARE_ENOUGH * FRAME {
+        made.push(Token::of(issue(&mut client, &format!("made {}", made.len()))));
+    }
+    // What the server writes of itself just then leaves the sync to the next order.
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(500));
+        let order = r#"{"name": "further", "organization": "default"}"#.to_owned();
+        match client.ask("POST", "/api/v1/tokens", Some(order)) {
+            Ok(answer) if answer.status == 201 => made.push(Token::of(answer)),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    assert_given_up(&mut server);
+    assert_eq!(disk.heal(Fault::Broken, DATABASE), 1, "it was synced once more");
+    assert!(wal.exists());
+
+    let server = home.serve();
+    let mut client = server.administrator();
     for token in &made {
         assert_active(&mut client, token, true);
     }
