@@ -7,8 +7,10 @@
 //! WAL has been brought over stands in memory that processes share, and lives as long as any of them.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,86 +28,82 @@ const FEW: u32 = 64;
 /// How often the thread goes over what the writer has added meanwhile, before it leaves more than that.
 const PASSES: usize = 4;
 
-/// How long the thread rests after each look at the WAL. A look costs as much as a small write.
+/// How long the thread rests after each look at the WAL.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long it rests after a failure, mostly for want of room: everything stays in the WAL meanwhile.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// The thread that does it, on a connection of its own.
 ///
 /// The WAL begins anew only if all of it has been brought over when a transaction begins, which never
 /// happens while the writer adds to it. So the thread leaves the last few pages to the writer.
 pub(super) struct Checkpoints {
-    shared: Arc<Shared>,
+    commits: Option<SyncSender<()>>,
+    rest_is_the_writers: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    rest_is_the_writers: AtomicBool,
-    is_closed: AtomicBool,
 }
 
 impl Checkpoints {
     /// `died` is told if the disk fails.
     pub(super) fn start(connection: Connection, died: Arc<watch::Sender<bool>>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let thread = {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name("jeton-checkpoint".to_owned())
-                .spawn(move || serve(&connection, &shared, &died))?
-        };
+        let (commits, committed) = mpsc::sync_channel(1);
+        let rest_is_the_writers = Arc::new(AtomicBool::new(false));
+        let rest = Arc::clone(&rest_is_the_writers);
+        let thread = thread::Builder::new()
+            .name("jeton-checkpoint".to_owned())
+            .spawn(move || {
+                let served = catch_unwind(AssertUnwindSafe(|| serve(&connection, &committed, &rest)));
+                if !matches!(served, Ok(Ok(()))) {
+                    died.send_replace(true);
+                }
+            })?;
         Ok(Self {
-            shared,
+            commits: Some(commits),
+            rest_is_the_writers,
             thread: Some(thread),
         })
     }
 
     /// Something was committed on this connection, the writer's.
     pub(super) fn committed(&self, connection: &Connection) -> Result<(), Failure> {
-        if self.shared.rest_is_the_writers.load(Ordering::Acquire) {
+        if self.rest_is_the_writers.load(Ordering::Acquire) {
             checkpoint(connection)?;
-            self.shared.rest_is_the_writers.store(false, Ordering::Release);
+            self.rest_is_the_writers.store(false, Ordering::Release);
         }
-        self.wake();
+        if let Some(commits) = &self.commits {
+            // If it is full, the thread has not yet looked at the one before.
+            let _ = commits.try_send(());
+        }
         Ok(())
     }
 
     /// Waits until the thread has ended, and said whether the disk failed.
     pub(super) fn end(&mut self) {
-        self.shared.is_closed.store(true, Ordering::Release);
-        self.wake();
+        self.commits = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
-
-    fn wake(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
 }
 
-fn serve(connection: &Connection, shared: &Shared, died: &watch::Sender<bool>) {
-    loop {
-        thread::park();
-        if shared.is_closed.load(Ordering::Acquire) {
-            return;
-        }
-        if shared.rest_is_the_writers.load(Ordering::Acquire) {
+/// Until there is no writer any more, or the disk fails.
+fn serve(connection: &Connection, committed: &Receiver<()>, rest: &AtomicBool) -> Result<(), Failure> {
+    while committed.recv().is_ok() {
+        if rest.load(Ordering::Acquire) {
             continue;
         }
-        match bring_most(connection) {
-            Ok(is_rest_left) => shared.rest_is_the_writers.store(is_rest_left, Ordering::Release),
-            Err(failure) if failure.is_fatal() => {
-                died.send_replace(true);
-                return;
+        let pause = match bring_most(connection) {
+            Ok(is_rest_left) => {
+                rest.store(is_rest_left, Ordering::Release);
+                PAUSE
             }
-            // A full disk, mostly: everything stays in the WAL.
-            Err(_) => {}
-        }
-        thread::sleep(PAUSE);
+            Err(failure) if failure.is_fatal() => return Err(failure),
+            Err(_) => PAUSE_AFTER_FAILURE,
+        };
+        thread::sleep(pause);
     }
+    Ok(())
 }
 
 /// Brings the WAL over but for a rest, if it holds enough. Says whether that is left to the writer: not

@@ -86,8 +86,8 @@ impl SqliteStore {
         };
         let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
         let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
-        let beside = open::beside(path).map_err(|error| failed(Box::new(error)))?;
-        let writer = Writer::start(connection, beside, memory, journal, entropy, observer)
+        let checkpointer = open::checkpointer(path).map_err(|error| failed(Box::new(error)))?;
+        let writer = Writer::start(connection, checkpointer, memory, journal, entropy, observer)
             .map_err(|error| failed(Box::new(error)))?;
         Ok(Self {
             readers,

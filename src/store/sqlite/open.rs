@@ -139,7 +139,7 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
 }
 
 /// A connection beside the writer's, to a file that is prepared. It commits nothing.
-pub(super) fn beside(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // A checkpoint syncs as the connection that does it is set.

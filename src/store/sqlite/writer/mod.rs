@@ -55,10 +55,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `beside` is for the checkpoints.
+    /// `checkpointer` is a connection of its own.
     pub(super) fn start(
         connection: Connection,
-        beside: Connection,
+        checkpointer: Connection,
         memory: Memory,
         journal: Journal,
         entropy: Arc<dyn Entropy>,
@@ -68,7 +68,7 @@ impl Writer {
         let (died, dies) = watch::channel(false);
         let died = Arc::new(died);
         let writing = Writing {
-            checkpoints: Checkpoints::start(beside, Arc::clone(&died))?,
+            checkpoints: Checkpoints::start(checkpointer, Arc::clone(&died))?,
             connection,
             memory: Some(memory),
             journal,

@@ -40,7 +40,7 @@ impl Fixture {
         let seen = Arc::new(Seen::default());
         let writer = Writer::start(
             connection,
-            open::beside(&folder.path().join("jeton.db")).unwrap(),
+            open::checkpointer(&folder.path().join("jeton.db")).unwrap(),
             memory,
             journal,
             Arc::new(SystemEntropy),
