@@ -207,7 +207,7 @@ pub(super) struct CreatedToken {
 
 /// Issue a token
 ///
-/// The answer is the only time that the token is shown. It is on disk before it is signed, and can be
+/// The answer is the only time that the token is shown. Its record is on disk by then, and it can be
 /// revoked from the moment of the answer. A token can be made by a session, or by an API token with
 /// `tokens:write`, which hands on no more than it holds itself.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",

@@ -152,7 +152,7 @@ impl Created {
 
 /// Issue a token
 ///
-/// The answer is the only time that the token is shown. It is on disk before it is signed, and can be
+/// The answer is the only time that the token is shown. Its record is on disk by then, and it can be
 /// revoked from the moment of the answer. The token acts for the organization, so an admin makes it, or
 /// an API token with `tokens:write`, which hands on no more than it holds itself.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/tokens", tag = "tokens", operation_id = "tokens_create",
