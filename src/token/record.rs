@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::UserId;
-use crate::token::Revocation;
-use crate::token::{Owner, Place, Scope, Slot, TokenId};
+use crate::token::{Owner, Place, Revocation, Scope, Slot, TokenId};
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

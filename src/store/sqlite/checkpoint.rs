@@ -28,7 +28,7 @@ const FEW: u32 = 64;
 /// How often the thread goes over what the writer has added meanwhile, before it leaves more than that.
 const PASSES: usize = 4;
 
-/// How long the thread rests after each look at the WAL.
+/// How long the thread rests after each look at the WAL: under load it would look after every commit.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long it rests after a failure, mostly for want of room: everything stays in the WAL meanwhile.
@@ -45,7 +45,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `died` is told if the disk fails.
+    /// `died` is told if the disk fails, or the thread panics.
     pub(super) fn start(connection: Connection, died: Arc<watch::Sender<bool>>) -> io::Result<Self> {
         let (commits, committed) = mpsc::sync_channel(1);
         let rest_is_the_writers = Arc::new(AtomicBool::new(false));

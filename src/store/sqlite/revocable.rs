@@ -1,5 +1,7 @@
 //! What a revocation must know of a token, and no more: an order to end many reads it for each.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use uuid::Uuid;
 
@@ -19,18 +21,23 @@ pub(super) struct Revocable {
     pub(super) revocation: Option<RevocationNote>,
 }
 
-pub(super) const BY_ID: &str = "SELECT id, jti, status_list, status_index, expires_at, revoked_at, \
-     effective_at, revoked_by, revocation_reason FROM tokens WHERE id = ?1";
-pub(super) const BY_JTI: &str = "SELECT id, jti, status_list, status_index, expires_at, revoked_at, \
-     effective_at, revoked_by, revocation_reason FROM tokens WHERE jti = ?1";
+pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("id = ?1"));
+pub(super) static BY_JTI: LazyLock<String> = LazyLock::new(|| select("jti = ?1"));
+
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT id, jti, status_list, status_index, expires_at, revoked_at, effective_at, revoked_by,
+            revocation_reason FROM tokens WHERE {condition}"
+    )
+}
 
 impl Revocable {
     pub(super) fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Self>, Failure> {
-        one(connection, BY_ID, id.0)
+        one(connection, &BY_ID, id.0)
     }
 
     pub(super) fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<Self>, Failure> {
-        one(connection, BY_JTI, Bytes(jti))
+        one(connection, &BY_JTI, Bytes(jti))
     }
 }
 

@@ -185,8 +185,8 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
     let mut statements = vec![
         records::BY_ID.clone(),
         records::BY_JTI.clone(),
-        revocable::BY_ID.to_owned(),
-        revocable::BY_JTI.to_owned(),
+        revocable::BY_ID.clone(),
+        revocable::BY_JTI.clone(),
         "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
         "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
         IN_SLOT.to_owned(),

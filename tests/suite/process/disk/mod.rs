@@ -79,12 +79,17 @@ impl Disk {
         fs::rename(whole, plan).unwrap();
     }
 
+    /// How many calls a plan has applied to so far.
+    fn calls(&self, fault: Fault, end: &str) -> usize {
+        let calls = fs::read_to_string(self.0.path().join(name(fault, end))).unwrap();
+        calls.matches('.').count()
+    }
+
     /// Takes a plan back. How many calls it applied to.
     fn heal(&self, fault: Fault, end: &str) -> usize {
-        let plan = self.0.path().join(name(fault, end));
-        let calls = fs::read_to_string(&plan).unwrap();
-        fs::remove_file(plan).unwrap();
-        calls.matches('.').count()
+        let calls = self.calls(fault, end);
+        fs::remove_file(self.0.path().join(name(fault, end))).unwrap();
+        calls
     }
 }
 
