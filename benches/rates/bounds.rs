@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use jeton::clock::{Clock, SystemClock};
+use jeton::system::SystemClock;
+use jeton_core::clock::Clock;
 use serde::Deserialize;
 
 use crate::Outcome;

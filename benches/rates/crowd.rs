@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jeton::clock::{Clock, SystemClock};
+use jeton::system::SystemClock;
+use jeton_core::clock::Clock;
 
 use crate::Outcome;
 use crate::bounds::{self, Bound};

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::thread;
 
-use jeton::clock::Timestamp;
+use jeton_core::clock::Timestamp;
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jeton::clock::Timestamp;
-use jeton::directory::OrganizationReference;
-use jeton::entropy::{Entropy, SystemEntropy};
-use jeton::store::sqlite::SqliteStore;
-use jeton::store::{
+use jeton::system::SystemEntropy;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::OrganizationReference;
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{Actor, NewToken, Owner, Revocation, TokenId, TokenKind};
+use jeton_store::{
     Change, KeyState, Keys, LastToken, Naming, Observer, Organizations, RecordOrder, RecordOutcome,
     Revocations, RevokeOrder, Tokens,
 };
-use jeton::token::{Actor, NewToken, Owner, Revocation, TokenId, TokenKind};
+use jeton_store_sqlite::SqliteStore;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
@@ -68,7 +69,7 @@ pub(crate) async fn seed(database: &Path, count: usize, made_by: Timestamp) -> O
 async fn record(
     store: &SqliteStore,
     token: NewToken,
-    judged_at: jeton::store::Generation,
+    judged_at: jeton_store::Generation,
     number: usize,
     made_by: Timestamp,
 ) -> Outcome<(usize, TokenId)> {
@@ -102,7 +103,7 @@ async fn record(
 }
 
 fn token(
-    organization: jeton::directory::OrganizationId,
+    organization: jeton_core::directory::OrganizationId,
     kid: Arc<str>,
     entropy: &dyn Entropy,
     created_at: Timestamp,

@@ -19,12 +19,12 @@ use crate::authority::Settings;
 use crate::authority::claims::status_reference;
 use crate::authority::refusals::Refused;
 use crate::authority::usage::{LastNoted, Usage};
-use crate::clock::Timestamp;
-use crate::directory::Person;
 use crate::keys::KeyRing;
 use crate::revocation::Index;
-use crate::store::{Generation, Liveness, Result, SharedStore};
-use crate::token::{Record, TokenKind, Use};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::Person;
+use jeton_core::token::{Record, TokenKind, Use};
+use jeton_store::{Generation, Liveness, Result, SharedStore};
 
 /// How many bytes of seen tokens are kept.
 const CACHE_BYTES: u64 = 32 << 20;

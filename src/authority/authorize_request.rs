@@ -1,7 +1,7 @@
 //! Deciding for a service that verifies nothing whether a request may go on to it.
 
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::token::Scope;
+use jeton_core::token::Scope;
 
 /// What a service demands of the token of a request.
 #[derive(Debug, Default)]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Result};
-use crate::directory::{Organization, UserId};
-use crate::store::{Limit, OrganizationsOf, slices};
-use crate::token::{Lifetime, Owner, Scope, Span};
+use jeton_core::directory::{Organization, UserId};
+use jeton_core::token::{Lifetime, Owner, Scope, Span};
+use jeton_store::{Limit, OrganizationsOf, slices};
 
 /// The policies of all organizations in which a token is to be good. The strictest decides, so that a
 /// token that is good in several is a way around none.
@@ -100,8 +100,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::clock::Timestamp;
-    use crate::directory::{OrganizationId, Policy};
+    use jeton_core::clock::Timestamp;
+    use jeton_core::directory::{OrganizationId, Policy};
 
     fn bounds(policies: Vec<Policy>) -> Bounds {
         let organization = |(number, policy): (u128, Policy)| {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::authority::Active;
-use crate::clock::Timestamp;
-use crate::directory::{Person, UserId};
-use crate::token::{Actor, ManagementScope, Owner, Record, TokenKind};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Person, UserId};
+use jeton_core::token::{Actor, ManagementScope, Owner, Record, TokenKind};
 
 /// Whoever makes a request: the holder of an active token.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use jeton_verifier::{Claims, NEVER, StatusReference};
 
 use crate::authority::Settings;
-use crate::token::{NewToken, Place, TokenKind};
+use jeton_core::token::{NewToken, Place, TokenKind};
 
 /// Where the token's bit is published.
 pub(super) fn status_reference(issuer: &str, place: Place) -> StatusReference {

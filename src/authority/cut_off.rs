@@ -3,10 +3,10 @@
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationId, OrganizationReference, TeamReference, UserId};
-use crate::store::PersonReference;
-use crate::token::{Actor, CutOff, Reach, TokenKind};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, OrganizationReference, TeamReference, UserId};
+use jeton_core::token::{Actor, CutOff, Reach, TokenKind};
+use jeton_store::PersonReference;
 
 /// Which tokens are to end: those that match all that is named.
 #[derive(Debug, Clone, Default)]

@@ -1,8 +1,8 @@
 //! Changing what people read about a token.
 
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::store::{Description, Judged};
-use crate::token::{Record, Status, TokenReference};
+use jeton_core::token::{Record, Status, TokenReference};
+use jeton_store::{Description, Judged};
 
 impl Authority {
     /// Changes name and description of a token that the caller manages.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
 use crate::keys::{RingError, SigningError};
-use crate::store::StoreError;
-use crate::token::OwnerKind;
+use jeton_core::token::OwnerKind;
+use jeton_store::StoreError;
 
 /// What operations return.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::authority::bounds::Bounds;
 use crate::authority::{Caller, FieldFault};
-use crate::clock::Timestamp;
-use crate::token::{Lifetime, TokenKind};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Lifetime, TokenKind};
 
 /// When a token is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

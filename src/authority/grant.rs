@@ -3,7 +3,7 @@
 use crate::authority::bounds::Bounds;
 use crate::authority::issue::{Issue, Place};
 use crate::authority::{Authority, Caller, FieldFault};
-use crate::token::{Owner, Scope};
+use jeton_core::token::{Owner, Scope};
 
 /// The scopes of a new token, and the preset that they are.
 pub(super) struct Granted {

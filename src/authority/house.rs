@@ -1,9 +1,9 @@
 //! Keeping house: records, events and lists that nobody needs any more are forgotten, bit by bit.
 
 use crate::authority::{Authority, Result};
-use crate::clock::Timestamp;
-use crate::store::Purged;
-use crate::token::TokenId;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::TokenId;
+use jeton_store::Purged;
 
 /// How many seconds lie between the beginnings of two rounds at least.
 const ROUND: i64 = 3_600;

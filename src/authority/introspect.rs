@@ -1,7 +1,7 @@
 //! Telling a service what a token is that it was handed.
 
 use crate::authority::{Active, Authority, Caller, Error, Presented, Result};
-use crate::token::TokenKind;
+use jeton_core::token::TokenKind;
 
 impl Authority {
     /// The token if it is active, for a caller who could manage it: a token of an organization asks

@@ -9,11 +9,11 @@ use crate::authority::grant::Granted;
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::keys::{SignedToken, SigningError};
-use crate::store::{Judged, Naming, RecordOrder, RecordOutcome};
-use crate::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
+use jeton_store::{Judged, Naming, RecordOrder, RecordOutcome};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.

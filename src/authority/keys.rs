@@ -4,8 +4,8 @@ use jeton_verifier::KeyId;
 
 use crate::authority::{Authority, Result};
 use crate::keys::Due;
-use crate::store::{KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep};
-use crate::token::Actor;
+use jeton_core::token::Actor;
+use jeton_store::{KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep};
 
 /// A key and what depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]

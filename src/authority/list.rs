@@ -2,12 +2,12 @@
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
-use crate::store::PersonReference;
-use crate::token::{
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::{
     End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
 };
+use jeton_store::PersonReference;
 
 /// Which tokens are asked for, in the words of whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use crate::authority::issue::Issued;
 use crate::authority::password::{Password, PasswordHash, Verdict};
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::clock::Timestamp;
-use crate::directory::Email;
 use crate::keys::SignedToken;
-use crate::store::{Credentials, Naming, RecordOrder};
-use crate::token::{Actor, NewToken, Owner, TokenKind};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::Email;
+use jeton_core::token::{Actor, NewToken, Owner, TokenKind};
+use jeton_store::{Credentials, Naming, RecordOrder};
 
 /// What logging in gives.
 #[derive(Debug)]

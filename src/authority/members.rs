@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::directory::{Belonging, Email, OrganizationId, OrganizationReference, Role, TeamReference};
-use crate::store::{Judged, MemberChange, PersonReference, Slice, Standing};
+use jeton_core::directory::{Belonging, Email, OrganizationId, OrganizationReference, Role, TeamReference};
+use jeton_store::{Judged, MemberChange, PersonReference, Slice, Standing};
 
 /// Whom a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

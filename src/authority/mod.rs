@@ -65,12 +65,12 @@ pub use usage::SeenTokens;
 
 use uuid::Uuid;
 
-use crate::clock::Clock;
-use crate::entropy::Entropy;
 use crate::keys::KeyRing;
 use crate::revocation::Index;
-use crate::store::SharedStore;
-use crate::token::{Catalogue, Lifetime, Span};
+use jeton_core::clock::Clock;
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{Catalogue, Lifetime, Span};
+use jeton_store::SharedStore;
 
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;

@@ -4,9 +4,9 @@ use crate::authority::organizations::created;
 use crate::authority::password::NewPassword;
 use crate::authority::people::{changed, of_address};
 use crate::authority::{Authority, Error, NewAccount, Result};
-use crate::directory::{Email, Name, Organization, OrganizationId, Person, Policy};
-use crate::store::{NewOrganization, PersonChanges, Removal};
-use crate::token::Actor;
+use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Policy};
+use jeton_core::token::Actor;
+use jeton_store::{NewOrganization, PersonChanges, Removal};
 
 impl Authority {
     /// Makes the first site administrator and the organization they administer, unless there is a

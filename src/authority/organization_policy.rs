@@ -2,14 +2,14 @@
 
 use crate::authority::organizations::created;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result, Run, policy};
-use crate::clock::Timestamp;
-use crate::directory::{Organization, OrganizationId, OrganizationReference, Policy};
-use crate::store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges};
-use crate::token::filter::Breach;
-use crate::token::{
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Organization, OrganizationId, OrganizationReference, Policy};
+use jeton_core::token::filter::Breach;
+use jeton_core::token::{
     Actor, CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
     WantedStatus,
 };
+use jeton_store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges};
 
 /// How an organization is to be changed.
 #[derive(Debug, Clone)]

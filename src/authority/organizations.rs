@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
-use crate::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
-use crate::store::{
+use jeton_core::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
+use jeton_core::token::{Record, Scope, TokenKind};
+use jeton_store::{
     BulkRevocation, Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice,
 };
-use crate::token::{Record, Scope, TokenKind};
 
 /// What a caller is told about themselves.
 #[derive(Debug)]

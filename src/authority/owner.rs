@@ -1,8 +1,8 @@
 //! Whose tokens a request is about.
 
 use crate::authority::{Authority, Caller, Result, policy};
-use crate::directory::{OrganizationReference, TeamReference};
-use crate::token::Owner;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::Owner;
 
 impl Authority {
     /// An organization as a whole, or one of its teams, for those who may make tokens for it.

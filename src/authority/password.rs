@@ -10,7 +10,7 @@ use argon2::{PasswordHasher as _, PasswordVerifier as _};
 use zeroize::Zeroizing;
 
 use crate::authority::turns::Turns;
-use crate::entropy::Entropy;
+use jeton_core::entropy::Entropy;
 
 /// A password as somebody gave it, good or bad. Overwritten in memory when dropped.
 pub struct Password(Zeroizing<String>);
@@ -243,7 +243,7 @@ fn argon2() -> Argon2<'static> {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::entropy::SystemEntropy;
+    use crate::system::SystemEntropy;
 
     fn hasher() -> PasswordHasher {
         PasswordHasher::new(Arc::new(SystemEntropy)).unwrap()

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use crate::authority::organizations::{created, organizations_of};
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::directory::{Email, Person, UserId};
-use crate::store::{Changed, Judged, NewPerson, PersonChanges, Slice};
+use jeton_core::directory::{Email, Person, UserId};
+use jeton_store::{Changed, Judged, NewPerson, PersonChanges, Slice};
 
 /// A person about to be made.
 #[derive(Debug)]

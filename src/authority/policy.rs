@@ -7,9 +7,9 @@
 //! What the caller may not know of is absent (404), what it may see and not do is forbidden (403).
 
 use crate::authority::{Caller, Error};
-use crate::directory::{OrganizationId, Role, TeamId};
-use crate::store::Standing;
-use crate::token::{Owner, Scope, TokenKind, Visibility};
+use jeton_core::directory::{OrganizationId, Role, TeamId};
+use jeton_core::token::{Owner, Scope, TokenKind, Visibility};
+use jeton_store::Standing;
 
 /// What a caller is with respect to one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use crate::authority::organizations::created;
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::directory::{Name, OrganizationReference, Project};
-use crate::store::{Judged, Slice};
+use jeton_core::directory::{Name, OrganizationReference, Project};
+use jeton_store::{Judged, Slice};
 
 impl Authority {
     /// Makes a project.

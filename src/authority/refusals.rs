@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::authority::{Authority, Result};
-use crate::clock::Timestamp;
-use crate::token::{Refusals, TokenId};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Refusals, TokenId};
 
 /// How many tokens are counted between two writes. Beyond it further ones are not: who presents so
 /// many revoked tokens at once has been noticed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::store::{Generation, Judged};
+use jeton_store::{Generation, Judged};
 
 /// How often an order is judged before the caller is told to come back.
 const ATTEMPTS: usize = 32;

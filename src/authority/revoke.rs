@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
-use crate::directory::OrganizationReference;
-use crate::store::{LastToken, RevokeOrder, RevokeOutcome};
-use crate::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
+use jeton_core::directory::OrganizationReference;
+use jeton_core::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
+use jeton_store::{LastToken, RevokeOrder, RevokeOutcome};
 
 /// A token that is revoked, whether by this order or an earlier one.
 #[derive(Debug)]

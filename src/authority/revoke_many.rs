@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
-use crate::clock::{Clock, Timestamp};
-use crate::store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
-use crate::token::filter::CountTotal;
-use crate::token::{Direction, Filter, Page, Sort, Start, Status, TokenKind, WantedStatus};
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::token::filter::CountTotal;
+use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, TokenKind, WantedStatus};
+use jeton_store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
 
 /// Which tokens are to be revoked.
 #[derive(Debug, Clone)]

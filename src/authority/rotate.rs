@@ -4,9 +4,9 @@ use crate::authority::bounds::Bounds;
 use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Issued, Result, policy};
-use crate::clock::Timestamp;
-use crate::store::{Judged, Naming, RecordOrder, Rotation};
-use crate::token::{Grace, Lifetime, NewToken, Record, Revocation, Scope, Span, TokenReference};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Grace, Lifetime, NewToken, Record, Revocation, Scope, Span, TokenReference};
+use jeton_store::{Judged, Naming, RecordOrder, Rotation};
 
 /// How a token is rotated.
 #[derive(Debug, Clone, Copy)]

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use crate::authority::claims::status_list_uri;
 use crate::authority::{Authority, Error, Result};
-use crate::clock::{Clock, Timestamp};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, Validity};
-use crate::store::SharedStore;
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_store::SharedStore;
 
 /// How long somebody waits until the bits behind a cut-off are set.
 const PATIENCE: Duration = Duration::from_secs(10);

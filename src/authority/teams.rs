@@ -3,8 +3,8 @@
 use crate::authority::organizations::created;
 use crate::authority::policy;
 use crate::authority::{Authority, Caller, Error, Result};
-use crate::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
-use crate::store::{Judged, NewTeam, Slice};
+use jeton_core::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
+use jeton_store::{Judged, NewTeam, Slice};
 
 impl Authority {
     /// Makes a team.

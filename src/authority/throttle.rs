@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 
-use crate::clock::Timestamp;
+use jeton_core::clock::Timestamp;
 
 /// A soft lock: after some failures each further attempt has to wait, longer each time, and nothing
 /// is ever locked for good.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::authority::{Authority, Caller, Result, policy};
-use crate::clock::Timestamp;
-use crate::store::{UseReport, UseReported};
-use crate::token::{ReportedUse, TokenId, Use};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{ReportedUse, TokenId, Use};
+use jeton_store::{UseReport, UseReported};
 
 /// How many milliseconds apart two sightings of a token are at least that are written down.
 const RESOLUTION: i64 = 10_000;

@@ -10,11 +10,11 @@ use quick_cache::sync::Cache;
 
 use crate::authority::policy::Rank;
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::directory::{
+use jeton_core::directory::{
     Organization, OrganizationId, OrganizationReference, Role, Team, TeamReference, UserId,
 };
-use crate::store::{Generation, SharedStore, Standing};
-use crate::token::Owner;
+use jeton_core::token::Owner;
+use jeton_store::{Generation, SharedStore, Standing};
 
 /// What was read, by what was asked. Bounded: strangers choose the questions.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, output};
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::store::sqlite;
+use crate::system::SystemClock;
+use jeton_core::clock::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(), Failure> {
     let progress = output::Progress::new("copying");
-    sqlite::backup(&config.database, file, SystemClock.now(), |pages| {
+    jeton_store_sqlite::backup(&config.database, file, SystemClock.now(), |pages| {
         progress.set(pages.done, pages.of);
     })?;
     drop(progress);

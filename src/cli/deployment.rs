@@ -5,13 +5,15 @@ use std::sync::Arc;
 use crate::authority::password::PasswordHasher;
 use crate::authority::{Authority, Settings};
 use crate::cli::Failure;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::entropy::{Entropy, SystemEntropy};
 use crate::keys::{KeyDirectory, KeyRing, Rotation};
 use crate::revocation::Index;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Revocations, SharedStore};
+use crate::system::SystemClock;
+use crate::system::SystemEntropy;
+use jeton_core::clock::Clock;
+use jeton_core::entropy::Entropy;
+use jeton_store::{Revocations, SharedStore};
+use jeton_store_sqlite::SqliteStore;
 
 /// An opened database with its keys.
 pub(super) struct Deployment {

@@ -8,8 +8,8 @@ use super::Failure;
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{Authority, NewAccount};
 use crate::config::Config;
-use crate::directory::{Email, Name};
-use crate::entropy::Entropy;
+use jeton_core::directory::{Email, Name};
+use jeton_core::entropy::Entropy;
 
 /// Whom the first start makes where the environment names nobody.
 const EMAIL: &str = "admin@example.com";

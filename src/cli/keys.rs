@@ -8,10 +8,10 @@ use jeton_verifier::KeyId;
 use super::deployment::Deployment;
 use super::{Failure, output};
 use crate::authority::{Authority, KeyRetired, ListedKey};
-use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::store::{KeyRevoked, KeyState};
-use crate::token::{Actor, Span};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Actor, Span};
+use jeton_store::{KeyRevoked, KeyState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
 use crate::config::{Config, Flags, Mistakes};
-use crate::directory::{Email, NotAnEmail};
 use crate::keys::{DirectoryError, RingError};
-use crate::store::StoreError;
-use crate::store::sqlite::{BackupError, LockError, OpenError};
+use jeton_core::directory::{Email, NotAnEmail};
+use jeton_store::StoreError;
+use jeton_store_sqlite::{BackupError, LockError, OpenError};
 
 mod backup;
 mod deployment;

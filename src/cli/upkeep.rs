@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::output;
 use crate::authority::{Error, Walk};
 use crate::http::App;
-use crate::store::sqlite::SqliteStore;
+use jeton_store_sqlite::SqliteStore;
 
 /// How often it is looked whether there is anything to do, such as that another process has written to the
 /// database.

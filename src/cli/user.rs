@@ -10,7 +10,7 @@ use super::{Failure, output};
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{Error, NewAccount};
 use crate::config::Config;
-use crate::directory::Email;
+use jeton_core::directory::Email;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -13,8 +13,8 @@ use super::mistake::{Given, Mistake, Texts};
 use super::raw::{self, Raw};
 use super::{Administrator, Config, Issuer, Keys, Limits, Rate, RateLimits, Tokens};
 use crate::authority::password::NewPassword;
-use crate::token::lifetime::Span;
-use crate::token::scope::{Catalogue, Scope};
+use jeton_core::token::lifetime::Span;
+use jeton_core::token::scope::{Catalogue, Scope};
 
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
     let mut check = Check { mistakes };

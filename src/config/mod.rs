@@ -11,8 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::authority::password::NewPassword;
-use crate::token::lifetime::{Lifetime, Span};
-use crate::token::scope::Catalogue;
+use jeton_core::token::lifetime::{Lifetime, Span};
+use jeton_core::token::scope::Catalogue;
 
 mod check;
 mod issuer;

@@ -17,7 +17,7 @@ use crate::authority::{self, Authority, Error, Inactive, Presented, policy};
 use crate::http::address::ClientAddress;
 use crate::http::error::ExpiresIn;
 use crate::http::{App, Failure};
-use crate::token::{ManagementScope, TokenKind};
+use jeton_core::token::{ManagementScope, TokenKind};
 
 /// The caller of a handler that cannot run without the permission `P`.
 #[derive(Debug)]

@@ -178,7 +178,7 @@ fn said(mut bare: Response, mut rendered: Response) -> Response {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::token::OwnerKind;
+    use jeton_core::token::OwnerKind;
 
     /// Every failure there is. A new one that is not added here is still rendered by each surface's
     /// table, which has no wildcard; here it is shown to whoever reads their snapshots.

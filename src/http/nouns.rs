@@ -1,11 +1,13 @@
 //! How the nouns are written in requests.
 
-use crate::directory::{Contact, Email, Name, NotificationUrl, OrganizationReference, Role, TeamReference};
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation};
-use crate::store::PersonReference;
-use crate::token::{
+use jeton_core::directory::{
+    Contact, Email, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
+};
+use jeton_core::token::{
     Direction, Grace, Lifetime, ManagementScope, OwnerKind, Scope, Slot, SortBy, Span, Status,
 };
+use jeton_store::PersonReference;
 
 /// Reads a noun from its text; a text that cannot be one is told why.
 macro_rules! text_scalar {

@@ -1,10 +1,10 @@
 //! Lists that a system has without pages, read part by part.
 
 use crate::authority::{Authority, Caller, Error, Wanted};
-use crate::directory::{Belonging, Member};
-use crate::store::Slice;
-pub(super) use crate::store::slices;
-use crate::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
+use jeton_core::directory::{Belonging, Member};
+use jeton_core::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy, Start};
+use jeton_store::Slice;
+pub(super) use jeton_store::slices;
 
 /// So many at a time, so that one long list does not keep a reader from everybody else.
 const PART: u32 = 250;

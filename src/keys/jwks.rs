@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::value::RawValue;
 
-use crate::store::KeyRow;
+use jeton_store::KeyRow;
 
 /// The published public keys, ready to be sent.
 #[derive(Debug, Clone)]

@@ -8,13 +8,13 @@ use arc_swap::ArcSwap;
 use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, StatusListClaims};
 use tokio::sync::Mutex;
 
-use crate::clock::Timestamp;
 use crate::keys::signer::Signer;
 use crate::keys::{
     DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SealedToken, SigningError, SigningKey,
 };
-use crate::store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
-use crate::token::TokenKind;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::TokenKind;
+use jeton_store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
 
 /// For how many seconds a key that has just retired still signs, since a status list may have been begun
 /// with it.

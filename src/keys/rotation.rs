@@ -5,9 +5,9 @@
 
 use jeton_verifier::Algorithm;
 
-use crate::clock::Timestamp;
-use crate::store::{KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
-use crate::token::Span;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::Span;
+use jeton_store::{KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
 
 /// By how many seconds a verifier's clock may be behind: until then it may look for the key of a
 /// token that has ended by ours.
@@ -97,7 +97,7 @@ impl Rotation {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::store::NewKey;
+    use jeton_store::NewKey;
 
     const MAX_AGE: u32 = 300;
 

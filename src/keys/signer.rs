@@ -6,8 +6,8 @@ use jeton_verifier::{Claims, Header, KeyId, StatusListClaims, TokenType, Unsigna
 use zeroize::Zeroizing;
 
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
-use crate::store::Recorded;
-use crate::token::{Record, TokenKind};
+use jeton_core::token::{Record, TokenKind};
+use jeton_store::Recorded;
 
 /// A signed token: the secret itself. It is shown once and kept nowhere.
 ///

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::clock::Timestamp;
-use crate::token::TokenId;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::TokenId;
 
 /// A cut-off is obeyed from its commit on, without any bit. Its bits are for the status lists, and are
 /// set behind it: a million of them take seconds.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{CutOff, Record};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_core::token::{CutOff, Record};
 
 /// The narrowest thing that a cut-off names: the place where a token's check looks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

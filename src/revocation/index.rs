@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
-use crate::clock::{Clock, Timestamp};
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::lists::List;
-use crate::store::{Change, Changes, Generation, Observer, Snapshot};
-use crate::token::{CutOff, Place, Record, TokenId};
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::token::{CutOff, Place, Record, TokenId};
+use jeton_store::{Change, Changes, Generation, Observer, Snapshot};
 
 /// Changes to a token's name are noticed by a counter that it shares with others: a collision only
 /// costs a read of the store.

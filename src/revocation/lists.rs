@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError};
 
 use jeton_verifier::{CompressedList, FeedPosition, STATUS_LIST_CAPACITY, StatusList};
 
-use crate::clock::Timestamp;
 use crate::revocation::backlog::Unfilled;
 use crate::revocation::deflate;
 use crate::revocation::index::{Index, mark};
 use crate::revocation::published::Publication;
-use crate::store::Covered;
+use jeton_core::clock::Timestamp;
+use jeton_store::Covered;
 
 /// A status list in memory.
 #[derive(Debug)]
@@ -178,9 +178,9 @@ impl Index {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::store::{Change, Observer, Snapshot};
-    use crate::token::{CutOff, Place, Reach, TokenId};
+    use jeton_core::clock::Clock;
+    use jeton_core::token::{CutOff, Place, Reach, TokenId};
+    use jeton_store::{Change, Observer, Snapshot};
 
     struct Stopped(Timestamp);
 

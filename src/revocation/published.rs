@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
-use crate::clock::Timestamp;
+use jeton_core::clock::Timestamp;
 
 /// For how many seconds a list is to be used before it is fetched anew: what a verifier that relies on
 /// lists alone learns late.

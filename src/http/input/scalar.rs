@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::value::Value;
 use super::violation::Fault;
-use crate::clock::Timestamp;
+use jeton_core::clock::Timestamp;
 
 /// A type that one value of a request can become.
 pub trait Scalar: Sized {

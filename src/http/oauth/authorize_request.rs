@@ -13,7 +13,7 @@ use crate::authority::{Demand, Error};
 use crate::http::caller::{ApiToken, Caller};
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Repeated, Request, Scalar, Unknown, Value};
 use crate::http::{App, Failure};
-use crate::token::{Record, Scope};
+use jeton_core::token::{Record, Scope};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(authorize_request, authorize_request_head))

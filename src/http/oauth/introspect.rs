@@ -17,7 +17,7 @@ use crate::authority::Active;
 use crate::http::caller::{Caller, TokensIntrospect};
 use crate::http::input::{Encoding, Fields, Form, Input, Repeated};
 use crate::http::{App, Failure};
-use crate::token::Scope;
+use jeton_core::token::Scope;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(introspect))

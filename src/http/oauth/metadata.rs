@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use crate::http::caller::Anyone;
 use crate::http::{App, Failure};
-use crate::token::Scope;
+use jeton_core::token::Scope;
 
 /// For as long as anybody may keep it. What stands in it changes with a new configuration only.
 const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];

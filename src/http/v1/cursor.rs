@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authority::Error;
-use crate::clock::Timestamp;
-use crate::token::{Cursor, SortValue, TokenId};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Cursor, SortValue, TokenId};
 
 /// Stands for the order of a list and for what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

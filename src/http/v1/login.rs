@@ -12,12 +12,12 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::password::Password;
-use crate::clock::Timestamp;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
 use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
+use jeton_core::clock::Timestamp;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -10,12 +10,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::directory::Role;
 use crate::http::caller::{Authenticated, Caller};
 use crate::http::v1::tokens::TokenInfo;
 use crate::http::v1::users::UserInfo;
 use crate::http::{App, Failure};
-use crate::token::TokenKind;
+use jeton_core::directory::Role;
+use jeton_core::token::TokenKind;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(me))

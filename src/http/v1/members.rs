@@ -12,7 +12,6 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::Whom;
-use crate::directory::{Belonging, Email, Member, OrganizationReference, Role, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::input::{Fields, Form, Input, Unknown};
 use crate::http::v1::organizations::OrganizationPath;
@@ -20,7 +19,8 @@ use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::teams::TeamPath;
 use crate::http::{App, Failure, no_content};
-use crate::store::Slice;
+use jeton_core::directory::{Belonging, Email, Member, OrganizationReference, Role, TeamReference};
+use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

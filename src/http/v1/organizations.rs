@@ -15,16 +15,16 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
-use crate::clock::Timestamp;
-use crate::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
 use crate::http::{App, Failure, no_content};
-use crate::store::{OrganizationChanges, Slice};
-use crate::token::{Grace, Record, Scope};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
+use jeton_core::token::{Grace, Record, Scope};
+use jeton_store::{OrganizationChanges, Slice};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

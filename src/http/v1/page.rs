@@ -5,7 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::http::input::{Fields, Form, Request};
-use crate::store::Slice;
+use jeton_store::Slice;
 
 /// Which part of a list.
 #[derive(Debug, Validate, IntoParams)]

@@ -14,15 +14,15 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::authority::Error;
-use crate::clock::Timestamp;
-use crate::directory::{Name, OrganizationReference, Project};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::input::{Fields, Form, Input, Unknown};
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
-use crate::store::Slice;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Name, OrganizationReference, Project};
+use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -14,14 +14,14 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::authority::{CutOffOrder, CutOffRecord};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
-use crate::store::PersonReference;
-use crate::token::TokenKind;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::TokenKind;
+use jeton_store::PersonReference;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create))

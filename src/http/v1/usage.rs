@@ -12,12 +12,12 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::authority::SeenTokens;
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, UsageWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
-use crate::token::ReportedUse;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::ReportedUse;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(report))

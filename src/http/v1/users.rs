@@ -14,15 +14,15 @@ use validator::Validate;
 
 use crate::authority::password::{NewPassword, Password};
 use crate::authority::{NewAccount, PersonPatch};
-use crate::clock::Timestamp;
-use crate::directory::{Email, Person};
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::input::{Echo, Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
-use crate::store::Slice;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Email, Person};
+use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

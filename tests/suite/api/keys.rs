@@ -7,10 +7,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::authority::KeyRetired;
-use jeton::clock::{Clock, Timestamp};
 use jeton::keys::{Due, Rotation};
-use jeton::store::{KeyRevoked, KeyRow, KeyState};
-use jeton::token::{Actor as By, Span};
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::token::{Actor as By, Span};
+use jeton_store::{KeyRevoked, KeyRow, KeyState};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 

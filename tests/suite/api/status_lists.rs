@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
-use jeton::clock::Clock;
+use jeton_core::clock::Clock;
 use jeton_verifier::STATUS_LIST_CAPACITY;
 use serde_json::json;
 use tower::ServiceExt;

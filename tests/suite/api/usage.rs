@@ -1,6 +1,6 @@
 //! When tokens were last seen, by the authority and by verifiers that report.
 
-use jeton::clock::Clock;
+use jeton_core::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use jeton::clock::{Clock, Timestamp};
-use jeton::entropy::Entropy;
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::entropy::Entropy;
 
 /// A clock that a test sets.
 pub(crate) struct FakeClock(AtomicI64);

@@ -5,21 +5,21 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
-use jeton::clock::Timestamp;
-use jeton::directory::{
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{
     Belonging, Email, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Project,
     Role, Team, TeamId, TeamReference, UserId,
 };
-use jeton::store::{
+use jeton_core::token::{
+    Actor, CutOff, Filter, Listing, NewToken, Page, Record, Refusals, TokenId, TokenReference, Use,
+};
+use jeton_store::{
     BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Covered, Created, Credentials,
     Description, Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange,
     NewKey, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
     PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal,
     ReservedPlace, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing,
     StoreError, Teams, Tokens, Usage, UseReport, UseReported,
-};
-use jeton::token::{
-    Actor, CutOff, Filter, Listing, NewToken, Page, Record, Refusals, TokenId, TokenReference, Use,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use jeton::authority::NewAccount;
 use jeton::authority::password::Password;
-use jeton::clock::{Clock, Timestamp};
+use jeton_core::clock::{Clock, Timestamp};
 use serde_json::json;
 use tempfile::TempDir;
 

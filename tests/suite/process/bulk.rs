@@ -1,6 +1,6 @@
 //! Revoking many: an order that was answered is carried out, whatever becomes of the process.
 
-use jeton::token::{Filter, Visibility};
+use jeton_core::token::{Filter, Visibility};
 use rusqlite::Connection;
 use serde_json::json;
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jeton::clock::{Clock, SystemClock};
+use jeton::system::SystemClock;
+use jeton_core::clock::Clock;
 use jeton_verifier::{KeySet, Unverified};
 use serde_json::json;
 

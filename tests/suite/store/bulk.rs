@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use jeton::directory::Policy;
-use jeton::store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken, RecordOutcome};
-use jeton::token::filter::Breach;
-use jeton::token::{
+use jeton_core::directory::Policy;
+use jeton_core::token::filter::Breach;
+use jeton_core::token::{
     Filter, NewToken, Record, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus,
 };
+use jeton_store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken, RecordOutcome};
 
 use super::replacement::{effective, read, recorded, rotate};
 use super::world::{World, actor, at, revocation, token};
@@ -67,7 +67,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     let tokens = issue(&world, MANY).await;
     let other = world.organization("other").await;
     let elsewhere = world
-        .record(token(jeton::token::Owner::Organization(other), 0))
+        .record(token(jeton_core::token::Owner::Organization(other), 0))
         .await;
     let (spared, gone) = (tokens[3], tokens[900]);
     world.revoke(tokens[5], revocation(1, 1_000)).await;

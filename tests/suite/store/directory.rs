@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use jeton::directory::{
+use jeton_core::directory::{
     Belonging, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
 };
-use jeton::store::{
+use jeton_core::token::{CutOff, Owner, Reach, Record, TokenKind};
+use jeton_store::{
     Change, Changed, Created, Judged, Liveness, MemberChange, NewOrganization, NewTeam, OrganizationChanges,
     OrganizationsOf, PersonChanges, PersonReference, Slice, Standing,
 };
-use jeton::token::{CutOff, Owner, Reach, Record, TokenKind};
 
 use super::world::{World, at, created, done, email, entropy, organization, person, removal, token};
 
@@ -750,7 +750,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
         .put_member(organization, email("ada"), Role::Admin, generation);
     assert_eq!(done(into_nothing.await.unwrap()), MemberChange::Absent);
     let new = NewTeam {
-        team: jeton::directory::Team {
+        team: jeton_core::directory::Team {
             id: again,
             name: "late".parse().unwrap(),
             organization,

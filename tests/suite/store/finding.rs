@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use jeton::store::UseReport;
-use jeton::token::{
+use jeton_core::token::{
     CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
     Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
 };
+use jeton_store::UseReport;
 use uuid::Uuid;
 
 use super::world::{World, actor, at, revocation, token};

@@ -1,7 +1,7 @@
 //! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
 
-use jeton::store::{Change, RevokeOutcome};
-use jeton::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
+use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
+use jeton_store::{Change, RevokeOutcome};
 
 use super::world::{World, actor, at, revocation, token};
 
@@ -224,7 +224,7 @@ pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     let early = ending(&world, 1, Some(60));
     let list = world.record(early.clone()).await.place.list;
     round(&world, 60 * DAY).await;
-    let taken = async |store: &jeton::store::SharedStore| store.reserve(&early).await.unwrap().place().list;
+    let taken = async |store: &jeton_store::SharedStore| store.reserve(&early).await.unwrap().place().list;
     assert!(taken(&world.store).await > list);
     assert!(taken(&world.beside()).await > list);
 }

@@ -1,10 +1,10 @@
 //! Keys: when one may sign, and when one may leave.
 
-use jeton::clock::Timestamp;
-use jeton::store::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
-use jeton::store::KeyStep::{Leave, Retire, Sign};
-use jeton::store::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey, RecordOutcome};
-use jeton::token::{CutOff, NewToken, Reach, Record};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, NewToken, Reach, Record};
+use jeton_store::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
+use jeton_store::KeyStep::{Leave, Retire, Sign};
+use jeton_store::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey, RecordOutcome};
 
 use super::world::{World, actor, at, new_key, reserve_and_record, revocation, token};
 
@@ -132,11 +132,11 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     let beside = world.beside();
     let mut last = Timestamp::EPOCH;
     for life in [100, 50, 30_000, 20_000] {
-        let order = jeton::store::RecordOrder {
+        let order = jeton_store::RecordOrder {
             token: signed_with(&world, "first", 0, Some(life)),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: jeton::store::Naming::Free,
+            naming: jeton_store::Naming::Free,
             rotation: None,
         };
         let store = if life % 1_000 == 0 { &beside } else { &world.store };

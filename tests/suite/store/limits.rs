@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use jeton::store::{Limit, Naming, RecordOrder, RecordOutcome};
-use jeton::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
+use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
+use jeton_store::{Limit, Naming, RecordOrder, RecordOutcome};
 
 use super::replacement::{recorded, rotate};
 use super::world::{World, actor, at, removal, reserve_and_record, revocation, token};
@@ -326,10 +326,10 @@ pub(crate) async fn a_cut_off_is_remembered(world: World) {
     removed.await.unwrap();
     let world = world.reopen();
     assert_eq!(
-        world.put_member("ada", jeton::directory::Role::Member).await,
-        jeton::store::MemberChange::Done
+        world.put_member("ada", jeton_core::directory::Role::Member).await,
+        jeton_store::MemberChange::Done
     );
-    let ada = jeton::store::PersonReference::Email(super::world::email("ada"));
+    let ada = jeton_store::PersonReference::Email(super::world::email("ada"));
     let ada = world.store.person(ada).await.unwrap().unwrap();
     let refused = world.order(token(world.owner_user(&ada.id), 5), None).await;
     assert!(matches!(refused, RecordOutcome::CutOff { .. }), "{refused:?}");

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::clock::Timestamp;
-use jeton::token::{
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{
     CountTotal, Cursor, CutOff, Direction, Filter, Listing, Owner, OwnerKind, Page, Reach, Record, Sort,
     StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
 };
@@ -55,10 +55,10 @@ fn unrevoked(at: Timestamp) -> Option<StatusAt> {
 struct Town {
     world: World,
     records: Vec<Record>,
-    other: jeton::directory::OrganizationId,
-    web: jeton::directory::TeamId,
-    ops: jeton::directory::TeamId,
-    ada: jeton::directory::UserId,
+    other: jeton_core::directory::OrganizationId,
+    web: jeton_core::directory::TeamId,
+    ops: jeton_core::directory::TeamId,
+    ada: jeton_core::directory::UserId,
 }
 
 impl Town {
@@ -67,7 +67,7 @@ impl Town {
         let web = world.team(world.organization, "Web-Shop").await;
         let ops = world.team(other, "ops").await;
         let ada = world.member("ada").await;
-        let in_team = |team: &jeton::directory::TeamId, organization| Owner::Team {
+        let in_team = |team: &jeton_core::directory::TeamId, organization| Owner::Team {
             team: team.clone(),
             organization,
         };
@@ -127,11 +127,12 @@ impl Town {
 pub(crate) async fn filters_match_what_they_name(world: World) {
     let town = Town::new(world).await;
     let world = &town.world;
-    let own =
-        |user: Option<&jeton::directory::UserId>, teams: &[&jeton::directory::TeamId]| Visibility::Own {
+    let own = |user: Option<&jeton_core::directory::UserId>, teams: &[&jeton_core::directory::TeamId]| {
+        Visibility::Own {
             user: user.cloned(),
             teams: teams.iter().copied().cloned().collect(),
-        };
+        }
+    };
     // Of the other organization she is no member.
     let own_of_ada = |record: &Record| {
         let owner = &record.token.owner;

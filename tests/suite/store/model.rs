@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jeton::store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
-use jeton::token::{
+use jeton_core::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
 };
+use jeton_store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

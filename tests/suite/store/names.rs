@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use jeton::store::{Naming, RecordOrder, RecordOutcome, Rotation};
-use jeton::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
+use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
+use jeton_store::{Naming, RecordOrder, RecordOutcome, Rotation};
 
 use super::world::{World, actor, at, entropy, reserve_and_record, revocation, token};
 
@@ -33,7 +33,7 @@ pub(crate) async fn a_name_is_unique_where_that_is_asked(world: World) {
     let bob = world.member("bob").await;
     let team = world.team(world.organization, "web").await;
     let other = world.organization("other").await;
-    let user = |user: &jeton::directory::UserId, organization| Owner::User {
+    let user = |user: &jeton_core::directory::UserId, organization| Owner::User {
         user: user.clone(),
         organization,
     };

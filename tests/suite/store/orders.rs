@@ -1,7 +1,7 @@
 //! Lists in every order, against a model that sorts a vector.
 
-use jeton::directory::TeamId;
-use jeton::token::{
+use jeton_core::directory::TeamId;
+use jeton_core::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Order, Owner, Page, Record, Sort, SortBy, SortValue,
     Start, TokenId, TokenReference, Use, Visibility,
 };

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::directory::{OrganizationId, Policy, UserId};
-use jeton::store::{
-    BulkOrder, BulkRevocation, Created, Generation, Judged, LastToken, OrganizationChanges, RevokeOrder,
-    RevokeOutcome,
-};
-use jeton::token::filter::Breach;
-use jeton::token::{
+use jeton_core::directory::{OrganizationId, Policy, UserId};
+use jeton_core::token::filter::Breach;
+use jeton_core::token::{
     Actor, CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
+};
+use jeton_store::{
+    BulkOrder, BulkRevocation, Created, Generation, Judged, LastToken, OrganizationChanges, RevokeOrder,
+    RevokeOutcome,
 };
 
 use super::world::{World, actor, at, created, done, entropy, revocation, token};
@@ -93,7 +93,7 @@ pub(crate) async fn what_breaks_a_policy_is_found(world: World) {
         rivals.count()
     };
     type Rule<'a> = Box<dyn Fn(&Record) -> bool + 'a>;
-    let scopes: Vec<jeton::token::Scope> = vec!["a:read".parse().unwrap(), "b:read".parse().unwrap()];
+    let scopes: Vec<jeton_core::token::Scope> = vec!["a:read".parse().unwrap(), "b:read".parse().unwrap()];
     let rules: Vec<(Policy, Rule<'_>)> = vec![
         (
             Policy {

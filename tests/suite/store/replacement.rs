@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use jeton::store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
-use jeton::token::{
+use jeton_core::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
 };
+use jeton_store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 
 use super::world::{World, at, entropy, reserve_and_record, revocation, token};
 
@@ -245,7 +245,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
     let stale = RecordOrder {
         token: in_slot(world.owner(), "ci", 30),
-        judged_at: jeton::store::Generation(0),
+        judged_at: jeton_store::Generation(0),
         limits: Vec::new(),
         naming: Naming::Free,
         rotation: None,

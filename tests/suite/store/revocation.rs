@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jeton::store::{Change, KeyStep, RevokeOutcome, SharedStore};
-use jeton::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton_core::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton_store::{Change, KeyStep, RevokeOutcome, SharedStore};
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
 
@@ -426,24 +426,24 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     for round in 0..10 {
         let mine = world.record(token(world.owner(), round)).await;
         assert!(places.insert((mine.place.list, mine.place.index)));
-        let order = jeton::store::RecordOrder {
+        let order = jeton_store::RecordOrder {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: jeton::store::Naming::Free,
+            naming: jeton_store::Naming::Free,
             rotation: None,
         };
-        let jeton::store::RecordOutcome::Recorded(other) = reserve_and_record(&beside, order).await.unwrap()
+        let jeton_store::RecordOutcome::Recorded(other) = reserve_and_record(&beside, order).await.unwrap()
         else {
             panic!("not recorded");
         };
         let other = other.into_record();
         assert!(mine.id < other.id);
         assert!(places.insert((other.place.list, other.place.index)));
-        let order = jeton::store::RevokeOrder {
+        let order = jeton_store::RevokeOrder {
             token: mine.id,
             revocation: revocation(round, 0),
-            last_token: jeton::store::LastToken::MayGo,
+            last_token: jeton_store::LastToken::MayGo,
         };
         beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;
@@ -457,16 +457,16 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         .await;
     removed.unwrap();
     assert_ne!(world.generation().await, generation);
-    let late = jeton::store::RecordOrder {
+    let late = jeton_store::RecordOrder {
         token: token(world.owner(), 30),
         judged_at: generation,
         limits: Vec::new(),
-        naming: jeton::store::Naming::Free,
+        naming: jeton_store::Naming::Free,
         rotation: None,
     };
     assert!(matches!(
         reserve_and_record(&world.store, late).await.unwrap(),
-        jeton::store::RecordOutcome::Stale
+        jeton_store::RecordOutcome::Stale
     ));
 }
 

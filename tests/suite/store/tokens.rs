@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use jeton::directory::{OrganizationId, Role};
-use jeton::store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
-use jeton::token::{NewToken, Owner, Place, TokenId, TokenKind, TokenReference, Use};
+use jeton_core::directory::{OrganizationId, Role};
+use jeton_core::token::{NewToken, Owner, Place, TokenId, TokenKind, TokenReference, Use};
+use jeton_store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
@@ -363,10 +363,10 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let revoking = world.store.revoke(jeton::store::RevokeOrder {
+        let revoking = world.store.revoke(jeton_store::RevokeOrder {
             token: record.id,
             revocation: revocation(2, 0),
-            last_token: jeton::store::LastToken::Stays,
+            last_token: jeton_store::LastToken::Stays,
         });
         // Polled once: the order is in the queue. Then the caller is gone.
         let mut revoking = std::pin::pin!(revoking);

@@ -3,16 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jeton::clock::Timestamp;
-use jeton::directory::{Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId};
-use jeton::entropy::Entropy;
-use jeton::store::{
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{
+    Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId,
+};
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{
+    Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
+};
+use jeton_store::{
     BulkOrder, BulkRevocation, Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange,
     Naming, NewKey, NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal,
     Result, RevokeOrder, RevokeOutcome, SharedStore,
-};
-use jeton::token::{
-    Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
 };
 use jeton_verifier::Algorithm;
 

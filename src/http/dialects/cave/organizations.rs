@@ -16,13 +16,13 @@ use super::sent::{Body, Sent};
 use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
-use crate::directory::{Contact, Name, NotificationUrl, Organization, Policy};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::input::{Fault, Fields, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
 use crate::http::{App, no_content};
-use crate::store::OrganizationChanges;
-use crate::token::{OwnerKind, Record};
+use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, Policy};
+use jeton_core::token::{OwnerKind, Record};
+use jeton_store::OrganizationChanges;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

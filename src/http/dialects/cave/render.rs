@@ -10,7 +10,7 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::openapi::{ErrorAnswer, Takes};
-use crate::token::OwnerKind;
+use jeton_core::token::OwnerKind;
 
 /// Why a request of this API has no good answer.
 #[derive(Debug)]

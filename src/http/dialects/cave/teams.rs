@@ -15,12 +15,12 @@ use super::render::Refusal;
 use super::sent::{Body, Sent};
 use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
-use crate::directory::{Name, Team, TeamReference};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, no_content, whole};
-use crate::token::{OwnerKind, Record};
+use jeton_core::directory::{Name, Team, TeamReference};
+use jeton_core::token::{OwnerKind, Record};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

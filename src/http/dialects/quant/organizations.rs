@@ -10,11 +10,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::clock::Timestamp;
-use crate::directory::{Organization, OrganizationReference};
 use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, whole};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Organization, OrganizationReference};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))

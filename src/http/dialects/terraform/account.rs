@@ -10,7 +10,7 @@ use crate::http::caller::{Authenticated, Caller};
 use crate::http::dialects::terraform::document::{Document, Identifier, JsonApi};
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::{App, Failure};
-use crate::token::Owner;
+use jeton_core::token::Owner;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(show))

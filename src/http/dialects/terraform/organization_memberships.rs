@@ -12,7 +12,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::directory::{Email, Member, Organization, TeamReference};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument, ToOne};
@@ -21,7 +20,8 @@ use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::{Choice, Fields, Form, Input};
 use crate::http::{App, Failure, whole};
-use crate::store::PersonReference;
+use jeton_core::directory::{Email, Member, Organization, TeamReference};
+use jeton_store::PersonReference;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, create))

@@ -4,9 +4,9 @@ use utoipa::IntoParams;
 use validator::Validate;
 
 use crate::authority::{Authority, Caller, Error};
-use crate::directory::{OrganizationReference, TeamId, TeamReference, UserId};
 use crate::http::input::{Fields, Form};
-use crate::token::TokenReference;
+use jeton_core::directory::{OrganizationReference, TeamId, TeamReference, UserId};
+use jeton_core::token::TokenReference;
 
 /// Which organization.
 #[derive(Debug, Validate, IntoParams)]

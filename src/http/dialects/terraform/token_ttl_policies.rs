@@ -11,12 +11,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::directory::{Organization, Policy};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::input::{Choice, Encoding, Fields, Form, Input, Refused, Request};
 use crate::http::{App, Failure};
+use jeton_core::directory::{Organization, Policy};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, change))

@@ -4,9 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Caller, policy};
-use crate::directory::Person;
 use crate::http::dialects::terraform::document::{Identifier, Linked};
-use crate::token::ManagementScope;
+use jeton_core::directory::Person;
+use jeton_core::token::ManagementScope;
 
 /// A person, or a service account that stands for what a token acts for.
 #[derive(Debug, Serialize, ToSchema)]

@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use utoipa::{IntoParams, ToSchema};
 
 use super::*;
-use crate::clock::Timestamp;
+use jeton_core::clock::Timestamp;
 
 /// A token to be made.
 #[derive(Debug, Validate, ToSchema)]

@@ -11,16 +11,16 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
-use crate::store::Naming;
-use crate::token::{Lifetime, OwnerKind, Slot, Span, Status};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
+use jeton_store::Naming;
 
 /// A new token. Everything but the name has a default. Members that are not among these are passed over,
 /// so look at what the answer says it has become.

@@ -16,7 +16,7 @@ use crate::http::v1::tokens::create::{CreatedToken, created};
 use crate::http::v1::tokens::revoke::{RevokeForm, RevokedToken};
 use crate::http::v1::tokens::rotate::RotateForm;
 use crate::http::{App, Failure};
-use crate::token::{Status, TokenKind};
+use jeton_core::token::{Status, TokenKind};
 
 /// Show the token I hold
 ///

@@ -4,11 +4,11 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::authority::{Wanted, WantedEnd};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::input::Fields;
-use crate::store::PersonReference;
-use crate::token::{OwnerKind, Scope, Status, WantedStatus};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::{OwnerKind, Scope, Status, WantedStatus};
+use jeton_store::PersonReference;
 
 /// Which tokens: those that match all that is given.
 #[derive(Debug, Validate, IntoParams, ToSchema)]

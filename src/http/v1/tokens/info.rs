@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::clock::Timestamp;
-use crate::token::{OwnerKind, Record, Status};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{OwnerKind, Record, Status};
 
 /// Everything about a token but the secret.
 #[derive(Debug, Serialize, ToSchema)]

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::{Validate, ValidationErrors};
 
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::input::{Fields, Form, Input, both};
 use crate::http::v1::cursor::ListDigest;
@@ -16,7 +15,8 @@ use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
-use crate::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
 
 /// Which tokens, and which part of the list.
 #[derive(Debug)]

@@ -20,10 +20,10 @@ use validator::Validate;
 pub(super) use info::TokenInfo;
 
 use crate::authority::Error;
-use crate::directory::OrganizationReference;
 use crate::http::App;
 use crate::http::input::{Fields, Form};
-use crate::token::TokenReference;
+use jeton_core::directory::OrganizationReference;
+use jeton_core::token::TokenReference;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -12,13 +12,13 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::authority::Revoked;
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Presence};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
 use crate::http::{App, Failure};
-use crate::store::LastToken;
+use jeton_core::clock::Timestamp;
+use jeton_store::LastToken;
 
 /// Why. The body may be absent, empty, `null` or `{}`.
 #[derive(Debug, Validate, ToSchema)]

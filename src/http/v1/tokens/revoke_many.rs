@@ -13,14 +13,14 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use validator::{Validate, ValidationErrors};
 
 use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown, both};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
-use crate::store::{BulkId, BulkRevocation, LastToken};
-use crate::token::{Status, WantedStatus};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Status, WantedStatus};
+use jeton_store::{BulkId, BulkRevocation, LastToken};
 
 /// Which tokens, and how.
 #[derive(Debug)]

@@ -8,14 +8,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::authority::Rotate;
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Presence, Refused, Request, Unknown};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
 use crate::http::v1::tokens::create::{CreatedToken, created, expiry};
 use crate::http::{App, Failure};
-use crate::token::{Grace, Lifetime};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Grace, Lifetime};
 
 /// How. The body may be absent, empty, `null` or `{}`.
 #[derive(Debug, Validate, ToSchema)]

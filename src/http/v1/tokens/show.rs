@@ -11,7 +11,7 @@ use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
 use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
-use crate::store::Description;
+use jeton_store::Description;
 
 /// Changes to what people read about a token. What is absent stays as it is.
 #[derive(Debug, Validate, ToSchema)]

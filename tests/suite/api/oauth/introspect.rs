@@ -26,7 +26,7 @@ impl TestApp {
     #[track_caller]
     fn seconds(info: &Value, field: &str) -> Value {
         let instant = info[field].as_str().unwrap();
-        let instant: jeton::clock::Timestamp = instant.parse().unwrap();
+        let instant: jeton_core::clock::Timestamp = instant.parse().unwrap();
         instant.seconds().into()
     }
 }

@@ -2,9 +2,9 @@
 //! owner's own.
 
 use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganization};
-use jeton::clock::Clock;
-use jeton::store::Naming;
-use jeton::token::{CountTotal, Direction, Lifetime, OwnerKind, Page, Sort, Start};
+use jeton_core::clock::Clock;
+use jeton_core::token::{CountTotal, Direction, Lifetime, OwnerKind, Page, Sort, Start};
+use jeton_store::Naming;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
@@ -338,7 +338,7 @@ async fn a_name_is_taken_while_an_active_token_of_the_owner_has_it() {
 #[tokio::test]
 async fn ends_are_seen_from_now() {
     use jeton::authority::{Wanted, WantedEnd};
-    use jeton::token::Span;
+    use jeton_core::token::Span;
 
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);

@@ -1,7 +1,7 @@
 //! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
 
-use jeton::store::{Naming, RecordOrder, RecordOutcome};
-use jeton::token::TokenReference;
+use jeton_core::token::TokenReference;
+use jeton_store::{Naming, RecordOrder, RecordOutcome};
 use rusqlite::Connection;
 
 use super::Sqlite;

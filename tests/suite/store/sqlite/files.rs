@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use jeton::clock::Timestamp;
-use jeton::store::sqlite::{LockError, OpenError, ServeLock};
-use jeton::store::{KeyState, Keys, NewKey};
+use jeton_core::clock::Timestamp;
+use jeton_store::{KeyState, Keys, NewKey};
+use jeton_store_sqlite::{LockError, OpenError, ServeLock};
 
 use super::Sqlite;
 use crate::store::Backend;
@@ -74,7 +74,7 @@ fn what_is_not_a_file_is_refused() {
     let missing = sqlite.path().join("no such folder/jeton.db");
     let seen = std::sync::Arc::new(crate::store::world::Seen::default());
     let entropy = std::sync::Arc::new(crate::store::world::Seeded);
-    let refused = jeton::store::sqlite::SqliteStore::open(&missing, entropy, seen);
+    let refused = jeton_store_sqlite::SqliteStore::open(&missing, entropy, seen);
     assert!(matches!(refused, Err(OpenError::FolderMissing(_))));
 }
 
@@ -91,8 +91,8 @@ async fn a_damaged_feed_is_refused() {
     ] {
         let sqlite = Sqlite::create();
         let world = World::new(sqlite.clone()).await;
-        let cut_off = jeton::token::CutOff {
-            reach: jeton::token::Reach::default(),
+        let cut_off = jeton_core::token::CutOff {
+            reach: jeton_core::token::Reach::default(),
             issued_through: 1,
             effective_at: crate::store::world::at(0),
         };
@@ -120,7 +120,7 @@ async fn a_damaged_feed_is_refused() {
 /// left as it is.
 #[tokio::test]
 async fn a_database_of_the_first_version_is_brought_up_to_date() {
-    const FIRST: &str = include_str!("../../../../src/store/sqlite/migrations/0001_begin.sql");
+    const FIRST: &str = include_str!("../../../../crates/store-sqlite/src/migrations/0001_begin.sql");
     for damaged in [false, true] {
         let sqlite = Sqlite::create();
         let world = World::new(sqlite.clone()).await;
@@ -290,7 +290,7 @@ fn the_schema_uses_nothing_new() {
 /// A database of the first schema, with a key that has signed, goes on as it was.
 #[tokio::test]
 async fn keys_of_an_older_schema_are_taken_over() {
-    const FIRST: &str = include_str!("../../../../src/store/sqlite/migrations/0001_begin.sql");
+    const FIRST: &str = include_str!("../../../../crates/store-sqlite/src/migrations/0001_begin.sql");
     let sqlite = Sqlite::create();
     let raw = sqlite.raw();
     raw.execute_batch(FIRST).unwrap();

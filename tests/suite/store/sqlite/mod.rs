@@ -8,8 +8,8 @@ mod restore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jeton::store::sqlite::{OpenError, SqliteStore};
-use jeton::store::{Observer, SharedStore};
+use jeton_store::{Observer, SharedStore};
+use jeton_store_sqlite::{OpenError, SqliteStore};
 use tempfile::TempDir;
 
 use super::Backend;

@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use jeton::store::sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
-use jeton::store::{KeyRevocation, KeyState, LastToken, RevokeOrder, RevokeOutcome};
-use jeton::token::{CutOff, Reach, Record, TokenId, TokenReference};
+use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
+use jeton_store::{KeyRevocation, KeyState, LastToken, RevokeOrder, RevokeOutcome};
+use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
 
 use super::Sqlite;
 use crate::store::Backend;

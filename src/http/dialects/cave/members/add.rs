@@ -10,13 +10,13 @@ use validator::Validate;
 
 use super::accepted;
 use crate::authority::Whom;
-use crate::directory::{Email, Role};
 use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::{Fields, Form};
 use crate::http::v1::{OrganizationPath, TeamPath};
+use jeton_core::directory::{Email, Role};
 
 /// Somebody and what they are to be.
 #[derive(Debug, Validate, ToSchema)]

@@ -10,12 +10,12 @@ use validator::Validate;
 
 use super::{MemberPath, TeamMemberPath, accepted, another, somebody};
 use crate::authority::Whom;
-use crate::directory::Role;
 use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::{Fields, Form};
+use jeton_core::directory::Role;
 
 /// What somebody is to be.
 #[derive(Debug, Validate, ToSchema)]

@@ -7,7 +7,6 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::directory::{Member, Role};
 use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
@@ -15,6 +14,7 @@ use crate::http::dialects::cave::users::UserInfo;
 use crate::http::input::Input;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, whole};
+use jeton_core::directory::{Member, Role};
 
 /// Somebody who belongs to an organization or a team.
 #[derive(Serialize, ToSchema)]

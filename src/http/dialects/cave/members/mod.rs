@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::{self, Error, RoleGiven};
-use crate::directory::{Email, OrganizationReference, TeamReference};
 use crate::http::App;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::{Fields, Form};
+use jeton_core::directory::{Email, OrganizationReference, TeamReference};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

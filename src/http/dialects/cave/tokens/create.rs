@@ -17,8 +17,8 @@ use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::dialects::cave::{below, json};
 use crate::http::input::{Fields, Form};
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::store::Naming;
-use crate::token::OwnerKind;
+use jeton_core::token::OwnerKind;
+use jeton_store::Naming;
 
 /// A new token.
 #[derive(Debug, Validate, ToSchema)]

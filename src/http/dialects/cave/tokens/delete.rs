@@ -11,8 +11,8 @@ use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::{App, no_content};
-use crate::store::LastToken;
-use crate::token::TokenReference;
+use jeton_core::token::TokenReference;
+use jeton_store::LastToken;
 
 /// Delete a token of an organization
 ///

@@ -16,12 +16,12 @@ use validator::Validate;
 pub(super) use create::issue;
 
 use crate::authority::{self, Error, Issued, Wanted};
-use crate::clock::Timestamp;
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::input::{Fields, Form};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, whole};
-use crate::token::{OwnerKind, Record, Status, WantedStatus};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::{OwnerKind, Record, Status, WantedStatus};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -7,7 +7,6 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clock::Timestamp;
 use crate::http::App;
 use crate::http::address::ClientAddress;
 use crate::http::caller::Anyone;
@@ -15,6 +14,7 @@ use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::v1::{Login, LoginForm};
+use jeton_core::clock::Timestamp;
 
 impl Body for Login {
     const UNREADABLE: &'static str = "Cannot parse request body: must have an email and a password.";

@@ -8,13 +8,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Error;
-use crate::directory::{Name, Role};
 use crate::http::App;
 use crate::http::caller::{Authenticated, Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::v1::OrganizationPath;
+use jeton_core::directory::{Name, Role};
 
 /// Where you belong.
 #[derive(Serialize, ToSchema)]

@@ -8,12 +8,12 @@ use utoipa::IntoParams;
 use validator::Validate;
 
 use super::UserInfo;
-use crate::directory::Person;
 use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, whole};
+use jeton_core::directory::Person;
 
 /// What to look for.
 #[derive(Debug, Validate, IntoParams)]

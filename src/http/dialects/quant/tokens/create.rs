@@ -11,14 +11,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
-use crate::clock::Timestamp;
-use crate::directory::OrganizationReference;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::input::{Choice, Fields, Form, Input};
 use crate::http::{App, Failure};
-use crate::store::{LastToken, Naming};
-use crate::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::OrganizationReference;
+use jeton_core::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
+use jeton_store::{LastToken, Naming};
 
 /// A new token. Everything but the name has a default.
 #[derive(Debug, Validate, ToSchema)]

@@ -9,12 +9,12 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::authority::Error;
-use crate::directory::OrganizationReference;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure};
-use crate::store::LastToken;
-use crate::token::{Status, TokenReference};
+use jeton_core::directory::OrganizationReference;
+use jeton_core::token::{Status, TokenReference};
+use jeton_store::LastToken;
 
 /// Which token.
 #[derive(Debug, Validate, IntoParams)]

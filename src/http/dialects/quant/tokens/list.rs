@@ -8,12 +8,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Wanted;
-use crate::clock::Timestamp;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
-use crate::token::{Record, Status, WantedStatus};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Record, Status, WantedStatus};
 
 /// A token in the list.
 #[derive(Debug, Serialize, ToSchema)]

@@ -13,7 +13,6 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
-use crate::directory::{Contact, Name};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
@@ -22,7 +21,8 @@ use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, no_content, whole};
-use crate::store::OrganizationChanges;
+use jeton_core::directory::{Contact, Name};
+use jeton_store::OrganizationChanges;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -4,11 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::{Caller, Error, policy};
-use crate::clock::Timestamp;
-use crate::directory::Organization;
 use crate::http::App;
 use crate::http::dialects::terraform::document::Itself;
-use crate::token::ManagementScope;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::Organization;
+use jeton_core::token::ManagementScope;
 
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]

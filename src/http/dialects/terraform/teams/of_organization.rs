@@ -7,7 +7,6 @@ use axum::http::Uri;
 use utoipa::IntoParams;
 use validator::{Validate, ValidationErrors};
 
-use crate::directory::{Name, Team};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
@@ -18,6 +17,7 @@ use crate::http::dialects::terraform::teams::{IncludeForm, NewTeamAttributes, Ne
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::{Fields, Form, Input, both};
 use crate::http::{App, Failure, whole};
+use jeton_core::directory::{Name, Team};
 
 /// Which teams.
 #[derive(Debug, Validate, IntoParams)]

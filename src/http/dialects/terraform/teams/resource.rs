@@ -5,12 +5,12 @@ use utoipa::ToSchema;
 
 use crate::authority::policy::Rank;
 use crate::authority::{Caller, Error, policy};
-use crate::directory::{Member, Team, TeamReference};
 use crate::http::dialects::terraform::document::{Identifier, Including, Itself, ToMany, ToOne};
 use crate::http::dialects::terraform::teams::Included;
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::{App, whole};
-use crate::token::ManagementScope;
+use jeton_core::directory::{Member, Team, TeamReference};
+use jeton_core::token::ManagementScope;
 
 /// A team.
 #[derive(Debug, Serialize, ToSchema)]

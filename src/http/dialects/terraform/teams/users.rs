@@ -10,7 +10,7 @@ use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
 use crate::http::dialects::terraform::path::TeamPath;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
-use crate::store::PersonReference;
+use jeton_store::PersonReference;
 
 /// Bring people into a team
 ///

@@ -14,8 +14,8 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
-use crate::store::LastToken;
-use crate::token::{Record, Status, TokenReference};
+use jeton_core::token::{Record, Status, TokenReference};
+use jeton_store::LastToken;
 
 /// Show a token
 ///

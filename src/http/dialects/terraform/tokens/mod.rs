@@ -18,14 +18,14 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::{Authority, Caller, Error, Expiry, Issue, Wanted};
-use crate::clock::Timestamp;
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::PageForm;
 use crate::http::dialects::terraform::render;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::{Fault, Fields, Form, InputError, Location, Violation, Violations};
 use crate::http::{App, Failure};
-use crate::token::{CountTotal, Direction, Page, Sort, Start};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CountTotal, Direction, Page, Sort, Start};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -7,7 +7,6 @@ use axum::http::Uri;
 use axum::response::IntoResponse;
 
 use crate::authority::{Error, Wanted};
-use crate::directory::UserId;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
@@ -18,8 +17,9 @@ use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made, page};
 use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
-use crate::store::Naming;
-use crate::token::{Order, Sort, SortBy, WantedStatus};
+use jeton_core::directory::UserId;
+use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
+use jeton_store::Naming;
 
 /// As in the list that is whole.
 const OLDEST_FIRST: Sort = Sort {

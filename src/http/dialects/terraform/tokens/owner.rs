@@ -1,11 +1,11 @@
 //! Whose tokens an address is about.
 
 use crate::authority::{Issue, Wanted, WhichOrganization};
-use crate::directory::{OrganizationReference, TeamReference};
 use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::store::Naming;
-use crate::token::OwnerKind;
+use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::token::OwnerKind;
+use jeton_store::Naming;
 
 /// Whose tokens an address is about.
 #[derive(Debug)]

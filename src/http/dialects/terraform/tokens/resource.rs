@@ -4,10 +4,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Issued;
-use crate::clock::Timestamp;
 use crate::http::dialects::terraform::document::{Document, Identifier, ToOne};
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::token::Record;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::Record;
 
 /// A token.
 #[derive(Debug, Serialize, ToSchema)]

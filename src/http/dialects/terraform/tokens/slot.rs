@@ -3,10 +3,10 @@
 use crate::authority::{Authority, Caller, Error, Result, Wanted};
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::input::Choice;
-use crate::store::LastToken;
-use crate::token::{
+use jeton_core::token::{
     CountTotal, Direction, NewToken, Page, Record, Slot, Sort, Start, TokenReference, WantedStatus,
 };
+use jeton_store::LastToken;
 
 /// The kinds of which an owner has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::authority::{Error, Wanted, WantedEnd};
-use crate::directory::OrganizationReference;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
 use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
@@ -21,8 +20,9 @@ use crate::http::dialects::terraform::tokens::page;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::{Choice, Fault, Fields, Form, Input, Scalar, Value};
 use crate::http::{App, Failure, no_content};
-use crate::store::LastToken;
-use crate::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
+use jeton_core::directory::OrganizationReference;
+use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
+use jeton_store::LastToken;
 
 /// Which tokens, and in which order.
 #[derive(Debug, Validate, IntoParams)]

@@ -1,7 +1,7 @@
 //! `/organizations/{organization}/team-tokens`.
 
 use axum::http::Method;
-use jeton::clock::Clock;
+use jeton_core::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::api::dialects::terraform::{SURFACE, absent, made, new, organization, team};

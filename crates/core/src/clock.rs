@@ -1,0 +1,151 @@
+//! Instants, and where they come from.
+//!
+//! Everything is handed a [`Timestamp`], so that expiry, cut-offs and lock-outs can be tested
+//! at any instant, and so that one operation never sees two different nows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant, in milliseconds since the Unix epoch.
+///
+/// Written as `2026-01-02T03:04:05.678Z`: exactly three digits of fraction and `Z`, the one form
+/// that every client of every dialect parses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The Unix epoch itself, before everything that is recorded here.
+    pub const EPOCH: Self = Self(0);
+
+    /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z.
+    pub const LAST: Self = Self(253_402_300_799_000);
+
+    /// The instant so many milliseconds after the Unix epoch, or `None` outside the years 1970 to 9999.
+    pub const fn from_millis(millis: i64) -> Option<Self> {
+        if millis < 0 || millis > Self::LAST.0 + 999 {
+            return None;
+        }
+        Some(Self(millis))
+    }
+
+    /// The start of a whole second, or `None` outside the years 1970 to 9999.
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        seconds.checked_mul(1000).and_then(Self::from_millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down: the form of `iat` and `exp`.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// The first whole minute that is not before this instant; [`Timestamp::LAST`] where none is.
+    pub fn rounded_up_to_minute(self) -> Self {
+        let minutes = self.0.div_euclid(60_000) + i64::from(self.0.rem_euclid(60_000) > 0);
+        Self((minutes * 60_000).min(Self::LAST.0))
+    }
+
+    /// This instant and a number of seconds; [`Timestamp::LAST`] where that lies beyond it.
+    pub fn plus_seconds(self, seconds: i64) -> Self {
+        let millis = self.0.saturating_add(seconds.saturating_mul(1000));
+        Self(millis.clamp(0, Self::LAST.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::<Utc>::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// A text that is no RFC 3339 date and time with a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a date and time like 2026-01-02T03:04:05Z")]
+pub struct NotATimestamp;
+
+impl FromStr for Timestamp {
+    type Err = NotATimestamp;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .and_then(|time| Self::from_millis(time.timestamp_millis()))
+            .ok_or(NotATimestamp)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl utoipa::PartialSchema for Timestamp {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("An instant in UTC, with exactly three digits of fraction"))
+            .examples(["2026-01-02T03:04:05.678Z"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Timestamp {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The present instant. Read once an operation and passed down.
+    fn now(&self) -> Timestamp;
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_z_whatever_the_instant() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_767_323_045_678, "2026-01-02T03:04:05.678Z"),
+            (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+        ] {
+            let instant = Timestamp::from_millis(millis).unwrap();
+            assert_eq!(instant.to_string(), text);
+            assert_eq!(text.parse(), Ok(instant));
+        }
+    }
+
+    #[test]
+    fn an_offset_is_the_same_instant_and_a_missing_zone_is_refused() {
+        assert_eq!(
+            "1970-01-01T02:00:00+02:00".parse(),
+            Timestamp::from_millis(0).ok_or(NotATimestamp)
+        );
+        assert_eq!("1970-01-01T00:00:00".parse::<Timestamp>(), Err(NotATimestamp));
+        assert_eq!("1969-12-31T23:59:59Z".parse::<Timestamp>(), Err(NotATimestamp));
+    }
+}

@@ -1,0 +1,249 @@
+//! The tenant.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::directory::{Email, Name};
+use crate::token::Scope;
+
+/// An organization's id, which no renaming changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OrganizationId(pub Uuid);
+
+impl fmt::Display for OrganizationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An organization named in a request, by id or by name. The id is tried first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OrganizationReference {
+    /// Its id.
+    Id(OrganizationId),
+    /// Its name in canonical form.
+    Name(String),
+}
+
+impl From<OrganizationId> for OrganizationReference {
+    fn from(id: OrganizationId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl FromStr for OrganizationReference {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match Uuid::try_parse(text) {
+            Ok(id) => Self::Id(OrganizationId(id)),
+            Err(_) => Self::Name(Name::canonical_form(text)),
+        })
+    }
+}
+
+/// An organization's own limits. None by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
+    #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 31_536_000)]
+    pub max_lifetime: Option<u64>,
+    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 7_776_000)]
+    pub default_lifetime: Option<u64>,
+    /// The most active tokens that one owner (a person, a team, the organization) may have.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
+    pub max_active_tokens_per_owner: Option<u32>,
+    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    #[schema(example = false)]
+    pub keep_last_token: bool,
+    /// The scopes that a token may have, however it comes by them; `null` is all.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, example = json!(["projects:read", "content:write"]))]
+    pub allowed_scopes: Option<Vec<Scope>>,
+    /// The presets that a token may be made from; `null` is all.
+    #[schema(max_items = 100, example = json!(["content_management"]))]
+    pub allowed_presets: Option<Vec<String>>,
+    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
+    /// for the authority itself. What cannot be granted of it is left out.
+    #[schema(max_length = 64, example = "content_management")]
+    pub default_preset: Option<String>,
+}
+
+impl Policy {
+    /// Whether a token may have this scope.
+    pub fn allows_scope(&self, scope: &Scope) -> bool {
+        self.allowed_scopes
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(scope))
+    }
+
+    /// Whether a token may be made from this preset.
+    pub fn allows_preset(&self, preset: &str) -> bool {
+        self.allowed_presets
+            .as_ref()
+            .is_none_or(|allowed| allowed.iter().any(|one| one == preset))
+    }
+}
+
+/// An e-mail address at which an organization is reached, as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact(String);
+
+/// An address at which an organization wants to be told things, as it was written: `http` or `https`,
+/// with a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationUrl(String);
+
+/// A text that is no address to which anything could be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReachable {
+    #[error("not an e-mail address")]
+    Contact,
+    #[error("not an http or https address with a host, of at most 2048 characters")]
+    NotificationUrl,
+}
+
+/// The longest address.
+const LONGEST_URL: usize = 2048;
+
+impl FromStr for Contact {
+    type Err = NotReachable;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Not in the canonical form of people's addresses: whoever wrote it reads it back.
+        match text.parse::<Email>() {
+            Ok(_) => Ok(Self(text.trim().to_owned())),
+            Err(_) => Err(NotReachable::Contact),
+        }
+    }
+}
+
+impl FromStr for NotificationUrl {
+    type Err = NotReachable;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let printable = !text
+            .chars()
+            .any(|character| character.is_control() || character.is_whitespace());
+        // The standard makes up for missing slashes, which is not what anybody means.
+        let absolute = text
+            .split_once("://")
+            .is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+        let url = Url::parse(text).map_err(|_| NotReachable::NotificationUrl)?;
+        if printable
+            && absolute
+            && text.chars().count() <= LONGEST_URL
+            && matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotReachable::NotificationUrl)
+        }
+    }
+}
+
+impl From<Contact> for String {
+    fn from(Contact(text): Contact) -> Self {
+        text
+    }
+}
+
+impl From<NotificationUrl> for String {
+    fn from(NotificationUrl(text): NotificationUrl) -> Self {
+        text
+    }
+}
+
+impl Contact {
+    /// Takes the place of one that could not be read, in a form that is thrown away.
+    pub fn stand_in() -> Self {
+        Self(String::new())
+    }
+}
+
+impl NotificationUrl {
+    /// Takes the place of one that could not be read, in a form that is thrown away.
+    pub fn stand_in() -> Self {
+        Self(String::new())
+    }
+}
+
+/// An organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name, unique among organizations.
+    pub name: Name,
+    /// Whom to write to.
+    pub email: Option<String>,
+    /// Where it wants to be told things.
+    pub notification_url: Option<String>,
+    /// Its own limits.
+    pub policy: Policy,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_somebody_has_an_address() {
+        for good in [
+            "http://example.com",
+            "https://example.com:8443/n?x=y#z",
+            "HTTPS://Example.com/a%20b",
+            "http://127.0.0.1:9000/",
+            "http://[::1]/",
+            "https://b\u{fc}cher.example/",
+        ] {
+            assert_eq!(String::from(good.parse::<NotificationUrl>().unwrap()), good);
+        }
+        for bad in [
+            "",
+            "example.com",
+            "//example.com",
+            "http:example.com",
+            "http:///example.com",
+            "http://",
+            "https://:80/",
+            "javascript:alert(1)",
+            "javascript://example.com/%0aalert(1)",
+            "file:///etc/passwd",
+            "ftp://example.com",
+            "mailto:ops@example.com",
+            "https://example.com/a b",
+            " https://example.com",
+            "https://exam\nple.com",
+            &format!("https://example.com/{}", "x".repeat(2048)),
+        ] {
+            assert_eq!(
+                bad.parse::<NotificationUrl>(),
+                Err(NotReachable::NotificationUrl),
+                "{bad}"
+            );
+        }
+        let contact = |text: &str| text.parse::<Contact>().map(String::from);
+        assert_eq!(contact(" Ops@Example.com "), Ok("Ops@Example.com".to_owned()));
+        for bad in [
+            "",
+            "ops",
+            "ops@",
+            "ops@example.com, dev@example.com",
+            "Ops <ops@example.com>",
+        ] {
+            assert_eq!(contact(bad), Err(NotReachable::Contact), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A copy of the database as it is at one instant, made while others write to it; and back again.
+
+use crate::values::get;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::chain;
+use crate::open::{self, OpenError};
+use crate::reconcile::{self, Missing};
+use crate::replay::Replayed;
+use jeton_core::clock::Timestamp;
+use jeton_core::entropy::Entropy;
+
+/// How many pages are copied between two reports of progress: 4 MiB.
+const STEP: i32 = 1024;
+
+/// How far a copy has come, in pages of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Copied.
+    pub done: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Why there is no copy. Nothing that was there before has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The file to write is there already.
+    #[error("{} exists, and nothing is overwritten", .0.display())]
+    Exists(PathBuf),
+    /// The database to copy, or the copy, cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The copy contradicts itself.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// A file could not be made, written or put in its place.
+    #[error("{} cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite could not copy.
+    #[error("{} cannot be copied", path.display())]
+    Failed {
+        /// The file that was read.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Copies a database into a new file that only its owner can read, and marks it as a backup. Others may
+/// read and write the database meanwhile: the copy is of the instant at which it was begun.
+pub fn backup(
+    database: &Path,
+    target: &Path,
+    now: Timestamp,
+    mut report: impl FnMut(Progress),
+) -> Result<(), BackupError> {
+    let source = source(database)?;
+    create(target)?;
+    let copied = (|| {
+        let mut copy = copy(&source, database, target, &mut report)?;
+        mark(&mut copy, now).map_err(|error| failed(database, error))?;
+        drop(copy);
+        sync(target)
+    })();
+    if copied.is_err() {
+        remove(target);
+    }
+    copied
+}
+
+/// Puts a copy in the place of a database that is gone. What was revoked since the copy was made is
+/// revoked again from the journal; see [`Missing`] for what happens where it does not tell.
+///
+/// The caller holds the [`ServeLock`](crate::ServeLock) of the database.
+pub fn restore(
+    copy_of_it: &Path,
+    database: &Path,
+    missing: Missing,
+    entropy: &dyn Entropy,
+    mut report: impl FnMut(Progress),
+) -> Result<Replayed, BackupError> {
+    for path in [beside(database, ""), beside(database, "-wal")] {
+        if path.exists() {
+            return Err(BackupError::Exists(path));
+        }
+    }
+    let source = source(copy_of_it)?;
+    // What an earlier attempt has left over.
+    let target = beside(database, ".restoring");
+    remove(&target);
+    create(&target)?;
+    let restored = (|| {
+        drop(copy(&source, copy_of_it, &target, &mut report)?);
+        let connection = open::writer(&target, entropy)?;
+        check(&connection, copy_of_it)?;
+        let (_, _, replayed) =
+            reconcile::reconcile(copy_of_it, database, &connection, entropy, Some(missing))?;
+        // Closing puts what is in the WAL into the file.
+        drop(connection);
+        sync(&target)?;
+        fs::rename(&target, database).map_err(|source| unwritable(database, source))?;
+        sync(database)?;
+        Ok(replayed)
+    })();
+    if restored.is_err() {
+        remove(&target);
+    }
+    restored
+}
+
+fn source(path: &Path) -> Result<Connection, BackupError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let inaccessible = |source: rusqlite::Error| OpenError::Inaccessible {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let connection = Connection::open_with_flags(path, flags).map_err(inaccessible)?;
+    connection
+        .busy_timeout(open::BUSY_TIMEOUT)
+        .map_err(|error| failed(path, error))?;
+    open::expect_ours(path, &connection)?;
+    Ok(connection)
+}
+
+fn copy(
+    source: &Connection,
+    path: &Path,
+    target: &Path,
+    report: &mut dyn FnMut(Progress),
+) -> Result<Connection, BackupError> {
+    let failed = |error: rusqlite::Error| failed(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut copy = Connection::open_with_flags(target, flags).map_err(failed)?;
+    // Held for all of the copy: otherwise each write of somebody else would make it begin again.
+    let instant = source.unchecked_transaction().map_err(failed)?;
+    instant
+        .query_row("SELECT one FROM meta", (), |_| Ok(()))
+        .map_err(failed)?;
+    let backup = Backup::new(&instant, &mut copy).map_err(failed)?;
+    loop {
+        let step = backup.step(STEP).map_err(failed)?;
+        let pages = backup.progress();
+        let of = u64::from(pages.pagecount.unsigned_abs());
+        report(Progress {
+            done: of.saturating_sub(u64::from(pages.remaining.unsigned_abs())),
+            of,
+        });
+        match step {
+            StepResult::Done => break,
+            StepResult::More => {}
+            // Nobody else has the copy open, and reading waits for nobody.
+            _ => return Err(failed(rusqlite::Error::InvalidQuery)),
+        }
+    }
+    drop(backup);
+    drop(instant);
+    Ok(copy)
+}
+
+/// Marks a copy, and makes it a single file: one that is moved without what belongs to it would lose its
+/// last changes.
+fn mark(copy: &mut Connection, now: Timestamp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+    open::migrate(copy)?;
+    copy.execute("UPDATE meta SET backed_up_at = ?1", [now.millis()])?;
+    Ok(())
+}
+
+/// All of a copy, where a start looks only at the end of the feed: a disk that has failed once may have
+/// damaged it anywhere.
+fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
+    let failed = |error: rusqlite::Error| failed(path, error);
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", (), |row| get(row, 0))
+        .map_err(failed)?;
+    let what = match found.as_str() {
+        "ok" => chain::flaw(connection, u64::MAX).map_err(failed)?,
+        _ => Some(found),
+    };
+    match what {
+        Some(what) => Err(BackupError::Damaged {
+            path: path.to_owned(),
+            what,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn create(path: &Path) -> Result<(), BackupError> {
+    let created = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(BackupError::Exists(path.to_owned()))
+        }
+        Err(source) => Err(unwritable(path, source)),
+    }
+}
+
+/// The file and its name are on disk.
+fn sync(path: &Path) -> Result<(), BackupError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all())
+        .map_err(|source| unwritable(path, source))
+}
+
+/// Removes a file of ours with what SQLite has put beside it. What cannot be removed is in the way of
+/// nothing but the next attempt, which says so.
+fn remove(path: &Path) {
+    for end in ["", "-wal", "-shm", "-journal"] {
+        let _ = fs::remove_file(beside(path, end));
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(end);
+    PathBuf::from(beside)
+}
+
+fn unwritable(path: &Path, source: io::Error) -> BackupError {
+    BackupError::Unwritable {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn failed(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BackupError {
+    BackupError::Failed {
+        path: path.to_owned(),
+        source: source.into(),
+    }
+}

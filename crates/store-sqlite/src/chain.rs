@@ -1,0 +1,116 @@
+//! Whether the feed is whole.
+//!
+//! SQLite notices neither a flipped bit in a row nor one in its WAL, which silently drops every later
+//! commit of it. The numbers without gap and the chain of hashes show what was lost or altered.
+
+use jeton_verifier::event::{BEFORE_ALL, Ends, Event};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::values::{Bytes, Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, TokenKind};
+
+/// What stands against the feed being whole, if anything: looks at the last `depth` events.
+pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Option<String>> {
+    // One instant: another process may be writing.
+    let transaction = connection.unchecked_transaction()?;
+    // The file may be of an earlier version, which kept every event, and is checked before it is changed.
+    let keeps_all = transaction.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('meta') WHERE name = 'pruned_through')",
+        (),
+        |row| get::<bool>(row, 0),
+    )?;
+    let pruned = if keeps_all {
+        "0, zeroblob(32)"
+    } else {
+        "pruned_through, pruned_hash"
+    };
+    let (head, head_hash, pruned, pruned_hash) = transaction
+        .prepare(&format!("SELECT sequence, hash, {pruned} FROM meta"))?
+        .query_row((), |row| {
+            Ok((
+                get::<u64>(row, 0)?,
+                get::<[u8; 32]>(row, 1)?,
+                get(row, 2)?,
+                get(row, 3)?,
+            ))
+        })
+        .optional()?
+        // A first start that was killed has made the tables and named nothing yet.
+        .unwrap_or((0, BEFORE_ALL, 0, BEFORE_ALL));
+    let first = head.saturating_sub(depth).max(pruned + 1);
+    let query = format!(
+        "SELECT event.hash, event.sequence, event.epoch, event.recorded_at, event.effective_at, event.token, event.jti,
+            event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}
+         FROM revocations AS event {REACH_JOINS}
+         WHERE event.sequence >= ?1 ORDER BY event.sequence"
+    );
+    let mut query = transaction.prepare_cached(&query)?;
+    let mut rows = query.query(params![first])?;
+    let (mut expected, mut previous) = (first, (first == pruned + 1).then_some(pruned_hash));
+    while let Some(row) = rows.next()? {
+        let hash = get(row, 0)?;
+        let event = event(&mut Columns::from(row, 1))?;
+        if event.sequence != expected {
+            return Ok(Some(format!(
+                "event {expected} of the revocation feed is missing"
+            )));
+        }
+        if previous.is_some_and(|previous| event.hash(&previous) != hash) {
+            return Ok(Some(format!(
+                "event {expected} of the revocation feed has been altered"
+            )));
+        }
+        expected += 1;
+        previous = Some(hash);
+    }
+    let is_whole = expected == head + 1 && previous.is_none_or(|previous| previous == head_hash);
+    Ok((!is_whole).then(|| format!("the revocation feed does not end with event {head}")))
+}
+
+fn event(columns: &mut Columns<'_>) -> rusqlite::Result<Event> {
+    let sequence = columns.take()?;
+    let epoch = columns.take::<Bytes>()?.0;
+    let recorded_at: Timestamp = columns.take()?;
+    let effective_at: Timestamp = columns.take()?;
+    let token: Option<i64> = columns.take()?;
+    let jti: Option<Bytes> = columns.take()?;
+    let status_list: Option<u32> = columns.take()?;
+    let index: Option<u32> = columns.take()?;
+    let expires_at: Option<Timestamp> = columns.take()?;
+    let ends = match (token, jti, status_list, index) {
+        (Some(id), Some(jti), Some(status_list), Some(index)) => Ends::Token {
+            jti: jti.0,
+            id,
+            status_list,
+            index,
+            expires_at: expires_at.map(Timestamp::millis),
+        },
+        _ => ends(&cut_offs::cut_off(columns)?),
+    };
+    Ok(Event {
+        epoch,
+        sequence,
+        recorded_at: recorded_at.millis(),
+        effective_at: effective_at.millis(),
+        ends,
+    })
+}
+
+/// What a cut-off ends, as verifiers are told.
+pub(super) fn ends(cut_off: &CutOff) -> Ends {
+    let reach = &cut_off.reach;
+    Ends::CutOff {
+        organization: reach.organization.map(|organization| organization.0),
+        team: reach.team.as_ref().map(ToString::to_string),
+        user: reach.user.as_ref().map(ToString::to_string),
+        project: reach.project,
+        kid: reach.kid.clone(),
+        kind: reach.kind.map(|kind| match kind {
+            TokenKind::Api => "api",
+            TokenKind::Session => "session",
+        }),
+        issued_through: cut_off.issued_through,
+    }
+}

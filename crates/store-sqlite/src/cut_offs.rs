@@ -1,0 +1,109 @@
+//! Cut-offs in queries over tokens.
+
+use rusqlite::Connection;
+
+use crate::failure::Failure;
+use crate::values::{Columns, params};
+use jeton_core::token::{CutOff, Reach, Record, TokenKind};
+
+/// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
+pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
+     AND (cut.organization IS NULL OR cut.organization = tokens.organization) \
+     AND (cut.team IS NULL OR cut.team = tokens.team) \
+     AND (cut.user IS NULL OR cut.user = tokens.user) \
+     AND (cut.project IS NULL \
+         OR EXISTS (SELECT 1 FROM json_each(tokens.projects) WHERE value = cut.project)) \
+     AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
+     AND (cut.session IS NULL OR cut.session = tokens.session)";
+
+/// A condition on `tokens`: no cut-off that is obeyed at an instant, given as SQL, covers the token.
+///
+/// The same rule as [`CutOff::ends`], for the database. Cut-offs are looked up by the narrowest
+/// owner that they name, so that a token meets only the few that can be about it.
+pub(super) fn uncut(instant: &str) -> String {
+    let by = [
+        ("cut_offs_by_user", "cut.user = tokens.user"),
+        ("cut_offs_by_team", "cut.team = tokens.team AND cut.user IS NULL"),
+        (
+            "cut_offs_by_organization",
+            "cut.organization = tokens.organization AND cut.team IS NULL AND cut.user IS NULL",
+        ),
+        (
+            "cut_offs_of_all",
+            "cut.kind = 'cut_off' AND cut.organization IS NULL AND cut.team IS NULL AND cut.user IS NULL",
+        ),
+    ];
+    by.map(|(index, condition)| {
+        format!(
+            "NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
+             AND cut.effective_at <= {instant} AND {COVERS})"
+        )
+    })
+    .join(" AND ")
+}
+
+/// The columns of a cut-off, of `revocations AS event` joined with [`REACH_JOINS`].
+pub(super) const CUT_OFF_COLUMNS: &str = "organizations.public_id, teams.public_id, users.public_id, \
+     event.project, event.kid, event.session, event.issued_through_seconds, event.effective_at";
+
+/// What the public ids of a cut-off's reach come from.
+pub(super) const REACH_JOINS: &str = "LEFT JOIN organizations ON organizations.id = event.organization \
+     LEFT JOIN teams ON teams.id = event.team LEFT JOIN users ON users.id = event.user";
+
+/// Reads [`CUT_OFF_COLUMNS`].
+pub(super) fn cut_off(columns: &mut Columns<'_>) -> rusqlite::Result<CutOff> {
+    Ok(CutOff {
+        reach: Reach {
+            organization: columns.take()?,
+            team: columns.take()?,
+            user: columns.take()?,
+            project: columns.take()?,
+            kid: columns.take()?,
+            kind: columns.take::<Option<bool>>()?.map(token_kind),
+        },
+        issued_through: columns.take()?,
+        effective_at: columns.take()?,
+    })
+}
+
+/// The kind that a column `session` stands for.
+pub(super) fn token_kind(session: bool) -> TokenKind {
+    if session {
+        TokenKind::Session
+    } else {
+        TokenKind::Api
+    }
+}
+
+/// The last second that cut-offs over a token about to be recorded cover, if any covers it.
+pub(super) fn issued_through(connection: &Connection, record: &Record) -> Result<Option<i64>, Failure> {
+    let issued = record.token.created_at.seconds();
+    let query = format!(
+        "SELECT {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
+         WHERE event.kind = 'cut_off' AND event.issued_through_seconds >= ?1"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let mut rows = query.query(params![issued])?;
+    let mut through = None;
+    while let Some(row) = rows.next()? {
+        let cut_off = cut_off(&mut Columns::of(row))?;
+        if cut_off.reach.covers(record) {
+            through = through.max(Some(cut_off.issued_through));
+        }
+    }
+    Ok(through)
+}
+
+/// Everything that a process must know of cut-offs, with the positions of their events.
+pub(super) fn all(connection: &Connection) -> Result<Vec<(u64, CutOff)>, Failure> {
+    let query = format!(
+        "SELECT event.sequence, {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
+         WHERE event.kind = 'cut_off' ORDER BY event.sequence"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let rows = query.query_map((), |row| {
+        let columns = &mut Columns::of(row);
+        Ok((columns.take()?, cut_off(columns)?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

@@ -1,0 +1,91 @@
+//! Why a job or a query failed, inside this backend.
+
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+
+use jeton_store::StoreError;
+
+/// Why a job or a query failed. Cloned for everybody whose job was part of a batch that failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Failure {
+    /// SQLite refused.
+    #[error("SQLite failed")]
+    Sqlite(#[source] Arc<rusqlite::Error>),
+    /// An order names something that was never in this database.
+    #[error("the order names {0} that the database does not know")]
+    Unknown(&'static str),
+    /// What must not happen happens only by a mistake of the caller or of ours.
+    #[error("{0}")]
+    Impossible(&'static str),
+    /// The journal could not be written, so nothing was revoked.
+    #[error("the journal of revocations cannot be written")]
+    Journal(#[source] Arc<std::io::Error>),
+    /// What the process before this one has left of the WAL could not be written once more.
+    #[error("the WAL cannot be written")]
+    Wal(#[source] Arc<std::io::Error>),
+    /// A job panicked; the panic's message stands on standard error.
+    #[error("a job panicked")]
+    Panicked,
+    /// The writer is gone.
+    #[error("the store's writer has stopped")]
+    Stopped,
+}
+
+impl Failure {
+    /// Whether nothing that this process holds of the file can be trusted any more.
+    ///
+    /// After a failed sync the kernel may have dropped the pages that were not written and call the
+    /// next sync a success.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Journal(error) | Self::Wal(error) => {
+                error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+            }
+            _ => matches!(
+                self.code(),
+                Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+        }
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code(),
+            Self::Unknown(_)
+            | Self::Impossible(_)
+            | Self::Journal(_)
+            | Self::Wal(_)
+            | Self::Panicked
+            | Self::Stopped => None,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Journal(Arc::new(error))
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure.code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Failed(Box::new(failure)),
+        }
+    }
+}
+
+/// Whether a statement was refused because a value that must be unique is taken.
+pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
+    error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}

@@ -1,0 +1,158 @@
+//! The feed: every revocation, in the order of the commits, chained.
+
+use jeton_verifier::event::{Ends, Event};
+
+use crate::chain;
+use crate::failure::Failure;
+use crate::revocable::Revocable;
+use crate::values::{Bytes, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
+use jeton_store::{Change, Generation};
+
+impl Batch<'_> {
+    /// Adds the revocation of a token; the schema carries it over to the token's row.
+    pub(super) fn revoke(&mut self, token: &Revocable, order: &Revocation) -> Result<(), Failure> {
+        let event = self.next_event(
+            order.revoked_at,
+            order.effective_at,
+            Ends::Token {
+                jti: token.jti,
+                id: token.id.0,
+                status_list: token.place.list,
+                index: token.place.index,
+                expires_at: token.expires_at.map(Timestamp::millis),
+            },
+        );
+        let hash = event.hash(&self.memory.head.hash);
+        let actor_user = self.actor_number(&order.revoked_by)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
+                    reason, token, jti, status_list, status_index, expires_at, hash)
+                 VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            )?
+            .execute(params![
+                event.sequence,
+                Bytes(event.epoch),
+                order.revoked_at,
+                order.effective_at,
+                order.revoked_by.name,
+                actor_user,
+                order.reason,
+                token.id.0,
+                Bytes(token.jti),
+                token.place.list,
+                token.place.index,
+                token.expires_at,
+                hash,
+            ])?;
+        self.memory.head.sequence = event.sequence;
+        self.memory.head.hash = hash;
+        self.changes.push(Change::Revoked {
+            token: token.id,
+            place: token.place,
+            effective_at: order.effective_at,
+            sequence: event.sequence,
+        });
+        Ok(())
+    }
+
+    /// Adds a cut-off.
+    pub(super) fn cut_off(
+        &mut self,
+        cut_off: CutOff,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let event = self.next_event(now, cut_off.effective_at, chain::ends(&cut_off));
+        let hash = event.hash(&self.memory.head.hash);
+        let reach = &cut_off.reach;
+        let numbers = &mut self.memory.numbers;
+        let organization = reach
+            .organization
+            .map(|organization| numbers.organization(self.connection, organization))
+            .transpose()?;
+        let team = reach
+            .team
+            .as_ref()
+            .map(|team| numbers.team(self.connection, team))
+            .transpose()?;
+        let user = reach
+            .user
+            .as_ref()
+            .map(|user| numbers.user(self.connection, user))
+            .transpose()?;
+        let actor_user = self.actor_number(by)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO revocations (sequence, epoch, kind, recorded_at, effective_at, actor, actor_user,
+                    reason, organization, team, user, project, kid, session, issued_through_seconds, hash)
+                 VALUES (?1, ?2, 'cut_off', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?
+            .execute(params![
+                event.sequence,
+                Bytes(event.epoch),
+                now,
+                cut_off.effective_at,
+                by.name,
+                actor_user,
+                reason,
+                organization,
+                team,
+                user,
+                reach.project,
+                reach.kid,
+                reach.kind.map(|kind| kind == TokenKind::Session),
+                cut_off.issued_through,
+                hash,
+            ])?;
+        let head = &mut self.memory.head;
+        head.sequence = event.sequence;
+        head.hash = hash;
+        head.cut_through = head.cut_through.max(cut_off.issued_through);
+        self.changes.push(Change::CutOff {
+            cut_off,
+            sequence: event.sequence,
+        });
+        Ok(())
+    }
+
+    /// Ends everything in reach that was issued up to now.
+    pub(super) fn end_all(&mut self, reach: Reach, by: &Actor, now: Timestamp) -> Result<(), Failure> {
+        let cut_off = CutOff {
+            reach,
+            issued_through: now.seconds(),
+            effective_at: now,
+        };
+        self.cut_off(cut_off, by, None, now)
+    }
+
+    /// Notes that the directory or the keys have changed.
+    pub(super) fn directory_changed(&mut self) {
+        let head = &mut self.memory.head;
+        head.generation = Generation(head.generation.0 + 1);
+        self.changes.push(Change::Directory(head.generation));
+    }
+
+    /// The number of the person who did something, if it was one who is known here.
+    pub(super) fn actor_number(&mut self, actor: &Actor) -> Result<Option<i64>, Failure> {
+        actor
+            .user
+            .as_ref()
+            .map(|user| self.memory.numbers.user(self.connection, user))
+            .transpose()
+    }
+
+    fn next_event(&self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Event {
+        Event {
+            epoch: self.memory.epoch,
+            sequence: self.memory.head.sequence + 1,
+            recorded_at: recorded_at.millis(),
+            effective_at: effective_at.millis(),
+            ends,
+        }
+    }
+}

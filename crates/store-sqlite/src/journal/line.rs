@@ -1,0 +1,253 @@
+//! The lines of the journal: what they say, and how they are written.
+
+use std::io;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jeton_verifier::event::Ends;
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::chain;
+use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::failure::Failure;
+use crate::memory::Head;
+use crate::values::{Bytes, Columns, get, params};
+use jeton_core::clock::Timestamp;
+
+/// The form of these lines.
+pub(super) const VERSION: u32 = 1;
+
+/// The first line of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begin {
+    pub(super) journal: u32,
+    /// The first epoch of the database, which no restore changes.
+    pub(super) database: Uuid,
+    /// Where in the database's history the first batch of the segment stands.
+    pub(super) at: Position,
+    /// The position of the copy that the database was restored from, just before.
+    pub(super) restored_from: Option<Position>,
+}
+
+/// A further line: what one transaction has revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// Where the database's history stood before it.
+    pub(crate) at: Position,
+    /// Where the database's history stands after it.
+    pub(crate) reaches: Position,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// A position in the history of a database: its feed's last event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Position {
+    epoch: Uuid,
+    pub(crate) sequence: u64,
+    #[serde(with = "hexadecimal")]
+    hash: [u8; 32],
+}
+
+impl Position {
+    pub(crate) fn of(epoch: Uuid, head: &Head) -> Self {
+        Self {
+            epoch,
+            sequence: head.sequence,
+            hash: head.hash,
+        }
+    }
+}
+
+/// Something that must never be undone. Everything is named as the public knows it, since a restored
+/// database gives the numbers of its rows to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entry {
+    /// A token was revoked.
+    Token {
+        jti: Uuid,
+        id: i64,
+        list: u32,
+        index: u32,
+        expires_at: Option<Timestamp>,
+        #[serde(flatten)]
+        order: Order,
+    },
+    /// Many were, at once.
+    CutOff {
+        organization: Option<Uuid>,
+        team: Option<String>,
+        user: Option<String>,
+        project: Option<u32>,
+        kid: Option<String>,
+        /// `session` or `api`.
+        kind: Option<String>,
+        issued_through: i64,
+        #[serde(flatten)]
+        order: Order,
+    },
+    /// A key was withdrawn.
+    Withdrawn {
+        kid: String,
+        algorithm: String,
+        public_jwk: String,
+        created_at: Timestamp,
+        recorded_at: Timestamp,
+    },
+}
+
+/// When, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) effective_at: Timestamp,
+    pub(crate) by: String,
+    pub(crate) by_user: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn recorded_at(&self) -> Timestamp {
+        match self {
+            Self::Token { order, .. } | Self::CutOff { order, .. } => order.recorded_at,
+            Self::Withdrawn { recorded_at, .. } => *recorded_at,
+        }
+    }
+}
+
+/// The events of the feed after one, as entries.
+pub(super) fn events_after(connection: &Connection, sequence: u64) -> Result<Vec<Entry>, Failure> {
+    let query = format!(
+        "SELECT event.recorded_at, event.effective_at, event.actor, actors.public_id, event.reason,
+            event.jti, event.token, event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}
+         FROM revocations AS event {REACH_JOINS} LEFT JOIN users AS actors ON actors.id = event.actor_user
+         WHERE event.sequence > ?1 ORDER BY event.sequence"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let rows = query.query_map(params![sequence], |row| entry(&mut Columns::of(row)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
+    let order = Order {
+        recorded_at: columns.take()?,
+        effective_at: columns.take()?,
+        by: columns.take()?,
+        by_user: columns.take()?,
+        reason: columns.take()?,
+    };
+    if let Some(jti) = columns.take::<Option<Bytes>>()? {
+        return Ok(Entry::Token {
+            jti: jti.0,
+            id: columns.take()?,
+            list: columns.take()?,
+            index: columns.take()?,
+            expires_at: columns.take()?,
+            order,
+        });
+    }
+    for _ in 0..4 {
+        columns.skip();
+    }
+    Ok(match chain::ends(&cut_offs::cut_off(columns)?) {
+        Ends::CutOff {
+            organization,
+            team,
+            user,
+            project,
+            kid,
+            kind,
+            issued_through,
+        } => Entry::CutOff {
+            organization,
+            team,
+            user,
+            project,
+            kid,
+            kind: kind.map(str::to_owned),
+            issued_through,
+            order,
+        },
+        Ends::Token { .. } => return Err(rusqlite::Error::InvalidQuery),
+    })
+}
+
+/// The keys that are withdrawn, with their entries.
+pub(super) fn withdrawn_keys(connection: &Connection) -> Result<Vec<(String, Entry)>, Failure> {
+    let mut query = connection.prepare_cached(
+        "SELECT kid, algorithm, public_jwk, created_at, changed_at FROM keys WHERE state = 'withdrawn' ORDER BY id",
+    )?;
+    let rows = query.query_map((), |row| {
+        let kid: String = get(row, 0)?;
+        let entry = Entry::Withdrawn {
+            kid: kid.clone(),
+            algorithm: get(row, 1)?,
+            public_jwk: get(row, 2)?,
+            created_at: get(row, 3)?,
+            recorded_at: get(row, 4)?,
+        };
+        Ok((kid, entry))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A line: sixteen hexadecimal digits of the SHA-256 of the JSON text that follows, and its end.
+pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(value)?;
+    let mut line = checksum(&json).into_bytes();
+    line.push(b' ');
+    line.extend(json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// What a line without its end says, unless it is damaged.
+pub(super) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let (sum, rest) = line.split_at_checked(16)?;
+    let json = rest.strip_prefix(b" ")?;
+    if sum != checksum(json).as_bytes() {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+fn checksum(text: &[u8]) -> String {
+    let digest = digest(&SHA256, text);
+    digest
+        .as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Hashes as people read them.
+mod hexadecimal {
+    use std::fmt::Write;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        let text = bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        bytes
+            .filter(|_| rest.is_empty())
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))
+    }
+}

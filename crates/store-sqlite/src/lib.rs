@@ -1,0 +1,130 @@
+//! One machine, one file: SQLite.
+//!
+//! All writes go through one thread that commits them in batches (`writer`); reads go through a
+//! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
+//! never happen, whoever writes: see the triggers in `migrations/`.
+
+mod backup;
+mod bulk;
+mod chain;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod chance;
+mod checkpoint;
+mod covered;
+mod cut_offs;
+mod failure;
+mod feed;
+mod house;
+mod journal;
+mod keys;
+mod limits;
+mod list;
+mod lock;
+mod members;
+mod memory;
+mod open;
+mod organizations;
+mod people;
+mod places;
+mod projects;
+mod readers;
+mod reconcile;
+mod records;
+mod replacements;
+mod replay;
+mod revocable;
+mod revocations;
+mod teams;
+mod tokens;
+mod usage;
+mod values;
+mod wal;
+mod writer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+pub use backup::{BackupError, Progress, backup, restore};
+pub use journal::JournalError;
+pub use lock::{LockError, ServeLock};
+pub use open::OpenError;
+pub use reconcile::Missing;
+pub use replay::Replayed;
+
+use failure::Failure;
+use jeton_core::entropy::Entropy;
+use jeton_store::Observer;
+use places::Places;
+use readers::Readers;
+use writer::{Undo, Writer};
+
+/// A store in one file.
+pub struct SqliteStore {
+    // Closed before the writer: only the last connection can put the WAL's content into the file.
+    readers: Readers,
+    writer: Writer,
+    /// The places for new tokens.
+    places: Arc<Places>,
+    /// Where the journal of revocations is.
+    journal: PathBuf,
+    /// Held by the one probe of readiness that is on its way.
+    probe: Mutex<()>,
+}
+
+impl SqliteStore {
+    /// Opens a database, or makes it if there is none. What is not a database of jeton is left as it is.
+    pub fn open(
+        path: &Path,
+        entropy: Arc<dyn Entropy>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenError> {
+        let connection = open::writer(path, &*entropy)?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
+            path: path.to_owned(),
+            source,
+        };
+        let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
+        let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
+        let checkpointer = open::checkpointer(path).map_err(|error| failed(Box::new(error)))?;
+        let writer = Writer::start(connection, checkpointer, memory, journal, entropy, observer)
+            .map_err(|error| failed(Box::new(error)))?;
+        Ok(Self {
+            readers,
+            writer,
+            places: Arc::default(),
+            journal: journal::folder_of(path),
+            probe: Mutex::new(()),
+        })
+    }
+
+    /// Makes sure that everything is on the disk that is read, before anything is built on it. Whoever serves
+    /// from the store does this first.
+    pub async fn settle(&self) -> jeton_store::Result<()> {
+        self.writer
+            .run(Undo::Statement, |batch| {
+                wal::rewrite(batch.connection).map_err(|error| Failure::Wal(Arc::new(error)))
+            })
+            .await
+    }
+
+    /// Waits until the store can no longer be trusted, because the disk has failed under it. Whoever
+    /// serves from it must end the process then: a fresh one reads what is really there.
+    pub async fn died(&self) {
+        self.writer.died().await;
+    }
+
+    /// Whether it is so already.
+    pub fn has_died(&self) -> bool {
+        self.writer.has_died()
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}

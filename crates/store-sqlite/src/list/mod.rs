@@ -1,0 +1,58 @@
+//! Lists of tokens: pages that never skip or repeat one, and never read another organization's rows.
+
+mod selection;
+mod walk;
+
+use rusqlite::Connection;
+
+use crate::failure::Failure;
+use crate::records::by_id;
+use crate::usage::reporting_audiences;
+use jeton_core::token::{CountTotal, Direction, Filter, Listing, Page, Start};
+
+pub(super) use selection::Selection;
+use walk::{From, Walk};
+
+/// One page.
+pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Result<Listing, Failure> {
+    // One instant for page, neighbours and total.
+    let transaction = connection.unchecked_transaction()?;
+    let selection = Selection::new(&transaction, filter)?;
+    let walk = Walk::new(&transaction, &selection, page.sort);
+    let limit = page.limit as usize;
+    let mut found = walk.positions(&page.start, page.direction, limit + 1)?;
+    let goes_on = found.len() > limit;
+    found.truncate(limit);
+    let comes_back = match &page.start {
+        // The token at the cursor's edge lies behind the page, on the side it was turned from.
+        Start::Cursor(cursor) => walk.any_behind(From::At(cursor), page.direction)?,
+        Start::Offset(1..) => walk.any_behind(From::Whole, page.direction)?,
+        Start::Beginning | Start::Offset(0) => false,
+    };
+    let (has_next, has_previous) = match page.direction {
+        Direction::Next => (goes_on, comes_back),
+        Direction::Previous => {
+            found.reverse();
+            (comes_back, goes_on)
+        }
+    };
+    let mut items = Vec::with_capacity(found.len());
+    for position in &found {
+        items.extend(by_id(&transaction, position.token)?);
+    }
+    let total = match page.count {
+        CountTotal::Yes => Some(selection.count(&transaction)?),
+        CountTotal::No => None,
+    };
+    Ok(Listing {
+        reporting_audiences: reporting_audiences(&transaction, &items)?,
+        items,
+        edges: found.first().cloned().zip(found.last().cloned()),
+        total,
+        has_next,
+        has_previous,
+    })
+}
+
+#[cfg(test)]
+mod plans;

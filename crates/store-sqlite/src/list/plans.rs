@@ -1,0 +1,223 @@
+//! How SQLite reads: by indexes, in order, and nobody else's rows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use crate::values::get;
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::walk::Stretch;
+use super::*;
+use crate::bulk::{SUCCESSORS, UNFINISHED};
+use crate::chance::SystemEntropy;
+use crate::covered::Among;
+use crate::limits::{self, OwnerNumbers};
+use crate::open;
+use crate::replacements::IN_SLOT;
+use crate::{records, revocable};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_core::token::{
+    Cursor, End, Order, OwnerKind, Sort, SortBy, SortValue, Status, StatusAt, TokenId, Visibility,
+    WantedStatus,
+};
+
+/// What SQLite would do, a line a step.
+fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+    let mut query = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let steps = query.raw_query().mapped(|row| get(row, 3));
+    steps.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// The steps that read rows one after another or put them into order.
+fn slow(plan: &[String]) -> Vec<&String> {
+    plan.iter()
+        .filter(|step| {
+            let scans = [
+                "SCAN tokens",
+                "SCAN successor",
+                "SCAN revocations",
+                "SCAN cut ",
+                "SCAN keys",
+            ];
+            step.contains("TEMP B-TREE") || scans.iter().any(|scan| step.starts_with(scan))
+        })
+        .collect()
+}
+
+#[test]
+fn every_list_reads_its_own_index_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let everything = Filter {
+        status: Some(StatusAt {
+            wanted: WantedStatus::Unrevoked,
+            at: Timestamp::from_seconds(1).unwrap(),
+        }),
+        ..Filter::of(Visibility::Everything)
+    };
+    let teams: Vec<TeamId> = (0..3).map(|_| TeamId::random(&SystemEntropy)).collect();
+    let own = Visibility::Own {
+        user: Some(UserId::random(&SystemEntropy)),
+        teams: teams.clone(),
+    };
+    let organization = Some(OrganizationId(Uuid::from_u128(1)));
+    let filters = [
+        (everything.clone(), "INTEGER PRIMARY KEY"),
+        (
+            Filter {
+                organization,
+                owner: Some(OwnerKind::Organization),
+                text: Some("text".to_owned()),
+                ..everything.clone()
+            },
+            "tokens_by_organization (organization=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                created_by: Some("ada@example.org".to_owned()),
+                ..everything.clone()
+            },
+            "tokens_by_organization (organization=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                or_everywhere_of: Some(UserId::random(&SystemEntropy)),
+                ends: vec![End::Never, End::Between(Timestamp::EPOCH, Some(Timestamp::LAST))],
+                ..everything.clone()
+            },
+            "tokens_by_user (user=? AND rowid",
+        ),
+        (
+            Filter {
+                organization,
+                team: teams.first().cloned(),
+                ..everything.clone()
+            },
+            "tokens_by_team (team=? AND rowid",
+        ),
+        (
+            Filter {
+                visibility: own.clone(),
+                organization,
+                ..everything.clone()
+            },
+            "tokens_by_user (user=? AND rowid",
+        ),
+        (
+            Filter {
+                visibility: own,
+                ..everything
+            },
+            "tokens_by_team (team=? AND rowid",
+        ),
+    ];
+    for (filter, index) in filters {
+        let selection = Selection::new(&connection, &filter).unwrap();
+        let walk = Walk::new(&connection, &selection, Sort::default());
+        let cursor = Cursor {
+            value: None,
+            token: TokenId(1),
+        };
+        for direction in [Direction::Next, Direction::Previous] {
+            let (statement, _) = walk
+                .statement(Stretch::Valueless, From::Beyond(&cursor), direction)
+                .unwrap();
+            let plan = plan(&connection, &statement);
+            assert_eq!(slow(&plan), Vec::<&String>::new(), "{plan:#?}");
+            assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_other_order_sorts_its_own_rows_and_reads_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let filter = Filter {
+        organization: Some(OrganizationId(Uuid::from_u128(1))),
+        status: Some(StatusAt {
+            wanted: WantedStatus::Only(Status::Active),
+            at: Timestamp::LAST,
+        }),
+        unused_since: Some(Timestamp::LAST),
+        reporting_at: Some(Timestamp::LAST),
+        ..Filter::of(Visibility::Everything)
+    };
+    let selection = Selection::new(&connection, &filter).unwrap();
+    let cursor = Cursor {
+        value: Some(SortValue::Text("m".to_owned())),
+        token: TokenId(1),
+    };
+    for by in [
+        SortBy::ExpiresAt,
+        SortBy::LastUsedAt,
+        SortBy::Name,
+        SortBy::Team,
+        SortBy::CreatedBy,
+    ] {
+        let sort = Sort {
+            by,
+            order: Order::Ascending,
+        };
+        let walk = Walk::new(&connection, &selection, sort);
+        for (stretch, is_sorted) in [(Stretch::Valued, true), (Stretch::Valueless, false)] {
+            let (statement, _) = walk
+                .statement(stretch, From::Beyond(&cursor), Direction::Next)
+                .unwrap();
+            let plan = plan(&connection, &statement);
+            let index = "tokens_by_organization (organization=?";
+            assert!(plan.iter().any(|step| step.contains(index)), "{plan:#?}");
+            let slow = slow(&plan);
+            assert!(slow.iter().all(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+            assert_eq!(!slow.is_empty(), is_sorted, "{plan:#?}");
+        }
+    }
+}
+
+#[test]
+fn look_ups_use_an_index_and_the_check_can_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let mut statements = vec![
+        records::BY_ID.clone(),
+        records::BY_JTI.clone(),
+        revocable::BY_ID.clone(),
+        revocable::BY_JTI.clone(),
+        "SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off'".to_owned(),
+        "SELECT 1 FROM revocations WHERE kind = 'cut_off' AND issued_through_seconds >= ?1".to_owned(),
+        IN_SLOT.to_owned(),
+        UNFINISHED.to_owned(),
+        SUCCESSORS.to_owned(),
+    ];
+    let owner = |organization, team, user| OwnerNumbers {
+        organization,
+        team,
+        user,
+    };
+    for owner in [
+        owner(Some(1), None, None),
+        owner(Some(1), Some(1), None),
+        owner(Some(1), None, Some(1)),
+        owner(None, None, Some(1)),
+    ] {
+        statements.push(limits::statement(owner));
+        statements.push(limits::other(owner));
+        statements.push(limits::named(owner));
+    }
+    for among in [Among::User, Among::Team, Among::Organization, Among::All] {
+        statements.push(among.statement());
+    }
+    for statement in statements {
+        let plan = plan(&connection, &statement);
+        assert_eq!(slow(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
+    }
+    let by_name = plan(&connection, "SELECT id FROM tokens WHERE name = ?1 ORDER BY name");
+    assert!(!slow(&by_name).is_empty());
+    let sorted = plan(&connection, "SELECT id FROM tokens WHERE id > 0 ORDER BY name");
+    assert!(!slow(&sorted).is_empty());
+}

@@ -1,0 +1,403 @@
+//! A filter as SQL.
+
+use crate::values::{Parameter, get, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::cut_offs::uncut;
+use crate::failure::Failure;
+use crate::limits;
+use crate::tokens::json;
+use crate::usage::reporting;
+use jeton_core::directory::TeamId;
+use jeton_core::token::filter::Breach;
+use jeton_core::token::{End, Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
+
+/// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
+/// each row beyond that.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    /// The sets of which the list is the union; no token is in two of them.
+    sources: Vec<String>,
+    condition: String,
+    parameters: Vec<Value>,
+}
+
+impl Selection {
+    pub(crate) fn new(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let status = selection.status(status);
+            selection.condition.push_str(&format!(" AND {status}"));
+        }
+        Ok(selection)
+    }
+
+    /// What matched when a token was the last one, as far as that can be seen later: who has a successor
+    /// with a higher number was active then, whatever the clock of whoever rotated it said.
+    pub(crate) fn when_last_was(
+        connection: &Connection,
+        filter: &Filter,
+        TokenId(last): TokenId,
+    ) -> Result<Self, Failure> {
+        let mut selection = Self::of_any_status(connection, filter)?;
+        if let Some(status) = &filter.status {
+            let (status, last) = (selection.status(status), selection.bind(last));
+            selection.condition.push_str(&format!(
+                " AND (({status}) OR EXISTS (SELECT 1 FROM tokens AS successor
+                     WHERE successor.rotated_from = tokens.id AND successor.id > {last}))"
+            ));
+        }
+        Ok(selection)
+    }
+
+    fn of_any_status(connection: &Connection, filter: &Filter) -> Result<Self, Failure> {
+        let mut selection = Self::default();
+        selection.read_from(connection, filter)?;
+        selection.ask_of_owner(connection, filter)?;
+        selection.ask_of_token(filter);
+        selection.ask_of_use(filter);
+        if let (Some(breach), Some(organization)) = (&filter.breaks, &filter.organization) {
+            let organization = number(connection, "organizations", organization)?;
+            selection.ask_of_policy(breach, organization)?;
+        }
+        Ok(selection)
+    }
+
+    /// A query over the matching rows of `tokens`, without an order: an expression of each, where a
+    /// further condition holds. The parameters of the condition are numbered from
+    /// [`Selection::next_parameter`] on. `None` if there is nothing to read at all.
+    pub(super) fn select(&self, columns: &str, further: &str) -> Option<String> {
+        let condition = &self.condition;
+        let terms: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| {
+                format!(
+                    "SELECT {columns} FROM tokens {source} AND tokens.session = 0{condition} AND {further}"
+                )
+            })
+            .collect();
+        (!terms.is_empty()).then(|| terms.join(" UNION ALL "))
+    }
+
+    /// The number of the first parameter that is not the selection's own.
+    pub(super) fn next_parameter(&self) -> usize {
+        self.parameters.len() + 1
+    }
+
+    /// The selection's parameters and those that follow them.
+    pub(super) fn parameters(&self, further: Vec<Value>) -> impl rusqlite::Params {
+        params_from_iter(self.parameters.clone().into_iter().chain(further))
+    }
+
+    /// How many tokens match.
+    pub(crate) fn count(&self, connection: &Connection) -> Result<u64, Failure> {
+        let Some(matching) = self.select("1", "TRUE") else {
+            return Ok(0);
+        };
+        let statement = format!("SELECT count(*) FROM ({matching})");
+        let mut query = connection.prepare_cached(&statement)?;
+        Ok(query.query_row(self.parameters(Vec::new()), |row| get(row, 0))?)
+    }
+
+    /// The first tokens that match and lie after one and not after another, in the order of their
+    /// numbers.
+    pub(crate) fn between(
+        &self,
+        connection: &Connection,
+        TokenId(after): TokenId,
+        TokenId(through): TokenId,
+        limit: usize,
+    ) -> Result<Vec<TokenId>, Failure> {
+        let (first, second, third) = {
+            let next = self.next_parameter();
+            (next, next + 1, next + 2)
+        };
+        let range = format!("tokens.id > ?{first} AND tokens.id <= ?{second}");
+        let Some(matching) = self.select("tokens.id AS id", &range) else {
+            return Ok(Vec::new());
+        };
+        let statement = format!("{matching} ORDER BY id LIMIT ?{third}");
+        let further = [after, through, i64::try_from(limit).unwrap_or(i64::MAX)].map(Value::Integer);
+        let mut query = connection.prepare_cached(&statement)?;
+        let rows = query.query_map(self.parameters(further.to_vec()), |row| get(row, 0).map(TokenId))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Which indexes are read. The narrowest owner that is named decides. Of other organizations only a
+    /// person's own rows there are met, where that person is asked for.
+    fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
+        let Visibility::Own { user, teams } = &filter.visibility else {
+            let source = if let Some(team) = &filter.team {
+                self.source("tokens_by_team", "team", number(connection, "teams", team)?)
+            } else if let Some(user) = &filter.user {
+                self.source("tokens_by_user", "user", number(connection, "users", user)?)
+            } else if let Some(organization) = &filter.organization {
+                let organization = number(connection, "organizations", organization)?;
+                self.source("tokens_by_organization", "organization", organization)
+            } else {
+                "WHERE TRUE".to_owned()
+            };
+            self.sources.push(source);
+            if let (Some(_), Some(user), None, None) = (
+                &filter.organization,
+                &filter.or_everywhere_of,
+                &filter.team,
+                &filter.user,
+            ) {
+                let user = number(connection, "users", user)?;
+                let everywhere = self.source("tokens_by_user", "user", user);
+                self.sources
+                    .push(format!("{everywhere} AND +tokens.organization IS NULL"));
+            }
+            return Ok(());
+        };
+        if let Some(user) = user {
+            let user = number(connection, "users", user)?;
+            let own = self.source("tokens_by_user", "user", user);
+            self.sources.push(format!("{own} AND {BELONGS}"));
+        }
+        let teams = visible_teams(connection, filter, teams)?;
+        if teams.len() <= MERGED {
+            for team in teams {
+                let source = self.source("tokens_by_team", "team", team);
+                self.sources.push(source);
+            }
+        } else {
+            let teams: Vec<_> = teams.into_iter().map(|team| self.bind(team)).collect();
+            self.sources.push(format!(
+                "INDEXED BY tokens_by_team WHERE tokens.team IN ({})",
+                teams.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, index: &str, column: &str, number: i64) -> String {
+        let number = self.bind(number);
+        format!("INDEXED BY {index} WHERE tokens.{column} = {number}")
+    }
+
+    /// A leading `+` keeps an index from being taken for it.
+    fn ask_of_owner(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
+        if let Some(organization) = &filter.organization {
+            let organization = number(connection, "organizations", organization)?;
+            let organization = self.bind(organization);
+            let everywhere = match &filter.or_everywhere_of {
+                None => String::new(),
+                Some(user) => {
+                    let user = self.bind(number(connection, "users", user)?);
+                    format!(" OR (+tokens.organization IS NULL AND +tokens.user = {user})")
+                }
+            };
+            self.condition.push_str(&format!(
+                " AND (+tokens.organization = {organization}{everywhere})"
+            ));
+        }
+        if let Some(team) = &filter.team {
+            let number = number(connection, "teams", team)?;
+            self.ask("+tokens.team =", number);
+        }
+        if let Some(user) = &filter.user {
+            let number = number(connection, "users", user)?;
+            self.ask("+tokens.user =", number);
+        }
+        self.condition.push_str(match filter.owner {
+            None => "",
+            Some(OwnerKind::User) => " AND +tokens.user IS NOT NULL",
+            Some(OwnerKind::Team) => " AND +tokens.team IS NOT NULL",
+            Some(OwnerKind::Organization) => {
+                " AND +tokens.organization IS NOT NULL AND +tokens.team IS NULL AND +tokens.user IS NULL"
+            }
+            Some(OwnerKind::Deployment) => {
+                " AND +tokens.organization IS NULL AND +tokens.team IS NULL AND +tokens.user IS NULL"
+            }
+        });
+        Ok(())
+    }
+
+    fn ask_of_token(&mut self, filter: &Filter) {
+        if let Some(text) = &filter.text {
+            // As SQLite's lower() does it: ASCII. LIKE would do no better, and stops at a NUL.
+            let text = self.bind(text.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND (instr(lower(tokens.name), {text}) OR instr(lower(tokens.description), {text})
+                 OR instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {text}))"
+            ));
+        }
+        if let Some(name) = &filter.team_name {
+            let name = self.bind(name.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND instr(lower((SELECT name FROM teams WHERE teams.id = tokens.team)), {name})"
+            ));
+        }
+        if let Some(slot) = &filter.slot {
+            self.ask("tokens.slot =", slot.as_str().to_owned());
+        }
+        if let Some(scope) = &filter.scope {
+            self.ask(
+                "0 < instr(' ' || tokens.scopes || ' ',",
+                format!(" {} ", scope.as_str()),
+            );
+            self.condition.push(')');
+        }
+        if let Some(preset) = &filter.preset {
+            self.ask("tokens.preset =", preset.clone());
+        }
+        if let Some(name) = &filter.created_by {
+            // What a person's token has made bears the token's name, and records the person. Those who
+            // were removed are still found.
+            let name = self.bind(name.to_ascii_lowercase());
+            self.condition.push_str(&format!(
+                " AND (lower(tokens.created_by) = {name}
+                 OR +tokens.created_by_user IN (SELECT users.id FROM users WHERE users.email = {name}))"
+            ));
+        }
+        if let Some(TokenId(except)) = filter.except {
+            self.ask("tokens.id <>", except);
+        }
+        if !filter.ends.is_empty() {
+            let ends: Vec<String> = filter.ends.iter().map(|end| self.end(*end)).collect();
+            self.condition.push_str(&format!(" AND ({})", ends.join(" OR ")));
+        }
+    }
+
+    fn ask_of_use(&mut self, filter: &Filter) {
+        if let Some(instant) = filter.unused_since {
+            self.ask(
+                "coalesce(tokens.last_used_at, tokens.created_at) <",
+                instant.millis(),
+            );
+        }
+        if filter.never_used {
+            self.condition.push_str(" AND tokens.last_used_at IS NULL");
+        }
+        if let Some(now) = filter.reporting_at {
+            let since = match filter.unused_since {
+                // What was never used was not used since it was made.
+                Some(instant) if !filter.never_used => {
+                    let instant = self.bind(instant.millis());
+                    format!("max({instant}, tokens.created_at)")
+                }
+                _ => "tokens.created_at".to_owned(),
+            };
+            let now = self.bind(now.millis());
+            self.condition
+                .push_str(&format!(" AND {}", reporting(&since, &now)));
+        }
+    }
+
+    fn status(&mut self, status: &StatusAt) -> String {
+        let instant = self.bind(status.at.millis());
+        let uncut = uncut(&instant);
+        let unrevoked =
+            format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
+        // Whole seconds, as `exp` has them.
+        let ended = format!("tokens.expires_at / 1000 <= {instant} / 1000");
+        match status.wanted {
+            WantedStatus::Unrevoked => unrevoked,
+            WantedStatus::Only(Status::Active) => format!("({ended}) IS NOT TRUE AND {unrevoked}"),
+            WantedStatus::Only(Status::Expired) => format!("{ended} AND {unrevoked}"),
+            WantedStatus::Only(Status::Revoked) => format!("NOT ({unrevoked})"),
+        }
+    }
+
+    fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
+        let Breach { policy, at } = breach;
+        let mut rules = Vec::new();
+        if let Some(seconds) = policy.max_lifetime {
+            let most = self.bind(i64::try_from(seconds).unwrap_or(i64::MAX / 1000) * 1000);
+            rules.push(format!(
+                "tokens.expires_at IS NULL OR tokens.expires_at - tokens.created_at > {most}"
+            ));
+        }
+        if let Some(allowed) = &policy.allowed_scopes {
+            let allowed = self.bind(json(allowed)?);
+            // No scope has a character that means anything to JSON.
+            rules.push(format!(
+                "tokens.scopes <> '' AND EXISTS (
+                     SELECT 1 FROM json_each('[\"' || replace(tokens.scopes, ' ', '\",\"') || '\"]') AS held
+                     WHERE held.value NOT IN (SELECT value FROM json_each({allowed})))"
+            ));
+        }
+        if let Some(allowed) = &policy.allowed_presets {
+            let allowed = self.bind(json(allowed)?);
+            rules.push(format!(
+                "tokens.preset NOT IN (SELECT value FROM json_each({allowed}))"
+            ));
+        }
+        if let Some(most) = policy.max_active_tokens_per_owner {
+            let (organization, most) = (self.bind(organization), self.bind(i64::from(most)));
+            let (now, ever) = (self.bind(at.millis()), self.bind(limits::EVER));
+            let counted = limits::counted(&now, &ever);
+            rules.push(format!(
+                "tokens.id IN (SELECT id FROM (
+                     SELECT tokens.id AS id, row_number() OVER (PARTITION BY team, user ORDER BY id DESC) AS place
+                     FROM tokens INDEXED BY tokens_by_organization
+                     WHERE tokens.organization = {organization} AND {counted})
+                 WHERE place > {most})"
+            ));
+        }
+        // NULL where a rule does not apply, which is no breach.
+        let broken = match rules.is_empty() {
+            true => "FALSE".to_owned(),
+            false => rules.join(") OR ("),
+        };
+        self.condition.push_str(&format!(" AND (({broken}))"));
+        Ok(())
+    }
+
+    fn end(&mut self, end: End) -> String {
+        match end {
+            End::Never => "tokens.expires_at IS NULL".to_owned(),
+            End::Between(from, until) => {
+                let from = self.bind(from.millis());
+                let until = until.map_or_else(String::new, |until| {
+                    format!(" AND tokens.expires_at < {}", self.bind(until.millis()))
+                });
+                // NULL where there is no end, which is no match.
+                format!("(tokens.expires_at >= {from}{until})")
+            }
+        }
+    }
+
+    /// Adds a condition of which a parameter is the end.
+    fn ask(&mut self, condition: &str, value: impl Into<Value>) {
+        let parameter = self.bind(value);
+        self.condition.push_str(&format!(" AND {condition} {parameter}"));
+    }
+
+    /// Adds a parameter and says how the query names it.
+    fn bind(&mut self, value: impl Into<Value>) -> String {
+        self.parameters.push(value.into());
+        format!("?{}", self.parameters.len())
+    }
+}
+
+/// A condition on `tokens`: the person still belongs where the token is good, as a site administrator does
+/// everywhere.
+const BELONGS: &str = "(tokens.organization IS NULL OR EXISTS (SELECT 1 FROM memberships \
+     WHERE memberships.organization = tokens.organization AND memberships.user = tokens.user) \
+     OR EXISTS (SELECT 1 FROM users WHERE users.id = tokens.user AND users.site_admin = 1))";
+
+/// How many teams are merged one by one. SQLite refuses more than 500 parts; the tokens of whoever
+/// has so many teams are sorted instead.
+const MERGED: usize = 100;
+
+/// The teams of which the caller sees tokens and the filter wants any.
+fn visible_teams(connection: &Connection, filter: &Filter, teams: &[TeamId]) -> Result<Vec<i64>, Failure> {
+    teams
+        .iter()
+        .filter(|team| filter.team.as_ref().is_none_or(|wanted| wanted == *team))
+        .map(|team| number(connection, "teams", team))
+        .collect()
+}
+
+/// The number of a row, or one that no row has.
+fn number(connection: &Connection, table: &'static str, id: &dyn Parameter) -> Result<i64, Failure> {
+    let query = format!("SELECT coalesce((SELECT id FROM {table} WHERE public_id = ?1), -1)");
+    Ok(connection
+        .prepare_cached(&query)?
+        .query_row(params![id], |row| get(row, 0))?)
+}

@@ -1,0 +1,225 @@
+//! What the writer knows about the database, so that a hot write needs one statement.
+//!
+//! It is never the truth: it is read inside a transaction, written back before the commit, and
+//! thrown away after any failure and whenever another process has written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::limits::Counts;
+use crate::values::{Bytes, Parameter, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_store::Generation;
+
+/// What the writer knows.
+pub(super) struct Memory {
+    /// SQLite's count of other connections' commits when this was read.
+    data_version: i64,
+    /// The first epoch, which no restore changes.
+    pub(super) origin: Uuid,
+    /// The deployment's epoch.
+    pub(super) epoch: Uuid,
+    /// The counters that commits move.
+    pub(super) head: Head,
+    /// As they stand in the file.
+    written: Head,
+    /// How many active tokens owners have.
+    pub(super) counts: Counts,
+    /// The numbers of rows.
+    pub(super) numbers: Numbers,
+}
+
+/// The counters that commits move. A job that fails puts them back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The directory's version.
+    pub(super) generation: Generation,
+    /// The feed's last event.
+    pub(super) sequence: u64,
+    /// Its hash.
+    pub(super) hash: [u8; 32],
+    /// The latest second that any cut-off covers: tokens issued after it need no look at cut-offs.
+    pub(super) cut_through: i64,
+}
+
+impl Memory {
+    /// Reads everything.
+    pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
+        let data_version = data_version(connection)?;
+        let (origin, epoch, head) = connection
+            .prepare_cached(
+                "SELECT origin, epoch, generation, sequence, hash,
+                    (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
+                 FROM meta",
+            )?
+            .query_row((), |row| {
+                Ok((
+                    get::<Bytes>(row, 0)?.0,
+                    get::<Bytes>(row, 1)?.0,
+                    Head {
+                        generation: Generation(get(row, 2)?),
+                        sequence: get(row, 3)?,
+                        hash: get(row, 4)?,
+                        cut_through: get::<Option<i64>>(row, 5)?.unwrap_or(i64::MIN),
+                    },
+                ))
+            })?;
+        Ok(Self {
+            data_version,
+            origin,
+            epoch,
+            head,
+            written: head,
+            counts: Counts::default(),
+            numbers: Numbers::default(),
+        })
+    }
+
+    /// The counters as the file has them.
+    pub(super) fn committed(&self) -> Head {
+        self.written
+    }
+
+    /// Whether no other process has written since this was read.
+    pub(super) fn is_current(&self, connection: &Connection) -> Result<bool, Failure> {
+        Ok(data_version(connection)? == self.data_version)
+    }
+
+    /// Writes back what the batch has moved.
+    pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
+        if self.head != self.written {
+            connection
+                .prepare_cached("UPDATE meta SET generation = ?1, sequence = ?2, hash = ?3")?
+                .execute(params![
+                    self.head.generation.0,
+                    self.head.sequence,
+                    self.head.hash
+                ])?;
+            self.written = self.head;
+        }
+        Ok(())
+    }
+}
+
+fn data_version(connection: &Connection) -> Result<i64, Failure> {
+    Ok(connection
+        .prepare_cached("PRAGMA data_version")?
+        .query_row((), |row| get(row, 0))?)
+}
+
+/// The numbers of rows by their public ids, which no renaming changes and nobody else ever gets.
+#[derive(Default)]
+pub(super) struct Numbers {
+    organizations: HashMap<OrganizationId, i64>,
+    teams: HashMap<TeamId, i64>,
+    users: HashMap<UserId, i64>,
+    signing_key: Option<SigningKey>,
+}
+
+/// The key that signs.
+struct SigningKey {
+    number: i64,
+    kid: Arc<str>,
+    /// As the file has it, or less.
+    needed_until: Timestamp,
+}
+
+/// How many of a kind are kept.
+const KEPT: usize = 50_000;
+
+impl Numbers {
+    pub(super) fn organization(&mut self, at: &Connection, id: OrganizationId) -> Result<i64, Failure> {
+        if let Some(number) = self.organizations.get(&id) {
+            return Ok(*number);
+        }
+        let number = number(at, "SELECT id FROM organizations WHERE public_id = ?1", &id)?
+            .ok_or(Failure::Unknown("an organization"))?;
+        keep(&mut self.organizations, id, number);
+        Ok(number)
+    }
+
+    pub(super) fn team(&mut self, at: &Connection, id: &TeamId) -> Result<i64, Failure> {
+        if let Some(number) = self.teams.get(id) {
+            return Ok(*number);
+        }
+        let number =
+            number(at, "SELECT id FROM teams WHERE public_id = ?1", id)?.ok_or(Failure::Unknown("a team"))?;
+        keep(&mut self.teams, id.clone(), number);
+        Ok(number)
+    }
+
+    pub(super) fn user(&mut self, at: &Connection, id: &UserId) -> Result<i64, Failure> {
+        if let Some(number) = self.users.get(id) {
+            return Ok(*number);
+        }
+        let number = number(at, "SELECT id FROM users WHERE public_id = ?1", id)?
+            .ok_or(Failure::Unknown("a person"))?;
+        keep(&mut self.users, id.clone(), number);
+        Ok(number)
+    }
+
+    /// The number of the key that signs if it is this one, for something that lives until then.
+    ///
+    /// That the key is needed is written down by a statement of its own, which stays if the caller's
+    /// fails: a key that is kept too long does no harm. Whole minutes make it one statement a minute,
+    /// and not one a token.
+    pub(super) fn signing_key(
+        &mut self,
+        at: &Connection,
+        kid: &Arc<str>,
+        until: Option<Timestamp>,
+    ) -> Result<Option<i64>, Failure> {
+        if self.signing_key.as_ref().is_none_or(|key| key.kid != *kid) {
+            self.signing_key = at
+                .prepare_cached("SELECT id, needed_until FROM keys WHERE kid = ?1 AND state = 'signing'")?
+                .query_row(params![kid], |row| {
+                    Ok(SigningKey {
+                        number: get(row, 0)?,
+                        kid: Arc::clone(kid),
+                        needed_until: get(row, 1)?,
+                    })
+                })
+                .optional()?;
+        }
+        let Some(key) = &mut self.signing_key else {
+            return Ok(None);
+        };
+        let until = until.unwrap_or(Timestamp::LAST);
+        if until > key.needed_until {
+            let until = until.rounded_up_to_minute();
+            at.prepare_cached("UPDATE keys SET needed_until = max(needed_until, ?2) WHERE id = ?1")?
+                .execute(params![key.number, until])?;
+            key.needed_until = until;
+        }
+        Ok(Some(key.number))
+    }
+
+    /// Forgets which key signs.
+    pub(super) fn forget_keys(&mut self) {
+        self.signing_key = None;
+    }
+
+    /// Forgets all of them.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+fn number(at: &Connection, query: &str, id: &dyn Parameter) -> Result<Option<i64>, Failure> {
+    Ok(at
+        .prepare_cached(query)?
+        .query_row(params![id], |row| get(row, 0))
+        .optional()?)
+}
+
+fn keep<K: std::hash::Hash + Eq>(kept: &mut HashMap<K, i64>, id: K, number: i64) {
+    if kept.len() >= KEPT {
+        kept.clear();
+    }
+    kept.insert(id, number);
+}

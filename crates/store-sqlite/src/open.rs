@@ -1,0 +1,379 @@
+//! Opening the file: what it must be, and what a connection to it is set to.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jeton_verifier::event::BEFORE_ALL;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use crate::chain;
+use crate::journal::JournalError;
+use crate::values::{Bytes, get, params};
+use jeton_core::entropy::Entropy;
+
+/// What marks a file as ours, in its header: `jtn1`. The first migration writes it.
+const APPLICATION_ID: i32 = 0x6a74_6e31;
+
+/// How long a write waits for another process that writes.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Older ones can corrupt a WAL that two connections checkpoint at once.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_begin.sql")),
+    M::up(include_str!("migrations/0002_keys.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0003_life.sql")),
+    M::up(include_str!("migrations/0004_find.sql")),
+    M::up(include_str!("migrations/0005_house.sql")),
+    M::up(include_str!("migrations/0006_status_lists.sql")),
+    M::up(include_str!("migrations/0007_viewers.sql")).foreign_key_check(),
+    M::up(include_str!("migrations/0008_revoked.sql")),
+];
+
+/// Why a database cannot be used. Nothing was changed in it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder is missing.
+    #[error("the folder of the database {} does not exist", .0.display())]
+    FolderMissing(PathBuf),
+    /// It cannot be opened for reading and writing.
+    #[error("the database {} cannot be opened for reading and writing", path.display())]
+    Inaccessible {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It holds something else.
+    #[error("{} is not a database", .0.display())]
+    NotADatabase(PathBuf),
+    /// It is an SQLite database, but not ours.
+    #[error("{} is a database of another program", .0.display())]
+    Foreign(PathBuf),
+    /// A later version has written it.
+    #[error("the database {} is of a newer version of jeton (schema {found}, known up to {known})", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i32,
+        /// The last version that this program knows.
+        known: usize,
+    },
+    /// The file's content contradicts itself.
+    #[error("the database {} is damaged: {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// Committed data could be lost with a power cut.
+    #[error("the database {} cannot be set to {pragma} = {wanted}: it stays {found}", path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        pragma: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The library is too old.
+    #[error("SQLite {0} is older than 3.51.3, which can damage a database")]
+    OldSqlite(&'static str),
+    /// It is an older copy, and nothing tells what was revoked since it was made.
+    #[error(
+        "the database {} is a backup or an older copy, and the journal {} does not tell what was revoked since: put \
+         the journal in its place, or end every token with `jeton restore FILE --cut-off-missing`",
+        path.display(), journal.display()
+    )]
+    Unreconciled {
+        /// The file.
+        path: PathBuf,
+        /// Where its journal should be.
+        journal: PathBuf,
+    },
+    /// The journal of revocations cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// SQLite failed.
+    #[error("the database {} cannot be prepared", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Opens the writer's connection to a file that is ours, or makes it; brings its schema up to date.
+pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(OpenError::OldSqlite(rusqlite::version()));
+    }
+    create_privately(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, error))?;
+    if inspect(path, &connection)? == Content::Ours {
+        let flaw = chain::flaw(&connection, CHECKED).map_err(|error| failed(path, error))?;
+        if let Some(what) = flaw {
+            return Err(OpenError::Damaged {
+                path: path.to_owned(),
+                what,
+            });
+        }
+    }
+    configure(path, &connection)?;
+    prepare(&mut connection, entropy).map_err(|source| OpenError::Failed {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(connection)
+}
+
+/// A connection beside the writer's, to a file that is prepared. It commits nothing.
+pub(super) fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // A checkpoint syncs as the connection that does it is set.
+    connection.pragma_update(None, "synchronous", "full")?;
+    Ok(connection)
+}
+
+/// Refuses what is not ours.
+pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    match inspect(path, connection)? {
+        Content::Ours => Ok(()),
+        Content::Nothing => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
+/// Brings the schema up to date.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result<()> {
+    // A table can be made anew only while nothing checks what points to it; the migration that does so
+    // checks it before its commit.
+    connection.pragma_update(None, "foreign_keys", false)?;
+    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
+/// Sets a reader's connection so that it can read and nothing else.
+pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "temp_store", "memory")
+}
+
+/// More than there are different statements, so that none is prepared twice.
+const STATEMENTS: usize = 256;
+
+/// Makes the file readable for nobody else: it holds the hashes of passwords.
+fn create_privately(path: &Path) -> Result<(), OpenError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(OpenError::FolderMissing(path.to_owned()));
+    }
+    let inaccessible = |error: io::Error| OpenError::Inaccessible {
+        path: path.to_owned(),
+        source: Box::new(error),
+    };
+    if !fs::exists(path).map_err(inaccessible)? {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map(drop)
+            .or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(error),
+            })
+            .map_err(inaccessible)?;
+    }
+    // SQLite would open a file that cannot be written for reading only, and fail at the first write.
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map(drop)
+        .map_err(inaccessible)
+}
+
+/// How many of the feed's last events are checked at each start, which must not take long.
+const CHECKED: u64 = 10_000;
+
+/// What a file holds that may be opened.
+#[derive(PartialEq)]
+enum Content {
+    Nothing,
+    Ours,
+}
+
+/// Refuses what is not ours before anything is written.
+fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
+    let failed = |error| failed(path, error);
+    let header = |pragma| connection.pragma_query_value(None, pragma, |row| get::<i32>(row, 0));
+    let application_id = header("application_id").map_err(failed)?;
+    let version = header("user_version").map_err(failed)?;
+    let is_empty = connection
+        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", (), |row| {
+            get::<bool>(row, 0)
+        })
+        .map_err(failed)?;
+    if is_empty && application_id == 0 && version == 0 {
+        return Ok(Content::Nothing);
+    }
+    if application_id != APPLICATION_ID {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    if usize::try_from(version).is_ok_and(|version| version > MIGRATIONS.len()) {
+        return Err(OpenError::Newer {
+            path: path.to_owned(),
+            found: version,
+            known: MIGRATIONS.len(),
+        });
+    }
+    Ok(Content::Ours)
+}
+
+/// Sets the writer's connection, and reads back what durability rests on.
+fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let failed = |error| failed(path, error);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // With NORMAL a power cut can undo the last commits: a revoked token would live again.
+    for (pragma, set, wanted) in [
+        ("journal_mode", "wal", "wal"),
+        ("synchronous", "full", "2"),
+        ("foreign_keys", "on", "1"),
+        ("temp_store", "memory", "2"),
+        // Done by `Checkpoints`, which hears of a disk that fails.
+        ("wal_autocheckpoint", "0", "0"),
+    ] {
+        connection
+            .pragma_update_and_check(None, pragma, set, |_| Ok(()))
+            .or_else(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => Ok(()),
+                error => Err(error),
+            })
+            .map_err(failed)?;
+        let found = connection
+            .pragma_query_value(None, pragma, |row| Ok(text(row.get_ref(0)?)))
+            .map_err(failed)?;
+        if found != wanted {
+            return Err(OpenError::Unsafe {
+                path: path.to_owned(),
+                pragma,
+                wanted: set,
+                found,
+            });
+        }
+    }
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", WAL_KEPT, |_| Ok(()))
+        .map_err(failed)
+}
+
+/// What the WAL is cut back to after a surge, in bytes.
+const WAL_KEPT: i64 = 64 * 1024 * 1024;
+
+fn text(value: rusqlite::types::ValueRef<'_>) -> String {
+    match value {
+        rusqlite::types::ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Brings the schema up to date, and gives a new database its identity.
+fn prepare(
+    connection: &mut Connection,
+    entropy: &dyn Entropy,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    migrate(connection)?;
+    let is_named = connection.query_row("SELECT EXISTS (SELECT 1 FROM meta)", (), |row| {
+        get::<bool>(row, 0)
+    })?;
+    if !is_named {
+        connection.execute(
+            "INSERT INTO meta (one, epoch, origin, generation, sequence, hash) VALUES (1, ?1, ?1, 1, 0, ?2)
+             ON CONFLICT DO NOTHING",
+            params![Bytes(entropy.uuid_v4()), BEFORE_ALL],
+        )?;
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, error: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path),
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
+            path,
+            what: error.to_string(),
+        },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            OpenError::Inaccessible {
+                path,
+                source: Box::new(error),
+            }
+        }
+        _ => OpenError::Failed {
+            path,
+            source: Box::new(error),
+        },
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::chance::SystemEntropy;
+
+    #[test]
+    fn a_commit_is_on_disk_before_it_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+        let read = |pragma| connection.pragma_query_value(None, pragma, |row| Ok(text(row.get_ref(0)?)));
+        assert_eq!(read("journal_mode").unwrap(), "wal");
+        assert_eq!(read("synchronous").unwrap(), "2", "FULL");
+        assert_eq!(read("foreign_keys").unwrap(), "1");
+        assert_eq!(read("busy_timeout").unwrap(), "5000");
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jeton.db");
+        drop(writer(&path, &SystemEntropy).unwrap());
+        let reader = Connection::open(&path).unwrap();
+        configure_reader(&reader).unwrap();
+        reader
+            .execute_batch("UPDATE meta SET generation = 2")
+            .unwrap_err();
+    }
+
+    #[test]
+    fn settings_that_do_not_hold_are_noticed() {
+        // A database in memory has no WAL: setting it answers, and changes nothing.
+        let connection = Connection::open_in_memory().unwrap();
+        let refused = configure(Path::new("memory"), &connection);
+        assert!(matches!(
+            refused,
+            Err(OpenError::Unsafe {
+                pragma: "journal_mode",
+                ..
+            })
+        ));
+    }
+}

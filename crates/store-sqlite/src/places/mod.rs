@@ -1,0 +1,287 @@
+//! Places in status lists: never given twice, and telling nothing about their neighbours.
+
+mod permutation;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::values::{Bytes, get, params};
+use crate::writer::{Undo, Writer};
+use jeton_core::clock::Timestamp;
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{NewToken, Place};
+use jeton_store::{ReservedPlace, StoreError};
+pub(super) use permutation::LIST_SIZE;
+use permutation::Permutation;
+
+/// How long the tokens of a list live. Tokens that end about together share a list, and so a list
+/// whose last token has ended can retire as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lifetime {
+    Day,
+    Month,
+    Year,
+    Longer,
+    Endless,
+}
+
+impl Lifetime {
+    const ALL: [Self; 5] = [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless];
+
+    fn of(token: &NewToken) -> Self {
+        let Some(end) = token.expires_at else {
+            return Self::Endless;
+        };
+        let seconds = end.seconds() - token.created_at.seconds();
+        let fits = |lifetime: &Self| lifetime.longest_life().is_some_and(|longest| seconds <= longest);
+        Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
+    }
+
+    /// Whether a list that was opened then takes new tokens now.
+    fn is_open(self, opened_at: Timestamp, now: Timestamp) -> bool {
+        now.seconds() - opened_at.seconds() < self.open_for()
+    }
+
+    /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
+    /// since a bit hides among the others of its list.
+    fn open_for(self) -> i64 {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Day => 7 * DAY,
+            Self::Month => 31 * DAY,
+            Self::Year => 366 * DAY,
+            Self::Longer | Self::Endless => i64::MAX,
+        }
+    }
+
+    /// How long its tokens live at most, in seconds, if that is known.
+    fn longest_life(self) -> Option<i64> {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Day => Some(DAY),
+            Self::Month => Some(31 * DAY),
+            Self::Year => Some(366 * DAY),
+            Self::Longer | Self::Endless => None,
+        }
+    }
+
+    fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// For each class of lists that end, its number and the seconds after its opening by which the last
+/// token of a list has ended.
+pub(super) fn retirement_ages() -> impl Iterator<Item = (i64, i64)> {
+    Lifetime::ALL.into_iter().filter_map(|lifetime| {
+        let age = lifetime.open_for().saturating_add(lifetime.longest_life()?);
+        Some((lifetime.number(), age))
+    })
+}
+
+/// How many places are taken from a list at a time. What is left of them when the process ends, or begins
+/// with the next list, is given to nobody.
+const STRETCH: u32 = 4096;
+
+/// The places that this process has for new tokens, so that a token can say its place before it is
+/// recorded, and few of them cost a write.
+#[derive(Default)]
+pub(super) struct Places {
+    stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
+    /// Held by the one who takes more.
+    refilling: Arc<tokio::sync::Mutex<()>>,
+    /// How often there were no more to be had.
+    failures: AtomicU64,
+}
+
+/// Places of one list that are this process's to give.
+struct Stretch {
+    list: u32,
+    opened_at: Timestamp,
+    left: Vec<u32>,
+}
+
+impl Places {
+    /// A place for a token, which nobody else gets.
+    pub(super) async fn reserve(
+        self: &Arc<Self>,
+        token: &NewToken,
+        writer: &Writer,
+    ) -> jeton_store::Result<ReservedPlace> {
+        let (lifetime, now) = (Lifetime::of(token), token.created_at);
+        loop {
+            if let Some(place) = self.take(lifetime, now) {
+                // In time, so that nobody has to wait for more while there is nothing to give.
+                if self.left(lifetime, now) < STRETCH as usize / 2
+                    && let Ok(refilling) = Arc::clone(&self.refilling).try_lock_owned()
+                {
+                    drop(self.refill(lifetime, now, writer, refilling));
+                }
+                return Ok(ReservedPlace::new(place));
+            }
+            let failures = self.failures.load(Ordering::Acquire);
+            let refilling = Arc::clone(&self.refilling).lock_owned().await;
+            if self.left(lifetime, now) == 0 {
+                // All who waited are told at once: each would otherwise wait as long again for the same.
+                if self.failures.load(Ordering::Acquire) != failures {
+                    return Err(StoreError::Busy);
+                }
+                let refilled = self.refill(lifetime, now, writer, refilling).await;
+                refilled.map_err(|_| Failure::Stopped)??;
+            }
+        }
+    }
+
+    /// Takes back the place of a token that was refused, and that nobody has seen.
+    pub(super) fn give_back(&self, place: &ReservedPlace) {
+        let Place { list, index } = place.place();
+        let mut stretches = self.stretches();
+        if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
+            stretch.left.push(index);
+        }
+    }
+
+    /// Gives no more places of lists that retire. Only where the clock was set back are there any.
+    pub(super) fn drop_lists(&self, lists: &[u32]) {
+        self.stretches()
+            .retain(|_, stretch| !lists.contains(&stretch.list));
+    }
+
+    fn take(&self, lifetime: Lifetime, now: Timestamp) -> Option<Place> {
+        let mut stretches = self.stretches();
+        let stretch = stretches
+            .get_mut(&lifetime)
+            .filter(|stretch| lifetime.is_open(stretch.opened_at, now))?;
+        let (list, index) = (stretch.list, stretch.left.pop()?);
+        Some(Place { list, index })
+    }
+
+    fn left(&self, lifetime: Lifetime, now: Timestamp) -> usize {
+        let stretches = self.stretches();
+        let stretch = stretches
+            .get(&lifetime)
+            .filter(|stretch| lifetime.is_open(stretch.opened_at, now));
+        stretch.map_or(0, |stretch| stretch.left.len())
+    }
+
+    /// Takes the next stretch of the newest list, or of a new one. On its own, since whoever asked may
+    /// be gone before it is here: each who left would use a whole stretch up.
+    fn refill(
+        self: &Arc<Self>,
+        lifetime: Lifetime,
+        now: Timestamp,
+        writer: &Writer,
+        refilling: OwnedMutexGuard<()>,
+    ) -> JoinHandle<jeton_store::Result<()>> {
+        let stretch = writer.run(Undo::Savepoint, move |batch| {
+            next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
+        });
+        let places = Arc::clone(self);
+        tokio::spawn(async move {
+            let stretch = stretch.await.inspect_err(|_| {
+                places.failures.fetch_add(1, Ordering::AcqRel);
+            });
+            places.add(lifetime, stretch?);
+            drop(refilling);
+            Ok(())
+        })
+    }
+
+    fn add(&self, lifetime: Lifetime, stretch: Stretch) {
+        match self.stretches().entry(lifetime) {
+            Entry::Occupied(mut known) if known.get().list == stretch.list => {
+                known.get_mut().left.extend(stretch.left);
+            }
+            entry => {
+                entry.insert_entry(stretch);
+            }
+        }
+    }
+
+    fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {
+        // Nothing that is done under the lock panics half way.
+        self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks the next places of a list as given. Lists of an earlier epoch take no more tokens, so that a
+/// database that was restored gives no place a second time.
+fn next_stretch(
+    connection: &Connection,
+    entropy: &dyn Entropy,
+    epoch: Uuid,
+    lifetime: Lifetime,
+    now: Timestamp,
+) -> Result<Stretch, Failure> {
+    let newest = connection
+        .prepare_cached(
+            "SELECT id, permutation_key, opened_at, used FROM status_lists
+             WHERE epoch = ?1 AND lifetime_class = ?2 AND retired_at IS NULL ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row(params![Bytes(epoch), lifetime.number()], |row| {
+            Ok(List {
+                id: get(row, 0)?,
+                key: get(row, 1)?,
+                opened_at: get(row, 2)?,
+                used: get(row, 3)?,
+            })
+        })
+        .optional()?;
+    let list = match newest {
+        Some(list) if list.used < LIST_SIZE && lifetime.is_open(list.opened_at, now) => list,
+        _ => List::open(connection, entropy, epoch, lifetime, now)?,
+    };
+    let end = LIST_SIZE.min(list.used.saturating_add(STRETCH));
+    connection
+        .prepare_cached("UPDATE status_lists SET used = ?2 WHERE id = ?1")?
+        .execute(params![list.id, end])?;
+    let permutation = Permutation::new(&list.key);
+    Ok(Stretch {
+        list: list.id,
+        opened_at: list.opened_at,
+        left: (list.used..end)
+            .map(|counter| permutation.apply(counter))
+            .collect(),
+    })
+}
+
+/// A list as its row has it.
+struct List {
+    id: u32,
+    key: [u8; 16],
+    opened_at: Timestamp,
+    used: u32,
+}
+
+impl List {
+    fn open(
+        connection: &Connection,
+        entropy: &dyn Entropy,
+        epoch: Uuid,
+        lifetime: Lifetime,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        let mut key = [0; 16];
+        entropy.fill(&mut key);
+        let id = connection
+            .prepare_cached(
+                "INSERT INTO status_lists (epoch, lifetime_class, permutation_key, used, opened_at)
+                 VALUES (?1, ?2, ?3, 0, ?4)",
+            )?
+            .insert(params![Bytes(epoch), lifetime.number(), key, now])?;
+        Ok(Self {
+            id: u32::try_from(id).map_err(|_| Failure::Impossible("all status lists are used up"))?,
+            key,
+            opened_at: now,
+            used: 0,
+        })
+    }
+}

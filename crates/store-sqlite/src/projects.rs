@@ -1,0 +1,137 @@
+//! Projects.
+
+use crate::values::{get, params};
+use async_trait::async_trait;
+
+use crate::SqliteStore;
+use crate::failure::{Failure, is_taken};
+use crate::organizations::live;
+use crate::writer::{Batch, Undo};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Name, OrganizationId, Project};
+use jeton_store::{Created, Generation, Judged, Projects, Result, Slice};
+
+#[async_trait]
+impl Projects for SqliteStore {
+    async fn create_project(
+        &self,
+        organization: OrganizationId,
+        name: Name,
+        now: Timestamp,
+        judged_at: Generation,
+    ) -> Result<Judged<Created<Project>>> {
+        self.writer
+            .judged(judged_at, Undo::Savepoint, move |batch| {
+                create(batch, organization, name, now)
+            })
+            .await
+    }
+
+    async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>> {
+        self.readers
+            .read(move |connection| {
+                let mut query = connection.prepare_cached(
+                    "SELECT projects.id, projects.name, projects.created_at FROM projects
+                     WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)
+                     AND canonical_name > ?2
+                     ORDER BY canonical_name LIMIT ?3",
+                )?;
+                let found = query.query_map(
+                    params![organization, slice.after.unwrap_or_default(), slice.limit],
+                    |row| {
+                        Ok(Project {
+                            id: get(row, 0)?,
+                            name: get(row, 1)?,
+                            organization,
+                            created_at: get(row, 2)?,
+                        })
+                    },
+                )?;
+                Ok(found.collect::<rusqlite::Result<_>>()?)
+            })
+            .await
+    }
+
+    async fn existing_projects(&self, organization: OrganizationId, mut ids: Vec<u32>) -> Result<Vec<u32>> {
+        self.readers
+            .look_up(move |connection| {
+                ids.sort_unstable();
+                ids.dedup();
+                let mut query = connection.prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM projects
+                     WHERE id = ?1 AND organization = (SELECT id FROM organizations WHERE public_id = ?2))",
+                )?;
+                let mut existing = Vec::new();
+                for id in ids {
+                    if query.query_row(params![id, organization], |row| get(row, 0))? {
+                        existing.push(id);
+                    }
+                }
+                Ok(existing)
+            })
+            .await
+    }
+
+    async fn newest_project(&self) -> Result<u32> {
+        self.readers
+            .look_up(move |connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'projects'), 0)",
+                    )?
+                    .query_row((), |row| get(row, 0))?)
+            })
+            .await
+    }
+
+    async fn remove_project(
+        &self,
+        organization: OrganizationId,
+        id: u32,
+        judged_at: Generation,
+    ) -> Result<Judged<bool>> {
+        self.writer
+            .judged(judged_at, Undo::Statement, move |batch| {
+                let removed = batch
+                    .connection
+                    .prepare_cached(
+                        "DELETE FROM projects
+                         WHERE id = ?1 AND organization = (SELECT id FROM organizations WHERE public_id = ?2)",
+                    )?
+                    .execute(params![id, organization])?;
+                if removed > 0 {
+                    batch.directory_changed();
+                }
+                Ok(removed > 0)
+            })
+            .await
+    }
+}
+
+fn create(
+    batch: &mut Batch<'_>,
+    organization: OrganizationId,
+    name: Name,
+    now: Timestamp,
+) -> std::result::Result<Created<Project>, Failure> {
+    let Some((number, _)) = live(batch.connection, &organization)? else {
+        return Ok(Created::Absent);
+    };
+    let inserted = batch
+        .connection
+        .prepare_cached(
+            "INSERT INTO projects (organization, name, canonical_name, created_at) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .insert(params![number, name, name.canonical(), now]);
+    let id = match inserted {
+        Err(error) if is_taken(&error) => return Ok(Created::NameTaken),
+        inserted => inserted?,
+    };
+    batch.directory_changed();
+    Ok(Created::Created(Project {
+        id: u32::try_from(id).map_err(|_| Failure::Impossible("all project numbers are used up"))?,
+        name,
+        organization,
+        created_at: now,
+    }))
+}

@@ -1,0 +1,289 @@
+//! A database and its journal must agree before anything is served.
+//!
+//! Where they do not, either a crash came between a line of the journal and its commit, or the file is
+//! an older copy: a backup, or what somebody has put in place by hand. Then everything that was revoked
+//! since the copy was made is revoked again, or nothing is served. An older copy also begins a new
+//! epoch, with new status lists and numbers beyond all that were given since, so that nothing which
+//! was issued from the lost state is mistaken for something else.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::failure::Failure;
+use crate::journal::{History, Journal, JournalBatch, Position, folder_of};
+use crate::memory::Memory;
+use crate::open::OpenError;
+use crate::replay::{Replay, Replayed};
+use crate::values::{Bytes, get, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{Actor, CutOff, Reach};
+
+/// What a restore does where the journal does not tell all that was revoked since the copy was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is refused.
+    Refuse,
+    /// Every token that was issued up to this instant is ended, and every key withdrawn: one that was
+    /// withdrawn since could sign again otherwise.
+    CutOff(Timestamp),
+}
+
+/// Prepares a database for being served or worked on.
+pub(super) fn served(
+    database: &Path,
+    connection: &Connection,
+    entropy: &dyn Entropy,
+) -> Result<(Memory, Journal), OpenError> {
+    let failed = |failure: Failure| OpenError::Failed {
+        path: database.to_owned(),
+        source: Box::new(failure),
+    };
+    let memory = Memory::read(connection).map_err(failed)?;
+    let folder = folder_of(database);
+    let mut journal = Journal::open(folder, memory.origin, connection).map_err(failed)?;
+    let at = Position::of(memory.epoch, &memory.head);
+    // Without a lock: a process that writes just now makes the two differ for a moment, and the closer
+    // look waits for it.
+    if !is_backup(connection).map_err(failed)? && journal.resume(at).map_err(|error| failed(error.into()))? {
+        return Ok((memory, journal));
+    }
+    let (memory, journal, replayed) = reconcile(database, database, connection, entropy, None)?;
+    warn(&replayed);
+    Ok((memory, journal))
+}
+
+/// Nobody has asked for it, as they do by a restore, and may not know what is to be looked after.
+fn warn(replayed: &Replayed) {
+    let Replayed {
+        tokens,
+        cut_offs,
+        addresses,
+        keys,
+    } = replayed;
+    if *tokens == 0 && cut_offs.is_empty() && *keys == 0 {
+        return;
+    }
+    let cut_off = cut_offs.len();
+    tracing::warn!(
+        tokens,
+        cut_off,
+        keys,
+        "the journal held revocations that this database did not have, and they are carried out; if it is an \
+         older copy, whoever was removed or disabled since it was made is there again"
+    );
+    for CutOff { reach, .. } in cut_offs {
+        let email = reach
+            .user
+            .as_ref()
+            .and_then(|user| addresses.get(&user.to_string()));
+        let email = email.map(tracing::field::display);
+        tracing::warn!(?reach, email, "cut off once more");
+    }
+}
+
+/// Makes database and journal agree, in one transaction. `restoring` says that the file is an older
+/// copy, whatever it looks like.
+pub(super) fn reconcile(
+    file: &Path,
+    database: &Path,
+    connection: &Connection,
+    entropy: &dyn Entropy,
+    restoring: Option<Missing>,
+) -> Result<(Memory, Journal, Replayed), OpenError> {
+    let failed = |failure: Failure| OpenError::Failed {
+        path: file.to_owned(),
+        source: Box::new(failure),
+    };
+    let begin = || connection.execute_batch("BEGIN IMMEDIATE").map_err(Failure::from);
+    begin().map_err(failed)?;
+    let reconciled = in_transaction(file, database, connection, entropy, restoring);
+    let (end, outcome) = match reconciled {
+        Ok(done) => ("COMMIT", Ok(done)),
+        Err(error) => ("ROLLBACK", Err(error)),
+    };
+    let ended = connection.execute_batch(end).map_err(Failure::from);
+    let mut done = outcome?;
+    ended.map_err(failed)?;
+    done.1.committed();
+    Ok(done)
+}
+
+fn in_transaction(
+    file: &Path,
+    database: &Path,
+    connection: &Connection,
+    entropy: &dyn Entropy,
+    restoring: Option<Missing>,
+) -> Result<(Memory, Journal, Replayed), OpenError> {
+    let failed = |failure: Failure| OpenError::Failed {
+        path: file.to_owned(),
+        source: Box::new(failure),
+    };
+    let memory = Memory::read(connection).map_err(failed)?;
+    let folder = folder_of(database);
+    let mut journal = Journal::open(folder.clone(), memory.origin, connection).map_err(failed)?;
+    let at = Position::of(memory.epoch, &memory.head);
+    let is_copy = restoring.is_some() || is_backup(connection).map_err(failed)?;
+    if !is_copy && journal.resume(at).map_err(|error| failed(error.into()))? {
+        return Ok((memory, journal, Replayed::default()));
+    }
+    let plan = match journal.history_after(at)? {
+        History::Complete { batches, restores } if is_copy || is_older(&batches, at) => {
+            Plan::Restore { batches, restores }
+        }
+        History::Complete { batches, .. } => Plan::GoOn(batches),
+        History::Absent if !is_copy => {
+            tracing::info!(journal = %folder.display(), "a journal of revocations is begun");
+            Plan::GoOn(Vec::new())
+        }
+        History::Unconnected(end) if !is_copy && at.sequence > end.sequence => {
+            tracing::warn!(
+                journal = %folder.display(),
+                "the journal of revocations does not reach up to the database: it is begun anew, and no backup made \
+                 before now can be restored from it"
+            );
+            Plan::GoOn(Vec::new())
+        }
+        History::Absent | History::Unconnected(_) => match restoring {
+            Some(Missing::CutOff(now)) => Plan::CutOff(now),
+            Some(Missing::Refuse) | None => {
+                return Err(OpenError::Unreconciled {
+                    path: file.to_owned(),
+                    journal: folder,
+                });
+            }
+        },
+    };
+    let mut reconciling = Reconciling {
+        connection,
+        entropy,
+        memory,
+        journal,
+    };
+    let replayed = reconciling.carry_out(plan, at).map_err(failed)?;
+    Ok((reconciling.memory, reconciling.journal, replayed))
+}
+
+/// Whether more has happened since than what a crash can leave over: lines that were written at this very
+/// position, one by each process that ended before its commit.
+fn is_older(batches: &[JournalBatch], at: Position) -> bool {
+    batches.iter().any(|batch| batch.at != at && batch.reaches != at)
+}
+
+fn is_backup(connection: &Connection) -> Result<bool, Failure> {
+    Ok(connection.query_row("SELECT backed_up_at IS NOT NULL FROM meta", (), |row| get(row, 0))?)
+}
+
+/// What is to be done so that database and journal agree.
+enum Plan {
+    /// The same database as ever; a crash may have left something over.
+    GoOn(Vec<JournalBatch>),
+    /// An older copy, all that was revoked since, and how often an older copy was put in place since.
+    Restore {
+        batches: Vec<JournalBatch>,
+        restores: i64,
+    },
+    /// An older copy, of which nobody knows what was revoked since.
+    CutOff(Timestamp),
+}
+
+struct Reconciling<'a> {
+    connection: &'a Connection,
+    entropy: &'a dyn Entropy,
+    memory: Memory,
+    journal: Journal,
+}
+
+impl Reconciling<'_> {
+    fn carry_out(&mut self, plan: Plan, at: Position) -> Result<Replayed, Failure> {
+        let restores = match &plan {
+            Plan::GoOn(_) => None,
+            Plan::Restore { restores, .. } => Some(*restores),
+            // What was issued from the lost state is ended as a whole.
+            Plan::CutOff(_) => Some(0),
+        };
+        if let Some(restores) = restores {
+            self.begin_epoch(restores)?;
+        }
+        let mut changes = Vec::new();
+        let mut batch = Batch::new(self.connection, &mut self.memory, self.entropy, &mut changes);
+        let replayed = match &plan {
+            Plan::GoOn(batches) | Plan::Restore { batches, .. } => {
+                let mut replay = Replay::new(&mut batch)?;
+                for entry in batches.iter().flat_map(|batch: &JournalBatch| &batch.entries) {
+                    replay.entry(entry)?;
+                }
+                replay.into_replayed()
+            }
+            Plan::CutOff(now) => end_everything(&mut batch, *now)?,
+        };
+        if restores.is_some() {
+            self.connection.execute(
+                "UPDATE meta SET restored_through = ?1",
+                [self.memory.head.sequence],
+            )?;
+        }
+        let restored_from = restores.map(|_| at);
+        self.journal
+            .begin_anew(self.connection, &self.memory, restored_from)?;
+        self.memory.write(self.connection)?;
+        Ok(replayed)
+    }
+
+    fn begin_epoch(&mut self, restores: i64) -> Result<(), Failure> {
+        let epoch = self.entropy.uuid_v4();
+        self.connection.execute(
+            "UPDATE meta SET epoch = ?1, backed_up_at = NULL",
+            params![Bytes(epoch)],
+        )?;
+        self.memory.epoch = epoch;
+        for (table, step) in GIVEN_OUT {
+            self.connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq)
+                 SELECT ?1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+                [table],
+            )?;
+            self.connection.execute(
+                "UPDATE sqlite_sequence SET seq = (seq / ?2 + 1 + ?3) * ?2 WHERE name = ?1",
+                params![table, step, restores],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Numbers that tokens carry, and more of them than are given out between two restores: the next number is
+/// beyond the next multiple that no earlier restore has used. Of tokens a million a day for two months;
+/// the numbers still end below 2^31, which is all that some clients read, after thirty restores.
+const GIVEN_OUT: [(&str, i64); 3] = [
+    ("tokens", 1 << 26),
+    ("status_lists", 1 << 12),
+    ("projects", 1 << 16),
+];
+
+fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Failure> {
+    let operator = Actor {
+        name: "operator".to_owned(),
+        user: None,
+    };
+    let cut_off = CutOff {
+        reach: Reach::default(),
+        issued_through: now.seconds(),
+        effective_at: now,
+    };
+    batch.cut_off(cut_off.clone(), &operator, Some("restored from a backup"), now)?;
+    let keys = batch.connection.execute(
+        "UPDATE keys SET state = 'withdrawn', changed_at = ?1 WHERE state <> 'withdrawn'",
+        [now.millis()],
+    )?;
+    batch.keys_changed();
+    Ok(Replayed {
+        tokens: 0,
+        cut_offs: vec![cut_off],
+        keys,
+        ..Replayed::default()
+    })
+}

@@ -1,0 +1,146 @@
+//! A token's record as a row.
+
+use std::sync::LazyLock;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use uuid::Uuid;
+
+use crate::cut_offs::token_kind;
+use crate::failure::Failure;
+use crate::values::{Bytes, Columns, Parameter, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::record::RevocationNote;
+use jeton_core::token::{Actor, Lineage, NewToken, Owner, Place, Record, Refusals, TokenId};
+
+/// The columns of a record, of [`FROM`].
+pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.name, tokens.description, \
+     organizations.public_id, teams.public_id, users.public_id, tokens.slot, tokens.scopes, tokens.preset, \
+     tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
+     creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
+     tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason, \
+     tokens.rotated_from, \
+     (SELECT successors.id FROM tokens AS successors WHERE successors.rotated_from = tokens.id), \
+     tokens.refusals, tokens.last_refused_at";
+
+/// How many columns those are.
+pub(super) const COUNT: usize = 31;
+
+/// What a record is made of.
+pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
+     LEFT JOIN organizations ON organizations.id = tokens.organization \
+     LEFT JOIN teams ON teams.id = tokens.team LEFT JOIN users ON users.id = tokens.user \
+     LEFT JOIN users AS creators ON creators.id = tokens.created_by_user";
+
+/// An API token by its number, and by its `jti`. Sessions are no record that anybody looks up.
+pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("tokens.id = ?1"));
+pub(super) static BY_JTI: LazyLock<String> = LazyLock::new(|| select("tokens.jti = ?1"));
+
+fn select(condition: &str) -> String {
+    format!("SELECT {COLUMNS} FROM {FROM} WHERE {condition} AND tokens.session = 0")
+}
+
+/// The record with this number.
+pub(super) fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Record>, Failure> {
+    one(connection, &BY_ID, id.0)
+}
+
+/// The record with this `jti`.
+pub(super) fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<Record>, Failure> {
+    one(connection, &BY_JTI, Bytes(jti))
+}
+
+fn one(connection: &Connection, query: &str, value: impl Parameter) -> Result<Option<Record>, Failure> {
+    Ok(connection
+        .prepare_cached(query)?
+        .query_row(params![value], record)
+        .optional()?)
+}
+
+/// Reads [`COLUMNS`].
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let columns = &mut Columns::of(row);
+    Ok(Record {
+        id: TokenId(columns.take()?),
+        token: NewToken {
+            jti: columns.take::<Bytes>()?.0,
+            kind: token_kind(columns.take()?),
+            name: columns.take()?,
+            description: columns.take()?,
+            owner: owner(columns)?,
+            slot: columns.take()?,
+            scopes: columns.parse(|text| {
+                text.split_ascii_whitespace()
+                    .map(|scope| scope.parse().ok())
+                    .collect()
+            })?,
+            preset: columns.take()?,
+            projects: columns
+                .take::<Option<String>>()?
+                .map(|text| json(&text))
+                .transpose()?,
+            audience: columns.parse(|text| serde_json::from_str(text).ok())?,
+            prefix: columns.take()?,
+            kid: columns.take()?,
+            created_at: columns.take()?,
+            created_by: Actor {
+                name: columns.take()?,
+                user: columns.take()?,
+            },
+            expires_at: columns.take()?,
+        },
+        place: Place {
+            list: columns.take()?,
+            index: columns.take()?,
+        },
+        last_used_at: columns.take()?,
+        last_used_from: columns
+            .take::<Option<String>>()?
+            .and_then(|address| address.parse().ok()),
+        revocation: revocation(columns)?,
+        lineage: Lineage {
+            rotated_from: columns.take::<Option<i64>>()?.map(TokenId),
+            replaced_by: columns.take::<Option<i64>>()?.map(TokenId),
+        },
+        refusals: refusals(columns)?,
+    })
+}
+
+fn owner(columns: &mut Columns<'_>) -> rusqlite::Result<Owner> {
+    let organization = columns.take()?;
+    let team = columns.take()?;
+    let user = columns.take()?;
+    Ok(match (organization, team, user) {
+        (Some(organization), Some(team), _) => Owner::Team { team, organization },
+        (organization, _, Some(user)) => Owner::User { user, organization },
+        (Some(organization), None, None) => Owner::Organization(organization),
+        (None, _, None) => Owner::Deployment,
+    })
+}
+
+pub(super) fn revocation(columns: &mut Columns<'_>) -> rusqlite::Result<Option<RevocationNote>> {
+    let revoked_at = columns.take()?;
+    let effective_at = columns.take()?;
+    let revoked_by = columns.take()?;
+    let reason = columns.take()?;
+    Ok(match (revoked_at, effective_at, revoked_by) {
+        (Some(revoked_at), Some(effective_at), Some(revoked_by)) => Some(RevocationNote {
+            revoked_at,
+            effective_at,
+            revoked_by,
+            reason,
+        }),
+        _ => None,
+    })
+}
+
+fn refusals(columns: &mut Columns<'_>) -> rusqlite::Result<Option<Refusals>> {
+    let count = columns.take()?;
+    let last_at: Option<Timestamp> = columns.take()?;
+    Ok(last_at.map(|last_at| Refusals { count, last_at }))
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

@@ -1,0 +1,245 @@
+//! Revoking again what the journal tells.
+
+use std::collections::BTreeMap;
+
+use rusqlite::OptionalExtension;
+use uuid::Uuid;
+
+use crate::cut_offs;
+use crate::failure::Failure;
+use crate::journal::{Entry, Order};
+use crate::revocable::Revocable;
+use crate::values::{Bytes, Parameter, get, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Email, OrganizationId, UserId};
+use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
+
+/// What was revoked again. What was revoked already is not counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many tokens, those included of which no record is left.
+    pub tokens: usize,
+    /// Cut-offs. Whoever is named here may have been removed or disabled since the backup, which the
+    /// journal does not tell, and be there again.
+    pub cut_offs: Vec<CutOff>,
+    /// The addresses of persons who are named there, as far as the restored database knows them.
+    pub addresses: BTreeMap<String, Email>,
+    /// How many keys were withdrawn.
+    pub keys: usize,
+}
+
+/// A replay into the open transaction.
+pub(super) struct Replay<'a, 'b> {
+    batch: &'a mut Batch<'b>,
+    known: Vec<CutOff>,
+    replayed: Replayed,
+}
+
+impl<'a, 'b> Replay<'a, 'b> {
+    pub(super) fn new(batch: &'a mut Batch<'b>) -> Result<Self, Failure> {
+        Ok(Self {
+            known: cut_offs::all(batch.connection)?
+                .into_iter()
+                .map(|(_, cut_off)| cut_off)
+                .collect(),
+            batch,
+            replayed: Replayed::default(),
+        })
+    }
+
+    pub(super) fn into_replayed(self) -> Replayed {
+        self.replayed
+    }
+
+    /// Carries one entry out, unless something as strict stands already.
+    pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), Failure> {
+        match entry {
+            Entry::Token {
+                jti,
+                list,
+                index,
+                expires_at,
+                order,
+                ..
+            } => self.token(*jti, (*list, *index), *expires_at, order),
+            Entry::CutOff {
+                organization,
+                team,
+                user,
+                project,
+                kid,
+                kind,
+                issued_through,
+                order,
+            } => {
+                let reach = Reach {
+                    organization: organization.map(OrganizationId),
+                    team: parsed(team.as_deref())?,
+                    user: parsed(user.as_deref())?,
+                    project: *project,
+                    kid: kid.clone(),
+                    kind: kind.as_deref().map(|kind| match kind {
+                        "session" => TokenKind::Session,
+                        _ => TokenKind::Api,
+                    }),
+                };
+                self.cut_off(reach, *issued_through, order)
+            }
+            Entry::Withdrawn {
+                kid,
+                algorithm,
+                public_jwk,
+                created_at,
+                recorded_at,
+            } => {
+                let withdrawn = self
+                    .batch
+                    .connection
+                    .prepare_cached(
+                        "INSERT INTO keys (kid, algorithm, public_jwk, state, created_at, changed_at, signs_from)
+                         VALUES (?1, ?2, ?3, 'withdrawn', ?4, ?5, ?4)
+                         ON CONFLICT (kid) DO UPDATE SET state = excluded.state, changed_at = excluded.changed_at
+                         WHERE state <> 'withdrawn'",
+                    )?
+                    .execute(params![kid, algorithm, public_jwk, created_at, recorded_at])?;
+                if withdrawn > 0 {
+                    self.replayed.keys += 1;
+                    self.batch.keys_changed();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn token(
+        &mut self,
+        jti: Uuid,
+        (list, index): (u32, u32),
+        expires_at: Option<Timestamp>,
+        order: &Order,
+    ) -> Result<(), Failure> {
+        let Some(token) = Revocable::by_jti(self.batch.connection, jti)? else {
+            self.replayed.tokens += self
+                .batch
+                .connection
+                .prepare_cached(
+                    "INSERT INTO lost_tokens (jti, status_list, status_index, effective_at, expires_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (jti) DO UPDATE SET effective_at = excluded.effective_at
+                     WHERE excluded.effective_at < effective_at",
+                )?
+                .execute(params![Bytes(jti), list, index, order.effective_at, expires_at])?;
+            return Ok(());
+        };
+        let stands = token.revocation.as_ref();
+        if stands.is_some_and(|revocation| revocation.effective_at <= order.effective_at) {
+            return Ok(());
+        }
+        let revocation = Revocation {
+            revoked_at: order.recorded_at,
+            effective_at: order.effective_at,
+            revoked_by: self.actor(order)?,
+            reason: order.reason.clone(),
+        };
+        self.batch.revoke(&token, &revocation)?;
+        self.replayed.tokens += 1;
+        Ok(())
+    }
+
+    fn cut_off(&mut self, reach: Reach, issued_through: i64, order: &Order) -> Result<(), Failure> {
+        let cut_off = CutOff {
+            reach,
+            issued_through,
+            effective_at: order.effective_at,
+        };
+        if self.known.contains(&cut_off) {
+            return Ok(());
+        }
+        self.remember_removed(&cut_off.reach, order.recorded_at)?;
+        let by = self.actor(order)?;
+        self.batch
+            .cut_off(cut_off.clone(), &by, order.reason.as_deref(), order.recorded_at)?;
+        if let Some(user) = &cut_off.reach.user
+            && let Some(email) = self.address(user)?
+        {
+            self.replayed.addresses.insert(user.to_string(), email);
+        }
+        self.known.push(cut_off.clone());
+        self.replayed.cut_offs.push(cut_off);
+        Ok(())
+    }
+
+    fn address(&self, user: &UserId) -> Result<Option<Email>, Failure> {
+        Ok(self
+            .batch
+            .connection
+            .prepare_cached("SELECT email FROM users WHERE public_id = ?1")?
+            .query_row(params![user], |row| get(row, 0))
+            .optional()?)
+    }
+
+    /// Who did it; the person only if the copy knows them.
+    fn actor(&self, order: &Order) -> Result<Actor, Failure> {
+        let user: Option<UserId> = parsed(order.by_user.as_deref())?;
+        let known = match &user {
+            Some(user) => self.exists("SELECT 1 FROM users WHERE public_id = ?1", user)?,
+            None => false,
+        };
+        Ok(Actor {
+            name: order.by.clone(),
+            user: user.filter(|_| known),
+        })
+    }
+
+    /// What a cut-off names may have been made after the copy. Verifiers elsewhere know its id, so it is
+    /// put on record as something that was removed.
+    fn remember_removed(&mut self, reach: &Reach, at: Timestamp) -> Result<(), Failure> {
+        const LOST: &str = "lost";
+        let connection = self.batch.connection;
+        if let Some(organization) = &reach.organization
+            && !self.exists("SELECT 1 FROM organizations WHERE public_id = ?1", organization)?
+        {
+            connection.execute(
+                "INSERT INTO organizations (public_id, name, canonical_name, policy, created_at, deleted_at)
+                 VALUES (?1, ?2, ?2, '{}', ?3, ?3)",
+                params![organization, LOST, at],
+            )?;
+        }
+        if let Some(team) = &reach.team
+            && !self.exists("SELECT 1 FROM teams WHERE public_id = ?1", team)?
+        {
+            connection.execute(
+                "INSERT INTO teams (public_id, organization, name, canonical_name, created_at, deleted_at)
+                 SELECT ?1, coalesce((SELECT id FROM organizations WHERE public_id = ?4), min(id)), ?2, ?2, ?3, ?3
+                 FROM organizations",
+                params![team, LOST, at, reach.organization],
+            )?;
+        }
+        if let Some(user) = &reach.user
+            && !self.exists("SELECT 1 FROM users WHERE public_id = ?1", user)?
+        {
+            connection.execute(
+                "INSERT INTO users (public_id, email, password_hash, site_admin, created_at, deleted_at)
+                 VALUES (?1, 'lost@example.invalid', '', 0, ?2, ?2)",
+                params![user, at],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn exists(&self, query: &str, id: &dyn Parameter) -> Result<bool, Failure> {
+        let found = self
+            .batch
+            .connection
+            .query_row(query, params![id], |_| Ok(()))
+            .optional()?;
+        Ok(found.is_some())
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Failure> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| Failure::Impossible("the journal names something by what is no id"))
+}

@@ -1,0 +1,242 @@
+//! How our values stand in columns.
+
+use std::sync::Arc;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Row, RowIndex};
+use uuid::Uuid;
+
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, UserId};
+use jeton_core::token::{Filter, Slot};
+use jeton_store::KeyState;
+
+/// The columns of a row, taken in the order in which the query names them.
+pub(super) struct Columns<'row> {
+    row: &'row Row<'row>,
+    next: usize,
+}
+
+impl<'row> Columns<'row> {
+    pub(super) fn of(row: &'row Row<'row>) -> Self {
+        Self { row, next: 0 }
+    }
+
+    /// The columns from the one that stands at a position.
+    pub(super) fn from(row: &'row Row<'row>, position: usize) -> Self {
+        Self { row, next: position }
+    }
+
+    pub(super) fn take<T: Column>(&mut self) -> rusqlite::Result<T> {
+        let column = self.next;
+        self.next += 1;
+        get(self.row, column)
+    }
+
+    /// Passes over a column.
+    pub(super) fn skip(&mut self) {
+        self.next += 1;
+    }
+
+    /// Whether the next column is NULL. Takes the rest as they are.
+    pub(super) fn is_null(&self) -> rusqlite::Result<bool> {
+        Ok(self.row.get_ref(self.next)? == ValueRef::Null)
+    }
+
+    /// Takes a column that a function reads from text.
+    pub(super) fn parse<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+        let column = self.next;
+        self.next += 1;
+        let value = self.row.get_ref(column)?;
+        value
+            .as_str()
+            .and_then(|text| parse(text).ok_or(FromSqlError::InvalidType))
+            .map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), Box::new(error))
+            })
+    }
+}
+
+/// A value that stands in a column. Apart from SQLite's own trait, which cannot be implemented here for
+/// the nouns of another crate.
+pub(super) trait Column: Sized {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self>;
+}
+
+/// A value that is given to a statement.
+pub(super) trait Parameter {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>>;
+}
+
+/// One column of a row.
+pub(super) fn get<T: Column>(row: &Row<'_>, index: impl RowIndex) -> rusqlite::Result<T> {
+    row.get(index).map(|Read(value)| value)
+}
+
+struct Read<T>(T);
+
+impl<T: Column> FromSql for Read<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        T::read(value).map(Self)
+    }
+}
+
+/// A parameter, for SQLite.
+pub(super) struct Sql<'a, T: ?Sized>(pub(super) &'a T);
+
+impl<T: Parameter + ?Sized> ToSql for Sql<'_, T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.write()
+    }
+}
+
+/// The parameters of a statement, in their order.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        &[$(&$crate::values::Sql(&$value) as &dyn rusqlite::ToSql),*] as &[&dyn rusqlite::ToSql]
+    };
+}
+pub(super) use params;
+
+impl<T: Parameter + ?Sized> Parameter for &T {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        T::write(self)
+    }
+}
+
+impl<T: Parameter + ?Sized> Parameter for Box<T> {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        T::write(self)
+    }
+}
+
+impl<T: Parameter> Parameter for Option<T> {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Some(value) => value.write(),
+            None => Ok(ToSqlOutput::Borrowed(ValueRef::Null)),
+        }
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(None),
+            value => T::read(value).map(Some),
+        }
+    }
+}
+
+/// What SQLite knows by itself.
+macro_rules! plain {
+    (parameters: $($parameter:ty)*; columns: $($column:ty)*;) => {
+        $(impl Parameter for $parameter {
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.to_sql()
+            }
+        })*
+        $(impl Column for $column {
+            fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                Self::column_result(value)
+            }
+        })*
+    };
+}
+
+plain! {
+    parameters: bool i64 u32 u64 usize [u8; 16] [u8; 32] str String Arc<str>;
+    columns: bool i32 i64 u32 u64 usize [u8; 16] [u8; 32] String Arc<str>;
+}
+
+/// A UUID as its 16 bytes.
+pub(super) struct Bytes(pub(super) Uuid);
+
+impl Parameter for Bytes {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
+    }
+}
+
+impl Column for Bytes {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Uuid::from_slice(value.as_blob()?)
+            .map(Self)
+            .map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}
+
+impl Parameter for Timestamp {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.millis().into())
+    }
+}
+
+impl Column for Timestamp {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let millis = value.as_i64()?;
+        Self::from_millis(millis).ok_or(FromSqlError::OutOfRange(millis))
+    }
+}
+
+impl Parameter for OrganizationId {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
+    }
+}
+
+impl Column for OrganizationId {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Bytes::read(value).map(|bytes| Self(bytes.0))
+    }
+}
+
+/// Values that stand as text: how they are written, and how they are read back.
+macro_rules! text {
+    ($($value:ty => $write:expr, $read:expr;)*) => {$(
+        impl Parameter for $value {
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                let write: fn(&$value) -> &str = $write;
+                Ok(write(self).into())
+            }
+        }
+
+        impl Column for $value {
+            fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let read: fn(&str) -> Option<$value> = $read;
+                read(value.as_str()?).ok_or(FromSqlError::InvalidType)
+            }
+        }
+    )*};
+}
+
+text! {
+    TeamId => TeamId::as_str, |text| text.parse().ok();
+    UserId => UserId::as_str, |text| text.parse().ok();
+    Email => Email::as_str, |text| text.parse().ok();
+    Name => Name::as_str, |text| text.parse().ok();
+    Slot => Slot::as_str, |text| text.parse().ok();
+    Role => |role| role.as_str(), |text| Role::ALL.into_iter().find(|role| role.as_str() == text);
+    KeyState => |state| state.as_str(), |text| KeyState::ALL.into_iter().find(|state| state.as_str() == text);
+}
+
+/// Values that stand as JSON.
+macro_rules! json {
+    ($($value:ty)*) => {$(
+        impl Parameter for $value {
+            fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                serde_json::to_string(self)
+                    .map(Into::into)
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+            }
+        }
+
+        impl Column for $value {
+            fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                serde_json::from_str(value.as_str()?).map_err(|error| FromSqlError::Other(Box::new(error)))
+            }
+        }
+    )*};
+}
+
+json! { Policy Filter }

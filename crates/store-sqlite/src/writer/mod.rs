@@ -1,0 +1,354 @@
+//! Writing: one thread, one connection, one commit for all that waits.
+//!
+//! A sync of the disk costs far more than a row. While one batch is being synced the next one fills
+//! by itself, so there is no timer: under load the batches grow, and a lone write waits for nobody.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::checkpoint::Checkpoints;
+use crate::failure::Failure;
+use crate::journal::Journal;
+use crate::memory::Memory;
+use jeton_core::entropy::Entropy;
+use jeton_store::{Change, Generation, Judged, Observer, Result, StoreError};
+
+/// How many jobs may wait. Beyond it the answer is `Busy` at once, not after a long wait.
+const QUEUE: usize = 4096;
+
+/// How many jobs share a commit at most, so that no answer waits for an endless batch.
+const BATCH: usize = 1024;
+
+/// How a job that fails is undone without harm to its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// The job writes by one statement, which SQLite undoes by itself; nothing is added to its cost.
+    Statement,
+    /// The job writes by several statements, which a savepoint holds together.
+    Savepoint,
+}
+
+/// The transaction that a job is part of.
+pub(super) struct Batch<'a> {
+    /// The writer's connection, inside the transaction.
+    pub(super) connection: &'a Connection,
+    /// What the writer knows about the database.
+    pub(super) memory: &'a mut Memory,
+    /// Where keys of new status lists come from.
+    pub(super) entropy: &'a dyn Entropy,
+    /// What observers will be told after the commit.
+    pub(super) changes: &'a mut Vec<Change>,
+    /// Why the transaction as a whole must not be committed, if so.
+    lost: Option<Failure>,
+}
+
+/// The way to the writer's thread.
+pub(super) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    died: watch::Receiver<bool>,
+}
+
+impl Writer {
+    /// `checkpointer` is a connection of its own.
+    pub(super) fn start(
+        connection: Connection,
+        checkpointer: Connection,
+        memory: Memory,
+        journal: Journal,
+        entropy: Arc<dyn Entropy>,
+        observer: Arc<dyn Observer>,
+    ) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (died, dies) = watch::channel(false);
+        let died = Arc::new(died);
+        let writing = Writing {
+            checkpoints: Checkpoints::start(checkpointer, Arc::clone(&died))?,
+            connection,
+            memory: Some(memory),
+            journal,
+            entropy,
+            observer,
+            changes: Vec::new(),
+            died,
+        };
+        let thread = thread::Builder::new()
+            .name("jeton-writer".to_owned())
+            .spawn(move || writing.serve(jobs))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+            died: dies,
+        })
+    }
+
+    /// Puts a job into the next batch; what it returns is ready once the batch is on disk.
+    pub(super) fn run<T, W>(&self, undo: Undo, work: W) -> impl Future<Output = Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let order = Order {
+            undo,
+            work: Some(work),
+            outcome: Err(Failure::Stopped),
+            reply,
+        };
+        let sent = self.send(Box::new(order));
+        async move {
+            sent?;
+            match answer.await {
+                Ok(outcome) => Ok(outcome?),
+                Err(_) => Err(Failure::Stopped.into()),
+            }
+        }
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<()> {
+        let queue = self.queue.as_ref().ok_or(Failure::Stopped)?;
+        queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
+        })
+    }
+
+    /// Runs a job if the directory is still the one in which it was judged.
+    pub(super) async fn judged<T: Send + 'static>(
+        &self,
+        judged_at: Generation,
+        undo: Undo,
+        work: impl FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
+    ) -> Result<Judged<T>> {
+        self.run(undo, move |batch| {
+            if batch.memory.head.generation == judged_at {
+                work(batch).map(Judged::Done)
+            } else {
+                Ok(Judged::Stale)
+            }
+        })
+        .await
+    }
+
+    /// Waits until the writer has stopped, which it does only when the file cannot be trusted.
+    pub(super) async fn died(&self) {
+        let mut died = self.died.clone();
+        // An error means that the thread is gone, which is the same.
+        let _ = died.wait_for(|died| *died).await;
+    }
+
+    /// Whether it has stopped so. Whoever has heard that their job failed for it finds it said here.
+    pub(super) fn has_died(&self) -> bool {
+        *self.died.borrow() || self.died.has_changed().is_err()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Without senders the thread finishes what it has accepted, and closes the file.
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Something to do in a batch, and somebody to tell.
+trait Job: Send {
+    fn run(&mut self, batch: &mut Batch<'_>);
+    /// Answers, after the batch is on disk or has failed as a whole.
+    fn answer(self: Box<Self>, end: std::result::Result<(), Failure>);
+}
+
+struct Order<W, T> {
+    undo: Undo,
+    work: Option<W>,
+    outcome: std::result::Result<T, Failure>,
+    reply: oneshot::Sender<std::result::Result<T, Failure>>,
+}
+
+impl<W, T> Job for Order<W, T>
+where
+    W: FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send,
+    T: Send,
+{
+    fn run(&mut self, batch: &mut Batch<'_>) {
+        if let Some(work) = self.work.take() {
+            self.outcome = batch.alone(self.undo, work);
+        }
+    }
+
+    fn answer(self: Box<Self>, end: std::result::Result<(), Failure>) {
+        // Nobody may be left to hear it; the write stands all the same.
+        let _ = self.reply.send(end.and(self.outcome));
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The transaction that a connection has open.
+    pub(super) fn new(
+        connection: &'a Connection,
+        memory: &'a mut Memory,
+        entropy: &'a dyn Entropy,
+        changes: &'a mut Vec<Change>,
+    ) -> Self {
+        Self {
+            connection,
+            memory,
+            entropy,
+            changes,
+            lost: None,
+        }
+    }
+
+    /// Runs a job so that its failure, or panic, leaves no trace of it.
+    fn alone<T>(
+        &mut self,
+        undo: Undo,
+        work: impl FnOnce(&mut Self) -> std::result::Result<T, Failure>,
+    ) -> std::result::Result<T, Failure> {
+        let head = self.memory.head;
+        let changes = self.changes.len();
+        if undo == Undo::Savepoint {
+            self.execute("SAVEPOINT job")?;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or(Err(Failure::Panicked));
+        if let Err(failure) = &outcome {
+            self.memory.head = head;
+            // It may have remembered the number of a row that is now undone.
+            self.memory.numbers.forget();
+            self.changes.truncate(changes);
+            // A full disk or a failing one makes SQLite undo everything, the neighbours' work too.
+            if self.connection.is_autocommit() || failure.is_fatal() {
+                self.lost = Some(failure.clone());
+                return outcome;
+            }
+        }
+        if undo == Undo::Savepoint {
+            let undone = match &outcome {
+                Ok(_) => Ok(()),
+                Err(_) => self.execute("ROLLBACK TO job"),
+            };
+            if let Err(failure) = undone.and_then(|()| self.execute("RELEASE job")) {
+                self.lost = Some(failure);
+            }
+        }
+        outcome
+    }
+
+    /// Executes a statement without parameters.
+    pub(super) fn execute(&self, statement: &'static str) -> std::result::Result<(), Failure> {
+        self.connection.prepare_cached(statement)?.execute(())?;
+        Ok(())
+    }
+}
+
+/// The writer's thread.
+struct Writing {
+    checkpoints: Checkpoints,
+    connection: Connection,
+    /// `None` after a failure, until it is read anew.
+    memory: Option<Memory>,
+    journal: Journal,
+    entropy: Arc<dyn Entropy>,
+    observer: Arc<dyn Observer>,
+    changes: Vec<Change>,
+    died: Arc<watch::Sender<bool>>,
+}
+
+impl Writing {
+    fn serve(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::new();
+        while let Some(first) = jobs.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
+            }
+            let end = self.commit(&mut batch);
+            match &end {
+                Ok(()) if self.changes.is_empty() => {}
+                Ok(()) => self.observer.committed(&self.changes),
+                Err(failure) => self.give_up(failure),
+            }
+            self.changes.clear();
+            for job in batch.drain(..) {
+                job.answer(end.clone());
+            }
+            let end = end.and_then(|()| self.checkpoints.committed(&self.connection));
+            if end.is_err_and(|failure| failure.is_fatal()) {
+                self.died.send_replace(true);
+            }
+            if *self.died.borrow() {
+                return;
+            }
+        }
+    }
+
+    /// Runs all jobs in one transaction and commits it.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Failure> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        let current = match self.memory.take() {
+            Some(memory) if memory.is_current(&self.connection)? => memory,
+            Some(_) => Memory::read(&self.connection)?,
+            None => {
+                // The last batch has failed. A batch that has nothing to write, as a probe's, would
+                // say that all is well while the disk is full.
+                self.connection
+                    .prepare_cached("UPDATE meta SET one = one")?
+                    .execute(())?;
+                Memory::read(&self.connection)?
+            }
+        };
+        let memory = self.memory.insert(current);
+        let mut batch = Batch::new(&self.connection, memory, &*self.entropy, &mut self.changes);
+        for job in jobs {
+            job.run(&mut batch);
+            if let Some(failure) = batch.lost {
+                return Err(failure);
+            }
+        }
+        self.journal.follow(&self.connection, batch.memory)?;
+        batch.memory.write(&self.connection)?;
+        self.connection.prepare_cached("COMMIT")?.execute(())?;
+        self.journal.committed();
+        Ok(())
+    }
+
+    /// Leaves a batch that failed.
+    fn give_up(&mut self, failure: &Failure) {
+        self.memory = None;
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        if failure.is_fatal() {
+            // Before anybody is answered: a server that stops ends with its last answer.
+            self.died.send_replace(true);
+        } else {
+            // After a failed sync the batch may be on the disk all the same.
+            self.journal.undone();
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // Before the connection is closed, which is mostly the last and puts the WAL's content into the file.
+        self.checkpoints.end();
+        if *self.died.borrow() {
+            // That sync would seem to succeed, and the WAL be deleted.
+            let _ = self
+                .connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

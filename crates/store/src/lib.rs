@@ -1,0 +1,121 @@
+//! What survives a crash: the contract that every backend keeps.
+//!
+//! The operations are whole: a caller never holds a transaction, since that would stop the grouping
+//! of commits. For every backend holds, and `tests/suite/store` proves it:
+//!
+//! - `Ok` from a write means that the change is on disk.
+//! - A write that was accepted happens even if its caller goes away.
+//! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
+//! - A write carries the [`Generation`] of the directory in which it was judged. If the directory
+//!   has changed since, nothing is written and the answer is `Stale`: who was allowed a moment ago
+//!   may not be now. Revoking carries none: it is never wrong to end a token. Nor does a change of a
+//!   key, whose conditions are its own.
+//! - The first revocation of a token wins; a later one may bring it forward, never back.
+//! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap.
+//! - Times and random values are arguments; a store reads no clock and draws no chance.
+
+mod bulk;
+mod directory;
+mod house;
+mod keys;
+mod revocations;
+mod tokens;
+mod usage;
+
+use std::sync::Arc;
+
+pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
+pub use directory::{
+    Changed, Created, Credentials, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
+    Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
+    Standing, Teams, slices,
+};
+pub use house::{House, Purged};
+pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
+pub use revocations::{Changes, Covered, Revocations, Snapshot};
+pub use tokens::{
+    Description, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder, RecordOutcome, Recorded,
+    ReservedPlace, RevokeOrder, RevokeOutcome, Rotation, Tokens,
+};
+pub use usage::{Usage, UseReport, UseReported};
+
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, Place, TokenId};
+
+/// Everything a backend does.
+pub trait Store:
+    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys + House
+{
+}
+
+impl<T> Store for T where
+    T: Tokens
+        + Usage
+        + BulkRevocations
+        + Organizations
+        + Teams
+        + Projects
+        + People
+        + Revocations
+        + Keys
+        + House
+{
+}
+
+/// A store that all of the program shares.
+pub type SharedStore = Arc<dyn Store>;
+
+/// A version of the directory and the keys: it grows with every change to a person, a membership, a
+/// team, an organization, a project or a key, in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+/// Why the store gave no answer. Never means "not found".
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// More is waiting than the store takes on; trying again soon is sensible.
+    #[error("the store has too much to do")]
+    Busy,
+    /// The store failed. After a failed write it is unknown whether it happened.
+    #[error("the store failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a store returns.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Something that was committed and that the memory of this process must follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A token is refused from an instant on.
+    Revoked {
+        /// Which token.
+        token: TokenId,
+        /// Its bit.
+        place: Place,
+        /// From when on.
+        effective_at: Timestamp,
+        /// The position of the event in the feed.
+        sequence: u64,
+    },
+    /// Many tokens are.
+    CutOff {
+        /// Which ones.
+        cut_off: CutOff,
+        /// The position of the event in the feed.
+        sequence: u64,
+    },
+    /// The directory or the keys have changed.
+    Directory(Generation),
+    /// A token's name or description has changed.
+    Described(TokenId),
+    /// A status list is no longer needed: its tokens have all ended.
+    Retired(u32),
+}
+
+/// Told of every commit after it is on disk and before its caller is answered, on the store's side,
+/// so that a client that goes away takes nothing with it.
+pub trait Observer: Send + Sync {
+    /// Takes over what was committed. Must not block.
+    fn committed(&self, changes: &[Change]);
+}

@@ -1,0 +1,81 @@
+//! The contract for what the memory of a process is rebuilt from: revocations and identity.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{Change, Generation, Result};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Actor, CutOff, Place, TokenId};
+
+/// Revocations, and the deployment's identity.
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Records a cut-off and says which event of the feed it is.
+    async fn cut_off(
+        &self,
+        cut_off: CutOff,
+        by: Actor,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64>;
+
+    /// Everything that a process must know before it calls a token active, of one instant.
+    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot>;
+
+    /// What was committed after an event of the feed, by whichever process, in commit order. Comes in
+    /// portions: more may follow unless it is empty, so ask again after the last event.
+    async fn changes_after(&self, sequence: u64) -> Result<Changes>;
+
+    /// The status lists that exist, in the order in which they were opened: those that a live token can
+    /// name, and the newest.
+    async fn status_lists(&self) -> Result<Vec<u32>>;
+
+    /// Places of tokens that a cut-off of the feed covers and that have not expired, in the order of
+    /// their numbers. Comes in portions, each a short read: the first after token 0, the next after
+    /// [`Covered::last`].
+    async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
+
+    /// The issuer of this database: the given one if none was pinned, otherwise the pinned one.
+    async fn pin_issuer(&self, issuer: &str) -> Result<String>;
+
+    /// Fails unless the store can be read and takes writes, within two seconds.
+    async fn ready(&self) -> Result<()>;
+}
+
+/// The state of revocation at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The database's epoch.
+    pub epoch: Uuid,
+    /// The directory's version.
+    pub generation: u64,
+    /// The last event of the feed that is included.
+    pub sequence: u64,
+    /// The lists that exist.
+    pub lists: Vec<u32>,
+    /// Every unexpired token that is revoked now or from an instant ahead, those too of which a restore
+    /// has left nothing else.
+    pub revoked: Vec<(Place, Timestamp)>,
+    /// Every cut-off, with the position of its event.
+    pub cut_offs: Vec<(u64, CutOff)>,
+}
+
+/// A portion of the tokens that a cut-off covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// Their places.
+    pub places: Vec<Place>,
+    /// The last token that was looked at; `None` when there are no more.
+    pub last: Option<TokenId>,
+}
+
+/// What has happened since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The directory's version.
+    pub generation: Generation,
+    /// The last event that is no longer kept. Whoever has not seen it begins again with a snapshot.
+    pub pruned_through: u64,
+    /// Revocations and cut-offs.
+    pub events: Vec<Change>,
+}

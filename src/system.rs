@@ -1,0 +1,34 @@
+//! The machine's clock and random generator: the only place that reads either.
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::entropy::Entropy;
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
+    fn now(&self) -> Timestamp {
+        let millis = chrono::Utc::now().timestamp_millis();
+        Timestamp::from_millis(millis.max(0)).unwrap_or(Timestamp::LAST)
+    }
+}
+
+/// The operating system's random generator.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        // AWS-LC seeds itself from the kernel and aborts the process when it cannot, so an error
+        // never reaches this point; going on with predictable bytes would be worse than stopping.
+        if SystemRandom::new().fill(bytes).is_err() {
+            std::process::abort();
+        }
+    }
+}
