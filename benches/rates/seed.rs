@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::store::clerk::{RecordOrder, RecordOutcome, RevokeOrder};
 use jeton::system::SystemEntropy;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Actor, NewToken, Owner, Revocation, TokenId, TokenKind};
-use jeton_store::{
-    Change, KeyState, Keys, LastToken, Naming, Observer, Organizations, RecordOrder, RecordOutcome,
-    Revocations, RevokeOrder, Tokens,
-};
+use jeton_store::rules::tokens::Naming;
+use jeton_store::{Change, KeyState, Keys, LastToken, Observer, Organizations, Revocations, Tokens};
 use jeton_store_sqlite::SqliteStore;
 use tokio::task::JoinSet;
 
@@ -44,7 +43,10 @@ pub(crate) async fn seed(database: &Path, count: usize, made_by: Timestamp) -> O
     let keys = store.keys().await?;
     let key = keys.into_iter().find(|key| key.state == KeyState::Signing);
     let kid: Arc<str> = key.ok_or("no signing key")?.key.kid.into();
-    let judged_at = store.changes_after(u64::MAX).await?.generation;
+    let judged_at = store
+        .changes_after(u64::MAX, jeton_store::Generation(0))
+        .await?
+        .generation;
     let mut ids = Vec::new();
     for begin in (0..count).step_by(TOGETHER) {
         let mut orders = JoinSet::new();

@@ -24,7 +24,7 @@ use crate::revocation::Index;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Person;
 use jeton_core::token::{Record, TokenKind, Use};
-use jeton_store::{Generation, Liveness, Result, SharedStore};
+use jeton_store::{Generation, JudgedAt, Liveness, Realm, Result, SharedStore};
 
 /// How many bytes of seen tokens are kept.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -72,6 +72,11 @@ impl Active {
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.seen.person.as_ref()
     }
+
+    /// The versions of the organization and the person that it rests on, when that was read.
+    pub(super) fn judged_at(&self) -> &JudgedAt {
+        &self.seen.judged_at
+    }
 }
 
 /// What a token is presented for.
@@ -105,7 +110,10 @@ struct Seen {
     person: Option<Arc<Person>>,
     liveness: Liveness,
     noted: LastNoted,
-    generation: Generation,
+    /// The versions of its organization and its person.
+    judged_at: JudgedAt,
+    /// The last edit of the directory that was known before it was read.
+    as_of: Generation,
     version: u64,
 }
 
@@ -206,7 +214,9 @@ impl ActiveTokens {
     }
 
     fn is_current(&self, seen: &Seen) -> bool {
-        seen.generation == self.index.generation() && seen.version == self.index.version(seen.record.id)
+        let realms = self.index.realms();
+        let unchanged = |(realm, _): &(Realm, _)| realms.is_current(realm, seen.as_of);
+        seen.judged_at.0.iter().all(unchanged) && seen.version == self.index.version(seen.record.id)
     }
 
     /// What the store says of a token whose signature is right.
@@ -216,7 +226,7 @@ impl ActiveTokens {
         now: Timestamp,
     ) -> Result<std::result::Result<Seen, Inactive>> {
         // Before the store is read, so that what was read can only be newer.
-        let generation = self.index.generation();
+        let as_of = self.index.realms().as_of();
         let claims = match self.expected(&verified, now) {
             Ok(claims) => claims,
             Err(inactive) => return Ok(Err(inactive)),
@@ -227,9 +237,13 @@ impl ActiveTokens {
         if claims.status != status_reference(&self.issuer, presented.record.place) {
             return Ok(Err(Inactive::Unknown));
         }
+        for (realm, generation) in &presented.generations.0 {
+            self.index.realms().changed(realm, *generation);
+        }
         Ok(Ok(Seen {
             version: self.index.version(presented.record.id),
-            generation,
+            as_of,
+            judged_at: presented.generations,
             liveness: presented.liveness,
             noted: LastNoted::new(presented.record.last_used_at),
             person: presented.person.map(Arc::new),

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Result};
-use jeton_core::directory::{Organization, UserId};
+use jeton_core::directory::{Organization, Policy, UserId};
 use jeton_core::token::{Lifetime, Owner, Scope, Span};
-use jeton_store::{Limit, OrganizationsOf, slices};
+use jeton_store::rules::tokens::Limit;
+use jeton_store::{OrganizationsOf, Versioned, slices};
 
 /// The policies of all organizations in which a token is to be good. The strictest decides, so that a
 /// token that is good in several is a way around none.
 #[derive(Debug, Default)]
-pub(super) struct Bounds(Vec<Arc<Organization>>);
+pub(super) struct Bounds(Vec<Arc<Versioned<Organization>>>);
 
 impl Authority {
     /// What bounds the tokens of an owner: its organization, or all of the person's. A site
@@ -19,29 +20,42 @@ impl Authority {
     pub(super) async fn bounds(&self, view: &View<'_>, owner: &Owner) -> Result<Bounds> {
         Ok(Bounds(match (owner.organization(), owner.user()) {
             (Some(id), _) => view.organization(&id.into()).await?.into_iter().collect(),
-            (None, Some(user)) => self.organizations_of(user).await?,
+            (None, Some(user)) => self.organizations_of(view, user).await?,
             (None, None) => Vec::new(),
         }))
     }
 
-    async fn organizations_of(&self, user: &UserId) -> Result<Vec<Arc<Organization>>> {
+    async fn organizations_of(
+        &self,
+        view: &View<'_>,
+        user: &UserId,
+    ) -> Result<Vec<Arc<Versioned<Organization>>>> {
         let of = OrganizationsOf::Person(user.clone());
         let part = |slice| self.store.organizations(of.clone(), slice);
         let all = slices(part, |one: &Organization| one.name.canonical()).await?;
-        Ok(all.into_iter().map(Arc::new).collect())
+        let mut known = Vec::new();
+        // Each by itself, so that the view knows which versions are relied on.
+        for organization in all {
+            known.extend(view.organization(&organization.id.into()).await?);
+        }
+        Ok(known)
     }
 }
 
 impl Bounds {
+    fn policies(&self) -> impl Iterator<Item = &Policy> {
+        self.0.iter().map(|one| &one.value.policy)
+    }
+
     /// The longest life, in seconds.
     pub(super) fn max_lifetime(&self) -> Option<u64> {
-        self.0.iter().filter_map(|one| one.policy.max_lifetime).min()
+        self.policies().filter_map(|policy| policy.max_lifetime).min()
     }
 
     /// The life of a token that is given none, where the deployment's is `otherwise`.
     pub(super) fn default_lifetime(&self, otherwise: Lifetime) -> Lifetime {
-        let own = |organization: &Arc<Organization>| {
-            let seconds = organization.policy.default_lifetime;
+        let own = |policy: &Policy| {
+            let seconds = policy.default_lifetime;
             seconds
                 .and_then(Span::from_seconds)
                 .map_or(otherwise, Lifetime::Limited)
@@ -53,26 +67,25 @@ impl Bounds {
             }
             (one, _) => one,
         };
-        self.0.iter().map(own).reduce(shorter).unwrap_or(otherwise)
+        self.policies().map(own).reduce(shorter).unwrap_or(otherwise)
     }
 
     /// Whether a token may have this scope.
     pub(super) fn allow_scope(&self, scope: &Scope) -> bool {
-        self.0.iter().all(|one| one.policy.allows_scope(scope))
+        self.policies().all(|policy| policy.allows_scope(scope))
     }
 
     /// Whether a token may be made from this preset.
     pub(super) fn allow_preset(&self, preset: &str) -> bool {
-        self.0.iter().all(|one| one.policy.allows_preset(preset))
+        self.policies().all(|policy| policy.allows_preset(preset))
     }
 
     /// The presets of tokens that are given neither scopes nor preset, each once.
     pub(super) fn default_presets(&self) -> Vec<&str> {
         let mut presets: Vec<&str> = Vec::new();
         for preset in self
-            .0
-            .iter()
-            .filter_map(|one| one.policy.default_preset.as_deref())
+            .policies()
+            .filter_map(|policy| policy.default_preset.as_deref())
         {
             if !presets.contains(&preset) {
                 presets.push(preset);
@@ -83,10 +96,10 @@ impl Bounds {
 
     /// How many active tokens the owner may have.
     pub(super) fn limits(&self) -> Vec<Limit> {
-        let limit = |one: &Arc<Organization>| {
-            let most = one.policy.max_active_tokens_per_owner?;
+        let limit = |one: &Arc<Versioned<Organization>>| {
+            let most = one.value.policy.max_active_tokens_per_owner?;
             Some(Limit {
-                organization: one.id,
+                organization: one.value.id,
                 most,
             })
         };
@@ -101,17 +114,21 @@ mod tests {
 
     use super::*;
     use jeton_core::clock::Timestamp;
-    use jeton_core::directory::{OrganizationId, Policy};
+    use jeton_core::directory::OrganizationId;
 
     fn bounds(policies: Vec<Policy>) -> Bounds {
         let organization = |(number, policy): (u128, Policy)| {
-            Arc::new(Organization {
+            let value = Organization {
                 id: OrganizationId(Uuid::from_u128(number)),
                 name: format!("n{number}").parse().unwrap(),
                 email: None,
                 notification_url: None,
                 policy,
                 created_at: Timestamp::EPOCH,
+            };
+            Arc::new(Versioned {
+                value,
+                generation: jeton_store::Generation(1),
             })
         };
         Bounds((1..).zip(policies).map(organization).collect())

@@ -5,18 +5,45 @@ use std::sync::Arc;
 use crate::authority::Active;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
-use jeton_core::token::{Actor, ManagementScope, Owner, Record, TokenKind};
+use jeton_core::token::{Actor, ManagementScope, Owner, Record, TokenId, TokenKind};
+use jeton_store::{Cause, Origin};
 
 /// Whoever makes a request: the holder of an active token.
 #[derive(Debug, Clone)]
 pub struct Caller {
     active: Active,
+    origin: Origin,
 }
 
 impl Caller {
     /// The holder of an active token, which is all that makes a caller.
-    pub fn new(active: Active) -> Self {
-        Self { active }
+    pub fn new(active: Active, origin: Origin) -> Self {
+        Self { active, origin }
+    }
+
+    /// Through what they came, and from where.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// In whose name an order of theirs is carried out.
+    pub(super) fn cause(&self, at: Timestamp) -> Cause {
+        Cause {
+            at,
+            by: self.actor(),
+            token: Some(self.record().id),
+            origin: self.origin.clone(),
+            reason: None,
+            idempotency_key: None,
+        }
+    }
+
+    /// The API token that they came with; `None` with a session.
+    pub(super) fn api_token(&self) -> Option<TokenId> {
+        match self.record().token.kind {
+            TokenKind::Api => Some(self.record().id),
+            TokenKind::Session => None,
+        }
     }
 
     /// That their token is active.

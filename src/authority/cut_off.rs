@@ -6,7 +6,7 @@ use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, OrganizationReference, TeamReference, UserId};
 use jeton_core::token::{Actor, CutOff, Reach, TokenKind};
-use jeton_store::PersonReference;
+use jeton_store::{Effect, Order, PersonReference};
 
 /// Which tokens are to end: those that match all that is named.
 #[derive(Debug, Clone, Default)]
@@ -46,18 +46,23 @@ impl Authority {
     /// Within an organization it is a matter of its admins and ends no session. Across organizations,
     /// and by key, it is a site administrator's and ends sessions too.
     pub async fn cut_off(&self, caller: &Caller, order: &CutOffOrder) -> Result<CutOffRecord> {
-        let now = self.clock.now();
-        let reach = self.reach(caller, order).await?;
-        let cut_off = CutOff {
-            reach,
-            issued_through: issued_through(order.issued_before, now)?,
-            effective_at: now,
-        };
-        let (ordered_by, reason) = (caller.actor(), order.reason.clone());
-        let sequence = self
-            .store
-            .cut_off(cut_off.clone(), ordered_by.clone(), reason.clone(), now)
+        let (cut_off, sequence) = self
+            .judged_for(caller, move |caller, view| {
+                Box::pin(async move {
+                    let now = self.clock.now();
+                    let cut_off = CutOff {
+                        reach: self.reach(&view, &caller, order).await?,
+                        issued_through: issued_through(order.issued_before, now)?,
+                        effective_at: now,
+                    };
+                    let cause = caller.cause(now).because(order.reason.clone());
+                    let effect = Effect::CutOff(cut_off.clone());
+                    let committed = self.commit(&view, Order::new(cause).effect(effect)).await?;
+                    Ok(committed.map(|committed| (cut_off, committed.sequence)))
+                })
+            })
             .await?;
+        let (ordered_by, reason) = (caller.actor(), order.reason.clone());
         tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens were cut off");
         Ok(CutOffRecord {
             sequence,
@@ -67,8 +72,7 @@ impl Authority {
         })
     }
 
-    async fn reach(&self, caller: &Caller, order: &CutOffOrder) -> Result<Reach> {
-        let view = self.view();
+    async fn reach(&self, view: &View<'_>, caller: &Caller, order: &CutOffOrder) -> Result<Reach> {
         let mut reach = Reach {
             project: order.project,
             ..Reach::default()
@@ -79,9 +83,9 @@ impl Authority {
                 policy::manage_organization(&rank)?;
                 // No session is of an organization; said all the same, for whoever follows the feed.
                 reach.kind = Some(TokenKind::Api);
-                reach.organization = Some(organization.id);
+                reach.organization = Some(organization.value.id);
                 if let Some(team) = &order.team {
-                    reach.team = Some(view.team(organization.id, team).await?.id.clone());
+                    reach.team = Some(view.team(organization.value.id, team).await?.id.clone());
                 }
                 self.check_project(order.project).await?;
                 rank
@@ -93,7 +97,7 @@ impl Authority {
         }
         if let Some(user) = &order.user {
             reach.user = Some(
-                self.person_in_reach(&view, &rank, user, reach.organization)
+                self.person_in_reach(view, &rank, user, reach.organization)
                     .await?,
             );
         }
@@ -124,7 +128,7 @@ impl Authority {
         reference: &PersonReference,
         organization: Option<OrganizationId>,
     ) -> Result<UserId> {
-        let person = self.store.person(reference.clone()).await?.ok_or(Error::Absent)?;
+        let person = view.person(reference).await?.ok_or(Error::Absent)?;
         let belongs = match organization {
             Some(organization) => view.standing(&person.id, organization).await?.role.is_some(),
             None => true,

@@ -1,8 +1,9 @@
 //! Changing what people read about a token.
 
+use crate::authority::retry::Judged;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::token::{Record, Status, TokenReference};
-use jeton_store::{Description, Judged};
+use jeton_store::{Description, Effect, Order};
 
 impl Authority {
     /// Changes name and description of a token that the caller manages.
@@ -14,15 +15,14 @@ impl Authority {
     ) -> Result<Record> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                let judged_at = view.generation();
-                let record = self.token(&caller, reference).await?;
-                match self
-                    .store
-                    .describe(record.id, description.clone(), judged_at)
-                    .await?
-                {
-                    Judged::Done(Some(record)) => Ok(Judged::Done(record)),
-                    Judged::Done(None) => Err(Error::Absent),
+                let record = self.managed(&view, &caller, reference).await?;
+                let effect = Effect::Describe(record.id, description.clone());
+                let order = Order::new(caller.cause(self.clock.now())).effect(effect);
+                match self.commit(&view, order).await? {
+                    Judged::Done(_) => {
+                        let described = self.store.token(reference).await?;
+                        described.map(Judged::Done).ok_or(Error::Absent)
+                    }
                     Judged::Stale => Ok(Judged::Stale),
                 }
             })

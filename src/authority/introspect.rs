@@ -15,7 +15,7 @@ impl Authority {
         if active.record().token.kind != TokenKind::Api {
             return Ok(None);
         }
-        match self.manages(caller, active.record()).await {
+        match self.manages(&self.view(), caller, active.record()).await {
             Ok(()) => Ok(Some(active)),
             Err(Error::Absent) => Ok(None),
             Err(error) => Err(error),

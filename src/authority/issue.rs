@@ -7,13 +7,17 @@ use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::grant::Granted;
 use crate::authority::policy::{self, Rank};
+use crate::authority::retry::{Judged, refusal};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::keys::{SignedToken, SigningError};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
-use jeton_core::token::{Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind};
-use jeton_store::{Judged, Naming, RecordOrder, RecordOutcome};
+use jeton_core::token::{
+    Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind, TokenReference,
+};
+use jeton_store::rules::tokens::{self, Demands, Former, Naming, Replaces};
+use jeton_store::{Cause, Guard, Refused};
 
 /// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
 /// projects: whatever is recorded can also be signed.
@@ -87,14 +91,17 @@ impl Authority {
                 let place = self.place(&view, caller, issue).await?;
                 policy::issue(&place.rank, caller, &place.owner)?;
                 let token = self.new_token(caller, issue, &place, now).await?;
-                self.sign_and_record(RecordOrder {
-                    token,
-                    judged_at: view.generation(),
+                let replaces = match &token.slot {
+                    Some(slot) => Replaces::InSlot(self.in_slot(&token.owner, slot, now).await?),
+                    None => Replaces::Nothing,
+                };
+                let demands = Demands {
                     limits: place.bounds.limits(),
                     naming: issue.naming,
-                    rotation: None,
-                })
-                .await
+                    replaces,
+                };
+                self.sign_and_record(&view, caller.cause(now), token, demands)
+                    .await
             })
         })
         .await
@@ -105,40 +112,66 @@ impl Authority {
     ///
     /// Where a cut-off covers everything issued in this second, waits for the next one and has it judged
     /// again: verifiers would take it for one of those cut off.
-    pub(super) async fn sign_and_record(&self, order: RecordOrder) -> Result<Judged<Issued>> {
-        let token = &order.token;
-        let owner = token.owner.kind();
-        let place = self.store.reserve(token).await?;
-        let claims = claims(token, place.place(), &self.settings);
+    pub(super) async fn sign_and_record(
+        &self,
+        view: &View<'_>,
+        cause: Cause,
+        token: NewToken,
+        demands: Demands,
+    ) -> Result<Judged<Issued>> {
+        let place = self.store.reserve(&token).await?;
+        let claims = claims(&token, place.place(), &self.settings);
         let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
             Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
             sealed => sealed?,
         };
-        match self.store.record(order, place).await? {
-            RecordOutcome::Recorded(recorded) => {
-                let (token, record) = sealed.release(recorded);
-                let Record {
-                    id, token: issued, ..
-                } = &record;
-                tracing::debug!(token = %id, kind = ?issued.kind, by = issued.created_by.name, "a token was issued");
-                Ok(Judged::Done(Issued {
-                    token: token.prefixed(&record.token.prefix),
-                    record,
-                }))
+        let covered = self.index.cut_off_through(&token);
+        let order = tokens::record(cause, token, place, demands).judged_at(view.judged_at());
+        let recorded = match self.store.commit(order).await? {
+            Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
+            Err(Refused(Guard::AfterCutOffs)) => {
+                self.wait_until_after(covered).await?;
+                return Ok(Judged::Stale);
             }
-            RecordOutcome::LimitReached { most: limit } => Err(Error::LimitReached { owner, limit }),
-            RecordOutcome::NameTaken => Err(Error::NameTaken),
-            RecordOutcome::NotActive => Err(Error::NotActive),
-            RecordOutcome::CutOff { issued_through } => {
-                self.wait_until_after(issued_through).await?;
-                Ok(Judged::Stale)
-            }
-            RecordOutcome::Stale => Ok(Judged::Stale),
+            Err(Refused(guard)) => return refusal(guard).map_or(Ok(Judged::Stale), Err),
+        };
+        let (token, record) = sealed.release(recorded);
+        let Record {
+            id, token: issued, ..
+        } = &record;
+        tracing::debug!(token = %id, kind = ?issued.kind, by = issued.created_by.name, "a token was issued");
+        Ok(Judged::Done(Issued {
+            token: token.prefixed(&record.token.prefix),
+            record,
+        }))
+    }
+
+    /// What a slot holds, and what that took the place of.
+    async fn in_slot(&self, owner: &Owner, slot: &Slot, now: Timestamp) -> Result<Option<Former>> {
+        match self.store.token_in_slot(owner.clone(), slot.clone()).await? {
+            Some(record) => Ok(Some(self.former(record, now).await?)),
+            None => Ok(None),
         }
     }
 
-    async fn wait_until_after(&self, second: i64) -> Result<()> {
-        let wait = second.saturating_add(1).saturating_mul(1000) - self.clock.now().millis();
+    /// A token that is to be replaced, and what ends with it.
+    pub(super) async fn former(&self, record: Record, now: Timestamp) -> Result<Former> {
+        Ok(Former {
+            before: match record.lineage.rotated_from {
+                Some(before) => self.store.token(TokenReference::Id(before)).await?,
+                None => None,
+            },
+            counts: self.store.is_standing(record.id, now).await?,
+            record,
+        })
+    }
+
+    /// Waits until tokens are issued in a second that no cut-off covers. One that this process has not heard
+    /// of is of the present second.
+    async fn wait_until_after(&self, covered: Option<i64>) -> Result<()> {
+        let now = self.clock.now();
+        let second = covered.unwrap_or_else(|| now.seconds());
+        let wait = second.saturating_add(1).saturating_mul(1000) - now.millis();
         // A cut-off never lies ahead, so a longer wait means that the clock was set back.
         if wait > 2_000 {
             return Err(Error::Busy);
@@ -168,19 +201,20 @@ impl Authority {
             },
         };
         let (organization, rank) = view.visible(caller, &reference).await?;
+        let organization = organization.value.id;
         let owner = match (issue.owner, &issue.team) {
             (OwnerKind::Team, Some(team)) => {
-                let team = view.team(organization.id, team).await?;
+                let team = view.team(organization, team).await?;
                 Owner::Team {
                     team: team.id.clone(),
-                    organization: organization.id,
+                    organization,
                 }
             }
-            (OwnerKind::Organization, _) => Owner::Organization(organization.id),
+            (OwnerKind::Organization, _) => Owner::Organization(organization),
             (OwnerKind::User, _) => match caller.user() {
                 Some(user) => Owner::User {
                     user: user.clone(),
-                    organization: Some(organization.id),
+                    organization: Some(organization),
                 },
                 // A team's or an organization's token is nobody, and can make nobody's token.
                 None => return Err(Error::Forbidden),
@@ -254,6 +288,7 @@ impl Authority {
             kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),
+            created_by_token: caller.api_token(),
             expires_at,
         })
     }

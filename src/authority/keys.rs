@@ -118,7 +118,7 @@ impl Authority {
 
     /// Takes over the keys as the store has them.
     pub(super) async fn follow_keys(&self) -> Result<()> {
-        let generation = self.index.generation();
+        let generation = self.index.realms().keys();
         Ok(self
             .keys
             .catch_up(&*self.store, generation, self.clock.now())

@@ -1,6 +1,7 @@
 //! Listing tokens.
 
 use crate::authority::policy::{self, Rank};
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
@@ -77,13 +78,20 @@ impl WantedEnd {
 impl Authority {
     /// One page of the tokens that the caller may see.
     pub async fn list(&self, caller: &Caller, wanted: &Wanted, page: Page) -> Result<Listing> {
-        let filter = self.filter(caller, wanted, self.clock.now()).await?;
+        let filter = self
+            .filter(&self.view(), caller, wanted, self.clock.now())
+            .await?;
         Ok(self.store.tokens(filter, page).await?)
     }
 
     /// Which tokens those are, within what the caller may see.
-    pub(super) async fn filter(&self, caller: &Caller, wanted: &Wanted, now: Timestamp) -> Result<Filter> {
-        let view = self.view();
+    pub(super) async fn filter(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<Filter> {
         let everywhere = policy::rank_everywhere(caller);
         let reference = match &wanted.organization {
             Some(reference) => Some(reference.clone()),
@@ -111,12 +119,12 @@ impl Authority {
         if let Some(reference) = reference {
             let (organization, rank) = view.visible(caller, &reference).await?;
             filter.visibility = policy::visible_tokens(&rank, caller);
-            filter.organization = Some(organization.id);
+            filter.organization = Some(organization.value.id);
             if wanted.organization.is_none() && caller.owner().organization().is_none() {
                 filter.or_everywhere_of = caller.user().cloned();
             }
             if let Some(team) = &wanted.team {
-                filter.team = Some(view.team(organization.id, team).await?.id.clone());
+                filter.team = Some(view.team(organization.value.id, team).await?.id.clone());
             }
         } else if wanted.team.is_some() {
             return Err(Error::OrganizationNeeded);
@@ -131,7 +139,7 @@ impl Authority {
         match &wanted.user {
             None => {}
             Some(PersonReference::Id(id)) => filter.user = Some(id.clone()),
-            Some(PersonReference::Email(email)) => match self.store.person(email.clone().into()).await? {
+            Some(PersonReference::Email(email)) => match view.person(&email.clone().into()).await? {
                 Some(person) => filter.user = Some(person.id),
                 // Whether an address is somebody's is not for everyone to know: nobody has no tokens.
                 None => {

@@ -9,7 +9,8 @@ use crate::keys::SignedToken;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Email;
 use jeton_core::token::{Actor, NewToken, Owner, TokenKind};
-use jeton_store::{Credentials, Naming, RecordOrder};
+use jeton_store::rules::tokens::Demands;
+use jeton_store::{Cause, Credentials, Origin};
 
 /// What logging in gives.
 #[derive(Debug)]
@@ -25,9 +26,11 @@ impl Authority {
     ///
     /// An unknown account, a disabled one and a wrong password take the same time and give the same
     /// answer. Failures slow down further attempts, whether the account exists or not.
-    pub async fn login(&self, email: &str, password: Password, address: IpAddr) -> Result<Session> {
+    pub async fn login(&self, email: &str, password: Password, origin: &Origin) -> Result<Session> {
+        // Without an address it counts with all of its kind.
+        let address = origin.address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         match self.try_password(email, password, address).await? {
-            Some(right) => self.open_session(&right).await,
+            Some(right) => self.open_session(&right, origin).await,
             None => Err(Error::BadLogin),
         }
     }
@@ -78,7 +81,7 @@ impl Authority {
         Ok(credentials.filter(|known| right && known.person.disabled_at.is_none()))
     }
 
-    async fn open_session(&self, checked: &Credentials) -> Result<Session> {
+    async fn open_session(&self, checked: &Credentials, origin: &Origin) -> Result<Session> {
         let person = &checked.person;
         let Issued { token, record } = self
             .judged(move |view| {
@@ -86,7 +89,7 @@ impl Authority {
                     let now = self.clock.now();
                     // Removed, shut out, or given another password since this one was checked? A new
                     // password ends the sessions that there are, and this one would come after.
-                    let current = self.store.credentials(person.email.clone()).await?;
+                    let current = view.credentials(&person.email).await?;
                     let stands = |current: &Credentials| {
                         current.person.id == person.id
                             && current.person.disabled_at.is_none()
@@ -97,36 +100,39 @@ impl Authority {
                     }
                     let lifetime =
                         i64::try_from(self.settings.session_lifetime.seconds()).unwrap_or(i64::MAX);
-                    self.sign_and_record(RecordOrder {
-                        token: NewToken {
-                            jti: self.entropy.uuid_v7(now),
-                            kind: TokenKind::Session,
-                            name: "session".to_owned(),
-                            description: None,
-                            owner: Owner::User {
-                                user: person.id.clone(),
-                                organization: None,
-                            },
-                            slot: None,
-                            scopes: Vec::new(),
-                            preset: None,
-                            projects: None,
-                            audience: vec![self.settings.session_audience()],
-                            prefix: String::new(),
-                            kid: self.keys.signing_kid()?,
-                            created_at: now,
-                            created_by: Actor {
-                                name: person.email.to_string(),
-                                user: Some(person.id.clone()),
-                            },
-                            expires_at: Some(now.plus_seconds(lifetime)),
+                    let token = NewToken {
+                        jti: self.entropy.uuid_v7(now),
+                        kind: TokenKind::Session,
+                        name: "session".to_owned(),
+                        description: None,
+                        owner: Owner::User {
+                            user: person.id.clone(),
+                            organization: None,
                         },
-                        judged_at: view.generation(),
-                        limits: Vec::new(),
-                        naming: Naming::Free,
-                        rotation: None,
-                    })
-                    .await
+                        slot: None,
+                        scopes: Vec::new(),
+                        preset: None,
+                        projects: None,
+                        audience: vec![self.settings.session_audience()],
+                        prefix: String::new(),
+                        kid: self.keys.signing_kid()?,
+                        created_at: now,
+                        created_by: Actor {
+                            name: person.email.to_string(),
+                            user: Some(person.id.clone()),
+                        },
+                        created_by_token: None,
+                        expires_at: Some(now.plus_seconds(lifetime)),
+                    };
+                    let cause = Cause {
+                        at: now,
+                        by: token.created_by.clone(),
+                        token: None,
+                        origin: origin.clone(),
+                        reason: None,
+                        idempotency_key: None,
+                    };
+                    self.sign_and_record(&view, cause, token, Demands::none()).await
                 })
             })
             .await?;

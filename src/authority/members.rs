@@ -1,12 +1,12 @@
 //! Who belongs to an organization or a team. Needs a session.
 
-use std::sync::Arc;
-
 use crate::authority::policy::{self, Rank};
+use crate::authority::retry::Judged;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Belonging, Email, OrganizationId, OrganizationReference, Role, TeamReference};
-use jeton_store::{Judged, MemberChange, PersonReference, Slice, Standing};
+use jeton_store::rules::members::{self, Addressee};
+use jeton_store::{PersonReference, Slice};
 
 /// Whom a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Authority {
         slice: Slice,
     ) -> Result<Vec<Belonging>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
-        Ok(self.store.members(organization.id, slice).await?)
+        Ok(self.store.members(organization.value.id, slice).await?)
     }
 
     /// Gives somebody a role in an organization.
@@ -65,15 +65,17 @@ impl Authority {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                let standing = self.standing_of(&view, email, organization.id).await?;
-                if !whom.is_meant(standing.role) {
+                let organization = organization.value.id;
+                let to = addressee(&view, organization, email).await?;
+                let has = match &to {
+                    Addressee::Person { role, .. } => *role,
+                    Addressee::Nobody(_) => None,
+                };
+                if !whom.is_meant(has) {
                     return Ok(Judged::Done(RoleGiven::NotMeant));
                 }
-                given(
-                    self.store
-                        .put_member(organization.id, email.clone(), role, view.generation())
-                        .await?,
-                )
+                let order = members::put(caller.cause(self.clock.now()), organization, &to, role);
+                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
@@ -97,12 +99,10 @@ impl Authority {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                let removal = self.removal(caller);
-                changed(
-                    self.store
-                        .remove_member(organization.id, email.clone(), removal, view.generation())
-                        .await?,
-                )
+                let organization = organization.value.id;
+                let who = addressee(&view, organization, email).await?;
+                let order = members::remove(caller.cause(self.clock.now()), organization, &who);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
@@ -137,21 +137,27 @@ impl Authority {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
-                let team = view.team(organization.id, team).await?;
+                let organization = organization.value.id;
+                let team = view.team(organization, team).await?;
                 policy::manage_team(&rank, &team.id)?;
-                let standing = self.standing_of(&view, email, organization.id).await?;
-                let in_team = standing.teams.iter().find(|(id, _)| *id == team.id);
-                if !whom.is_meant(in_team.map(|(_, role)| *role)) {
+                let to = addressee(&view, organization, email).await?;
+                let (is_member, in_team) = match &to {
+                    Addressee::Person { user, role } => {
+                        let standing = view.standing(user, organization).await?;
+                        let in_team = standing.teams.iter().find(|(id, _)| *id == team.id);
+                        (role.is_some(), in_team.map(|(_, role)| *role))
+                    }
+                    Addressee::Nobody(_) => (false, None),
+                };
+                if !whom.is_meant(in_team) {
                     return Ok(Judged::Done(RoleGiven::NotMeant));
                 }
-                if standing.role.is_none() {
+                if !is_member {
                     policy::invite_to_team(&rank)?;
                 }
-                given(
-                    self.store
-                        .put_team_member(team.id.clone(), email.clone(), role, view.generation())
-                        .await?,
-                )
+                let cause = caller.cause(self.clock.now());
+                let order = members::put_into_team(cause, organization, &team.id, &to, role);
+                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
         .await
@@ -177,31 +183,31 @@ impl Authority {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
+                let organization = organization.value.id;
                 let mut ids = Vec::new();
                 for team in teams {
-                    let team = view.team(organization.id, team).await?;
+                    let team = view.team(organization, team).await?;
                     policy::manage_team(&rank, &team.id)?;
                     ids.push(team.id.clone());
                 }
                 if teams.is_empty() {
                     policy::manage_organization(&rank)?;
                 }
-                let mut emails = Vec::new();
+                let mut addressees = Vec::new();
                 for person in people {
-                    emails.push(match (self.member(organization.id, person).await?, person) {
-                        (Some(email), _) => email,
-                        (None, PersonReference::Email(email)) => {
+                    let to = view.addressee(organization, person).await?;
+                    addressees.push(match (to, person) {
+                        (Some(member @ Addressee::Person { role: Some(_), .. }), _) => member,
+                        (Some(stranger), PersonReference::Email(_)) => {
                             policy::invite_to_team(&rank)?;
-                            email.clone()
+                            stranger
                         }
-                        (None, PersonReference::Id(_)) => return Err(Error::Absent),
+                        (Some(_) | None, _) => return Err(Error::Absent),
                     });
                 }
-                changed(
-                    self.store
-                        .add_members(organization.id, ids, emails, view.generation())
-                        .await?,
-                )
+                let cause = caller.cause(self.clock.now());
+                let order = members::add(cause, organization, &ids, &addressees);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
@@ -229,20 +235,19 @@ impl Authority {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank): (_, Rank) = view.visible(caller, organization).await?;
-                let team = view.team(organization.id, team).await?;
+                let team = view.team(organization.value.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
-                let email = match person {
-                    PersonReference::Email(email) => email.clone(),
-                    PersonReference::Id(_) => {
-                        let member = self.member(organization.id, person).await?;
-                        member.ok_or(Error::Absent)?
+                let who = match (view.addressee(organization.value.id, person).await?, person) {
+                    // Who is known elsewhere is not for whoever manages a team to know.
+                    (Some(Addressee::Person { role: None, .. }) | None, PersonReference::Id(_)) => {
+                        return Err(Error::Absent);
                     }
+                    (Some(who), _) => who,
+                    (None, PersonReference::Email(_)) => return Err(Error::Absent),
                 };
-                changed(
-                    self.store
-                        .remove_team_member(team.id.clone(), email, view.generation())
-                        .await?,
-                )
+                let cause = caller.cause(self.clock.now());
+                let order = members::remove_from_team(cause, organization.value.id, team.id.clone(), who);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
@@ -256,48 +261,10 @@ impl Authority {
             )
         })
     }
-
-    /// The address of a person who belongs to an organization.
-    async fn member(
-        &self,
-        organization: OrganizationId,
-        reference: &PersonReference,
-    ) -> Result<Option<Email>> {
-        let Some(person) = self.store.person(reference.clone()).await? else {
-            return Ok(None);
-        };
-        let standing = self.store.standing(person.id, organization).await?;
-        Ok(standing.role.map(|_| person.email))
-    }
 }
 
-impl Authority {
-    /// What whoever has this address is in an organization: nothing, where nobody has it.
-    async fn standing_of(
-        &self,
-        view: &View<'_>,
-        email: &Email,
-        organization: OrganizationId,
-    ) -> Result<Arc<Standing>> {
-        match self.store.person(email.clone().into()).await? {
-            Some(person) => view.standing(&person.id, organization).await,
-            None => Ok(Arc::default()),
-        }
-    }
-}
-
-fn given(outcome: Judged<MemberChange>) -> Result<Judged<RoleGiven>> {
-    Ok(match changed(outcome)? {
-        Judged::Done(()) => Judged::Done(RoleGiven::Given),
-        Judged::Stale => Judged::Stale,
-    })
-}
-
-fn changed(outcome: Judged<MemberChange>) -> Result<Judged<()>> {
-    match outcome {
-        Judged::Done(MemberChange::Done) => Ok(Judged::Done(())),
-        Judged::Done(MemberChange::LastAdmin) => Err(Error::LastAdmin),
-        Judged::Done(MemberChange::Absent) => Err(Error::Absent),
-        Judged::Stale => Ok(Judged::Stale),
-    }
+/// Whom a membership is about that is given to an address.
+async fn addressee(view: &View<'_>, organization: OrganizationId, email: &Email) -> Result<Addressee> {
+    let found = view.addressee(organization, &email.clone().into()).await?;
+    found.ok_or(Error::Absent)
 }

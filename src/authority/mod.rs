@@ -56,7 +56,7 @@ pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
 pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingTokens};
-pub use organizations::{ItsTeams, Me, OrganizationRemoved};
+pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
@@ -70,7 +70,7 @@ use crate::revocation::Index;
 use jeton_core::clock::Clock;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
-use jeton_store::SharedStore;
+use jeton_store::{Origin, SharedStore};
 
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
@@ -178,9 +178,9 @@ impl Authority {
     }
 
     /// The caller who holds a token, if it is active.
-    pub async fn authenticate(&self, token: &str, presented: Presented) -> Result<Caller> {
-        let found = self.find(token, presented).await?;
-        found.map(Caller::new).map_err(Error::BadCredential)
+    pub async fn authenticate(&self, token: &str, presented: Presented, origin: Origin) -> Result<Caller> {
+        let active = self.find(token, presented).await?.map_err(Error::BadCredential)?;
+        Ok(Caller::new(active, origin))
     }
 
     /// The token if it is active, or why it is not.

@@ -1,7 +1,6 @@
 //! Changing an organization's policy, and what becomes of the tokens that break the new one.
 
-use crate::authority::organizations::created;
-use crate::authority::{Authority, Caller, Error, FieldFault, Result, Run, policy};
+use crate::authority::{Authority, Caller, Error, FieldFault, OrganizationChanges, Result, Run, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, OrganizationReference, Policy};
 use jeton_core::token::filter::Breach;
@@ -9,7 +8,8 @@ use jeton_core::token::{
     Actor, CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
     WantedStatus,
 };
-use jeton_store::{BulkOrder, BulkRevocation, LastToken, OrganizationChanges};
+use jeton_store::rules::organizations;
+use jeton_store::{BulkOrder, BulkRevocation, LastToken};
 
 /// How an organization is to be changed.
 #[derive(Debug, Clone)]
@@ -86,22 +86,18 @@ impl Authority {
             Box::pin(async move {
                 let (organization, rank) = view.visible(&caller, reference).await?;
                 policy::govern_organization(&rank, &caller)?;
-                let amended = amend(organization.policy.clone());
-                self.check_policy(&amended)?;
-                let changes = OrganizationChanges {
-                    policy: Some(amended),
-                    ..OrganizationChanges::default()
+                let before = organization.value.clone();
+                let changed = Organization {
+                    policy: amend(before.policy.clone()),
+                    ..before
                 };
-                let id = organization.id;
-                created(
-                    self.store
-                        .change_organization(id, changes, None, view.generation())
-                        .await?,
-                )
+                self.check_policy(&changed.policy)?;
+                let cause = caller.cause(self.clock.now());
+                let order = organizations::change(cause, changed.clone(), None);
+                Ok(self.commit(&view, order).await?.map(|_| changed))
             })
         })
         .await
-        .map(|(organization, _)| organization)
     }
 
     /// The newest of the active tokens that break a policy, and how many they are.

@@ -1,15 +1,41 @@
 //! Organizations, and what a caller is in them.
 
-use std::sync::Arc;
-
 use crate::authority::policy::{self, Rank};
+use crate::authority::retry::Judged;
 use crate::authority::view::View;
-use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Error, Result, Run};
-use jeton_core::directory::{Membership, Name, Organization, OrganizationId, OrganizationReference, Person};
-use jeton_core::token::{Record, Scope, TokenKind};
-use jeton_store::{
-    BulkRevocation, Created, Judged, NewOrganization, OrganizationChanges, OrganizationsOf, Removal, Slice,
+use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Result, Run};
+use jeton_core::directory::{
+    Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
 };
+use jeton_core::token::{Record, Scope, TokenKind};
+use jeton_store::rules::organizations;
+use jeton_store::{BulkRevocation, OrganizationsOf, Slice};
+
+/// Changes to an organization; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationChanges {
+    /// A new name.
+    pub name: Option<Name>,
+    /// A new address, or none.
+    pub email: Option<Option<String>>,
+    /// A new notification URL, or none.
+    pub notification_url: Option<Option<String>>,
+    /// A new policy, whole.
+    pub policy: Option<Policy>,
+}
+
+impl OrganizationChanges {
+    /// An organization with these changes.
+    pub fn apply(self, organization: Organization) -> Organization {
+        Organization {
+            name: self.name.unwrap_or(organization.name),
+            email: self.email.unwrap_or(organization.email),
+            notification_url: self.notification_url.unwrap_or(organization.notification_url),
+            policy: self.policy.unwrap_or(organization.policy),
+            ..organization
+        }
+    }
+}
 
 /// What a caller is told about themselves.
 #[derive(Debug)]
@@ -80,18 +106,17 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::create_organization(&caller)?;
-                let new = NewOrganization {
-                    organization: Organization {
-                        id,
-                        name: name.clone(),
-                        email: changes.email.clone().flatten(),
-                        notification_url: changes.notification_url.clone().flatten(),
-                        policy: changes.policy.clone().unwrap_or_default(),
-                        created_at: self.clock.now(),
-                    },
-                    creator: caller.user().cloned(),
+                let now = self.clock.now();
+                let new = Organization {
+                    id,
+                    name: name.clone(),
+                    email: changes.email.clone().flatten(),
+                    notification_url: changes.notification_url.clone().flatten(),
+                    policy: changes.policy.clone().unwrap_or_default(),
+                    created_at: now,
                 };
-                created(self.store.create_organization(new, view.generation()).await?)
+                let order = organizations::create(caller.cause(now), new.clone(), caller.user().cloned());
+                Ok(self.commit(&view, order).await?.map(|_| new))
             })
         })
         .await
@@ -113,7 +138,7 @@ impl Authority {
         reference: &OrganizationReference,
     ) -> Result<Organization> {
         let (organization, _) = self.view().visible(caller, reference).await?;
-        Ok(Organization::clone(&organization))
+        Ok(organization.value.clone())
     }
 
     /// What the caller is in an organization, for whoever shows what they may do there.
@@ -136,7 +161,7 @@ impl Authority {
         };
         if order.run == Run::Dry {
             return Ok(ChangedOrganization {
-                organization: order.changes.clone().apply(Organization::clone(&before)),
+                organization: order.changes.clone().apply(before),
                 breaking,
                 revocation: None,
             });
@@ -172,13 +197,15 @@ impl Authority {
     ) -> Result<(Organization, Option<BulkRevocation>)> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                self.changeable(&caller, &view, &id.into(), order).await?;
-                let ending = order.ending(id, matched, caller.actor(), self.clock.now());
-                let changes = order.changes.clone();
-                let changed = self
-                    .store
-                    .change_organization(id, changes, ending, view.generation());
-                created(changed.await?)
+                let now = self.clock.now();
+                let before = self.changeable(&caller, &view, &id.into(), order).await?;
+                let changed = order.changes.clone().apply(before);
+                let ending = order.ending(id, matched, caller.actor(), now);
+                let order = organizations::change(caller.cause(now), changed.clone(), ending);
+                Ok(self
+                    .commit(&view, order)
+                    .await?
+                    .map(|committed| (changed, committed.bulk)))
             })
         })
         .await
@@ -191,7 +218,7 @@ impl Authority {
         view: &View<'_>,
         reference: &OrganizationReference,
         order: &ChangeOrganization,
-    ) -> Result<Arc<Organization>> {
+    ) -> Result<Organization> {
         let (organization, rank) = view.visible(caller, reference).await?;
         match &order.changes.policy {
             Some(new) => {
@@ -200,7 +227,7 @@ impl Authority {
             }
             None => policy::manage_organization(&rank)?,
         }
-        Ok(organization)
+        Ok(organization.value.clone())
     }
 
     /// Removes an organization with everything in it; its tokens end.
@@ -220,18 +247,14 @@ impl Authority {
                     limit: 1,
                 };
                 if its_teams == ItsTeams::MustBeGone
-                    && !self.store.teams(organization.id, any).await?.is_empty()
+                    && !self.store.teams(organization.value.id, any).await?.is_empty()
                 {
                     return Ok(Judged::Done(OrganizationRemoved::HasTeams));
                 }
-                let removed = self
-                    .store
-                    .remove_organization(organization.id, self.removal(caller), view.generation())
-                    .await?;
-                Ok(match removed {
-                    Judged::Done(()) => Judged::Done(OrganizationRemoved::Removed),
-                    Judged::Stale => Judged::Stale,
-                })
+                let cause = caller.cause(self.clock.now());
+                let order = organizations::remove(cause, organization.value.id);
+                let removed = self.commit(&view, order).await?;
+                Ok(removed.map(|_| OrganizationRemoved::Removed))
             })
         })
         .await
@@ -240,13 +263,6 @@ impl Authority {
                 tracing::info!(by = caller.actor().name, organization = ?reference, "an organization was removed");
             }
         })
-    }
-
-    pub(super) fn removal(&self, caller: &Caller) -> Removal {
-        Removal {
-            at: self.clock.now(),
-            by: caller.actor(),
-        }
     }
 }
 
@@ -261,15 +277,5 @@ pub(super) fn organizations_of(caller: &Caller) -> Option<OrganizationsOf> {
         (None, Rank::Site, _) => Some(OrganizationsOf::Everybody),
         (None, _, Some(user)) => Some(OrganizationsOf::Person(user.clone())),
         (None, _, None) => None,
-    }
-}
-
-/// What became of making something, as an error where nothing was made.
-pub(super) fn created<T>(outcome: Judged<Created<T>>) -> Result<Judged<T>> {
-    match outcome {
-        Judged::Done(Created::Created(made)) => Ok(Judged::Done(made)),
-        Judged::Done(Created::NameTaken) => Err(Error::NameTaken),
-        Judged::Done(Created::Absent) => Err(Error::Absent),
-        Judged::Stale => Ok(Judged::Stale),
     }
 }

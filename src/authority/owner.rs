@@ -16,10 +16,10 @@ impl Authority {
         let (organization, rank) = view.visible(caller, organization).await?;
         let owner = match team {
             Some(team) => Owner::Team {
-                team: view.team(organization.id, team).await?.id.clone(),
-                organization: organization.id,
+                team: view.team(organization.value.id, team).await?.id.clone(),
+                organization: organization.value.id,
             },
-            None => Owner::Organization(organization.id),
+            None => Owner::Organization(organization.value.id),
         };
         policy::issue(&rank, caller, &owner)?;
         Ok(owner)

@@ -2,11 +2,15 @@
 
 use std::net::IpAddr;
 
-use crate::authority::organizations::{created, organizations_of};
+use crate::authority::organizations::organizations_of;
 use crate::authority::password::{NewPassword, Password};
+use crate::authority::retry::Judged;
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, policy};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Person, UserId};
-use jeton_store::{Changed, Judged, NewPerson, PersonChanges, Slice};
+use jeton_store::rules::people;
+use jeton_store::{Cause, NewPerson, Slice, Versioned};
 
 /// A person about to be made.
 #[derive(Debug)]
@@ -72,7 +76,7 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::manage_people(&caller)?;
-                created(self.store.create_person(new.clone(), view.generation()).await?).map_err(of_address)
+                self.create(&view, caller.cause(self.clock.now()), new).await
             })
         })
         .await
@@ -100,10 +104,8 @@ impl Authority {
         if !is_self(caller, email) {
             policy::manage_people(caller)?;
         }
-        self.store
-            .person(email.clone().into())
-            .await?
-            .ok_or(Error::Absent)
+        let found = self.store.person(email.clone().into()).await?;
+        found.map(Versioned::into_value).ok_or(Error::Absent)
     }
 
     /// Changes a person. Everybody may change their own password, giving the present one; the rest is
@@ -154,21 +156,12 @@ impl Authority {
             site_admin,
             disabled,
             password_hash,
-            change: self.removal(caller),
         };
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 may_change(&caller, email, what)?;
-                let person = self
-                    .store
-                    .person(email.clone().into())
-                    .await?
-                    .ok_or(Error::Absent)?;
-                changed(
-                    self.store
-                        .change_person(person.id, changes.clone(), view.generation())
-                        .await?,
-                )
+                self.change_as(&view, caller.cause(self.clock.now()), email, changes)
+                    .await
             })
         })
         .await
@@ -184,20 +177,46 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::manage_people(&caller)?;
-                let person = self
-                    .store
-                    .person(email.clone().into())
-                    .await?
-                    .ok_or(Error::Absent)?;
-                changed(
-                    self.store
-                        .remove_person(person.id, self.removal(&caller), view.generation())
-                        .await?,
-                )
+                let person = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
+                let order = people::remove(caller.cause(self.clock.now()), &person);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await
         .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "a person was removed"))
+    }
+
+    /// Makes a person in somebody's name.
+    pub(super) async fn create(
+        &self,
+        view: &View<'_>,
+        cause: Cause,
+        new: &NewPerson,
+    ) -> Result<Judged<Person>> {
+        if self
+            .store
+            .person(new.person.email.clone().into())
+            .await?
+            .is_some()
+        {
+            return Err(Error::AddressTaken);
+        }
+        let order = people::create(cause, new.clone());
+        Ok(self.commit(view, order).await?.map(|_| new.person.clone()))
+    }
+
+    /// Changes a person in somebody's name.
+    pub(super) async fn change_as(
+        &self,
+        view: &View<'_>,
+        cause: Cause,
+        email: &Email,
+        changes: &PersonChanges,
+    ) -> Result<Judged<Person>> {
+        let before = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
+        let changed = changes.apply(before.clone(), cause.at);
+        let order = people::change(cause, &before, changed.clone(), changes.password_hash.clone());
+        Ok(self.commit(view, order).await?.map(|_| changed))
     }
 
     pub(super) async fn new_person(&self, account: NewAccount) -> Result<NewPerson> {
@@ -225,6 +244,51 @@ impl Authority {
     }
 }
 
+/// Changes to a person; `None` leaves it as it is.
+#[derive(Clone, Default)]
+pub(super) struct PersonChanges {
+    first_name: Option<Option<String>>,
+    last_name: Option<Option<String>>,
+    username: Option<Option<String>>,
+    site_admin: Option<bool>,
+    disabled: Option<bool>,
+    /// The hash of a new password, as a PHC string.
+    password_hash: Option<String>,
+}
+
+impl PersonChanges {
+    /// Another password, by its hash.
+    pub(super) fn password(hash: String) -> Self {
+        Self {
+            password_hash: Some(hash),
+            ..Self::default()
+        }
+    }
+
+    fn apply(&self, person: Person, now: Timestamp) -> Person {
+        let Self {
+            first_name,
+            last_name,
+            username,
+            site_admin,
+            disabled,
+            password_hash: _,
+        } = self.clone();
+        Person {
+            first_name: first_name.unwrap_or(person.first_name),
+            last_name: last_name.unwrap_or(person.last_name),
+            username: username.unwrap_or(person.username),
+            site_admin: site_admin.unwrap_or(person.site_admin),
+            disabled_at: match disabled {
+                Some(true) => person.disabled_at.or(Some(now)),
+                Some(false) => None,
+                None => person.disabled_at,
+            },
+            ..person
+        }
+    }
+}
+
 /// What somebody wants to change about a person.
 #[derive(Debug, Clone, Copy)]
 enum Change {
@@ -240,23 +304,6 @@ fn may_change(caller: &Caller, email: &Email, what: Change) -> Result<()> {
     }
 }
 
-/// Of a person it is the address that is unique.
-pub(super) fn of_address(error: Error) -> Error {
-    match error {
-        Error::NameTaken => Error::AddressTaken,
-        other => other,
-    }
-}
-
 fn is_self(caller: &Caller, email: &Email) -> bool {
     caller.logged_in().is_some_and(|person| person.email == *email)
-}
-
-pub(super) fn changed<T>(outcome: Judged<Changed<T>>) -> Result<Judged<T>> {
-    match outcome {
-        Judged::Done(Changed::Changed(changed)) => Ok(Judged::Done(changed)),
-        Judged::Done(Changed::Absent) => Err(Error::Absent),
-        Judged::Done(Changed::LastAdministrator) => Err(Error::LastAdministrator),
-        Judged::Stale => Ok(Judged::Stale),
-    }
 }

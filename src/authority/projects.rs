@@ -1,9 +1,9 @@
 //! Projects.
 
-use crate::authority::organizations::created;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::directory::{Name, OrganizationReference, Project};
-use jeton_store::{Judged, Slice};
+use jeton_store::Slice;
+use jeton_store::rules::projects;
 
 impl Authority {
     /// Makes a project.
@@ -18,12 +18,14 @@ impl Authority {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                let now = self.clock.now();
-                created(
-                    self.store
-                        .create_project(organization.id, name.clone(), now, view.generation())
-                        .await?,
-                )
+                let (organization, now) = (organization.value.id, self.clock.now());
+                let order = projects::create(caller.cause(now), organization, name.clone());
+                Ok(self.commit(&view, order).await?.map(|committed| Project {
+                    id: committed.project.unwrap_or_default(),
+                    name: name.clone(),
+                    organization,
+                    created_at: now,
+                }))
             })
         })
         .await
@@ -38,7 +40,7 @@ impl Authority {
         slice: Slice,
     ) -> Result<Vec<Project>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
-        Ok(self.store.projects(organization.id, slice).await?)
+        Ok(self.store.projects(organization.value.id, slice).await?)
     }
 
     /// Removes a project. Tokens restricted to it stay restricted to it, and so to nothing.
@@ -53,15 +55,12 @@ impl Authority {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                match self
-                    .store
-                    .remove_project(organization.id, id, view.generation())
-                    .await?
-                {
-                    Judged::Done(true) => Ok(Judged::Done(())),
-                    Judged::Done(false) => Err(Error::Absent),
-                    Judged::Stale => Ok(Judged::Stale),
+                let organization = organization.value.id;
+                if self.store.existing_projects(organization, vec![id]).await?.is_empty() {
+                    return Err(Error::Absent);
                 }
+                let order = projects::remove(caller.cause(self.clock.now()), organization, id);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await

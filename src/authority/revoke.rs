@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
-use jeton_store::{LastToken, RevokeOrder, RevokeOutcome};
+use jeton_core::token::{Actor, Record, RevocationNote, TokenReference};
+use jeton_store::rules::tokens;
+use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 
 /// A token that is revoked, whether by this order or an earlier one.
 #[derive(Debug)]
@@ -14,6 +17,8 @@ pub struct Revoked {
     pub record: Arc<Record>,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
+    /// Whether it is this order's.
+    pub is_new: bool,
 }
 
 impl Authority {
@@ -26,35 +31,45 @@ impl Authority {
         last_token: LastToken,
     ) -> Result<Revoked> {
         let record = self.token(caller, reference).await?;
-        self.revoke_record(Arc::new(record), caller.actor(), reason, last_token)
-            .await
+        let cause = caller.cause(self.clock.now()).because(reason);
+        self.revoke_record(Arc::new(record), cause, last_token).await
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.
     pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
-        let actor = Actor {
-            name: "holder".to_owned(),
-            user: caller.user().cloned(),
+        let cause = Cause {
+            by: Actor {
+                name: "holder".to_owned(),
+                user: caller.user().cloned(),
+            },
+            reason,
+            ..caller.cause(self.clock.now())
         };
-        self.revoke_record(Arc::clone(caller.record()), actor, reason, LastToken::MayGo)
+        self.revoke_record(Arc::clone(caller.record()), cause, LastToken::MayGo)
             .await
     }
 
     /// Revokes the token that somebody presents: to have it is all the right that this takes, so that
     /// whoever finds a leaked one can end it. In a caller's name where one is known who holds another
     /// token. What is not active needs no ending, and is no error.
-    pub async fn revoke_presented(&self, token: &str, caller: Option<&Caller>, reason: String) -> Result<()> {
+    pub async fn revoke_presented(
+        &self,
+        token: &str,
+        caller: Option<&Caller>,
+        origin: Origin,
+        reason: String,
+    ) -> Result<()> {
         let turn = self.verifications.take().await.ok_or(Error::Busy)?;
         let found = self.find(token, Presented::ToEnd).await?;
         drop(turn);
         let Ok(active) = found else { return Ok(()) };
-        let holder = Caller::new(active);
+        let holder = Caller::new(active, origin);
         let other = caller.filter(|caller| caller.record().id != holder.record().id);
         let revoked = match other {
             Some(caller) => {
                 let record = Arc::clone(holder.record());
-                self.revoke_record(record, caller.actor(), Some(reason), LastToken::MayGo)
-                    .await
+                let cause = caller.cause(self.clock.now()).because(Some(reason));
+                self.revoke_record(record, cause, LastToken::MayGo).await
             }
             None => self.revoke_own(&holder, Some(reason)).await,
         };
@@ -66,8 +81,18 @@ impl Authority {
 
     /// A token that the caller manages.
     pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
+        self.managed(&self.view(), caller, reference).await
+    }
+
+    /// The same, where an order rests on it.
+    pub(super) async fn managed(
+        &self,
+        view: &View<'_>,
+        caller: &Caller,
+        reference: TokenReference,
+    ) -> Result<Record> {
         let record = self.store.token(reference).await?.ok_or(Error::Absent)?;
-        self.manages(caller, &record).await?;
+        self.manages(view, caller, &record).await?;
         Ok(record)
     }
 
@@ -80,51 +105,73 @@ impl Authority {
     ) -> Result<Record> {
         let (organization, _) = self.view().visible(caller, organization).await?;
         let record = self.token(caller, reference).await?;
-        if record.token.owner.organization() == Some(organization.id) {
+        if record.token.owner.organization() == Some(organization.value.id) {
             Ok(record)
         } else {
             Err(Error::Absent)
         }
     }
 
-    pub(super) async fn manages(&self, caller: &Caller, record: &Record) -> Result<()> {
+    pub(super) async fn manages(&self, view: &View<'_>, caller: &Caller, record: &Record) -> Result<()> {
         let owner = &record.token.owner;
         let rank = match owner.organization() {
-            Some(organization) => self.view().rank(caller, organization).await?,
+            Some(organization) => view.rank(caller, organization).await?,
             None => policy::rank_everywhere(caller),
         };
         policy::manage_token(&rank, caller, owner)
     }
 
+    /// Revokes a token. That somebody may not do so any more, since a moment ago, does not stop it: ending a
+    /// token is never wrong.
     async fn revoke_record(
         &self,
         record: Arc<Record>,
-        actor: Actor,
-        reason: Option<String>,
+        cause: Cause,
         last_token: LastToken,
     ) -> Result<Revoked> {
-        let now = self.clock.now();
-        let revocation = Revocation {
-            revoked_at: now,
-            effective_at: now,
-            revoked_by: actor,
-            reason,
+        let note = RevocationNote {
+            revoked_at: cause.at,
+            effective_at: cause.at,
+            revoked_by: cause.by.name.clone(),
+            reason: cause.reason.clone(),
         };
-        let order = RevokeOrder {
-            token: record.id,
-            revocation,
-            last_token,
+        let last_token = match last_token {
+            LastToken::Stays if self.is_kept(&record, cause.at).await? => LastToken::Stays,
+            LastToken::Stays | LastToken::MayGo => LastToken::MayGo,
         };
-        match self.store.revoke(order).await? {
-            RevokeOutcome::Revoked(note) => {
+        let order = tokens::revoke(cause, record.id, note.effective_at, last_token);
+        match self.store.commit(order).await? {
+            Ok(_) => {
                 tracing::info!(token = %record.id, by = note.revoked_by, "a token was revoked");
-                Ok(Revoked { record, note })
+                Ok(Revoked {
+                    record,
+                    note,
+                    is_new: true,
+                })
             }
-            RevokeOutcome::AlreadyRevoked(note) => Ok(Revoked { record, note }),
-            RevokeOutcome::Last => Err(Error::LastToken {
+            Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken {
                 owner: record.token.owner.kind(),
             }),
-            RevokeOutcome::Unknown => Err(Error::Absent),
+            // It has been revoked, or its record was purged since it was found.
+            Err(Refused(_)) => {
+                let stands = self.store.presented(record.token.jti).await?;
+                let note = stands.and_then(|presented| presented.record.revocation);
+                Ok(Revoked {
+                    record,
+                    note: note.ok_or(Error::Absent)?,
+                    is_new: false,
+                })
+            }
         }
+    }
+
+    /// Whether a token counts among those of which its organization keeps the last.
+    async fn is_kept(&self, record: &Record, now: Timestamp) -> Result<bool> {
+        let Some(organization) = record.token.owner.organization() else {
+            return Ok(false);
+        };
+        let organization = self.view().organization(&organization.into()).await?;
+        let keeps = organization.is_some_and(|organization| organization.value.policy.keep_last_token);
+        Ok(keeps && self.store.is_standing(record.id, now).await?)
     }
 }

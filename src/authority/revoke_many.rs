@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::filter::CountTotal;
-use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, TokenKind, WantedStatus};
-use jeton_store::{BulkId, BulkOrder, BulkRevocation, LastToken, SharedStore};
+use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, WantedStatus};
+use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore};
 
 /// Which tokens are to be revoked.
 #[derive(Debug, Clone)]
@@ -85,7 +86,8 @@ impl Pause {
 impl Authority {
     /// Revokes all tokens that match, but never a session and never the one that the caller holds.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
-        let matched = self.count(self.matching(caller, order).await?).await?;
+        let matching = self.matching(&self.view(), caller, order).await?;
+        let matched = self.count(matching).await?;
         if order.run == Run::Dry {
             return Ok(RevokedMany::WouldRevoke(matched));
         }
@@ -94,7 +96,7 @@ impl Authority {
             .judged_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let order = BulkOrder {
-                        filter: self.matching(&caller, order).await?,
+                        filter: self.matching(&view, &caller, order).await?,
                         matched,
                         ordered_at: self.clock.now(),
                         ordered_by: caller.actor(),
@@ -102,24 +104,25 @@ impl Authority {
                         effective_at: None,
                         last_token: order.last_token,
                     };
-                    Ok(self.store.revoke_many(order, view.generation()).await?)
+                    let effect = Effect::RevokeMany(Box::new(order));
+                    let cause = caller.cause(self.clock.now());
+                    let committed = self.commit(&view, Order::new(cause).effect(effect)).await?;
+                    Ok(committed.map(|committed| committed.bulk))
                 })
             })
-            .await?;
+            .await?
+            .ok_or(Error::Busy)?;
         self.begin(&bulk);
         Ok(RevokedMany::Ordered(Box::new(bulk)))
     }
 
     /// Which tokens an order is about, of those that are active now.
-    async fn matching(&self, caller: &Caller, order: &RevokeMany) -> Result<Filter> {
+    async fn matching(&self, view: &View<'_>, caller: &Caller, order: &RevokeMany) -> Result<Filter> {
         let now = self.clock.now();
         let mut wanted = order.wanted.clone();
         wanted.status = Some(WantedStatus::Only(Status::Active));
-        let mut filter = self.filter(caller, &wanted, now).await?;
-        filter.except = match caller.record().token.kind {
-            TokenKind::Api => Some(caller.record().id),
-            TokenKind::Session => None,
-        };
+        let mut filter = self.filter(view, caller, &wanted, now).await?;
+        filter.except = caller.api_token();
         let is_about_use = filter.never_used || filter.unused_since.is_some();
         if is_about_use && order.unreported == Unreported::LeftOut {
             filter.reporting_at = Some(now);

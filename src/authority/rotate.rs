@@ -2,11 +2,12 @@
 
 use crate::authority::bounds::Bounds;
 use crate::authority::expiry::{Expiry, expires_at};
+use crate::authority::retry::Judged;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Issued, Result, policy};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Grace, Lifetime, NewToken, Record, Revocation, Scope, Span, TokenReference};
-use jeton_store::{Judged, Naming, RecordOrder, Rotation};
+use jeton_core::token::{Grace, Lifetime, NewToken, Record, Scope, Span, TokenReference};
+use jeton_store::rules::tokens::{Demands, Naming, Replaces};
 
 /// How a token is rotated.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
-                let record = self.token(caller, reference).await?;
+                let record = self.managed(&view, caller, reference).await?;
                 self.succeed(&view, caller, &record, rotate).await
             })
         })
@@ -61,23 +62,14 @@ impl Authority {
             .token
             .expires_at
             .map_or(end, |expires_at| end.min(expires_at));
-        let rotation = Rotation {
-            token: record.id,
-            revocation: Revocation {
-                revoked_at: now,
-                effective_at: effective_at.max(now),
-                revoked_by: token.created_by.clone(),
-                reason: Some("rotated".to_owned()),
-            },
+        let former = self.former(record.clone(), now).await?;
+        let demands = Demands {
+            limits: bounds.limits(),
+            naming: Naming::Free,
+            replaces: Replaces::Rotated(former, effective_at.max(now)),
         };
         let rotated = self
-            .sign_and_record(RecordOrder {
-                token,
-                judged_at: view.generation(),
-                limits: bounds.limits(),
-                naming: Naming::Free,
-                rotation: Some(rotation),
-            })
+            .sign_and_record(view, caller.cause(now), token, demands)
             .await?;
         if let Judged::Done(issued) = &rotated {
             let (successor, by) = (issued.record.id, caller.actor().name);
@@ -118,6 +110,7 @@ impl Authority {
             kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),
+            created_by_token: caller.api_token(),
             expires_at,
             ..former.clone()
         })

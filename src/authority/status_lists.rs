@@ -112,7 +112,7 @@ impl StatusLists {
                 return Ok(kid);
             }
             // It has retired, and this process has not heard of it.
-            let generation = self.index.generation();
+            let generation = self.index.realms().keys();
             self.keys.catch_up(&*self.store, generation, now).await?;
         }
         Err(Error::Busy)

@@ -1,10 +1,11 @@
 //! Teams.
 
-use crate::authority::organizations::created;
 use crate::authority::policy;
+use crate::authority::retry::Judged;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
-use jeton_store::{Judged, NewTeam, Slice};
+use jeton_store::Slice;
+use jeton_store::rules::teams;
 
 impl Authority {
     /// Makes a team.
@@ -23,14 +24,11 @@ impl Authority {
                 let team = Team {
                     id: id.clone(),
                     name: name.clone(),
-                    organization: organization.id,
+                    organization: organization.value.id,
                     created_at: self.clock.now(),
                 };
-                created(
-                    self.store
-                        .create_team(NewTeam { team }, view.generation())
-                        .await?,
-                )
+                let order = teams::create(caller.cause(team.created_at), team.clone());
+                Ok(self.commit(&view, order).await?.map(|_| team))
             })
         })
         .await
@@ -45,7 +43,7 @@ impl Authority {
         slice: Slice,
     ) -> Result<Vec<Team>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
-        Ok(self.store.teams(organization.id, slice).await?)
+        Ok(self.store.teams(organization.value.id, slice).await?)
     }
 
     /// The teams of an organization that the caller belongs to, and as what.
@@ -60,8 +58,10 @@ impl Authority {
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
-        for (id, role) in &view.standing(user, organization.id).await?.teams {
-            let team = view.team(organization.id, &TeamReference::Id(id.clone())).await?;
+        for (id, role) in &view.standing(user, organization.value.id).await?.teams {
+            let team = view
+                .team(organization.value.id, &TeamReference::Id(id.clone()))
+                .await?;
             found.push((Team::clone(&team), *role));
         }
         Ok(found)
@@ -76,7 +76,7 @@ impl Authority {
     ) -> Result<Team> {
         let view = self.view();
         let (organization, _) = view.visible(caller, organization).await?;
-        Ok(Team::clone(&*view.team(organization.id, team).await?))
+        Ok(Team::clone(&*view.team(organization.value.id, team).await?))
     }
 
     /// The team with an id, whichever organization it is of, for a caller who may see it there.
@@ -99,16 +99,17 @@ impl Authority {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
-                let team = view.team(organization.id, team).await?;
+                let team = view.team(organization.value.id, team).await?;
                 policy::manage_organization(&rank)?;
                 let Some(name) = name else {
                     return Ok(Judged::Done(Team::clone(&team)));
                 };
-                created(
-                    self.store
-                        .rename_team(team.id.clone(), name.clone(), view.generation())
-                        .await?,
-                )
+                let renamed = Team {
+                    name: name.clone(),
+                    ..Team::clone(&team)
+                };
+                let order = teams::rename(caller.cause(self.clock.now()), renamed.clone());
+                Ok(self.commit(&view, order).await?.map(|_| renamed))
             })
         })
         .await
@@ -126,12 +127,10 @@ impl Authority {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
-                let team = view.team(organization.id, team).await?;
+                let team = view.team(organization.value.id, team).await?;
                 policy::manage_organization(&rank)?;
-                Ok(self
-                    .store
-                    .remove_team(team.id.clone(), self.removal(caller), view.generation())
-                    .await?)
+                let order = teams::remove(caller.cause(self.clock.now()), &team);
+                Ok(self.commit(&view, order).await?.map(drop))
             })
         })
         .await

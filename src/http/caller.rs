@@ -14,8 +14,8 @@ use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
 use crate::authority::{self, Authority, Error, Inactive, Presented, policy};
-use crate::http::address::ClientAddress;
 use crate::http::error::ExpiresIn;
+use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
 use jeton_core::token::{ManagementScope, TokenKind};
 
@@ -182,13 +182,14 @@ impl<P: Permission> Caller<P> {
         let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable())? else {
             return Ok(None);
         };
+        let origin = RequestOrigin::of_request(parts, &app.trusted_proxies);
         let from = match app.authority.settings().record_addresses {
-            true => Some(ClientAddress::of_request(parts, &app.trusted_proxies).0),
+            true => Some(origin.address()),
             false => None,
         };
         let caller = app
             .authority
-            .authenticate(credential.token(), P::presented(from))
+            .authenticate(credential.token(), P::presented(from), origin.0)
             .await?;
         if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
             // Set at most once: a request has one caller.

@@ -15,6 +15,7 @@ pub mod input;
 mod nouns;
 mod oauth;
 mod openapi;
+mod origin;
 mod rate_limit;
 mod v1;
 mod whole;
@@ -101,9 +102,11 @@ pub fn router(app: Arc<App>) -> Router {
         quant::surface(),
     ];
     let routers = Arc::new(surfaces.map(|surface| surface.served(&app)));
-    Router::new().fallback(async move |request: Request| {
+    Router::new().fallback(async move |mut request: Request| {
         let [native, oauth, cave, terraform, quant] = &*routers;
-        let router = match Api::of(&request) {
+        let api = Api::of(&request);
+        request.extensions_mut().insert(api);
+        let router = match api {
             Api::Native => native,
             Api::OAuth => oauth,
             Api::Cave => cave,

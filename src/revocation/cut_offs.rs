@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
-use jeton_core::token::{CutOff, Record};
+use jeton_core::token::{CutOff, NewToken, Record};
 
 /// The narrowest thing that a cut-off names: the place where a token's check looks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,9 +45,21 @@ impl CutOffs {
 
     /// The most restrictive decides: one that covers the token is enough.
     pub(super) fn end(&self, record: &Record, now: Timestamp) -> bool {
-        let owner = &record.token.owner;
-        let projects = record
-            .token
+        self.about(&record.token).any(|cut_off| cut_off.ends(record, now))
+    }
+
+    /// The last second that is covered by those that are about a token.
+    pub(super) fn through(&self, token: &NewToken) -> Option<i64> {
+        self.about(token)
+            .filter(|cut_off| cut_off.reach.covers(token))
+            .map(|cut_off| cut_off.issued_through)
+            .max()
+    }
+
+    /// Those that may cover a token.
+    fn about<'a>(&'a self, token: &'a NewToken) -> impl Iterator<Item = &'a CutOff> {
+        let owner = &token.owner;
+        let projects = token
             .projects
             .iter()
             .flatten()
@@ -56,7 +68,7 @@ impl CutOffs {
             owner.team().cloned().map(Subject::Team),
             owner.user().cloned().map(Subject::User),
             owner.organization().map(Subject::Organization),
-            Some(Subject::Key(record.token.kid.to_string())),
+            Some(Subject::Key(token.kid.to_string())),
             Some(Subject::Everything),
         ];
         subjects
@@ -65,6 +77,5 @@ impl CutOffs {
             .chain(projects)
             .filter_map(|subject| self.0.get(&subject))
             .flatten()
-            .any(|cut_off| cut_off.ends(record, now))
     }
 }

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::lists::List;
+use crate::revocation::realms::Realms;
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::token::{CutOff, Place, Record, TokenId};
-use jeton_store::{Change, Changes, Generation, Observer, Snapshot};
+use jeton_core::token::{CutOff, NewToken, Place, Record, TokenId};
+use jeton_store::{Change, Changes, Observer, Snapshot};
 
 /// Changes to a token's name are noticed by a counter that it shares with others: a collision only
 /// costs a read of the store.
@@ -27,7 +28,8 @@ const VERSIONS: usize = 4096;
 pub struct Index {
     clock: Arc<dyn Clock>,
     ready: AtomicBool,
-    generation: AtomicU64,
+    /// What has changed in the directory.
+    realms: Realms,
     pub(super) sequence: AtomicU64,
     edits: AtomicU64,
     versions: Vec<AtomicU64>,
@@ -61,7 +63,7 @@ impl Index {
         Self {
             clock,
             ready: AtomicBool::new(false),
-            generation: AtomicU64::new(0),
+            realms: Realms::default(),
             sequence: AtomicU64::new(0),
             edits: AtomicU64::new(0),
             versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
@@ -87,7 +89,8 @@ impl Index {
         }
         // A process serves one epoch: a restored database is served by a new one.
         let _ = self.epoch.set(snapshot.epoch);
-        self.generation.fetch_max(snapshot.generation, Ordering::AcqRel);
+        self.realms.keys_changed(snapshot.keys);
+        self.realms.reached(snapshot.edit);
         self.sequence.fetch_max(snapshot.sequence, Ordering::AcqRel);
         self.ready.store(true, Ordering::Release);
     }
@@ -95,7 +98,10 @@ impl Index {
     /// Takes over what another process has committed.
     pub fn follow(&self, changes: &Changes) {
         self.committed(&changes.events);
-        self.committed(&[Change::Directory(changes.generation)]);
+        for (realm, generation) in &changes.realms {
+            self.realms.changed(realm, *generation);
+        }
+        self.realms.reached(changes.edit);
     }
 
     /// Whether it is complete.
@@ -103,9 +109,14 @@ impl Index {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// The directory's version.
-    pub fn generation(&self) -> Generation {
-        Generation(self.generation.load(Ordering::Acquire))
+    /// Which parts of the directory have changed.
+    pub fn realms(&self) -> &Realms {
+        &self.realms
+    }
+
+    /// The last second whose tokens a cut-off covers that would cover this token, whenever it was issued.
+    pub fn cut_off_through(&self, token: &NewToken) -> Option<i64> {
+        self.cut_offs.load().through(token)
     }
 
     /// The event of the feed up to which all were taken over.
@@ -257,8 +268,11 @@ impl Observer for Index {
                     self.cut_off(cut_off.clone(), *sequence);
                     self.reached(*sequence);
                 }
-                Change::Directory(generation) => {
-                    self.generation.fetch_max(generation.0, Ordering::AcqRel);
+                Change::Directory { realms, generation } => {
+                    for realm in realms {
+                        self.realms.changed(realm, *generation);
+                    }
+                    self.realms.next(*generation);
                 }
                 Change::Described(token) => self.changed(*token),
                 Change::Retired(list) => self.retire(*list),

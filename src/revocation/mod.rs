@@ -6,8 +6,10 @@ mod deflate;
 mod index;
 mod lists;
 mod published;
+mod realms;
 
 pub use backlog::Unfilled;
 pub use index::Index;
 pub use lists::{Bits, List};
 pub use published::{LIFE, Publication, Published, Validity};
+pub use realms::Realms;

@@ -5,16 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::limits::is_kept;
 use crate::list::Selection;
-use crate::tokens::revoke;
+use crate::revocable::Revocable;
 use crate::values::{Columns, get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, Revocation, TokenId};
-use jeton_store::{
-    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Generation, Judged, LastToken, Result, RevokeOrder,
-    RevokeOutcome,
-};
+use jeton_store::{BulkId, BulkOrder, BulkRevocation, BulkRevocations, LastToken, Result};
 
 /// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
 /// meanwhile waits for one portion at most.
@@ -22,12 +20,6 @@ const PORTION: usize = 500;
 
 #[async_trait]
 impl BulkRevocations for SqliteStore {
-    async fn revoke_many(&self, order: BulkOrder, judged_at: Generation) -> Result<Judged<BulkRevocation>> {
-        self.writer
-            .judged(judged_at, Undo::Statement, move |batch| take_down(batch, order))
-            .await
-    }
-
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>> {
         self.readers
             .look_up(move |connection| by_id(connection, id))
@@ -183,17 +175,7 @@ fn advance(
     for token in portion {
         // Whoever holds a token can rotate it between the order and its turn.
         for token in std::iter::once(token).chain(successors(batch.connection, &bulk, token, now)?) {
-            let order = RevokeOrder {
-                token,
-                revocation: Revocation {
-                    revoked_at: now,
-                    effective_at: bulk.order.effective_at.map_or(now, |at| at.max(now)),
-                    revoked_by: bulk.order.ordered_by.clone(),
-                    reason: bulk.order.reason.clone(),
-                },
-                last_token: bulk.order.last_token,
-            };
-            bulk.revoked += u64::from(matches!(revoke(batch, order)?, RevokeOutcome::Revoked(_)));
+            bulk.revoked += u64::from(revoke(batch, &bulk, token, now)?);
         }
     }
     bulk.position = position;
@@ -203,6 +185,34 @@ fn advance(
         .prepare_cached("UPDATE bulk_revocations SET revoked = ?2 WHERE id = ?1")?
         .execute(params![bulk.id.0, bulk.revoked])?;
     Ok(Some(bulk))
+}
+
+/// Revokes a token, unless an earlier revocation stands or it is the last one that its owner keeps.
+fn revoke(
+    batch: &mut Batch<'_>,
+    bulk: &BulkRevocation,
+    token: TokenId,
+    now: Timestamp,
+) -> std::result::Result<bool, Failure> {
+    let order = &bulk.order;
+    let effective_at = order.effective_at.map_or(now, |at| at.max(now));
+    let Some(token) = Revocable::by_id(batch.connection, token)? else {
+        return Ok(false);
+    };
+    let stands = token.revocation.as_ref();
+    if stands.is_some_and(|earlier| earlier.effective_at <= effective_at)
+        || order.last_token == LastToken::Stays && is_kept(batch.connection, token.id, now)?
+    {
+        return Ok(false);
+    }
+    let revocation = Revocation {
+        revoked_at: now,
+        effective_at,
+        revoked_by: order.ordered_by.clone(),
+        reason: order.reason.clone(),
+    };
+    batch.revoke(&token, &revocation)?;
+    Ok(true)
 }
 
 /// What lives of the line of tokens that took over from one since the order. What breaks a policy has

@@ -15,19 +15,8 @@ use jeton_core::token::{CutOff, TokenKind};
 pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Option<String>> {
     // One instant: another process may be writing.
     let transaction = connection.unchecked_transaction()?;
-    // The file may be of an earlier version, which kept every event, and is checked before it is changed.
-    let keeps_all = transaction.query_row(
-        "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('meta') WHERE name = 'pruned_through')",
-        (),
-        |row| get::<bool>(row, 0),
-    )?;
-    let pruned = if keeps_all {
-        "0, zeroblob(32)"
-    } else {
-        "pruned_through, pruned_hash"
-    };
     let (head, head_hash, pruned, pruned_hash) = transaction
-        .prepare(&format!("SELECT sequence, hash, {pruned} FROM meta"))?
+        .prepare("SELECT sequence, hash, pruned_through, pruned_hash FROM meta")?
         .query_row((), |row| {
             Ok((
                 get::<u64>(row, 0)?,

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::failure::Failure;
 use crate::values::{Columns, params};
-use jeton_core::token::{CutOff, Reach, Record, TokenKind};
+use jeton_core::token::{CutOff, NewToken, Reach, TokenKind};
 
 /// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
 pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
@@ -76,8 +76,8 @@ pub(super) fn token_kind(session: bool) -> TokenKind {
 }
 
 /// The last second that cut-offs over a token about to be recorded cover, if any covers it.
-pub(super) fn issued_through(connection: &Connection, record: &Record) -> Result<Option<i64>, Failure> {
-    let issued = record.token.created_at.seconds();
+pub(super) fn issued_through(connection: &Connection, token: &NewToken) -> Result<Option<i64>, Failure> {
+    let issued = token.created_at.seconds();
     let query = format!(
         "SELECT {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}
          WHERE event.kind = 'cut_off' AND event.issued_through_seconds >= ?1"
@@ -87,7 +87,7 @@ pub(super) fn issued_through(connection: &Connection, record: &Record) -> Result
     let mut through = None;
     while let Some(row) = rows.next()? {
         let cut_off = cut_off(&mut Columns::of(row))?;
-        if cut_off.reach.covers(record) {
+        if cut_off.reach.covers(token) {
             through = through.max(Some(cut_off.issued_through));
         }
     }

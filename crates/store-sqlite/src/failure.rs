@@ -82,10 +82,3 @@ impl From<Failure> for StoreError {
         }
     }
 }
-
-/// Whether a statement was refused because a value that must be unique is taken.
-pub(super) fn is_taken(error: &rusqlite::Error) -> bool {
-    error
-        .sqlite_error()
-        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
-}

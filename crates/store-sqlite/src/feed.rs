@@ -5,11 +5,11 @@ use jeton_verifier::event::{Ends, Event};
 use crate::chain;
 use crate::failure::Failure;
 use crate::revocable::Revocable;
-use crate::values::{Bytes, params};
+use crate::values::{Bytes, Parameter, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
-use jeton_store::{Change, Generation};
+use jeton_core::token::{Actor, CutOff, Revocation, TokenKind};
+use jeton_store::{Change, Generation, Realm};
 
 impl Batch<'_> {
     /// Adds the revocation of a token; the schema carries it over to the token's row.
@@ -120,21 +120,36 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Ends everything in reach that was issued up to now.
-    pub(super) fn end_all(&mut self, reach: Reach, by: &Actor, now: Timestamp) -> Result<(), Failure> {
-        let cut_off = CutOff {
-            reach,
-            issued_through: now.seconds(),
-            effective_at: now,
-        };
-        self.cut_off(cut_off, by, None, now)
-    }
-
-    /// Notes that the directory or the keys have changed.
-    pub(super) fn directory_changed(&mut self) {
+    /// Gives realms a new version, in the database and for those that follow it.
+    pub(super) fn changed(&mut self, realms: Vec<Realm>) -> Result<(), Failure> {
+        if realms.is_empty() {
+            return Ok(());
+        }
         let head = &mut self.memory.head;
-        head.generation = Generation(head.generation.0 + 1);
-        self.changes.push(Change::Directory(head.generation));
+        head.edits += 1;
+        let generation = Generation(head.edits);
+        for realm in &realms {
+            let (statement, id): (_, &dyn Parameter) = match realm {
+                Realm::Keys => {
+                    self.memory.head.keys = generation;
+                    continue;
+                }
+                Realm::Organization(id) => (
+                    "UPDATE organizations SET generation = ?2 WHERE public_id = ?1",
+                    id,
+                ),
+                Realm::Person(id) => ("UPDATE users SET generation = ?2 WHERE public_id = ?1", id),
+            };
+            self.connection
+                .prepare_cached(statement)?
+                .execute(params![id, generation.0])?;
+        }
+        // Read again when they are asked for: what was removed has no version.
+        for realm in &realms {
+            self.memory.generations.remove(realm);
+        }
+        self.changes.push(Change::Directory { realms, generation });
+        Ok(())
     }
 
     /// The number of the person who did something, if it was one who is known here.

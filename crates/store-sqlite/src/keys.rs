@@ -12,7 +12,7 @@ use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Reach};
 use jeton_store::{
-    KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey, Result,
+    KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey, Realm, Result,
 };
 
 #[async_trait]
@@ -100,7 +100,7 @@ impl Keys for SqliteStore {
                     (KeyState::Signing, now)
                 };
                 insert(batch, &key, state, signs_from, now)?;
-                batch.keys_changed();
+                batch.keys_changed()?;
                 Ok(KeyRow {
                     key,
                     state,
@@ -119,7 +119,7 @@ impl Keys for SqliteStore {
             .run(Undo::Savepoint, move |batch| {
                 let advanced = advance(batch, &kid, step, now)?;
                 if advanced {
-                    batch.keys_changed();
+                    batch.keys_changed()?;
                 }
                 Ok(advanced)
             })
@@ -150,9 +150,9 @@ impl Keys for SqliteStore {
 }
 
 impl Batch<'_> {
-    pub(super) fn keys_changed(&mut self) {
+    pub(super) fn keys_changed(&mut self) -> std::result::Result<(), Failure> {
         self.memory.numbers.forget_keys();
-        self.directory_changed();
+        self.changed(vec![Realm::Keys])
     }
 }
 
@@ -255,6 +255,6 @@ fn revoke(batch: &mut Batch<'_>, order: &KeyRevocation) -> std::result::Result<K
         effective_at: order.at,
     };
     batch.cut_off(cut_off, &order.by, order.reason.as_deref(), order.at)?;
-    batch.keys_changed();
+    batch.keys_changed()?;
     Ok(KeyRevoked::Revoked)
 }

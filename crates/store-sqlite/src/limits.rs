@@ -115,12 +115,21 @@ pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) 
 
 /// Whether a token is its owner's last active one, in an organization that keeps those.
 pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
-    let owner = connection
+    let keeps = connection
         .prepare_cached(
-            "SELECT tokens.organization, tokens.team, tokens.user
-             FROM tokens JOIN organizations ON organizations.id = tokens.organization
-             WHERE tokens.id = ?1 AND json_extract(organizations.policy, '$.keep_last_token')",
+            "SELECT coalesce(json_extract(organizations.policy, '$.keep_last_token'), 0)
+             FROM tokens JOIN organizations ON organizations.id = tokens.organization WHERE tokens.id = ?1",
         )?
+        .query_row(params![id.0], |row| get(row, 0))
+        .optional()?
+        .unwrap_or(false);
+    Ok(keeps && is_standing(connection, id, now)? && !has_other(connection, id, now)?)
+}
+
+/// Whether the owner of a token has another active one.
+pub(super) fn has_other(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    let owner = connection
+        .prepare_cached("SELECT organization, team, user FROM tokens WHERE id = ?1")?
         .query_row(params![id.0], |row| {
             Ok(OwnerNumbers {
                 organization: get(row, 0)?,
@@ -130,15 +139,12 @@ pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> R
         })
         .optional()?;
     let Some(owner) = owner else { return Ok(false) };
-    if !is_standing(connection, id, now)? {
-        return Ok(false);
-    }
     let numbers = params![owner.organization, owner.team, owner.user, now, EVER, id.0];
     let has_other = connection
         .prepare_cached(&other(owner))?
         .query_row(numbers, |_| Ok(()))
         .optional()?;
-    Ok(has_other.is_none())
+    Ok(has_other.is_some())
 }
 
 /// Any other active token of an owner than the sixth parameter's. The newest first: revocations of many

@@ -3,14 +3,11 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::Failure;
-use crate::organizations::live;
 use crate::people;
-use crate::teams::live as live_team;
 use crate::values::{Columns, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::directory::{Belonging, Email, Member, OrganizationId, Role, TeamId, UserId};
-use jeton_core::token::Reach;
-use jeton_store::{MemberChange, Removal, Slice, Standing};
+use jeton_store::{Existing, Slice, Standing};
 
 /// Where it stands who belongs to something, and who is invited there.
 pub(super) struct Lists {
@@ -49,183 +46,140 @@ pub(super) fn list(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Gives a person a role in an organization, or another one.
-pub(super) fn set_role(
-    connection: &Connection,
-    organization: i64,
-    user: i64,
-    role: Role,
-) -> Result<(), Failure> {
-    connection
-        .prepare_cached(
-            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET role = excluded.role",
-        )?
-        .execute(params![organization, user, role])?;
-    Ok(())
-}
-
-pub(super) fn put(
-    batch: &mut Batch<'_>,
-    id: OrganizationId,
-    email: &Email,
-    role: Role,
-) -> Result<MemberChange, Failure> {
-    let connection = batch.connection;
-    let Some((organization, _)) = live(connection, &id)? else {
-        return Ok(MemberChange::Absent);
-    };
-    match people::by_email(connection, email)? {
-        Some((user, _)) => {
-            if role != Role::Admin && is_last_admin(connection, organization, user)? {
-                return Ok(MemberChange::LastAdmin);
-            }
-            set_role(connection, organization, user, role)?;
-        }
-        None => invite(connection, organization, 0, email, role)?,
-    }
-    batch.directory_changed();
-    Ok(MemberChange::Done)
-}
-
-pub(super) fn add(
-    batch: &mut Batch<'_>,
-    id: OrganizationId,
-    teams: &[TeamId],
-    people: &[Email],
-) -> Result<MemberChange, Failure> {
-    let connection = batch.connection;
-    let Some((organization, _)) = live(connection, &id)? else {
-        return Ok(MemberChange::Absent);
-    };
-    let mut numbers = Vec::new();
-    for team in teams {
-        match live_team(connection, team)? {
-            Some(live) if live.organization == organization => numbers.push(live.number),
-            _ => return Ok(MemberChange::Absent),
-        }
-    }
-    for email in people {
-        match people::by_email(connection, email)? {
-            Some((user, _)) => {
-                join(connection, organization, user, Role::Member)?;
-                for team in &numbers {
-                    connection
-                        .prepare_cached(
-                            "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, 'member')
-                             ON CONFLICT DO NOTHING",
-                        )?
-                        .execute(params![team, user])?;
+impl Batch<'_> {
+    pub(super) fn set_role(
+        &mut self,
+        organization: OrganizationId,
+        user: &UserId,
+        role: Role,
+        existing: Existing,
+    ) -> Result<(), Failure> {
+        let numbers = &mut self.memory.numbers;
+        let organization = numbers.organization(self.connection, organization)?;
+        let user = numbers.user(self.connection, user)?;
+        self.connection
+            .prepare_cached(match existing {
+                Existing::Stays => {
+                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO NOTHING"
                 }
-            }
-            None => {
-                // Team 0 is the organization itself.
-                for team in std::iter::once(&0).chain(&numbers) {
-                    expect(connection, organization, *team, email, Role::Member)?;
+                Existing::Replaced => {
+                    "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET role = excluded.role"
                 }
-            }
-        }
+            })?
+            .execute(params![organization, user, role])?;
+        Ok(())
     }
-    batch.directory_changed();
-    Ok(MemberChange::Done)
-}
 
-/// Brings somebody into an organization who is not in it. Who is keeps their role there.
-pub(super) fn join(connection: &Connection, organization: i64, user: i64, role: Role) -> Result<(), Failure> {
-    connection
-        .prepare_cached(
-            "INSERT INTO memberships (organization, user, role) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![organization, user, role])?;
-    Ok(())
-}
-
-/// The same for somebody who does not exist yet, also in a team.
-pub(super) fn expect(
-    connection: &Connection,
-    organization: i64,
-    team: i64,
-    email: &Email,
-    role: Role,
-) -> Result<(), Failure> {
-    connection
-        .prepare_cached(
-            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![organization, team, email, role])?;
-    Ok(())
-}
-
-/// Lets a role wait for a person who does not exist yet. Team 0 is the organization itself.
-pub(super) fn invite(
-    connection: &Connection,
-    organization: i64,
-    team: i64,
-    email: &Email,
-    role: Role,
-) -> Result<(), Failure> {
-    connection
-        .prepare_cached(
-            "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET role = excluded.role",
-        )?
-        .execute(params![organization, team, email, role])?;
-    Ok(())
-}
-
-pub(super) fn remove(
-    batch: &mut Batch<'_>,
-    id: OrganizationId,
-    email: &Email,
-    removal: &Removal,
-) -> Result<MemberChange, Failure> {
-    let connection = batch.connection;
-    let Some((organization, _)) = live(connection, &id)? else {
-        return Ok(MemberChange::Absent);
-    };
-    match people::by_email(connection, email)? {
-        Some((user, person)) => {
-            if is_last_admin(connection, organization, user)? {
-                return Ok(MemberChange::LastAdmin);
-            }
-            connection
-                .prepare_cached("DELETE FROM memberships WHERE organization = ?1 AND user = ?2")?
-                .execute(params![organization, user])?;
-            connection
-                .prepare_cached(
-                    "DELETE FROM team_memberships
-                     WHERE user = ?2 AND team IN (SELECT id FROM teams WHERE organization = ?1)",
-                )?
-                .execute(params![organization, user])?;
-            let reach = Reach {
-                organization: Some(id),
-                user: Some(person.id),
-                ..Reach::default()
-            };
-            batch.end_all(reach, &removal.by, removal.at)?;
-        }
-        None => {
-            connection
-                .prepare_cached("DELETE FROM invitations WHERE organization = ?1 AND email = ?2")?
-                .execute(params![organization, email])?;
-        }
+    pub(super) fn set_team_role(
+        &mut self,
+        team: &TeamId,
+        user: &UserId,
+        role: Role,
+        existing: Existing,
+    ) -> Result<(), Failure> {
+        let numbers = &mut self.memory.numbers;
+        let team = numbers.team(self.connection, team)?;
+        let user = numbers.user(self.connection, user)?;
+        self.connection
+            .prepare_cached(match existing {
+                Existing::Stays => {
+                    "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO NOTHING"
+                }
+                Existing::Replaced => {
+                    "INSERT INTO team_memberships (team, user, role) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET role = excluded.role"
+                }
+            })?
+            .execute(params![team, user, role])?;
+        Ok(())
     }
-    batch.directory_changed();
-    Ok(MemberChange::Done)
-}
 
-/// Whether the organization would have no admin who can log in without this one.
-fn is_last_admin(connection: &Connection, organization: i64, user: i64) -> Result<bool, Failure> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM memberships
-                 WHERE organization = ?1 AND user = ?2 AND role = 'admin')
-             AND NOT EXISTS (SELECT 1 FROM memberships JOIN users ON users.id = memberships.user
-                 WHERE organization = ?1 AND user <> ?2 AND role = 'admin' AND disabled_at IS NULL)",
-        )?
-        .query_row(params![organization, user], |row| get(row, 0))?)
+    pub(super) fn invite(
+        &mut self,
+        organization: OrganizationId,
+        team: Option<&TeamId>,
+        email: &Email,
+        role: Role,
+        existing: Existing,
+    ) -> Result<(), Failure> {
+        let (organization, team) = self.invited_to(organization, team)?;
+        self.connection
+            .prepare_cached(match existing {
+                Existing::Stays => {
+                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO NOTHING"
+                }
+                Existing::Replaced => {
+                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET role = excluded.role"
+                }
+            })?
+            .execute(params![organization, team, email, role])?;
+        Ok(())
+    }
+
+    pub(super) fn uninvite(
+        &mut self,
+        organization: OrganizationId,
+        team: Option<&TeamId>,
+        email: &Email,
+    ) -> Result<(), Failure> {
+        let (organization, number) = self.invited_to(organization, team)?;
+        self.connection
+            .prepare_cached(
+                "DELETE FROM invitations WHERE organization = ?1 AND email = ?2 AND (team = ?3 OR ?3 = 0)",
+            )?
+            .execute(params![organization, email, number])?;
+        Ok(())
+    }
+
+    pub(super) fn remove_member(
+        &mut self,
+        organization: OrganizationId,
+        user: &UserId,
+    ) -> Result<(), Failure> {
+        let numbers = &mut self.memory.numbers;
+        let organization = numbers.organization(self.connection, organization)?;
+        let user = numbers.user(self.connection, user)?;
+        for statement in [
+            "DELETE FROM memberships WHERE organization = ?1 AND user = ?2",
+            "DELETE FROM team_memberships
+             WHERE user = ?2 AND team IN (SELECT id FROM teams WHERE organization = ?1)",
+        ] {
+            self.connection
+                .prepare_cached(statement)?
+                .execute(params![organization, user])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove_team_member(&mut self, team: &TeamId, user: &UserId) -> Result<(), Failure> {
+        let numbers = &mut self.memory.numbers;
+        let team = numbers.team(self.connection, team)?;
+        let user = numbers.user(self.connection, user)?;
+        self.connection
+            .prepare_cached("DELETE FROM team_memberships WHERE team = ?1 AND user = ?2")?
+            .execute(params![team, user])?;
+        Ok(())
+    }
+
+    /// The rows of what an address is invited to. Team 0 is the organization itself.
+    fn invited_to(
+        &mut self,
+        organization: OrganizationId,
+        team: Option<&TeamId>,
+    ) -> Result<(i64, i64), Failure> {
+        let numbers = &mut self.memory.numbers;
+        let organization = numbers.organization(self.connection, organization)?;
+        let team = match team {
+            Some(team) => numbers.team(self.connection, team)?,
+            None => 0,
+        };
+        Ok((organization, team))
+    }
 }
 
 pub(super) fn standing(

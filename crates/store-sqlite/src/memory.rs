@@ -4,7 +4,6 @@
 //! thrown away after any failure and whenever another process has written.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
@@ -14,7 +13,7 @@ use crate::limits::Counts;
 use crate::values::{Bytes, Parameter, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
-use jeton_store::Generation;
+use jeton_store::{Generation, Realm};
 
 /// What the writer knows.
 pub(super) struct Memory {
@@ -32,13 +31,17 @@ pub(super) struct Memory {
     pub(super) counts: Counts,
     /// The numbers of rows.
     pub(super) numbers: Numbers,
+    /// The versions of realms.
+    pub(super) generations: Generations,
 }
 
 /// The counters that commits move. A job that fails puts them back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The directory's version.
-    pub(super) generation: Generation,
+    /// How many edits the directory and the keys have seen.
+    pub(super) edits: u64,
+    /// The version of the keys.
+    pub(super) keys: Generation,
     /// The feed's last event.
     pub(super) sequence: u64,
     /// Its hash.
@@ -53,7 +56,7 @@ impl Memory {
         let data_version = data_version(connection)?;
         let (origin, epoch, head) = connection
             .prepare_cached(
-                "SELECT origin, epoch, generation, sequence, hash,
+                "SELECT origin, epoch, edits, generation, sequence, hash,
                     (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
                  FROM meta",
             )?
@@ -62,10 +65,11 @@ impl Memory {
                     get::<Bytes>(row, 0)?.0,
                     get::<Bytes>(row, 1)?.0,
                     Head {
-                        generation: Generation(get(row, 2)?),
-                        sequence: get(row, 3)?,
-                        hash: get(row, 4)?,
-                        cut_through: get::<Option<i64>>(row, 5)?.unwrap_or(i64::MIN),
+                        edits: get(row, 2)?,
+                        keys: Generation(get(row, 3)?),
+                        sequence: get(row, 4)?,
+                        hash: get(row, 5)?,
+                        cut_through: get::<Option<i64>>(row, 6)?.unwrap_or(i64::MIN),
                     },
                 ))
             })?;
@@ -77,6 +81,7 @@ impl Memory {
             written: head,
             counts: Counts::default(),
             numbers: Numbers::default(),
+            generations: Generations::default(),
         })
     }
 
@@ -94,9 +99,10 @@ impl Memory {
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
         if self.head != self.written {
             connection
-                .prepare_cached("UPDATE meta SET generation = ?1, sequence = ?2, hash = ?3")?
+                .prepare_cached("UPDATE meta SET edits = ?1, generation = ?2, sequence = ?3, hash = ?4")?
                 .execute(params![
-                    self.head.generation.0,
+                    self.head.edits,
+                    self.head.keys.0,
                     self.head.sequence,
                     self.head.hash
                 ])?;
@@ -124,7 +130,7 @@ pub(super) struct Numbers {
 /// The key that signs.
 struct SigningKey {
     number: i64,
-    kid: Arc<str>,
+    kid: Box<str>,
     /// As the file has it, or less.
     needed_until: Timestamp,
 }
@@ -163,31 +169,39 @@ impl Numbers {
         Ok(number)
     }
 
-    /// The number of the key that signs if it is this one, for something that lives until then.
-    ///
-    /// That the key is needed is written down by a statement of its own, which stays if the caller's
-    /// fails: a key that is kept too long does no harm. Whole minutes make it one statement a minute,
-    /// and not one a token.
-    pub(super) fn signing_key(
-        &mut self,
-        at: &Connection,
-        kid: &Arc<str>,
-        until: Option<Timestamp>,
-    ) -> Result<Option<i64>, Failure> {
-        if self.signing_key.as_ref().is_none_or(|key| key.kid != *kid) {
+    /// The number of the key that signs, if it is this one.
+    pub(super) fn signing_key(&mut self, at: &Connection, kid: &str) -> Result<Option<i64>, Failure> {
+        if self.signing_key.as_ref().is_none_or(|key| *key.kid != *kid) {
             self.signing_key = at
                 .prepare_cached("SELECT id, needed_until FROM keys WHERE kid = ?1 AND state = 'signing'")?
                 .query_row(params![kid], |row| {
                     Ok(SigningKey {
                         number: get(row, 0)?,
-                        kid: Arc::clone(kid),
+                        kid: kid.into(),
                         needed_until: get(row, 1)?,
                     })
                 })
                 .optional()?;
         }
+        Ok(self.signing_key.as_ref().map(|key| key.number))
+    }
+
+    /// The number of the key that signs, for something that lives until then.
+    ///
+    /// That the key is needed is written down by a statement of its own, which stays if the caller's
+    /// fails: a key that is kept too long does no harm. Whole minutes make it one statement a minute,
+    /// and not one a token.
+    pub(super) fn needed_key(
+        &mut self,
+        at: &Connection,
+        kid: &str,
+        until: Option<Timestamp>,
+    ) -> Result<i64, Failure> {
+        self.signing_key(at, kid)?;
         let Some(key) = &mut self.signing_key else {
-            return Ok(None);
+            return Err(Failure::Impossible(
+                "a token is recorded with a key that does not sign",
+            ));
         };
         let until = until.unwrap_or(Timestamp::LAST);
         if until > key.needed_until {
@@ -196,7 +210,7 @@ impl Numbers {
                 .execute(params![key.number, until])?;
             key.needed_until = until;
         }
-        Ok(Some(key.number))
+        Ok(key.number)
     }
 
     /// Forgets which key signs.
@@ -207,6 +221,31 @@ impl Numbers {
     /// Forgets all of them.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
+    }
+}
+
+/// The versions of realms that orders were compared with.
+#[derive(Default)]
+pub(super) struct Generations(HashMap<Realm, Generation>);
+
+impl Generations {
+    pub(super) fn get(&self, realm: &Realm) -> Option<Generation> {
+        self.0.get(realm).copied()
+    }
+
+    pub(super) fn set(&mut self, realm: Realm, generation: Generation) {
+        if self.0.len() >= KEPT {
+            self.0.clear();
+        }
+        self.0.insert(realm, generation);
+    }
+
+    pub(super) fn remove(&mut self, realm: &Realm) {
+        self.0.remove(realm);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
     }
 }
 

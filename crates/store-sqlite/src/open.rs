@@ -24,16 +24,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Older ones can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-const MIGRATIONS: &[M<'static>] = &[
-    M::up(include_str!("migrations/0001_begin.sql")),
-    M::up(include_str!("migrations/0002_keys.sql")).foreign_key_check(),
-    M::up(include_str!("migrations/0003_life.sql")),
-    M::up(include_str!("migrations/0004_find.sql")),
-    M::up(include_str!("migrations/0005_house.sql")),
-    M::up(include_str!("migrations/0006_status_lists.sql")),
-    M::up(include_str!("migrations/0007_viewers.sql")).foreign_key_check(),
-    M::up(include_str!("migrations/0008_revoked.sql")),
-];
+const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_begin.sql"))];
 
 /// Why a database cannot be used. Nothing was changed in it.
 #[derive(Debug, thiserror::Error)]
@@ -305,7 +296,7 @@ fn prepare(
     })?;
     if !is_named {
         connection.execute(
-            "INSERT INTO meta (one, epoch, origin, generation, sequence, hash) VALUES (1, ?1, ?1, 1, 0, ?2)
+            "INSERT INTO meta (one, epoch, origin, edits, generation, sequence, hash) VALUES (1, ?1, ?1, 1, 1, 0, ?2)
              ON CONFLICT DO NOTHING",
             params![Bytes(entropy.uuid_v4()), BEFORE_ALL],
         )?;
@@ -358,9 +349,7 @@ mod tests {
         drop(writer(&path, &SystemEntropy).unwrap());
         let reader = Connection::open(&path).unwrap();
         configure_reader(&reader).unwrap();
-        reader
-            .execute_batch("UPDATE meta SET generation = 2")
-            .unwrap_err();
+        reader.execute_batch("UPDATE meta SET edits = 2").unwrap_err();
     }
 
     #[test]

@@ -1,32 +1,17 @@
 //! Projects.
 
-use crate::values::{get, params};
 use async_trait::async_trait;
 
 use crate::SqliteStore;
-use crate::failure::{Failure, is_taken};
-use crate::organizations::live;
-use crate::writer::{Batch, Undo};
+use crate::failure::Failure;
+use crate::values::{get, params};
+use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Name, OrganizationId, Project};
-use jeton_store::{Created, Generation, Judged, Projects, Result, Slice};
+use jeton_store::{Projects, Result, Slice};
 
 #[async_trait]
 impl Projects for SqliteStore {
-    async fn create_project(
-        &self,
-        organization: OrganizationId,
-        name: Name,
-        now: Timestamp,
-        judged_at: Generation,
-    ) -> Result<Judged<Created<Project>>> {
-        self.writer
-            .judged(judged_at, Undo::Savepoint, move |batch| {
-                create(batch, organization, name, now)
-            })
-            .await
-    }
-
     async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>> {
         self.readers
             .read(move |connection| {
@@ -83,55 +68,34 @@ impl Projects for SqliteStore {
             })
             .await
     }
-
-    async fn remove_project(
-        &self,
-        organization: OrganizationId,
-        id: u32,
-        judged_at: Generation,
-    ) -> Result<Judged<bool>> {
-        self.writer
-            .judged(judged_at, Undo::Statement, move |batch| {
-                let removed = batch
-                    .connection
-                    .prepare_cached(
-                        "DELETE FROM projects
-                         WHERE id = ?1 AND organization = (SELECT id FROM organizations WHERE public_id = ?2)",
-                    )?
-                    .execute(params![id, organization])?;
-                if removed > 0 {
-                    batch.directory_changed();
-                }
-                Ok(removed > 0)
-            })
-            .await
-    }
 }
 
-fn create(
-    batch: &mut Batch<'_>,
-    organization: OrganizationId,
-    name: Name,
-    now: Timestamp,
-) -> std::result::Result<Created<Project>, Failure> {
-    let Some((number, _)) = live(batch.connection, &organization)? else {
-        return Ok(Created::Absent);
-    };
-    let inserted = batch
-        .connection
-        .prepare_cached(
-            "INSERT INTO projects (organization, name, canonical_name, created_at) VALUES (?1, ?2, ?3, ?4)",
-        )?
-        .insert(params![number, name, name.canonical(), now]);
-    let id = match inserted {
-        Err(error) if is_taken(&error) => return Ok(Created::NameTaken),
-        inserted => inserted?,
-    };
-    batch.directory_changed();
-    Ok(Created::Created(Project {
-        id: u32::try_from(id).map_err(|_| Failure::Impossible("all project numbers are used up"))?,
-        name,
-        organization,
-        created_at: now,
-    }))
+impl Batch<'_> {
+    pub(super) fn create_project(
+        &mut self,
+        organization: OrganizationId,
+        name: &Name,
+        now: Timestamp,
+    ) -> std::result::Result<u32, Failure> {
+        let organization = self.memory.numbers.organization(self.connection, organization)?;
+        let id = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO projects (organization, name, canonical_name, created_at) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .insert(params![organization, name, name.canonical(), now])?;
+        u32::try_from(id).map_err(|_| Failure::Impossible("all project numbers are used up"))
+    }
+
+    pub(super) fn remove_project(
+        &mut self,
+        organization: OrganizationId,
+        project: u32,
+    ) -> std::result::Result<(), Failure> {
+        let organization = self.memory.numbers.organization(self.connection, organization)?;
+        self.connection
+            .prepare_cached("DELETE FROM projects WHERE id = ?1 AND organization = ?2")?
+            .execute(params![project, organization])?;
+        Ok(())
+    }
 }

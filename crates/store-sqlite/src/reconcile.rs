@@ -279,7 +279,7 @@ fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Fai
         "UPDATE keys SET state = 'withdrawn', changed_at = ?1 WHERE state <> 'withdrawn'",
         [now.millis()],
     )?;
-    batch.keys_changed();
+    batch.keys_changed()?;
     Ok(Replayed {
         tokens: 0,
         cut_offs: vec![cut_off],

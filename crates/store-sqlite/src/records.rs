@@ -16,14 +16,14 @@ use jeton_core::token::{Actor, Lineage, NewToken, Owner, Place, Record, Refusals
 pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.name, tokens.description, \
      organizations.public_id, teams.public_id, users.public_id, tokens.slot, tokens.scopes, tokens.preset, \
      tokens.projects, tokens.audience, tokens.prefix, keys.kid, tokens.created_at, tokens.created_by, \
-     creators.public_id, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
+     creators.public_id, tokens.created_by_token, tokens.expires_at, tokens.status_list, tokens.status_index, tokens.last_used_at, \
      tokens.last_used_from, tokens.revoked_at, tokens.effective_at, tokens.revoked_by, tokens.revocation_reason, \
      tokens.rotated_from, \
      (SELECT successors.id FROM tokens AS successors WHERE successors.rotated_from = tokens.id), \
      tokens.refusals, tokens.last_refused_at";
 
 /// How many columns those are.
-pub(super) const COUNT: usize = 31;
+pub(super) const COUNT: usize = 32;
 
 /// What a record is made of.
 pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
@@ -86,6 +86,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
                 name: columns.take()?,
                 user: columns.take()?,
             },
+            created_by_token: columns.take::<Option<i64>>()?.map(TokenId),
             expires_at: columns.take()?,
         },
         place: Place {

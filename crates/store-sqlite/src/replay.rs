@@ -105,7 +105,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                     .execute(params![kid, algorithm, public_jwk, created_at, recorded_at])?;
                 if withdrawn > 0 {
                     self.replayed.keys += 1;
-                    self.batch.keys_changed();
+                    self.batch.keys_changed()?;
                 }
                 Ok(())
             }

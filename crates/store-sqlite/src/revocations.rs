@@ -13,8 +13,8 @@ use crate::failure::Failure;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, CutOff, Place, TokenId};
-use jeton_store::{Change, Changes, Covered, Generation, Result, Revocations, Snapshot, StoreError};
+use jeton_core::token::{Place, TokenId};
+use jeton_store::{Change, Changes, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError};
 
 /// How many events [`Revocations::changes_after`] hands over at once.
 const PAGE: u32 = 10_000;
@@ -24,30 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Revocations for SqliteStore {
-    async fn cut_off(
-        &self,
-        cut_off: CutOff,
-        by: Actor,
-        reason: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64> {
-        self.writer
-            .run(Undo::Statement, move |batch| {
-                batch.cut_off(cut_off, &by, reason.as_deref(), now)?;
-                Ok(batch.memory.head.sequence)
-            })
-            .await
-    }
-
     async fn snapshot(&self, now: Timestamp) -> Result<Snapshot> {
         self.readers
             .read(move |connection| snapshot(connection, now))
             .await
     }
 
-    async fn changes_after(&self, sequence: u64) -> Result<Changes> {
+    async fn changes_after(&self, sequence: u64, edit: Generation) -> Result<Changes> {
         self.readers
-            .read(move |connection| changes_after(connection, sequence))
+            .read(move |connection| changes_after(connection, sequence, edit))
             .await
     }
 
@@ -97,10 +82,15 @@ impl Revocations for SqliteStore {
 
 fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snapshot, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (epoch, generation, sequence) = transaction
-        .prepare_cached("SELECT epoch, generation, sequence FROM meta")?
+    let (epoch, edit, keys, sequence) = transaction
+        .prepare_cached("SELECT epoch, edits, generation, sequence FROM meta")?
         .query_row((), |row| {
-            Ok((get::<Bytes>(row, 0)?.0, get(row, 1)?, get(row, 2)?))
+            Ok((
+                get::<Bytes>(row, 0)?.0,
+                Generation(get(row, 1)?),
+                Generation(get(row, 2)?),
+                get(row, 3)?,
+            ))
         })?;
     let lists = status_lists(&transaction)?;
     let revoked = transaction
@@ -121,7 +111,8 @@ fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snap
     let cut_offs = cut_offs::all(&transaction)?;
     Ok(Snapshot {
         epoch,
-        generation,
+        edit,
+        keys,
         sequence,
         lists,
         revoked,
@@ -139,16 +130,21 @@ fn status_lists(connection: &Connection) -> std::result::Result<Vec<u32>, Failur
         .collect::<rusqlite::Result<_>>()?)
 }
 
-fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<Changes, Failure> {
+fn changes_after(
+    connection: &Connection,
+    sequence: u64,
+    after: Generation,
+) -> std::result::Result<Changes, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (generation, pruned_through) = transaction
-        .prepare_cached("SELECT generation, pruned_through FROM meta")?
+    let (edit, pruned_through) = transaction
+        .prepare_cached("SELECT edits, pruned_through FROM meta")?
         .query_row((), |row| Ok((get(row, 0)?, get(row, 1)?)))?;
     let query = format!(
         "SELECT event.sequence, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
          FROM revocations AS event {REACH_JOINS}
          WHERE event.sequence > max(?1, ?3) ORDER BY event.sequence LIMIT ?2"
     );
+    let edit = Generation(edit);
     let events = transaction
         .prepare_cached(&query)?
         .query_map(
@@ -174,8 +170,43 @@ fn changes_after(connection: &Connection, sequence: u64) -> std::result::Result<
         )?
         .collect::<rusqlite::Result<_>>()?;
     Ok(Changes {
-        generation: Generation(generation),
+        edit,
+        realms: if edit > after {
+            changed_realms(&transaction, after)?
+        } else {
+            Vec::new()
+        },
         pruned_through,
         events,
     })
+}
+
+fn changed_realms(
+    connection: &Connection,
+    after: Generation,
+) -> std::result::Result<Vec<(Realm, Generation)>, Failure> {
+    let mut realms = Vec::new();
+    let keys: u64 = connection
+        .prepare_cached("SELECT generation FROM meta")?
+        .query_row((), |row| get(row, 0))?;
+    if keys > after.0 {
+        realms.push((Realm::Keys, Generation(keys)));
+    }
+    let mut organizations =
+        connection.prepare_cached("SELECT public_id, generation FROM organizations WHERE generation > ?1")?;
+    let found = organizations.query_map(params![after.0], |row| {
+        Ok((Realm::Organization(get(row, 0)?), Generation(get(row, 1)?)))
+    })?;
+    for realm in found {
+        realms.push(realm?);
+    }
+    let mut people =
+        connection.prepare_cached("SELECT public_id, generation FROM users WHERE generation > ?1")?;
+    let found = people.query_map(params![after.0], |row| {
+        Ok((Realm::Person(get(row, 0)?), Generation(get(row, 1)?)))
+    })?;
+    for realm in found {
+        realms.push(realm?);
+    }
+    Ok(realms)
 }

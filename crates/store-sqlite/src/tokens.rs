@@ -1,29 +1,28 @@
 //! Tokens: recorded, looked up, described, revoked.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::SqliteStore;
-use crate::cut_offs::issued_through;
 use crate::failure::Failure;
-use crate::limits::{self, OwnerNumbers};
+use crate::limits;
 use crate::list;
 use crate::people;
 use crate::records::{self, by_id, by_jti};
-use crate::replacements::Replaced;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::{Batch, Undo};
+use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Page, Place, Record, Refusals, Scope, TokenId, TokenKind,
-    TokenReference,
+    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Refusals, Revocation, Scope, Slot, TokenId,
+    TokenKind, TokenReference,
 };
 use jeton_store::{
-    Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
-    RecordOutcome, Recorded, ReservedPlace, Result, RevokeOrder, RevokeOutcome, Tokens,
+    Cause, Change, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, ReservedPlace,
+    Result, Tokens,
 };
 
 #[async_trait]
@@ -32,38 +31,11 @@ impl Tokens for SqliteStore {
         self.places.reserve(token, &self.writer).await
     }
 
-    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome> {
-        // What takes the place of another is more than one statement.
-        let undo = match (&order.rotation, &order.token.slot) {
-            (None, None) => Undo::Statement,
-            _ => Undo::Savepoint,
-        };
-        let places = Arc::clone(&self.places);
-        let inserted = self
-            .writer
-            .run(undo, move |batch| {
-                let inserted = insert(batch, order, place.place())?;
-                if !matches!(inserted, Inserted::Row(_)) {
-                    places.give_back(&place);
-                }
-                Ok(inserted)
-            })
-            .await?;
-        Ok(match inserted {
-            Inserted::Row(record) => RecordOutcome::Recorded(Recorded::after_commit(record)),
-            Inserted::Stale => RecordOutcome::Stale,
-            Inserted::LimitReached { most } => RecordOutcome::LimitReached { most },
-            Inserted::NameTaken => RecordOutcome::NameTaken,
-            Inserted::NotActive => RecordOutcome::NotActive,
-            Inserted::CutOff { issued_through } => RecordOutcome::CutOff { issued_through },
-        })
-    }
-
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {
         self.readers
             .look_up(move |connection| {
                 let query = format!(
-                    "SELECT {}, {}, {LIVES} FROM {} WHERE tokens.jti = ?1",
+                    "SELECT {}, {}, {LIVES}, organizations.generation, users.generation FROM {} WHERE tokens.jti = ?1",
                     records::COLUMNS,
                     people::COLUMNS,
                     records::FROM
@@ -91,38 +63,27 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn describe(
-        &self,
-        id: TokenId,
-        description: Description,
-        judged_at: Generation,
-    ) -> Result<Judged<Option<Record>>> {
-        self.writer
-            .judged(judged_at, Undo::Statement, move |batch| {
-                let changed = batch
-                    .connection
-                    .prepare_cached(
-                        "UPDATE tokens SET name = coalesce(?2, name),
-                            description = CASE ?3 WHEN 1 THEN ?4 ELSE description END
-                         WHERE id = ?1 AND session = 0",
-                    )?
-                    .execute(params![
-                        id.0,
-                        description.name,
-                        description.description.is_some(),
-                        description.description.flatten(),
-                    ])?;
-                if changed > 0 {
-                    batch.changes.push(Change::Described(id));
+    async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {
+        self.readers
+            .look_up(move |connection| {
+                let held = connection
+                    .prepare_cached(&IN_SLOT_OF)?
+                    .query_row(
+                        params![slot, owner.organization(), owner.team(), owner.user()],
+                        |row| get(row, 0).map(TokenId),
+                    )
+                    .optional()?;
+                match held {
+                    Some(token) => by_id(connection, token),
+                    None => Ok(None),
                 }
-                by_id(batch.connection, id)
             })
             .await
     }
 
-    async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome> {
-        self.writer
-            .run(Undo::Statement, move |batch| revoke(batch, order))
+    async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool> {
+        self.readers
+            .look_up(move |connection| limits::is_standing(connection, token, now))
             .await
     }
 
@@ -143,161 +104,122 @@ impl Tokens for SqliteStore {
     }
 }
 
-/// [`RecordOutcome`] before the commit, when nothing is proved yet.
-enum Inserted {
-    Row(Box<Record>),
-    Stale,
-    LimitReached { most: u32 },
-    NameTaken,
-    NotActive,
-    CutOff { issued_through: i64 },
-}
+/// The token in a slot of an owner. One in its grace has left it.
+pub(super) const IN_SLOT: &str = "SELECT id FROM tokens INDEXED BY one_token_a_slot
+     WHERE slot IS NOT NULL AND effective_at IS NULL AND slot = ?1 AND coalesce(organization, 0) = coalesce(?2, 0)
+         AND coalesce(team, 0) = coalesce(?3, 0) AND coalesce(user, 0) = coalesce(?4, 0)";
 
-/// The hottest write: one statement, and no other unless a cut-off or a limit is near, its name must
-/// be its own, or its key must be kept longer than before.
-fn insert(batch: &mut Batch<'_>, order: RecordOrder, place: Place) -> std::result::Result<Inserted, Failure> {
-    let RecordOrder {
-        token,
-        judged_at,
-        limits,
-        naming,
-        rotation,
-    } = order;
-    let head = batch.memory.head;
-    if head.generation != judged_at {
-        return Ok(Inserted::Stale);
-    }
-    let numbers = &mut batch.memory.numbers;
-    let owner = OwnerNumbers {
-        organization: token
-            .owner
-            .organization()
-            .map(|organization| numbers.organization(batch.connection, organization))
-            .transpose()?,
-        team: token
-            .owner
-            .team()
-            .map(|team| numbers.team(batch.connection, team))
-            .transpose()?,
-        user: token
-            .owner
-            .user()
-            .map(|user| numbers.user(batch.connection, user))
-            .transpose()?,
-    };
-    let Some(key) = numbers.signing_key(batch.connection, &token.kid, token.expires_at)? else {
-        return Ok(Inserted::Stale);
-    };
-    let created_by_user = batch.actor_number(&token.created_by)?;
-    // Its number is filled in once it has one.
-    let mut record = Record {
-        id: TokenId(0),
-        place,
-        token,
-        last_used_at: None,
-        last_used_from: None,
-        revocation: None,
-        lineage: Lineage {
-            rotated_from: rotation.as_ref().map(|rotation| rotation.token),
-            replaced_by: None,
-        },
-        refusals: None,
-    };
-    if record.token.created_at.seconds() <= head.cut_through
-        && let Some(issued_through) = issued_through(batch.connection, &record)?
-    {
-        return Ok(Inserted::CutOff { issued_through });
-    }
-    let token = &record.token;
-    let Some(replaced) = Replaced::by(batch.connection, token, owner, rotation)? else {
-        return Ok(Inserted::NotActive);
-    };
-    for Limit { organization, most } in limits {
-        let organization = batch
+/// [`IN_SLOT`] by public ids.
+static IN_SLOT_OF: LazyLock<String> = LazyLock::new(|| {
+    IN_SLOT
+        .replace("?2", "(SELECT id FROM organizations WHERE public_id = ?2)")
+        .replace("?3", "(SELECT id FROM teams WHERE public_id = ?3)")
+        .replace("?4", "(SELECT id FROM users WHERE public_id = ?4)")
+});
+
+impl Batch<'_> {
+    /// The hottest write: one statement, and no other unless its key must be kept longer than before.
+    pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
+        let NewRecord {
+            token,
+            place,
+            rotated_from,
+        } = new;
+        let place = place.place();
+        let owner = self.owner(&token.owner)?;
+        let key = self
             .memory
             .numbers
-            .organization(batch.connection, organization)?;
-        let counted = owner.counted_in(organization);
-        let room = most.saturating_add(replaced.counted);
-        let counts = &mut batch.memory.counts;
-        if token.kind == TokenKind::Api
-            && !counts.has_room(batch.connection, &counted, room, head.sequence, token.created_at)?
-        {
-            return Ok(Inserted::LimitReached { most });
+            .needed_key(self.connection, &token.kid, token.expires_at)?;
+        let created_by_user = self.actor_number(&token.created_by)?;
+        let id = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO tokens (jti, session, name, description, organization, team, user, scopes, preset,
+                    projects, audience, prefix, key, status_list, status_index, created_at, created_by,
+                    created_by_user, created_by_token, expires_at, slot, rotated_from)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                    ?20, ?21, ?22)",
+            )?
+            .insert(params![
+                Bytes(token.jti),
+                token.kind == TokenKind::Session,
+                token.name,
+                token.description,
+                owner.organization,
+                owner.team,
+                owner.user,
+                spaced(&token.scopes),
+                token.preset,
+                token.projects.as_ref().map(json).transpose()?,
+                json(&token.audience)?,
+                token.prefix,
+                key,
+                place.list,
+                place.index,
+                token.created_at,
+                token.created_by.name,
+                created_by_user,
+                token.created_by_token.map(|maker| maker.0),
+                token.expires_at,
+                token.slot,
+                rotated_from.map(|former| former.0),
+            ])?;
+        if token.kind == TokenKind::Api {
+            self.memory.counts.add(owner, token.expires_at);
         }
+        Ok(Box::new(Record {
+            id: TokenId(id),
+            place,
+            token,
+            last_used_at: None,
+            last_used_from: None,
+            revocation: None,
+            lineage: Lineage {
+                rotated_from,
+                replaced_by: None,
+            },
+            refusals: None,
+        }))
     }
-    if naming == Naming::Unique && is_name_taken(batch.connection, owner, token, &replaced)? {
-        return Ok(Inserted::NameTaken);
-    }
-    // From here on nothing stands against it.
-    for (former, revocation) in &replaced.ends {
-        batch.revoke(former, revocation)?;
-    }
-    let id = batch
-        .connection
-        .prepare_cached(
-            "INSERT INTO tokens (jti, session, name, description, organization, team, user, scopes, preset,
-                projects, audience, prefix, key, status_list, status_index, created_at, created_by,
-                created_by_user, expires_at, slot, rotated_from)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                ?20, ?21)",
-        )?
-        .insert(params![
-            Bytes(token.jti),
-            token.kind == TokenKind::Session,
-            token.name,
-            token.description,
-            owner.organization,
-            owner.team,
-            owner.user,
-            spaced(&token.scopes),
-            token.preset,
-            token.projects.as_ref().map(json).transpose()?,
-            json(&token.audience)?,
-            token.prefix,
-            key,
-            place.list,
-            place.index,
-            token.created_at,
-            token.created_by.name,
-            created_by_user,
-            token.expires_at,
-            token.slot,
-            record.lineage.rotated_from.map(|former| former.0),
-        ])?;
-    if token.kind == TokenKind::Api {
-        batch.memory.counts.add(owner, token.expires_at);
-    }
-    record.id = TokenId(id);
-    Ok(Inserted::Row(Box::new(record)))
-}
 
-/// Whether an active token of the owner that stays has the name.
-fn is_name_taken(
-    connection: &Connection,
-    owner: OwnerNumbers,
-    token: &NewToken,
-    replaced: &Replaced,
-) -> std::result::Result<bool, Failure> {
-    if token.name.is_empty() {
-        return Ok(false);
+    pub(super) fn describe(
+        &mut self,
+        token: TokenId,
+        description: Description,
+    ) -> std::result::Result<(), Failure> {
+        self.connection
+            .prepare_cached(
+                "UPDATE tokens SET name = coalesce(?2, name),
+                    description = CASE ?3 WHEN 1 THEN ?4 ELSE description END
+                 WHERE id = ?1 AND session = 0",
+            )?
+            .execute(params![
+                token.0,
+                description.name,
+                description.description.is_some(),
+                description.description.flatten(),
+            ])?;
+        self.changes.push(Change::Described(token));
+        Ok(())
     }
-    let mut query = connection.prepare_cached(&limits::named(owner))?;
-    let mut bearers = query.query(params![
-        owner.organization,
-        owner.team,
-        owner.user,
-        token.created_at,
-        limits::EVER,
-        token.name
-    ])?;
-    while let Some(row) = bearers.next()? {
-        let bearer = TokenId(get(row, 0)?);
-        if !replaced.ends.iter().any(|(former, _)| former.id == bearer) {
-            return Ok(true);
-        }
+
+    pub(super) fn revoke_token(
+        &mut self,
+        token: TokenId,
+        effective_at: Timestamp,
+        reason: Option<String>,
+        cause: &Cause,
+    ) -> std::result::Result<(), Failure> {
+        let token = Revocable::by_id(self.connection, token)?.ok_or(Failure::Unknown("a token"))?;
+        let revocation = Revocation {
+            revoked_at: cause.at,
+            effective_at,
+            revoked_by: cause.by.clone(),
+            reason,
+        };
+        self.revoke(&token, &revocation)
     }
-    Ok(false)
 }
 
 fn spaced(scopes: &[Scope]) -> String {
@@ -307,32 +229,6 @@ fn spaced(scopes: &[Scope]) -> String {
 
 pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-}
-
-/// Carries out one order, as part of a batch.
-pub(super) fn revoke(
-    batch: &mut Batch<'_>,
-    order: RevokeOrder,
-) -> std::result::Result<RevokeOutcome, Failure> {
-    let RevokeOrder {
-        token,
-        revocation: order,
-        last_token,
-    } = order;
-    let Some(mut token) = Revocable::by_id(batch.connection, token)? else {
-        return Ok(RevokeOutcome::Unknown);
-    };
-    if let Some(earlier) = token
-        .revocation
-        .take_if(|earlier| earlier.effective_at <= order.effective_at)
-    {
-        return Ok(RevokeOutcome::AlreadyRevoked(earlier));
-    }
-    if last_token == LastToken::Stays && limits::is_kept(batch.connection, token.id, order.revoked_at)? {
-        return Ok(RevokeOutcome::Last);
-    }
-    batch.revoke(&token, &order)?;
-    Ok(RevokeOutcome::Revoked(order.into()))
 }
 
 /// Whether everything that a token rests on still lives. A site administrator belongs everywhere.
@@ -351,7 +247,19 @@ fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
     } else {
         Liveness::Gone
     };
+    let organization: Option<u64> = columns.take()?;
+    let user: Option<u64> = columns.take()?;
+    let owner = &record.token.owner;
+    let realms = [
+        owner.organization().map(Realm::Organization).zip(organization),
+        owner.user().cloned().map(Realm::Person).zip(user),
+    ];
+    let generations = realms
+        .into_iter()
+        .flatten()
+        .map(|(realm, generation)| (realm, Generation(generation)));
     Ok(Presented {
+        generations: JudgedAt(generations.collect()),
         record,
         person,
         liveness,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Generation, Judged, LastToken, Result};
+use crate::{LastToken, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, Filter, TokenId};
 
@@ -12,9 +12,6 @@ use jeton_core::token::{Actor, Filter, TokenId};
 /// go on with it. It is carried out in portions that hold up no other write for long.
 #[async_trait]
 pub trait BulkRevocations: Send + Sync {
-    /// Takes down an order for the tokens that match and are there now. Revokes none yet.
-    async fn revoke_many(&self, order: BulkOrder, judged_at: Generation) -> Result<Judged<BulkRevocation>>;
-
     /// How far an order is carried out.
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>>;
 

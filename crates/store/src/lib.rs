@@ -6,19 +6,21 @@
 //! - `Ok` from a write means that the change is on disk.
 //! - A write that was accepted happens even if its caller goes away.
 //! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
-//! - A write carries the [`Generation`] of the directory in which it was judged. If the directory
-//!   has changed since, nothing is written and the answer is `Stale`: who was allowed a moment ago
-//!   may not be now. Revoking carries none: it is never wrong to end a token. Nor does a change of a
-//!   key, whose conditions are its own.
+//! - A write is an [`Order`]: guards that are compared in its own transaction, and effects that are
+//!   carried out whole or not at all. An order carries the [`Generation`]s of the realms whose facts led
+//!   to it: who was allowed a moment ago may not be now. The store has no rule of its own.
 //! - The first revocation of a token wins; a later one may bring it forward, never back.
 //! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap.
 //! - Times and random values are arguments; a store reads no clock and draws no chance.
 
 mod bulk;
 mod directory;
+mod generation;
 mod house;
 mod keys;
+mod order;
 mod revocations;
+pub mod rules;
 mod tokens;
 mod usage;
 
@@ -26,30 +28,53 @@ use std::sync::Arc;
 
 pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
 pub use directory::{
-    Changed, Created, Credentials, MemberChange, NewOrganization, NewPerson, NewTeam, OrganizationChanges,
-    Organizations, OrganizationsOf, People, PersonChanges, PersonReference, Projects, Removal, Slice,
-    Standing, Teams, slices,
+    Credentials, Organizations, OrganizationsOf, People, PersonReference, Projects, Slice, Standing, Teams,
+    slices,
 };
+pub use generation::{Generation, Realm, Versioned};
 pub use house::{House, Purged};
 pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
-pub use revocations::{Changes, Covered, Revocations, Snapshot};
-pub use tokens::{
-    Description, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder, RecordOutcome, Recorded,
-    ReservedPlace, RevokeOrder, RevokeOutcome, Rotation, Tokens,
+pub use order::{
+    Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
+    Refused, Surface,
 };
+pub use revocations::{Changes, Covered, Revocations, Snapshot};
+pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};
 
+/// The one way to write.
+#[async_trait::async_trait]
+pub trait Writes: Send + Sync {
+    /// Carries out an order: all of it, or nothing if a guard does not hold.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError`] if the store does. It is then unknown whether the order was carried out.
+    async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>>;
+}
+
 /// Everything a backend does.
 pub trait Store:
-    Tokens + Usage + BulkRevocations + Organizations + Teams + Projects + People + Revocations + Keys + House
+    Writes
+    + Tokens
+    + Usage
+    + BulkRevocations
+    + Organizations
+    + Teams
+    + Projects
+    + People
+    + Revocations
+    + Keys
+    + House
 {
 }
 
 impl<T> Store for T where
-    T: Tokens
+    T: Writes
+        + Tokens
         + Usage
         + BulkRevocations
         + Organizations
@@ -64,11 +89,6 @@ impl<T> Store for T where
 
 /// A store that all of the program shares.
 pub type SharedStore = Arc<dyn Store>;
-
-/// A version of the directory and the keys: it grows with every change to a person, a membership, a
-/// team, an organization, a project or a key, in the same transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Generation(pub u64);
 
 /// Why the store gave no answer. Never means "not found".
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +125,13 @@ pub enum Change {
         /// The position of the event in the feed.
         sequence: u64,
     },
-    /// The directory or the keys have changed.
-    Directory(Generation),
+    /// Realms have changed, with this edit.
+    Directory {
+        /// Which ones.
+        realms: Vec<Realm>,
+        /// Their version from now on.
+        generation: Generation,
+    },
     /// A token's name or description has changed.
     Described(TokenId),
     /// A status list is no longer needed: its tokens have all ended.

@@ -3,28 +3,20 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::{Change, Generation, Result};
+use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, CutOff, Place, TokenId};
+use jeton_core::token::{CutOff, Place, TokenId};
 
 /// Revocations, and the deployment's identity.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Records a cut-off and says which event of the feed it is.
-    async fn cut_off(
-        &self,
-        cut_off: CutOff,
-        by: Actor,
-        reason: Option<String>,
-        now: Timestamp,
-    ) -> Result<u64>;
-
     /// Everything that a process must know before it calls a token active, of one instant.
     async fn snapshot(&self, now: Timestamp) -> Result<Snapshot>;
 
-    /// What was committed after an event of the feed, by whichever process, in commit order. Comes in
-    /// portions: more may follow unless it is empty, so ask again after the last event.
-    async fn changes_after(&self, sequence: u64) -> Result<Changes>;
+    /// What was committed after an event of the feed, and after an edit of the directory, by whichever
+    /// process, in commit order. Events come in portions: more may follow unless there are none, so ask
+    /// again after the last one.
+    async fn changes_after(&self, sequence: u64, edit: Generation) -> Result<Changes>;
 
     /// The status lists that exist, in the order in which they were opened: those that a live token can
     /// name, and the newest.
@@ -47,8 +39,10 @@ pub trait Revocations: Send + Sync {
 pub struct Snapshot {
     /// The database's epoch.
     pub epoch: Uuid,
-    /// The directory's version.
-    pub generation: u64,
+    /// The last edit of the directory and the keys.
+    pub edit: Generation,
+    /// The version of the keys.
+    pub keys: Generation,
     /// The last event of the feed that is included.
     pub sequence: u64,
     /// The lists that exist.
@@ -72,8 +66,10 @@ pub struct Covered {
 /// What has happened since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The directory's version.
-    pub generation: Generation,
+    /// The last edit of the directory and the keys.
+    pub edit: Generation,
+    /// The realms that have changed after the given edit, and their versions.
+    pub realms: Vec<(Realm, Generation)>,
     /// The last event that is no longer kept. Whoever has not seen it begins again with a snapshot.
     pub pruned_through: u64,
     /// Revocations and cut-offs.

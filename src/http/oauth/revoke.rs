@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
-use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, Holder};
 use crate::http::input::{Encoding, Fields, Form, Input, Repeated};
 use crate::http::oauth::OAuthError;
+use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -62,12 +62,12 @@ impl Form for RevokeForm {
 async fn revoke(
     caller: Option<Caller<Holder>>,
     State(app): State<Arc<App>>,
-    ClientAddress(address): ClientAddress,
+    origin: RequestOrigin,
     Input { body, .. }: Input<(), (), RevokeForm>,
 ) -> Result<StatusCode, Failure> {
-    let reason = reason(body.reason, address);
+    let reason = reason(body.reason, origin.address());
     app.authority
-        .revoke_presented(&body.token, caller.as_deref(), reason)
+        .revoke_presented(&body.token, caller.as_deref(), origin.0, reason)
         .await?;
     Ok(StatusCode::OK)
 }

@@ -12,9 +12,9 @@ use utoipa_axum::routes;
 use validator::Validate;
 
 use crate::authority::password::Password;
-use crate::http::address::ClientAddress;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
 use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
+use crate::http::origin::RequestOrigin;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -88,10 +88,10 @@ struct Session {
 async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
-    ClientAddress(address): ClientAddress,
+    origin: RequestOrigin,
     Input { body, .. }: Input<(), (), Login>,
 ) -> Result<impl IntoResponse, Failure> {
-    let session = app.authority.login(&body.email, body.password, address).await?;
+    let session = app.authority.login(&body.email, body.password, &origin.0).await?;
     Ok(Json(Session {
         token: session.token.expose().to_owned(),
         token_type: "Bearer",

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use validator::Validate;
 
+use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request, Unknown};
@@ -24,7 +25,7 @@ use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
 use jeton_core::token::{Grace, Record, Scope};
-use jeton_store::{OrganizationChanges, Slice};
+use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

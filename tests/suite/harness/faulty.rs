@@ -7,19 +7,17 @@ use std::task::Poll;
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Belonging, Email, Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Project,
-    Role, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Membership, Organization, OrganizationId, OrganizationReference, Person, Project, Team,
+    TeamId, TeamReference, UserId,
 };
 use jeton_core::token::{
-    Actor, CutOff, Filter, Listing, NewToken, Page, Record, Refusals, TokenId, TokenReference, Use,
+    Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
 };
 use jeton_store::{
-    BulkId, BulkOrder, BulkRevocation, BulkRevocations, Changed, Changes, Covered, Created, Credentials,
-    Description, Generation, House, Judged, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, MemberChange,
-    NewKey, NewOrganization, NewPerson, NewTeam, OrganizationChanges, Organizations, OrganizationsOf, People,
-    PersonChanges, PersonReference, Presented, Projects, Purged, RecordOrder, RecordOutcome, Removal,
-    ReservedPlace, Result, Revocations, RevokeOrder, RevokeOutcome, SharedStore, Slice, Snapshot, Standing,
-    StoreError, Teams, Tokens, Usage, UseReport, UseReported,
+    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Generation, House,
+    KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, NewKey, Order, Organizations, OrganizationsOf, People,
+    PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result, Revocations, SharedStore,
+    Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -165,18 +163,19 @@ macro_rules! faulty {
 }
 
 faulty! {
+    Writes {
+        Write commit(order: Order) -> std::result::Result<Committed, Refused>;
+    }
     Tokens {
+        Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
+        Read is_standing(token: TokenId, now: Timestamp) -> bool;
         Reservation reserve(token: &NewToken) -> ReservedPlace;
-        Write record(order: RecordOrder, place: ReservedPlace) -> RecordOutcome;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
-        Write describe(id: TokenId, description: Description, judged_at: Generation) -> Judged<Option<Record>>;
-        Write revoke(order: RevokeOrder) -> RevokeOutcome;
         Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
     }
     BulkRevocations {
-        Write revoke_many(order: BulkOrder, judged_at: Generation) -> Judged<BulkRevocation>;
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
@@ -186,50 +185,32 @@ faulty! {
         Write report_use(report: UseReport) -> UseReported;
     }
     Organizations {
-        Write create_organization(new: NewOrganization, judged_at: Generation) -> Judged<Created<Organization>>;
-        Read organization(reference: OrganizationReference) -> Option<Organization>;
+        Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;
         Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
-        Write change_organization(id: OrganizationId, changes: OrganizationChanges, ending: Option<BulkOrder>, judged_at: Generation) -> Judged<Created<(Organization, Option<BulkRevocation>)>>;
-        Write remove_organization(id: OrganizationId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
-        Write put_member(id: OrganizationId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
-        Write add_members(id: OrganizationId, teams: Vec<TeamId>, people: Vec<Email>, judged_at: Generation) -> Judged<MemberChange>;
-        Write remove_member(id: OrganizationId, email: Email, removal: Removal, judged_at: Generation) -> Judged<MemberChange>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
     }
     Teams {
-        Write create_team(new: NewTeam, judged_at: Generation) -> Judged<Created<Team>>;
         Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
         Read team_with_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
-        Write rename_team(id: TeamId, name: Name, judged_at: Generation) -> Judged<Created<Team>>;
-        Write remove_team(id: TeamId, removal: Removal, judged_at: Generation) -> Judged<()>;
         Read team_members(id: TeamId, slice: Slice) -> Vec<Belonging>;
-        Write put_team_member(id: TeamId, email: Email, role: Role, judged_at: Generation) -> Judged<MemberChange>;
-        Write remove_team_member(id: TeamId, email: Email, judged_at: Generation) -> Judged<MemberChange>;
     }
     Projects {
-        Write create_project(organization: OrganizationId, name: Name, now: Timestamp, judged_at: Generation) -> Judged<Created<Project>>;
         Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;
         Read newest_project() -> u32;
         Read existing_projects(organization: OrganizationId, ids: Vec<u32>) -> Vec<u32>;
-        Write remove_project(organization: OrganizationId, id: u32, judged_at: Generation) -> Judged<bool>;
     }
     People {
-        Write found(administrator: NewPerson, organization: NewOrganization) -> bool;
-        Write create_person(new: NewPerson, judged_at: Generation) -> Judged<Created<Person>>;
-        Read person(reference: PersonReference) -> Option<Person>;
+        Read person(reference: PersonReference) -> Option<Versioned<Person>>;
         Read credentials(email: Email) -> Option<Credentials>;
         Read people(slice: Slice) -> Vec<Person>;
         Read find_people(text: String, of: OrganizationsOf, slice: Slice) -> Vec<Person>;
-        Write change_person(id: UserId, changes: PersonChanges, judged_at: Generation) -> Judged<Changed<Person>>;
-        Write remove_person(id: UserId, removal: Removal, judged_at: Generation) -> Judged<Changed<()>>;
     }
     Revocations {
-        Write cut_off(cut_off: CutOff, by: Actor, reason: Option<String>, now: Timestamp) -> u64;
         Read snapshot(now: Timestamp) -> Snapshot;
-        Read changes_after(sequence: u64) -> Changes;
+        Read changes_after(sequence: u64, edit: Generation) -> Changes;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: &str) -> String;

@@ -158,7 +158,13 @@ impl TestApp {
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot(clock.now()).await.unwrap());
         let directory = KeyDirectory::open(self.key_folder()).unwrap();
-        let keys = KeyRing::open(&store, directory, self.rotation, index.generation(), clock.now());
+        let keys = KeyRing::open(
+            &store,
+            directory,
+            self.rotation,
+            index.realms().keys(),
+            clock.now(),
+        );
         let keys = Arc::new(keys.await.unwrap());
         let promise = store.promise_jwks(self.rotation.max_age, clock.now());
         promise.await.unwrap();

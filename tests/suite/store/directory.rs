@@ -1,15 +1,15 @@
 //! Organizations, teams, projects, people: who belongs where, and what ends with whom.
 
+use crate::store::clerk::Clerk;
 use std::sync::Arc;
 
+use crate::store::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
+use jeton::authority::OrganizationChanges;
 use jeton_core::directory::{
     Belonging, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Reach, Record, TokenKind};
-use jeton_store::{
-    Change, Changed, Created, Judged, Liveness, MemberChange, NewOrganization, NewTeam, OrganizationChanges,
-    OrganizationsOf, PersonChanges, PersonReference, Slice, Standing,
-};
+use jeton_store::{Change, Liveness, OrganizationsOf, PersonReference, Slice, Standing};
 
 use super::world::{World, at, created, done, email, entropy, organization, person, removal, token};
 
@@ -136,7 +136,7 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
     let generation = world.generation().await;
     created(world.store.create_organization(again, generation).await.unwrap());
     let found = world.store.organization("acme".parse().unwrap()).await.unwrap();
-    assert_ne!(found.unwrap().id, first);
+    assert_ne!(found.unwrap().value.id, first);
     assert_eq!(
         world.store.organization(first.into()).await.unwrap(),
         None,
@@ -191,7 +191,8 @@ pub(crate) async fn organizations_change(world: World) {
         .organization(world.organization.into())
         .await
         .unwrap()
-        .unwrap();
+        .unwrap()
+        .value;
     assert_eq!(read, created(cleared.unwrap()).0);
     assert_eq!(read.notification_url, None);
     assert_eq!((read.email, read.policy), (changed.email, changed.policy));
@@ -675,7 +676,7 @@ pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
         .person(PersonReference::Email(email("ada")))
         .await
         .unwrap();
-    assert_eq!(read, Some(disabled));
+    assert_eq!(read.map(|read| read.value), Some(disabled));
     let stranger = UserId::random(entropy());
     assert_eq!(change(&world, &stranger, unchanged(5)).await, Changed::Absent);
 }

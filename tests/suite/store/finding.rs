@@ -1,5 +1,6 @@
 //! Finding tokens by what they are, how they end and whether they are used.
 
+use crate::store::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

@@ -1,7 +1,9 @@
 //! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
 
+use crate::store::clerk::Clerk;
+use crate::store::clerk::RevokeOutcome;
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
-use jeton_store::{Change, RevokeOutcome};
+use jeton_store::Change;
 
 use super::world::{World, actor, at, revocation, token};
 
@@ -114,7 +116,11 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     revoke(&world, &short, 20).await;
     revoke(&world, &late, 500).await;
     round(&world, 100).await;
-    let changes = world.store.changes_after(0).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     assert_eq!(changes.pruned_through, 2);
     assert!(
         matches!(changes.events[..], [Change::Revoked { sequence: 3, token, .. }] if token == late.id),
@@ -128,10 +134,22 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     assert!(snapshot.revoked.contains(&(endless.place, at(10))));
     round(&world, 1_000).await;
     let world = world.reopen();
-    assert_eq!(world.store.changes_after(2).await.unwrap().pruned_through, 3);
+    assert_eq!(
+        world
+            .store
+            .changes_after(2, jeton_store::Generation(0))
+            .await
+            .unwrap()
+            .pruned_through,
+        3
+    );
     let next = world.record(ending(&world, 1_001, Some(DAY))).await;
     revoke(&world, &next, 1_002).await;
-    let changes = world.store.changes_after(3).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(3, jeton_store::Generation(0))
+        .await
+        .unwrap();
     assert!(matches!(
         changes.events[..],
         [Change::Revoked { sequence: 4, .. }]
@@ -176,8 +194,24 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     // The feed is pruned, and the record lives.
     round(&world, 500).await;
     round(&world, 500).await;
-    assert_eq!(world.store.changes_after(0).await.unwrap().pruned_through, 2);
-    assert_eq!(world.store.changes_after(0).await.unwrap().events, []);
+    assert_eq!(
+        world
+            .store
+            .changes_after(0, jeton_store::Generation(0))
+            .await
+            .unwrap()
+            .pruned_through,
+        2
+    );
+    assert_eq!(
+        world
+            .store
+            .changes_after(0, jeton_store::Generation(0))
+            .await
+            .unwrap()
+            .events,
+        []
+    );
     let world = world.reopen();
     assert!(is_known(&world, &covered).await);
     assert_eq!(reaches_known(&world).await, reaches);

@@ -1,6 +1,7 @@
 //! The store's contract, as cases that every backend must pass.
 
 mod bulk;
+pub(crate) mod clerk;
 mod directory;
 mod finding;
 mod house;

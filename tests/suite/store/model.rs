@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton_core::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
 };
-use jeton_store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use jeton_store::rules::tokens::Naming;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

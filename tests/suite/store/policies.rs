@@ -1,18 +1,18 @@
 //! Policies that reach tokens: what breaks one, and the last token that is kept.
 
+use crate::store::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::store::clerk::{Created, Judged, RevokeOrder, RevokeOutcome};
+use jeton::authority::OrganizationChanges;
 use jeton_core::directory::{OrganizationId, Policy, UserId};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
     Actor, CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
 };
-use jeton_store::{
-    BulkOrder, BulkRevocation, Created, Generation, Judged, LastToken, OrganizationChanges, RevokeOrder,
-    RevokeOutcome,
-};
+use jeton_store::{BulkOrder, BulkRevocation, Generation, LastToken};
 
 use super::world::{World, actor, at, created, done, entropy, revocation, token};
 
@@ -355,7 +355,7 @@ pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
     assert_eq!(done(absent.unwrap()), Created::Absent);
     // The order is refused once the organization is changed already.
     assert!(change(own, "new", stranger, generation).await.is_err());
-    let shown = async || world.store.organization(own.into()).await.unwrap().unwrap();
+    let shown = async || world.store.organization(own.into()).await.unwrap().unwrap().value;
     let unchanged = shown().await;
     assert_eq!(
         (unchanged.name.as_str(), unchanged.policy),

@@ -1,11 +1,13 @@
 //! Tokens that take the place of others: one successor, one token a slot, and nothing half done.
 
+use crate::store::clerk::Clerk;
 use std::sync::Arc;
 
+use crate::store::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton_core::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
 };
-use jeton_store::{Naming, RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use jeton_store::rules::tokens::Naming;
 
 use super::world::{World, at, entropy, reserve_and_record, revocation, token};
 
@@ -113,12 +115,23 @@ pub(crate) async fn only_active_tokens_are_rotated(world: World) {
             ..token(world.owner(), 0)
         })
         .await;
-    let before = world.store.changes_after(0).await.unwrap();
+    let before = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     for former in [&revoked, &ending, &expired, &cut, &session] {
         let outcome = rotate(&world, former, (10, 0), None).await;
         assert!(matches!(outcome, RecordOutcome::NotActive), "{outcome:?}");
     }
-    assert_eq!(world.store.changes_after(0).await.unwrap(), before);
+    assert_eq!(
+        world
+            .store
+            .changes_after(0, jeton_store::Generation(0))
+            .await
+            .unwrap(),
+        before
+    );
     let next = world.record(token(world.owner(), 20)).await;
     assert_eq!(next.id.0, session.id.0 + 1, "nothing was recorded in between");
 }
@@ -222,7 +235,11 @@ pub(crate) async fn a_slot_holds_one_token(world: World) {
     for other in others {
         assert_eq!(effective(&read(&world, other).await), None);
     }
-    let changes = world.store.changes_after(0).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     assert_eq!(
         changes.events.len(),
         owners.len() * 99,

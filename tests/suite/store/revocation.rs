@@ -1,10 +1,12 @@
 //! Revocation: once given it stands, and the feed tells all of it in order.
 
+use crate::store::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::store::clerk::RevokeOutcome;
 use jeton_core::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
-use jeton_store::{Change, KeyStep, RevokeOutcome, SharedStore};
+use jeton_store::{Change, KeyStep, SharedStore};
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
 
@@ -16,7 +18,7 @@ async fn read(world: &World, id: TokenId) -> Record {
 fn sequence(change: &Change) -> Option<u64> {
     match change {
         Change::Revoked { sequence, .. } | Change::CutOff { sequence, .. } => Some(*sequence),
-        Change::Directory(_) | Change::Described(_) | Change::Retired(_) => None,
+        Change::Directory { .. } | Change::Described(_) | Change::Retired(_) => None,
     }
 }
 
@@ -45,7 +47,11 @@ pub(crate) async fn the_first_revocation_wins(world: World) {
     let unknown = world.revoke(TokenId(999), revocation(30, 0)).await;
     assert_eq!(unknown, RevokeOutcome::Unknown);
 
-    let changes = world.store.changes_after(0).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     let told: Vec<_> = changes
         .events
         .iter()
@@ -80,7 +86,11 @@ pub(crate) async fn one_of_a_hundred_revokes(world: World) {
         }
     }
     assert_eq!(winners, 1);
-    let changes = world.store.changes_after(0).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     assert_eq!(changes.events.len(), 1);
 }
 
@@ -89,7 +99,13 @@ async fn follow(store: SharedStore, events: usize) -> Vec<Change> {
     let mut seen: Vec<Change> = Vec::new();
     while seen.len() < events {
         let after = seen.last().and_then(sequence).unwrap_or(0);
-        seen.extend(store.changes_after(after).await.unwrap().events);
+        seen.extend(
+            store
+                .changes_after(after, jeton_store::Generation(0))
+                .await
+                .unwrap()
+                .events,
+        );
         tokio::task::yield_now().await;
     }
     seen
@@ -216,7 +232,7 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     let generation = world.generation().await;
     let world = world.reopen();
     let snapshot = world.store.snapshot(at(49)).await.unwrap();
-    assert_eq!(snapshot.generation, generation.0);
+    assert_eq!(snapshot.edit, generation);
     assert_eq!(snapshot.sequence, 4);
     assert_eq!(snapshot.cut_offs, [(4, cut_off)]);
     assert!(!snapshot.epoch.is_nil());
@@ -426,21 +442,22 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     for round in 0..10 {
         let mine = world.record(token(world.owner(), round)).await;
         assert!(places.insert((mine.place.list, mine.place.index)));
-        let order = jeton_store::RecordOrder {
+        let order = crate::store::clerk::RecordOrder {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: jeton_store::Naming::Free,
+            naming: jeton_store::rules::tokens::Naming::Free,
             rotation: None,
         };
-        let jeton_store::RecordOutcome::Recorded(other) = reserve_and_record(&beside, order).await.unwrap()
+        let crate::store::clerk::RecordOutcome::Recorded(other) =
+            reserve_and_record(&beside, order).await.unwrap()
         else {
             panic!("not recorded");
         };
         let other = other.into_record();
         assert!(mine.id < other.id);
         assert!(places.insert((other.place.list, other.place.index)));
-        let order = jeton_store::RevokeOrder {
+        let order = crate::store::clerk::RevokeOrder {
             token: mine.id,
             revocation: revocation(round, 0),
             last_token: jeton_store::LastToken::MayGo,
@@ -448,7 +465,11 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;
     }
-    let changes = world.store.changes_after(0).await.unwrap();
+    let changes = world
+        .store
+        .changes_after(0, jeton_store::Generation(0))
+        .await
+        .unwrap();
     let numbers: Vec<_> = changes.events.iter().filter_map(sequence).collect();
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
     let generation = world.generation().await;
@@ -457,16 +478,16 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         .await;
     removed.unwrap();
     assert_ne!(world.generation().await, generation);
-    let late = jeton_store::RecordOrder {
+    let late = crate::store::clerk::RecordOrder {
         token: token(world.owner(), 30),
         judged_at: generation,
         limits: Vec::new(),
-        naming: jeton_store::Naming::Free,
+        naming: jeton_store::rules::tokens::Naming::Free,
         rotation: None,
     };
     assert!(matches!(
         reserve_and_record(&world.store, late).await.unwrap(),
-        jeton_store::RecordOutcome::Stale
+        crate::store::clerk::RecordOutcome::Stale
     ));
 }
 

@@ -1,10 +1,13 @@
 //! Tokens: what is answered is on disk, and stale judgements write nothing.
 
+use crate::store::clerk::Clerk;
 use std::sync::Arc;
 
+use crate::store::clerk::{Judged, RecordOrder, RecordOutcome};
 use jeton_core::directory::{OrganizationId, Role};
 use jeton_core::token::{NewToken, Owner, Place, TokenId, TokenKind, TokenReference, Use};
-use jeton_store::{Change, Description, Generation, Judged, Liveness, Naming, RecordOrder, RecordOutcome};
+use jeton_store::rules::tokens::Naming;
+use jeton_store::{Change, Description, Generation, Liveness};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
@@ -363,7 +366,7 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let revoking = world.store.revoke(jeton_store::RevokeOrder {
+        let revoking = world.store.revoke(crate::store::clerk::RevokeOrder {
             token: record.id,
             revocation: revocation(2, 0),
             last_token: jeton_store::LastToken::Stays,

@@ -1,8 +1,13 @@
 //! A store with a few inhabitants.
 
+use crate::store::clerk::Clerk;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::store::clerk::{
+    Created, Judged, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
+    RevokeOrder, RevokeOutcome,
+};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId,
@@ -11,10 +16,10 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{
     Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
 };
+use jeton_store::rules::tokens::{Limit, Naming};
 use jeton_store::{
-    BulkOrder, BulkRevocation, Change, Created, Generation, Judged, KeyRow, LastToken, Limit, MemberChange,
-    Naming, NewKey, NewOrganization, NewPerson, NewTeam, Observer, RecordOrder, RecordOutcome, Removal,
-    Result, RevokeOrder, RevokeOutcome, SharedStore,
+    BulkOrder, BulkRevocation, Change, Generation, KeyRow, LastToken, NewKey, NewPerson, Observer, Result,
+    SharedStore,
 };
 use jeton_verifier::Algorithm;
 
@@ -153,6 +158,7 @@ pub(crate) fn token(owner: Owner, seconds: i64) -> NewToken {
         kid: "first".into(),
         created_at: at(seconds),
         created_by: actor("admin@example.org"),
+        created_by_token: None,
         expires_at: Some(at(seconds + 365 * 86_400)),
     }
 }
@@ -246,7 +252,11 @@ impl World {
     }
 
     pub(crate) async fn generation(&self) -> Generation {
-        self.store.changes_after(u64::MAX).await.unwrap().generation
+        self.store
+            .changes_after(u64::MAX, jeton_store::Generation(0))
+            .await
+            .unwrap()
+            .edit
     }
 
     /// Has an order to revoke many tokens taken down, of which those that match now are counted.

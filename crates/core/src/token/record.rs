@@ -58,6 +58,8 @@ pub struct NewToken {
     pub created_at: Timestamp,
     /// Who issued it.
     pub created_by: Actor,
+    /// The API token with which they did, if it was one.
+    pub created_by_token: Option<TokenId>,
     /// When it ends by itself; `None` is never.
     pub expires_at: Option<Timestamp>,
 }

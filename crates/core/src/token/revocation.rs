@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{Actor, Record, TokenKind};
+use crate::token::{Actor, NewToken, Record, TokenKind};
 
 /// A token's bit in the published status lists: never given to another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,8 +45,7 @@ pub struct Reach {
 
 impl Reach {
     /// Whether the token is among those meant, whenever it was issued.
-    pub fn covers(&self, record: &Record) -> bool {
-        let token = &record.token;
+    pub fn covers(&self, token: &NewToken) -> bool {
         self.organization
             .is_none_or(|organization| token.owner.organization() == Some(organization))
             && self
@@ -85,6 +84,6 @@ impl CutOff {
     pub fn ends(&self, record: &Record, now: Timestamp) -> bool {
         self.effective_at <= now
             && record.token.created_at.seconds() <= self.issued_through
-            && self.reach.covers(record)
+            && self.reach.covers(&record.token)
     }
 }

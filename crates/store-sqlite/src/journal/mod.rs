@@ -120,7 +120,7 @@ impl Journal {
         if head.sequence != before.sequence {
             entries = line::events_after(connection, before.sequence)?;
         }
-        if head.generation != before.generation {
+        if head.keys != before.keys {
             entries.extend(self.newly_withdrawn(connection)?);
         }
         if entries.is_empty() {

@@ -13,7 +13,7 @@ use crate::chance::SystemEntropy;
 use crate::covered::Among;
 use crate::limits::{self, OwnerNumbers};
 use crate::open;
-use crate::replacements::IN_SLOT;
+use crate::tokens::IN_SLOT;
 use crate::{records, revocable};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};

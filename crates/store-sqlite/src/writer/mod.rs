@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::memory::Memory;
 use jeton_core::entropy::Entropy;
-use jeton_store::{Change, Generation, Judged, Observer, Result, StoreError};
+use jeton_store::{Change, Observer, Result, StoreError};
 
 /// How many jobs may wait. Beyond it the answer is `Busy` at once, not after a long wait.
 const QUEUE: usize = 4096;
@@ -118,23 +118,6 @@ impl Writer {
         })
     }
 
-    /// Runs a job if the directory is still the one in which it was judged.
-    pub(super) async fn judged<T: Send + 'static>(
-        &self,
-        judged_at: Generation,
-        undo: Undo,
-        work: impl FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
-    ) -> Result<Judged<T>> {
-        self.run(undo, move |batch| {
-            if batch.memory.head.generation == judged_at {
-                work(batch).map(Judged::Done)
-            } else {
-                Ok(Judged::Stale)
-            }
-        })
-        .await
-    }
-
     /// Waits until the writer has stopped, which it does only when the file cannot be trusted.
     pub(super) async fn died(&self) {
         let mut died = self.died.clone();
@@ -222,6 +205,7 @@ impl<'a> Batch<'a> {
             self.memory.head = head;
             // It may have remembered the number of a row that is now undone.
             self.memory.numbers.forget();
+            self.memory.generations.forget();
             self.changes.truncate(changes);
             // A full disk or a failing one makes SQLite undo everything, the neighbours' work too.
             if self.connection.is_autocommit() || failure.is_fatal() {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, mpsc as channel};
 
 use tempfile::TempDir;
 
+use jeton_store::{Generation, Realm};
+
 use super::*;
 use crate::chance::SystemEntropy;
 use crate::open;
@@ -93,7 +95,7 @@ fn note(batch: &mut Batch<'_>, value: i64) -> std::result::Result<i64, Failure> 
         .connection
         .prepare_cached("INSERT INTO noted (value) VALUES (?1)")?
         .execute(params![value])?;
-    batch.directory_changed();
+    batch.changed(vec![Realm::Keys])?;
     Ok(value)
 }
 
@@ -122,7 +124,10 @@ async fn what_fails_halfway_or_panics_is_undone_alone() {
     }
     assert_eq!(fixture.noted(), [1, 4]);
     let seen = fixture.seen.0.lock().unwrap().clone();
-    let expected = [2, 3].map(|generation| Change::Directory(Generation(generation)));
+    let expected = [2, 3].map(|edit| Change::Directory {
+        realms: vec![Realm::Keys],
+        generation: Generation(edit),
+    });
     assert_eq!(
         seen,
         [expected.to_vec()],
@@ -152,7 +157,7 @@ async fn a_failed_commit_fails_everybody_and_leaves_nothing() {
     assert_eq!(fixture.seen.0.lock().unwrap().len(), 0);
     let next = writer.run(Undo::Statement, |batch| {
         note(batch, 3)?;
-        Ok(batch.memory.head.generation)
+        Ok(batch.memory.head.keys)
     });
     assert_eq!(next.await.unwrap(), Generation(2), "the memory was read anew");
     assert_eq!(fixture.noted(), [3]);

@@ -15,6 +15,7 @@ use super::render::Refusal;
 use super::sent::{Body, Sent};
 use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
+use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::input::{Fault, Fields, Form, Input, Scalar, Value};
@@ -22,7 +23,6 @@ use crate::http::v1::OrganizationPath;
 use crate::http::{App, no_content};
 use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, Policy};
 use jeton_core::token::{OwnerKind, Record};
-use jeton_store::OrganizationChanges;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

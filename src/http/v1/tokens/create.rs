@@ -20,7 +20,7 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
-use jeton_store::Naming;
+use jeton_store::rules::tokens::Naming;
 
 /// A new token. Everything but the name has a default. Members that are not among these are passed over,
 /// so look at what the answer says it has become.

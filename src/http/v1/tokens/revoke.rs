@@ -63,7 +63,7 @@ pub(super) struct RevokedToken {
 }
 
 impl RevokedToken {
-    pub(super) fn of(Revoked { record, note }: Revoked) -> Self {
+    pub(super) fn of(Revoked { record, note, .. }: Revoked) -> Self {
         Self {
             id: record.id.to_string(),
             jti: record.token.jti,

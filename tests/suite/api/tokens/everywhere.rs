@@ -4,7 +4,8 @@
 use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganization};
 use jeton_core::clock::Clock;
 use jeton_core::token::{CountTotal, Direction, Lifetime, OwnerKind, Page, Sort, Start};
-use jeton_store::Naming;
+use jeton_store::Origin;
+use jeton_store::rules::tokens::Naming;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
@@ -36,7 +37,7 @@ fn with_scopes(scopes: &[&str]) -> Issue {
 async fn issue(app: &TestApp, actor: &Actor, issue: &Issue) -> Result<Issued, Error> {
     let caller = app
         .operator()
-        .authenticate(actor.token(), Presented::ForUse(None))
+        .authenticate(actor.token(), Presented::ForUse(None), Origin::default())
         .await?;
     app.operator().issue(&caller, issue).await
 }
@@ -351,7 +352,7 @@ async fn ends_are_seen_from_now() {
     app.clock.pass(86_400);
     let caller = app
         .operator()
-        .authenticate(admin.token(), Presented::ForUse(None))
+        .authenticate(admin.token(), Presented::ForUse(None), Origin::default())
         .await;
     // A session lives for half a day.
     assert!(caller.is_err());
@@ -364,7 +365,7 @@ async fn ends_are_seen_from_now() {
     let admin = Actor::holding(&admin.is(200).text_at("/token"));
     let caller = app
         .operator()
-        .authenticate(admin.token(), Presented::ForUse(None))
+        .authenticate(admin.token(), Presented::ForUse(None), Origin::default())
         .await
         .unwrap();
     let week = WantedEnd::Within(Span::from_days(7).unwrap());

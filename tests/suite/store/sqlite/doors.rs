@@ -1,7 +1,9 @@
 //! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
 
+use crate::store::clerk::Clerk;
+use crate::store::clerk::{RecordOrder, RecordOutcome};
 use jeton_core::token::TokenReference;
-use jeton_store::{Naming, RecordOrder, RecordOutcome};
+use jeton_store::rules::tokens::Naming;
 use rusqlite::Connection;
 
 use super::Sqlite;

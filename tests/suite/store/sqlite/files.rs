@@ -1,5 +1,6 @@
 //! Files: what is refused is left as it is, and what is ours is safe on disk.
 
+use crate::store::clerk::Clerk;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 

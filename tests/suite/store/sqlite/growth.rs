@@ -2,6 +2,7 @@
 
 use super::Sqlite;
 use crate::store::Backend;
+
 use crate::store::house::{ending, round};
 use crate::store::world::{World, revocation};
 

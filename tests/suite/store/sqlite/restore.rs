@@ -1,11 +1,13 @@
 //! Backups, and what a restore must never do: bring a revoked token back to life.
 
+use crate::store::clerk::Clerk;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::store::clerk::{RevokeOrder, RevokeOutcome};
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
-use jeton_store::{KeyRevocation, KeyState, LastToken, RevokeOrder, RevokeOutcome};
+use jeton_store::{KeyRevocation, KeyState, LastToken};
 use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
 
 use super::Sqlite;

@@ -18,7 +18,7 @@ use crate::http::dialects::cave::{below, json};
 use crate::http::input::{Fields, Form};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
-use jeton_store::Naming;
+use jeton_store::rules::tokens::Naming;
 
 /// A new token.
 #[derive(Debug, Validate, ToSchema)]

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::App;
-use crate::http::address::ClientAddress;
 use crate::http::caller::Anyone;
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
+use crate::http::origin::RequestOrigin;
 use crate::http::v1::{Login, LoginForm};
 use jeton_core::clock::Timestamp;
 
@@ -41,10 +41,10 @@ struct Session {
 pub(super) async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
-    ClientAddress(address): ClientAddress,
+    origin: RequestOrigin,
     Sent { body, .. }: Sent<(), Login>,
 ) -> Result<Response, Refusal> {
-    let session = app.authority.login(&body.email, body.password, address).await?;
+    let session = app.authority.login(&body.email, body.password, &origin.0).await?;
     Ok(json(Session {
         token: session.token.expose().to_owned(),
         expires: to_the_second(session.expires_at),

@@ -18,7 +18,8 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
-use jeton_store::{LastToken, Naming};
+use jeton_store::LastToken;
+use jeton_store::rules::tokens::Naming;
 
 /// A new token. Everything but the name has a default.
 #[derive(Debug, Validate, ToSchema)]

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use validator::Validate;
 
+use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
@@ -22,7 +23,6 @@ use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::input::{Fields, Form, Input};
 use crate::http::{App, Failure, no_content, whole};
 use jeton_core::directory::{Contact, Name};
-use jeton_store::OrganizationChanges;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -17,7 +17,7 @@ use crate::http::dialects::terraform::tokens::slot::{self, Kind};
 use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
-use jeton_store::Naming;
+use jeton_store::rules::tokens::Naming;
 
 /// Show a team's token
 ///

@@ -19,7 +19,7 @@ use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
 use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
-use jeton_store::Naming;
+use jeton_store::rules::tokens::Naming;
 
 /// As in the list that is whole.
 const OLDEST_FIRST: Sort = Sort {

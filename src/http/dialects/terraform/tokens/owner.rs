@@ -5,7 +5,7 @@ use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::OwnerKind;
-use jeton_store::Naming;
+use jeton_store::rules::tokens::Naming;
 
 /// Whose tokens an address is about.
 #[derive(Debug)]

@@ -1,0 +1,223 @@
+//! Guards: what is compared in the transaction of an order.
+
+use rusqlite::OptionalExtension;
+
+use crate::cut_offs::issued_through;
+use crate::failure::Failure;
+use crate::limits::{self, OwnerNumbers};
+use crate::tokens::IN_SLOT;
+use crate::values::{get, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::UserId;
+use jeton_core::token::{NewToken, Owner, TokenId};
+use jeton_store::{Generation, Guard, Realm};
+
+impl Batch<'_> {
+    /// Whether a guard holds. `recorded` is the token that the order records, if it records one.
+    pub(super) fn holds(&mut self, guard: &Guard, recorded: Option<&NewToken>) -> Result<bool, Failure> {
+        match guard {
+            Guard::Unchanged(realm, generation) => Ok(self.generation(realm)? == Some(*generation)),
+            Guard::Signs(kid) => {
+                let numbers = &mut self.memory.numbers;
+                Ok(numbers.signing_key(self.connection, kid)?.is_some())
+            }
+            Guard::AfterCutOffs => self.is_after_cut_offs(recorded),
+            Guard::UnderLimit {
+                owner,
+                organization,
+                most,
+                ended,
+            } => {
+                let owner = self.owner(owner)?;
+                let organization = self.memory.numbers.organization(self.connection, *organization)?;
+                let at = recorded.map_or(Timestamp::EPOCH, |token| token.created_at);
+                let sequence = self.memory.head.sequence;
+                self.memory.counts.has_room(
+                    self.connection,
+                    &owner.counted_in(organization),
+                    most.saturating_add(*ended),
+                    sequence,
+                    at,
+                )
+            }
+            Guard::TokenNameFree {
+                owner,
+                name,
+                except,
+                at,
+            } => self.is_token_name_free(owner, name, except, *at),
+            Guard::SlotHolds { owner, slot, token } => {
+                let owner = self.owner(owner)?;
+                let held = self
+                    .connection
+                    .prepare_cached(IN_SLOT)?
+                    .query_row(params![slot, owner.organization, owner.team, owner.user], |row| {
+                        get(row, 0).map(TokenId)
+                    })
+                    .optional()?;
+                Ok(held == *token)
+            }
+            Guard::Standing(token, at) => {
+                Ok(limits::is_standing(self.connection, *token, *at)? && !self.has_successor(*token)?)
+            }
+            Guard::NotEndedBy(token, at) => Ok(self
+                .connection
+                .prepare_cached("SELECT effective_at IS NULL OR effective_at > ?2 FROM tokens WHERE id = ?1")?
+                .query_row(params![token.0, at], |row| get(row, 0))
+                .optional()?
+                .unwrap_or(false)),
+            Guard::NotLast(token, at) => limits::has_other(self.connection, *token, *at),
+            Guard::AnotherAdmin(organization, than) => {
+                let organization = self.memory.numbers.organization(self.connection, *organization)?;
+                let than = self.memory.numbers.user(self.connection, than)?;
+                Ok(self
+                    .connection
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM memberships JOIN users ON users.id = memberships.user
+                         WHERE organization = ?1 AND user <> ?2 AND role = 'admin' AND disabled_at IS NULL)",
+                    )?
+                    .query_row(params![organization, than], |row| get(row, 0))?)
+            }
+            Guard::AnotherSiteAdministrator(than) => self.has_site_administrator(Some(than)),
+            Guard::NoSiteAdministrator => Ok(!self.has_site_administrator(None)?),
+            Guard::OrganizationNameFree(name, id) => Ok(!self
+                .connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM organizations
+                     WHERE canonical_name = ?1 AND deleted_at IS NULL AND public_id <> ?2)",
+                )?
+                .query_row(params![name.canonical(), id], |row| get::<bool>(row, 0))?),
+            Guard::TeamNameFree(organization, name, id) => {
+                let organization = self.memory.numbers.organization(self.connection, *organization)?;
+                Ok(!self
+                    .connection
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM teams WHERE organization = ?1
+                         AND canonical_name = ?2 AND deleted_at IS NULL AND public_id <> ?3)",
+                    )?
+                    .query_row(params![organization, name.canonical(), id], |row| {
+                        get::<bool>(row, 0)
+                    })?)
+            }
+            Guard::ProjectNameFree(organization, name) => {
+                let organization = self.memory.numbers.organization(self.connection, *organization)?;
+                Ok(!self
+                    .connection
+                    .prepare_cached(
+                        "SELECT EXISTS (SELECT 1 FROM projects WHERE organization = ?1 AND canonical_name = ?2)",
+                    )?
+                    .query_row(params![organization, name.canonical()], |row| get::<bool>(row, 0))?)
+            }
+            Guard::EmailFree(email) => Ok(!self
+                .connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM users WHERE email = ?1 AND deleted_at IS NULL)",
+                )?
+                .query_row(params![email], |row| get::<bool>(row, 0))?),
+        }
+    }
+
+    /// The version of a realm; `None` if there is no such thing, or no more.
+    fn generation(&mut self, realm: &Realm) -> Result<Option<Generation>, Failure> {
+        let (query, id): (_, &dyn crate::values::Parameter) = match realm {
+            Realm::Keys => return Ok(Some(self.memory.head.keys)),
+            Realm::Organization(id) => (
+                "SELECT generation FROM organizations WHERE public_id = ?1 AND deleted_at IS NULL",
+                id,
+            ),
+            Realm::Person(id) => (
+                "SELECT generation FROM users WHERE public_id = ?1 AND deleted_at IS NULL",
+                id,
+            ),
+        };
+        if let Some(known) = self.memory.generations.get(realm) {
+            return Ok(Some(known));
+        }
+        let read = self
+            .connection
+            .prepare_cached(query)?
+            .query_row(params![id], |row| get(row, 0))
+            .optional()?
+            .map(Generation);
+        if let Some(generation) = read {
+            self.memory.generations.set(realm.clone(), generation);
+        }
+        Ok(read)
+    }
+
+    /// The rows of a token's owner.
+    pub(super) fn owner(&mut self, owner: &Owner) -> Result<OwnerNumbers, Failure> {
+        let (numbers, connection) = (&mut self.memory.numbers, self.connection);
+        Ok(OwnerNumbers {
+            organization: owner
+                .organization()
+                .map(|organization| numbers.organization(connection, organization))
+                .transpose()?,
+            team: owner
+                .team()
+                .map(|team| numbers.team(connection, team))
+                .transpose()?,
+            user: owner
+                .user()
+                .map(|user| numbers.user(connection, user))
+                .transpose()?,
+        })
+    }
+
+    /// Cut-offs that reach beyond the token's second are looked at one by one; mostly there is none.
+    fn is_after_cut_offs(&self, recorded: Option<&NewToken>) -> Result<bool, Failure> {
+        match recorded {
+            Some(token) if token.created_at.seconds() <= self.memory.head.cut_through => {
+                Ok(issued_through(self.connection, token)?.is_none())
+            }
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    fn is_token_name_free(
+        &mut self,
+        owner: &Owner,
+        name: &str,
+        except: &[TokenId],
+        at: Timestamp,
+    ) -> Result<bool, Failure> {
+        let owner = self.owner(owner)?;
+        let mut query = self.connection.prepare_cached(&limits::named(owner))?;
+        let mut bearers = query.query(params![
+            owner.organization,
+            owner.team,
+            owner.user,
+            at,
+            limits::EVER,
+            name
+        ])?;
+        while let Some(row) = bearers.next()? {
+            if !except.contains(&TokenId(get(row, 0)?)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn has_successor(&self, token: TokenId) -> Result<bool, Failure> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM tokens WHERE rotated_from = ?1)")?
+            .query_row(params![token.0], |row| get(row, 0))?)
+    }
+
+    fn has_site_administrator(&mut self, but: Option<&UserId>) -> Result<bool, Failure> {
+        let but = but
+            .map(|user| self.memory.numbers.user(self.connection, user))
+            .transpose()?;
+        // One who is disabled still keeps a deployment from being begun a second time.
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM users WHERE site_admin = 1 AND deleted_at IS NULL
+                 AND (?1 IS NULL OR disabled_at IS NULL AND id <> ?1))",
+            )?
+            .query_row(params![but], |row| get(row, 0))?)
+    }
+}

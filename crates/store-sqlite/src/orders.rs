@@ -1,0 +1,146 @@
+//! Orders: guards compared, effects carried out, in one job of the writer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::SqliteStore;
+use crate::bulk;
+use crate::failure::Failure;
+use crate::places::Places;
+use crate::writer::{Batch, Undo};
+use jeton_core::token::Record;
+use jeton_store::{
+    BulkRevocation, Cause, Committed, Effect, Guard, Order, Realm, Recorded, Refused, Result, Writes,
+};
+
+#[async_trait]
+impl Writes for SqliteStore {
+    async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        let places = Arc::clone(&self.places);
+        let done = self
+            .writer
+            .run(undo(&order), move |batch| batch.carry_out(order, &places))
+            .await?;
+        Ok(done.map(|done| Committed {
+            sequence: done.sequence,
+            recorded: done.record.map(Recorded::after_commit),
+            project: done.project,
+            bulk: done.bulk,
+        }))
+    }
+}
+
+/// What takes more than one statement is held together by a savepoint.
+fn undo(order: &Order) -> Undo {
+    match order.effects.as_slice() {
+        [Effect::Record(_) | Effect::Describe(..) | Effect::Revoke(..) | Effect::CutOff(_)] => {
+            Undo::Statement
+        }
+        _ => Undo::Savepoint,
+    }
+}
+
+/// [`Committed`] before the commit, when nothing is proved yet.
+#[derive(Default)]
+struct Done {
+    sequence: u64,
+    record: Option<Box<Record>>,
+    project: Option<u32>,
+    bulk: Option<BulkRevocation>,
+}
+
+impl Batch<'_> {
+    fn carry_out(
+        &mut self,
+        order: Order,
+        places: &Places,
+    ) -> std::result::Result<std::result::Result<Done, Refused>, Failure> {
+        let Order {
+            guards,
+            effects,
+            cause,
+        } = order;
+        if let Some(guard) = self.broken(guards, &effects)? {
+            for effect in &effects {
+                if let Effect::Record(new) = effect {
+                    places.give_back(&new.place);
+                }
+            }
+            return Ok(Err(Refused(guard)));
+        }
+        let mut done = Done::default();
+        let mut realms: Vec<Realm> = Vec::new();
+        for effect in effects {
+            for realm in effect.realms() {
+                if !realms.contains(&realm) {
+                    realms.push(realm);
+                }
+            }
+            self.apply(effect, &cause, &mut done)?;
+        }
+        self.changed(realms)?;
+        done.sequence = self.memory.head.sequence;
+        Ok(Ok(done))
+    }
+
+    /// The first guard that does not hold.
+    fn broken(
+        &mut self,
+        guards: Vec<Guard>,
+        effects: &[Effect],
+    ) -> std::result::Result<Option<Guard>, Failure> {
+        let recorded = effects.iter().find_map(|effect| match effect {
+            Effect::Record(new) => Some(&new.token),
+            _ => None,
+        });
+        for guard in guards {
+            if !self.holds(&guard, recorded)? {
+                return Ok(Some(guard));
+            }
+        }
+        Ok(None)
+    }
+
+    fn apply(&mut self, effect: Effect, cause: &Cause, done: &mut Done) -> std::result::Result<(), Failure> {
+        match effect {
+            Effect::Record(new) => done.record = Some(self.record(*new)?),
+            Effect::Describe(token, description) => self.describe(token, description)?,
+            Effect::Revoke(token, effective_at, reason) => {
+                self.revoke_token(token, effective_at, reason, cause)?;
+            }
+            Effect::CutOff(cut_off) => {
+                self.cut_off(cut_off, &cause.by, cause.reason.as_deref(), cause.at)?;
+            }
+            Effect::RevokeMany(order) => done.bulk = Some(bulk::take_down(self, *order)?),
+            Effect::CreateOrganization(new) => self.create_organization(&new)?,
+            Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
+            Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,
+            Effect::SetRole(organization, user, role, existing) => {
+                self.set_role(organization, &user, role, existing)?;
+            }
+            Effect::RemoveMember(organization, user) => self.remove_member(organization, &user)?,
+            Effect::Invite(organization, team, email, role, existing) => {
+                self.invite(organization, team.as_ref(), &email, role, existing)?;
+            }
+            Effect::Uninvite(organization, team, email) => {
+                self.uninvite(organization, team.as_ref(), &email)?;
+            }
+            Effect::CreateTeam(team) => self.create_team(&team)?,
+            Effect::ChangeTeam(team) => self.change_team(&team)?,
+            Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at)?,
+            Effect::SetTeamRole(_, team, user, role, existing) => {
+                self.set_team_role(&team, &user, role, existing)?;
+            }
+            Effect::RemoveTeamMember(_, team, user) => self.remove_team_member(&team, &user)?,
+            Effect::CreateProject(organization, name) => {
+                done.project = Some(self.create_project(organization, &name, cause.at)?);
+            }
+            Effect::RemoveProject(organization, project) => self.remove_project(organization, project)?,
+            Effect::CreatePerson(new) => self.create_person(&new)?,
+            Effect::ChangePerson(person, password_hash) => self.change_person(&person, password_hash)?,
+            Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+        }
+        Ok(())
+    }
+}

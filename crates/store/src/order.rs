@@ -1,0 +1,344 @@
+//! The order: the one form of a write.
+//!
+//! Whoever orders has read the facts, and decided, outside of the store. The store compares the guards
+//! within the transaction and carries out the effects, or refuses and changes nothing. It decides nothing
+//! by itself: every rule is a guard or an effect that somebody chose.
+
+use std::net::IpAddr;
+
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
+use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
+
+use crate::{BulkOrder, BulkRevocation, Generation, Realm, Recorded, ReservedPlace};
+
+/// A write: all of its effects, if every guard holds, or nothing.
+#[derive(Debug)]
+pub struct Order {
+    /// What must hold in the transaction that carries the order out.
+    pub guards: Vec<Guard>,
+    /// What changes, in this order.
+    pub effects: Vec<Effect>,
+    /// In whose name, and why.
+    pub cause: Cause,
+}
+
+/// In whose name something is done, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// When it was ordered.
+    pub at: Timestamp,
+    /// Who orders it.
+    pub by: Actor,
+    /// The token with which they came; `None` for an operator's command and for what jeton does by itself.
+    pub token: Option<TokenId>,
+    /// Through what, and from where.
+    pub origin: Origin,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// What a retry of the same request is recognised by.
+    pub idempotency_key: Option<String>,
+}
+
+/// Through what an order came, and from where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The surface.
+    pub surface: Surface,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request_id: Option<String>,
+}
+
+/// What an order came through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Surface {
+    /// The native API.
+    Native,
+    /// The OAuth endpoints.
+    OAuth,
+    /// The dialect of CAVE.
+    Cave,
+    /// The dialect of Terraform Cloud.
+    Terraform,
+    /// The dialect of QuantCDN.
+    Quant,
+    /// A command on the machine itself.
+    Command,
+    /// Nothing: the server does it by itself.
+    #[default]
+    Server,
+}
+
+impl Cause {
+    /// What an operator orders by a command.
+    pub fn operator(at: Timestamp) -> Self {
+        Self {
+            at,
+            by: Actor {
+                name: "operator".to_owned(),
+                user: None,
+            },
+            token: None,
+            origin: Origin {
+                surface: Surface::Command,
+                ..Origin::default()
+            },
+            reason: None,
+            idempotency_key: None,
+        }
+    }
+
+    /// The same for a reason.
+    #[must_use]
+    pub fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
+    }
+}
+
+/// A condition that is compared in the transaction of an order. Each is one look-up by an index, however
+/// much an owner has, or a comparison in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guard {
+    /// The realm is of this version.
+    Unchanged(Realm, Generation),
+    /// This key signs.
+    Signs(String),
+    /// No cut-off covers the token that the order records, now or later.
+    AfterCutOffs,
+    /// The owner may have one more active token in an organization that allows `most`.
+    UnderLimit {
+        /// The owner. A person's tokens that are good everywhere count in each organization.
+        owner: Owner,
+        /// In which organization.
+        organization: OrganizationId,
+        /// How many active tokens it allows.
+        most: u32,
+        /// How many of those that count the order ends.
+        ended: u32,
+    },
+    /// No active token of the owner but those has this name.
+    TokenNameFree {
+        /// The owner.
+        owner: Owner,
+        /// The name, to the letter.
+        name: String,
+        /// Those that may have it.
+        except: Vec<TokenId>,
+        /// The instant at which they are active.
+        at: Timestamp,
+    },
+    /// The slot of the owner holds this token, or none.
+    SlotHolds {
+        /// The owner.
+        owner: Owner,
+        /// The slot.
+        slot: Slot,
+        /// What it holds.
+        token: Option<TokenId>,
+    },
+    /// The token is an API token that has not expired at this instant and that nothing has ended or
+    /// will: no revocation, now or later, and no cut-off.
+    Standing(TokenId, Timestamp),
+    /// No revocation of the token takes effect by this instant.
+    NotEndedBy(TokenId, Timestamp),
+    /// The token is not the only active one of its owner at this instant.
+    NotLast(TokenId, Timestamp),
+    /// The organization has an admin who can log in, other than this person.
+    AnotherAdmin(OrganizationId, UserId),
+    /// The deployment has a site administrator who can log in, other than this person.
+    AnotherSiteAdministrator(UserId),
+    /// The deployment has no site administrator.
+    NoSiteAdministrator,
+    /// No other live organization has the name.
+    OrganizationNameFree(Name, OrganizationId),
+    /// No other live team of the organization has the name.
+    TeamNameFree(OrganizationId, Name, TeamId),
+    /// No project of the organization has the name.
+    ProjectNameFree(OrganizationId, Name),
+    /// No person has the address.
+    EmailFree(Email),
+}
+
+/// A guard that did not hold. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub Guard);
+
+/// One change. What it changes must exist, which the order's guards see to.
+#[derive(Debug)]
+pub enum Effect {
+    /// Records a token at its place in the status lists, and that its key is needed until it ends.
+    Record(Box<NewRecord>),
+    /// Changes what people read about a token.
+    Describe(TokenId, Description),
+    /// Revokes a token with effect from an instant on, not before the order's; adds the event to the feed.
+    Revoke(TokenId, Timestamp, Option<String>),
+    /// Ends what is in reach; adds the event to the feed.
+    CutOff(CutOff),
+    /// Takes down an order to revoke many tokens. Revokes none yet.
+    RevokeMany(Box<BulkOrder>),
+    /// Makes an organization.
+    CreateOrganization(Organization),
+    /// Makes an organization what it is to be.
+    ChangeOrganization(Organization),
+    /// Removes an organization with its teams, projects, memberships and invitations.
+    RemoveOrganization(OrganizationId),
+    /// Gives a person a role in an organization.
+    SetRole(OrganizationId, UserId, Role, Existing),
+    /// Takes a person out of an organization and its teams.
+    RemoveMember(OrganizationId, UserId),
+    /// Lets a role in an organization, or in a team of it, wait for an address that nobody has.
+    Invite(OrganizationId, Option<TeamId>, Email, Role, Existing),
+    /// Takes back what waits for an address in a team, or in the organization and all of its teams.
+    Uninvite(OrganizationId, Option<TeamId>, Email),
+    /// Makes a team.
+    CreateTeam(Team),
+    /// Makes a team what it is to be.
+    ChangeTeam(Team),
+    /// Removes a team with its memberships and invitations.
+    RemoveTeam(OrganizationId, TeamId),
+    /// Gives a person a role in a team.
+    SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
+    /// Takes a person out of a team.
+    RemoveTeamMember(OrganizationId, TeamId, UserId),
+    /// Makes a project.
+    CreateProject(OrganizationId, Name),
+    /// Removes a project. Its number is never used again.
+    RemoveProject(OrganizationId, u32),
+    /// Makes a person, and turns what waits for their address into memberships.
+    CreatePerson(NewPerson),
+    /// Makes a person what they are to be, with another password hash if one is given.
+    ChangePerson(Person, Option<String>),
+    /// Removes a person from everything.
+    RemovePerson(UserId),
+}
+
+/// What becomes of a role that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays.
+    Stays,
+    /// The new one takes its place.
+    Replaced,
+}
+
+/// A token about to be recorded.
+#[derive(Debug)]
+pub struct NewRecord {
+    /// The token.
+    pub token: NewToken,
+    /// Its index in a status list.
+    pub place: ReservedPlace,
+    /// The token that it replaces by a rotation.
+    pub rotated_from: Option<TokenId>,
+}
+
+/// What people read about a token; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new description, or none.
+    pub description: Option<Option<String>>,
+}
+
+/// A person about to be made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewPerson {
+    /// What they will be.
+    pub person: Person,
+    /// The Argon2id hash of their password, as a PHC string.
+    pub password_hash: String,
+}
+
+impl std::fmt::Debug for NewPerson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewPerson")
+            .field("person", &self.person)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An order that is on disk.
+#[derive(Debug)]
+pub struct Committed {
+    /// The feed's last event when the order was carried out.
+    pub sequence: u64,
+    /// The record of the token that it recorded.
+    pub recorded: Option<Recorded>,
+    /// The number of the project that it made.
+    pub project: Option<u32>,
+    /// The order to revoke many that it took down.
+    pub bulk: Option<BulkRevocation>,
+}
+
+impl Order {
+    /// An order that changes nothing yet.
+    pub fn new(cause: Cause) -> Self {
+        Self {
+            guards: Vec::new(),
+            effects: Vec::new(),
+            cause,
+        }
+    }
+
+    /// Adds a guard.
+    #[must_use]
+    pub fn guard(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// Adds an effect.
+    #[must_use]
+    pub fn effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+
+    /// Adds the versions of the realms whose facts led to the order.
+    #[must_use]
+    pub fn judged_at(mut self, judged_at: JudgedAt) -> Self {
+        let unchanged = judged_at.0.into_iter();
+        self.guards
+            .extend(unchanged.map(|(realm, generation)| Guard::Unchanged(realm, generation)));
+        self
+    }
+}
+
+/// The versions of the realms whose facts led to an order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JudgedAt(pub Vec<(Realm, Generation)>);
+
+impl Effect {
+    /// The realms that the effect changes: whoever carries it out gives them a new version.
+    pub fn realms(&self) -> Vec<Realm> {
+        let organization = |id: &OrganizationId| vec![Realm::Organization(*id)];
+        let both =
+            |id: &OrganizationId, user: &UserId| vec![Realm::Organization(*id), Realm::Person(user.clone())];
+        match self {
+            Self::Record(_)
+            | Self::Describe(..)
+            | Self::Revoke(..)
+            | Self::CutOff(_)
+            | Self::RevokeMany(_) => Vec::new(),
+            Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
+            Self::RemoveOrganization(id)
+            | Self::Invite(id, ..)
+            | Self::Uninvite(id, ..)
+            | Self::RemoveTeam(id, _)
+            | Self::CreateProject(id, _)
+            | Self::RemoveProject(id, _) => organization(id),
+            Self::SetRole(id, user, ..)
+            | Self::RemoveMember(id, user)
+            | Self::SetTeamRole(id, _, user, ..)
+            | Self::RemoveTeamMember(id, _, user) => both(id, user),
+            Self::CreateTeam(team) | Self::ChangeTeam(team) => organization(&team.organization),
+            Self::CreatePerson(NewPerson { person, .. }) | Self::ChangePerson(person, _) => {
+                vec![Realm::Person(person.id.clone())]
+            }
+            Self::RemovePerson(user) => vec![Realm::Person(user.clone())],
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Rules: which guards and effects an operation is, decided from facts by pure functions.
+//!
+//! Whether somebody may order it at all is decided before. An order is complete once the versions of the
+//! realms that the facts are of are added to it ([`Order::judged_at`](crate::Order::judged_at)).
+
+pub mod members;
+pub mod organizations;
+pub mod people;
+pub mod projects;
+pub mod teams;
+pub mod tokens;
+
+use crate::{Cause, Effect};
+use jeton_core::token::{CutOff, Reach};
+
+/// Ends everything in reach that was issued up to the order.
+fn end_all(cause: &Cause, reach: Reach) -> Effect {
+    Effect::CutOff(CutOff {
+        reach,
+        issued_through: cause.at.seconds(),
+        effective_at: cause.at,
+    })
+}

@@ -1,0 +1,53 @@
+//! Organizations.
+
+use super::end_all;
+use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
+use jeton_core::directory::{Organization, OrganizationId, Role, UserId};
+use jeton_core::token::Reach;
+
+/// Makes an organization; its creator, if one is named, becomes its admin.
+pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order {
+    let (id, name) = (new.id, new.name.clone());
+    let order = Order::new(cause)
+        .guard(Guard::OrganizationNameFree(name, id))
+        .effect(Effect::CreateOrganization(new));
+    match creator {
+        Some(user) => order.effect(Effect::SetRole(id, user, Role::Admin, Existing::Replaced)),
+        None => order,
+    }
+}
+
+/// Makes the first site administrator and the first organization, which they administer.
+pub fn found(cause: Cause, administrator: NewPerson, organization: Organization) -> Order {
+    let user = administrator.person.id.clone();
+    let mut order = create(cause, organization, Some(user));
+    // First: where there is one, the name of the organization is mostly taken too.
+    order.guards.insert(0, Guard::NoSiteAdministrator);
+    order.effects.insert(0, Effect::CreatePerson(administrator));
+    order
+}
+
+/// Changes an organization. What ends the tokens that break its new policy is taken down with it.
+pub fn change(cause: Cause, changed: Organization, ending: Option<BulkOrder>) -> Order {
+    let order = Order::new(cause)
+        .guard(Guard::OrganizationNameFree(changed.name.clone(), changed.id))
+        .effect(Effect::ChangeOrganization(changed));
+    match ending {
+        Some(ending) => order.effect(Effect::RevokeMany(Box::new(ending))),
+        None => order,
+    }
+}
+
+/// Removes an organization with everything in it, and ends its tokens.
+pub fn remove(cause: Cause, id: OrganizationId) -> Order {
+    let ending = end_all(
+        &cause,
+        Reach {
+            organization: Some(id),
+            ..Reach::default()
+        },
+    );
+    Order::new(cause)
+        .effect(Effect::RemoveOrganization(id))
+        .effect(ending)
+}

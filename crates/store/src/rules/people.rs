@@ -1,0 +1,62 @@
+//! People.
+
+use super::end_all;
+use crate::{Cause, Effect, Guard, NewPerson, Order};
+use jeton_core::directory::Person;
+use jeton_core::token::{Reach, TokenKind};
+
+/// Makes a person. What waits for their address becomes theirs.
+pub fn create(cause: Cause, new: NewPerson) -> Order {
+    Order::new(cause)
+        .guard(Guard::EmailFree(new.person.email.clone()))
+        .effect(Effect::CreatePerson(new))
+}
+
+/// Changes a person. A new password ends their sessions; disabling ends their sessions and tokens. The
+/// deployment keeps a site administrator who can log in.
+pub fn change(cause: Cause, before: &Person, changed: Person, password_hash: Option<String>) -> Order {
+    let reach = Reach {
+        user: Some(changed.id.clone()),
+        ..Reach::default()
+    };
+    let ending = if changed.disabled_at.is_some() && before.disabled_at.is_none() {
+        Some(end_all(&cause, reach))
+    } else if password_hash.is_some() {
+        // Whoever knew the old password may hold a session; API tokens have their own life.
+        let sessions = Reach {
+            kind: Some(TokenKind::Session),
+            ..reach
+        };
+        Some(end_all(&cause, sessions))
+    } else {
+        None
+    };
+    let mut order = Order::new(cause);
+    if administrates(before) && !administrates(&changed) {
+        order = order.guard(Guard::AnotherSiteAdministrator(changed.id.clone()));
+    }
+    order = order.effect(Effect::ChangePerson(changed, password_hash));
+    order.effects.extend(ending);
+    order
+}
+
+/// Removes a person from everything; ends their sessions and tokens. The deployment keeps a site
+/// administrator who can log in.
+pub fn remove(cause: Cause, person: &Person) -> Order {
+    let reach = Reach {
+        user: Some(person.id.clone()),
+        ..Reach::default()
+    };
+    let ending = end_all(&cause, reach);
+    let mut order = Order::new(cause);
+    if administrates(person) {
+        order = order.guard(Guard::AnotherSiteAdministrator(person.id.clone()));
+    }
+    order
+        .effect(Effect::RemovePerson(person.id.clone()))
+        .effect(ending)
+}
+
+fn administrates(person: &Person) -> bool {
+    person.site_admin && person.disabled_at.is_none()
+}
