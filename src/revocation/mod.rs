@@ -6,6 +6,7 @@ mod deflate;
 mod index;
 mod lists;
 mod published;
+mod scheduled;
 
 pub use backlog::Unfilled;
 pub use index::Index;
