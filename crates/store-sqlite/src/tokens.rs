@@ -1,7 +1,5 @@
 //! Tokens: recorded, looked up, described, revoked.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
@@ -18,8 +16,7 @@ use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Page, Place, Record, Refusals, Scope, TokenId, TokenKind,
-    TokenReference,
+    Filter, Lineage, Listing, NewToken, Page, Record, Refusals, Scope, TokenId, TokenKind, TokenReference,
 };
 use jeton_store::{
     Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
@@ -38,16 +35,9 @@ impl Tokens for SqliteStore {
             (None, None) => Undo::Statement,
             _ => Undo::Savepoint,
         };
-        let places = Arc::clone(&self.places);
         let inserted = self
             .writer
-            .run(undo, move |batch| {
-                let inserted = insert(batch, order, place.place())?;
-                if !matches!(inserted, Inserted::Row(_)) {
-                    places.give_back(&place);
-                }
-                Ok(inserted)
-            })
+            .run(undo, move |batch| insert(batch, order, place))
             .await?;
         Ok(match inserted {
             Inserted::Row(record) => RecordOutcome::Recorded(Recorded::after_commit(record)),
@@ -155,7 +145,12 @@ enum Inserted {
 
 /// The hottest write: one statement, and no other unless a cut-off or a limit is near, its name must
 /// be its own, or its key must be kept longer than before.
-fn insert(batch: &mut Batch<'_>, order: RecordOrder, place: Place) -> std::result::Result<Inserted, Failure> {
+fn insert(
+    batch: &mut Batch<'_>,
+    order: RecordOrder,
+    reserved: ReservedPlace,
+) -> std::result::Result<Inserted, Failure> {
+    let place = reserved.place();
     let RecordOrder {
         token,
         judged_at,
@@ -265,6 +260,7 @@ fn insert(batch: &mut Batch<'_>, order: RecordOrder, place: Place) -> std::resul
             token.slot,
             record.lineage.rotated_from.map(|former| former.0),
         ])?;
+    reserved.record();
     if token.kind == TokenKind::Api {
         batch.memory.counts.add(owner, token.expires_at);
     }

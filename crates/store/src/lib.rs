@@ -35,7 +35,7 @@ pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, 
 pub use revocations::{Changes, Covered, Revocations, Snapshot};
 pub use tokens::{
     Description, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder, RecordOutcome, Recorded,
-    ReservedPlace, RevokeOrder, RevokeOutcome, Rotation, Tokens,
+    ReservedPlace, ReturnedPlaces, RevokeOrder, RevokeOutcome, Rotation, Tokens,
 };
 pub use usage::{Usage, UseReport, UseReported};
 
