@@ -1,9 +1,9 @@
 //! The index in memory: the bits of the status lists, the cut-offs, and what has changed.
 //!
-//! Every use of a token asks it, so it never waits: bits and counters are atomic, and what is larger
-//! is replaced whole.
+//! Every use of a token asks it, so it does not wait: bits and counters are atomic, and what is larger
+//! is replaced whole. Only for a token with a scheduled revocation a lock is taken, for one look-up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -37,8 +37,6 @@ pub struct Index {
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
     /// How often anything that is published in a status list has changed.
     pub(super) changes: AtomicU64,
-    /// Revocations that are published and not yet obeyed. Few: the rotations under way.
-    pub(super) scheduled: ArcSwap<HashMap<Place, Timestamp>>,
     cut_offs: ArcSwap<CutOffs>,
     /// The cut-offs whose tokens' bits are not all set.
     pub(super) backlog: Backlog,
@@ -70,7 +68,6 @@ impl Index {
             epoch: OnceLock::new(),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
-            scheduled: ArcSwap::default(),
             cut_offs: ArcSwap::default(),
             backlog: Backlog::default(),
             latest_cut_off: AtomicI64::new(i64::MIN),
@@ -141,23 +138,22 @@ impl Index {
     }
 
     fn is_place_revoked(&self, place: Place, now: Timestamp) -> bool {
-        // In this order: what is due moves from here into the list, and must be seen in one of them.
-        let is_due = self
-            .scheduled
-            .load()
-            .get(&place)
-            .is_some_and(|effective_at| *effective_at <= now);
         let lists = self.lists.load();
-        is_due
-            || lists
-                .get(&place.list)
-                .and_then(|list| list.bits.is_set(place.index))
-                .unwrap_or(false)
+        let Some(list) = lists.get(&place.list) else {
+            return false;
+        };
+        // In this order: a due revocation moves from the schedule to the bits, and must be seen in one of
+        // them.
+        let is_due = list
+            .scheduled
+            .get(place.index)
+            .is_some_and(|effective_at| effective_at <= now);
+        is_due || list.bits.is_set(place.index).unwrap_or(false)
     }
 
     /// When the token at this place will be revoked, if that lies ahead.
     pub fn scheduled(&self, place: Place) -> Option<Timestamp> {
-        self.scheduled.load().get(&place).copied()
+        self.lists.load().get(&place.list)?.scheduled.get(place.index)
     }
 
     /// Whether a cut-off ends this token at this instant.
@@ -190,42 +186,15 @@ impl Index {
     }
 
     pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
-        let mut ahead = Vec::new();
         for (place, effective_at) in revoked {
+            let list = self.open(place.list);
             if effective_at <= now {
-                self.set(place);
+                mark(&list, place.index);
             } else {
-                ahead.push((place, effective_at));
+                list.scheduled.add(place.index, effective_at);
             }
         }
-        if !ahead.is_empty() {
-            self.schedule(&ahead);
-        }
         self.changes.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// A bit cannot say "from tomorrow on": what lies ahead waits, and its instant is compared at every
-    /// look.
-    fn schedule(&self, ahead: &[(Place, Timestamp)]) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scheduled = HashMap::clone(&self.scheduled.load());
-        for (place, effective_at) in ahead {
-            let known = scheduled.entry(*place).or_insert(*effective_at);
-            *known = (*known).min(*effective_at);
-        }
-        self.scheduled.store(scheduled.into());
-    }
-
-    fn set(&self, place: Place) {
-        if let Some(list) = self.lists.load().get(&place.list) {
-            mark(list, place);
-            return;
-        }
-        self.open(place.list);
-        match self.lists.load().get(&place.list) {
-            Some(list) => mark(list, place),
-            None => tracing::error!(?place, "a status list was retired while its tokens lived"),
-        }
     }
 
     fn cut_off(&self, cut_off: CutOff, sequence: u64) {
@@ -240,11 +209,15 @@ impl Index {
     }
 }
 
-pub(super) fn mark(list: &List, place: Place) {
-    if list.bits.set(place.index).is_none() {
+pub(super) fn mark(list: &List, index: u32) {
+    if list.bits.set(index).is_none() {
         // The store hands out no such place. If it ever did, the record still says that the token is
         // revoked, and readers of it are told so by the version that has moved.
-        tracing::error!(?place, "a revoked token has no place in its status list");
+        tracing::error!(
+            list = list.id(),
+            index,
+            "a revoked token has no place in its status list"
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! The status lists that are published, and the bits that cut-offs set in them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -10,6 +10,7 @@ use crate::revocation::backlog::Unfilled;
 use crate::revocation::deflate;
 use crate::revocation::index::{Index, mark};
 use crate::revocation::published::Publication;
+use crate::revocation::scheduled::Scheduled;
 use jeton_core::clock::Timestamp;
 use jeton_store::Covered;
 
@@ -18,6 +19,7 @@ use jeton_store::Covered;
 pub struct List {
     id: u32,
     pub(super) bits: StatusList,
+    pub(super) scheduled: Scheduled,
     publication: Publication,
 }
 
@@ -26,6 +28,7 @@ impl List {
         Self {
             id,
             bits: StatusList::new(STATUS_LIST_CAPACITY),
+            scheduled: Scheduled::default(),
             publication: Publication::default(),
         }
     }
@@ -86,15 +89,16 @@ impl Index {
         }
     }
 
-    /// Publishes a list, if it is not yet.
-    pub(super) fn open(&self, id: u32) {
-        if self.lists.load().contains_key(&id) {
-            return;
+    /// Returns a list, which is published from now on if it was not yet.
+    pub(super) fn open(&self, id: u32) -> Arc<List> {
+        if let Some(list) = self.list(id) {
+            return list;
         }
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lists = BTreeMap::clone(&self.lists.load());
-        lists.entry(id).or_insert_with(|| List::new(id).into());
+        let list = Arc::clone(lists.entry(id).or_insert_with(|| List::new(id).into()));
         self.lists.store(lists.into());
+        list
     }
 
     /// A counter that moves whenever anything that a status list says has changed. What it counts can
@@ -121,17 +125,16 @@ impl Index {
     /// The bits of a list at an instant, with those that are due within a second: a list is good for at
     /// least that long, and must not be beyond its next revocation.
     pub fn bits(&self, list: &List, now: Timestamp) -> Bits {
+        // The schedule is read first and written to the copy afterwards: a revocation that matures
+        // meanwhile is set in the copy either way.
+        let mut due = Vec::new();
+        let next = list
+            .scheduled
+            .split_at(now.plus_seconds(1), |index| due.push(index));
         let mut bytes = list.bits.to_bytes();
-        let mut next = None;
-        let horizon = now.plus_seconds(1);
-        for (place, effective_at) in &**self.scheduled.load() {
-            if place.list != list.id {
-                continue;
-            }
-            if *effective_at >= horizon {
-                next = Some(next.map_or(*effective_at, |next| *effective_at.min(&next)));
-            } else if let Some(byte) = bytes.get_mut(place.index as usize / 8) {
-                *byte |= 1 << (place.index % 8);
+        for index in due {
+            if let Some(byte) = bytes.get_mut(index as usize / 8) {
+                *byte |= 1 << (index % 8);
             }
         }
         Bits { bytes, next }
@@ -139,19 +142,9 @@ impl Index {
 
     /// Sets the bits of what was ahead and is due.
     pub fn mature(&self, now: Timestamp) {
-        let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let scheduled = self.scheduled.load();
-        if !scheduled.values().any(|effective_at| *effective_at <= now) {
-            return;
+        for list in self.lists.load().values() {
+            list.scheduled.mature(now, |index| mark(list, index));
         }
-        let mut ahead = HashMap::clone(&scheduled);
-        let lists = self.lists.load();
-        for (place, _) in ahead.extract_if(|_, effective_at| *effective_at <= now) {
-            if let Some(list) = lists.get(&place.list) {
-                mark(list, place);
-            }
-        }
-        self.scheduled.store(ahead.into());
     }
 
     /// The last cut-off whose tokens' bits are not all set; `None` when there is none.
@@ -265,6 +258,30 @@ mod tests {
         assert!(is_set(&index, 1, 10, NOW), "for good");
         assert!(!is_set(&index, 1, 9, NOW));
         assert_eq!(next(NOW), Some(at(NOW + 5_000)));
+    }
+
+    /// Each costs a constant, however many are scheduled: were each a copy of all, this would not end.
+    #[test]
+    fn very_many_revocations_are_scheduled_one_by_one() {
+        const COUNT: u32 = 200_000;
+        let index = index(Snapshot::default());
+        for bit in 0..COUNT {
+            index.committed(&[revoked(1 + bit % 4, bit, NOW + 10_000 + i64::from(bit))]);
+        }
+        assert_eq!(index.scheduled(place(2, 1)), Some(at(NOW + 10_001)));
+        assert_eq!(index.scheduled(place(2, 2)), None);
+        for list in 1..=4 {
+            let bits = index.bits(&index.list(list).unwrap(), at(NOW));
+            assert_eq!(bits.next, Some(at(NOW + 9_999 + i64::from(list))));
+            assert!(bits.bytes.iter().all(|byte| *byte == 0));
+        }
+        index.mature(at(NOW + 10_000 + i64::from(COUNT)));
+        let set = |list| {
+            let bits = index.bits(&index.list(list).unwrap(), at(NOW));
+            bits.bytes.iter().map(|byte| byte.count_ones()).sum::<u32>()
+        };
+        assert_eq!((1..=4).map(set).sum::<u32>(), COUNT);
+        assert_eq!(index.scheduled(place(2, 1)), None);
     }
 
     /// A list must not say that it includes a cut-off whose bits it lacks.

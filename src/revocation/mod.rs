@@ -7,6 +7,7 @@ mod index;
 mod lists;
 mod published;
 mod realms;
+mod scheduled;
 
 pub use backlog::Unfilled;
 pub use index::Index;

@@ -1,13 +1,10 @@
 //! Orders: guards compared, effects carried out, in one job of the writer.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use crate::SqliteStore;
 use crate::bulk;
 use crate::failure::Failure;
-use crate::places::Places;
 use crate::writer::{Batch, Undo};
 use jeton_core::token::Record;
 use jeton_store::{
@@ -17,10 +14,9 @@ use jeton_store::{
 #[async_trait]
 impl Writes for SqliteStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
-        let places = Arc::clone(&self.places);
         let done = self
             .writer
-            .run(undo(&order), move |batch| batch.carry_out(order, &places))
+            .run(undo(&order), move |batch| batch.carry_out(order))
             .await?;
         Ok(done.map(|done| Committed {
             sequence: done.sequence,
@@ -54,7 +50,6 @@ impl Batch<'_> {
     fn carry_out(
         &mut self,
         order: Order,
-        places: &Places,
     ) -> std::result::Result<std::result::Result<Done, Refused>, Failure> {
         let Order {
             guards,
@@ -62,11 +57,6 @@ impl Batch<'_> {
             cause,
         } = order;
         if let Some(guard) = self.broken(guards, &effects)? {
-            for effect in &effects {
-                if let Effect::Record(new) = effect {
-                    places.give_back(&new.place);
-                }
-            }
             return Ok(Err(Refused(guard)));
         }
         let mut done = Done::default();

@@ -122,10 +122,10 @@ impl Batch<'_> {
     pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
         let NewRecord {
             token,
-            place,
+            place: reserved,
             rotated_from,
         } = new;
-        let place = place.place();
+        let place = reserved.place();
         let owner = self.owner(&token.owner)?;
         let key = self
             .memory
@@ -165,6 +165,7 @@ impl Batch<'_> {
                 token.slot,
                 rotated_from.map(|former| former.0),
             ])?;
+        reserved.record();
         if token.kind == TokenKind::Api {
             self.memory.counts.add(owner, token.expires_at);
         }

@@ -39,7 +39,7 @@ pub use order::{
     Refused, Surface,
 };
 pub use revocations::{Changes, Covered, Revocations, Snapshot};
-pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, Tokens};
+pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
 use jeton_core::clock::Timestamp;

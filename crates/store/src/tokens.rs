@@ -1,5 +1,7 @@
 //! The contract for tokens.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -13,8 +15,8 @@ use jeton_core::token::{
 /// Tokens' records.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// A place in the status lists for a token about to be recorded. Nobody else gets it, unless the store
-    /// refuses to record the token.
+    /// A place in the status lists for a token about to be recorded. Nobody else gets it, unless the
+    /// reservation is dropped before the token is recorded.
     async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace>;
 
     /// What the store knows about a token that somebody presents, or `None` if it never recorded it.
@@ -37,20 +39,54 @@ pub trait Tokens: Send + Sync {
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
 }
 
-/// A place in the status lists that is one token's alone.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ReservedPlace(Place);
+/// A status list index that is reserved for one token. Dropped, it is returned to the backend, unless
+/// [`ReservedPlace::record`] has used it up: neither a refusal nor an error, a panic or a cancelled
+/// request loses it.
+pub struct ReservedPlace {
+    place: Place,
+    /// `None` once the token is recorded.
+    returns_to: Option<Arc<dyn ReturnedPlaces>>,
+}
 
 impl ReservedPlace {
-    /// Only a backend calls this, and with the same place only for a token that it then refused.
-    pub fn new(place: Place) -> Self {
-        Self(place)
+    /// Only a backend calls this.
+    pub fn new(place: Place, returns_to: Arc<dyn ReturnedPlaces>) -> Self {
+        Self {
+            place,
+            returns_to: Some(returns_to),
+        }
     }
 
     /// The place, for the claims.
     pub fn place(&self) -> Place {
-        self.0
+        self.place
     }
+
+    /// Uses the reservation up. A backend calls this as soon as the token's row is written, even if the
+    /// commit may still fail: after a failed commit it is unknown whether the row is there.
+    pub fn record(mut self) {
+        self.returns_to = None;
+    }
+}
+
+impl Drop for ReservedPlace {
+    fn drop(&mut self) {
+        if let Some(returns_to) = self.returns_to.take() {
+            returns_to.give_back(self.place);
+        }
+    }
+}
+
+impl std::fmt::Debug for ReservedPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ReservedPlace").field(&self.place).finish()
+    }
+}
+
+/// Takes back reserved places whose tokens were not recorded.
+pub trait ReturnedPlaces: Send + Sync {
+    /// Takes back a place that no token has. Must not block.
+    fn give_back(&self, place: Place);
 }
 
 /// Whether an order may end the last active token of an owner in an organization that keeps those.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jeton::authority::KeyRetired;
 use jeton::keys::{Due, Rotation};
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::token::{Actor as By, Span};
+use jeton_core::token::{Actor as By, Span, TokenId, TokenReference};
 use jeton_store::{KeyRevoked, KeyRow, KeyState};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
@@ -642,4 +642,43 @@ async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good()
     assert_ne!(kid(&list.text), second);
     app.read_list(&list, &place.uri, None).await;
     assert!(published(&app).await.contains(&kid(&list.text)));
+}
+
+/// A key that is withdrawn between the reservation and the signature uses no status list index up.
+#[tokio::test]
+async fn a_token_that_cannot_be_signed_uses_no_index_up() {
+    let plan = Arc::new(Plan::default());
+    let follow = plan.follow();
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let app = TestApp::over(move |store| {
+        *keep.lock().unwrap() = Some(Arc::clone(&store));
+        follow(store)
+    })
+    .await;
+    let store = kept.lock().unwrap().clone().unwrap();
+    let like = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let reference = TokenReference::Id(TokenId(like.id.parse().unwrap()));
+    let like = store.token(reference).await.unwrap().unwrap().token;
+    let next = async || store.reserve(&like).await.unwrap().place();
+    let before = next().await;
+    plan.arm(Fault::Delayed, Some(Kind::Reservation), 0);
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"name": "one", "organization": NORTH.name, "owner": "organization"});
+    let withdraw = async {
+        plan.under_way.notified().await;
+        let listed = app.operator().list_keys().await.unwrap();
+        let kid = listed.first().unwrap().row.key.kid.parse().unwrap();
+        let by = By {
+            name: "operator".to_owned(),
+            user: None,
+        };
+        let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
+        assert_eq!(outcome, KeyRevoked::Revoked);
+        plan.release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(app.post(&admin, "/tokens", order), withdraw);
+    // The session was signed with the same key.
+    answer.fails(401, "invalid_token");
+    assert_eq!(next().await, before);
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::store::clerk::{Judged, RecordOrder, RecordOutcome};
 use jeton_core::directory::{OrganizationId, Role};
-use jeton_core::token::{NewToken, Owner, Place, TokenId, TokenKind, TokenReference, Use};
+use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
 use jeton_store::rules::tokens::Naming;
-use jeton_store::{Change, Description, Generation, Liveness};
+use jeton_store::{Change, Description, Generation, Liveness, ReservedPlace};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
@@ -106,16 +106,17 @@ pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
         let token = token(world.owner(), 1);
         let mut places = Vec::new();
         for _ in 0..SIZE / ASKING + 1 {
-            places.push(world.store.reserve(&token).await.unwrap().place());
+            // Held: one that is dropped may be given again.
+            places.push(world.store.reserve(&token).await.unwrap());
             // So that some are left when more are taken.
             tokio::task::yield_now().await;
         }
         places
     };
     let asked = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
-    let places = <[Vec<Place>; ASKING]>::from(asked).concat();
+    let places: Vec<ReservedPlace> = <[_; ASKING]>::from(asked).into_iter().flatten().collect();
     let mut given = std::collections::HashMap::new();
-    for place in &places {
+    for place in places.iter().map(ReservedPlace::place) {
         given
             .entry(place.list)
             .or_insert_with(std::collections::HashSet::new)
@@ -189,6 +190,42 @@ pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
     assert_eq!(places.len(), 1);
     let next = world.record(token(world.owner(), 1)).await.place;
     assert!(places.contains(&next) && next != recorded);
+}
+
+/// A reservation that ends without a token is given again: after an error between reserving and
+/// recording, after a request that is cancelled before its order is queued. One that is cancelled
+/// afterwards has its token, and its place is nobody else's.
+pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
+    let reserve = async || world.store.reserve(&token(world.owner(), 1)).await.unwrap();
+    let place = reserve().await.place();
+    assert_eq!(reserve().await.place(), place, "dropped");
+
+    let order = world.plain_order(token(world.owner(), 1)).await;
+    drop(world.store.record(order, reserve().await));
+    assert_eq!(reserve().await.place(), place, "cancelled before it was queued");
+
+    let panicking = world.store.reserve(&token(world.owner(), 1)).await.unwrap();
+    let panicked = tokio::spawn(async move {
+        let _held = panicking;
+        panic!("as the test wants it");
+    });
+    assert!(panicked.await.unwrap_err().is_panic());
+    assert_eq!(reserve().await.place(), place, "panicked");
+
+    let cancelled = token(world.owner(), 1);
+    let order = world.plain_order(cancelled.clone()).await;
+    {
+        let mut recording = std::pin::pin!(world.store.record(order, reserve().await));
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        assert!(recording.as_mut().poll(&mut context).is_pending());
+    }
+    // Whatever is recorded after it comes after its commit.
+    let next = world.record(token(world.owner(), 1)).await;
+    let recorded = world.store.presented(cancelled.jti).await.unwrap().unwrap();
+    assert_eq!(recorded.record.place, place);
+    assert_ne!(next.place, place);
+    assert_ne!(reserve().await.place(), place);
 }
 
 /// Who was allowed a moment ago may not be now: a judgement of another directory writes nothing.

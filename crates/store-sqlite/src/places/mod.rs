@@ -18,7 +18,7 @@ use crate::writer::{Undo, Writer};
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{NewToken, Place};
-use jeton_store::{ReservedPlace, StoreError};
+use jeton_store::{ReservedPlace, ReturnedPlaces, StoreError};
 pub(super) use permutation::LIST_SIZE;
 use permutation::Permutation;
 
@@ -125,7 +125,7 @@ impl Places {
                 {
                     drop(self.refill(lifetime, now, writer, refilling));
                 }
-                return Ok(ReservedPlace::new(place));
+                return Ok(ReservedPlace::new(place, Arc::<Self>::clone(self)));
             }
             let failures = self.failures.load(Ordering::Acquire);
             let refilling = Arc::clone(&self.refilling).lock_owned().await;
@@ -137,15 +137,6 @@ impl Places {
                 let refilled = self.refill(lifetime, now, writer, refilling).await;
                 refilled.map_err(|_| Failure::Stopped)??;
             }
-        }
-    }
-
-    /// Takes back the place of a token that was refused, and that nobody has seen.
-    pub(super) fn give_back(&self, place: &ReservedPlace) {
-        let Place { list, index } = place.place();
-        let mut stretches = self.stretches();
-        if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
-            stretch.left.push(index);
         }
     }
 
@@ -209,6 +200,15 @@ impl Places {
     fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {
         // Nothing that is done under the lock panics half way.
         self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReturnedPlaces for Places {
+    fn give_back(&self, Place { list, index }: Place) {
+        let mut stretches = self.stretches();
+        if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
+            stretch.left.push(index);
+        }
     }
 }
 

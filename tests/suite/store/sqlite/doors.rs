@@ -3,6 +3,7 @@
 use crate::store::clerk::Clerk;
 use crate::store::clerk::{RecordOrder, RecordOutcome};
 use jeton_core::token::TokenReference;
+use jeton_store::StoreError;
 use jeton_store::rules::tokens::Naming;
 use rusqlite::Connection;
 
@@ -193,4 +194,35 @@ async fn who_waits_for_places_waits_no_longer_than_one_write() {
     let took = begun.elapsed();
     // SQLite itself gives up after five seconds.
     assert!(took < std::time::Duration::from_secs(9), "{took:?}");
+}
+
+/// A queue that is full refuses an order to record, whose place another token gets.
+#[tokio::test]
+async fn a_full_queue_uses_no_place_up() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let order = world.plain_order(token(world.owner(), 1)).await;
+    let reserved = world.store.reserve(&order.token).await.unwrap();
+    let place = reserved.place();
+    let raw = sqlite.raw();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut waiting = Vec::new();
+    let waker = std::task::Waker::noop();
+    let mut context = std::task::Context::from_waker(waker);
+    // The writer waits for the other one, and takes no more than one batch out of its queue.
+    for _ in 0..8192 {
+        let mut noting = world.store.note_refusals(Vec::new());
+        if noting.as_mut().poll(&mut context).is_ready() {
+            break;
+        }
+        waiting.push(noting);
+    }
+    let refused = world.store.record(order, reserved).await;
+    raw.execute_batch("ROLLBACK").unwrap();
+    assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
+    let next = world.store.reserve(&token(world.owner(), 1)).await.unwrap();
+    assert_eq!(next.place(), place);
+    for noting in waiting {
+        noting.await.unwrap();
+    }
 }

@@ -55,6 +55,7 @@ super::contract!(Sqlite:
         a_full_list_is_followed_by_another
         a_list_takes_tokens_for_a_while
         a_refused_token_uses_no_place_up
+        an_unrecorded_reservation_is_given_again
         who_leaves_uses_no_places_up
         a_stale_judgement_writes_nothing
         no_token_survives_its_parent
