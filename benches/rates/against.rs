@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::Outcome;
 use crate::client::{Ask, Body, Caller};
 use crate::disturbed;
-use crate::load::Load;
+use crate::load::{Load, Pace};
 use crate::pace::Measured;
 use crate::report::{Pair, Row, Target};
 use crate::rows::{Bench, drive};
@@ -21,7 +21,7 @@ const ROUNDS: usize = 10;
 const WRITES: usize = 40_000;
 const READS: usize = 60_000;
 const PAGES: usize = 4_000;
-const CHANGES: usize = 10_000;
+const CHANGES: usize = 5_000;
 
 /// How many tokens services present in turn.
 const IN_TURN: usize = 1_000;
@@ -133,8 +133,7 @@ impl Build {
             Operation::Members => {
                 let people: Vec<String> = (0..20).map(|n| format!("member-{n}@example.com")).collect();
                 let changes = Load {
-                    connections: 64,
-                    pace: crate::load::Pace::Closed,
+                    pace: Pace::Closed,
                     ..disturbed::members(bench, jeton, &people)?
                 };
                 changes.numbered(bench.size.count(CHANGES))

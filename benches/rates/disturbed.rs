@@ -186,7 +186,13 @@ pub(crate) fn members(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Ou
         asks.extend(vec![ask; people.len()]);
     }
     let path = |address| format!("/api/v1/organizations/other/members/{address}");
-    beside(bench, jeton, asks, people.iter().map(path).collect())
+    let changes = beside(bench, jeton, asks, people.iter().map(path).collect())?;
+    // One after the other: those that change the directory at the same time are judged again, and turned
+    // away in the end.
+    Ok(Load {
+        connections: 1,
+        ..changes
+    })
 }
 
 /// New passwords, which the administrator sets.
