@@ -21,9 +21,9 @@ NODE_MODULES := tests/interop/node_modules
 .PHONY: run test dialects interop check bench soak openapi help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
-	@[ -e target/release/jeton ] || echo 'Building jeton. The first time takes three to five minutes on two cores.'
-	cargo build --release --locked
-	exec target/release/jeton serve
+	@[ -e target/quick/jeton ] || echo 'Building jeton. The first time takes three to five minutes on two cores.'
+	cargo build --profile quick --locked
+	exec target/quick/jeton serve
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop
 	tests/interop/debian $(RECIPES) $(CLIENTS)
@@ -59,7 +59,7 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 	@arguments=(); \
 	[ -z "$(ROWS)" ] || arguments+=("--rows=$(ROWS)"); \
 	[ -z "$(AGAINST)" ] || arguments+=("--against=$$(benches/server-of "$(AGAINST)")"); \
-	cargo bench --profile dist --locked --bench rates -- "$${arguments[@]}"
+	cargo bench --locked --bench rates -- "$${arguments[@]}"
 
 soak: ## Rotate keys every second for a minute under load, and again with kills in between
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
