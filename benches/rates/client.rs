@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection that stays open.
+//! HTTP client: one HTTP/1.1 connection that stays open.
 
 use std::net::SocketAddr;
 
@@ -17,61 +17,66 @@ pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
 
-/// A request but for its path, and the only answer that is no failure.
+/// A request except its path. An answer with another status than `expected` is an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ask {
     pub(crate) method: String,
-    pub(crate) token: Option<String>,
-    pub(crate) body: Option<Body>,
+    pub(crate) caller: Caller,
+    pub(crate) body: Body,
     pub(crate) expected: u16,
+}
+
+/// What the `Authorization` header presents.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Caller {
+    Nobody,
+    Bearer(String),
+    /// The tokens of a file, one after the other.
+    InTurn,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Body {
+    Empty,
     Json(String),
-    Form(String),
-}
-
-impl Body {
-    fn media_type(&self) -> &'static str {
-        match self {
-            Self::Json(_) => "application/json",
-            Self::Form(_) => "application/x-www-form-urlencoded",
-        }
-    }
-
-    fn text(&self) -> &str {
-        let (Self::Json(text) | Self::Form(text)) = self;
-        text
-    }
+    /// A form with `token`: the tokens of a file, one after the other.
+    AboutInTurn,
+    /// A form with this `token`.
+    About(String),
 }
 
 impl Ask {
     pub(crate) fn get(token: &str) -> Self {
         Self {
             method: "GET".to_owned(),
-            token: Some(token.to_owned()),
-            body: None,
+            caller: Caller::Bearer(token.to_owned()),
+            body: Body::Empty,
             expected: 200,
         }
     }
 
-    pub(crate) fn post(token: &str, body: Option<&str>) -> Self {
+    /// A `GET` without a credential.
+    pub(crate) fn get_as_nobody() -> Self {
+        Self {
+            caller: Caller::Nobody,
+            ..Self::get("")
+        }
+    }
+
+    pub(crate) fn post(token: &str, body: Body) -> Self {
         Self {
             method: "POST".to_owned(),
-            token: Some(token.to_owned()),
-            body: body.map(|body| Body::Json(body.to_owned())),
+            body,
             expected: 201,
+            ..Self::get(token)
         }
     }
 
-    /// A form that asks about a token.
-    pub(crate) fn about(caller: &str, token: &str) -> Self {
+    /// The introspection of a token (RFC 7662).
+    pub(crate) fn introspect(caller: &str, body: Body) -> Self {
         Self {
-            method: "POST".to_owned(),
-            token: Some(caller.to_owned()),
-            body: Some(Body::Form(format!("token={token}"))),
             expected: 200,
+            ..Self::post(caller, body)
         }
     }
 }
@@ -81,27 +86,38 @@ impl Client {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its error reaches whoever waits for the answer.
+        // An error of the connection also reaches the caller that waits for the answer.
         tokio::spawn(connection);
         Ok(Self { address, sender })
     }
 
-    /// The body of the answer; an error for any status but the expected one.
-    pub(crate) async fn ask(&mut self, path: &str, ask: &Ask) -> Outcome<Bytes> {
+    /// Returns the body of the answer. `in_turn` is the token for the parts of the request that are
+    /// `InTurn`.
+    pub(crate) async fn ask(&mut self, path: &str, ask: &Ask, in_turn: &str) -> Outcome<Bytes> {
         let mut request = Request::builder()
             .method(Method::from_bytes(ask.method.as_bytes())?)
             .uri(path)
             .header(header::HOST, self.address.to_string());
-        if let Some(token) = &ask.token {
+        let token = match &ask.caller {
+            Caller::Nobody => None,
+            Caller::Bearer(token) => Some(token.as_str()),
+            Caller::InTurn => Some(in_turn),
+        };
+        if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if let Some(body) = &ask.body {
-            request = request.header(header::CONTENT_TYPE, body.media_type());
+        let form = "application/x-www-form-urlencoded";
+        let (media_type, body) = match &ask.body {
+            Body::Empty => (None, String::new()),
+            Body::Json(text) => (Some("application/json"), text.clone()),
+            Body::AboutInTurn => (Some(form), format!("token={in_turn}")),
+            Body::About(token) => (Some(form), format!("token={token}")),
+        };
+        if let Some(media_type) = media_type {
+            request = request.header(header::CONTENT_TYPE, media_type);
         }
-        let body = ask.body.as_ref().map(Body::text).unwrap_or_default();
-        let body = Full::from(body.to_owned());
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request.body(body)?).await?;
+        let answer = self.sender.send_request(request.body(Full::from(body))?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::from_u16(ask.expected)? {

@@ -1,146 +1,196 @@
-//! The same with few tokens and with very many, side by side.
+//! Rows of a server with a million tokens against one with ten thousand, and what is bounded for either.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use jeton::system::SystemClock;
-use jeton_core::clock::Clock;
+use std::time::Duration;
 
 use crate::Outcome;
-use crate::bounds::{self, Bound};
 use crate::client::Ask;
-use crate::load::{Load, Paths};
-use crate::rows::{Size, drive, load};
-use crate::seed::seed;
-use crate::subject::{CURRENT, Jeton, TOKENS};
-use crate::table::{Pair, Row, Target};
+use crate::load::Load;
+use crate::report::{Bound, Quantity, Row, Target};
+use crate::rows::{Bench, drive};
+use crate::subject::{CURRENT, Jeton, RevokedTokens, TOKENS, json};
 
-/// What must be as fast with a million tokens as with ten thousand.
-const RATIO: f64 = 0.90;
+const ISSUE: Row = row("1M tokens: issue");
+const AUTHENTICATE: Row = row("1M tokens: authenticate");
+const GET: Row = row("1M tokens: get one by id");
+const LIST: Row = row("1M tokens: list of another organization");
+
+const fn row(name: &'static str) -> Row {
+    Row {
+        name,
+        baseline: "10k tokens",
+        target: Target::RateAtLeast(0.90),
+    }
+}
+
+const PAGE: Bound = Bound {
+    name: "page of 10k tokens in the slowest order (p99)",
+    at_most: Quantity::Time(Duration::from_millis(20)),
+};
+const READY: Bound = Bound {
+    name: "1M tokens: ready after a start",
+    at_most: Quantity::Time(Duration::from_secs(2)),
+};
+const MEMORY: Bound = Bound {
+    name: "1M tokens: memory after the rounds",
+    at_most: Quantity::Bytes(100_000_000),
+};
+const BULK: Bound = Bound {
+    name: "1M tokens: slowest issue beside a revocation",
+    at_most: Quantity::Time(Duration::from_millis(250)),
+};
+
+const FEW: usize = 10_000;
+const MANY: usize = 1_000_000;
+
+/// Each tenth token is revoked.
+const REVOKED: usize = 10;
 
 /// How many tokens another organization has, whose list is read.
 const OTHERS: usize = 100;
-
 const OTHERS_LIST: &str = "/api/v1/tokens?organization=other&limit=100";
 
-/// Bounds of the server with very many tokens.
-const MOST_MEMORY: u64 = 100_000_000;
-const READY_WITHIN: Duration = Duration::from_secs(2);
+const OF_DEFAULT: &str = r#"{"name":"seeded","description":"one of very many","organization":"default","owner":"organization","scopes":["projects:read","content:write"]}"#;
+const OF_OTHER: &str = r#"{"name":"one of few","organization":"other","owner":"organization"}"#;
 
-/// A server and what is asked of it.
+pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
+    let report = bench.report;
+    let compared = [ISSUE.name, AUTHENTICATE.name, GET.name, LIST.name];
+    let wants_compared = report.wants_any(&compared);
+    let wants_bounds = report.wants_any(&[READY.name, MEMORY.name, BULK.name]);
+    if !wants_compared && !wants_bounds && !report.wants(PAGE.name) {
+        return Ok(());
+    }
+    let few = Crowd::gather(bench, "few", FEW).await?;
+    // Before the rounds, which make it many more.
+    if report.wants(PAGE.name) {
+        few.slowest_page(bench).await?;
+    }
+    if wants_compared || wants_bounds {
+        let many = Crowd::gather(bench, "many", MANY).await?;
+        compare(bench, &few, &many).await?;
+        if report.wants(READY.name) {
+            report.bound(&READY, Quantity::Time(many.ready), "");
+        }
+        if report.wants(MEMORY.name) {
+            let bytes = few.jeton.server.memory()?;
+            let detail = format!("with 10k: {} MB", bytes / 1_000_000);
+            report.bound(&MEMORY, Quantity::Bytes(many.jeton.server.memory()?), &detail);
+        }
+        if report.wants(BULK.name) {
+            many.issue_beside_a_bulk_revocation(bench).await?;
+        }
+        many.jeton.server.stop().await?;
+    }
+    few.jeton.server.stop().await
+}
+
+/// A server with many tokens, of which a tenth are revoked.
 struct Crowd {
     jeton: Jeton,
-    tokens: usize,
+    /// Ten thousand of those that are active, spread over all.
     ids: Vec<String>,
     ready: Duration,
 }
 
-/// The rows, and what has a bound of its own.
-pub(crate) async fn rows(size: Size, folder: &Path) -> Outcome<(Vec<Row>, Vec<Bound>)> {
-    let [few, many] = size.crowds;
-    let few = Crowd::gather("few", folder, few).await?;
-    let many = Crowd::gather("many", folder, many).await?;
-    // Before the rounds, which make it many more.
-    let lists = bounds::lists(size, &few.jeton, few.tokens).await?;
-    let pair = async |what, of: &dyn Fn(&Crowd) -> Load| -> Outcome<Row> {
-        let mut pairs = Vec::new();
-        for _ in 0..size.pairs {
-            pairs.push(Pair {
-                baseline: drive(&of(&few)).await?,
-                jeton: drive(&of(&many)).await?,
-            });
-        }
-        Ok(Row {
-            what,
-            target: Target::RateAtLeast(RATIO),
-            against: "with few tokens",
-            pairs,
-        })
+async fn compare(bench: &Bench<'_>, few: &Crowd, many: &Crowd) -> Outcome<()> {
+    let pair = async |row: &Row, load: &dyn Fn(&Crowd) -> Outcome<Load>| {
+        bench.compare(row, &load(few)?, &load(many)?).await
     };
-    let read = |crowd: &Crowd, token: &str, paths| Load {
-        asks: vec![Ask::get(token)],
-        ..load(size, &crowd.jeton.server, Paths::Round(paths))
-    };
-    let rows = vec![
-        pair("with very many tokens: issue", &|crowd| {
-            let paths = Paths::Round(vec![TOKENS.to_owned()]);
-            Load {
-                asks: vec![crowd.jeton.issue()],
-                ..load(size, &crowd.jeton.server, paths)
-            }
+    pair(&ISSUE, &|crowd| {
+        bench.load(&crowd.jeton.server, crowd.jeton.issue(), TOKENS)
+    })
+    .await?;
+    pair(&AUTHENTICATE, &|crowd| {
+        bench.load(&crowd.jeton.server, Ask::get(&crowd.jeton.token.token), CURRENT)
+    })
+    .await?;
+    pair(&GET, &|crowd| {
+        let get = Ask::get(&crowd.jeton.session);
+        Ok(Load {
+            paths: crowd.ids.iter().map(|id| crowd.jeton.path(id)).collect(),
+            ..bench.load(&crowd.jeton.server, get, "")?
         })
-        .await?,
-        pair("with very many tokens: authenticate", &|crowd| {
-            read(crowd, &crowd.jeton.token.token, vec![CURRENT.to_owned()])
-        })
-        .await?,
-        pair("with very many tokens: get one by id", &|crowd| {
-            let paths = crowd.ids.iter().map(|id| crowd.jeton.path(id)).collect();
-            read(crowd, &crowd.jeton.session, paths)
-        })
-        .await?,
-        pair("with very many: list of another organization", &|crowd| {
-            read(crowd, &crowd.jeton.session, vec![OTHERS_LIST.to_owned()])
-        })
-        .await?,
-    ];
-    let mut bounds = few.bounds()?;
-    bounds.extend(many.bounds()?);
-    bounds.push(lists);
-    bounds.push(bounds::writes_beside_a_bulk_revocation(size, &many.jeton).await?);
-    few.jeton.server.stop().await?;
-    many.jeton.server.stop().await?;
-    Ok((rows, bounds))
+    })
+    .await?;
+    pair(&LIST, &|crowd| {
+        let get = Ask::get(&crowd.jeton.session);
+        bench.load(&crowd.jeton.server, get, OTHERS_LIST)
+    })
+    .await
 }
 
 impl Crowd {
-    async fn gather(name: &'static str, folder: &Path, tokens: usize) -> Outcome<Self> {
-        let jeton = Jeton::start(name, folder, None).await?;
-        let organization = Ask::post(&jeton.session, Some(r#"{"name":"other"}"#));
-        jeton.ask("/api/v1/organizations", &organization).await?;
-        for _ in 0..OTHERS {
-            let body = r#"{"name":"one of few","organization":"other"}"#;
-            jeton.ask(TOKENS, &Ask::post(&jeton.session, Some(body))).await?;
-        }
-        let mut ids = Vec::new();
-        let mut begun = Instant::now();
-        let jeton = jeton
-            .restart_after(async |database: &Path| {
-                ids = seed(database, tokens, SystemClock.now()).await?;
-                println!("{tokens} tokens were recorded in {:.1?}", begun.elapsed());
-                begun = Instant::now();
-                Ok(())
-            })
-            .await?;
-        let ready = Ask {
-            method: "GET".to_owned(),
-            token: None,
-            body: None,
-            expected: 200,
-        };
-        jeton.ask("/readyz", &ready).await?;
-        Ok(Self {
-            jeton,
-            tokens,
-            ids,
-            ready: begun.elapsed(),
-        })
+    async fn gather(bench: &Bench<'_>, name: &'static str, count: usize) -> Outcome<Self> {
+        let jeton = Jeton::start(name, bench.folder).await?;
+        jeton.create_organization("other").await?;
+        let ask = |body| Ask::post(&jeton.session, json(body));
+        bench.ids(&jeton, ask(OF_OTHER), OTHERS).await?;
+        let count = bench.size.count(count);
+        let ids = bench.ids(&jeton, ask(OF_DEFAULT), count).await?;
+        let (revoked, active): (Vec<_>, Vec<_>) = ids
+            .into_iter()
+            .enumerate()
+            .partition(|(number, _)| number.is_multiple_of(REVOKED));
+        let revoked: Vec<String> = revoked.into_iter().map(|(_, id)| id).collect();
+        drive(&bench.revoke(&jeton, &revoked)?).await?;
+        let step = (active.len() / FEW).max(1);
+        let ids = active.into_iter().map(|(_, id)| id).step_by(step).collect();
+        let (jeton, ready) = jeton.restart("").await?;
+        Ok(Self { jeton, ids, ready })
     }
 
-    /// How soon it was ready, and how large it is now.
-    fn bounds(&self) -> Outcome<Vec<Bound>> {
-        let of = format!("of {} tokens, a tenth of them revoked", self.tokens);
-        Ok(vec![
-            Bound::time(
-                format!("ready to serve the database {of}"),
-                self.ready,
-                READY_WITHIN,
-            ),
-            Bound::megabytes(
-                format!("memory after the rounds, with a database {of}"),
-                self.jeton.server.memory()?,
-                MOST_MEMORY,
-            ),
-        ])
+    /// Reads the first page in each order, one after the other on one connection.
+    async fn slowest_page(&self, bench: &Bench<'_>) -> Outcome<()> {
+        let mut slowest = (Duration::ZERO, "");
+        for order in [
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "name",
+            "team",
+            "created_by",
+        ] {
+            let path = format!("{TOKENS}?organization=default&sort_by={order}");
+            let list = Load {
+                connections: 1,
+                time: bench.size.time / 2,
+                ..bench.load(&self.jeton.server, Ask::get(&self.jeton.session), &path)?
+            };
+            slowest = slowest.max((drive(&list).await?.p99, order));
+        }
+        let (time, order) = slowest;
+        bench
+            .report
+            .bound(&PAGE, Quantity::Time(time), &format!("by {order}"));
+        Ok(())
     }
+
+    /// Issues one token after the other while the tokens of an organization are revoked by a filter. It
+    /// leaves no token of it behind.
+    async fn issue_beside_a_bulk_revocation(&self, bench: &Bench<'_>) -> Outcome<()> {
+        let filter = json(r#"{"organization":"default","owner":"organization"}"#);
+        let order = Ask {
+            expected: 202,
+            ..Ask::post(&self.jeton.session, filter)
+        };
+        let path = format!("{TOKENS}/revoke");
+        let ordered: RevokedTokens = self.jeton.read(&path, &order).await?;
+        let slowest = drive(&one_after_the_other(bench, &self.jeton)?).await?.slowest;
+        let RevokedTokens { matched, revoked, .. } = self.jeton.revocation(&ordered.id).await?;
+        if ordered.matched != matched || revoked == 0 {
+            return Err("nothing was revoked meanwhile".into());
+        }
+        let detail = format!("{revoked} of {matched} tokens were revoked meanwhile");
+        bench.report.bound(&BULK, Quantity::Time(slowest), &detail);
+        Ok(())
+    }
+}
+
+/// Returns the load of one connection that issues one token after the other.
+pub(crate) fn one_after_the_other(bench: &Bench<'_>, jeton: &Jeton) -> Outcome<Load> {
+    Ok(Load {
+        connections: 1,
+        warm_up: Duration::ZERO,
+        ..bench.load(&jeton.server, jeton.issue(), TOKENS)?
+    })
 }

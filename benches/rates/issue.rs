@@ -1,15 +1,15 @@
-//! The request that issues a token, for jeton and for the ceiling alike.
+//! The request that issues a token, for jeton and for the bare rows alike.
 
 use serde::{Deserialize, Serialize};
 
-/// What the bench sends.
+/// A token of the team `bench`.
 pub(crate) const BODY: &str = r#"{"name":"bench","organization":"default","owner":"team","team":"bench"}"#;
 
 /// Every field that the request may have.
 #[derive(Debug, Deserialize)]
 #[expect(
     dead_code,
-    reason = "parsing them is the work; the ceiling has no use for most"
+    reason = "parsing them is the work; the handler has no use for most"
 )]
 pub(crate) struct Create {
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Create {
     pub(crate) expires_at: Option<String>,
 }
 
-/// What comes back, as far as the bench reads it.
+/// The answer, as far as the bench reads it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Created {
     pub(crate) token: String,

@@ -1,7 +1,9 @@
-//! The driver: one round of requests against one server, in a process of its own.
+//! Load driver: one round of requests against one server, in a process of its own.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -19,87 +21,84 @@ use crate::Outcome;
 use crate::client::{Ask, Client};
 use crate::issue::Created;
 use crate::pace::{self, Measured, arrivals};
+use crate::process::processor_time;
+use crate::tokens::{Lines, Tokens};
 
-/// What to send, and how.
+/// The requests of a round, and how they are sent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
+    /// The server's process, whose processor time is measured.
+    pub(crate) process: u32,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
-    /// Driven but not counted.
+    /// Driven but not counted, except in the processor time for each operation.
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// One after the other and again from the start.
+    /// How many requests there are: the round ends with the last, whatever `time` says.
+    pub(crate) requests: Option<usize>,
+    /// Used one after the other, and again from the start.
     pub(crate) asks: Vec<Ask>,
-    pub(crate) paths: Paths,
+    /// The same.
+    pub(crate) paths: Vec<String>,
+    /// The same, for the parts of requests that are `InTurn`.
+    pub(crate) tokens: Option<Tokens>,
     pub(crate) keep: Keep,
-}
-
-impl Load {
-    /// Whether only the clock ends the round. Then an answer that comes later does not count for the
-    /// rate (it does for the latencies); where the requests are numbered each of them counts.
-    fn is_endless(&self) -> bool {
-        matches!((&self.pace, &self.paths), (Pace::Closed, Paths::Round(_)))
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Pace {
-    /// Each connection asks again once it has its answer.
+    /// Each connection sends the next request once it has its answer.
     Closed,
-    /// So many requests begin each second whatever becomes of them. A latency counts from the
-    /// instant at which the request was due: one that had to wait for a connection has waited.
+    /// So many requests begin each second, however long answers take. A latency counts from the
+    /// instant at which the request was due, so that waiting for a connection counts too.
     Open(f64),
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Paths {
-    /// One after the other and again from the start.
-    Round(Vec<String>),
-    /// Each once; the round ends with the last.
-    Once(Vec<String>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What the round keeps of the tokens that it issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Keep {
     Nothing,
-    /// The ids of the tokens in the answers.
     Ids,
-    /// The tokens themselves.
-    Tokens,
+    /// The tokens, appended to this file.
+    Tokens(PathBuf),
 }
 
-impl Keep {
-    fn of(self, created: Created) -> Option<String> {
-        match self {
-            Self::Nothing => None,
-            Self::Ids => Some(created.token_info.id),
-            Self::Tokens => Some(created.token),
+impl Load {
+    /// Returns the load with so many requests, all of which are counted.
+    pub(crate) fn numbered(self, requests: usize) -> Self {
+        Self {
+            requests: Some(requests),
+            warm_up: Duration::ZERO,
+            ..self
+        }
+    }
+
+    /// Whether only the clock ends the round. Then an answer that comes later does not count for the
+    /// rate (it does for the latencies); where the requests are numbered each of them counts.
+    fn is_endless(&self) -> bool {
+        self.pace == Pace::Closed && self.requests.is_none()
+    }
+
+    /// How long the round may take before it has failed.
+    fn limit(&self) -> Duration {
+        const BEYOND_THE_CLOCK: Duration = Duration::from_secs(30);
+        const NUMBERED: Duration = Duration::from_secs(180);
+        match self.requests {
+            Some(_) => NUMBERED,
+            None => self.warm_up + self.time + BEYOND_THE_CLOCK,
         }
     }
 }
 
-impl Paths {
-    fn nth(&self, number: usize) -> Option<&str> {
-        match self {
-            Self::Round(paths) => paths.get(number % paths.len().max(1)),
-            Self::Once(paths) => paths.get(number),
-        }
-        .map(String::as_str)
-    }
-}
-
-/// How long a server may take beyond the round's own time before the round has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Threads of the driver, beside those of the server under test.
+/// Threads of the driver: half of the cores, which the server under test shares.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 /// Reads a [`Load`] from standard input and writes a [`Measured`] to standard output, both as JSON.
 pub(crate) fn run() -> Outcome<()> {
-    let load: Load = serde_json::from_reader(io::stdin())?;
+    let load: Load = serde_json::from_reader(io::stdin().lock())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads())
         .enable_all()
@@ -110,16 +109,23 @@ pub(crate) fn run() -> Outcome<()> {
 }
 
 async fn drive(load: Load) -> Outcome<Measured> {
+    let lines = match &load.tokens {
+        Some(tokens) => Lines::read(tokens)?,
+        None => Lines::default(),
+    };
     let mut clients = Vec::new();
     for _ in 0..load.connections {
         clients.push(Client::connect(load.address).await?);
     }
+    let server_before = processor_time(load.process)?;
+    let own_before = own_processor_time()?;
     let start = Instant::now();
     let round = Arc::new(Round {
         counted_from: start + load.warm_up,
         ends: start + load.warm_up + load.time,
         next: AtomicUsize::new(0),
         due: open(&load, start).map(Mutex::new),
+        lines,
         load,
     });
     let mut workers = JoinSet::new();
@@ -127,7 +133,6 @@ async fn drive(load: Load) -> Outcome<Measured> {
         let round = Arc::clone(&round);
         workers.spawn(async move { round.work(client).await });
     }
-    let processor = processor_time()?;
     let all = async {
         let mut sum = Tally::new()?;
         while let Some(worked) = workers.join_next().await {
@@ -135,7 +140,7 @@ async fn drive(load: Load) -> Outcome<Measured> {
         }
         Outcome::Ok(sum)
     };
-    let limit = round.load.warm_up + round.load.time + PATIENCE;
+    let limit = round.load.limit();
     let sum = timeout(limit, all)
         .await
         .map_err(|_| format!("the server did not keep up: {limit:?} were over"))??;
@@ -148,22 +153,40 @@ async fn drive(load: Load) -> Outcome<Measured> {
         last.saturating_duration_since(round.counted_from)
     };
     let mut measured = Measured::of(&sum.latencies, sum.count, time);
+    let server = processor_time(round.load.process)?.saturating_sub(server_before);
+    measured.processor = server / sum.answers.max(1);
     #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 cores")]
     let most = wall.as_secs_f64() * threads() as f64;
-    measured.busy = (processor_time()? - processor).as_secs_f64() / most;
-    for body in sum.bodies {
-        measured
-            .kept
-            .extend(round.load.keep.of(serde_json::from_slice(&body)?));
-    }
+    measured.busy = (own_processor_time()? - own_before).as_secs_f64() / most;
+    keep(&round.load.keep, &sum.bodies, &mut measured)?;
     Ok(measured)
 }
 
-fn processor_time() -> Outcome<Duration> {
+fn keep(keep: &Keep, bodies: &[Bytes], measured: &mut Measured) -> Outcome<()> {
+    let created = bodies.iter().map(|body| serde_json::from_slice::<Created>(body));
+    match keep {
+        Keep::Nothing => {}
+        Keep::Ids => {
+            for created in created {
+                measured.ids.push(created?.token_info.id);
+            }
+        }
+        Keep::Tokens(file) => {
+            let mut file = BufWriter::new(File::options().create(true).append(true).open(file)?);
+            for created in created {
+                writeln!(file, "{}", created?.token)?;
+            }
+            file.flush()?;
+        }
+    }
+    Ok(())
+}
+
+fn own_processor_time() -> Outcome<Duration> {
     Ok(clock_gettime(ClockId::ProcessCPUTime).try_into()?)
 }
 
-/// The instants at which requests are due, for an open loop.
+/// Returns the instants at which requests are due, for an open loop.
 fn open(load: &Load, start: Instant) -> Option<mpsc::UnboundedReceiver<Instant>> {
     let Pace::Open(per_second) = load.pace else {
         return None;
@@ -171,7 +194,7 @@ fn open(load: &Load, start: Instant) -> Option<mpsc::UnboundedReceiver<Instant>>
     let (due, queue) = mpsc::unbounded_channel();
     let time = load.warm_up + load.time;
     thread::spawn(move || {
-        // A send fails when the round has failed already.
+        // A send fails only when the round has failed already.
         arrivals(per_second, start, time, |instant| _ = due.send(instant));
     });
     Some(queue)
@@ -183,6 +206,7 @@ struct Round {
     ends: Instant,
     next: AtomicUsize,
     due: Option<Mutex<mpsc::UnboundedReceiver<Instant>>>,
+    lines: Lines,
 }
 
 impl Round {
@@ -190,12 +214,15 @@ impl Round {
         let mut tally = Tally::new()?;
         while let Some(begun) = self.begin().await {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let ask = self.load.asks.get(number % self.load.asks.len().max(1));
-            let Some((path, ask)) = self.load.paths.nth(number).zip(ask) else {
+            if self.load.requests.is_some_and(|requests| number >= requests) {
                 break;
-            };
-            let body = client.ask(path, ask).await?;
+            }
+            let ask = self.load.asks.get(number % self.load.asks.len().max(1));
+            let path = self.load.paths.get(number % self.load.paths.len().max(1));
+            let (ask, path) = ask.zip(path).ok_or("a round without requests")?;
+            let body = client.ask(path, ask, self.lines.nth(number)).await?;
             let ended = Instant::now();
+            tally.answers += 1;
             if begun >= self.counted_from {
                 pace::record(&mut tally.latencies, ended - begun);
                 if !self.load.is_endless() || ended <= self.ends {
@@ -210,17 +237,19 @@ impl Round {
         Ok(tally)
     }
 
-    /// When the next request begins, or began if it is late already.
+    /// Returns when the next request begins, or was due if it is late already.
     async fn begin(&self) -> Option<Instant> {
         match &self.due {
             Some(due) => due.lock().await.recv().await,
-            None => Some(Instant::now()).filter(|now| *now < self.ends),
+            None => Some(Instant::now()).filter(|now| self.load.requests.is_some() || *now < self.ends),
         }
     }
 }
 
 struct Tally {
     latencies: Histogram<u64>,
+    /// All answers, those of the warm-up too.
+    answers: u32,
     count: u64,
     last: Option<Instant>,
     bodies: Vec<Bytes>,
@@ -230,6 +259,7 @@ impl Tally {
     fn new() -> Outcome<Self> {
         Ok(Self {
             latencies: pace::histogram()?,
+            answers: 0,
             count: 0,
             last: None,
             bodies: Vec::new(),
@@ -238,6 +268,7 @@ impl Tally {
 
     fn add(&mut self, other: Self) -> Outcome<()> {
         self.latencies.add(other.latencies)?;
+        self.answers += other.answers;
         self.count += other.count;
         self.last = self.last.max(other.last);
         self.bodies.extend(other.bodies);

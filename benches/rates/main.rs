@@ -1,42 +1,47 @@
-//! How fast jeton is, against what it cannot exceed: the program behind `make bench`.
+//! How fast jeton is, against what a server can reach here that only answers or only writes rows: the
+//! program behind `make bench`.
 //!
-//! It starts jeton and a server that only does the arithmetic, both of the same build, drives them in
-//! turn from a third process and prints one table. A ratio is the median of pairs taken one right
-//! after the other, so that a machine that grows slower or faster meanwhile changes both sides of it.
+//! It starts jeton and a bare server, both of the same build, drives them in turn from a third process and
+//! prints each row as it is measured. A ratio is the median of pairs taken one right after the other, so that
+//! a machine that grows slower or faster meanwhile changes both sides of it.
 //!
-//! The servers, the driver and the bare commits are this program again, named by its first argument.
+//! The bare server and the driver are this program again, named by its first argument.
 
-mod bounds;
-mod ceiling;
+mod against;
+mod asking;
+mod bare;
+mod bare_rows;
 mod client;
-mod commits;
 mod crowd;
-mod durable;
+mod deferred;
+mod disturbed;
+mod forgetting;
+mod in_turn;
 mod issue;
+mod issuing;
 mod load;
 mod pace;
 mod process;
+mod report;
 mod rows;
-mod seed;
 mod status_list;
 mod subject;
-mod table;
+mod tokens;
 
 use std::process::ExitCode;
 
-/// A bench has nobody to tell errors apart: it says what went wrong and ends.
+/// A bench says what went wrong and ends: nobody tells its errors apart.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The server's own, so that the ceiling differs from it in nothing but the work.
+/// The server's own, so that the bare server differs from it in nothing but the work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
-        Some("ceiling") => ceiling::run(arguments),
+        Some("bare") => bare::run(arguments),
         Some("load") => load::run(),
-        Some("commits") => commits::run(),
         first => rows::run(first.into_iter().map(str::to_owned).chain(arguments)),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! The other processes: servers that run until they are stopped, and rounds that answer and end.
+//! Processes: servers that run until they are stopped, and rounds that answer and end.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,10 +52,17 @@ impl Server {
         })
     }
 
-    /// How many bytes of memory it holds.
+    /// Returns the id of the process.
+    pub(crate) fn process(&self) -> Outcome<u32> {
+        Ok(self
+            .child
+            .id()
+            .ok_or_else(|| format!("{} has ended", self.name))?)
+    }
+
+    /// Returns the resident memory in bytes.
     pub(crate) fn memory(&self) -> Outcome<u64> {
-        let pid = self.child.id().ok_or("it has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process()?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes = line
             .and_then(|line| line.trim().strip_suffix("kB"))
@@ -64,8 +72,7 @@ impl Server {
 
     /// Ends it as an operator would, and holds it to its promise to end well.
     pub(crate) async fn stop(mut self) -> Outcome<()> {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        let pid = pid.ok_or_else(|| format!("{} had ended before it was stopped", self.name))?;
+        let pid = Pid::from_raw(self.process()?.try_into()?).ok_or("no process")?;
         kill_process(pid, Signal::TERM)?;
         let status = timeout(PATIENCE, self.child.wait())
             .await
@@ -76,6 +83,21 @@ impl Server {
             Err(format!("{} stopped with {status}", self.name).into())
         }
     }
+}
+
+/// Returns the processor time of a process so far, user and system, of all its threads. The kernel gives
+/// it in hundredths of a second.
+pub(crate) fn processor_time(process: u32) -> Outcome<Duration> {
+    // Behind the name, which may contain spaces and brackets; proc_pid_stat(5) counts from 1, with the
+    // state as 3.
+    const USER: usize = 14 - 3;
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let (_, fields) = text.rsplit_once(')').ok_or("no name in /proc/.../stat")?;
+    let mut ticks = 0;
+    for field in fields.split_whitespace().skip(USER).take(2) {
+        ticks += field.parse::<u64>()?;
+    }
+    Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
 }
 
 /// This program again.

@@ -1,17 +1,21 @@
-//! The server under test.
+//! The server under test: started from its binary, and driven by HTTP alone.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::process::Command;
+use tokio::time::sleep;
 
 use crate::Outcome;
-use crate::client::{Ask, Body, Client};
+use crate::client::{Ask, Body, Caller, Client};
 use crate::issue::{BODY, Created};
 use crate::process::Server;
 
-const JETON: &str = env!("CARGO_BIN_EXE_jeton");
+pub(crate) const JETON: &str = env!("CARGO_BIN_EXE_jeton");
+
 const EMAIL: &str = "bench@example.com";
 const PASSWORD: &str = "nothing but a bench 7";
 
@@ -19,91 +23,155 @@ pub(crate) const TOKENS: &str = "/api/v1/tokens";
 pub(crate) const CURRENT: &str = "/api/v1/tokens/current";
 pub(crate) const INTROSPECT: &str = "/oauth/introspect";
 pub(crate) const AUTHORIZE_REQUEST: &str = "/oauth/authorize-request?scope=projects:read";
+pub(crate) const LOGIN: &str = "/api/v1/login";
 
-const DATABASE: &str = "jeton.db";
+/// The longest that work in the background may take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A server with an administrator's session, a team, and one token of that team.
 pub(crate) struct Jeton {
     name: &'static str,
+    binary: PathBuf,
     home: PathBuf,
     pub(crate) server: Server,
     pub(crate) session: String,
     pub(crate) token: Created,
 }
 
+/// A revocation of many tokens, as far as the bench reads it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RevokedTokens {
+    pub(crate) id: String,
+    pub(crate) matched: u64,
+    pub(crate) revoked: u64,
+    finished_at: Option<String>,
+}
+
 impl Jeton {
-    pub(crate) async fn start(name: &'static str, folder: &Path, preload: Option<&Path>) -> Outcome<Self> {
+    /// Starts the server of this build in a new folder of this name.
+    pub(crate) async fn start(name: &'static str, folder: &Path) -> Outcome<Self> {
+        Self::start_with(name, folder, JETON.as_ref(), None).await
+    }
+
+    pub(crate) async fn start_with(
+        name: &'static str,
+        folder: &Path,
+        binary: &Path,
+        preload: Option<&Path>,
+    ) -> Outcome<Self> {
         let home = folder.join(name);
         std::fs::create_dir(&home)?;
-        let server = serve(name, &home, preload).await?;
+        let server = serve(name, binary, &home, preload).await?;
 
         #[derive(Deserialize)]
         struct Session {
             token: String,
         }
         let mut client = Client::connect(server.address).await?;
-        let credentials = format!(r#"{{"email":"{EMAIL}","password":"{PASSWORD}"}}"#);
-        let login = Ask {
-            method: "POST".to_owned(),
-            token: None,
-            body: Some(Body::Json(credentials)),
-            expected: 200,
-        };
-        let session: Session = serde_json::from_slice(&client.ask("/api/v1/login", &login).await?)?;
-        let team = Ask::post(&session.token, Some(r#"{"name":"bench"}"#));
-        client.ask("/api/v1/organizations/default/teams", &team).await?;
-        let token = client.ask(TOKENS, &Ask::post(&session.token, Some(BODY))).await?;
+        let answer = client.ask(LOGIN, &login(EMAIL, PASSWORD), "").await?;
+        let session = serde_json::from_slice::<Session>(&answer)?.token;
+        let team = Ask::post(&session, json(r#"{"name":"bench"}"#));
+        client
+            .ask("/api/v1/organizations/default/teams", &team, "")
+            .await?;
+        let token = client.ask(TOKENS, &Ask::post(&session, json(BODY)), "").await?;
         Ok(Self {
             name,
+            binary: binary.to_owned(),
             home,
             server,
-            session: session.token,
+            session,
             token: serde_json::from_slice(&token)?,
         })
     }
 
-    /// Stops it, lets something be done to its database, and starts it again.
-    pub(crate) async fn restart_after(self, act: impl AsyncFnOnce(&Path) -> Outcome<()>) -> Outcome<Self> {
+    /// Stops the server and starts it again with this configuration file. Returns also how long it took
+    /// until it was ready.
+    pub(crate) async fn restart(self, configuration: &str) -> Outcome<(Self, Duration)> {
         self.server.stop().await?;
-        act(&self.home.join(DATABASE)).await?;
-        Ok(Self {
-            server: serve(self.name, &self.home, None).await?,
-            ..self
-        })
+        std::fs::write(self.home.join("jeton.toml"), configuration)?;
+        let begun = Instant::now();
+        let server = serve(self.name, &self.binary, &self.home, None).await?;
+        let restarted = Self { server, ..self };
+        restarted.ask("/readyz", &Ask::get_as_nobody()).await?;
+        Ok((restarted, begun.elapsed()))
+    }
+
+    pub(crate) async fn ask(&self, path: &str, ask: &Ask) -> Outcome<Bytes> {
+        Client::connect(self.server.address)
+            .await?
+            .ask(path, ask, "")
+            .await
+    }
+
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &str, ask: &Ask) -> Outcome<T> {
+        Ok(serde_json::from_slice(&self.ask(path, ask).await?)?)
     }
 
     pub(crate) fn path(&self, id: &str) -> String {
         format!("{TOKENS}/{id}")
     }
 
-    pub(crate) async fn ask(&self, path: &str, ask: &Ask) -> Outcome<Bytes> {
-        Client::connect(self.server.address).await?.ask(path, ask).await
-    }
-
-    /// A token that may ask about all.
-    pub(crate) async fn introspector(&self) -> Outcome<String> {
-        let order = r#"{"name":"asks","owner":"deployment","scopes":["tokens:introspect"]}"#;
-        let created = self.ask(TOKENS, &Ask::post(&self.session, Some(order))).await?;
-        Ok(serde_json::from_slice::<Created>(&created)?.token)
-    }
-
+    /// The request that issues a token of the team `bench`.
     pub(crate) fn issue(&self) -> Ask {
-        Ask::post(&self.session, Some(BODY))
+        Ask::post(&self.session, json(BODY))
+    }
+
+    /// Issues a token of the deployment that may introspect all tokens.
+    pub(crate) async fn introspector(&self) -> Outcome<String> {
+        let body = r#"{"name":"asks","owner":"deployment","scopes":["tokens:introspect"]}"#;
+        let ask = Ask::post(&self.session, json(body));
+        Ok(self.read::<Created>(TOKENS, &ask).await?.token)
+    }
+
+    /// Creates an organization with this name.
+    pub(crate) async fn create_organization(&self, name: &str) -> Outcome<()> {
+        let body = json(&format!(r#"{{"name":"{name}"}}"#));
+        let path = "/api/v1/organizations";
+        self.ask(path, &Ask::post(&self.session, body)).await.map(drop)
+    }
+
+    /// Returns how far a revocation of many tokens is.
+    pub(crate) async fn revocation(&self, id: &str) -> Outcome<RevokedTokens> {
+        let path = format!("{TOKENS}/revoke/{id}");
+        self.read(&path, &Ask::get(&self.session)).await
+    }
+
+    /// Waits until a revocation of many tokens is finished.
+    pub(crate) async fn finish(&self, id: &str) -> Outcome<RevokedTokens> {
+        let begun = Instant::now();
+        loop {
+            let revocation = self.revocation(id).await?;
+            if revocation.finished_at.is_some() {
+                return Ok(revocation);
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("a revocation was not finished: {revocation:?}").into());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
-async fn serve(name: &'static str, home: &Path, preload: Option<&Path>) -> Outcome<Server> {
-    let mut command = Command::new(JETON);
+pub(crate) fn json(text: &str) -> Body {
+    Body::Json(text.to_owned())
+}
+
+/// The request that logs somebody in.
+pub(crate) fn login(email: &str, password: &str) -> Ask {
+    let credentials = format!(r#"{{"email":"{email}","password":"{password}"}}"#);
+    Ask {
+        caller: Caller::Nobody,
+        expected: 200,
+        ..Ask::post("", Body::Json(credentials))
+    }
+}
+
+async fn serve(name: &'static str, binary: &Path, home: &Path, preload: Option<&Path>) -> Outcome<Server> {
+    let mut command = Command::new(binary);
     command
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--database",
-            DATABASE,
-            "--keys",
-            "keys",
-        ])
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["--database", "jeton.db", "--keys", "keys"])
         .current_dir(home)
         .env("JETON_ADMIN_EMAIL", EMAIL)
         .env("JETON_ADMIN_PASSWORD", PASSWORD)

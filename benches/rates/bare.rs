@@ -1,5 +1,5 @@
-//! What jeton cannot exceed: the same accept loop and the same axum, which parse the same request
-//! and sign the same claims with the same code, and neither ask who is calling nor remember anything.
+//! Bare server: the handlers that rows are compared with. The same accept loop and the same axum parse the
+//! same requests; nobody is authenticated and nothing is judged.
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::Outcome;
-use crate::durable::Rows;
+use crate::bare_rows::Rows;
 use crate::issue::Create;
 
-/// Serves until its standard input ends, which it does when whoever started it ends. The first argument
-/// is where `/issue-durably` keeps its rows, each further one the size of a plain JSON answer that
-/// `/json/{size}` gives.
+/// Serves until its standard input ends, which it does when the process that started it ends. The first
+/// argument is the database of `/rows`, each further one the size of a JSON answer that `/json/{size}` and
+/// `/form/{size}` give.
 pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
     let rows = Rows::open(arguments.next().ok_or("no database")?.as_ref())?;
     let answers = arguments
@@ -39,20 +39,19 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
         kid: key.kid().clone(),
         token_type: TokenType::Access,
     };
-    let ceiling = Arc::new(Ceiling {
+    let bare = Arc::new(Bare {
         header: header.encode(),
         key,
         rows,
         answers,
     });
     let router = Router::new()
-        .route("/issue", post(issue))
-        .route("/issue-durably", post(issue_durably))
+        .route("/rows", post(issue))
         .route("/json/{size}", get(json))
         .route("/bytes/{size}", get(bytes))
         .route("/form/{size}", post(form))
         .route("/empty", get(empty))
-        .with_state(ceiling);
+        .with_state(bare);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -73,33 +72,21 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
         })
 }
 
-struct Ceiling {
+struct Bare {
     header: String,
     key: SigningKey,
     rows: Rows,
     answers: Vec<Fields>,
 }
 
-async fn issue(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
-    let (jti, now) = begin();
-    answered(ceiling.sign(&create, jti, now))
-}
-
-async fn issue_durably(State(ceiling): State<Arc<Ceiling>>, Json(create): Json<Create>) -> Response {
-    let (jti, now) = begin();
-    let signed = ceiling.sign(&create, jti, now);
-    let recorded = ceiling.rows.record(jti, create.name.clone(), now).await;
-    answered(recorded.and(signed))
-}
-
-fn begin() -> (Uuid, Timestamp) {
+/// Signs the claims that a token would have, records a row, and returns both once the row is on disk.
+async fn issue(State(bare): State<Arc<Bare>>, Json(create): Json<Create>) -> Response {
     let entropy: &dyn Entropy = &SystemEntropy;
     let now = SystemClock.now();
-    (entropy.uuid_v7(now), now)
-}
-
-fn answered(signed: Outcome<Issued>) -> Response {
-    match signed {
+    let jti = entropy.uuid_v7(now);
+    let signed = bare.sign(&create, jti, now);
+    let recorded = bare.rows.record(jti, create.name.clone(), now).await;
+    match recorded.and(signed) {
         Ok(answer) => (
             StatusCode::CREATED,
             [(header::CACHE_CONTROL, "no-store")],
@@ -110,14 +97,14 @@ fn answered(signed: Outcome<Issued>) -> Response {
     }
 }
 
-async fn json(State(ceiling): State<Arc<Ceiling>>, Path(size): Path<usize>) -> Response {
-    match ceiling.answers.iter().find(|fields| fields.size == size) {
+async fn json(State(bare): State<Arc<Bare>>, Path(size): Path<usize>) -> Response {
+    match bare.answers.iter().find(|fields| fields.size == size) {
         Some(fields) => Json(fields).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-/// So many bytes that lie ready.
+/// Static bytes.
 async fn bytes(Path(size): Path<usize>) -> Response {
     static READY: [u8; 1 << 18] = [b'x'; 1 << 18];
     match READY.get(..size) {
@@ -126,19 +113,19 @@ async fn bytes(Path(size): Path<usize>) -> Response {
     }
 }
 
-/// What introspection is asked with (RFC 7662).
+/// An introspection request (RFC 7662).
 #[derive(Deserialize)]
 #[expect(
     dead_code,
-    reason = "parsing them is the work; the ceiling has no use for them"
+    reason = "parsing them is the work; the handler has no use for them"
 )]
 struct Introspect {
     token: String,
     token_type_hint: Option<String>,
 }
 
-async fn form(ceiling: State<Arc<Ceiling>>, size: Path<usize>, Form(_form): Form<Introspect>) -> Response {
-    json(ceiling, size).await
+async fn form(bare: State<Arc<Bare>>, size: Path<usize>, Form(_form): Form<Introspect>) -> Response {
+    json(bare, size).await
 }
 
 /// As many headers as forward-auth sends, and no body.
@@ -159,7 +146,7 @@ const ORGANIZATION: &str = "3f0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34";
 const TEAM: &str = "team-0123456789abcdef";
 const DAY: i64 = 86_400;
 
-impl Ceiling {
+impl Bare {
     fn sign(&self, create: &Create, jti: Uuid, now: Timestamp) -> Outcome<Issued> {
         let organization = ORGANIZATION;
         let issuer = "http://127.0.0.1:8080";

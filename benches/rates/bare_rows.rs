@@ -1,5 +1,5 @@
-//! The least that issuing a token durably costs: a row that is on disk before the token is handed out, with
-//! all rows that wait in one commit, and nothing else. Nobody is authenticated and nothing is judged.
+//! Bare rows: the least that issuing a token durably costs. A row is on disk before its token is handed out,
+//! and all rows that wait are in one commit.
 
 use std::path::Path;
 use std::thread;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::Outcome;
 
-/// The way to the thread that writes.
+/// A queue to the thread that writes.
 pub(crate) struct Rows(mpsc::Sender<Row>);
 
 struct Row {
@@ -21,7 +21,7 @@ struct Row {
     reply: oneshot::Sender<i64>,
 }
 
-/// What a token's row holds beside its name, in a table with the same indexes.
+/// The columns and indexes of the table of tokens.
 const TABLE: &str = "
     CREATE TABLE tokens (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -81,12 +81,12 @@ fn write(connection: &Connection, mut rows: mpsc::Receiver<Row>) {
         }
         let committed = match commit(connection, &batch) {
             Ok(ids) => ids,
-            // Whoever waits is told by the end of the channel.
+            // The end of the channel fails the requests that wait.
             Err(error) => return eprintln!("the bare rows cannot be written: {error}"),
         };
         for (number, row) in batch.drain(..).enumerate() {
             if let Some(id) = committed.get(number) {
-                // A round that was over does not wait for it.
+                // Nobody waits any more when the round is over.
                 let _ = row.reply.send(*id);
             }
         }
