@@ -119,6 +119,48 @@ mod tests {
     use crate::http::error::tests::table;
 
     #[tokio::test]
+    async fn the_descriptions_of_failures() {
+        let table = table(render, "error_description").await;
+        insta::assert_snapshot!(table, @r#"
+        400 
+        413 the body is longer than 64 KiB
+        400 the request is not valid UTF-8
+        415 a write without Authorization: Bearer needs a JSON body and says so in Content-Type
+        415 the body must be application/x-www-form-urlencoded
+        400 the body could not be read to its end
+        400 the request must have one readable Authorization header
+        404 there is nothing at this address
+        405 this address does not take this method
+        501 the past is not kept
+        429 too many requests retry-after=7
+        401 no credential was presented www-authenticate=Bearer realm="jeton"
+        401 the presented token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 e-mail or password is wrong www-authenticate=Bearer realm="jeton"
+        429 too many failed logins retry-after=30
+        403 not allowed
+        403 this needs a session
+        401 the token is meant for others www-authenticate=Bearer realm="jeton", error="invalid_token"
+        403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+        404 not found
+        404 a session is no API token
+        400 no organization was named
+        409 the name is taken
+        409 the address is taken
+        409 the last admin of an organization cannot be removed
+        409 the last site administrator cannot be removed
+        403 the current password is wrong
+        409 not a member of the organization
+        409 too many active tokens
+        409 the last active token of an owner is kept
+        409 the token is no longer active
+        400 the cursor does not belong to this list
+        503 too much to do retry-after=1
+        503 no key is here to sign with
+        503 unavailable
+        "#);
+    }
+
+    #[tokio::test]
     async fn the_table_from_failures_to_errors() {
         let table = table(render, "error").await;
         insta::assert_snapshot!(table, @r#"
