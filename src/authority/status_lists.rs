@@ -131,7 +131,9 @@ impl StatusLists {
             expires_at: validity.expires_at,
             ttl: validity.ttl,
             feed,
-            list: bits.compress(),
+            list: bits
+                .compress()
+                .map_err(|error| Error::Unavailable(error.into()))?,
         };
         let text = self.keys.sign_status_list(kid, &claims)?;
         let published = Arc::new(Published::new(text, kid.into(), validity, changes));

@@ -1,9 +1,9 @@
 //! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, into one checked form.
 //!
-//! What was given is first gathered as it is, then judged all together, so that a [`Config`] holds
-//! no mistake and a report holds every one.
+//! A setting that is wrong is noted and its default goes on in its place, so that a report holds every
+//! mistake and a [`Config`] none.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,16 +14,14 @@ use crate::authority::password::NewPassword;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
-mod check;
+mod file;
 mod issuer;
-mod mistake;
-mod raw;
-mod section;
+mod read;
+mod setting;
 
 pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
 pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
-pub use mistake::{Mistake, Mistakes};
-pub use raw::{Environment, Flags};
+pub use setting::{Environment, Flags, Mistakes};
 
 /// Everything that can be set, checked.
 #[derive(Debug)]
@@ -103,45 +101,6 @@ pub struct Rate {
 pub struct Administrator {
     pub email: Option<String>,
     pub password: Option<NewPassword>,
-}
-
-impl Config {
-    /// Reads and checks everything. Relative paths are relative to the working directory, wherever
-    /// the file that names them is.
-    pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
-        let mut mistakes = Vec::new();
-        let raw = raw::Raw::gather(flags, environment, &mut mistakes);
-        let config = check::check(raw, &mut mistakes);
-        Mistakes::of(mistakes).map_or(Ok(config), Err)
-    }
-
-    fn standard() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            database: PathBuf::from("jeton.db"),
-            keys: Keys {
-                folder: PathBuf::from("keys"),
-                algorithm: Algorithm::Es256,
-                jwks_max_age: 300,
-                rotate_every: None,
-            },
-            issuer: None,
-            trusted_proxies: Vec::new(),
-            tokens: Tokens {
-                prefix: None,
-                default_audience: None,
-                default_lifetime: Lifetime::Limited(Span::YEAR),
-                record_addresses: false,
-                retention: Span::MONTH,
-            },
-            session_lifetime: Span::HALF_A_DAY,
-            catalogue: Catalogue::standard(),
-            limits: Limits::STANDARD,
-            rate_limits: RateLimits::default(),
-            administrator: Administrator::default(),
-            log: "info".to_owned(),
-        }
-    }
 }
 
 impl Limits {

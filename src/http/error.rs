@@ -15,6 +15,10 @@ use axum::response::{IntoResponse, Response};
 use crate::authority;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 
+/// The challenge to whoever sends a token that is not good.
+pub(crate) const INVALID_TOKEN: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
+
 /// Why a request has no good answer, as facts.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -77,9 +81,7 @@ impl Failure {
             authority::Error::NoCredential | authority::Error::BadLogin => {
                 Some(HeaderValue::from_static("Bearer realm=\"jeton\""))
             }
-            authority::Error::BadCredential(_) => Some(HeaderValue::from_static(
-                "Bearer realm=\"jeton\", error=\"invalid_token\"",
-            )),
+            authority::Error::BadCredential(_) => Some(INVALID_TOKEN),
             authority::Error::ScopeNeeded(scope) => {
                 let value =
                     format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
@@ -97,6 +99,18 @@ impl Failure {
             Self::Refused(authority::Error::Busy) => Some(1),
             _ => None,
         }
+    }
+
+    /// Returns the answer with the headers that say who is to authenticate how, and when to try again.
+    pub(crate) fn with_headers(&self, answer: impl IntoResponse, challenge: Option<HeaderValue>) -> Response {
+        let mut response = answer.into_response();
+        if let Some(value) = challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     /// Logs what an operator must know, once, with its causes, none of which is ever sent.
@@ -180,8 +194,9 @@ pub(crate) mod tests {
     use super::*;
     use jeton_core::token::OwnerKind;
 
-    /// Every failure there is. A new one that is not added here is still rendered by each surface's
-    /// table, which has no wildcard; here it is shown to whoever reads their snapshots.
+    /// Every failure there is. A new one that is not added here is still described and rendered, since
+    /// neither descriptions nor the surfaces' tables have a wildcard; here it is shown to whoever reads
+    /// their snapshots.
     fn failures() -> Vec<Failure> {
         let refused = [
             authority::Error::NoCredential,

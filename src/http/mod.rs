@@ -12,6 +12,7 @@ pub mod docs;
 mod error;
 mod health;
 pub mod input;
+mod kind;
 mod nouns;
 mod oauth;
 mod openapi;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use jeton_verifier::{CompressedList, FeedPosition, STATUS_LIST_CAPACITY, StatusList};
 
 use crate::revocation::backlog::Unfilled;
-use crate::revocation::deflate;
+use crate::revocation::compress::{self, CompressionError};
 use crate::revocation::index::{Index, mark};
 use crate::revocation::published::Publication;
 use crate::revocation::scheduled::Scheduled;
@@ -53,9 +53,13 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// Small enough to be sent.
-    pub fn compress(&self) -> CompressedList {
-        CompressedList(deflate::zlib(&self.bytes))
+    /// Returns the list as a zlib stream, small enough to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressionError`] if the compressor has no memory.
+    pub fn compress(&self) -> Result<CompressedList, CompressionError> {
+        compress::zlib(&self.bytes).map(CompressedList)
     }
 }
 

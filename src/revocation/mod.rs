@@ -1,8 +1,8 @@
 //! What is revoked, in memory, and how it is published.
 
 mod backlog;
+mod compress;
 mod cut_offs;
-mod deflate;
 mod index;
 mod lists;
 mod published;
@@ -10,6 +10,7 @@ mod realms;
 mod scheduled;
 
 pub use backlog::Unfilled;
+pub use compress::CompressionError;
 pub use index::Index;
 pub use lists::{Bits, List};
 pub use published::{LIFE, Publication, Published, Validity};

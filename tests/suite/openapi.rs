@@ -5,18 +5,11 @@ use std::collections::BTreeSet;
 use jeton::http::Document;
 use serde_json::{Value, json};
 
+use crate::harness::TestApp;
+
 /// A document as it is generated.
 fn generated(document: Document) -> Value {
     serde_json::to_value(jeton::http::document(document)).unwrap()
-}
-
-/// Where a document stands in the repository.
-fn file(document: Document) -> String {
-    let path = match document {
-        Document::Native => "openapi.json".to_owned(),
-        other => format!("docs{}", other.path()),
-    };
-    format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Every operation with its method and path.
@@ -153,14 +146,21 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_files_in_the_repository_are_the_generated_documents() {
+fn the_file_in_the_repository_is_the_generated_document() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert!(
+        file == generated(Document::Native),
+        "{path} is not current: run make openapi"
+    );
+}
+
+#[tokio::test]
+async fn every_document_is_served_as_it_is_generated() {
+    let app = TestApp::new().await;
     for document in Document::ALL {
-        let path = file(document);
-        let file: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        assert!(
-            file == generated(document),
-            "{path} is not current: run make openapi"
-        );
+        let served = app.get(&app.anyone(), document.path()).await.is(200);
+        assert!(served.json() == generated(document), "{}", document.path());
     }
 }
 

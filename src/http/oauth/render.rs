@@ -2,14 +2,16 @@
 //! section 3.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Error;
 use crate::http::Failure;
+use crate::http::error::INVALID_TOKEN;
 use crate::http::input::InputError;
+use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// An error, as RFC 6749 has it.
@@ -29,17 +31,9 @@ pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     openapi::usual_errors(takes, || openapi::named("application/json", "OAuthError"))
 }
 
-/// The one table from failures to answers of this surface.
+/// Returns this surface's answer to a failure.
 pub(crate) fn render(failure: &Failure) -> Response {
-    let (status, error) = match failure {
-        Failure::Input(error) => (unreadable(error), "invalid_request"),
-        Failure::AmbiguousCredential => (StatusCode::BAD_REQUEST, "invalid_request"),
-        Failure::NoRoute => (StatusCode::NOT_FOUND, "invalid_request"),
-        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request"),
-        Failure::NoHistory => (StatusCode::NOT_IMPLEMENTED, "invalid_request"),
-        Failure::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
-        Failure::Refused(error) => refused(error),
-    };
+    let (status, error) = answer(failure);
     let description = match failure {
         Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
         other => other.to_string(),
@@ -48,61 +42,38 @@ pub(crate) fn render(failure: &Failure) -> Response {
         error,
         error_description: permitted(&description),
     };
-    let mut response = (status, Json(body)).into_response();
-    if let Some(value) = challenge(failure) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    if let Some(seconds) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
-
-fn unreadable(error: &InputError) -> StatusCode {
-    match error {
-        InputError::Invalid(_) | InputError::Utf8 | InputError::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        InputError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        InputError::UnsupportedMediaType | InputError::FormNeeded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    }
-}
-
-fn refused(error: &Error) -> (StatusCode, &'static str) {
-    match error {
-        // "No client authentication included", in the RFC's words.
-        Error::NoCredential | Error::BadLogin => (StatusCode::UNAUTHORIZED, "invalid_client"),
-        // RFC 9068, section 4: a token for others is as good as none.
-        Error::BadCredential(_) | Error::WrongAudience => (StatusCode::UNAUTHORIZED, "invalid_token"),
-        Error::ScopeNeeded(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::Forbidden | Error::SessionNeeded | Error::WrongPassword => {
-            (StatusCode::FORBIDDEN, "access_denied")
-        }
-        Error::Absent | Error::NoApiToken => (StatusCode::NOT_FOUND, "invalid_request"),
-        Error::OrganizationNeeded | Error::BadCursor | Error::Invalid(_) => {
-            (StatusCode::BAD_REQUEST, "invalid_request")
-        }
-        Error::NameTaken
-        | Error::AddressTaken
-        | Error::LastAdmin
-        | Error::LastAdministrator
-        | Error::NotAMember
-        | Error::LimitReached { .. }
-        | Error::LastToken { .. }
-        | Error::NotActive => (StatusCode::CONFLICT, "invalid_request"),
-        Error::LockedOut { .. } => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
-        Error::Busy | Error::NoSigningKey | Error::Unavailable(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-        }
-    }
-}
-
-/// As everywhere, but that a token for others is an invalid one here.
-fn challenge(failure: &Failure) -> Option<HeaderValue> {
-    match failure {
-        Failure::Refused(Error::WrongAudience) => Some(HeaderValue::from_static(
-            "Bearer realm=\"jeton\", error=\"invalid_token\"",
-        )),
+    let challenge = match failure {
+        Failure::Refused(Error::WrongAudience) => Some(INVALID_TOKEN),
         other => other.challenge(),
-    }
+    };
+    failure.with_headers((status, Json(body)), challenge)
+}
+
+fn answer(failure: &Failure) -> (StatusCode, &'static str) {
+    let kind = match failure {
+        // RFC 9068, section 4: a token for others is as good as none.
+        Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
+        Failure::Refused(Error::ScopeNeeded(_)) => return (StatusCode::FORBIDDEN, "insufficient_scope"),
+        other => other.description().kind,
+    };
+    let error = match kind {
+        // "No client authentication included", in the RFC's words.
+        Kind::Unauthenticated => "invalid_client",
+        Kind::InvalidToken => "invalid_token",
+        Kind::Forbidden => "access_denied",
+        Kind::InvalidInput => return (StatusCode::BAD_REQUEST, "invalid_request"),
+        Kind::BadRequest
+        | Kind::NotFound
+        | Kind::MethodNotAllowed
+        | Kind::TooLarge
+        | Kind::UnsupportedMedia
+        | Kind::AlreadyExists
+        | Kind::Conflict
+        | Kind::Limit
+        | Kind::NotSupported => "invalid_request",
+        Kind::Throttled | Kind::Busy | Kind::Unavailable => "temporarily_unavailable",
+    };
+    (kind.status(), error)
 }
 
 /// The text with the characters that RFC 6749 allows in a description.
@@ -117,6 +88,48 @@ fn permitted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::http::error::tests::table;
+
+    #[tokio::test]
+    async fn the_descriptions_of_failures() {
+        let table = table(render, "error_description").await;
+        insta::assert_snapshot!(table, @r#"
+        400 
+        413 the body is longer than 64 KiB
+        400 the request is not valid UTF-8
+        415 a write without Authorization: Bearer needs a JSON body and says so in Content-Type
+        415 the body must be application/x-www-form-urlencoded
+        400 the body could not be read to its end
+        400 the request must have one readable Authorization header
+        404 there is nothing at this address
+        405 this address does not take this method
+        501 the past is not kept
+        429 too many requests retry-after=7
+        401 no credential was presented www-authenticate=Bearer realm="jeton"
+        401 the presented token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 e-mail or password is wrong www-authenticate=Bearer realm="jeton"
+        429 too many failed logins retry-after=30
+        403 not allowed
+        403 this needs a session
+        401 the token is meant for others www-authenticate=Bearer realm="jeton", error="invalid_token"
+        403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+        404 not found
+        404 a session is no API token
+        400 no organization was named
+        409 the name is taken
+        409 the address is taken
+        409 the last admin of an organization cannot be removed
+        409 the last site administrator cannot be removed
+        403 the current password is wrong
+        409 not a member of the organization
+        409 too many active tokens
+        409 the last active token of an owner is kept
+        409 the token is no longer active
+        400 the cursor does not belong to this list
+        503 too much to do retry-after=1
+        503 no key is here to sign with
+        503 unavailable
+        "#);
+    }
 
     #[tokio::test]
     async fn the_table_from_failures_to_errors() {

@@ -282,7 +282,7 @@ fn address(path: &str) -> String {
         "/readyz",
         "/.well-known",
         "/oauth/",
-        "/openapi.json",
+        "/openapi",
         "/docs",
         "/status-lists",
     ];

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use jeton::http::Document;
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -236,6 +237,21 @@ fn the_document_is_the_file_in_the_repository() {
         printed.stdout == std::fs::read_to_string(file).unwrap(),
         "run `make openapi`"
     );
+}
+
+#[test]
+fn the_document_of_every_api_is_printed() {
+    for (name, document) in [
+        ("native", Document::Native),
+        ("cave", Document::Cave),
+        ("terraform", Document::Terraform),
+        ("quant", Document::Quant),
+    ] {
+        let printed = Home::new().run(&["openapi", name]);
+        assert_eq!(printed.code, Some(0));
+        let generated = jeton::http::document(document).to_pretty_json().unwrap();
+        assert!(printed.stdout.trim_end() == generated, "{name}");
+    }
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
+use crate::http::kind::{Description, Kind};
 use crate::http::openapi::{ErrorAnswer, Takes};
 use jeton_core::token::OwnerKind;
 
@@ -102,105 +103,76 @@ fn text_schema() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).into()
 }
 
-/// The one table from failures to answers of this API.
+/// Returns this API's answer to a failure.
 pub(super) fn render(failure: &Failure) -> Response {
-    let (status, text) = match failure {
-        Failure::Input(error) => unreadable(error),
-        Failure::AmbiguousCredential => (
-            StatusCode::BAD_REQUEST,
-            "Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.".into(),
-        ),
-        Failure::NoRoute => (StatusCode::NOT_FOUND, "".into()),
-        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "".into()),
-        Failure::NoHistory => (
-            StatusCode::BAD_REQUEST,
-            "Bad Request: The past is not kept.".into(),
-        ),
-        Failure::TooManyRequests { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many requests; see Retry-After.".into(),
-        ),
-        Failure::Refused(error) => refused(error),
-    };
-    let mut response = match text.is_empty() {
+    let (status, text) = answer(failure);
+    let response = match text.is_empty() {
         true => status.into_response(),
         false => (status, text).into_response(),
     };
-    if let Failure::Refused(Error::NoCredential) = failure {
-        let challenge = HeaderValue::from_static("Basic realm=\"Restricted\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if let Some(seconds) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
-}
-
-fn unreadable(error: &InputError) -> (StatusCode, Cow<'static, str>) {
-    let text = match error {
-        InputError::Invalid(violations) if violations.is_malformed() => "Bad Request: Invalid Json".into(),
-        InputError::Invalid(violations) => format!("Bad Request: {violations}").into(),
-        InputError::Utf8 => "Bad Request: Invalid UTF-8".into(),
-        InputError::BodyUnreadable(_) => "Bad Request: The body could not be read to its end.".into(),
-        InputError::UnsupportedMediaType | InputError::FormNeeded => {
-            "Bad Request: Expecting text/json or application/json body".into()
-        }
-        InputError::BodyTooLarge => {
-            let text = "Request Entity Too Large: The body is longer than 64 KiB.".into();
-            return (StatusCode::PAYLOAD_TOO_LARGE, text);
-        }
+    let challenge = match failure {
+        Failure::Refused(Error::NoCredential) => Some(HeaderValue::from_static("Basic realm=\"Restricted\"")),
+        _ => None,
     };
-    (StatusCode::BAD_REQUEST, text)
+    failure.with_headers(response, challenge)
 }
 
-fn refused(error: &Error) -> (StatusCode, Cow<'static, str>) {
-    let wrong = |text: &'static str| (StatusCode::BAD_REQUEST, text.into());
-    match error {
-        Error::NoCredential => (StatusCode::UNAUTHORIZED, "".into()),
-        Error::BadCredential(_)
-        | Error::WrongAudience
-        | Error::ScopeNeeded(_)
-        | Error::SessionNeeded
-        | Error::Forbidden
-        // To bring in people from outside of the organization is its admins' right.
-        | Error::NotAMember => (StatusCode::FORBIDDEN, "".into()),
-        Error::Absent | Error::NoApiToken => (StatusCode::NOT_FOUND, "".into()),
-        Error::BadLogin => wrong("Login failed."),
-        Error::WrongPassword => wrong("Cannot change the password: current_password is missing or wrong."),
-        Error::LastAdmin => wrong("Cannot remove the last organization admin."),
-        Error::LastAdministrator => wrong("Cannot remove the last administrator."),
-        Error::OrganizationNeeded => wrong("Bad Request: Name the organization."),
-        Error::NotActive => wrong("The token is not active any more."),
-        Error::BadCursor => wrong("Bad Request: The cursor belongs to another list."),
-        Error::LimitReached { owner, .. } => {
-            let text = format!("Too many tokens for {}.", word(*owner));
-            (StatusCode::BAD_REQUEST, text.into())
-        }
-        Error::LastToken { owner } => {
-            let text = format!("Cannot delete the last {} token.", word(*owner));
-            (StatusCode::BAD_REQUEST, text.into())
-        }
-        // Made into a list of violations before it comes here.
-        Error::Invalid(_) => wrong("Bad Request: Some fields are wrong."),
-        Error::NameTaken => (StatusCode::CONFLICT, "This name belongs to another.".into()),
-        Error::AddressTaken => (StatusCode::CONFLICT, "This address belongs to another person.".into()),
-        Error::LockedOut { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many failed logins; see Retry-After.".into(),
-        ),
-        Error::Busy => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too much to do at this moment; see Retry-After.".into(),
-        ),
-        Error::NoSigningKey => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "No key signs at this moment. Nothing was done.".into(),
-        ),
-        Error::Unavailable(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Oops! We've experienced an internal error. Please try your request again later.".into(),
-        ),
+fn answer(failure: &Failure) -> (StatusCode, Cow<'static, str>) {
+    if let Some(exception) = exception(failure) {
+        return exception;
     }
+    let Description { kind, text, .. } = failure.description();
+    let status = match kind {
+        Kind::Unauthenticated | Kind::NotFound | Kind::MethodNotAllowed => return (kind.status(), "".into()),
+        Kind::InvalidToken | Kind::Forbidden => return (StatusCode::FORBIDDEN, "".into()),
+        Kind::TooLarge => return (kind.status(), format!("Request Entity Too Large: {text}").into()),
+        Kind::BadRequest | Kind::InvalidInput | Kind::UnsupportedMedia | Kind::NotSupported => {
+            return (StatusCode::BAD_REQUEST, format!("Bad Request: {text}").into());
+        }
+        Kind::Conflict | Kind::Limit => StatusCode::BAD_REQUEST,
+        Kind::AlreadyExists | Kind::Throttled | Kind::Busy | Kind::Unavailable => kind.status(),
+    };
+    (status, text)
+}
+
+/// Returns what CAVE answers otherwise than kind and text say.
+fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
+    let text = match failure {
+        Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => {
+            "Bad Request: Invalid Json"
+        }
+        Failure::Input(InputError::Utf8) => "Bad Request: Invalid UTF-8",
+        Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
+            "Bad Request: Expecting text/json or application/json body"
+        }
+        Failure::NoHistory => "Bad Request: The past is not kept.",
+        Failure::Refused(error) => match error {
+            // To bring in people from outside of the organization is its admins' right.
+            Error::NotAMember => return Some((StatusCode::FORBIDDEN, "".into())),
+            Error::Unavailable(_) => {
+                let text = "Oops! We've experienced an internal error. Please try your request again later.";
+                return Some((StatusCode::SERVICE_UNAVAILABLE, text.into()));
+            }
+            Error::LimitReached { owner, .. } => {
+                let text = format!("Too many tokens for {}.", word(*owner));
+                return Some((StatusCode::BAD_REQUEST, text.into()));
+            }
+            Error::LastToken { owner } => {
+                let text = format!("Cannot delete the last {} token.", word(*owner));
+                return Some((StatusCode::BAD_REQUEST, text.into()));
+            }
+            Error::BadLogin => "Login failed.",
+            Error::WrongPassword => "Cannot change the password: current_password is missing or wrong.",
+            Error::LastAdmin => "Cannot remove the last organization admin.",
+            Error::LastAdministrator => "Cannot remove the last administrator.",
+            Error::OrganizationNeeded => "Bad Request: Name the organization.",
+            Error::NotActive => "The token is not active any more.",
+            Error::BadCursor => "Bad Request: The cursor belongs to another list.",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some((StatusCode::BAD_REQUEST, text.into()))
 }
 
 fn word(owner: OwnerKind) -> &'static str {

@@ -1,14 +1,15 @@
 //! How QuantCDN says what went wrong.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
+use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// An error.
@@ -36,17 +37,8 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     errors
 }
 
-/// The one table from failures to answers of this API.
+/// Returns this API's answer to a failure.
 pub(super) fn render(failure: &Failure) -> Response {
-    let status = match failure {
-        Failure::Input(error) => unreadable(error),
-        Failure::AmbiguousCredential => StatusCode::BAD_REQUEST,
-        Failure::NoRoute => StatusCode::NOT_FOUND,
-        Failure::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
-        Failure::NoHistory => StatusCode::NOT_IMPLEMENTED,
-        Failure::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Failure::Refused(error) => refused(error),
-    };
     let message = match failure {
         Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
         Failure::Input(InputError::UnsupportedMediaType) => {
@@ -54,49 +46,34 @@ pub(super) fn render(failure: &Failure) -> Response {
         }
         other => other.to_string(),
     };
-    let mut response = (status, Json(QuantError { message, error: true })).into_response();
-    if let Some(value) = failure.challenge() {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    if let Some(seconds) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
+    let body = Json(QuantError { message, error: true });
+    failure.with_headers((status(failure), body), failure.challenge())
 }
 
-fn unreadable(error: &InputError) -> StatusCode {
-    match error {
-        InputError::Invalid(violations) if violations.is_malformed() => StatusCode::BAD_REQUEST,
-        InputError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        InputError::Utf8 | InputError::BodyUnreadable(_) => StatusCode::BAD_REQUEST,
-        InputError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        InputError::UnsupportedMediaType | InputError::FormNeeded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    }
-}
-
-fn refused(error: &Error) -> StatusCode {
-    match error {
-        Error::NoCredential | Error::BadCredential(_) | Error::BadLogin => StatusCode::UNAUTHORIZED,
-        Error::Forbidden
-        | Error::SessionNeeded
-        | Error::WrongAudience
-        | Error::ScopeNeeded(_)
-        | Error::WrongPassword
-        // QuantCDN has no such limits, and no other status for what is well asked and not allowed.
-        | Error::LimitReached { .. }
-        | Error::LastToken { .. } => StatusCode::FORBIDDEN,
-        Error::Absent | Error::NoApiToken => StatusCode::NOT_FOUND,
-        Error::OrganizationNeeded | Error::BadCursor => StatusCode::BAD_REQUEST,
-        Error::NameTaken
-        | Error::AddressTaken
-        | Error::LastAdmin
-        | Error::LastAdministrator
-        | Error::NotAMember
-        | Error::NotActive => StatusCode::CONFLICT,
-        // Made into a list of violations before it comes here.
-        Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::LockedOut { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Busy | Error::NoSigningKey | Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+fn status(failure: &Failure) -> StatusCode {
+    let kind = match failure {
+        Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => Kind::BadRequest,
+        // QuantCDN keeps no token, and has no other status for what is well asked and not allowed.
+        Failure::Refused(Error::LastToken { .. }) => Kind::Limit,
+        other => other.description().kind,
+    };
+    match kind {
+        Kind::Limit => StatusCode::FORBIDDEN,
+        Kind::Unauthenticated
+        | Kind::InvalidToken
+        | Kind::Forbidden
+        | Kind::NotFound
+        | Kind::MethodNotAllowed
+        | Kind::BadRequest
+        | Kind::InvalidInput
+        | Kind::TooLarge
+        | Kind::UnsupportedMedia
+        | Kind::AlreadyExists
+        | Kind::Conflict
+        | Kind::Throttled
+        | Kind::NotSupported
+        | Kind::Busy
+        | Kind::Unavailable => kind.status(),
     }
 }
 

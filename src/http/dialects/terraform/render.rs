@@ -1,14 +1,18 @@
 //! How Terraform says what went wrong: JSON:API's error objects.
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use std::borrow::Cow;
+
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::dialects::terraform::document::JsonApi;
+use crate::http::error::INVALID_TOKEN;
 use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
+use crate::http::kind::{Description, Kind};
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
 /// What is wrong with a request.
@@ -88,79 +92,105 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     errors
 }
 
-/// The one table from failures to answers of this API.
+/// Returns this API's answer to a failure.
 pub(super) fn render(failure: &Failure) -> Response {
     let errors = said(failure);
     // What is wrong with the address comes before what is wrong with the rest.
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
-    let mut response = (status, JsonApi(ErrorDocument { errors })).into_response();
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge = failure.challenge().unwrap_or(MEANT_FOR_OTHERS);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if let Some(seconds) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
+    let challenge =
+        (status == StatusCode::UNAUTHORIZED).then(|| failure.challenge().unwrap_or(INVALID_TOKEN));
+    failure.with_headers((status, JsonApi(ErrorDocument { errors })), challenge)
 }
 
-/// What the holder of a token is told that is good elsewhere.
-const MEANT_FOR_OTHERS: HeaderValue =
-    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
-
 fn said(failure: &Failure) -> Vec<ErrorObject> {
-    let (status, detail) = match failure {
-        Failure::Input(InputError::Invalid(violations)) => {
-            let mut errors: Vec<ErrorObject> = violations.detail.iter().map(violated).collect();
-            // An address that cannot be says no more than one that is not.
-            if errors
-                .first()
-                .is_some_and(|first| first.status.0 == StatusCode::NOT_FOUND)
-            {
-                errors.truncate(1);
-            }
-            return errors;
+    if let Failure::Input(InputError::Invalid(violations)) = failure {
+        let mut errors: Vec<ErrorObject> = violations.detail.iter().map(violated).collect();
+        // An address that cannot be says no more than one that is not.
+        if errors
+            .first()
+            .is_some_and(|first| first.status.0 == StatusCode::NOT_FOUND)
+        {
+            errors.truncate(1);
         }
-        Failure::Input(InputError::BodyTooLarge) => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Some("The body is longer than 64 KiB.".to_owned()),
-        ),
-        Failure::Input(InputError::Utf8) => (
-            StatusCode::BAD_REQUEST,
-            Some("The request is not valid UTF-8.".to_owned()),
-        ),
-        Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Some(format!("Send Content-Type: {JSON_API}, also without a body.")),
-        ),
-        Failure::Input(InputError::BodyUnreadable(_)) => (
-            StatusCode::BAD_REQUEST,
-            Some("The body could not be read to its end.".to_owned()),
-        ),
-        Failure::AmbiguousCredential => (
-            StatusCode::BAD_REQUEST,
-            Some("Send one Authorization header: Bearer.".to_owned()),
-        ),
-        Failure::NoRoute => (StatusCode::NOT_FOUND, None),
-        Failure::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, None),
-        Failure::NoHistory => (StatusCode::NOT_IMPLEMENTED, None),
-        Failure::TooManyRequests { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Some("You have exceeded the API's rate limit.".to_owned()),
-        ),
-        Failure::Refused(Error::NameTaken) => {
-            let attributes = Location::root("body").field("data").field("attributes");
-            return vec![violated(&taken(&attributes, "name"))];
-        }
-        Failure::Refused(error) => refused(error),
-    };
+        return errors;
+    }
+    if let Failure::Refused(Error::NameTaken) = failure {
+        let attributes = Location::root("body").field("data").field("attributes");
+        return vec![violated(&taken(&attributes, "name"))];
+    }
+    let (status, usual) = usual(failure);
+    let detail = own_words(failure).map_or(usual, Some);
     vec![ErrorObject {
         status: Status(status),
         title: title(status),
-        detail,
+        detail: detail.filter(|detail| !detail.is_empty()).map(Cow::into_owned),
         source: None,
     }]
+}
+
+/// Returns the status of a failure, and its text where that is said.
+fn usual(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
+    let Description { kind, text, .. } = failure.description();
+    let kind = match failure {
+        // A token that is meant for other services is none here.
+        Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
+        // Their own clients take it for a wrong attribute.
+        Failure::Refused(Error::NotAMember) => Kind::InvalidInput,
+        _ => kind,
+    };
+    match kind {
+        // Whoever may not do something is told that there is nothing.
+        Kind::Forbidden => (StatusCode::NOT_FOUND, None),
+        Kind::Unauthenticated
+        | Kind::InvalidToken
+        | Kind::NotFound
+        | Kind::MethodNotAllowed
+        | Kind::InvalidInput
+        | Kind::NotSupported => (kind.status(), None),
+        Kind::AlreadyExists | Kind::Limit => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Some(format!("Validation failed: {text}").into()),
+        ),
+        Kind::BadRequest
+        | Kind::TooLarge
+        | Kind::UnsupportedMedia
+        | Kind::Conflict
+        | Kind::Throttled
+        | Kind::Busy
+        | Kind::Unavailable => (kind.status(), Some(text)),
+    }
+}
+
+/// Returns what Terraform is told in words of its own; an empty text where nothing is said.
+fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
+    let words = match failure {
+        Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
+            return Some(format!("Send Content-Type: {JSON_API}, also without a body.").into());
+        }
+        Failure::AmbiguousCredential => "Send one Authorization header: Bearer.",
+        Failure::TooManyRequests { .. } => "You have exceeded the API's rate limit.",
+        Failure::Refused(error) => match error {
+            Error::LimitReached { limit, .. } => {
+                let many = format!("there are {limit} active tokens, the most that the organization allows");
+                return Some(format!("Validation failed: {many}").into());
+            }
+            Error::AddressTaken => return Some(format!("Validation failed: Email {TAKEN}").into()),
+            Error::NotAMember => {
+                "Validation failed: only an admin can bring in people from outside the organization"
+            }
+            Error::LockedOut { .. } => "Too many failed logins.",
+            Error::LastAdministrator => "At least one site administrator has to stay.",
+            Error::LastToken { .. } => "It is the last active token, and the organization keeps that.",
+            Error::NotActive => "The token is revoked, expired or replaced already.",
+            Error::OrganizationNeeded => "The organization has to be named.",
+            Error::BadCursor => "",
+            Error::Busy => "Too much to do at this moment.",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(words.into())
 }
 
 /// An attribute that has to be unique and is not.
@@ -173,76 +203,6 @@ pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
 
 /// What is said of it, after the attribute's name and in the words that clients compare.
 const TAKEN: &str = "has already been taken";
-
-fn refused(error: &Error) -> (StatusCode, Option<String>) {
-    match error {
-        // A token that is meant for other services is none here.
-        Error::NoCredential | Error::BadCredential(_) | Error::BadLogin | Error::WrongAudience => {
-            (StatusCode::UNAUTHORIZED, None)
-        }
-        Error::Absent
-        | Error::NoApiToken
-        | Error::Forbidden
-        | Error::SessionNeeded
-        | Error::ScopeNeeded(_)
-        | Error::WrongPassword => (StatusCode::NOT_FOUND, None),
-        Error::LockedOut { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Some("Too many failed logins.".to_owned()),
-        ),
-        Error::NameTaken | Error::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, None),
-        Error::AddressTaken => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Some(format!("Validation failed: Email {TAKEN}")),
-        ),
-        Error::LimitReached { limit, .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Some(format!(
-                "Validation failed: there are {limit} active tokens, the most that the organization allows"
-            )),
-        ),
-        Error::NotAMember => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Some(
-                "Validation failed: only an admin can bring in people from outside the organization"
-                    .to_owned(),
-            ),
-        ),
-        Error::LastAdmin => (
-            StatusCode::CONFLICT,
-            Some("An organization keeps at least one admin.".to_owned()),
-        ),
-        Error::LastAdministrator => (
-            StatusCode::CONFLICT,
-            Some("At least one site administrator has to stay.".to_owned()),
-        ),
-        Error::LastToken { .. } => (
-            StatusCode::CONFLICT,
-            Some("It is the last active token, and the organization keeps that.".to_owned()),
-        ),
-        Error::NotActive => (
-            StatusCode::CONFLICT,
-            Some("The token is revoked, expired or replaced already.".to_owned()),
-        ),
-        Error::OrganizationNeeded => (
-            StatusCode::BAD_REQUEST,
-            Some("The organization has to be named.".to_owned()),
-        ),
-        Error::BadCursor => (StatusCode::BAD_REQUEST, None),
-        Error::Busy => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Some("Too much to do at this moment.".to_owned()),
-        ),
-        Error::NoSigningKey => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Some("No key signs at this moment. Nothing was done.".to_owned()),
-        ),
-        Error::Unavailable(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Some("This cannot be done at this moment. What was asked for may have happened.".to_owned()),
-        ),
-    }
-}
 
 /// What is said of a wrong field. What stands in the path cannot be, so it does not exist; the query is
 /// JSON:API's 400, as is what is no JSON at all.

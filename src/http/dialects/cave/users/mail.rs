@@ -5,9 +5,14 @@
 
 use std::sync::Arc;
 
+use axum::routing::post;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::{
+    Content, HttpMethod, ObjectBuilder, Paths, Ref, Required, Response, SecurityRequirement, Type,
+};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use validator::Validate;
 
 use crate::http::App;
@@ -15,13 +20,60 @@ use crate::http::caller::Anyone;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::{Echo, Fields, Form, Refused, Request};
+use crate::http::openapi;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(register))
-        .routes(routes!(confirm))
-        .routes(routes!(forgot_password))
-        .routes(routes!(reset_password))
+        .routes(refused::<AddressForm>([
+            "/users/register",
+            "Register (refused)",
+            "This server sends no mail: a site administrator makes accounts.",
+            "Cannot register: this server sends no mail. A site administrator makes accounts.",
+        ]))
+        .routes(refused::<ConfirmForm>([
+            "/users/confirm",
+            "Confirm a registration (refused)",
+            "There is none to confirm.",
+            "Invalid confirmation token.",
+        ]))
+        .routes(refused::<AddressForm>([
+            "/users/forgot-password",
+            "Ask for a new password (refused)",
+            "This server sends no mail: a site administrator sets passwords.",
+            "Cannot reset the password: this server sends no mail. A site administrator sets passwords.",
+        ]))
+        .routes(refused::<Reset>([
+            "/users/reset-password",
+            "Set a new password in place of a forgotten one (refused)",
+            "There is no token for it, since this server sends no mail.",
+            "Invalid token.",
+        ]))
+}
+
+/// Returns an endpoint that refuses every request it can read, with its part of the document.
+fn refused<B>([path, summary, description, answer]: [&'static str; 4]) -> UtoipaMethodRouter<Arc<App>>
+where
+    B: Body<Form: ToSchema> + Send + 'static,
+{
+    let form = Content::new(Some(Ref::from_schema_name(B::Form::name())));
+    let body = RequestBodyBuilder::new().content("application/json", form);
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let texts = format!("`{answer}`, `{}`, or the request cannot be read", B::UNREADABLE);
+    let refusal = Response::builder()
+        .description(texts)
+        .content("text/plain", Content::new(Some(text)));
+    let operation = Operation::builder()
+        .tag("users")
+        .operation_id(path.rsplit('/').next().map(|name| name.replace('-', "_")))
+        .summary(Some(summary))
+        .description(Some(description))
+        .security(SecurityRequirement::default())
+        .request_body(Some(body.required(Some(Required::True)).build()))
+        .response("400", refusal.build());
+    let mut paths = Paths::new();
+    paths.add_path_operation(path, vec![HttpMethod::Post], operation.build());
+    let handler = async move |_: Anyone, _: Sent<(), B>| Refusal::wrong(answer);
+    (vec![openapi::schema::<B::Form>()], paths, post(handler))
 }
 
 /// Whose address.
@@ -119,42 +171,4 @@ impl Request for Reset {
 
 impl Body for Reset {
     const UNREADABLE: &'static str = "Cannot parse request body: must have a token and a password.";
-}
-
-/// Register (refused)
-///
-/// This server sends no mail: a site administrator makes accounts.
-#[utoipa::path(post, path = "/users/register", tag = "users", security(()), operation_id = "register", request_body = AddressForm,
-    responses((status = BAD_REQUEST, description = "`Cannot register: this server sends no mail. A site administrator makes accounts.`, `Cannot parse request body: email is missing.`, or the request cannot be read", body = String, content_type = "text/plain")))]
-async fn register(_: Anyone, _: Sent<(), AddressForm>) -> Refusal {
-    Refusal::wrong("Cannot register: this server sends no mail. A site administrator makes accounts.")
-}
-
-/// Confirm a registration (refused)
-///
-/// There is none to confirm.
-#[utoipa::path(post, path = "/users/confirm", tag = "users", security(()), operation_id = "confirm", request_body = ConfirmForm,
-    responses((status = BAD_REQUEST, description = "`Invalid confirmation token.`, `Cannot parse JSON data: must have first_name, last_name, email, password and confirmation_token.`, or the request cannot be read", body = String, content_type = "text/plain")))]
-async fn confirm(_: Anyone, _: Sent<(), ConfirmForm>) -> Refusal {
-    Refusal::wrong("Invalid confirmation token.")
-}
-
-/// Ask for a new password (refused)
-///
-/// This server sends no mail: a site administrator sets passwords.
-#[utoipa::path(post, path = "/users/forgot-password", tag = "users", security(()), operation_id = "forgot_password", request_body = AddressForm,
-    responses((status = BAD_REQUEST, description = "`Cannot reset the password: this server sends no mail. A site administrator sets passwords.`, `Cannot parse request body: email is missing.`, or the request cannot be read", body = String, content_type = "text/plain")))]
-async fn forgot_password(_: Anyone, _: Sent<(), AddressForm>) -> Refusal {
-    Refusal::wrong(
-        "Cannot reset the password: this server sends no mail. A site administrator sets passwords.",
-    )
-}
-
-/// Set a new password in place of a forgotten one (refused)
-///
-/// There is no token for it, since this server sends no mail.
-#[utoipa::path(post, path = "/users/reset-password", tag = "users", security(()), operation_id = "reset_password", request_body = ResetForm,
-    responses((status = BAD_REQUEST, description = "`Invalid token.`, `Cannot parse request body: must have a token and a password.`, or the request cannot be read", body = String, content_type = "text/plain")))]
-async fn reset_password(_: Anyone, _: Sent<(), Reset>) -> Refusal {
-    Refusal::wrong("Invalid token.")
 }

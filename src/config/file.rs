@@ -1,0 +1,182 @@
+//! Reads a TOML file setting by setting, and goes on after a mistake.
+//!
+//! serde stops at the first wrong type, so that somebody with five mistakes starts the server five
+//! times; here each is noted with its line.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::setting::{Notes, Place, Setting, Source};
+
+const TEXT: &str = "must be a text in quotation marks";
+const TEXTS: &str = "must be a list of texts in square brackets";
+const TABLE: &str = "must be a table";
+
+/// A configuration file. A setting's name begins with the tables that it is in, with dots between.
+pub(super) struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+    notes: &'a Notes,
+    root: DeTable<'a>,
+    /// The settings that there are.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// A list of texts, each with the line it is on.
+pub(super) type Texts<'a> = Vec<Setting<'a>>;
+
+/// Lists with keys of the writer's choice, in the order of the file.
+pub(super) type Lists<'a> = Vec<(String, Setting<'a, Texts<'a>>)>;
+
+impl<'a> File<'a> {
+    /// Parses a file. One that is not TOML is noted and counts as empty, since what follows from a guess
+    /// at what was meant would be no mistake of the writer's.
+    pub(super) fn new(path: &'a Path, text: &'a str, notes: &'a Notes) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(text);
+        let mut file = Self {
+            path,
+            text,
+            notes,
+            root: root.into_inner(),
+            asked: RefCell::default(),
+        };
+        if !errors.is_empty() {
+            file.root.clear();
+        }
+        for error in errors {
+            let line = file.line(error.span().map_or(0, |span| span.start));
+            let words = format!("line {line} of `{}`", path.display());
+            let place = Place(Source::File(line), words);
+            notes.note(place, format!("is not TOML: {}", error.message()));
+        }
+        file
+    }
+
+    pub(super) fn text(&self, name: &str) -> Setting<'a> {
+        self.setting(name, TEXT, text)
+    }
+
+    pub(super) fn boolean(&self, name: &str) -> Setting<'a, bool> {
+        self.setting(name, "must be true or false", DeValue::as_bool)
+    }
+
+    pub(super) fn integer(&self, name: &str) -> Setting<'a, u64> {
+        self.setting(name, "must be a whole number that is not negative", |value| {
+            let number = value.as_integer()?;
+            u64::from_str_radix(number.as_str(), number.radix()).ok()
+        })
+    }
+
+    pub(super) fn texts(&self, name: &str) -> Setting<'a, Texts<'a>> {
+        self.setting(name, TEXTS, |value| self.items(name, value))
+    }
+
+    /// Returns a table whose keys the writer chooses.
+    pub(super) fn lists(&self, name: &str) -> Setting<'a, Lists<'a>> {
+        self.setting(name, TABLE, |table| {
+            let mut entries: Vec<_> = table.as_table()?.iter().collect();
+            entries.sort_by_key(|(key, _)| key.span().start);
+            let lists = entries.into_iter().map(|(key, list)| {
+                let name = format!("{name}.{}", key.get_ref());
+                let place = self.place(&name, key);
+                let items = self.read(place, list, TEXTS, |list| self.items(&name, list));
+                (key.get_ref().to_string(), items)
+            });
+            Some(lists.collect())
+        })
+    }
+
+    /// Notes a problem of a table, if it is there.
+    pub(super) fn note_table(&self, name: &str, problem: &str) {
+        if let Some((key, value)) = self.entry(name)
+            && value.get_ref().is_table()
+        {
+            self.notes.note(self.place(name, key), problem);
+        }
+    }
+
+    /// Notes every name that is no setting's: it must be called when all settings have been read.
+    pub(super) fn note_unknown(&self) {
+        self.note_unknown_below("", &self.root);
+    }
+
+    fn note_unknown_below(&self, above: &str, table: &DeTable<'a>) {
+        let asked = self.asked.borrow();
+        let below = asked.iter().filter_map(|name| name.strip_prefix(above));
+        let known: BTreeSet<&str> = below.filter_map(|name| name.split('.').next()).collect();
+        for (key, value) in table {
+            let name = format!("{above}{}", key.get_ref());
+            if !known.contains(&**key.get_ref()) {
+                let known: Vec<&str> = known.iter().copied().collect();
+                let problem = format!("is no setting; there are {}", known.join(", "));
+                self.notes.note(self.place(&name, key), problem);
+            } else if !asked.contains(&*name) {
+                match value.get_ref() {
+                    DeValue::Table(table) => self.note_unknown_below(&format!("{name}."), table),
+                    _ => self.notes.note(self.place(&name, key), TABLE),
+                }
+            }
+        }
+    }
+
+    fn setting<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&DeValue<'a>) -> Option<T>,
+    ) -> Setting<'a, T> {
+        self.asked.borrow_mut().insert(name.to_owned());
+        match self.entry(name) {
+            Some((key, value)) => self.read(self.place(name, key), value, expected, read),
+            None => Setting::new(None, self.notes),
+        }
+    }
+
+    fn entry(&self, name: &str) -> Option<(&Spanned<DeString<'a>>, &Spanned<DeValue<'a>>)> {
+        let mut table = &self.root;
+        let mut rest = name;
+        while let Some((first, below)) = rest.split_once('.') {
+            table = table.get(first)?.get_ref().as_table()?;
+            rest = below;
+        }
+        table.get_key_value(rest)
+    }
+
+    fn items(&self, name: &str, list: &DeValue<'a>) -> Option<Texts<'a>> {
+        let items = list.as_array()?.iter();
+        let items = items.map(|item| self.read(self.place(name, item), item, TEXT, text));
+        Some(items.filter(Setting::is_given).collect())
+    }
+
+    /// Returns a setting as `read` takes it; where that cannot, what is `expected` is noted.
+    fn read<T>(
+        &self,
+        place: Place,
+        value: &Spanned<DeValue<'a>>,
+        expected: &str,
+        read: impl FnOnce(&DeValue<'a>) -> Option<T>,
+    ) -> Setting<'a, T> {
+        let given = Setting::new(Some((value.get_ref(), place)), self.notes);
+        given.judge(|value| read(value).ok_or(expected))
+    }
+
+    fn place<T>(&self, name: &str, at: &Spanned<T>) -> Place {
+        let line = self.line(at.span().start);
+        let words = format!("`{name}` in `{}` (line {line})", self.path.display());
+        Place(Source::File(line), words)
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().iter().take(offset);
+        before.filter(|byte| **byte == b'\n').count() + 1
+    }
+}
+
+fn text(value: &DeValue<'_>) -> Option<OsString> {
+    value.as_str().map(OsString::from)
+}

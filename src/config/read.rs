@@ -1,0 +1,256 @@
+//! Each setting: its name in the file, its flag and variable where it has them, its check and its default.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use validator::ValidateEmail;
+
+use super::file::{File, Lists, Texts};
+use super::setting::{Environment, Flags, Notes, Place, Process, Source};
+use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
+use crate::authority::password::{NewPassword, Password};
+use jeton_core::token::lifetime::{Lifetime, Span};
+use jeton_core::token::scope::{Catalogue, Scope};
+
+/// The configuration file that is read where none is named, if it is there.
+const DEFAULT_FILE: &str = "jeton.toml";
+
+/// More than anybody can mean, and less than what overflows further on.
+const LARGEST_NUMBER: u32 = 1_000_000;
+
+impl Config {
+    /// Reads and checks everything. Relative paths are relative to the working directory, wherever
+    /// the file that names them is.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake at once.
+    pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
+        let notes = Notes::default();
+        let process = Process {
+            environment,
+            notes: &notes,
+        };
+        let named = process
+            .flag("--config", flags.config.clone(), "JETON_CONFIG")
+            .value();
+        let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+            if named.is_some() || error.kind() != ErrorKind::NotFound {
+                let place = Place(Source::File(0), format!("the file `{}`", path.display()));
+                notes.note(place, format!("cannot be read: {error}"));
+            }
+            String::new()
+        });
+        let file = File::new(path, &text, &notes);
+        let config = Self::read(flags, process, &file);
+        file.note_unknown();
+        notes.or_mistakes(config)
+    }
+
+    fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
+        let listen = process.flag("--listen", flags.listen, "JETON_LISTEN");
+        let listen = listen.or(file.text("listen")).check(address);
+        let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let database = process.flag("--database", flags.database, "JETON_DATABASE");
+        let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
+        let issuer = process.flag("--issuer", flags.issuer, "JETON_ISSUER");
+        let issuer: Option<Issuer> = issuer.or(file.text("issuer")).parse().value();
+        let in_tokens = issuer.clone().unwrap_or_else(|| Issuer::of_address(listen));
+        let session_audience = in_tokens.session_audience();
+        let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
+        let trusted_proxies = file.texts("trusted_proxies").unwrap_or(Vec::new()).into_iter();
+        Self {
+            listen,
+            database: database
+                .or(file.text("database"))
+                .unwrap_or("jeton.db".into())
+                .into(),
+            keys: Keys {
+                folder: keys.or(file.text("keys.folder")).unwrap_or("keys".into()).into(),
+                algorithm: file.text("keys.algorithm").parse().unwrap_or(Algorithm::Es256),
+                jwks_max_age,
+                rotate_every: file
+                    .text("keys.rotate_every")
+                    .check(|text| rotation(text, jwks_max_age))
+                    .value(),
+            },
+            issuer,
+            trusted_proxies: trusted_proxies
+                .filter_map(|item| item.check(network).value())
+                .collect(),
+            tokens: Tokens {
+                prefix: file.text("tokens.prefix").parse().value(),
+                default_audience: file
+                    .text("tokens.default_audience")
+                    .check(|text| audience(text, &session_audience))
+                    .value(),
+                default_lifetime: file
+                    .text("tokens.default_lifetime")
+                    .parse()
+                    .unwrap_or(Lifetime::Limited(Span::YEAR)),
+                record_addresses: file.boolean("tokens.record_addresses").unwrap_or(false),
+                retention: file.text("tokens.retention").parse().unwrap_or(Span::MONTH),
+            },
+            session_lifetime: file.text("sessions.lifetime").parse().unwrap_or(Span::HALF_A_DAY),
+            catalogue: catalogue(
+                file.texts("scopes.available").value(),
+                file.lists("presets").value(),
+            ),
+            limits: limits(file, Limits::STANDARD),
+            rate_limits: RateLimits {
+                per_caller: rate(file, "rate_limits.per_caller"),
+                per_address: rate(file, "rate_limits.per_address"),
+            },
+            administrator: Administrator {
+                email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
+                password: process.variable("JETON_ADMIN_PASSWORD").judge(password).value(),
+            },
+            log: process
+                .variable("JETON_LOG")
+                .check(log_filter)
+                .unwrap_or("info".to_owned()),
+        }
+    }
+}
+
+fn limits(file: &File<'_>, default: Limits) -> Limits {
+    let duration = |name, default| file.text(name).check(up_to_an_hour).unwrap_or(default);
+    let max_connections = file.integer("limits.max_connections").judge(number);
+    Limits {
+        max_connections: max_connections
+            .value()
+            .map_or(default.max_connections, |number| number.get() as usize),
+        header_timeout: duration("limits.header_timeout", default.header_timeout),
+        body_timeout: duration("limits.body_timeout", default.body_timeout),
+        idle_timeout: duration("limits.idle_timeout", default.idle_timeout),
+        drain_deadline: duration("limits.drain_deadline", default.drain_deadline),
+    }
+}
+
+fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
+    let per_second = file.integer(&format!("{name}.per_second"));
+    let burst = file.integer(&format!("{name}.burst"));
+    if !per_second.is_given() {
+        file.note_table(name, "must have `per_second`, requests a second");
+    }
+    let burst = burst.judge(number).value();
+    per_second.judge(number).value().map(|per_second| Rate {
+        per_second,
+        burst: burst.unwrap_or(per_second),
+    })
+}
+
+/// A catalogue of one's own replaces the standard one with its presets; presets of one's own
+/// replace the standard presets.
+fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue {
+    let mut catalogue = match (&scopes, &presets) {
+        (None, None) => return Catalogue::standard(),
+        (Some(_), _) => Catalogue::management(),
+        (None, Some(_)) => Catalogue::standard_scopes(),
+    };
+    for scope in scopes.into_iter().flatten() {
+        scope.parse().judge(|scope| catalogue.add_scope(scope));
+    }
+    for (name, items) in presets.into_iter().flatten() {
+        items.judge(|items| {
+            let given = items.len();
+            let scopes: Vec<Scope> = items
+                .into_iter()
+                .filter_map(|item| item.parse().value())
+                .collect();
+            // Where an item is no scope, whether the rest would make a preset does not matter.
+            if scopes.len() < given {
+                Ok(())
+            } else {
+                catalogue.add_preset(&name, scopes)
+            }
+        });
+    }
+    catalogue
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an IP address and a port such as 127.0.0.1:8080")
+}
+
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let network: IpNet = text.parse().map_err(|_| "must be a network such as 10.0.0.0/8")?;
+    // 10.0.0.1/8 is either one host or sixteen million; which one matters here.
+    if network.trunc() != network {
+        return Err("must have no bits beyond its mask");
+    }
+    Ok(network)
+}
+
+fn audience(text: &str, session_audience: &str) -> Result<String, &'static str> {
+    if text == session_audience {
+        return Err("must not be the audience of sessions");
+    }
+    let is_wrong = |letter: char| letter.is_whitespace() || letter.is_control();
+    if text.is_empty() || text.len() > 255 || text.contains(is_wrong) {
+        return Err("must be 1 to 255 bytes without spaces");
+    }
+    Ok(text.to_owned())
+}
+
+fn email(text: &str) -> Result<String, &'static str> {
+    let good = text.validate_email();
+    good.then(|| text.to_owned()).ok_or("must be an e-mail address")
+}
+
+fn password(text: OsString) -> Result<NewPassword, String> {
+    let text = text.into_string().map_err(|_| "must be UTF-8".to_owned())?;
+    NewPassword::try_from(Password::new(text)).map_err(|error| format!("is refused: {error}"))
+}
+
+fn log_filter(text: &str) -> Result<String, &'static str> {
+    let filter = EnvFilter::builder().parse(text);
+    filter
+        .map(|_| text.to_owned())
+        .map_err(|_| "must be a log filter such as info or jeton=debug")
+}
+
+fn up_to_a_day(text: &str) -> Result<u32, String> {
+    let seconds = span(text)?.seconds();
+    let seconds = u32::try_from(seconds)
+        .ok()
+        .filter(|seconds| u64::from(*seconds) <= Span::DAY.seconds());
+    seconds.ok_or_else(|| "must be at most a day".to_owned())
+}
+
+fn up_to_an_hour(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if span > Span::HOUR {
+        return Err("must be at most an hour".to_owned());
+    }
+    Ok(Duration::from_secs(span.seconds()))
+}
+
+fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
+    let span = span(text)?;
+    // Each would wait for its turn in the JWKS, with all that come after it.
+    if span.seconds() < jwks_max_age.into() {
+        return Err("must not be shorter than `keys.jwks_max_age`".to_owned());
+    }
+    Ok(span)
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn number(value: u64) -> Result<NonZeroU32, String> {
+    let number = u32::try_from(value)
+        .ok()
+        .filter(|number| *number <= LARGEST_NUMBER);
+    let number = number.and_then(NonZeroU32::new);
+    number.ok_or_else(|| format!("must be a number from 1 to {LARGEST_NUMBER} (it is {value})"))
+}

@@ -1,0 +1,152 @@
+//! One setting as it was given by flag, variable or file, and the mistakes found so far.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fmt::{self, Display};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The values of the command line's flags.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub database: Option<PathBuf>,
+    pub keys: Option<PathBuf>,
+    pub listen: Option<String>,
+    pub issuer: Option<String>,
+}
+
+/// The process's environment, or a test's. A variable without a value counts as absent, since
+/// that is what templates for containers make of an option left open.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// Every mistake of a configuration, at least one, each a sentence that begins with its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Where a setting was given, also in words.
+#[derive(Debug)]
+pub(super) struct Place(pub(super) Source, pub(super) String);
+
+/// Where a setting was given, in the order in which a person would look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Flag,
+    Variable,
+    /// The line, or 0 for the whole file.
+    File(usize),
+}
+
+/// The mistakes found so far: the first does not hide the next.
+#[derive(Debug, Default)]
+pub(super) struct Notes(RefCell<Vec<(Place, String)>>);
+
+impl Notes {
+    /// Notes a mistake. The problem goes on where the place ends: "must be …", "is not …".
+    pub(super) fn note(&self, place: Place, problem: impl Display) {
+        self.0.borrow_mut().push((place, problem.to_string()));
+    }
+
+    /// Returns the value, or all mistakes in the order of their places.
+    pub(super) fn or_mistakes<T>(self, value: T) -> Result<T, Mistakes> {
+        let mut notes = self.0.into_inner();
+        if notes.is_empty() {
+            return Ok(value);
+        }
+        notes.sort_by_key(|(Place(source, _), _)| *source);
+        let sentence = |(Place(_, place), problem)| format!("{place} {problem}");
+        Err(Mistakes(notes.into_iter().map(sentence).collect()))
+    }
+}
+
+/// A setting as it was given, if it was. One that a check refuses is noted, and counts as not given from
+/// then on, so that the caller goes on with the default.
+#[derive(Debug)]
+pub(super) struct Setting<'n, T = OsString> {
+    given: Option<(T, Place)>,
+    notes: &'n Notes,
+}
+
+impl<'n, T> Setting<'n, T> {
+    pub(super) fn new(given: Option<(T, Place)>, notes: &'n Notes) -> Self {
+        Self { given, notes }
+    }
+
+    /// Returns the other setting if this one was not given.
+    pub(super) fn or(self, other: Self) -> Self {
+        if self.given.is_some() { self } else { other }
+    }
+
+    /// Returns what `check` makes of the value, or notes the problem that it finds.
+    pub(super) fn judge<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
+        let notes = self.notes;
+        let given = self.given.and_then(|(value, place)| match check(value) {
+            Ok(value) => Some((value, place)),
+            Err(problem) => {
+                notes.note(place, problem);
+                None
+            }
+        });
+        Setting { given, notes }
+    }
+
+    pub(super) fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    pub(super) fn value(self) -> Option<T> {
+        self.given.map(|(value, _)| value)
+    }
+
+    pub(super) fn unwrap_or(self, default: T) -> T {
+        self.value().unwrap_or(default)
+    }
+}
+
+impl<'n> Setting<'n> {
+    /// Returns what `check` makes of the text, or notes the problem that it finds, with the text.
+    pub(super) fn check<U, E: Display>(self, check: impl FnOnce(&str) -> Result<U, E>) -> Setting<'n, U> {
+        self.judge(|value| {
+            let text = value.into_string().map_err(|_| "must be UTF-8".to_owned())?;
+            check(&text).map_err(|error| format!("{error} (it is {text:?})"))
+        })
+    }
+
+    pub(super) fn parse<U: FromStr<Err: Display>>(self) -> Setting<'n, U> {
+        self.check(str::parse)
+    }
+}
+
+/// What the process was started with.
+#[derive(Clone, Copy)]
+pub(super) struct Process<'n> {
+    pub(super) environment: Environment<'n>,
+    pub(super) notes: &'n Notes,
+}
+
+impl<'n> Process<'n> {
+    /// Returns a flag's value, or else the variable's.
+    pub(super) fn flag(&self, flag: &str, value: Option<impl Into<OsString>>, variable: &str) -> Setting<'n> {
+        let place = || Place(Source::Flag, format!("the flag `{flag}`"));
+        let given = value.map(|value| (value.into(), place()));
+        Setting::new(given, self.notes).or(self.variable(variable))
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Setting<'n> {
+        let value = (self.environment)(name).filter(|value| !value.is_empty());
+        let place = || Place(Source::Variable, format!("the variable `{name}`"));
+        Setting::new(value.map(|value| (value, place())), self.notes)
+    }
+}
