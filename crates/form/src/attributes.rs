@@ -54,7 +54,10 @@ impl Attributes {
         if part != Part::Body
             && let Some(stray) = name.as_ref().or(example.as_ref())
         {
-            return Err(Error::new(stray.span(), "only a body has a schema with a name and an example"));
+            return Err(Error::new(
+                stray.span(),
+                "only a body has a schema with a name and an example",
+            ));
         }
         Ok(Self {
             part,
@@ -71,7 +74,10 @@ pub(crate) fn each(
     attributes: &[Attribute],
     mut read: impl FnMut(&ParseNestedMeta<'_>) -> Result<()>,
 ) -> Result<()> {
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("form")) {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("form"))
+    {
         attribute.parse_nested_meta(|meta| read(&meta))?;
     }
     Ok(())
@@ -89,7 +95,9 @@ pub(crate) fn only<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>
 pub(crate) fn description(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(text), ..
+            }) => Some(text.value().trim().to_owned()),
             _ => None,
         },
         _ => None,

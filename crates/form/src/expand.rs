@@ -16,7 +16,10 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new_spanned(input, "the fields of a form have names"));
     };
     let attributes = Attributes::read(&input.attrs)?;
-    let fields = named.named.iter().map(|field| Field::read(field, attributes.part));
+    let fields = named
+        .named
+        .iter()
+        .map(|field| Field::read(field, attributes.part));
     let fields: Vec<_> = fields.collect::<Result<_>>()?;
 
     let ident = &input.ident;
@@ -31,9 +34,11 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
         None => ident.to_string().to_token_stream(),
     };
     let example = attributes.example.as_ref().map(json);
-    let example = example.map(|example| quote! {
-        fn example() -> Option<::serde_json::Value> {
-            Some(#example)
+    let example = example.map(|example| {
+        quote! {
+            fn example() -> Option<::serde_json::Value> {
+                Some(#example)
+            }
         }
     });
     let idents: Vec<_> = fields.iter().map(|field| field.ident).collect();
@@ -109,3 +114,6 @@ fn schema(input: &DeriveInput) -> TokenStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

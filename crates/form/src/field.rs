@@ -60,11 +60,12 @@ impl<'a> Field<'a> {
             }
         })?;
         let wrong = |message| Err(Error::new_spanned(field, message));
-        let is_value = nested.is_none() && flatten.is_none();
-        if !is_value && (length.is_some() || range.is_some() || example.is_some()) {
+        let (optional, list) = (inner(&field.ty, "Option"), inner(&field.ty, "Vec"));
+        let is_form = nested.is_some() || flatten.is_some();
+        let is_list = nested.is_some() && list.is_some();
+        if is_form && (length.is_some() && !is_list || range.is_some() || example.is_some()) {
             return wrong("a nested or flattened form has its bounds and examples at its own fields");
         }
-        let (optional, list) = (inner(&field.ty, "Option"), inner(&field.ty, "Vec"));
         let kind = match (default, given, nested, flatten) {
             (None, None, None, Some(())) if name.is_none() => Kind::Flatten(&field.ty),
             (None, None, Some(()), None) => match (optional, list) {
@@ -189,9 +190,6 @@ impl Bounds {
                 Err(bound.error("a bound is min or max"))
             }
         })?;
-        if min.is_none() && max.is_none() {
-            return Err(meta.error("give min, max or both"));
-        }
         Ok(Self { min, max })
     }
 }

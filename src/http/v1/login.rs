@@ -9,12 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::password::Password;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
-use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
@@ -26,14 +26,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// E-mail and password.
-#[derive(Validate, ToSchema)]
-#[schema(as = Login)]
+#[derive(Form)]
+#[form(body, name = "Login", echo = Nothing)]
 pub(in crate::http) struct LoginForm {
-    #[validate(length(min = 1, max = 254))]
-    #[schema(min_length = 1, max_length = 254, example = "admin@example.com")]
+    #[form(length(min = 1, max = 254), example = "admin@example.com")]
     email: String,
-    #[schema(min_length = 1, example = "the password that the first start printed")]
-    #[validate(length(min = 1))]
+    #[form(length(min = 1), example = "the password that the first start printed")]
     password: String,
 }
 
@@ -41,17 +39,6 @@ pub(in crate::http) struct LoginForm {
 pub(in crate::http) struct Login {
     pub(in crate::http) email: String,
     pub(in crate::http) password: Password,
-}
-
-impl Form for LoginForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-            password: fields.required("password"),
-        }
-    }
 }
 
 impl Request for Login {
@@ -74,6 +61,7 @@ struct Session {
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// When it ends by itself.
+    #[schema(value_type = nouns::Instant)]
     expires_at: Timestamp,
 }
 
