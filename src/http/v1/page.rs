@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::input::{Fields, Form, Request};
+use crate::http::openapi;
 use jeton_store::Slice;
 
 /// Which part of a list.
@@ -33,7 +34,7 @@ impl Request for Slice {
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Items<T> {
-    /// What it holds.
+    #[schema(schema_with = openapi::list_of::<T>)]
     items: Vec<T>,
     /// `cursor` of the next part, if there is one.
     #[schema(required = true)]

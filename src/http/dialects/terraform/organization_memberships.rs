@@ -155,7 +155,7 @@ impl MembershipResource {
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "list_organization_memberships", params(OrganizationPath, FilterForm, PageForm),
     responses((status = OK, description = "A page of the list",
-                  body = inline(Including<ListDocument<MembershipResource>, UserResource>),
+                  body = Including<ListDocument<MembershipResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 async fn list(
     caller: Caller<OrganizationsRead>,

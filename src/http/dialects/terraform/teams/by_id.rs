@@ -18,7 +18,7 @@ use crate::http::{App, Failure, no_content};
 /// Show a team
 #[utoipa::path(get, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "show_team",
     params(TeamPath, IncludeForm),
-    responses((status = OK, description = "The team", body = inline(Including<Document<TeamResource>, UserResource>),
+    responses((status = OK, description = "The team", body = Including<Document<TeamResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn show(
     caller: Caller<OrganizationsRead>,

@@ -54,7 +54,7 @@ pub(super) struct ListForm {
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath, FilterForm, IncludeForm, PageForm),
     responses((status = OK, description = "A page of the list",
-                  body = inline(Including<ListDocument<TeamResource>, UserResource>),
+                  body = Including<ListDocument<TeamResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
     caller: Caller<OrganizationsRead>,
