@@ -118,7 +118,7 @@ impl Field for OneOrMany {
     fn schema() -> Schema {
         let one = || string().min_length(Some(1));
         let several = ArrayBuilder::new().items(one()).max_items(Some(20));
-        OneOfBuilder::new().item(one()).item(several).into()
+        OneOfBuilder::new().item(several).item(one()).into()
     }
 }
 

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, ExprLit, Ident, Lit, Meta, Result};
+use syn::{Attribute, Error, Expr, ExprLit, Lit, Meta, Result};
 
 /// The part of a request that a form is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,7 @@ fn constant(
     meta: &ParseNestedMeta<'_>,
 ) -> Result<()> {
     let (name, kind) = (format_ident!("{name}"), format_ident!("{kind}"));
-    let variant: Ident = meta.value()?.parse()?;
+    let variant: Expr = meta.value()?.parse()?;
     constants.push(quote! {
         const #name: crate::http::input::#kind = crate::http::input::#kind::#variant;
     });

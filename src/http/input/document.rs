@@ -159,7 +159,7 @@ fn form<F: Form>() -> Schema {
     let mut object = ObjectBuilder::new().schema_type(Type::Object).build();
     object.description = text(F::DESCRIPTION);
     object.example = F::example();
-    if F::UNKNOWN == Unknown::Forbidden {
+    if F::UNKNOWN != Unknown::Ignored {
         let none = utoipa::openapi::schema::AdditionalProperties::FreeForm(false);
         object.additional_properties = Some(Box::new(none));
     }

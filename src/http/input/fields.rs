@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use axum::http::HeaderMap;
+
 use super::field::{Field, MAX_WRONG_ELEMENTS};
 use super::value::{Object, Value};
 use super::violation::{Fault, Location, Violation, Violations};
@@ -15,6 +17,7 @@ pub struct Fields<'a> {
     part: Part,
     at: Location,
     members: &'a Object<'a>,
+    headers: Option<&'a HeaderMap>,
     asked: Vec<Asked>,
     refused: Vec<Violation>,
 }
@@ -180,9 +183,15 @@ impl<'a> Fields<'a> {
             part,
             at,
             members,
+            headers: None,
             asked: Vec::new(),
             refused: Vec::new(),
         }
+    }
+
+    /// The headers of the request, which can say whose client sent it.
+    pub(super) fn with_headers(&mut self, headers: &'a HeaderMap) {
+        self.headers = Some(headers);
     }
 
     fn refuse_at(&mut self, at: Location, value: Option<&Value<'_>>, error: String) -> Refused {
@@ -245,6 +254,10 @@ impl<'a> Fields<'a> {
         self.asked.push(Asked { name, violations });
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
     fn member(&self, name: &str) -> Option<&'a Value<'a>> {
         self.members.get(name)
     }
@@ -259,6 +272,18 @@ impl<'a> Fields<'a> {
             Some(value) => Violation::new(fault, at, value),
             None if self.part == Part::Body => Violation::new(fault, at, self.members),
             None => Violation::new(fault, at, &()),
+        }
+    }
+
+    fn forbids(&self, unknown: Unknown) -> bool {
+        match unknown {
+            Unknown::Ignored => false,
+            Unknown::Forbidden => true,
+            Unknown::ForbiddenUnless(header, theirs) => {
+                let is_theirs = self.headers.is_some_and(|headers| headers.contains_key(header));
+                let mut named = self.asked.iter().filter(|asked| self.has(asked.name));
+                !is_theirs || named.any(|asked| !theirs.contains(&asked.name))
+            }
         }
     }
 
@@ -297,7 +322,7 @@ pub(super) fn read<R: Request>(mut fields: Fields<'_>) -> Result<R, Violations> 
     if R::Form::REPEATED == Repeated::Refused {
         fields.forbid_repeated();
     }
-    if R::Form::UNKNOWN == Unknown::Forbidden {
+    if fields.forbids(R::Form::UNKNOWN) {
         fields.forbid_unknown();
     }
     let form = match (form, fields.violations()) {

@@ -129,6 +129,9 @@ pub enum Unknown {
     /// For a form in which a misspelt field would do something else than was meant, and say that all
     /// is well.
     Forbidden,
+    /// The same, except in a request with this header whose body names no field of the form but these:
+    /// what a client of the other system that the header tells sends, which may say more than is asked.
+    ForbiddenUnless(&'static str, &'static [&'static str]),
 }
 
 /// Whether what was wrong is sent back.
@@ -210,7 +213,7 @@ where
                 Presence::Required | Presence::Optional => header_members(&parts.headers),
             },
         ));
-        let body = read_body(&text, media).map_err(|violations| match B::Form::ECHO {
+        let body = read_body(&text, media, &parts.headers).map_err(|violations| match B::Form::ECHO {
             Echo::Input => violations,
             Echo::Nothing => violations.without_input(),
         });
@@ -235,10 +238,14 @@ where
     }
 }
 
-fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
+fn read_body<B: Request>(text: &str, media: Media, headers: &HeaderMap) -> Result<B, Violations> {
     let at = Location::root("body");
     match (body::value(text, media)?, B::Form::BODY) {
-        (Some(Value::Object(members)), _) => read(Fields::new(Part::Body, at, &members)),
+        (Some(Value::Object(members)), _) => {
+            let mut fields = Fields::new(Part::Body, at, &members);
+            fields.with_headers(headers);
+            read(fields)
+        }
         (None, Presence::Required) => Err(Violation::new(Fault::Missing, at, &()).into()),
         (None | Some(Value::Null), Presence::Optional | Presence::Unread) => {
             read(Fields::new(Part::Body, at, &Object::default()))

@@ -7,13 +7,14 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::authority::password::Password;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fault, Form, Input, Scalar, Value, string};
 use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -25,30 +26,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(logout))
 }
 
-/// E-mail and password.
+/// E-mail and password, as they are tried.
 #[derive(Form)]
 #[form(body, name = "Login", echo = Nothing)]
-pub(in crate::http) struct LoginForm {
+pub(in crate::http) struct Credentials {
     #[form(length(min = 1, max = 254), example = "admin@example.com")]
-    email: String,
-    #[form(length(min = 1), example = "the password that the first start printed")]
-    password: String,
-}
-
-/// E-mail and password, as they are tried.
-pub(in crate::http) struct Login {
     pub(in crate::http) email: String,
+    #[form(example = "the password that the first start printed")]
     pub(in crate::http) password: Password,
 }
 
-impl Request for Login {
-    type Form = LoginForm;
+/// E-mail and password.
+#[derive(Form)]
+#[form(body, name = "Login", echo = Nothing, unknown = Forbidden)]
+struct LoginForm {
+    #[form(flatten)]
+    credentials: Credentials,
+}
 
-    fn parse(form: LoginForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
-        Ok(Self {
-            email: form.email,
-            password: Password::new(form.password),
-        })
+impl Scalar for Password {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        match value.text() {
+            Some("") => Err(Fault::StringTooShort { min_length: 1 }),
+            Some(text) => Ok(Self::new(text.to_owned())),
+            None => Err(Fault::StringType),
+        }
+    }
+
+    fn schema() -> Schema {
+        string().min_length(Some(1)).into()
     }
 }
 
@@ -77,9 +83,10 @@ async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
-    Input { body, .. }: Input<(), (), Login>,
+    Input { body, .. }: Input<(), (), LoginForm>,
 ) -> Result<impl IntoResponse, Failure> {
-    let session = app.authority.login(&body.email, body.password, address).await?;
+    let Credentials { email, password } = body.credentials;
+    let session = app.authority.login(&email, password, address).await?;
     Ok(Json(Session {
         token: session.token.expose().to_owned(),
         token_type: "Bearer",

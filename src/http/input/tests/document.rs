@@ -59,7 +59,7 @@ struct Stamp {
 }
 
 fn parcel(body: &str) -> Result<Parcel, Violations> {
-    read_body(body, Media::Json)
+    read_body(body, Media::Json, &HeaderMap::new())
 }
 
 fn schema() -> Json {

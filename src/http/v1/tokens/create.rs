@@ -14,17 +14,20 @@ use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
-use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
+use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 use jeton_store::Naming;
 
-/// A new token. Everything but the name has a default. Members that are not among these are passed over,
-/// so look at what the answer says it has become.
+/// A new token. Everything but the name has a default.
+///
+/// Any other field is refused. A request with `x-business-id` that uses only `name`, `description` and
+/// `expires_in_days` may have other fields, which are ignored.
 #[derive(Debug, Form)]
-#[form(body, name = "CreateToken", example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
+// A misspelt `scopes` or `expires_in` must not make a token with every scope for a year.
+#[form(body, name = "CreateToken", unknown = ForbiddenUnless(BUSINESS, &["name", "description", "expires_in_days"]), example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
     /// A name for people.
     #[form(length(min = 1, max = 255))]

@@ -52,6 +52,10 @@ impl TokenPath {
     }
 }
 
+/// The header by which clients of DayZero name the organization. Their bodies may hold more than DayZero's
+/// documents say.
+const BUSINESS: &str = "x-business-id";
+
 /// Where the organization can also stand.
 #[derive(Debug, Form)]
 #[form(header)]

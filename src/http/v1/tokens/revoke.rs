@@ -15,14 +15,17 @@ use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Form, Input};
 use crate::http::nouns;
 use crate::http::v1::render::Problem;
-use crate::http::v1::tokens::TokenPath;
+use crate::http::v1::tokens::{BUSINESS, TokenPath};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_store::LastToken;
 
 /// Why. The body may be absent, empty, `null` or `{}`.
+///
+/// Any other field is refused. A request with `x-business-id` that uses only `reason` may have other
+/// fields, which are ignored.
 #[derive(Debug, Form)]
-#[form(body, name = "RevokeToken", presence = Optional, example = json!({"reason": "leaked in a build log"}))]
+#[form(body, name = "RevokeToken", presence = Optional, unknown = ForbiddenUnless(BUSINESS, &["reason"]), example = json!({"reason": "leaked in a build log"}))]
 pub(crate) struct RevokeForm {
     /// Why, in your words. Seen by those who manage the token.
     #[form(length(max = 1000))]
