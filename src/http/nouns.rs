@@ -1,42 +1,57 @@
 //! How the nouns are written in requests.
 
-use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation};
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation, string};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Contact, Email, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
-use jeton_core::token::{
-    Direction, Grace, Lifetime, ManagementScope, OwnerKind, Scope, Slot, SortBy, Span, Status,
-};
+use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Status};
 use jeton_store::PersonReference;
 
-/// Reads a noun from its text; a text that cannot be one is told why.
+/// Reads a noun from its text; a text that cannot be one is told why. Documents give its form.
 macro_rules! text_scalar {
-    ($($noun:ty = $stand_in:expr;)*) => {$(
+    ($($noun:ty: $schema:expr;)*) => {$(
         impl Scalar for $noun {
             fn read(value: &Value<'_>) -> Result<Self, Fault> {
                 let text = value.text().ok_or(Fault::StringType)?;
                 text.parse().map_err(|error: <$noun as std::str::FromStr>::Err| Fault::Value { error: error.to_string() })
             }
 
-            fn stand_in() -> Self {
-                $stand_in
+            fn schema() -> Schema {
+                $schema.into()
             }
         }
     )*};
 }
 
 text_scalar! {
-    OrganizationReference = Self::Name(String::new());
-    TeamReference = Self::Name(String::new());
-    PersonReference = Self::Email(Email::stand_in());
-    Lifetime = Self::Limited(Span::YEAR);
-    Grace = Self::DAY;
-    Slot = Slot::stand_in();
-    Scope = Self::from(ManagementScope::TokensRead);
-    Name = Name::stand_in();
-    Email = Email::stand_in();
-    Contact = Contact::stand_in();
-    NotificationUrl = NotificationUrl::stand_in();
+    OrganizationReference: string();
+    TeamReference: string();
+    PersonReference: string();
+    Lifetime: string().pattern(Some("^([1-9][0-9]*[smhdwy]|never)$"));
+    Grace: string().pattern(Some("^(0s|[1-9][0-9]*[smhdwy])$"));
+    Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));
+    Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
+    Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
+    Email: address();
+    Contact: address();
+    NotificationUrl: string().max_length(Some(2048));
+}
+
+fn bounded(min: usize, max: usize) -> ObjectBuilder {
+    string().min_length(Some(min)).max_length(Some(max))
+}
+
+fn address() -> ObjectBuilder {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Email);
+    string().max_length(Some(254)).format(Some(format))
 }
 
 impl Choice for Role {
@@ -45,6 +60,9 @@ impl Choice for Role {
         ("member", Self::Member),
         ("viewer", Self::Viewer),
     ];
+
+    const NAME: Option<&'static str> = Some("Role");
+    const DESCRIPTION: Option<&'static str> = Some("What a person may do in an organization or a team.");
 }
 
 impl Choice for OwnerKind {
@@ -54,6 +72,9 @@ impl Choice for OwnerKind {
         ("organization", Self::Organization),
         ("deployment", Self::Deployment),
     ];
+
+    const NAME: Option<&'static str> = Some("Owner");
+    const DESCRIPTION: Option<&'static str> = Some("What kind of thing a token acts for.");
 }
 
 impl Choice for Direction {
@@ -77,6 +98,9 @@ impl Choice for Status {
         ("expired", Self::Expired),
         ("revoked", Self::Revoked),
     ];
+
+    const NAME: Option<&'static str> = Some("TokenStatus");
+    const DESCRIPTION: Option<&'static str> = Some("Whether a token is good.");
 }
 
 /// One text, or a list of them, as `aud` can be written in a token.
@@ -91,11 +115,65 @@ impl Field for OneOrMany {
         }
     }
 
-    fn stand_in() -> Self {
-        Self(Vec::new())
+    fn schema() -> Schema {
+        let one = || string().min_length(Some(1));
+        let several = ArrayBuilder::new().items(one()).max_items(Some(20));
+        OneOfBuilder::new().item(several).item(one()).into()
     }
+}
 
-    fn nearest(_: &Value<'_>) -> Option<Self> {
-        None
+/// What documents say of an instant in an answer: `#[schema(value_type = nouns::Instant)]`.
+#[derive(Debug)]
+pub(super) struct Instant;
+
+impl PartialSchema for Instant {
+    fn schema() -> RefOr<Schema> {
+        let instant = <Timestamp as Scalar>::schema();
+        match instant {
+            Schema::Object(mut instant) => {
+                let description = "An instant in UTC, with exactly three digits of fraction";
+                instant.description = Some(description.to_owned());
+                instant.examples = vec!["2026-01-02T03:04:05.678Z".into()];
+                Schema::Object(instant).into()
+            }
+            other => other.into(),
+        }
+    }
+}
+
+impl ToSchema for Instant {
+    fn name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+}
+
+/// A choice in an answer, written as the word that it is read from.
+#[derive(Debug)]
+pub(super) struct Word<T>(pub(super) T);
+
+/// What a person may do, in an answer.
+pub(super) type RoleWord = Word<Role>;
+
+/// What a token acts for, in an answer.
+pub(super) type OwnerWord = Word<OwnerKind>;
+
+/// Whether a token is good, in an answer.
+pub(super) type StatusWord = Word<Status>;
+
+impl<T: Choice> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.word().serialize(serializer)
+    }
+}
+
+impl<T: Choice> PartialSchema for Word<T> {
+    fn schema() -> RefOr<Schema> {
+        <T as Scalar>::schema().into()
+    }
+}
+
+impl<T: Choice> ToSchema for Word<T> {
+    fn name() -> Cow<'static, str> {
+        <T as Choice>::NAME.unwrap_or_default().into()
     }
 }

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
+    Array, Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
     OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Type, tag::TagBuilder,
 };
 
@@ -27,8 +27,23 @@ pub(super) fn schema<T: ToSchema>() -> (String, RefOr<Schema>) {
     (T::name().into_owned(), T::schema())
 }
 
+/// The schema of a type, by its name. utoipa writes out what a type parameter stands for, and clients that
+/// are generated from the document then have no type for it.
+pub(super) fn reference<T: ToSchema>() -> RefOr<Schema> {
+    Ref::from_schema_name(T::name()).into()
+}
+
+/// A list of what has that schema.
+pub(super) fn list_of<T: ToSchema>() -> Array {
+    Array::new(reference::<T>())
+}
+
 /// The document before any operation is in it.
 pub(super) fn preface(about: &About) -> OpenApi {
+    let license = LicenseBuilder::new()
+        .name("MIT OR Apache-2.0")
+        .identifier(Some("MIT OR Apache-2.0"))
+        .build();
     let info = InfoBuilder::new()
         .title(about.title)
         .version(env!("CARGO_PKG_VERSION"))
@@ -36,7 +51,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
         .contact(Some(
             ContactBuilder::new().name(Some("the jeton authors")).build(),
         ))
-        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").build()));
+        .license(Some(license));
     let tags = about.tags.iter().map(|(name, about)| {
         let tag = TagBuilder::new().name(*name).description(Some(*about));
         tag.build()

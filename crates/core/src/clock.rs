@@ -97,24 +97,6 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-impl utoipa::PartialSchema for Timestamp {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .description(Some("An instant in UTC, with exactly three digits of fraction"))
-            .examples(["2026-01-02T03:04:05.678Z"])
-            .into()
-    }
-}
-
-impl utoipa::ToSchema for Timestamp {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "Timestamp".into()
-    }
-}
-
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
     /// The present instant. Read once an operation and passed down.

@@ -1,56 +1,57 @@
-//! What the bounds of a form (`#[validate(length(..), range(..))]`) are called in an answer.
+//! The bounds of fields, and which fault a broken one is.
 
-use serde_json::Value;
-use validator::ValidationError;
+use validator::{ValidateLength, ValidateRange};
 
 use super::violation::Fault;
 
-/// The fault that a broken bound is. Bounds other than `length` and `range` are rules of ours, with
-/// a message of their own.
-pub(super) fn fault(error: ValidationError) -> Fault {
-    let parameter = |name: &str| error.params.get(name);
-    let named = match (error.code.as_ref(), parameter("value")) {
-        ("length", Some(Value::String(text))) => {
-            let length = text.chars().count() as u64;
-            match (
-                parameter("min").and_then(Value::as_u64),
-                parameter("max").and_then(Value::as_u64),
-            ) {
-                (Some(min_length), _) if length < min_length => Some(Fault::StringTooShort { min_length }),
-                (_, Some(max_length)) => Some(Fault::StringTooLong { max_length }),
-                _ => None,
-            }
+/// What has a length: a text in characters, a list in elements.
+pub(crate) trait Length: ValidateLength<u64> {
+    /// The fault of one that is shorter than `min_length`.
+    fn too_short(min_length: u64, actual_length: u64) -> Fault;
+
+    /// The fault of one that is longer than `max_length`.
+    fn too_long(max_length: u64, actual_length: u64) -> Fault;
+}
+
+impl Length for String {
+    fn too_short(min_length: u64, _: u64) -> Fault {
+        Fault::StringTooShort { min_length }
+    }
+
+    fn too_long(max_length: u64, _: u64) -> Fault {
+        Fault::StringTooLong { max_length }
+    }
+}
+
+impl<T> Length for Vec<T> {
+    fn too_short(min_length: u64, actual_length: u64) -> Fault {
+        Fault::ListTooShort {
+            min_length,
+            actual_length,
         }
-        ("length", Some(Value::Array(list))) => {
-            let actual_length = list.len() as u64;
-            match (
-                parameter("min").and_then(Value::as_u64),
-                parameter("max").and_then(Value::as_u64),
-            ) {
-                (Some(min_length), _) if actual_length < min_length => Some(Fault::ListTooShort {
-                    min_length,
-                    actual_length,
-                }),
-                (_, Some(max_length)) => Some(Fault::ListTooLong {
-                    max_length,
-                    actual_length,
-                }),
-                _ => None,
-            }
+    }
+
+    fn too_long(max_length: u64, actual_length: u64) -> Fault {
+        Fault::ListTooLong {
+            max_length,
+            actual_length,
         }
-        ("range", Some(value)) => {
-            match (
-                parameter("min").and_then(Value::as_i64),
-                parameter("max").and_then(Value::as_i64),
-            ) {
-                (Some(ge), _) if value.as_i64() < Some(ge) => Some(Fault::GreaterThanEqual { ge }),
-                (_, Some(le)) => Some(Fault::LessThanEqual { le }),
-                _ => None,
-            }
-        }
-        _ => None,
-    };
-    named.unwrap_or_else(|| Fault::Value {
-        error: error.message.unwrap_or(error.code).into_owned(),
-    })
+    }
+}
+
+/// The bound of its length that a value breaks, if any.
+pub(crate) fn length<T: Length>(value: &T, min: Option<u64>, max: Option<u64>) -> Option<Fault> {
+    let actual = || value.length().unwrap_or_default();
+    let short = min.filter(|_| !value.validate_length(min, None, None));
+    let long = max.filter(|_| !value.validate_length(None, max, None));
+    let short = short.map(|min| T::too_short(min, actual()));
+    short.or_else(|| long.map(|max| T::too_long(max, actual())))
+}
+
+/// The bound of its range that a value breaks, if any.
+pub(crate) fn range(value: &i64, min: Option<i64>, max: Option<i64>) -> Option<Fault> {
+    let small = min.filter(|_| !value.validate_range(min, None, None, None));
+    let large = max.filter(|_| !value.validate_range(None, max, None, None));
+    let small = small.map(|ge| Fault::GreaterThanEqual { ge });
+    small.or_else(|| large.map(|le| Fault::LessThanEqual { le }))
 }

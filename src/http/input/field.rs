@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use utoipa::openapi::Schema;
+use utoipa::openapi::schema::Array;
+
 use super::scalar::Scalar;
 use super::value::Value;
 use super::violation::{Fault, Location, Violation};
@@ -15,11 +18,21 @@ pub trait Field: Sized {
     /// The value, or everything that is wrong with it and where.
     fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>>;
 
-    /// See [`Scalar::stand_in`].
-    fn stand_in() -> Self;
-
     /// See [`Scalar::nearest`].
-    fn nearest(value: &Value<'_>) -> Option<Self>;
+    fn nearest(_: &Value<'_>) -> Option<Self> {
+        None
+    }
+
+    /// What documents say of the type.
+    fn schema() -> Schema;
+
+    /// See [`Scalar::NAME`].
+    const NAME: Option<&'static str> = None;
+
+    /// See [`Scalar::written`].
+    fn written(&self) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 impl<T: Scalar> Field for T {
@@ -27,12 +40,18 @@ impl<T: Scalar> Field for T {
         T::read(value).map_err(|fault| vec![Violation::new(fault, at.clone(), value)])
     }
 
-    fn stand_in() -> Self {
-        T::stand_in()
-    }
-
     fn nearest(value: &Value<'_>) -> Option<Self> {
         T::nearest(value)
+    }
+
+    fn schema() -> Schema {
+        T::schema()
+    }
+
+    const NAME: Option<&'static str> = T::NAME;
+
+    fn written(&self) -> Option<serde_json::Value> {
+        T::written(self)
     }
 }
 
@@ -67,11 +86,7 @@ impl<T: Scalar> Field for Vec<T> {
         }
     }
 
-    fn stand_in() -> Self {
-        Self::new()
-    }
-
-    fn nearest(_: &Value<'_>) -> Option<Self> {
-        None
+    fn schema() -> Schema {
+        Schema::Array(Array::new(T::schema()))
     }
 }

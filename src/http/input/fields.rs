@@ -1,23 +1,23 @@
-//! Filling a form field by field, and judging what was filled.
+//! Reading a form field by field, each with its bounds.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+use axum::http::HeaderMap;
 
 use super::field::{Field, MAX_WRONG_ELEMENTS};
 use super::value::{Object, Value};
 use super::violation::{Fault, Location, Violation, Violations};
-use super::{Form, Repeated, Request, Unknown, bounds};
+use super::{Form, Repeated, Request, Unknown};
 
 /// The named values of one part of a request, and what has been found wrong with them so far.
 ///
-/// A form asks for its fields in their order. An answer to a field that is missing or wrong is a
-/// stand-in, and the form with it is thrown away.
+/// A form asks for all of its fields in their order. The answer to a field that is missing or wrong is
+/// `None`, and what is wrong with it has been put down.
 pub struct Fields<'a> {
     part: Part,
     at: Location,
     members: &'a Object<'a>,
+    headers: Option<&'a HeaderMap>,
     asked: Vec<Asked>,
     refused: Vec<Violation>,
 }
@@ -50,75 +50,82 @@ pub struct Refused(());
 struct Asked {
     name: &'static str,
     violations: Vec<Violation>,
-    bounds: Bounds,
-}
-
-/// Whether the bounds of a field say anything about what was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bounds {
-    Judged,
-    /// What stands in the form is a stand-in.
-    Skipped,
 }
 
 impl<'a> Fields<'a> {
-    /// A field that has to be there.
-    pub fn required<T: Field>(&mut self, name: &'static str) -> T {
+    /// A field that has to be there. `broken` names the bound that a value breaks; so below.
+    pub fn required<T: Field>(
+        &mut self,
+        name: &'static str,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<T> {
         match self.member(name) {
-            Some(value) => self.read(name, value),
+            Some(value) => self.read(name, value, broken),
             None => {
                 let violation = self.violation(Fault::Missing, self.at(name), None);
-                self.put_down(name, vec![violation], Bounds::Skipped);
-                T::stand_in()
+                self.put_down(name, vec![violation]);
+                None
             }
         }
     }
 
     /// A field that may be absent; `null` says the same.
-    pub fn optional<T: Field>(&mut self, name: &'static str) -> Option<T> {
-        self.change(name).flatten()
+    pub fn optional<T: Field>(
+        &mut self,
+        name: &'static str,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<Option<T>> {
+        self.change(name, broken).map(Option::flatten)
     }
 
     /// A field that has a value when it is absent. `null` is wrong.
-    pub fn or<T: Field>(&mut self, name: &'static str, default: T) -> T {
-        self.given(name).unwrap_or(default)
+    pub fn or<T: Field>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<T> {
+        self.given(name, broken).map(|given| given.unwrap_or(default))
     }
 
-    /// A field of a partial update: `None` leaves the thing as it is. `null` is wrong.
-    pub fn given<T: Field>(&mut self, name: &'static str) -> Option<T> {
+    /// A field of a partial update: `Some(None)` leaves the thing as it is. `null` is wrong.
+    pub fn given<T: Field>(
+        &mut self,
+        name: &'static str,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<Option<T>> {
         match self.member(name) {
-            Some(value) => Some(self.read(name, value)),
+            Some(value) => self.read(name, value, broken).map(Some),
             None => self.absent(name),
         }
     }
 
-    /// A field of a partial update that can be taken away: absent is `None`, `null` is `Some(None)`.
-    pub fn change<T: Field>(&mut self, name: &'static str) -> Option<Option<T>> {
+    /// A field of a partial update that can be taken away: absent is `Some(None)`, `null` is
+    /// `Some(Some(None))`.
+    pub fn change<T: Field>(
+        &mut self,
+        name: &'static str,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<Option<Option<T>>> {
         match self.member(name) {
             Some(Value::Null) => {
-                self.put_down(name, Vec::new(), Bounds::Judged);
-                Some(None)
+                self.put_down(name, Vec::new());
+                Some(Some(None))
             }
-            Some(value) => Some(Some(self.read(name, value))),
+            Some(value) => self.read(name, value, broken).map(|read| Some(Some(read))),
             None => self.absent(name),
         }
     }
 
-    /// Whether a field is there at all.
-    pub fn has(&self, name: &str) -> bool {
-        self.member(name).is_some()
-    }
-
-    /// An object in the object, with a form of its own. Absent and `null` are `None`.
-    pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<R> {
+    /// An object in the object, with a form of its own. Absent and `null` are `Some(None)`.
+    pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<Option<R>> {
         match self.member(name) {
             None | Some(Value::Null) => self.absent(name),
-            Some(value) => self.inner(name, value),
+            Some(value) => self.inner(name, value).map(Some),
         }
     }
 
-    /// The same, where absent and `null` are the empty object: what that lacks is missing in it. `None`
-    /// where it is wrong.
+    /// The same, where absent and `null` are the empty object: what that lacks is missing in it.
     pub(crate) fn nested_or_empty<R: Request>(&mut self, name: &'static str) -> Option<R> {
         match self.member(name) {
             None | Some(Value::Null) => self.inner(name, &Value::Object(Object::default())),
@@ -127,36 +134,34 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of such objects, which has to be there.
-    pub(crate) fn nested_list<R: Request>(&mut self, name: &'static str) -> Vec<R> {
+    pub(crate) fn nested_list<R: Request>(
+        &mut self,
+        name: &'static str,
+        broken: impl Fn(&Vec<R>) -> Option<Fault>,
+    ) -> Option<Vec<R>> {
         let at = self.at(name);
-        let mut read_so_far = Vec::new();
-        let violations = match self.member(name) {
-            None => vec![self.violation(Fault::Missing, at, None)],
-            Some(Value::List(elements)) => {
-                let mut violations = Vec::new();
-                for (index, element) in elements.iter().enumerate() {
-                    let at = at.index(index);
-                    let read = match element {
-                        Value::Object(members) => read(Fields::new(self.part, at, members)),
-                        value => Err(Violation::new(Fault::ObjectType, at, value).into()),
-                    };
-                    match read {
-                        Ok(request) => read_so_far.push(request),
-                        Err(_) if violations.len() >= MAX_WRONG_ELEMENTS => break,
-                        Err(Violations { detail }) => violations.extend(detail),
-                    }
-                }
-                violations
+        let value = self.member(name);
+        let Some(Value::List(elements)) = value else {
+            let violation = match value {
+                None => self.violation(Fault::Missing, at, None),
+                Some(value) => Violation::new(Fault::ListType, at, value),
+            };
+            self.put_down(name, vec![violation]);
+            return None;
+        };
+        let (mut list, mut violations) = (Vec::new(), Vec::new());
+        for (index, element) in elements.iter().enumerate() {
+            match self.object(at.index(index), element) {
+                Ok(request) => list.push(request),
+                Err(_) if violations.len() >= MAX_WRONG_ELEMENTS => break,
+                Err(Violations { detail }) => violations.extend(detail),
             }
-            Some(value) => vec![Violation::new(Fault::ListType, at, value)],
-        };
-        let bounds = if violations.is_empty() {
-            Bounds::Judged
-        } else {
-            Bounds::Skipped
-        };
-        self.put_down(name, violations, bounds);
-        read_so_far
+        }
+        if violations.is_empty() {
+            let fault = broken(&list);
+            violations.extend(fault.map(|fault| self.violation(fault, at, value)));
+        }
+        self.judged(name, list, violations)
     }
 
     /// Puts down that a field breaks a rule of ours, `text` saying which.
@@ -178,9 +183,15 @@ impl<'a> Fields<'a> {
             part,
             at,
             members,
+            headers: None,
             asked: Vec::new(),
             refused: Vec::new(),
         }
+    }
+
+    /// The headers of the request, which can say whose client sent it.
+    pub(super) fn with_headers(&mut self, headers: &'a HeaderMap) {
+        self.headers = Some(headers);
     }
 
     fn refuse_at(&mut self, at: Location, value: Option<&Value<'_>>, error: String) -> Refused {
@@ -189,65 +200,70 @@ impl<'a> Fields<'a> {
         Refused(())
     }
 
-    fn read<T: Field>(&mut self, name: &'static str, value: &Value<'_>) -> T {
-        match T::take(value, &self.at(name)) {
+    fn read<T: Field>(
+        &mut self,
+        name: &'static str,
+        value: &Value<'_>,
+        broken: impl Fn(&T) -> Option<Fault>,
+    ) -> Option<T> {
+        let at = self.at(name);
+        match T::take(value, &at) {
             Ok(read) => {
-                self.put_down(name, Vec::new(), Bounds::Judged);
-                read
+                let fault = broken(&read).map(|fault| Violation::new(fault, at, value));
+                self.judged(name, read, Vec::from_iter(fault))
             }
             Err(violations) => {
-                let nearest = T::nearest(value);
-                let bounds = if nearest.is_some() {
-                    Bounds::Judged
-                } else {
-                    Bounds::Skipped
-                };
-                self.put_down(name, violations, bounds);
-                nearest.unwrap_or_else(T::stand_in)
+                // That a bound is broken says more than that an integer was too large.
+                let fault = T::nearest(value).and_then(|nearest| broken(&nearest));
+                let fault = fault.map(|fault| vec![Violation::new(fault, at, value)]);
+                self.put_down(name, fault.unwrap_or(violations));
+                None
             }
         }
     }
 
     fn inner<R: Request>(&mut self, name: &'static str, value: &Value<'_>) -> Option<R> {
-        let read = match value {
-            Value::Object(members) => read(Fields::new(self.part, self.at(name), members)),
-            value => Err(Violation::new(Fault::ObjectType, self.at(name), value).into()),
+        let read = self.object(self.at(name), value);
+        let violations = match read {
+            Ok(request) => return self.judged(name, request, Vec::new()),
+            Err(Violations { detail }) => detail,
         };
-        let (request, violations) = match read {
-            Ok(request) => (Some(request), Vec::new()),
-            Err(Violations { detail }) => (None, detail),
-        };
-        self.put_down(name, violations, Bounds::Skipped);
-        request
-    }
-
-    fn absent<T>(&mut self, name: &'static str) -> Option<T> {
-        self.put_down(name, Vec::new(), Bounds::Judged);
+        self.put_down(name, violations);
         None
     }
 
-    fn put_down(&mut self, name: &'static str, violations: Vec<Violation>, bounds: Bounds) {
-        self.asked.push(Asked {
-            name,
-            violations,
-            bounds,
-        });
+    fn object<R: Request>(&self, at: Location, value: &Value<'_>) -> Result<R, Violations> {
+        match value {
+            Value::Object(members) => read(Fields::new(self.part, at, members)),
+            value => Err(Violation::new(Fault::ObjectType, at, value).into()),
+        }
+    }
+
+    fn absent<T>(&mut self, name: &'static str) -> Option<Option<T>> {
+        self.put_down(name, Vec::new());
+        Some(None)
+    }
+
+    fn judged<T>(&mut self, name: &'static str, value: T, violations: Vec<Violation>) -> Option<T> {
+        let is_right = violations.is_empty();
+        self.put_down(name, violations);
+        is_right.then_some(value)
+    }
+
+    fn put_down(&mut self, name: &'static str, violations: Vec<Violation>) {
+        self.asked.push(Asked { name, violations });
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
     }
 
     fn member(&self, name: &str) -> Option<&'a Value<'a>> {
-        self.members.get(self.wire_name(name).as_ref())
+        self.members.get(name)
     }
 
     fn at(&self, name: &'static str) -> Location {
-        self.at.field(self.wire_name(name))
-    }
-
-    /// A field is named as it is sent, but for headers, where `x_business_id` is `x-business-id`.
-    fn wire_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
-        match self.part {
-            Part::Header => Cow::Owned(name.replace('_', "-")),
-            Part::Path | Part::Query | Part::Body => Cow::Borrowed(name),
-        }
+        self.at.field(name)
     }
 
     /// An absent member of a body echoes the object that lacks it; elsewhere there is no such object.
@@ -259,21 +275,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Puts down the bounds that were broken. They say more than that an integer was too large. They
-    /// have the names of a form's fields, which no hyphen can be in.
-    fn judge(&mut self, errors: ValidationErrors) {
-        let mut errors = errors.into_errors();
-        for mut asked in std::mem::take(&mut self.asked) {
-            if let (Some(ValidationErrorsKind::Field(broken)), Bounds::Judged) =
-                (errors.remove(asked.name.replace('-', "_").as_str()), asked.bounds)
-            {
-                let (at, value) = (self.at(asked.name), self.member(asked.name));
-                let broken = broken.into_iter().map(bounds::fault);
-                asked.violations = broken
-                    .map(|fault| self.violation(fault, at.clone(), value))
-                    .collect();
+    fn forbids(&self, unknown: Unknown) -> bool {
+        match unknown {
+            Unknown::Ignored => false,
+            Unknown::Forbidden => true,
+            Unknown::ForbiddenUnless(header, theirs) => {
+                let is_theirs = self.headers.is_some_and(|headers| headers.contains_key(header));
+                let mut named = self.asked.iter().filter(|asked| self.has(asked.name));
+                !is_theirs || named.any(|asked| !theirs.contains(&asked.name))
             }
-            self.asked.push(asked);
         }
     }
 
@@ -309,18 +319,16 @@ impl<'a> Fields<'a> {
 /// Rules across fields are asked last and only about fields that are right by themselves.
 pub(super) fn read<R: Request>(mut fields: Fields<'_>) -> Result<R, Violations> {
     let form = R::Form::fill(&mut fields);
-    if let Err(errors) = form.validate() {
-        fields.judge(errors);
-    }
     if R::Form::REPEATED == Repeated::Refused {
         fields.forbid_repeated();
     }
-    if R::Form::UNKNOWN == Unknown::Forbidden {
+    if fields.forbids(R::Form::UNKNOWN) {
         fields.forbid_unknown();
     }
-    if let Some(violations) = fields.violations() {
-        return Err(violations);
-    }
+    let form = match (form, fields.violations()) {
+        (Some(form), None) => form,
+        (_, violations) => return Err(violations.unwrap_or_default()),
+    };
     let parsed = R::parse(form, &mut fields);
     match (parsed, fields.violations()) {
         (Ok(request), None) => Ok(request),

@@ -1,15 +1,17 @@
 //! How a path, a query, headers and a body become typed requests, or one 422 with everything that
 //! is wrong with them.
 //!
-//! A request type has a [`Form`]: one struct that names its fields in order, with their bounds as
-//! `validator` attributes. The form is filled field by field, as generously as pydantic does it,
-//! so that one wrong field hides no other; then the bounds of what was read are judged. Where
-//! rules across fields remain, [`Request::parse`] makes the request from the form or refuses.
+//! A request type has a [`Form`]: one struct that declares its fields in order, each once, with its
+//! bounds and documentation, from which `#[derive(Form)]` makes both this module's reading and the
+//! document. The form is read field by field, as generously as pydantic does it, so that one wrong
+//! field hides no other. Where rules across fields remain, [`Request::parse`] makes the request from
+//! the form or refuses.
 //! A form without such rules is its own request. A handler takes them all as one [`Input`], and
 //! nothing else here gives out a request.
 
 mod body;
 mod bounds;
+mod document;
 mod error;
 mod field;
 mod fields;
@@ -24,13 +26,16 @@ use axum::extract::{FromRequest, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use url::form_urlencoded;
-use validator::{Validate, ValidationErrors};
 
 pub(crate) use body::JSON_API;
 pub use body::{Encoding, MAX_BODY};
+pub(crate) use bounds::{length, range};
+pub(crate) use document::{Described, Document, Need, object, parameters, schemas};
 pub use error::InputError;
 pub use field::Field;
 pub use fields::{Fields, Refused};
+pub(crate) use jeton_form::Form;
+pub(crate) use scalar::string;
 pub use scalar::{Choice, Scalar};
 pub use value::Value;
 pub use violation::{Fault, Location, LocationPart, Violation, Violations};
@@ -50,8 +55,8 @@ pub(crate) struct Input<P = (), Q = (), B = (), H = ()> {
     pub headers: H,
 }
 
-/// The fields of one part of a request, as they come.
-pub(crate) trait Form: Validate + Sized {
+/// The fields of one part of a request, as they come. Derived: see the crate `jeton-form`.
+pub(crate) trait Form: Sized {
     /// What is expected of the body that this form is read from.
     const BODY: Presence = Presence::Required;
 
@@ -67,20 +72,24 @@ pub(crate) trait Form: Validate + Sized {
     /// Whether what was wrong with a body is sent back.
     const ECHO: Echo = Echo::Input;
 
-    /// Asks for every field, in the order in which errors name them.
-    fn fill(fields: &mut Fields<'_>) -> Self;
-}
+    /// What the form is, in documents.
+    const DESCRIPTION: &'static str = "";
 
-/// The bounds of a form that is made of two.
-pub(crate) fn both(
-    one: Result<(), ValidationErrors>,
-    other: Result<(), ValidationErrors>,
-) -> Result<(), ValidationErrors> {
-    let mut broken = ValidationErrors::new();
-    for part in [one, other].into_iter().filter_map(Result::err) {
-        broken.errors_mut().extend(part.into_errors());
+    /// The name of the form's schema.
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("")
     }
-    if broken.is_empty() { Ok(()) } else { Err(broken) }
+
+    /// An example of the whole.
+    fn example() -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Asks for every field, in the order in which errors name them. `None` where one is wrong.
+    fn fill(fields: &mut Fields<'_>) -> Option<Self>;
+
+    /// Describes every field, in the same order.
+    fn document(document: &mut Document);
 }
 
 /// What a handler is given.
@@ -118,8 +127,11 @@ pub enum Unknown {
     /// For what clients of other systems send, which may say more than is asked.
     Ignored,
     /// For a form in which a misspelt field would do something else than was meant, and say that all
-    /// is well. Its document says so too: `#[serde(deny_unknown_fields)]`.
+    /// is well.
     Forbidden,
+    /// The same, except in a request with this header whose body names no field of the form but these:
+    /// what a client of the other system that the header tells sends, which may say more than is asked.
+    ForbiddenUnless(&'static str, &'static [&'static str]),
 }
 
 /// Whether what was wrong is sent back.
@@ -155,15 +167,11 @@ pub(crate) struct Nothing;
 impl Form for Nothing {
     const BODY: Presence = Presence::Unread;
 
-    fn fill(_: &mut Fields<'_>) -> Self {
-        Self
+    fn fill(_: &mut Fields<'_>) -> Option<Self> {
+        Some(Self)
     }
-}
 
-impl Validate for Nothing {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        Ok(())
-    }
+    fn document(_: &mut Document) {}
 }
 
 impl<S, P, Q, B, H> FromRequest<S> for Input<P, Q, B, H>
@@ -205,7 +213,7 @@ where
                 Presence::Required | Presence::Optional => header_members(&parts.headers),
             },
         ));
-        let body = read_body(&text, media).map_err(|violations| match B::Form::ECHO {
+        let body = read_body(&text, media, &parts.headers).map_err(|violations| match B::Form::ECHO {
             Echo::Input => violations,
             Echo::Nothing => violations.without_input(),
         });
@@ -230,10 +238,14 @@ where
     }
 }
 
-fn read_body<B: Request>(text: &str, media: Media) -> Result<B, Violations> {
+fn read_body<B: Request>(text: &str, media: Media, headers: &HeaderMap) -> Result<B, Violations> {
     let at = Location::root("body");
     match (body::value(text, media)?, B::Form::BODY) {
-        (Some(Value::Object(members)), _) => read(Fields::new(Part::Body, at, &members)),
+        (Some(Value::Object(members)), _) => {
+            let mut fields = Fields::new(Part::Body, at, &members);
+            fields.with_headers(headers);
+            read(fields)
+        }
         (None, Presence::Required) => Err(Violation::new(Fault::Missing, at, &()).into()),
         (None | Some(Value::Null), Presence::Optional | Presence::Unread) => {
             read(Fields::new(Part::Body, at, &Object::default()))

@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use utoipa::openapi::Schema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+
 use super::value::Value;
 use super::violation::Fault;
 use jeton_core::clock::Timestamp;
@@ -11,20 +14,39 @@ pub trait Scalar: Sized {
     /// The value, or what is wrong with it.
     fn read(value: &Value<'_>) -> Result<Self, Fault>;
 
-    /// Takes the place of a value that could not be read, so that the other fields can still be
-    /// judged. Never leaves the form it was put into.
-    fn stand_in() -> Self;
-
     /// A value on the same side of every bound, where one that could not be read has such a value.
     fn nearest(_: &Value<'_>) -> Option<Self> {
+        None
+    }
+
+    /// What documents say of the type.
+    fn schema() -> Schema;
+
+    /// The name under which documents have the schema; `None` writes it where it is used.
+    const NAME: Option<&'static str> = None;
+
+    /// The value as documents write it as a default.
+    fn written(&self) -> Option<serde_json::Value> {
         None
     }
 }
 
 /// A type with one word for each of its values.
-pub trait Choice: Copy + Default + 'static {
-    /// Every word, in the order in which an error lists them.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// Every word, in the order in which an error and documents list them.
     const WORDS: &'static [(&'static str, Self)];
+
+    /// See [`Scalar::NAME`].
+    const NAME: Option<&'static str> = None;
+
+    /// What the named schema is, in documents.
+    const DESCRIPTION: Option<&'static str> = None;
+
+    /// The word for this value; `None` for one that is said by absence alone.
+    fn word(self) -> Option<&'static str> {
+        let mut words = Self::WORDS.iter().filter(|(_, choice)| *choice == self);
+        words.next().map(|(word, _)| *word)
+    }
 }
 
 impl<T: Choice> Scalar for T {
@@ -38,9 +60,27 @@ impl<T: Choice> Scalar for T {
             })
     }
 
-    fn stand_in() -> Self {
-        Self::default()
+    fn schema() -> Schema {
+        let words = T::WORDS.iter().map(|(word, _)| *word);
+        let choice = string().enum_values(Some(words));
+        choice.description(T::DESCRIPTION).into()
     }
+
+    const NAME: Option<&'static str> = <T as Choice>::NAME;
+
+    fn written(&self) -> Option<serde_json::Value> {
+        self.word().map(Into::into)
+    }
+}
+
+/// The schema of a text, to which more may be added.
+pub(crate) fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn formatted(kind: Type, format: KnownFormat) -> ObjectBuilder {
+    let format = SchemaFormat::KnownFormat(format);
+    ObjectBuilder::new().schema_type(kind).format(Some(format))
 }
 
 impl Scalar for String {
@@ -48,8 +88,8 @@ impl Scalar for String {
         value.text().map(str::to_owned).ok_or(Fault::StringType)
     }
 
-    fn stand_in() -> Self {
-        Self::new()
+    fn schema() -> Schema {
+        string().into()
     }
 }
 
@@ -72,8 +112,12 @@ impl Scalar for bool {
         }
     }
 
-    fn stand_in() -> Self {
-        false
+    fn schema() -> Schema {
+        ObjectBuilder::new().schema_type(Type::Boolean).into()
+    }
+
+    fn written(&self) -> Option<serde_json::Value> {
+        Some((*self).into())
     }
 }
 
@@ -85,8 +129,12 @@ impl Scalar for i64 {
         }
     }
 
-    fn stand_in() -> Self {
-        0
+    fn schema() -> Schema {
+        formatted(Type::Integer, KnownFormat::Int64).into()
+    }
+
+    fn written(&self) -> Option<serde_json::Value> {
+        Some((*self).into())
     }
 
     /// An integer beyond 64 bits still breaks a bound, and the answer says which.
@@ -111,8 +159,8 @@ impl Scalar for Timestamp {
             })
     }
 
-    fn stand_in() -> Self {
-        Self::LAST
+    fn schema() -> Schema {
+        formatted(Type::String, KnownFormat::DateTime).into()
     }
 }
 
@@ -124,8 +172,8 @@ impl Scalar for uuid::Uuid {
         })
     }
 
-    fn stand_in() -> Self {
-        Self::nil()
+    fn schema() -> Schema {
+        formatted(Type::String, KnownFormat::Uuid).into()
     }
 }
 

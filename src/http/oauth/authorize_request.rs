@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
-use utoipa::IntoParams;
+use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::{Demand, Error};
 use crate::http::caller::{ApiToken, Caller};
-use crate::http::input::{Fault, Fields, Form, Input, Refused, Repeated, Request, Scalar, Unknown, Value};
+use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
 use crate::http::{App, Failure};
 use jeton_core::token::{Record, Scope};
 
@@ -20,29 +19,16 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// What the service demands.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+// A misspelt or repeated demand must not become one that everybody meets.
+#[form(query, repeated = Refused, unknown = Forbidden)]
 pub(crate) struct DemandForm {
     /// The scopes that the token must have, all of them, with a space between two.
-    #[param(value_type = Option<String>, example = "projects:read content:write")]
+    #[form(example = "projects:read content:write")]
     scope: Option<Scopes>,
     /// Whom the token must be meant for; the configured default audience otherwise.
-    #[validate(length(min = 1))]
-    #[param(min_length = 1)]
+    #[form(length(min = 1))]
     audience: Option<String>,
-}
-
-/// A misspelt or repeated demand must not become one that everybody meets.
-impl Form for DemandForm {
-    const REPEATED: Repeated = Repeated::Refused;
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            scope: fields.optional("scope"),
-            audience: fields.optional("audience"),
-        }
-    }
 }
 
 impl Request for Demand {
@@ -69,8 +55,8 @@ impl Scalar for Scopes {
         })
     }
 
-    fn stand_in() -> Self {
-        Self(Vec::new())
+    fn schema() -> Schema {
+        string().into()
     }
 }
 

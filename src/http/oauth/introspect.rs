@@ -11,11 +11,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::Active;
 use crate::http::caller::{Caller, TokensIntrospect};
-use crate::http::input::{Encoding, Fields, Form, Input, Repeated};
+use crate::http::input::{Form, Input};
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
@@ -24,26 +23,14 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which token.
-#[derive(Validate, ToSchema)]
-#[schema(as = Introspect, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}))]
+#[derive(Form)]
+#[form(body, name = "Introspect", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}))]
 struct IntrospectForm {
     /// The token, with or without its prefix.
     token: String,
     /// Taken, and not needed: a token says itself what it is.
     #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
     token_type_hint: Option<String>,
-}
-
-impl Form for IntrospectForm {
-    const ENCODING: Encoding = Encoding::UrlEncoded;
-    const REPEATED: Repeated = Repeated::Refused;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            token: fields.required("token"),
-            token_type_hint: fields.optional("token_type_hint"),
-        }
-    }
 }
 
 /// What a token is. Of one that is not active nothing but that is said.

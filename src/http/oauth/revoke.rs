@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::http::caller::{Caller, Holder};
-use crate::http::input::{Encoding, Fields, Form, Input, Repeated};
+use crate::http::input::{Form, Input};
 use crate::http::oauth::OAuthError;
 use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
@@ -21,8 +19,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which token, and why.
-#[derive(Validate, ToSchema)]
-#[schema(as = RevokePresented, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA", "reason": "found in a public gist"}))]
+#[derive(Form)]
+#[form(body, name = "RevokePresented", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA", "reason": "found in a public gist"}))]
 struct RevokeForm {
     /// The token, with or without its prefix.
     token: String,
@@ -30,22 +28,8 @@ struct RevokeForm {
     #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
     token_type_hint: Option<String>,
     /// Why, in your words. Seen by those who manage the token.
-    #[validate(length(max = 1000))]
-    #[schema(max_length = 1000)]
+    #[form(length(max = 1000))]
     reason: Option<String>,
-}
-
-impl Form for RevokeForm {
-    const ENCODING: Encoding = Encoding::UrlEncoded;
-    const REPEATED: Repeated = Repeated::Refused;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            token: fields.required("token"),
-            token_type_hint: fields.optional("token_type_hint"),
-            reason: fields.optional("reason"),
-        }
-    }
 }
 
 /// End a token that you have

@@ -7,13 +7,14 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::password::Password;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
-use crate::http::input::{Echo, Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fault, Form, Input, Scalar, Value, string};
+use crate::http::nouns;
 use crate::http::origin::RequestOrigin;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -25,43 +26,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(logout))
 }
 
-/// E-mail and password.
-#[derive(Validate, ToSchema)]
-#[schema(as = Login)]
-pub(in crate::http) struct LoginForm {
-    #[validate(length(min = 1, max = 254))]
-    #[schema(min_length = 1, max_length = 254, example = "admin@example.com")]
-    email: String,
-    #[schema(min_length = 1, example = "the password that the first start printed")]
-    #[validate(length(min = 1))]
-    password: String,
-}
-
 /// E-mail and password, as they are tried.
-pub(in crate::http) struct Login {
+#[derive(Form)]
+#[form(body, name = "Login", echo = Nothing)]
+pub(in crate::http) struct Credentials {
+    #[form(length(min = 1, max = 254), example = "admin@example.com")]
     pub(in crate::http) email: String,
+    #[form(example = "the password that the first start printed")]
     pub(in crate::http) password: Password,
 }
 
-impl Form for LoginForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-            password: fields.required("password"),
-        }
-    }
+/// E-mail and password.
+#[derive(Form)]
+#[form(body, name = "Login", echo = Nothing, unknown = Forbidden)]
+struct LoginForm {
+    #[form(flatten)]
+    credentials: Credentials,
 }
 
-impl Request for Login {
-    type Form = LoginForm;
+impl Scalar for Password {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        match value.text() {
+            Some("") => Err(Fault::StringTooShort { min_length: 1 }),
+            Some(text) => Ok(Self::new(text.to_owned())),
+            None => Err(Fault::StringType),
+        }
+    }
 
-    fn parse(form: LoginForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
-        Ok(Self {
-            email: form.email,
-            password: Password::new(form.password),
-        })
+    fn schema() -> Schema {
+        string().min_length(Some(1)).into()
     }
 }
 
@@ -74,6 +67,7 @@ struct Session {
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// When it ends by itself.
+    #[schema(value_type = nouns::Instant)]
     expires_at: Timestamp,
 }
 
@@ -89,9 +83,10 @@ async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     origin: RequestOrigin,
-    Input { body, .. }: Input<(), (), Login>,
+    Input { body, .. }: Input<(), (), LoginForm>,
 ) -> Result<impl IntoResponse, Failure> {
-    let session = app.authority.login(&body.email, body.password, &origin.0).await?;
+    let Credentials { email, password } = body.credentials;
+    let session = app.authority.login(&email, password, &origin.0).await?;
     Ok(Json(Session {
         token: session.token.expose().to_owned(),
         token_type: "Bearer",

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Authenticated, Caller};
+use crate::http::nouns;
 use crate::http::v1::tokens::TokenInfo;
 use crate::http::v1::users::UserInfo;
 use crate::http::{App, Failure};
@@ -45,6 +46,7 @@ struct MembershipInfo {
     id: Uuid,
     #[schema(example = "default")]
     name: String,
+    #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
 

@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::Whom;
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
-use crate::http::input::{Fields, Form, Input, Unknown};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -31,67 +31,37 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which member of an organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct MemberPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The person's address.
-    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
-}
-
-impl Form for MemberPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            email: fields.required("email"),
-        }
-    }
 }
 
 /// Which member of a team.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TeamMemberPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The team's name or its `team-…` id.
-    #[param(value_type = String, example = "runners")]
+    #[form(example = "runners")]
     team: TeamReference,
     /// The person's address.
-    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
 }
 
-impl Form for TeamMemberPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            team: fields.required("team"),
-            email: fields.required("email"),
-        }
-    }
-}
-
 /// A role.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PutMember)]
+#[derive(Debug, Form)]
+#[form(body, name = "PutMember", unknown = Forbidden)]
 pub(crate) struct RoleForm {
     role: Role,
-}
-
-impl Form for RoleForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            role: fields.required("role"),
-        }
-    }
 }
 
 /// Somebody who belongs to an organization or a team, or an address that will.
@@ -103,6 +73,7 @@ struct MemberInfo {
     id: Option<String>,
     #[schema(example = "ada@example.com")]
     email: String,
+    #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
 

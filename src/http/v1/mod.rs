@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub(super) use login::{Login, LoginForm};
+pub(super) use login::Credentials;
 pub(super) use organizations::OrganizationPath;
 pub(super) use render::{Problem, errors, render};
 pub(super) use teams::TeamPath;

@@ -7,17 +7,16 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::openapi::{Object, ObjectBuilder, Type};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Choice, Fields, Form, Input, Refused, Request, Unknown};
+use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
+use crate::http::nouns;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -34,71 +33,40 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(in crate::http) struct OrganizationPath {
     /// Its name or its id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     pub(in crate::http) organization: OrganizationReference,
 }
 
-impl Form for OrganizationPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-        }
-    }
-}
-
 /// An organization's own limits. `null` is no limit.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = OrganizationPolicy)]
+#[derive(Debug, Form)]
+#[form(body, name = "OrganizationPolicy", unknown = Forbidden)]
 pub(crate) struct PolicyForm {
     /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
-    #[validate(range(min = 60, max = 3_153_600_000_i64))]
-    #[schema(minimum = 60, maximum = 3_153_600_000_i64, example = 31_536_000)]
+    #[form(range(min = 60, max = 3_153_600_000_i64), example = 31_536_000)]
     max_lifetime: Option<i64>,
     /// The life of a token that is given none, in seconds; `null` is the deployment's default.
-    #[validate(range(min = 60, max = 3_153_600_000_i64))]
-    #[schema(minimum = 60, maximum = 3_153_600_000_i64, example = 7_776_000)]
+    #[form(range(min = 60, max = 3_153_600_000_i64), example = 7_776_000)]
     default_lifetime: Option<i64>,
     /// The most active tokens that one owner (a person, a team, the organization) may have.
-    #[validate(range(min = 1, max = 1_000_000))]
-    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
+    #[form(range(min = 1, max = 1_000_000), example = 10)]
     max_active_tokens_per_owner: Option<i64>,
     /// Whether an owner's last active token is only revoked by who holds it, or by force.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     keep_last_token: bool,
     /// The scopes that a token may have, however it comes by them; `null` is all.
-    #[validate(length(max = 100))]
-    #[schema(value_type = Option<Vec<String>>, max_items = 100)]
+    #[form(length(max = 100))]
     allowed_scopes: Option<Vec<Scope>>,
     /// The presets that a token may be made from; `null` is all.
-    #[validate(length(max = 100))]
-    #[schema(max_items = 100)]
+    #[form(length(max = 100))]
     allowed_presets: Option<Vec<String>>,
     /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
     /// for the authority itself. What cannot be granted of it is left out.
-    #[validate(length(max = 64))]
-    #[schema(max_length = 64, example = "content_management")]
+    #[form(length(max = 64), example = "content_management")]
     default_preset: Option<String>,
-}
-
-impl Form for PolicyForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            max_lifetime: fields.optional("max_lifetime"),
-            default_lifetime: fields.optional("default_lifetime"),
-            max_active_tokens_per_owner: fields.optional("max_active_tokens_per_owner"),
-            keep_last_token: fields.or("keep_last_token", false),
-            allowed_scopes: fields.optional("allowed_scopes"),
-            allowed_presets: fields.optional("allowed_presets"),
-            default_preset: fields.optional("default_preset"),
-        }
-    }
 }
 
 impl Request for Policy {
@@ -121,63 +89,48 @@ impl Request for Policy {
 }
 
 /// A new organization.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateOrganization, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": 31_536_000}}))]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateOrganization", unknown = Forbidden, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": 31_536_000}}))]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
-    #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "acme")]
+    #[form(example = "acme")]
     name: Name,
     /// Whom to write to.
-    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    #[form(example = "ops@example.com")]
     email: Option<Contact>,
     /// Where it wants to be told things: an `http` or `https` address.
-    #[schema(value_type = Option<String>, max_length = 2048, example = "https://example.com/notify")]
+    #[form(example = "https://example.com/notify")]
     notification_url: Option<NotificationUrl>,
-    #[schema(value_type = Option<PolicyForm>)]
+    #[form(nested)]
     policy: Option<Policy>,
-}
-
-impl Form for CreateForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            email: fields.optional("email"),
-            notification_url: fields.optional("notification_url"),
-            policy: fields.nested("policy"),
-        }
-    }
 }
 
 /// Changes to an organization. What is absent stays as it is.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ChangeOrganization, example = json!({"policy": {"max_lifetime": 31_536_000, "default_lifetime": 7_776_000}, "dry_run": true}))]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangeOrganization", unknown = Forbidden, example = json!({"policy": {"max_lifetime": 31_536_000, "default_lifetime": 7_776_000}, "dry_run": true}))]
 pub(crate) struct ChangeForm {
     /// A new name. Tokens are not touched: they carry the id.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$")]
+    #[form(given)]
     name: Option<Name>,
     /// Whom to write to; `null` takes it away.
-    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    #[form(example = "ops@example.com")]
     email: Option<Option<Contact>>,
     /// Where it wants to be told things, an `http` or `https` address; `null` takes it away.
-    #[schema(value_type = Option<String>, max_length = 2048, example = "https://example.com/notify")]
+    #[form(example = "https://example.com/notify")]
     notification_url: Option<Option<NotificationUrl>>,
     /// The whole new policy. It holds for the next token; needs a session.
-    #[schema(value_type = Option<PolicyForm>)]
+    #[form(nested)]
     policy: Option<Policy>,
     /// What becomes of active tokens that break the new policy: they live on, as without this field, are
     /// revoked with effect after `grace_period`, or are revoked now.
-    #[schema(required = false, schema_with = existing_tokens)]
+    #[form(default = Existing::Keep)]
     existing_tokens: Existing,
     /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`, at
     /// most 30 days.
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]*[smhdwy]$", example = "30d")]
+    #[form(example = "30d")]
     grace_period: Option<Grace>,
     /// Whether nothing is changed, and only shown what would be.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     dry_run: bool,
 }
 
@@ -196,35 +149,6 @@ impl Choice for Existing {
         ("end_early", Self::EndEarly),
         ("revoke", Self::Revoke),
     ];
-}
-
-/// How the document says it. A derived schema would be of a text that is an object too.
-fn existing_tokens() -> Object {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(Existing::WORDS.iter().map(|(word, _)| *word)))
-        .default(Some("keep".into()))
-        .description(Some(
-            "What becomes of active tokens that break the new policy: they live on, as without this field, are \
-             revoked with effect after `grace_period`, or are revoked now.",
-        ))
-        .build()
-}
-
-impl Form for ChangeForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.given("name"),
-            email: fields.change("email"),
-            notification_url: fields.change("notification_url"),
-            policy: fields.nested("policy"),
-            existing_tokens: fields.or("existing_tokens", Existing::Keep),
-            grace_period: fields.optional("grace_period"),
-            dry_run: fields.or("dry_run", false),
-        }
-    }
 }
 
 impl Request for ChangeOrganization {
@@ -261,6 +185,57 @@ impl Request for ChangeOrganization {
     }
 }
 
+/// An organization's own limits. `null` is no limit.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Policy)]
+struct PolicyInfo {
+    /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
+    #[schema(required = true, example = 31_536_000)]
+    max_lifetime: Option<u64>,
+    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    #[schema(required = true, example = 7_776_000)]
+    default_lifetime: Option<u64>,
+    /// The most active tokens that one owner (a person, a team, the organization) may have.
+    #[schema(required = true, example = 10)]
+    max_active_tokens_per_owner: Option<u32>,
+    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    #[schema(example = false)]
+    keep_last_token: bool,
+    /// The scopes that a token may have, however it comes by them; `null` is all.
+    #[schema(required = true, value_type = Option<Vec<String>>, example = json!(["projects:read", "content:write"]))]
+    allowed_scopes: Option<Vec<Scope>>,
+    /// The presets that a token may be made from; `null` is all.
+    #[schema(required = true, example = json!(["content_management"]))]
+    allowed_presets: Option<Vec<String>>,
+    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
+    /// for the authority itself. What cannot be granted of it is left out.
+    #[schema(required = true, example = "content_management")]
+    default_preset: Option<String>,
+}
+
+impl From<Policy> for PolicyInfo {
+    fn from(policy: Policy) -> Self {
+        let Policy {
+            max_lifetime,
+            default_lifetime,
+            max_active_tokens_per_owner,
+            keep_last_token,
+            allowed_scopes,
+            allowed_presets,
+            default_preset,
+        } = policy;
+        Self {
+            max_lifetime,
+            default_lifetime,
+            max_active_tokens_per_owner,
+            keep_last_token,
+            allowed_scopes,
+            allowed_presets,
+            default_preset,
+        }
+    }
+}
+
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Organization)]
@@ -273,7 +248,8 @@ pub(super) struct OrganizationInfo {
     email: Option<String>,
     #[schema(required = true)]
     notification_url: Option<String>,
-    policy: Policy,
+    policy: PolicyInfo,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 
@@ -292,7 +268,7 @@ impl From<Organization> for OrganizationInfo {
             name: name.to_string(),
             email,
             notification_url,
-            policy,
+            policy: policy.into(),
             created_at,
         }
     }

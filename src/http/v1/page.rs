@@ -1,33 +1,22 @@
 //! Lists in the order of names or addresses.
 
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use utoipa::ToSchema;
 
 use crate::http::input::{Fields, Form, Request};
+use crate::http::openapi;
 use jeton_store::Slice;
 
 /// Which part of a list.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(crate) struct SliceForm {
     /// At most so many.
-    #[validate(range(min = 1, max = 1000))]
-    #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
+    #[form(default = 100, range(min = 1, max = 1000))]
     limit: i64,
     /// Only what comes after this name or address: `next_cursor` of the page before.
-    #[validate(length(max = 254))]
-    #[param(max_length = 254)]
+    #[form(length(max = 254))]
     cursor: Option<String>,
-}
-
-impl Form for SliceForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            limit: fields.or("limit", 100),
-            cursor: fields.optional("cursor"),
-        }
-    }
 }
 
 impl Request for Slice {
@@ -45,7 +34,7 @@ impl Request for Slice {
 /// A part of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Items<T> {
-    /// What it holds.
+    #[schema(schema_with = openapi::list_of::<T>)]
     items: Vec<T>,
     /// `cursor` of the next part, if there is one.
     #[schema(required = true)]

@@ -7,15 +7,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::Error;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Fields, Form, Input, Unknown};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -31,45 +31,24 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which project.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct ProjectPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The project's number.
-    #[validate(range(min = 1, max = 2_147_483_647))]
-    #[param(minimum = 1, maximum = 2_147_483_647, example = 1)]
+    #[form(range(min = 1, max = 2_147_483_647), example = 1)]
     id: i64,
 }
 
-impl Form for ProjectPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            id: fields.required("id"),
-        }
-    }
-}
-
 /// A new project.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateProject)]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateProject", unknown = Forbidden)]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
-    #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "website")]
+    #[form(example = "website")]
     name: Name,
-}
-
-impl Form for CreateForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-        }
-    }
 }
 
 /// A project.
@@ -83,6 +62,7 @@ struct ProjectInfo {
     name: String,
     /// The id of its organization.
     organization: Uuid,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 

@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -28,53 +28,29 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which tokens are to end: those that match all that is named.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateRevocation, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
+#[derive(Debug, Form)]
+// A misspelt team must not end the whole organization's tokens.
+#[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
     /// Of this organization, by name or id. Without it you must be a site administrator.
-    #[schema(value_type = Option<String>)]
     organization: Option<OrganizationReference>,
     /// Of this team of the organization, by name or id.
-    #[schema(value_type = Option<String>)]
     team: Option<TeamReference>,
     /// Of this person, by address or id. Without an organization: in all of them, and their sessions.
-    #[schema(value_type = Option<String>)]
     user: Option<PersonReference>,
     /// Restricted to this project of the organization, also if the project is gone by now. A number that
     /// no project has had is refused; one of another organization's project matches nothing here.
-    #[validate(range(min = 1, max = 2_147_483_647))]
-    #[schema(minimum = 1, maximum = 2_147_483_647)]
+    #[form(range(min = 1, max = 2_147_483_647))]
     project: Option<i64>,
     /// Signed by the key with this `kid`; for site administrators. Without an organization: sessions too.
-    #[validate(length(max = 100))]
-    #[schema(max_length = 100)]
+    #[form(length(max = 100))]
     key: Option<String>,
     /// Issued before this instant, which must not lie ahead; now by default. The second in which it
     /// lies is covered as a whole, unless it is the very beginning of it.
-    #[schema(value_type = Option<String>, format = DateTime)]
     issued_before: Option<Timestamp>,
     /// Why, in your words. No verifier is told.
-    #[validate(length(max = 1000))]
-    #[schema(max_length = 1000)]
+    #[form(length(max = 1000))]
     reason: Option<String>,
-}
-
-impl Form for CutOffForm {
-    // A misspelt team must not end the whole organization's tokens.
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.optional("organization"),
-            team: fields.optional("team"),
-            user: fields.optional("user"),
-            project: fields.optional("project"),
-            key: fields.optional("key"),
-            issued_before: fields.optional("issued_before"),
-            reason: fields.optional("reason"),
-        }
-    }
 }
 
 impl Request for CutOffOrder {
@@ -127,9 +103,11 @@ struct CutOffInfo {
     #[schema(required = true)]
     key: Option<String>,
     /// What is issued from this instant on is not covered.
+    #[schema(value_type = nouns::Instant)]
     issued_before: Timestamp,
     /// Whether sessions are covered too.
     sessions: bool,
+    #[schema(value_type = nouns::Instant)]
     effective_at: Timestamp,
     /// Who ordered it.
     #[schema(example = "admin@example.com")]

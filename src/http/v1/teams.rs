@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::input::{Fields, Form, Input, Unknown};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -30,64 +30,33 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which team.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(in crate::http) struct TeamPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     pub(in crate::http) organization: OrganizationReference,
     /// The team's name or its `team-…` id.
-    #[param(value_type = String, example = "runners")]
+    #[form(example = "runners")]
     pub(in crate::http) team: TeamReference,
 }
 
-impl Form for TeamPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            team: fields.required("team"),
-        }
-    }
-}
-
 /// A new team.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateTeam)]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateTeam", unknown = Forbidden)]
 pub(crate) struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
-    #[schema(value_type = String, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "runners")]
+    #[form(example = "runners")]
     name: Name,
 }
 
-impl Form for CreateForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-        }
-    }
-}
-
 /// What is to be different about a team.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ChangeTeam)]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangeTeam", unknown = Forbidden)]
 pub(crate) struct ChangeForm {
     /// A new name. Tokens are not touched: they carry the id.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, pattern = "^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$", example = "builders")]
+    #[form(given, example = "builders")]
     name: Option<Name>,
-}
-
-impl Form for ChangeForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.given("name"),
-        }
-    }
 }
 
 /// A team.
@@ -101,6 +70,7 @@ struct TeamInfo {
     name: String,
     /// The id of its organization.
     organization: Uuid,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 

@@ -9,11 +9,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::SeenTokens;
 use crate::http::caller::{Caller, UsageWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -24,25 +23,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// That a token was used.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ReportedUse, example = json!({"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "ReportedUse", unknown = Forbidden, example = json!({"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}))]
 pub(crate) struct UseForm {
     /// The token's `jti` claim.
     jti: Uuid,
     /// When it was last used.
     at: Timestamp,
-}
-
-impl Form for UseForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            jti: fields.required("jti"),
-            at: fields.required("at"),
-        }
-    }
 }
 
 impl Request for ReportedUse {
@@ -54,39 +41,16 @@ impl Request for ReportedUse {
 }
 
 /// What a verifier saw since its report before.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UsageReport, example = json!({"uses": [{"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}], "audience": "https://api.example.com"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "UsageReport", unknown = Forbidden, example = json!({"uses": [{"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}], "audience": "https://api.example.com"}))]
 pub(crate) struct ReportForm {
     /// Which tokens were used. It may be empty: that too says that somebody reports.
-    #[validate(length(max = 500))]
-    #[schema(value_type = Vec<UseForm>, max_items = 500)]
+    #[form(nested, length(max = 500))]
     uses: Vec<ReportedUse>,
     /// The audiences, one as a string or several, of which this is all that was seen. With it you
     /// promise that whoever accepts tokens for this audience reports, at least once a day. Leave it out
     /// where others accept them too and do not report.
-    #[schema(value_type = Option<Audiences>)]
     audience: Option<OneOrMany>,
-}
-
-/// One audience or several.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "stands in the document only")]
-enum Audiences {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Form for ReportForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            uses: fields.nested_list("uses"),
-            audience: fields.optional("audience"),
-        }
-    }
 }
 
 impl Request for SeenTokens {

@@ -7,16 +7,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
-use crate::authority::password::{NewPassword, Password};
+use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{NewAccount, PersonPatch};
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn};
-use crate::http::input::{Echo, Fields, Form, Input, Refused, Request, Unknown};
+use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
+use crate::http::nouns;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -31,67 +32,39 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which person.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct UserPath {
     /// Their address.
-    #[param(value_type = String, format = "email", example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
-}
-
-impl Form for UserPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-        }
-    }
 }
 
 /// A new person.
-#[derive(Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = CreateUser)]
+#[derive(Form)]
+#[form(body, name = "CreateUser", echo = Nothing, unknown = Forbidden)]
 pub(crate) struct CreateForm {
     /// Their address, unique whatever its case.
-    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
     /// 8 to 128 characters.
-    #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple")]
-    password: String,
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255, example = "Ada")]
+    #[form(example = "correct horse battery staple")]
+    password: NewPassword,
+    #[form(length(max = 255), example = "Ada")]
     first_name: Option<String>,
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255, example = "Byron")]
+    #[form(length(max = 255), example = "Byron")]
     last_name: Option<String>,
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255, example = "ada")]
+    #[form(length(max = 255), example = "ada")]
     username: Option<String>,
     /// Whether they may do everything.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     site_admin: bool,
-}
-
-impl Form for CreateForm {
-    const ECHO: Echo = Echo::Nothing;
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-            password: fields.required("password"),
-            first_name: fields.optional("first_name"),
-            last_name: fields.optional("last_name"),
-            username: fields.optional("username"),
-            site_admin: fields.or("site_admin", false),
-        }
-    }
 }
 
 impl Request for NewAccount {
     type Form = CreateForm;
 
-    fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+    fn parse(form: CreateForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
         let CreateForm {
             email,
             password,
@@ -100,7 +73,6 @@ impl Request for NewAccount {
             username,
             site_admin,
         } = form;
-        let password = new_password(password, fields)?;
         Ok(Self {
             email,
             password,
@@ -113,52 +85,33 @@ impl Request for NewAccount {
 }
 
 /// Changes to a person. What is absent stays as it is.
-#[derive(Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ChangeUser, example = json!({"first_name": "Ada", "last_name": "Byron"}))]
+#[derive(Form)]
+#[form(body, name = "ChangeUser", echo = Nothing, unknown = Forbidden, example = json!({"first_name": "Ada", "last_name": "Byron"}))]
 pub(crate) struct ChangeForm {
     /// A new password: 8 to 128 characters. Ends the person's sessions.
-    #[schema(min_length = 8, max_length = 128, example = "correct horse battery staple")]
-    password: Option<String>,
+    #[form(example = "correct horse battery staple")]
+    password: Option<NewPassword>,
     /// The present password, which goes with a new one for yourself.
-    #[schema(example = "the present one")]
+    #[form(example = "the present one")]
     current_password: Option<String>,
-    #[validate(length(max = 255))]
-    #[schema(value_type = Option<String>, max_length = 255)]
+    #[form(length(max = 255))]
     first_name: Option<Option<String>>,
-    #[validate(length(max = 255))]
-    #[schema(value_type = Option<String>, max_length = 255)]
+    #[form(length(max = 255))]
     last_name: Option<Option<String>>,
-    #[validate(length(max = 255))]
-    #[schema(value_type = Option<String>, max_length = 255)]
+    #[form(length(max = 255))]
     username: Option<Option<String>>,
     /// Whether they may do everything.
+    #[form(given)]
     site_admin: Option<bool>,
     /// `true` shuts them out and ends their sessions and tokens, for good.
+    #[form(given)]
     disabled: Option<bool>,
-}
-
-impl Form for ChangeForm {
-    const ECHO: Echo = Echo::Nothing;
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            password: fields.optional("password"),
-            current_password: fields.optional("current_password"),
-            first_name: fields.change("first_name"),
-            last_name: fields.change("last_name"),
-            username: fields.change("username"),
-            site_admin: fields.given("site_admin"),
-            disabled: fields.given("disabled"),
-        }
-    }
 }
 
 impl Request for PersonPatch {
     type Form = ChangeForm;
 
-    fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+    fn parse(form: ChangeForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
         let ChangeForm {
             password,
             current_password,
@@ -169,9 +122,7 @@ impl Request for PersonPatch {
             disabled,
         } = form;
         Ok(Self {
-            password: password
-                .map(|password| new_password(password, fields))
-                .transpose()?,
+            password,
             current_password: current_password.map(Password::new),
             first_name,
             last_name,
@@ -182,12 +133,19 @@ impl Request for PersonPatch {
     }
 }
 
-fn new_password(text: String, fields: &mut Fields<'_>) -> Result<NewPassword, Refused> {
-    Password::new(text)
-        .try_into()
-        .map_err(|unfit: crate::authority::password::PasswordPolicyError| {
-            fields.refuse("password", unfit.to_string())
+impl Scalar for NewPassword {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        let text = String::read(value)?;
+        let password = Password::new(text).try_into();
+        password.map_err(|unfit: PasswordPolicyError| Fault::Value {
+            error: unfit.to_string(),
         })
+    }
+
+    fn schema() -> Schema {
+        let text = string().min_length(Some(Self::MINIMUM));
+        text.max_length(Some(Password::MAXIMUM)).into()
+    }
 }
 
 /// A person.
@@ -207,8 +165,9 @@ pub(super) struct UserInfo {
     username: Option<String>,
     site_admin: bool,
     /// Since when they are shut out.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     disabled_at: Option<Timestamp>,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 

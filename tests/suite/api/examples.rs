@@ -219,15 +219,8 @@ fn objects(document: &Document, schema: &Value, way: &[String]) -> Vec<(Vec<Stri
 
 #[tokio::test]
 async fn a_misspelt_field_is_refused_where_the_document_says() {
-    // Their bodies are what clients of other systems send, or what RFCs define.
-    let tolerant = [
-        "login",
-        "create_token",
-        "revoke_token",
-        "revoke_current_token",
-        "introspect",
-        "revoke_presented_token",
-    ];
+    // Their bodies are what RFCs define.
+    let tolerant = ["introspect", "revoke_presented_token"];
     let document = Document::new();
     let mut tried = 0;
     for writer in document.writers() {
@@ -391,12 +384,14 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
             let mut cases = Vec::new();
             for (bound, step) in [("maximum", 1), ("minimum", -1)] {
                 if let Some(bound) = schema[bound].as_i64() {
-                    cases.push(((bound + step).to_string(), bound.to_string()));
+                    cases.push(((bound + step).to_string(), Some(bound.to_string())));
                 }
             }
             if let Some(most) = schema["maxLength"].as_u64() {
                 let text = |length: u64| "a".repeat(usize::try_from(length).unwrap());
-                cases.push((text(most + 1), text(most)));
+                // A text of a certain form cannot be just any text of that length.
+                let is_free = schema["format"].is_null() && schema["pattern"].is_null();
+                cases.push((text(most + 1), is_free.then(|| text(most))));
             }
             for (beyond, at) in cases {
                 tried += 1;
@@ -413,6 +408,7 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
                         .iter()
                         .any(|fault| fault.ends_with(&format!(" at {within}.{name}")))
                 );
+                let Some(at) = at else { continue };
                 let answer = ask(&at).await;
                 assert_ne!(answer.status, 422, "{method} {path} {name}: {}", answer.text);
             }

@@ -26,11 +26,6 @@ impl Name {
         text.to_ascii_lowercase()
     }
 
-    /// Takes the place of a name that could not be read, in a form that is thrown away.
-    pub fn stand_in() -> Self {
-        Self(String::new())
-    }
-
     /// The name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -72,11 +67,6 @@ impl FromStr for Name {
 pub struct Email(String);
 
 impl Email {
-    /// Takes the place of an address that could not be read, in a form that is thrown away.
-    pub fn stand_in() -> Self {
-        Self(String::new())
-    }
-
     /// The canonical form.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -49,30 +49,23 @@ impl FromStr for OrganizationReference {
 }
 
 /// An organization's own limits. None by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
-    #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 31_536_000)]
     pub max_lifetime: Option<u64>,
     /// The life of a token that is given none, in seconds; `null` is the deployment's default.
-    #[schema(minimum = 60, maximum = 3_153_600_000_u64, example = 7_776_000)]
     pub default_lifetime: Option<u64>,
     /// The most active tokens that one owner (a person, a team, the organization) may have.
-    #[schema(minimum = 1, maximum = 1_000_000, example = 10)]
     pub max_active_tokens_per_owner: Option<u32>,
     /// Whether an owner's last active token is only revoked by who holds it, or by force.
-    #[schema(example = false)]
     pub keep_last_token: bool,
     /// The scopes that a token may have, however it comes by them; `null` is all.
-    #[schema(value_type = Option<Vec<String>>, max_items = 100, example = json!(["projects:read", "content:write"]))]
     pub allowed_scopes: Option<Vec<Scope>>,
     /// The presets that a token may be made from; `null` is all.
-    #[schema(max_items = 100, example = json!(["content_management"]))]
     pub allowed_presets: Option<Vec<String>>,
     /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
     /// for the authority itself. What cannot be granted of it is left out.
-    #[schema(max_length = 64, example = "content_management")]
     pub default_preset: Option<String>,
 }
 
@@ -159,20 +152,6 @@ impl From<Contact> for String {
 impl From<NotificationUrl> for String {
     fn from(NotificationUrl(text): NotificationUrl) -> Self {
         text
-    }
-}
-
-impl Contact {
-    /// Takes the place of one that could not be read, in a form that is thrown away.
-    pub fn stand_in() -> Self {
-        Self(String::new())
-    }
-}
-
-impl NotificationUrl {
-    /// Takes the place of one that could not be read, in a form that is thrown away.
-    pub fn stand_in() -> Self {
-        Self(String::new())
     }
 }
 

@@ -73,7 +73,7 @@ pub struct Person {
 }
 
 /// What a person may do in an organization or a team.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Manages it and its tokens.

@@ -19,11 +19,6 @@ impl Slot {
     pub fn literal(name: &'static str) -> Self {
         Self(name.to_owned())
     }
-
-    /// Takes the place of one that could not be read.
-    pub fn stand_in() -> Self {
-        Self("slot".to_owned())
-    }
 }
 
 /// A text that names no slot.

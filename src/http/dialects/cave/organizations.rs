@@ -7,9 +7,9 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use super::render::Refusal;
 use super::sent::{Body, Sent};
@@ -18,7 +18,7 @@ use super::{below, json};
 use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
-use crate::http::input::{Fault, Fields, Form, Input, Scalar, Value};
+use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
 use crate::http::{App, no_content};
 use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, Policy};
@@ -58,35 +58,25 @@ impl<T: Scalar> Scalar for Known<T> {
         }
     }
 
-    fn stand_in() -> Self {
-        Self(None)
+    fn schema() -> Schema {
+        T::schema()
     }
 }
 
 /// A new organization.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateOrganization)]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateOrganization")]
 struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique whatever
     /// its case.
-    #[schema(example = "acme")]
+    #[form(example = "acme")]
     name: String,
     /// Whom to write to.
-    #[schema(value_type = String, max_length = 254, example = "ops@example.com")]
+    #[form(example = "ops@example.com")]
     email: Known<Contact>,
     /// Where it wants to be told things: an `http` or `https` address.
-    #[schema(value_type = String, max_length = 2048, example = "https://example.com/notify")]
+    #[form(example = "https://example.com/notify")]
     notification_url: Known<NotificationUrl>,
-}
-
-impl Form for CreateForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            email: fields.required("email"),
-            notification_url: fields.required("notification_url"),
-        }
-    }
 }
 
 impl Body for CreateForm {
@@ -94,24 +84,13 @@ impl Body for CreateForm {
 }
 
 /// Changes to an organization. What is absent stays as it is.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = ChangeOrganization, example = json!({"email": "ops@example.com"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangeOrganization", example = json!({"email": "ops@example.com"}))]
 struct ChangeForm {
     /// Whom to write to.
-    #[schema(value_type = Option<String>, max_length = 254)]
     email: Option<Known<Contact>>,
     /// Where it wants to be told things: an `http` or `https` address.
-    #[schema(value_type = Option<String>, max_length = 2048)]
     notification_url: Option<Known<NotificationUrl>>,
-}
-
-impl Form for ChangeForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.optional("email"),
-            notification_url: fields.optional("notification_url"),
-        }
-    }
 }
 
 impl Body for ChangeForm {

@@ -9,14 +9,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use super::render::Refusal;
 use super::sent::{Body, Sent};
 use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, no_content, whole};
 use jeton_core::directory::{Name, Team, TeamReference};
@@ -29,21 +28,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// A new team.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateTeam)]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateTeam")]
 struct CreateForm {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique in the
     /// organization whatever its case.
-    #[schema(example = "runners")]
+    #[form(example = "runners")]
     name: String,
-}
-
-impl Form for CreateForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-        }
-    }
 }
 
 impl Body for CreateForm {

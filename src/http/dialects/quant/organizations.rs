@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::http::caller::{Caller, OrganizationsRead};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::{App, Failure, whole};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationReference};
@@ -21,20 +21,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct OrganizationPath {
     /// Its machine name, which is its name in jeton, or its id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     pub(super) organization: OrganizationReference,
-}
-
-impl Form for OrganizationPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-        }
-    }
 }
 
 /// An organization in the list.
@@ -65,9 +57,10 @@ struct Shown {
     /// Not known here.
     #[schema(required = true)]
     subscription: Option<String>,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
     /// Not known here.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     updated_at: Option<Timestamp>,
 }
 

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::http::dialects::terraform::page::{Links, Meta, PageForm};
 use crate::http::input::JSON_API;
+use crate::http::openapi;
 
 /// An answer with a document in it.
 #[derive(Debug)]
@@ -24,12 +25,14 @@ impl<T: Serialize> IntoResponse for JsonApi<T> {
 /// A document of one resource.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Document<T> {
+    #[schema(schema_with = openapi::reference::<T>)]
     pub(super) data: T,
 }
 
 /// A document of a list's page.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ListDocument<T> {
+    #[schema(schema_with = openapi::list_of::<T>)]
     pub(super) data: Vec<T>,
     pub(super) links: Links,
     pub(super) meta: Meta,
@@ -126,5 +129,6 @@ pub(super) struct Including<T, I> {
     #[serde(flatten)]
     pub(super) document: T,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = openapi::list_of::<I>, required = false)]
     pub(super) included: Option<Vec<I>>,
 }

@@ -7,10 +7,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};
@@ -18,7 +17,8 @@ use crate::http::dialects::terraform::document::{Document, Including, JsonApi, L
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::input::{Choice, Fields, Form, Input};
+use crate::http::input::{Choice, Form, Input};
+use crate::http::nouns::Word;
 use crate::http::{App, Failure, whole};
 use jeton_core::directory::{Email, Member, Organization, TeamReference};
 use jeton_store::PersonReference;
@@ -28,37 +28,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Whether somebody belongs to an organization already.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
-    #[default]
     Active,
     Invited,
 }
+
+/// The same in an answer.
+type StatusWord = Word<Status>;
 
 impl Choice for Status {
     const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
 }
 
 /// Which memberships.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 struct FilterForm {
     /// Of people with this in their address, whatever its case.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255)]
+    #[form(length(max = 255))]
     q: Option<String>,
     /// Of people with one of these addresses, separated by commas; the parameter may also be given
     /// several times.
-    #[validate(length(max = 100))]
-    #[param(rename = "filter[email]", max_items = 100)]
+    #[form(name = "filter[email]", length(max = 100))]
     email: Option<Vec<String>>,
     /// `active` is everybody who is listed: nobody learns here for whom a membership waits.
-    #[param(rename = "filter[status]", value_type = Option<Status>, inline)]
+    #[form(name = "filter[status]")]
     status: Option<Status>,
     /// `user` shows the people too; other names are passed over.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255, example = "user")]
+    #[form(length(max = 255), example = "user")]
     include: Option<String>,
 }
 
@@ -80,67 +78,24 @@ impl FilterForm {
     }
 }
 
-impl Form for FilterForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            q: fields.optional("q"),
-            email: fields.optional("filter[email]"),
-            status: fields.optional("filter[status]"),
-            include: fields.optional("include"),
-        }
-    }
-}
-
 /// A new membership.
-#[derive(Debug, ToSchema)]
-#[schema(as = NewOrganizationMembership)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct CreateDocument {
-    #[schema(inline)]
-    data: CreateResource,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct CreateResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", example = "organization-memberships")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: CreateAttributes,
-    #[schema(inline)]
-    relationships: Option<CreateRelationships>,
-}
+type NewMembership = Data<CreateAttributes, CreateRelationships>;
 
 /// Whose it is.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "NewOrganizationMembershipAttributes")]
 struct CreateAttributes {
-    #[schema(value_type = String, format = "email", example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
 }
 
 /// What they are to belong to.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "NewOrganizationMembershipRelationships")]
 struct CreateRelationships {
     /// Teams of the organization.
-    #[schema(value_type = Option<crate::http::dialects::terraform::data::IdentifiersDocument>)]
+    #[form(nested)]
     teams: Option<Identifiers<String>>,
-}
-
-impl Form for CreateAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-        }
-    }
-}
-
-impl Form for CreateRelationships {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            teams: fields.nested("teams"),
-        }
-    }
 }
 
 /// That somebody belongs to an organization.
@@ -161,7 +116,7 @@ struct MembershipResource {
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipAttributes {
     #[schema(inline)]
-    status: Status,
+    status: StatusWord,
     #[schema(example = "ada@example.com")]
     email: String,
 }
@@ -183,7 +138,7 @@ impl MembershipResource {
             id: format!("ou-{}", hash.get(..16).unwrap_or_default()),
             kind: "organization-memberships",
             attributes: MembershipAttributes {
-                status,
+                status: Word(status),
                 email: email.to_string(),
             },
             relationships: MembershipRelationships {
@@ -200,7 +155,7 @@ impl MembershipResource {
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "list_organization_memberships", params(OrganizationPath, FilterForm, PageForm),
     responses((status = OK, description = "A page of the list",
-                  body = inline(Including<ListDocument<MembershipResource>, UserResource>),
+                  body = Including<ListDocument<MembershipResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 async fn list(
     caller: Caller<OrganizationsRead>,
@@ -238,21 +193,22 @@ async fn list(
 /// and the answer says `invited` either way; who has a role already keeps it. Needs a session.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "create_organization_membership", params(OrganizationPath),
-    request_body(content = CreateDocument, content_type = "application/vnd.api+json",
+    request_body(content = NewMembership, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "organization-memberships", "attributes": {"email": "ada@example.com"}}})),
     responses((status = CREATED, description = "The membership", body = Document<MembershipResource>,
                   content_type = "application/vnd.api+json")))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), Data<CreateAttributes, CreateRelationships>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), NewMembership>,
 ) -> Result<impl IntoResponse, Failure> {
     let organization = app.authority.organization(&caller, &path.organization).await?;
-    let email = body.attributes.email;
+    let email = body.data.attributes.email;
     let ids = body
+        .data
         .relationships
         .teams
-        .map_or_else(Vec::new, |Identifiers(ids)| ids);
+        .map_or_else(Vec::new, Identifiers::ids);
     let Ok(teams) = ids
         .iter()
         .map(|id| id.parse())

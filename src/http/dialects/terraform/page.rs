@@ -3,74 +3,78 @@
 use axum::http::Uri;
 use serde::Serialize;
 use url::form_urlencoded;
-use utoipa::{IntoParams, ToSchema};
-use validator::{Validate, ValidationErrors};
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
-use crate::http::input::{Fields, Form, both};
+use crate::http::input::{Fault, Form, Scalar, Value};
 
 /// So many are on a page if nobody says otherwise, and at most so many if somebody does.
 const USUAL_SIZE: i64 = 20;
 const LARGEST_SIZE: i64 = 100;
 
-/// The names of the parameters.
+/// The names of the parameters, which links contain.
 const NUMBER: &str = "page[number]";
 const SIZE: &str = "page[size]";
 
 /// Which page of a list. What lies beyond the bounds is taken for the bound.
-#[derive(Debug, Clone, Copy, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Clone, Copy, Form)]
+#[form(query)]
 pub(super) struct PageForm {
     /// Which page, from 1 on.
-    #[param(rename = "page[number]", required = false, default = 1)]
-    number: i64,
+    #[form(name = "page[number]", default = Clamped(1))]
+    number: Clamped<{ u32::MAX as i64 }>,
     /// How many are on a page: 1 to 100.
-    #[param(rename = "page[size]", required = false, default = 20)]
-    size: i64,
-}
-
-impl Form for PageForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            number: fields.or(NUMBER, 1).clamp(1, i64::from(u32::MAX)),
-            size: fields.or(SIZE, USUAL_SIZE).clamp(1, LARGEST_SIZE),
-        }
-    }
-}
-
-/// Which resources of a list, and which page of them.
-#[derive(Debug)]
-pub(super) struct Paged<F> {
-    pub(super) filter: F,
-    pub(super) page: PageForm,
-}
-
-impl<F: Validate> Validate for Paged<F> {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.page.validate())
-    }
-}
-
-impl<F: Form> Form for Paged<F> {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            filter: F::fill(fields),
-            page: PageForm::fill(fields),
-        }
-    }
+    #[form(name = "page[size]", default = Clamped(USUAL_SIZE))]
+    size: Clamped<LARGEST_SIZE>,
 }
 
 /// Which page of a list that is whole where no page is named.
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct PageIfAny {
-    pub(super) page: Option<PageForm>,
+    /// Which page, from 1 on.
+    #[form(name = "page[number]")]
+    number: Option<Clamped<{ u32::MAX as i64 }>>,
+    /// How many are on a page: 1 to 100, and 20 where only the page is named.
+    #[form(name = "page[size]")]
+    size: Option<Clamped<LARGEST_SIZE>>,
 }
 
-impl Form for PageIfAny {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        let named = [NUMBER, SIZE].map(|name| fields.has(name));
-        Self {
-            page: named.contains(&true).then(|| PageForm::fill(fields)),
-        }
+/// Which resources of a list, and which page of them.
+#[derive(Debug, Form)]
+#[form(query)]
+pub(super) struct Paged<F: Form> {
+    #[form(flatten)]
+    pub(super) filter: F,
+    #[form(flatten)]
+    pub(super) page: PageForm,
+}
+
+/// An integer from 1 on: one beyond the bounds is the bound.
+#[derive(Debug, Clone, Copy)]
+struct Clamped<const MAX: i64>(i64);
+
+impl<const MAX: i64> Scalar for Clamped<MAX> {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        i64::read(value).map(|number| Self(number.clamp(1, MAX)))
+    }
+
+    fn schema() -> Schema {
+        <i64 as Scalar>::schema()
+    }
+
+    fn written(&self) -> Option<serde_json::Value> {
+        Some(self.0.into())
+    }
+}
+
+impl PageIfAny {
+    pub(super) fn page(&self) -> Option<PageForm> {
+        let is_named = self.number.is_some() || self.size.is_some();
+        is_named.then(|| PageForm {
+            number: self.number.unwrap_or(Clamped(1)),
+            size: self.size.unwrap_or(Clamped(USUAL_SIZE)),
+        })
     }
 }
 
@@ -78,19 +82,19 @@ impl PageForm {
     /// The one page of a list that is whole.
     pub(super) fn whole(length: usize) -> Self {
         Self {
-            number: 1,
-            size: i64::try_from(length).unwrap_or(i64::MAX).max(1),
+            number: Clamped(1),
+            size: Clamped(i64::try_from(length).unwrap_or(i64::MAX).max(1)),
         }
     }
 
     /// How many are on a page.
     pub(super) fn size(self) -> u32 {
-        u32::try_from(self.size).unwrap_or(1)
+        u32::try_from(self.size.0).unwrap_or(1)
     }
 
     /// How many come before the page.
     pub(super) fn offset(self) -> u64 {
-        (self.number - 1).saturating_mul(self.size).unsigned_abs()
+        (self.number.0 - 1).saturating_mul(self.size.0).unsigned_abs()
     }
 
     /// Its part of a list that was read whole.
@@ -102,22 +106,22 @@ impl PageForm {
     /// Where the page is among those of a list with so many members, and where the others are: at the
     /// address that was asked for, below the public one.
     pub(super) fn of(self, total: u64, base: &str, uri: &Uri) -> (Links, Meta) {
-        let last = i64::try_from(total.div_ceil(self.size.unsigned_abs()))
+        let last = i64::try_from(total.div_ceil(self.size.0.unsigned_abs()))
             .unwrap_or(i64::MAX)
             .max(1);
         let page = |number: i64| (1..=last).contains(&number).then_some(number);
-        let (previous, next) = (page(self.number - 1), page(self.number + 1));
-        let link = |number| address(base, uri, number, self.size);
+        let (previous, next) = (page(self.number.0 - 1), page(self.number.0 + 1));
+        let link = |number| address(base, uri, number, self.size.0);
         let links = Links {
-            this: link(self.number),
+            this: link(self.number.0),
             first: link(1),
             prev: previous.map(link),
             next: next.map(link),
             last: link(last),
         };
         let pagination = Pagination {
-            current_page: self.number,
-            page_size: self.size,
+            current_page: self.number.0,
+            page_size: self.size.0,
             prev_page: previous,
             next_page: next,
             total_pages: last,
@@ -182,7 +186,8 @@ mod tests {
         let uri: Uri = "/api/v2/things?q=a%26b&page%5Bsize%5D=7&page[number]=9"
             .parse()
             .unwrap();
-        PageForm { number, size: 10 }.of(total, "https://jeton.example.org/", &uri)
+        let (number, size) = (Clamped(number), Clamped(10));
+        PageForm { number, size }.of(total, "https://jeton.example.org/", &uri)
     }
 
     #[test]

@@ -1,45 +1,26 @@
 //! What paths name.
 
-use utoipa::IntoParams;
-use validator::Validate;
-
 use crate::authority::{Authority, Caller, Error};
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use jeton_core::directory::{OrganizationReference, TeamId, TeamReference, UserId};
 use jeton_core::token::TokenReference;
 
 /// Which organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct OrganizationPath {
     /// Its name.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     pub(super) organization: OrganizationReference,
 }
 
-impl Form for OrganizationPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-        }
-    }
-}
-
 /// Which team.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct TeamPath {
     /// Its id.
-    #[param(example = "team-Hn5Lq9BcX1dF7gJk")]
+    #[form(example = "team-Hn5Lq9BcX1dF7gJk")]
     team_id: String,
-}
-
-impl Form for TeamPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            team_id: fields.required("team_id"),
-        }
-    }
 }
 
 impl TeamPath {
@@ -60,20 +41,12 @@ impl TeamPath {
 }
 
 /// Which person.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct UserPath {
     /// Their id.
-    #[param(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
+    #[form(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     user_id: String,
-}
-
-impl Form for UserPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            user_id: fields.required("user_id"),
-        }
-    }
 }
 
 impl UserPath {
@@ -83,20 +56,12 @@ impl UserPath {
 }
 
 /// Which token.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct TokenPath {
     /// Its number.
-    #[param(example = "1")]
+    #[form(example = "1")]
     token_id: String,
-}
-
-impl Form for TokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            token_id: fields.required("token_id"),
-        }
-    }
 }
 
 impl TokenPath {

@@ -53,7 +53,7 @@ impl Serialize for Status {
 #[serde(rename_all = "lowercase")]
 enum Source {
     /// In the document, as RFC 6901 writes it.
-    #[schema(example = "/data/attributes/expired-at")]
+    #[schema(example = json!({"pointer": "/data/attributes/expired-at"}))]
     Pointer(String),
     /// In a parameter of the query.
     Parameter(String),

@@ -9,12 +9,12 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
-use crate::http::input::{Choice, Encoding, Fields, Form, Input, Refused, Request};
+use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
+use crate::http::nouns::Word;
 use crate::http::{App, Failure};
 use jeton_core::directory::{Organization, Policy};
 
@@ -26,11 +26,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 const RESOURCE: &str = "organization-token-ttl-policies";
 
 /// The kinds of tokens that the API tells apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = TokenType)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    #[default]
     Organization,
     Team,
     User,
@@ -38,14 +35,12 @@ enum Kind {
     Metrics,
 }
 
+/// A kind in an answer.
+type TokenType = Word<Kind>;
+
 impl Kind {
     /// Those that there are here.
     const HERE: [Self; 4] = [Self::Organization, Self::Team, Self::User, Self::AuditTrails];
-
-    fn word(self) -> &'static str {
-        let mut words = Self::WORDS.iter().filter(|(_, kind)| *kind == self);
-        words.next().map(|(word, _)| *word).unwrap_or_default()
-    }
 }
 
 impl Choice for Kind {
@@ -56,61 +51,39 @@ impl Choice for Kind {
         ("audit_trails", Self::AuditTrails),
         ("metrics", Self::Metrics),
     ];
+
+    const NAME: Option<&'static str> = Some("TokenType");
+    const DESCRIPTION: Option<&'static str> = Some("The kinds of tokens that the API tells apart.");
 }
 
 /// The longest lives to be: of all kinds, and the same for each.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = ChangeTokenTtlPolicies)]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangeTokenTtlPolicies", encoding = JsonApi)]
 pub(crate) struct ChangeForm {
+    #[form(nested)]
     data: Vec<SentPolicy>,
 }
 
 /// The longest life of one kind.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body)]
 pub(crate) struct SentPolicy {
-    #[schema(value_type = SentPolicyAttributes)]
-    attributes: Option<SentPolicyAttributes>,
+    #[form(nested)]
+    attributes: SentPolicyAttributes,
 }
 
-#[derive(Debug, Validate, ToSchema)]
-#[schema(rename_all = "kebab-case")]
+#[derive(Debug, Form)]
+#[form(body)]
 pub(crate) struct SentPolicyAttributes {
+    #[form(name = "token-type")]
     token_type: Kind,
     /// In milliseconds, of which whole seconds count.
-    #[validate(range(min = 60_000, max = 3_153_600_000_000_i64))]
-    #[schema(
-        minimum = 60_000,
-        maximum = 3_153_600_000_000_i64,
+    #[form(
+        name = "max-ttl-ms",
+        range(min = 60_000, max = 3_153_600_000_000_i64),
         example = 63_072_000_000_i64
     )]
     max_ttl_ms: i64,
-}
-
-impl Form for ChangeForm {
-    const ENCODING: Encoding = Encoding::JsonApi;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            data: fields.nested_list("data"),
-        }
-    }
-}
-
-impl Form for SentPolicy {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            attributes: fields.nested_or_empty("attributes"),
-        }
-    }
-}
-
-impl Form for SentPolicyAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            token_type: fields.required("token-type"),
-            max_ttl_ms: fields.required("max-ttl-ms"),
-        }
-    }
 }
 
 /// The longest life of all tokens, in seconds.
@@ -133,7 +106,7 @@ impl Request for LongestLife {
     type Form = ChangeForm;
 
     fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
-        let sent: Vec<_> = form.data.into_iter().filter_map(|sent| sent.attributes).collect();
+        let sent: Vec<_> = form.data.into_iter().map(|sent| sent.attributes).collect();
         let is_sent = |kind: &Kind| sent.iter().any(|sent| sent.token_type == *kind);
         let mut lives = sent.iter().map(|sent| sent.max_ttl_ms / 1000);
         match lives.next() {
@@ -172,7 +145,7 @@ struct Item {
 #[serde(rename_all = "kebab-case")]
 #[schema(as = TokenTtlPolicyAttributes)]
 struct ItemAttributes {
-    token_type: Kind,
+    token_type: TokenType,
     #[schema(example = 63_072_000_000_u64)]
     max_ttl_ms: u64,
 }
@@ -183,10 +156,10 @@ impl From<&Organization> for Policies {
         let longest = organization.policy.max_lifetime;
         let items = longest.map(|seconds| {
             Kind::HERE.map(|kind| Item {
-                id: format!("{}-{}", organization.id, kind.word()),
+                id: format!("{}-{}", organization.id, kind.word().unwrap_or_default()),
                 kind: RESOURCE,
                 attributes: ItemAttributes {
-                    token_type: kind,
+                    token_type: Word(kind),
                     max_ttl_ms: seconds.saturating_mul(1000),
                 },
             })
@@ -221,7 +194,7 @@ async fn list(
     operation_id = "change_token_ttl_policies", params(OrganizationPath),
     request_body(content = ChangeForm, content_type = "application/vnd.api+json",
         example = json!({"data": Kind::HERE.map(|kind| json!({"type": RESOURCE,
-            "attributes": {"token-type": kind, "max-ttl-ms": 63_072_000_000_u64}}))})),
+            "attributes": {"token-type": kind.word(), "max-ttl-ms": 63_072_000_000_u64}}))})),
     responses((status = OK, description = "The longest lives as they are now", body = Policies,
                   content_type = "application/vnd.api+json")))]
 async fn change(

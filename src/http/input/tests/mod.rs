@@ -2,6 +2,7 @@
 
 mod bytes;
 mod contract;
+mod document;
 mod lax;
 mod together;
 
@@ -12,31 +13,27 @@ use axum::routing::post;
 use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 use tower::ServiceExt;
-use utoipa::{IntoParams, ToSchema};
 
 use super::*;
 use jeton_core::clock::Timestamp;
 
 /// A token to be made.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateToken)]
+#[derive(Debug, Form)]
 #[expect(dead_code, reason = "read through Debug")]
+#[form(body, name = "CreateToken")]
 struct CreateTokenForm {
-    #[validate(length(min = 1, max = 255))]
-    #[schema(min_length = 1, max_length = 255)]
+    #[form(length(min = 1, max = 255))]
     name: String,
     description: Option<String>,
-    #[validate(range(min = 1, max = 365))]
-    #[schema(default = 365)]
+    #[form(range(min = 1, max = 365))]
     expires_in_days: Option<i64>,
-    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    #[validate(length(min = 1, max = 2))]
+    #[form(length(min = 1, max = 2))]
     scopes: Option<Vec<String>>,
-    #[validate(length(min = 1))]
+    #[form(length(min = 1))]
     projects: Option<Vec<i64>>,
-    #[schema(value_type = Option<String>)]
     owner: Option<uuid::Uuid>,
+    #[form(nested)]
     policy: Option<Policy>,
 }
 
@@ -46,83 +43,79 @@ struct CreateToken {
     form: CreateTokenForm,
 }
 
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body)]
+#[expect(dead_code, reason = "read through Debug")]
 struct Policy {
-    #[validate(range(min = 1))]
+    #[form(range(min = 1))]
     max_lifetime: i64,
 }
 
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
 #[expect(dead_code, reason = "read through Debug")]
+#[form(query)]
 struct ListTokens {
+    #[form(default = false)]
     include_revoked: bool,
-    #[validate(range(min = 1, max = 1000))]
+    #[form(default = 50, range(min = 1, max = 1000))]
     limit: i64,
+    #[form(default = Direction::Next)]
     direction: Direction,
+    #[form(default = Vec::new())]
     owners: Vec<i64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ToSchema)]
-#[schema(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
-    #[default]
     Next,
     Prev,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TokenPath {
     id: i64,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(header)]
 struct Business {
-    #[validate(range(min = 1))]
+    #[form(range(min = 1))]
     x_business: Option<i64>,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(body, presence = Optional)]
 struct Revoke {
     reason: Option<String>,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(body, unknown = Forbidden)]
 struct BulkRevoke {
     organization: String,
     team: Option<String>,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(body)]
 struct Plain {
     password: String,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(body, echo = Nothing)]
 struct Secret {
     password: String,
 }
 
-#[derive(Debug, Validate)]
+#[derive(Debug, Form)]
+#[form(body)]
 struct UpdateToken {
+    #[form(given)]
     name: Option<String>,
-    #[validate(length(max = 3))]
+    #[form(length(max = 3))]
     description: Option<Option<String>>,
-}
-
-impl Form for CreateTokenForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            description: fields.optional("description"),
-            expires_in_days: fields.optional("expires_in_days"),
-            expires_at: fields.optional("expires_at"),
-            scopes: fields.optional("scopes"),
-            projects: fields.optional("projects"),
-            owner: fields.optional("owner"),
-            policy: fields.nested("policy"),
-        }
-    }
 }
 
 impl Request for CreateToken {
@@ -144,91 +137,8 @@ impl Request for CreateToken {
     }
 }
 
-impl Form for Policy {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            max_lifetime: fields.required("max_lifetime"),
-        }
-    }
-}
-
-impl Form for ListTokens {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            include_revoked: fields.or("include_revoked", false),
-            limit: fields.or("limit", 50),
-            direction: fields.or("direction", Direction::Next),
-            owners: fields.or("owners", Vec::new()),
-        }
-    }
-}
-
 impl Choice for Direction {
     const WORDS: &'static [(&'static str, Self)] = &[("next", Self::Next), ("prev", Self::Prev)];
-}
-
-impl Form for TokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            id: fields.required("id"),
-        }
-    }
-}
-
-impl Form for Business {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            x_business: fields.optional("x_business"),
-        }
-    }
-}
-
-impl Form for Revoke {
-    const BODY: Presence = Presence::Optional;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            reason: fields.optional("reason"),
-        }
-    }
-}
-
-impl Form for BulkRevoke {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            team: fields.optional("team"),
-        }
-    }
-}
-
-impl Form for Plain {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            password: fields.required("password"),
-        }
-    }
-}
-
-impl Form for Secret {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            password: fields.required("password"),
-        }
-    }
-}
-
-impl Form for UpdateToken {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.given("name"),
-            description: fields.change("description"),
-        }
-    }
 }
 
 async fn create(Input { body, .. }: Input<(), (), CreateToken>) -> String {

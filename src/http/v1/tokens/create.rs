@@ -8,114 +8,64 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
-use crate::http::v1::tokens::{BusinessHeader, TokenInfo};
+use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 use jeton_store::rules::tokens::Naming;
 
-/// A new token. Everything but the name has a default. Members that are not among these are passed over,
-/// so look at what the answer says it has become.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateToken, example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
+/// A new token. Everything but the name has a default.
+///
+/// Any other field is refused. A request with `x-business-id` that uses only `name`, `description` and
+/// `expires_in_days` may have other fields, which are ignored.
+#[derive(Debug, Form)]
+// A misspelt `scopes` or `expires_in` must not make a token with every scope for a year.
+#[form(body, name = "CreateToken", unknown = ForbiddenUnless(BUSINESS, &["name", "description", "expires_in_days"]), example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
     /// A name for people.
-    #[validate(length(min = 1, max = 255))]
-    #[schema(min_length = 1, max_length = 255)]
+    #[form(length(min = 1, max = 255))]
     name: String,
     /// A longer text for people.
-    #[validate(length(max = 2000))]
-    #[schema(max_length = 2000)]
+    #[form(length(max = 2000))]
     description: Option<String>,
     /// The name or id of the organization it is good in. Otherwise the header `x-business-id` says
     /// it, otherwise it is the only organization you have. Not with `owner: deployment`.
-    #[schema(value_type = Option<String>)]
     organization: Option<OrganizationReference>,
     /// What it acts for: you, a team, the organization, or (for site administrators) the deployment.
-    #[schema(required = false, value_type = OwnerChoice, default = "user")]
+    #[form(default = OwnerKind::User)]
     owner: OwnerKind,
     /// The team's name or id, with `owner: team`.
-    #[schema(value_type = Option<String>)]
     team: Option<TeamReference>,
     /// The scopes, by name. With neither scopes nor preset it has every scope but those for the
     /// authority itself.
-    #[validate(length(max = 100))]
-    #[schema(max_items = 100)]
+    #[form(length(max = 100))]
     scopes: Option<Vec<String>>,
     /// A named bundle of scopes, in place of `scopes`.
-    #[validate(length(max = 64))]
-    #[schema(max_length = 64)]
+    #[form(length(max = 64))]
     preset: Option<String>,
     /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong. Services
     /// that receive the token go by it; in this API it bounds only what tokens the token can make.
-    #[validate(length(max = 100))]
-    #[schema(max_items = 100)]
+    #[form(length(max = 100))]
     projects: Option<Vec<i64>>,
     /// The services it is meant for, one as a string or several. A configured default otherwise.
-    #[schema(value_type = Option<Audience>)]
     audience: Option<OneOrMany>,
     /// How long it lives: a number and `s`, `m`, `h`, `d`, `w` or `y`, or `never`.
-    #[schema(value_type = Option<String>, pattern = "^([1-9][0-9]*[smhdwy]|never)$")]
     expires_in: Option<Lifetime>,
     /// How many days it lives.
-    #[validate(range(min = 1, max = 365))]
-    #[schema(minimum = 1, maximum = 365)]
+    #[form(range(min = 1, max = 365))]
     expires_in_days: Option<i64>,
     /// When it ends. Give at most one of the three; with none it lives for 365 days.
-    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
     /// A place among the owner's tokens, named in up to 64 letters, digits and `.`, `_`, `-`, that
     /// holds one token at a time: the one that is in it is revoked in the same step.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     slot: Option<Slot>,
-}
-
-/// What a token acts for.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "stands in the document only")]
-enum OwnerChoice {
-    User,
-    Team,
-    Organization,
-    Deployment,
-}
-
-/// One service or several.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "stands in the document only")]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Form for CreateForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            description: fields.optional("description"),
-            organization: fields.optional("organization"),
-            owner: fields.or("owner", OwnerKind::User),
-            team: fields.optional("team"),
-            scopes: fields.optional("scopes"),
-            preset: fields.optional("preset"),
-            projects: fields.optional("projects"),
-            audience: fields.optional("audience"),
-            expires_in: fields.optional("expires_in"),
-            expires_in_days: fields.optional("expires_in_days"),
-            expires_at: fields.optional("expires_at"),
-            slot: fields.optional("slot"),
-        }
-    }
 }
 
 impl Request for Issue {

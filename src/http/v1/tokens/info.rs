@@ -6,8 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::http::nouns::{self, OwnerWord, StatusWord, Word};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{OwnerKind, Record, Status};
+use jeton_core::token::{Record, Status};
 
 /// Everything about a token but the secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,8 +50,8 @@ pub(in crate::http::v1) struct TokenInfo {
     /// The services it is meant for.
     #[schema(example = json!(["http://127.0.0.1:8080"]))]
     audience: Vec<String>,
-    #[schema(value_type = StatusWord)]
     status: StatusWord,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
     /// Who made it: an address, or `token` and a number.
     #[schema(example = "admin@example.com")]
@@ -65,18 +66,18 @@ pub(in crate::http::v1) struct TokenInfo {
     #[schema(required = true)]
     replaced_by: Option<String>,
     /// When the authority, or a verifier that reports, last saw it.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
     /// From which address that was. `null` where a verifier reported it or addresses are not kept.
     #[schema(required = true, value_type = Option<String>, example = "192.0.2.1")]
     last_used_from: Option<IpAddr>,
     /// When it ends by itself; `null` is never.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     expires_at: Option<Timestamp>,
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     revoked_at: Option<Timestamp>,
     /// From when on it is refused: after `revoked_at` while it is in its grace.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     revocation_effective_at: Option<Timestamp>,
     /// Who revoked it: an address, `token` and a number, or `holder`.
     #[schema(required = true)]
@@ -87,29 +88,8 @@ pub(in crate::http::v1) struct TokenInfo {
     /// should not have it. Written down a moment later.
     refused_count: u64,
     /// When that was last.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_refused_at: Option<Timestamp>,
-}
-
-/// What kind of thing a token acts for.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = Owner)]
-enum OwnerWord {
-    User,
-    Team,
-    Organization,
-    Deployment,
-}
-
-/// Whether a token is good.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = TokenStatus)]
-enum StatusWord {
-    Active,
-    Expired,
-    Revoked,
 }
 
 impl TokenInfo {
@@ -124,23 +104,14 @@ impl TokenInfo {
             token_prefix: token.beginning(),
             token_type: "api",
             organization: token.owner.organization().map(|organization| organization.0),
-            owner: match token.owner.kind() {
-                OwnerKind::User => OwnerWord::User,
-                OwnerKind::Team => OwnerWord::Team,
-                OwnerKind::Organization => OwnerWord::Organization,
-                OwnerKind::Deployment => OwnerWord::Deployment,
-            },
+            owner: Word(token.owner.kind()),
             team: token.owner.team().map(ToString::to_string),
             user: token.owner.user().map(ToString::to_string),
             scopes: token.scopes.iter().map(ToString::to_string).collect(),
             preset: token.preset.clone(),
             projects: token.projects.clone(),
             audience: token.audience.clone(),
-            status: match status {
-                Status::Active => StatusWord::Active,
-                Status::Expired => StatusWord::Expired,
-                Status::Revoked => StatusWord::Revoked,
-            },
+            status: Word(status),
             created_at: token.created_at,
             created_by: token.created_by.name.clone(),
             slot: token.slot.as_ref().map(ToString::to_string),

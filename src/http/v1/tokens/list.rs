@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
-use validator::{Validate, ValidationErrors};
+use utoipa::ToSchema;
 
 use crate::http::caller::{Caller, TokensRead};
-use crate::http::input::{Fields, Form, Input, both};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::v1::cursor::ListDigest;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
@@ -19,84 +19,33 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
 
 /// Which tokens, and which part of the list.
-#[derive(Debug)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(crate) struct ListForm {
+    #[form(flatten)]
     filter: FilterForm,
-    part: PartForm,
-}
-
-/// In which order, and which part of the list.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct PartForm {
     /// What the list is ordered by. Equal ones are in the order in which they were made.
-    #[param(required = false, value_type = SortParameter, inline)]
+    #[form(default = SortBy::CreatedAt)]
     sort_by: SortBy,
     /// Whether the newest, the latest or Z comes first. What has no value is last, either way.
-    #[param(required = false, default = true)]
+    #[form(default = true)]
     descending: bool,
     /// At most so many.
-    #[validate(range(min = 1, max = 1000))]
-    #[param(required = false, minimum = 1, maximum = 1000, default = 50)]
+    #[form(default = 50, range(min = 1, max = 1000))]
     limit: i64,
     /// `next_cursor` or `prev_cursor` of another page of the same list.
-    #[validate(length(max = 2048))]
-    #[param(max_length = 2048)]
+    #[form(length(max = 2048))]
     cursor: Option<String>,
     /// Which way from the cursor: `next` towards the end, as without this parameter, or `prev` towards
     /// the beginning.
-    #[param(required = false, value_type = DirectionParameter, inline)]
+    #[form(default = Direction::Next)]
     direction: Direction,
     /// Whether to count all tokens that match, which reads each of them.
-    #[param(required = false, default = false)]
+    #[form(default = false)]
     include_total_count: bool,
 }
 
-/// An order.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "stands in the document only")]
-enum SortParameter {
-    CreatedAt,
-    ExpiresAt,
-    LastUsedAt,
-    Name,
-    Team,
-    CreatedBy,
-}
-
-/// A way from a cursor.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "stands in the document only")]
-enum DirectionParameter {
-    Next,
-    Prev,
-}
-
-impl Form for ListForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            filter: FilterForm::fill(fields),
-            part: PartForm {
-                sort_by: fields.or("sort_by", SortBy::CreatedAt),
-                descending: fields.or("descending", true),
-                limit: fields.or("limit", 50),
-                cursor: fields.optional("cursor"),
-                direction: fields.or("direction", Direction::Next),
-                include_total_count: fields.or("include_total_count", false),
-            },
-        }
-    }
-}
-
-impl Validate for ListForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.part.validate())
-    }
-}
-
-impl PartForm {
+impl ListForm {
     fn sort(&self) -> Sort {
         Sort {
             by: self.sort_by,
@@ -140,7 +89,9 @@ pub(super) struct TokenList {
 struct ReportingInfo {
     #[schema(example = "https://api.example.com")]
     audience: String,
+    #[schema(value_type = nouns::Instant)]
     first_reported_at: Timestamp,
+    #[schema(value_type = nouns::Instant)]
     last_reported_at: Timestamp,
 }
 
@@ -169,7 +120,7 @@ impl From<ReportingAudience> for ReportingInfo {
 /// others are added. In the others (`last_used_at`, `name`, `team`) this holds for tokens whose place
 /// in the order stays; one that moves meanwhile can be seen twice or not at all.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
-    params(FilterForm, PartForm, BusinessHeader),
+    params(ListForm, BusinessHeader),
     responses((status = OK, description = "A part of the list", body = TokenList),
               (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem)))]
 pub(super) async fn list(
@@ -177,16 +128,17 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Input { query, headers, .. }: Input<(), ListForm, (), BusinessHeader>,
 ) -> Result<Json<TokenList>, Failure> {
-    let ListForm { mut filter, part } = query;
+    let (sort, limit) = (query.sort(), query.limit);
+    let mut filter = query.filter;
     filter.organization = filter.organization.or(headers.x_business_id);
-    let (wanted, sort, limit) = (filter.wanted(), part.sort(), part.limit);
+    let wanted = filter.wanted();
     let digest = ListDigest::of(&(sort, &wanted));
     let page = Page {
         sort,
-        start: part.cursor.map(|text| digest.read(&text)).transpose()?.into(),
-        direction: part.direction,
+        start: query.cursor.map(|text| digest.read(&text)).transpose()?.into(),
+        direction: query.direction,
         limit: u32::try_from(limit).unwrap_or(1),
-        count: if part.include_total_count {
+        count: if query.include_total_count {
             CountTotal::Yes
         } else {
             CountTotal::No

@@ -12,16 +12,14 @@ mod show;
 
 use std::sync::Arc;
 
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 pub(super) use info::TokenInfo;
 
 use crate::authority::Error;
 use crate::http::App;
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::TokenReference;
 
@@ -39,20 +37,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which token.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TokenPath {
     /// Its number or its `jti`. Number 1 is the session of whoever logged in first.
-    #[param(example = "2")]
+    #[form(example = "2")]
     id: String,
-}
-
-impl Form for TokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            id: fields.required("id"),
-        }
-    }
 }
 
 impl TokenPath {
@@ -62,19 +52,14 @@ impl TokenPath {
     }
 }
 
+/// The header by which clients of DayZero name the organization. Their bodies may hold more than DayZero's
+/// documents say.
+const BUSINESS: &str = "x-business-id";
+
 /// Where the organization can also stand.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Header)]
+#[derive(Debug, Form)]
+#[form(header)]
 struct BusinessHeader {
     /// The organization's name or id, where the request does not name it otherwise.
-    #[param(value_type = Option<String>, rename = "x-business-id")]
     x_business_id: Option<OrganizationReference>,
-}
-
-impl Form for BusinessHeader {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            x_business_id: fields.optional("x_business_id"),
-        }
-    }
 }

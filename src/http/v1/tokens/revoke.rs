@@ -9,40 +9,31 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use validator::Validate;
 
 use crate::authority::Revoked;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Presence};
+use crate::http::input::{Form, Input};
+use crate::http::nouns;
 use crate::http::v1::render::Problem;
-use crate::http::v1::tokens::TokenPath;
+use crate::http::v1::tokens::{BUSINESS, TokenPath};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_store::LastToken;
 
 /// Why. The body may be absent, empty, `null` or `{}`.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = RevokeToken, example = json!({"reason": "leaked in a build log"}))]
+///
+/// Any other field is refused. A request with `x-business-id` that uses only `reason` may have other
+/// fields, which are ignored.
+#[derive(Debug, Form)]
+#[form(body, name = "RevokeToken", presence = Optional, unknown = ForbiddenUnless(BUSINESS, &["reason"]), example = json!({"reason": "leaked in a build log"}))]
 pub(crate) struct RevokeForm {
     /// Why, in your words. Seen by those who manage the token.
-    #[validate(length(max = 1000))]
-    #[schema(max_length = 1000)]
+    #[form(length(max = 1000))]
     pub(super) reason: Option<String>,
     /// Whether it is revoked even if it is the last active token of its owner and the organization keeps
     /// those. Whoever holds a token needs no force to end it.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     force: bool,
-}
-
-impl Form for RevokeForm {
-    const BODY: Presence = Presence::Optional;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            reason: fields.optional("reason"),
-            force: fields.or("force", false),
-        }
-    }
 }
 
 /// A revoked token.
@@ -54,6 +45,7 @@ pub(super) struct RevokedToken {
     #[schema(example = "ci")]
     name: String,
     /// When it was revoked: by the first order, whatever came after.
+    #[schema(value_type = nouns::Instant)]
     revoked_at: Timestamp,
     /// Who revoked it.
     #[schema(example = "admin@example.com")]

@@ -7,14 +7,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::openapi::schema::AdditionalProperties;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{IntoParams, PartialSchema, ToSchema};
-use validator::{Validate, ValidationErrors};
+use utoipa::ToSchema;
 
 use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown, both};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
@@ -22,89 +20,36 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Status, WantedStatus};
 use jeton_store::{BulkId, BulkRevocation, LastToken};
 
-/// Which tokens, and how.
-#[derive(Debug)]
+/// Which active tokens, by the filters of the list, and how.
+#[derive(Debug, Form)]
+// A misspelt filter must not match everything.
+#[form(body, name = "RevokeTokens", unknown = Forbidden, example = json!({"organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true}))]
 pub(crate) struct RevokeManyForm {
+    #[form(flatten)]
     filter: FilterForm,
-    how: HowForm,
-}
-
-/// How many tokens are revoked at once.
-#[derive(Debug, Validate, ToSchema)]
-struct HowForm {
     /// Why, in your words. Seen by those who manage the tokens.
-    #[validate(length(max = 1000))]
-    #[schema(max_length = 1000)]
+    #[form(length(max = 1000))]
     reason: Option<String>,
     /// Whether the tokens that match are only counted.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     dry_run: bool,
     /// That no filter is missing: without it an organization and one further filter must be named.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     all: bool,
     /// Whether `unused_since` and `never_used` also mean tokens for audiences that do not report use, or
     /// began to later than is asked about, or stopped. They may be in use; without this they stay.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     include_unreported: bool,
     /// Whether the last active token of an owner goes too, where the organization keeps that.
-    #[schema(required = false, default = false)]
+    #[form(default = false)]
     force: bool,
-}
-
-impl Form for RevokeManyForm {
-    // A misspelt filter must not match everything.
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            filter: FilterForm::fill(fields),
-            how: HowForm {
-                reason: fields.optional("reason"),
-                dry_run: fields.or("dry_run", false),
-                all: fields.or("all", false),
-                include_unreported: fields.or("include_unreported", false),
-                force: fields.or("force", false),
-            },
-        }
-    }
-}
-
-impl Validate for RevokeManyForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.how.validate())
-    }
-}
-
-impl PartialSchema for RevokeManyForm {
-    /// One object with the fields of both.
-    fn schema() -> RefOr<Schema> {
-        let mut schema = FilterForm::schema();
-        if let (RefOr::T(Schema::Object(whole)), RefOr::T(Schema::Object(how))) =
-            (&mut schema, HowForm::schema())
-        {
-            whole.properties.extend(how.properties);
-            whole.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-            whole.description = Some("Which active tokens, by the filters of the list, and how.".to_owned());
-            whole.example = Some(serde_json::json!({
-                "organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true
-            }));
-        }
-        schema
-    }
-}
-
-impl ToSchema for RevokeManyForm {
-    fn name() -> std::borrow::Cow<'static, str> {
-        "RevokeTokens".into()
-    }
 }
 
 impl Request for RevokeMany {
     type Form = RevokeManyForm;
 
     fn parse(form: RevokeManyForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
-        let RevokeManyForm { filter, how } = form;
-        let wanted = filter.wanted();
+        let wanted = form.filter.wanted();
         match wanted.status {
             Some(WantedStatus::Unrevoked | WantedStatus::Only(Status::Active)) => {}
             Some(WantedStatus::Only(_)) => {
@@ -112,7 +57,7 @@ impl Request for RevokeMany {
             }
             None => return Err(fields.refuse("include_revoked", "only active tokens can be revoked")),
         }
-        if !how.all && wanted.organization.is_none() {
+        if !form.all && wanted.organization.is_none() {
             let message = "name the organization and one further filter, or say all: true";
             return Err(fields.refuse("organization", message));
         }
@@ -121,24 +66,24 @@ impl Request for RevokeMany {
             status: None,
             ..wanted.clone()
         };
-        if !how.all && narrowed == Wanted::default() {
+        if !form.all && narrowed == Wanted::default() {
             let message = "name one filter beside the organization, or say all: true";
             return Err(fields.refuse("all", message));
         }
         Ok(Self {
             wanted,
-            reason: how.reason,
-            unreported: if how.include_unreported {
+            reason: form.reason,
+            unreported: if form.include_unreported {
                 Unreported::Included
             } else {
                 Unreported::LeftOut
             },
-            last_token: if how.force {
+            last_token: if form.force {
                 LastToken::MayGo
             } else {
                 LastToken::Stays
             },
-            run: if how.dry_run { Run::Dry } else { Run::Earnest },
+            run: if form.dry_run { Run::Dry } else { Run::Earnest },
         })
     }
 }
@@ -165,6 +110,7 @@ pub(super) struct RevokedTokens {
     /// where the last token of an owner stays; and more where one that matched was rotated since: it is
     /// revoked even in its grace, and its successor too.
     revoked: u64,
+    #[schema(value_type = nouns::Instant)]
     ordered_at: Timestamp,
     /// Who ordered it.
     #[schema(example = "admin@example.com")]
@@ -172,7 +118,7 @@ pub(super) struct RevokedTokens {
     #[schema(required = true)]
     reason: Option<String>,
     /// When the last one was done; `null` while it is under way.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     finished_at: Option<Timestamp>,
 }
 
@@ -219,20 +165,12 @@ pub(super) async fn revoke(
 }
 
 /// Which revocation.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct BulkPath {
     /// Its number.
-    #[param(example = "1")]
+    #[form(example = "1")]
     id: String,
-}
-
-impl Form for BulkPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            id: fields.required("id"),
-        }
-    }
 }
 
 /// Show a revocation of many tokens

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::authority::Rotate;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Presence, Refused, Request, Unknown};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenPath;
 use crate::http::v1::tokens::create::{CreatedToken, created, expiry};
@@ -18,39 +16,20 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Grace, Lifetime};
 
 /// How. The body may be absent, empty, `null` or `{}`.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RotateToken, example = json!({"grace_period": "24h"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "RotateToken", presence = Optional, unknown = Forbidden, example = json!({"grace_period": "24h"}))]
 pub(crate) struct RotateForm {
     /// How long the one before stays good, within its own life: a number and `s`, `m`, `h`, `d`, `w`
     /// or `y`, at most 30 days; `0s` ends it at once. A day by default.
-    #[schema(value_type = Option<String>, pattern = "^(0s|[1-9][0-9]*[smhdwy])$")]
     grace_period: Option<Grace>,
     /// How long the new one lives: as for a new token. Without any of the three it lives as long as
     /// the one before was given.
-    #[schema(value_type = Option<String>, pattern = "^([1-9][0-9]*[smhdwy]|never)$")]
     expires_in: Option<Lifetime>,
     /// How many days it lives.
-    #[validate(range(min = 1, max = 365))]
-    #[schema(minimum = 1, maximum = 365)]
+    #[form(range(min = 1, max = 365))]
     expires_in_days: Option<i64>,
     /// When it ends.
-    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-}
-
-impl Form for RotateForm {
-    const BODY: Presence = Presence::Optional;
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            grace_period: fields.optional("grace_period"),
-            expires_in: fields.optional("expires_in"),
-            expires_in_days: fields.optional("expires_in_days"),
-            expires_at: fields.optional("expires_at"),
-        }
-    }
 }
 
 impl Request for Rotate {

@@ -4,39 +4,23 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
-use crate::http::input::{Fields, Form, Input, Refused, Request, Unknown};
+use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
 use jeton_store::Description;
 
 /// Changes to what people read about a token. What is absent stays as it is.
-#[derive(Debug, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = DescribeToken, example = json!({"name": "ci", "description": "November 2026"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "DescribeToken", unknown = Forbidden, example = json!({"name": "ci", "description": "November 2026"}))]
 pub(crate) struct DescribeForm {
     /// A new name.
-    #[validate(length(min = 1, max = 255))]
-    #[schema(min_length = 1, max_length = 255)]
+    #[form(given, length(min = 1, max = 255))]
     name: Option<String>,
     /// A new description; `null` takes it away.
-    #[validate(length(max = 2000))]
-    #[schema(value_type = Option<String>, max_length = 2000)]
+    #[form(length(max = 2000))]
     description: Option<Option<String>>,
-}
-
-impl Form for DescribeForm {
-    const UNKNOWN: Unknown = Unknown::Forbidden;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.given("name"),
-            description: fields.change("description"),
-        }
-    }
 }
 
 impl Request for Description {

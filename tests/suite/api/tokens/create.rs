@@ -110,6 +110,54 @@ async fn with_nothing_but_a_name_it_is_ones_own_for_a_year_with_every_ordinary_s
 }
 
 #[tokio::test]
+async fn a_misspelt_field_makes_no_token_unless_a_client_of_dayzero_sent_it() {
+    let app = TestApp::new().await;
+    let member = app.member_of(&NORTH);
+    let ask = async |path: &str, header: Option<&str>, body: Value| {
+        let mut request = request(&member, axum::http::Method::POST, path, Some(body));
+        if let Some(header) = header {
+            let header = header.parse().unwrap();
+            request.headers_mut().insert("x-business-id", header);
+        }
+        app.send(request).await
+    };
+    // What was meant is a token with one scope for 30 days.
+    let misspelt = json!({"name": "n", "scope": ["projects:read"], "audiences": "x", "expires": "30d"});
+    let blamed = [
+        "extra_forbidden at body.audiences",
+        "extra_forbidden at body.expires",
+        "extra_forbidden at body.scope",
+    ];
+    ask("/tokens", None, misspelt.clone()).await.blames(&blamed);
+    let north = Some(NORTH.id());
+    ask("/tokens", north, misspelt.clone()).await.is(201);
+    // A field that DayZero has not tells that the body is meant for jeton.
+    for (ours, value) in [
+        ("preset", json!("content_management")),
+        ("expires_in", json!("30d")),
+    ] {
+        let mut body = misspelt.clone();
+        body[ours] = value;
+        ask("/tokens", north, body).await.blames(&blamed);
+    }
+    let token = app.mint(&member, json!({"name": "n"})).await;
+    let path = format!("/tokens/{}/revoke", token.id);
+    let body = json!({"reason": "leaked", "notify": true});
+    let refused = ask(&path, None, body.clone()).await;
+    refused.blames(&["extra_forbidden at body.notify"]);
+    let forced = json!({"reason": "leaked", "force": true, "notify": true});
+    ask(&path, north, forced)
+        .await
+        .blames(&["extra_forbidden at body.notify"]);
+    app.get(&token.holder, "/tokens/current").await.is(200);
+    ask(&path, north, body).await.is(201);
+    let log_in = json!({"email": "a@example.com", "password": "x", "organization": "north"});
+    ask("/login", north, log_in)
+        .await
+        .blames(&["extra_forbidden at body.organization"]);
+}
+
+#[tokio::test]
 async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
     let app = TestApp::new().await;
     let site = app.site_admin();

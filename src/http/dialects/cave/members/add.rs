@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::accepted;
 use crate::authority::Whom;
@@ -14,26 +12,17 @@ use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::directory::{Email, Role};
 
 /// Somebody and what they are to be.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = AddMember)]
+#[derive(Debug, Form)]
+#[form(body, name = "AddMember")]
 pub(super) struct AddForm {
-    #[schema(value_type = String, example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: Email,
     role: Role,
-}
-
-impl Form for AddForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-            role: fields.required("role"),
-        }
-    }
 }
 
 impl Body for AddForm {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{MemberPath, TeamMemberPath, accepted, another, somebody};
 use crate::authority::Whom;
@@ -14,22 +12,14 @@ use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use jeton_core::directory::Role;
 
 /// What somebody is to be.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = ChangeMember)]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangeMember")]
 pub(super) struct ChangeForm {
     role: Role,
-}
-
-impl Form for ChangeForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            role: fields.required("role"),
-        }
-    }
 }
 
 impl Body for ChangeForm {

@@ -12,6 +12,7 @@ use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::users::UserInfo;
 use crate::http::input::Input;
+use crate::http::nouns;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, whole};
 use jeton_core::directory::{Member, Role};
@@ -21,6 +22,7 @@ use jeton_core::directory::{Member, Role};
 #[schema(as = Member)]
 pub(super) struct MemberInfo {
     user: UserInfo,
+    #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
 

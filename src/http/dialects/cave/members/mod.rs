@@ -9,15 +9,13 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::{self, Error, RoleGiven};
 use crate::http::App;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use jeton_core::directory::{Email, OrganizationReference, TeamReference};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -29,49 +27,30 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Which member of an organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct MemberPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The person's address.
-    #[param(example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: String,
-}
-
-impl Form for MemberPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            email: fields.required("email"),
-        }
-    }
 }
 
 /// Which member of a team.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TeamMemberPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The team's name or its `team-…` id.
-    #[param(value_type = String, example = "runners")]
+    #[form(example = "runners")]
     team: TeamReference,
     /// The person's address.
-    #[param(example = "ada@example.com")]
+    #[form(example = "ada@example.com")]
     email: String,
-}
-
-impl Form for TeamMemberPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            team: fields.required("team"),
-            email: fields.required("email"),
-        }
-    }
 }
 
 /// CAVE says no more than that it took a role on, or by the status alone why not.

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{Place, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
@@ -15,25 +13,17 @@ use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::dialects::cave::{below, json};
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
 use jeton_store::rules::tokens::Naming;
 
 /// A new token.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateToken, example = json!({"description": "November 2026"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
     /// Which token it is, for people.
     description: String,
-}
-
-impl Form for CreateForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            description: fields.required("description"),
-        }
-    }
 }
 
 impl Body for CreateForm {

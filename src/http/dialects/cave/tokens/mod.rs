@@ -8,15 +8,15 @@ mod show;
 use std::sync::Arc;
 
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 pub(super) use create::issue;
 
 use crate::authority::{self, Error, Issued, Wanted};
-use crate::http::input::{Fields, Form};
+use crate::http::input::Form;
+use crate::http::nouns;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, whole};
 use jeton_core::clock::Timestamp;
@@ -81,49 +81,30 @@ impl From<TeamTokenPath> for Which {
 }
 
 /// Which token of an organization.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TokenPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The token's number.
-    #[param(example = "1")]
+    #[form(example = "1")]
     id: String,
-}
-
-impl Form for TokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            id: fields.required("id"),
-        }
-    }
 }
 
 /// Which token of a team.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 struct TeamTokenPath {
     /// The organization's name or id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// The team's name or its `team-…` id.
-    #[param(value_type = String, example = "runners")]
+    #[form(example = "runners")]
     team: TeamReference,
     /// The token's number.
-    #[param(example = "1")]
+    #[form(example = "1")]
     id: String,
-}
-
-impl Form for TeamTokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            team: fields.required("team"),
-            id: fields.required("id"),
-        }
-    }
 }
 
 /// A token.
@@ -138,6 +119,7 @@ pub(super) struct TokenInfo {
     /// The token itself in the answer that makes it; its first characters ever after.
     #[schema(example = "eyJhbGciOi...")]
     value: String,
+    #[schema(value_type = nouns::Instant)]
     created: Timestamp,
 }
 

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::UserInfo;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
@@ -16,35 +14,20 @@ use crate::http::caller::{Authenticated, Caller, LoggedIn};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::input::{Echo, Fields, Form};
+use crate::http::input::Form;
 
 /// Changes to yourself. What is absent stays as it is.
-#[derive(Validate, ToSchema)]
-#[schema(as = ChangeUser, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
+#[derive(Form)]
+#[form(body, name = "ChangeUser", echo = Nothing, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
 pub(super) struct ChangeForm {
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255)]
+    #[form(length(max = 255))]
     first_name: Option<String>,
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255)]
+    #[form(length(max = 255))]
     last_name: Option<String>,
     /// A new password: 8 to 128 characters. Ends your sessions, this one included.
     password: Option<String>,
     /// The present password, which goes with a new one.
     current_password: Option<String>,
-}
-
-impl Form for ChangeForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            first_name: fields.optional("first_name"),
-            last_name: fields.optional("last_name"),
-            password: fields.optional("password"),
-            current_password: fields.optional("current_password"),
-        }
-    }
 }
 
 const NOTHING_TO_CHANGE: &str =

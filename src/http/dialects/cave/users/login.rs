@@ -13,10 +13,10 @@ use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::origin::RequestOrigin;
-use crate::http::v1::{Login, LoginForm};
+use crate::http::v1::Credentials;
 use jeton_core::clock::Timestamp;
 
-impl Body for Login {
+impl Body for Credentials {
     const UNREADABLE: &'static str = "Cannot parse request body: must have an email and a password.";
 }
 
@@ -34,7 +34,7 @@ struct Session {
 ///
 /// Gives a session to whoever knows the password. It lasts as long as this deployment says, however often
 /// it is used. Failures slow down further attempts.
-#[utoipa::path(post, path = "/users/login", tag = "users", security(()), operation_id = "login", request_body = LoginForm,
+#[utoipa::path(post, path = "/users/login", tag = "users", security(()), operation_id = "login", request_body = Credentials,
     responses((status = OK, description = "A session", body = Session),
               (status = BAD_REQUEST, description = "`Login failed.`, `Cannot parse request body: must have an email and a password.`, or the request cannot be read", body = String, content_type = "text/plain"),
               (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked", body = String, content_type = "text/plain")))]
@@ -42,7 +42,7 @@ pub(super) async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     origin: RequestOrigin,
-    Sent { body, .. }: Sent<(), Login>,
+    Sent { body, .. }: Sent<(), Credentials>,
 ) -> Result<Response, Refusal> {
     let session = app.authority.login(&body.email, body.password, &origin.0).await?;
     Ok(json(Session {

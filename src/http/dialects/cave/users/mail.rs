@@ -13,13 +13,12 @@ use utoipa::openapi::{
     Content, HttpMethod, ObjectBuilder, Paths, Ref, Required, Response, SecurityRequirement, Type,
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
-use validator::Validate;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::input::{Echo, Fields, Form, Refused, Request};
+use crate::http::input::{Fields, Form, Refused, Request};
 use crate::http::openapi;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -55,7 +54,7 @@ fn refused<B>([path, summary, description, answer]: [&'static str; 4]) -> Utoipa
 where
     B: Body<Form: ToSchema> + Send + 'static,
 {
-    let form = Content::new(Some(Ref::from_schema_name(B::Form::name())));
+    let form = Content::new(Some(Ref::from_schema_name(<B::Form as ToSchema>::name())));
     let body = RequestBodyBuilder::new().content("application/json", form);
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     let texts = format!("`{answer}`, `{}`, or the request cannot be read", B::UNREADABLE);
@@ -77,20 +76,12 @@ where
 }
 
 /// Whose address.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = Address)]
+#[derive(Debug, Form)]
+#[form(body, name = "Address")]
 struct AddressForm {
-    #[schema(example = "ada@example.com")]
     #[expect(dead_code, reason = "CAVE demands it, and nothing is sent to it")]
+    #[form(example = "ada@example.com")]
     email: String,
-}
-
-impl Form for AddressForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            email: fields.required("email"),
-        }
-    }
 }
 
 impl Body for AddressForm {
@@ -98,32 +89,19 @@ impl Body for AddressForm {
 }
 
 /// A new account.
-#[derive(Validate, ToSchema)]
-#[schema(as = Confirm)]
+#[derive(Form)]
 #[expect(dead_code, reason = "CAVE demands it, and no token is good")]
+#[form(body, name = "Confirm", echo = Nothing)]
 struct ConfirmForm {
-    #[schema(example = "Ada")]
+    #[form(example = "Ada")]
     first_name: String,
-    #[schema(example = "Byron")]
+    #[form(example = "Byron")]
     last_name: String,
-    #[schema(example = "correct horse battery staple")]
+    #[form(example = "correct horse battery staple")]
     password: String,
     /// What the mail said.
-    #[schema(example = "what the mail said")]
+    #[form(example = "what the mail said")]
     confirmation_token: String,
-}
-
-impl Form for ConfirmForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            first_name: fields.required("first_name"),
-            last_name: fields.required("last_name"),
-            password: fields.required("password"),
-            confirmation_token: fields.required("confirmation_token"),
-        }
-    }
 }
 
 impl Body for ConfirmForm {
@@ -132,8 +110,8 @@ impl Body for ConfirmForm {
 }
 
 /// A new password.
-#[derive(Validate, ToSchema)]
-#[schema(as = ResetPassword, example = json!({"password": "correct horse battery staple", "token": "what the mail said"}))]
+#[derive(Form)]
+#[form(body, name = "ResetPassword", echo = Nothing, example = json!({"password": "correct horse battery staple", "token": "what the mail said"}))]
 struct ResetForm {
     #[expect(dead_code, reason = "CAVE demands it, and no token is good")]
     password: String,
@@ -141,18 +119,6 @@ struct ResetForm {
     token: Option<String>,
     /// The same, as CAVE's documents name it.
     confirmation_token: Option<String>,
-}
-
-impl Form for ResetForm {
-    const ECHO: Echo = Echo::Nothing;
-
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            password: fields.required("password"),
-            token: fields.optional("token"),
-            confirmation_token: fields.optional("confirmation_token"),
-        }
-    }
 }
 
 /// A new password and the token that goes with it, under either name.

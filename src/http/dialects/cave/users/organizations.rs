@@ -13,6 +13,7 @@ use crate::http::caller::{Authenticated, Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
+use crate::http::nouns;
 use crate::http::v1::OrganizationPath;
 use jeton_core::directory::{Name, Role};
 
@@ -23,6 +24,7 @@ pub(super) struct Membership {
     #[schema(example = "acme")]
     name: String,
     /// What you are there.
+    #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
 

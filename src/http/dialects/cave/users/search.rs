@@ -4,33 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use utoipa::IntoParams;
-use validator::Validate;
 
 use super::UserInfo;
 use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Form, Input};
 use crate::http::{App, whole};
 use jeton_core::directory::Person;
 
 /// What to look for.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct SearchForm {
     /// A part of a given name, a family name or an address, whatever its case.
-    #[validate(length(max = 254))]
-    #[param(max_length = 254, example = "ada")]
+    #[form(length(max = 254), example = "ada")]
     q: String,
-}
-
-impl Form for SearchForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            q: fields.required("q"),
-        }
-    }
 }
 
 /// Search people

@@ -8,12 +8,12 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
-use validator::Validate;
 
 use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
-use crate::http::input::{Choice, Fields, Form, Input};
+use crate::http::input::{Choice, Form, Input};
+use crate::http::nouns;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
@@ -22,8 +22,8 @@ use jeton_store::LastToken;
 use jeton_store::rules::tokens::Naming;
 
 /// A new token. Everything but the name has a default.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(as = CreateToken, example = json!({"name": "My CI token", "preset": "content_management", "expires_in": "30d"}))]
+#[derive(Debug, Form)]
+#[form(body, name = "CreateToken", example = json!({"name": "My CI token", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
     /// A name for people.
     name: String,
@@ -31,27 +31,18 @@ pub(crate) struct CreateForm {
     preset: Option<String>,
     /// The scopes, by name. With neither scopes nor preset it has those of the organization's default
     /// preset, or every scope but those for the authority itself.
-    #[validate(length(max = 100))]
-    #[schema(max_items = 100)]
+    #[form(length(max = 100))]
     scopes: Option<Vec<String>>,
     /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong.
-    #[validate(length(max = 100))]
-    #[schema(max_items = 100)]
+    #[form(length(max = 100))]
     projects: Option<Vec<i64>>,
     /// How long it lives. Absent and `null` are the organization's default, at first a year.
-    #[schema(value_type = Option<ExpiresInParameter>, inline)]
     expires_in: Option<ExpiresIn>,
 }
 
 /// How long a token lives.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ExpiresIn(Lifetime);
-
-impl Default for ExpiresIn {
-    fn default() -> Self {
-        Self(Lifetime::Never)
-    }
-}
 
 impl Choice for ExpiresIn {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -60,32 +51,6 @@ impl Choice for ExpiresIn {
         ("365d", Self(Lifetime::Limited(Span::YEAR))),
         ("never", Self(Lifetime::Never)),
     ];
-}
-
-/// How long a token lives.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-enum ExpiresInParameter {
-    #[schema(rename = "30d")]
-    Month,
-    #[schema(rename = "90d")]
-    Quarter,
-    #[schema(rename = "365d")]
-    Year,
-    #[schema(rename = "never")]
-    Never,
-}
-
-impl Form for CreateForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            preset: fields.optional("preset"),
-            scopes: fields.optional("scopes"),
-            projects: fields.optional("projects"),
-            expires_in: fields.optional("expires_in"),
-        }
-    }
 }
 
 impl CreateForm {
@@ -131,8 +96,9 @@ pub(super) struct Created {
     #[schema(required = true, example = "content_management")]
     preset: Option<String>,
     /// When it ends by itself; `null` is never.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 

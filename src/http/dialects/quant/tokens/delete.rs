@@ -5,35 +5,47 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use crate::authority::Error;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::{App, Failure};
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Status, TokenReference};
+use jeton_core::token::{Status, TokenId, TokenReference};
 use jeton_store::LastToken;
 
 /// Which token.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Path)]
+#[derive(Debug, Form)]
+#[form(path)]
 pub(super) struct TokenPath {
     /// The machine name of its organization, or its id.
-    #[param(value_type = String, example = "default")]
+    #[form(example = "default")]
     organization: OrganizationReference,
     /// Its number.
-    #[param(value_type = i64, minimum = 1, example = 1)]
-    token_id: String,
+    #[form(example = 1)]
+    token_id: TokenNumber,
 }
 
-impl Form for TokenPath {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            organization: fields.required("organization"),
-            token_id: fields.required("token_id"),
-        }
+/// A token's number; `None` for a text that is none, which no token has.
+#[derive(Debug)]
+struct TokenNumber(Option<TokenId>);
+
+impl Scalar for TokenNumber {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        let text = value.text().ok_or(Fault::StringType)?;
+        Ok(Self(match text.parse() {
+            Ok(TokenReference::Id(id)) => Some(id),
+            Ok(TokenReference::Jti(_)) | Err(_) => None,
+        }))
+    }
+
+    fn schema() -> Schema {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+        number.format(Some(format)).minimum(Some(1)).into()
     }
 }
 
@@ -57,9 +69,8 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<Json<Deleted>, Failure> {
-    let Ok(reference @ TokenReference::Id(id)) = path.token_id.parse() else {
-        return Err(Error::Absent.into());
-    };
+    let id = path.token_id.0.ok_or(Error::Absent)?;
+    let reference = TokenReference::Id(id);
     let record = app
         .authority
         .token_of(&caller, &path.organization, reference)

@@ -11,6 +11,7 @@ use crate::authority::Wanted;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::input::Input;
+use crate::http::nouns;
 use crate::http::{App, Failure, whole};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status, WantedStatus};
@@ -25,8 +26,9 @@ pub(super) struct Listed {
     #[schema(example = "My CI token")]
     name: String,
     /// When the authority, or a verifier that reports, last saw it.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_used: Option<Timestamp>,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
 

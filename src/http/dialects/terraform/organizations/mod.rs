@@ -7,10 +7,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
@@ -20,7 +18,7 @@ use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument
 use crate::http::dialects::terraform::organizations::resource::OrganizationResource;
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
-use crate::http::input::{Fields, Form, Input};
+use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content, whole};
 use jeton_core::directory::{Contact, Name};
 
@@ -31,99 +29,42 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// A new organization.
-#[derive(Debug, ToSchema)]
-#[schema(as = NewOrganization)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct CreateDocument {
-    #[schema(inline)]
-    data: CreateResource,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct CreateResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", example = "organizations")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: CreateAttributes,
-}
+type NewOrganization = Data<CreateAttributes>;
 
 /// What is said of a new organization. What is not listed is passed over.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "NewOrganizationAttributes")]
 struct CreateAttributes {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
-    #[schema(value_type = String, min_length = 1, max_length = 90, example = "north")]
+    #[form(example = "north")]
     name: Name,
     /// Whom to write to.
-    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    #[form(example = "ops@example.com")]
     email: Option<Contact>,
 }
 
-impl Form for CreateAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-            email: fields.optional("email"),
-        }
-    }
-}
-
 /// What is to be different about an organization.
-#[derive(Debug, ToSchema)]
-#[schema(as = ChangedOrganization)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct ChangeDocument {
-    #[schema(inline)]
-    data: Option<ChangeResource>,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct ChangeResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", example = "organizations")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: Option<ChangeAttributes>,
-}
+type ChangedOrganization = Data<ChangeAttributes>;
 
 /// What is said of it. What is absent stays, and what is not listed is passed over.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangedOrganizationAttributes")]
 struct ChangeAttributes {
     /// A new name. It is the organization's id in this API; tokens are not touched.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, example = "north")]
+    #[form(example = "north")]
     name: Option<Name>,
     /// Whom to write to; `null` takes it away.
-    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ops@example.com")]
+    #[form(example = "ops@example.com")]
     email: Option<Option<Contact>>,
 }
 
-impl Form for ChangeAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.optional("name"),
-            email: fields.change("email"),
-        }
-    }
-}
-
 /// Which organizations.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 struct FilterForm {
     /// With this in their name or address, whatever its case.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255)]
+    #[form(length(max = 255))]
     q: Option<String>,
-}
-
-impl Form for FilterForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            q: fields.optional("q"),
-        }
-    }
 }
 
 /// List organizations
@@ -160,16 +101,16 @@ async fn list(
 ///
 /// Whoever makes it becomes its admin. Needs a session: no API token can do this.
 #[utoipa::path(post, path = "/api/v2/organizations", tag = "organizations", operation_id = "create_organization",
-    request_body(content = CreateDocument, content_type = "application/vnd.api+json",
+    request_body(content = NewOrganization, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "organizations", "attributes": {"name": "north", "email": "ops@example.com"}}})),
     responses((status = CREATED, description = "The organization", body = Document<OrganizationResource>,
                   content_type = "application/vnd.api+json")))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { body, .. }: Input<(), (), Data<CreateAttributes>>,
+    Input { body, .. }: Input<(), (), NewOrganization>,
 ) -> Result<impl IntoResponse, Failure> {
-    let CreateAttributes { name, email } = body.attributes;
+    let CreateAttributes { name, email } = body.data.attributes;
     let changes = OrganizationChanges {
         email: Some(email.map(String::from)),
         ..OrganizationChanges::default()
@@ -200,16 +141,16 @@ async fn show(
 /// Change an organization
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "change_organization", params(OrganizationPath),
-    request_body(content = Option<ChangeDocument>, content_type = "application/vnd.api+json",
+    request_body(content = Option<ChangedOrganization>, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "organizations", "attributes": {"email": "ops@example.com"}}})),
     responses((status = OK, description = "The organization", body = Document<OrganizationResource>,
                   content_type = "application/vnd.api+json")))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), Data<ChangeAttributes>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), ChangedOrganization>,
 ) -> Result<JsonApi<Document<OrganizationResource>>, Failure> {
-    let ChangeAttributes { name, email } = body.attributes;
+    let ChangeAttributes { name, email } = body.data.attributes;
     let order = ChangeOrganization {
         changes: OrganizationChanges {
             name,

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::{Caller, Error, policy};
 use crate::http::App;
 use crate::http::dialects::terraform::document::Itself;
+use crate::http::nouns;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Organization;
 use jeton_core::token::ManagementScope;
@@ -34,6 +35,7 @@ struct OrganizationAttributes {
     external_id: String,
     #[schema(required = true)]
     email: Option<String>,
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
     permissions: OrganizationPermissions,
 }

@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::dialects::terraform::data::{Data, NoData};
+use crate::http::dialects::terraform::data::NoData;
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
 use crate::http::dialects::terraform::path::TeamPath;
 use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
-use crate::http::dialects::terraform::teams::{IncludeForm, TeamAttributes, TeamDocument};
+use crate::http::dialects::terraform::teams::{ChangedTeam, IncludeForm};
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
@@ -18,7 +18,7 @@ use crate::http::{App, Failure, no_content};
 /// Show a team
 #[utoipa::path(get, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "show_team",
     params(TeamPath, IncludeForm),
-    responses((status = OK, description = "The team", body = inline(Including<Document<TeamResource>, UserResource>),
+    responses((status = OK, description = "The team", body = Including<Document<TeamResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn show(
     caller: Caller<OrganizationsRead>,
@@ -34,17 +34,17 @@ pub(super) async fn show(
 ///
 /// Its id, its members and its tokens stay as they are.
 #[utoipa::path(patch, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "change_team",
-    params(TeamPath), request_body(content = Option<TeamDocument>, content_type = "application/vnd.api+json",
+    params(TeamPath), request_body(content = Option<ChangedTeam>, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "teams", "attributes": {"name": "runners"}}})),
     responses((status = OK, description = "The team", body = Document<TeamResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<TeamPath, (), Data<TeamAttributes>>,
+    Input { path, body, .. }: Input<TeamPath, (), ChangedTeam>,
 ) -> Result<JsonApi<Document<TeamResource>>, Failure> {
     let (organization, team) = path.references(&app.authority, &caller).await?;
-    let name = body.attributes.name;
+    let name = body.data.attributes.name;
     let changed = app
         .authority
         .change_team(&caller, &organization, &team, name.as_ref())

@@ -7,13 +7,12 @@ mod users;
 
 use std::sync::Arc;
 
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::http::App;
-use crate::http::input::{Fields, Form};
+use crate::http::dialects::terraform::data::Data;
+use crate::http::input::Form;
 use jeton_core::directory::Name;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -24,21 +23,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// What is shown beside teams.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 struct IncludeForm {
     /// `users` shows their members too; other names are passed over.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255, example = "users")]
+    #[form(length(max = 255), example = "users")]
     include: Option<String>,
-}
-
-impl Form for IncludeForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            include: fields.optional("include"),
-        }
-    }
 }
 
 impl IncludeForm {
@@ -59,71 +49,25 @@ enum Included {
 }
 
 /// What is said of a team that is made. What is not listed is passed over.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "NewTeamAttributes")]
 struct NewTeamAttributes {
     /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
-    #[schema(value_type = String, min_length = 1, max_length = 90, example = "builders")]
+    #[form(example = "builders")]
     name: Name,
 }
 
-impl Form for NewTeamAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.required("name"),
-        }
-    }
-}
-
 /// What is said of a team that is changed. What is absent stays, and what is not listed is passed over.
-#[derive(Debug, Validate, ToSchema)]
+#[derive(Debug, Form)]
+#[form(body, name = "ChangedTeamAttributes")]
 struct TeamAttributes {
     /// A new name. Tokens are not touched: they carry the id.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 90, example = "builders")]
+    #[form(example = "builders")]
     name: Option<Name>,
 }
 
-impl Form for TeamAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            name: fields.optional("name"),
-        }
-    }
-}
-
 /// A new team.
-#[derive(Debug, ToSchema)]
-#[schema(as = NewTeam)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct NewTeamDocument {
-    #[schema(inline)]
-    data: NewTeamResource,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct NewTeamResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", example = "teams")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: NewTeamAttributes,
-}
+type NewTeam = Data<NewTeamAttributes>;
 
 /// What is to be different about a team.
-#[derive(Debug, ToSchema)]
-#[schema(as = ChangedTeam)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct TeamDocument {
-    #[schema(inline)]
-    data: Option<ChangedTeamResource>,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct ChangedTeamResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", example = "teams")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: Option<TeamAttributes>,
-}
+type ChangedTeam = Data<TeamAttributes>;

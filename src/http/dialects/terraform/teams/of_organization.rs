@@ -4,32 +4,27 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Uri;
-use utoipa::IntoParams;
-use validator::{Validate, ValidationErrors};
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
-use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
-use crate::http::dialects::terraform::teams::{IncludeForm, NewTeamAttributes, NewTeamDocument};
+use crate::http::dialects::terraform::teams::{IncludeForm, NewTeam};
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::input::{Fields, Form, Input, both};
+use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, whole};
 use jeton_core::directory::{Name, Team};
 
 /// Which teams.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct FilterForm {
     /// With this in their name, whatever its case.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255)]
+    #[form(length(max = 255))]
     q: Option<String>,
     /// With one of these names, separated by commas; the parameter may also be given several times.
-    #[validate(length(max = 100))]
-    #[param(rename = "filter[names]", max_items = 100)]
+    #[form(name = "filter[names]", length(max = 100))]
     names: Option<Vec<String>>,
 }
 
@@ -44,28 +39,13 @@ impl FilterForm {
 }
 
 /// Which teams, and what is shown beside.
-#[derive(Debug)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct ListForm {
+    #[form(flatten)]
     filter: FilterForm,
+    #[form(flatten)]
     include: IncludeForm,
-}
-
-impl Validate for ListForm {
-    fn validate(&self) -> Result<(), ValidationErrors> {
-        both(self.filter.validate(), self.include.validate())
-    }
-}
-
-impl Form for ListForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            filter: FilterForm {
-                q: fields.optional("q"),
-                names: fields.optional("filter[names]"),
-            },
-            include: IncludeForm::fill(fields),
-        }
-    }
 }
 
 /// List teams
@@ -74,7 +54,7 @@ impl Form for ListForm {
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath, FilterForm, IncludeForm, PageForm),
     responses((status = OK, description = "A page of the list",
-                  body = inline(Including<ListDocument<TeamResource>, UserResource>),
+                  body = Including<ListDocument<TeamResource>, UserResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
     caller: Caller<OrganizationsRead>,
@@ -104,16 +84,16 @@ pub(super) async fn list(
 /// Answered with 200, as these clients expect it.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath),
-    request_body(content = NewTeamDocument, content_type = "application/vnd.api+json",
+    request_body(content = NewTeam, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "teams", "attributes": {"name": "runners"}}})),
     responses((status = OK, description = "The team", body = Document<TeamResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), Data<NewTeamAttributes>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), NewTeam>,
 ) -> Result<JsonApi<Document<TeamResource>>, Failure> {
-    let name = body.attributes.name;
+    let name = body.data.attributes.name;
     let team = app
         .authority
         .create_team(&caller, &path.organization, &name)

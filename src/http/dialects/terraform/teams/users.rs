@@ -6,11 +6,14 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 
 use crate::http::caller::{Caller, LoggedIn};
-use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
+use crate::http::dialects::terraform::data::Identifiers;
 use crate::http::dialects::terraform::path::TeamPath;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_store::PersonReference;
+
+/// The people who are meant.
+type People = Identifiers<PersonReference>;
 
 /// Bring people into a team
 ///
@@ -19,17 +22,17 @@ use jeton_store::PersonReference;
 /// are brought in, or none. Needs a session.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "add_team_users", params(TeamPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+    request_body(content = People, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
     responses((status = NO_CONTENT, description = "They belong to it")))]
 pub(super) async fn add(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
+    Input { path, body, .. }: Input<TeamPath, (), People>,
 ) -> Result<impl IntoResponse, Failure> {
     let (organization, team) = path.references(&app.authority, &caller).await?;
     app.authority
-        .add_members(&caller, &organization, &[team], &body.0)
+        .add_members(&caller, &organization, &[team], &body.ids())
         .await?;
     Ok(no_content())
 }
@@ -39,16 +42,16 @@ pub(super) async fn add(
 /// They stay in the organization. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "remove_team_users", params(TeamPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+    request_body(content = People, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
     responses((status = NO_CONTENT, description = "They do not belong to it")))]
 pub(super) async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<TeamPath, (), Identifiers<PersonReference>>,
+    Input { path, body, .. }: Input<TeamPath, (), People>,
 ) -> Result<impl IntoResponse, Failure> {
     let (organization, team) = path.references(&app.authority, &caller).await?;
-    for person in &body.0 {
+    for person in &body.ids() {
         app.authority
             .remove_team_member(&caller, &organization, &team, person)
             .await?;

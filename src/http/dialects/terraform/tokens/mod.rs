@@ -12,17 +12,16 @@ mod team_tokens;
 use std::sync::Arc;
 
 use axum::http::{StatusCode, Uri};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use validator::Validate;
 
 use crate::authority::{Authority, Caller, Error, Expiry, Issue, Wanted};
+use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::PageForm;
 use crate::http::dialects::terraform::render;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::input::{Fault, Fields, Form, InputError, Location, Violation, Violations};
+use crate::http::input::{Fault, Form, InputError, Location, Violation, Violations};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CountTotal, Direction, Page, Sort, Start};
@@ -42,46 +41,19 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// A new token.
-#[derive(Debug, ToSchema)]
-#[schema(as = NewToken, example = json!({"data": {"type": "authentication-tokens", "attributes": {
-    "description": "deploys the web shop", "expired-at": null}}}))]
-#[expect(dead_code, reason = "stands in the document only")]
-struct NewTokenDocument {
-    #[schema(inline)]
-    data: Option<NewTokenResource>,
-}
-
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "stands in the document only")]
-struct NewTokenResource {
-    /// Whatever clients send: nothing depends on it.
-    #[schema(rename = "type", value_type = Option<String>, example = "authentication-token")]
-    kind: Option<String>,
-    #[schema(inline)]
-    attributes: Option<NewTokenAttributes>,
-}
+type NewToken = Data<NewTokenAttributes>;
 
 /// What is said of a new token. All of it may be absent or `null`.
-#[derive(Debug, Validate, ToSchema)]
-#[schema(rename_all = "kebab-case")]
+#[derive(Debug, Form)]
+#[form(body, example = json!({"description": "deploys the web shop", "expired-at": null}))]
 struct NewTokenAttributes {
     /// What it is for. A token that takes the one place of its kind has none, whatever is said.
-    #[validate(length(max = 255))]
-    #[schema(max_length = 255, example = "deploys the web shop")]
+    #[form(length(max = 255), example = "deploys the web shop")]
     description: Option<String>,
     /// When it ends: an instant ahead, in UTC where it names no zone. Otherwise it ends when the
     /// organization's policy says so, and never where that says nothing.
-    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    #[form(name = "expired-at", example = json!(null))]
     expired_at: Option<Timestamp>,
-}
-
-impl Form for NewTokenAttributes {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            description: fields.optional("description"),
-            expired_at: fields.optional("expired-at"),
-        }
-    }
 }
 
 impl NewTokenAttributes {

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use utoipa::IntoParams;
-use validator::Validate;
 
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
@@ -15,25 +13,17 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::{self, Kind};
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
-use crate::http::input::{Fields, Form, Input};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
+use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content};
 
 /// Which of the organization's tokens.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct KindForm {
     /// `audit-trails` is a token beside the usual one, which goes without this parameter.
-    #[param(value_type = Option<String>, example = "audit-trails")]
+    #[form(default = Kind::Authentication, example = "audit-trails")]
     token: Kind,
-}
-
-impl Form for KindForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            token: fields.or("token", Kind::Authentication),
-        }
-    }
 }
 
 /// Show an organization's token
@@ -56,7 +46,7 @@ pub(super) async fn show(
 /// The one before, if there is one of its kind, ends in the same step.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
     operation_id = "replace_organization_token", params(OrganizationPath, KindForm),
-    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
     responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
@@ -67,7 +57,7 @@ pub(super) async fn replace(
     }: Input<OrganizationPath, KindForm, Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = Owner::Organization(path.organization);
-    let order = owner.replace(&body.attributes, query.token);
+    let order = owner.replace(&body.data.attributes, query.token);
     made(&app.authority, &caller, &order).await
 }
 

@@ -14,7 +14,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::{self, Kind};
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_store::rules::tokens::Naming;
@@ -41,7 +41,7 @@ pub(super) async fn show(
 /// The one before, if there is one, ends in the same step. Tokens with descriptions stay as they are.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
     operation_id = "replace_team_token", params(TeamPath),
-    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
     responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
@@ -50,7 +50,7 @@ pub(super) async fn replace(
     Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    let order = owner.replace(&body.attributes, Kind::Authentication);
+    let order = owner.replace(&body.data.attributes, Kind::Authentication);
     made(&app.authority, &caller, &order).await
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn remove(
 /// It stands beside the team's other tokens; no two active ones have the same description.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-tokens", tag = "team tokens",
     operation_id = "create_team_token", params(TeamPath),
-    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
     responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
@@ -86,7 +86,7 @@ pub(super) async fn create(
     Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    let order = owner.issue(&body.attributes, Naming::Unique);
+    let order = owner.issue(&body.data.attributes, Naming::Unique);
     made(&app.authority, &caller, &order).await
 }
 

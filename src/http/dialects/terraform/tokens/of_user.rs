@@ -14,7 +14,7 @@ use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
 use crate::http::dialects::terraform::path::UserPath;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::{NewTokenAttributes, NewTokenDocument, made, page};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made, page};
 use crate::http::input::Input;
 use crate::http::{App, Failure, whole};
 use jeton_core::directory::UserId;
@@ -31,7 +31,7 @@ const OLDEST_FIRST: Sort = Sort {
 ///
 /// Your own. Another person's list is empty; without any of the page's parameters it is whole.
 #[utoipa::path(get, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
-    operation_id = "list_user_tokens", params(UserPath, PageForm),
+    operation_id = "list_user_tokens", params(UserPath, PageIfAny),
     responses((status = OK, description = "A page of the list, or all of it", body = ListDocument<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
@@ -45,7 +45,7 @@ pub(super) async fn list(
         status: Some(WantedStatus::Unrevoked),
         ..Owner::Caller.wanted()
     };
-    if let (true, Some(asked)) = (is_own, query.page) {
+    if let (true, Some(asked)) = (is_own, query.page()) {
         let list = page(&app.authority, &caller, &wanted, OLDEST_FIRST, asked, &uri).await?;
         return Ok(JsonApi(list));
     }
@@ -54,7 +54,7 @@ pub(super) async fn list(
         false => Vec::new(),
     };
     let data = all.iter().map(TokenResource::of).collect();
-    let page = query.page.unwrap_or(PageForm::whole(all.len()));
+    let page = query.page().unwrap_or(PageForm::whole(all.len()));
     let base = &app.authority.settings().issuer;
     Ok(JsonApi(ListDocument::of(
         data,
@@ -70,7 +70,7 @@ pub(super) async fn list(
 /// It is good in every organization that you belong to, for as long as you do.
 #[utoipa::path(post, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
     operation_id = "create_user_token", params(UserPath),
-    request_body(content = Option<NewTokenDocument>, content_type = "application/vnd.api+json"),
+    request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
     responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
@@ -82,7 +82,7 @@ pub(super) async fn create(
     if *person_asking(&caller)? != path.id()? {
         return Err(Error::Absent.into());
     }
-    let order = Owner::Caller.issue(&body.attributes, Naming::Free);
+    let order = Owner::Caller.issue(&body.data.attributes, Naming::Free);
     made(&app.authority, &caller, &order).await
 }
 

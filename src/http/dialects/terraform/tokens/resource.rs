@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::Issued;
 use crate::http::dialects::terraform::document::{Document, Identifier, ToOne};
 use crate::http::dialects::terraform::tokens::slot::Kind;
+use crate::http::nouns;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Record;
 
@@ -27,9 +28,10 @@ pub(super) struct TokenResource {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct TokenAttributes {
+    #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
     /// When the authority, or a verifier that reports, last saw it.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
     /// What it is for; `null` where it has the one place of its kind.
     #[schema(required = true)]
@@ -38,7 +40,7 @@ struct TokenAttributes {
     #[schema(required = true)]
     token: Option<String>,
     /// When it ends, or ended, by itself; `null` is never.
-    #[schema(required = true)]
+    #[schema(value_type = Option<nouns::Instant>, required = true)]
     expired_at: Option<Timestamp>,
 }
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::IntoResponse;
-use utoipa::{IntoParams, ToSchema};
-use validator::Validate;
+use utoipa::openapi::Schema;
 
 use crate::authority::{Error, Wanted, WantedEnd};
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
-use crate::http::dialects::terraform::data::{Identifiers, IdentifiersDocument};
+use crate::http::dialects::terraform::data::Identifiers;
 use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
@@ -18,54 +17,37 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::by_id::unrevoked;
 use crate::http::dialects::terraform::tokens::page;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::input::{Choice, Fault, Fields, Form, Input, Scalar, Value};
+use crate::http::input::{Choice, Fault, Form, Input, Scalar, Value, string};
 use crate::http::{App, Failure, no_content};
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
 use jeton_store::LastToken;
 
 /// Which tokens, and in which order.
-#[derive(Debug, Validate, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Form)]
+#[form(query)]
 pub(super) struct FilterForm {
     /// Of teams with this in their name, whatever its case.
-    #[validate(length(max = 255))]
-    #[param(max_length = 255)]
+    #[form(length(max = 255))]
     q: Option<String>,
     /// By `team-name`, `created-by`, `expired-at` or `last-used-at`; a `-` before it turns the order
     /// round. What has no value is last, either way.
-    #[param(required = false, value_type = SortParameter, inline, default = "expired-at")]
+    #[form(default = TeamTokenSort::default())]
     sort: TeamTokenSort,
     /// In one of these states, separated by commas: `active`, `expiring_in_7_days`,
     /// `expiring_in_30_days`, `expired`, `no_expiration`.
-    #[param(rename = "filter[status]", value_type = Option<String>, example = "active")]
+    #[form(name = "filter[status]", example = "active")]
     status: Option<States>,
     /// The same by another name.
-    #[param(rename = "filter[expiry_status]", value_type = Option<String>)]
+    #[form(name = "filter[expiry_status]")]
     expiry_status: Option<States>,
 }
 
-/// An order.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "stands in the document only")]
-enum SortParameter {
-    TeamName,
-    #[schema(rename = "-team-name")]
-    TeamNameReversed,
-    CreatedBy,
-    #[schema(rename = "-created-by")]
-    CreatedByReversed,
-    ExpiredAt,
-    #[schema(rename = "-expired-at")]
-    ExpiredAtReversed,
-    LastUsedAt,
-    #[schema(rename = "-last-used-at")]
-    LastUsedAtReversed,
-}
+/// The tokens that are meant.
+type Tokens = Identifiers<String>;
 
 /// An order, in this list's words.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct TeamTokenSort(Sort);
 
 impl Default for TeamTokenSort {
@@ -103,9 +85,8 @@ impl Choice for TeamTokenSort {
 struct States(Vec<End>);
 
 /// Whether and when a token ends.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
-    #[default]
     Active,
     ExpiringInAWeek,
     ExpiringInAMonth,
@@ -144,8 +125,8 @@ impl Scalar for States {
         states.collect::<Result<_, _>>().map(Self)
     }
 
-    fn stand_in() -> Self {
-        Self(Vec::new())
+    fn schema() -> Schema {
+        string().into()
     }
 }
 
@@ -160,17 +141,6 @@ impl FilterForm {
             status: Some(WantedStatus::Unrevoked),
             ends: states.flat_map(|state| state.ends()).copied().collect(),
             ..Wanted::default()
-        }
-    }
-}
-
-impl Form for FilterForm {
-    fn fill(fields: &mut Fields<'_>) -> Self {
-        Self {
-            q: fields.optional("q"),
-            sort: fields.or("sort", TeamTokenSort::default()),
-            status: fields.optional("filter[status]"),
-            expiry_status: fields.optional("filter[expiry_status]"),
         }
     }
 }
@@ -202,7 +172,7 @@ pub(super) async fn list(
 /// answer on they are refused.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
     operation_id = "remove_team_tokens", params(OrganizationPath),
-    request_body(content = IdentifiersDocument, content_type = "application/vnd.api+json",
+    request_body(content = Tokens, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "authentication-tokens", "id": "1"}]})),
     responses((status = NO_CONTENT, description = "They are refused from now on"),
               (status = CONFLICT, description = "One is its team's last active token, and the organization keeps that",
@@ -210,10 +180,10 @@ pub(super) async fn list(
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), Identifiers<String>>,
+    Input { path, body, .. }: Input<OrganizationPath, (), Tokens>,
 ) -> Result<impl IntoResponse, Failure> {
     let mut tokens = Vec::new();
-    for id in body.0 {
+    for id in body.ids() {
         let reference = id.parse().map_err(|_| Error::Absent)?;
         let record = app
             .authority

@@ -1,0 +1,119 @@
+//! The generated code.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Data, DeriveInput, Error, Fields, Result};
+
+use crate::attributes::{Attributes, Part, json};
+use crate::field::Field;
+
+/// The implementations for a struct.
+pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(input, "a form is a struct"));
+    };
+    let Fields::Named(named) = &data.fields else {
+        return Err(Error::new_spanned(input, "the fields of a form have names"));
+    };
+    let attributes = Attributes::read(&input.attrs)?;
+    let fields = named
+        .named
+        .iter()
+        .map(|field| Field::read(field, attributes.part));
+    let fields: Vec<_> = fields.collect::<Result<_>>()?;
+
+    let ident = &input.ident;
+    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    let Attributes {
+        constants,
+        description,
+        ..
+    } = &attributes;
+    let name = match &attributes.name {
+        Some(name) => name.to_token_stream(),
+        None => ident.to_string().to_token_stream(),
+    };
+    let example = attributes.example.as_ref().map(json);
+    let example = example.map(|example| {
+        quote! {
+            fn example() -> Option<::serde_json::Value> {
+                Some(#example)
+            }
+        }
+    });
+    let idents: Vec<_> = fields.iter().map(|field| field.ident).collect();
+    let fill = fields.iter().map(Field::fill);
+    let document = fields.iter().map(Field::document);
+    let described = described(input, attributes.part);
+    Ok(quote! {
+        impl #generics crate::http::input::Form for #ident #arguments #bounds {
+            const DESCRIPTION: &'static str = #description;
+            #(#constants)*
+
+            fn name() -> ::std::borrow::Cow<'static, str> {
+                #name.into()
+            }
+
+            #example
+
+            fn fill(fields: &mut crate::http::input::Fields<'_>) -> Option<Self> {
+                // Every field is read before the first wrong one ends it: all faults are reported.
+                #(let #idents = #fill;)*
+                Some(Self { #(#idents: #idents?),* })
+            }
+
+            fn document(document: &mut crate::http::input::Document) {
+                #(#document;)*
+            }
+        }
+
+        #described
+    })
+}
+
+/// The implementations of utoipa's traits.
+fn described(input: &DeriveInput, part: Part) -> TokenStream {
+    let ident = &input.ident;
+    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    let part = match part {
+        Part::Body => return schema(input),
+        Part::Path => quote!(Path),
+        Part::Query => quote!(Query),
+        Part::Header => quote!(Header),
+    };
+    quote! {
+        impl #generics ::utoipa::IntoParams for #ident #arguments #bounds {
+            fn into_params(
+                _: impl Fn() -> Option<::utoipa::openapi::path::ParameterIn>,
+            ) -> Vec<::utoipa::openapi::path::Parameter> {
+                crate::http::input::parameters::<Self>(::utoipa::openapi::path::ParameterIn::#part)
+            }
+        }
+    }
+}
+
+/// The schema of a body is made from what its `Form` says.
+fn schema(input: &DeriveInput) -> TokenStream {
+    let ident = &input.ident;
+    let (generics, arguments, bounds) = input.generics.split_for_impl();
+    quote! {
+        impl #generics ::utoipa::PartialSchema for #ident #arguments #bounds {
+            fn schema() -> ::utoipa::openapi::RefOr<::utoipa::openapi::Schema> {
+                crate::http::input::object::<Self>()
+            }
+        }
+
+        impl #generics ::utoipa::ToSchema for #ident #arguments #bounds {
+            fn name() -> ::std::borrow::Cow<'static, str> {
+                <Self as crate::http::input::Form>::name()
+            }
+
+            fn schemas(schemas: &mut Vec<(String, ::utoipa::openapi::RefOr<::utoipa::openapi::Schema>)>) {
+                crate::http::input::schemas::<Self>(schemas);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
