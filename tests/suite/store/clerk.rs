@@ -28,7 +28,7 @@ pub(crate) enum Judged<T> {
 /// What became of making or renaming something whose name must be unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Created<T> {
-    Created(T),
+    Made(T),
     NameTaken,
     /// What it should belong to, or what should be renamed, does not exist.
     Absent,
@@ -37,7 +37,7 @@ pub(crate) enum Created<T> {
 /// What became of changing a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Changed<T> {
-    Changed(T),
+    Done(T),
     Absent,
     LastAdministrator,
 }
@@ -305,7 +305,7 @@ async fn creating<T: Send>(
     made: impl FnOnce(Committed) -> T + Send,
 ) -> Result<Judged<Created<T>>> {
     Ok(match store.commit(order).await? {
-        Ok(committed) => Judged::Done(Created::Created(made(committed))),
+        Ok(committed) => Judged::Done(Created::Made(made(committed))),
         Err(Refused(
             Guard::OrganizationNameFree(..)
             | Guard::TeamNameFree(..)
@@ -318,7 +318,7 @@ async fn creating<T: Send>(
 
 async fn changing<T: Send>(store: &SharedStore, order: Order, changed: T) -> Result<Judged<Changed<T>>> {
     Ok(match store.commit(order).await? {
-        Ok(_) => Judged::Done(Changed::Changed(changed)),
+        Ok(_) => Judged::Done(Changed::Done(changed)),
         Err(Refused(Guard::AnotherSiteAdministrator(_))) => Judged::Done(Changed::LastAdministrator),
         Err(Refused(_)) => Judged::Stale,
     })

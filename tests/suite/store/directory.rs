@@ -298,7 +298,7 @@ pub(crate) async fn the_last_admin_stays(world: World) {
     };
     assert!(matches!(
         change(&world, &ada, disabled).await,
-        Changed::Changed(_)
+        Changed::Done(_)
     ));
     assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
     // Nor is one who is only invited.
@@ -308,7 +308,7 @@ pub(crate) async fn the_last_admin_stays(world: World) {
         disabled: Some(false),
         ..unchanged(4)
     };
-    assert!(matches!(change(&world, &ada, enabled).await, Changed::Changed(_)));
+    assert!(matches!(change(&world, &ada, enabled).await, Changed::Done(_)));
     assert_eq!(remove_member(&world, "admin", 5).await, MemberChange::Done);
     assert_eq!(standing(&world, &world.admin).await, Standing::default());
     assert_eq!(remove_member(&world, "ada", 6).await, MemberChange::LastAdmin);
@@ -362,18 +362,18 @@ pub(crate) async fn the_last_site_administrator_stays(world: World) {
         site_admin: Some(true),
         ..unchanged(1)
     };
-    assert!(matches!(change(&world, &ada, promote).await, Changed::Changed(_)));
+    assert!(matches!(change(&world, &ada, promote).await, Changed::Done(_)));
     assert!(matches!(
         change(&world, &ada, disable()).await,
-        Changed::Changed(_)
+        Changed::Done(_)
     ));
     assert_eq!(remove_person(&world, &admin, 2).await, Changed::LastAdministrator);
     let enable = PersonChanges {
         disabled: Some(false),
         ..unchanged(3)
     };
-    assert!(matches!(change(&world, &ada, enable).await, Changed::Changed(_)));
-    assert_eq!(remove_person(&world, &admin, 4).await, Changed::Changed(()));
+    assert!(matches!(change(&world, &ada, enable).await, Changed::Done(_)));
+    assert_eq!(remove_person(&world, &admin, 4).await, Changed::Done(()));
     assert_eq!(remove_person(&world, &ada, 5).await, Changed::LastAdministrator);
     assert_eq!(remove_person(&world, &admin, 6).await, Changed::Absent);
 }
@@ -398,7 +398,7 @@ pub(crate) async fn a_person_made_again_is_another(world: World) {
     session.kind = TokenKind::Session;
     let session = world.record(session).await;
     assert_eq!(liveness(&world, &record).await, Liveness::Live);
-    assert_eq!(remove_person(&world, &former, 2).await, Changed::Changed(()));
+    assert_eq!(remove_person(&world, &former, 2).await, Changed::Done(()));
     let cut_off = last_cut_off(&world);
     for ended in [&record, &session] {
         assert_eq!(liveness(&world, ended).await, Liveness::Gone);
@@ -640,7 +640,7 @@ pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
         first_name: Some(Some("Ada".to_owned())),
         ..unchanged(2)
     };
-    let Changed::Changed(changed) = change(&world, &ada, password).await else {
+    let Changed::Done(changed) = change(&world, &ada, password).await else {
         panic!("not changed");
     };
     assert_eq!(changed.first_name.as_deref(), Some("Ada"));
@@ -661,7 +661,7 @@ pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
         disabled: Some(true),
         ..unchanged(4)
     };
-    let Changed::Changed(disabled) = change(&world, &ada, disable).await else {
+    let Changed::Done(disabled) = change(&world, &ada, disable).await else {
         panic!("not disabled");
     };
     assert_eq!(disabled.disabled_at, Some(at(4)));
@@ -841,7 +841,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
     };
     assert_eq!(rename(&web, "OPS").await.1, Created::NameTaken);
     let (before, renamed) = rename(&web, "Shop").await;
-    let Created::Created(renamed) = renamed else {
+    let Created::Made(renamed) = renamed else {
         panic!("{renamed:?}")
     };
     assert_eq!((renamed.name.as_str(), &renamed.id), ("Shop", &web));
@@ -851,7 +851,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         "whoever judged by the old name judges again"
     );
     assert!(
-        matches!(rename(&web, "sHOP").await.1, Created::Created(_)),
+        matches!(rename(&web, "sHOP").await.1, Created::Made(_)),
         "its own in another case"
     );
     let stale = world
@@ -860,7 +860,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         .await;
     assert_eq!(stale.unwrap(), Judged::Stale);
     // The name that it had is free.
-    assert!(matches!(rename(&ops, "web").await.1, Created::Created(_)));
+    assert!(matches!(rename(&ops, "web").await.1, Created::Made(_)));
 
     let by_name = world
         .store

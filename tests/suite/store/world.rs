@@ -190,7 +190,7 @@ pub(crate) fn done<T>(judged: Judged<T>) -> T {
 
 pub(crate) fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
     match done(outcome) {
-        Created::Created(value) => value,
+        Created::Made(value) => value,
         other => panic!("not created: {other:?}"),
     }
 }
