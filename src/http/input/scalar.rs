@@ -11,6 +11,9 @@ use jeton_core::clock::Timestamp;
 
 /// A type that one value of a request can become.
 pub trait Scalar: Sized {
+    /// The name under which documents have the schema; `None` writes it where it is used.
+    const NAME: Option<&'static str> = None;
+
     /// The value, or what is wrong with it.
     fn read(value: &Value<'_>) -> Result<Self, Fault>;
 
@@ -21,9 +24,6 @@ pub trait Scalar: Sized {
 
     /// What documents say of the type.
     fn schema() -> Schema;
-
-    /// The name under which documents have the schema; `None` writes it where it is used.
-    const NAME: Option<&'static str> = None;
 
     /// The value as documents write it as a default.
     fn written(&self) -> Option<serde_json::Value> {
@@ -50,6 +50,8 @@ pub trait Choice: Copy + PartialEq + 'static {
 }
 
 impl<T: Choice> Scalar for T {
+    const NAME: Option<&'static str> = <T as Choice>::NAME;
+
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
         let text = value.text();
         T::WORDS
@@ -65,8 +67,6 @@ impl<T: Choice> Scalar for T {
         let choice = string().enum_values(Some(words));
         choice.description(T::DESCRIPTION).into()
     }
-
-    const NAME: Option<&'static str> = <T as Choice>::NAME;
 
     fn written(&self) -> Option<serde_json::Value> {
         self.word().map(Into::into)
