@@ -1,17 +1,17 @@
 //! Revoking one token.
 
-use std::sync::Arc;
-
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Actor, Record, Revocation, RevocationNote, TokenReference};
+use jeton_core::token::{
+    Actor, Owner, OwnerKind, Record, Revocation, RevocationNote, TokenId, TokenReference,
+};
 use jeton_store::{LastToken, RevokeOrder, RevokeOutcome};
 
 /// A token that is revoked, whether by this order or an earlier one.
 #[derive(Debug)]
 pub struct Revoked {
     /// Its record, as it was before.
-    pub record: Arc<Record>,
+    pub record: Record,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
 }
@@ -26,18 +26,24 @@ impl Authority {
         last_token: LastToken,
     ) -> Result<Revoked> {
         let record = self.token(caller, reference).await?;
-        self.revoke_record(Arc::new(record), caller.actor(), reason, last_token)
-            .await
+        let owner = record.token.owner.kind();
+        let note = self
+            .end(record.id, owner, caller.actor(), reason, last_token)
+            .await?;
+        Ok(Revoked { record, note })
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.
     pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
-        let actor = Actor {
-            name: "holder".to_owned(),
-            user: caller.user().cloned(),
-        };
-        self.revoke_record(Arc::clone(caller.record()), actor, reason, LastToken::MayGo)
-            .await
+        let record = self.own_record(caller).await?;
+        let note = self.end_own(caller, reason).await?;
+        Ok(Revoked { record, note })
+    }
+
+    /// The record of the token that the caller holds, as it is now.
+    pub async fn own_record(&self, caller: &Caller) -> Result<Record> {
+        let presented = self.store.presented(caller.token().jti()).await?;
+        Ok(presented.ok_or(Error::Absent)?.record)
     }
 
     /// Revokes the token that somebody presents: to have it is all the right that this takes, so that
@@ -49,14 +55,14 @@ impl Authority {
         drop(turn);
         let Ok(active) = found else { return Ok(()) };
         let holder = Caller::new(active);
-        let other = caller.filter(|caller| caller.record().id != holder.record().id);
-        let revoked = match other {
+        let token = holder.token();
+        let revoked = match caller.filter(|caller| caller.token().id() != token.id()) {
             Some(caller) => {
-                let record = Arc::clone(holder.record());
-                self.revoke_record(record, caller.actor(), Some(reason), LastToken::MayGo)
+                let (owner, actor) = (token.owner().kind(), caller.actor());
+                self.end(token.id(), owner, actor, Some(reason), LastToken::MayGo)
                     .await
             }
-            None => self.revoke_own(&holder, Some(reason)).await,
+            None => self.end_own(&holder, Some(reason)).await,
         };
         match revoked {
             Ok(_) | Err(Error::Absent) => Ok(()),
@@ -67,7 +73,7 @@ impl Authority {
     /// A token that the caller manages.
     pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
         let record = self.store.token(reference).await?.ok_or(Error::Absent)?;
-        self.manages(caller, &record).await?;
+        self.manages(caller, &record.token.owner).await?;
         Ok(record)
     }
 
@@ -87,8 +93,8 @@ impl Authority {
         }
     }
 
-    pub(super) async fn manages(&self, caller: &Caller, record: &Record) -> Result<()> {
-        let owner = &record.token.owner;
+    /// Refuses a caller who could not manage the tokens of an owner.
+    pub(super) async fn manages(&self, caller: &Caller, owner: &Owner) -> Result<()> {
         let rank = match owner.organization() {
             Some(organization) => self.view().rank(caller, organization).await?,
             None => policy::rank_everywhere(caller),
@@ -96,13 +102,25 @@ impl Authority {
         policy::manage_token(&rank, caller, owner)
     }
 
-    async fn revoke_record(
+    /// Ends the token that the caller holds.
+    pub(super) async fn end_own(&self, caller: &Caller, reason: Option<String>) -> Result<RevocationNote> {
+        let actor = Actor {
+            name: "holder".to_owned(),
+            user: caller.user().cloned(),
+        };
+        let token = caller.token();
+        self.end(token.id(), token.owner().kind(), actor, reason, LastToken::MayGo)
+            .await
+    }
+
+    async fn end(
         &self,
-        record: Arc<Record>,
+        token: TokenId,
+        owner: OwnerKind,
         actor: Actor,
         reason: Option<String>,
         last_token: LastToken,
-    ) -> Result<Revoked> {
+    ) -> Result<RevocationNote> {
         let now = self.clock.now();
         let revocation = Revocation {
             revoked_at: now,
@@ -111,19 +129,17 @@ impl Authority {
             reason,
         };
         let order = RevokeOrder {
-            token: record.id,
+            token,
             revocation,
             last_token,
         };
         match self.store.revoke(order).await? {
             RevokeOutcome::Revoked(note) => {
-                tracing::info!(token = %record.id, by = note.revoked_by, "a token was revoked");
-                Ok(Revoked { record, note })
+                tracing::info!(%token, by = note.revoked_by, "a token was revoked");
+                Ok(note)
             }
-            RevokeOutcome::AlreadyRevoked(note) => Ok(Revoked { record, note }),
-            RevokeOutcome::Last => Err(Error::LastToken {
-                owner: record.token.owner.kind(),
-            }),
+            RevokeOutcome::AlreadyRevoked(note) => Ok(note),
+            RevokeOutcome::Last => Err(Error::LastToken { owner }),
             RevokeOutcome::Unknown => Err(Error::Absent),
         }
     }

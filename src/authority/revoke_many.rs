@@ -116,8 +116,8 @@ impl Authority {
         let mut wanted = order.wanted.clone();
         wanted.status = Some(WantedStatus::Only(Status::Active));
         let mut filter = self.filter(caller, &wanted, now).await?;
-        filter.except = match caller.record().token.kind {
-            TokenKind::Api => Some(caller.record().id),
+        filter.except = match caller.token().kind() {
+            TokenKind::Api => Some(caller.token().id()),
             TokenKind::Session => None,
         };
         let is_about_use = filter.never_used || filter.unused_since.is_some();

@@ -51,6 +51,10 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
             retention: check
                 .parse(raw.tokens.retention)
                 .unwrap_or(standard.tokens.retention),
+            cached: check
+                .number_up_to(MOST_CACHED_TOKENS, raw.tokens.cached)
+                .and_then(|number| usize::try_from(number.get()).ok())
+                .unwrap_or(standard.tokens.cached),
         },
         session_lifetime: check
             .parse(raw.session_lifetime)
@@ -86,6 +90,9 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Config {
 /// More connections, or requests a second, than one machine serves: a slip of the keyboard.
 const LARGEST_NUMBER: u32 = 1_000_000;
 
+/// Three gigabytes of verified tokens.
+const MOST_CACHED_TOKENS: u32 = 10_000_000;
+
 struct Check<'a> {
     mistakes: &'a mut Vec<Mistake>,
 }
@@ -111,13 +118,17 @@ impl Check<'_> {
     }
 
     fn number(&mut self, given: Option<Given<u64>>) -> Option<NonZeroU32> {
+        self.number_up_to(LARGEST_NUMBER, given)
+    }
+
+    fn number_up_to(&mut self, largest: u32, given: Option<Given<u64>>) -> Option<NonZeroU32> {
         let Given { value, place } = given?;
         let number = u32::try_from(value)
             .ok()
             .and_then(NonZeroU32::new)
-            .filter(|number| number.get() <= LARGEST_NUMBER);
+            .filter(|number| number.get() <= largest);
         if number.is_none() {
-            let problem = format!("must be a number from 1 to {LARGEST_NUMBER} (it is {value})");
+            let problem = format!("must be a number from 1 to {largest} (it is {value})");
             self.note(Mistake::new(place, problem));
         }
         number

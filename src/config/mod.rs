@@ -68,6 +68,8 @@ pub struct Tokens {
     pub record_addresses: bool,
     /// How long a token's record is kept after the token has ended.
     pub retention: Span,
+    /// How many verified tokens are cached, of at most 300 bytes each.
+    pub cached: usize,
 }
 
 /// What one connection, and all together, may take.
@@ -133,6 +135,7 @@ impl Config {
                 default_lifetime: Lifetime::Limited(Span::YEAR),
                 record_addresses: false,
                 retention: Span::MONTH,
+                cached: 200_000,
             },
             session_lifetime: Span::HALF_A_DAY,
             catalogue: Catalogue::standard(),

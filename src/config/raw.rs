@@ -59,6 +59,7 @@ pub(super) struct Tokens {
     pub(super) default_lifetime: Option<Given<String>>,
     pub(super) record_addresses: Option<Given<bool>>,
     pub(super) retention: Option<Given<String>>,
+    pub(super) cached: Option<Given<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +156,7 @@ impl Raw {
                 default_lifetime: tokens.text("default_lifetime"),
                 record_addresses: tokens.boolean("record_addresses"),
                 retention: tokens.text("retention"),
+                cached: tokens.integer("cached"),
             },
             session_lifetime: root.section("sessions").text("lifetime"),
             scopes: root.section("scopes").texts("available"),

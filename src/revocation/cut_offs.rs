@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
-use jeton_core::token::{CutOff, Record};
+use jeton_core::token::{CutOff, CutOffSubject};
 
 /// The narrowest thing that a cut-off names: the place where a token's check looks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,19 +44,15 @@ impl CutOffs {
     }
 
     /// The most restrictive decides: one that covers the token is enough.
-    pub(super) fn end(&self, record: &Record, now: Timestamp) -> bool {
-        let owner = &record.token.owner;
-        let projects = record
-            .token
-            .projects
-            .iter()
-            .flatten()
-            .map(|project| Subject::Project(*project));
+    pub(super) fn end(&self, token: CutOffSubject<'_>, now: Timestamp) -> bool {
+        let owner = token.owner;
+        let projects = token.projects.unwrap_or_default();
+        let projects = projects.iter().map(|project| Subject::Project(*project));
         let subjects = [
             owner.team().cloned().map(Subject::Team),
             owner.user().cloned().map(Subject::User),
             owner.organization().map(Subject::Organization),
-            Some(Subject::Key(record.token.kid.to_string())),
+            Some(Subject::Key(token.kid.to_owned())),
             Some(Subject::Everything),
         ];
         subjects
@@ -65,6 +61,6 @@ impl CutOffs {
             .chain(projects)
             .filter_map(|subject| self.0.get(&subject))
             .flatten()
-            .any(|cut_off| cut_off.ends(record, now))
+            .any(|cut_off| cut_off.ends(token, now))
     }
 }

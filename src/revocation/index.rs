@@ -14,12 +14,8 @@ use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::lists::List;
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::token::{CutOff, Place, Record, TokenId};
+use jeton_core::token::{CutOff, CutOffSubject, Place};
 use jeton_store::{Change, Changes, Generation, Observer, Snapshot};
-
-/// Changes to a token's name are noticed by a counter that it shares with others: a collision only
-/// costs a read of the store.
-const VERSIONS: usize = 4096;
 
 /// Everything that a process knows of revocation without asking the store.
 ///
@@ -29,8 +25,6 @@ pub struct Index {
     ready: AtomicBool,
     generation: AtomicU64,
     pub(super) sequence: AtomicU64,
-    edits: AtomicU64,
-    versions: Vec<AtomicU64>,
     pub(super) epoch: OnceLock<Uuid>,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
     /// How often anything that is published in a status list has changed.
@@ -61,8 +55,6 @@ impl Index {
             ready: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
-            edits: AtomicU64::new(0),
-            versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             epoch: OnceLock::new(),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
@@ -110,23 +102,8 @@ impl Index {
         self.sequence.load(Ordering::Acquire)
     }
 
-    /// A counter that has moved if the token's record was changed since it was last read.
-    pub fn version(&self, token: TokenId) -> u64 {
-        self.version_of(token)
-            .map_or(0, |version| version.load(Ordering::Acquire))
-    }
-
-    /// A counter that moves with every change to any token's record.
-    pub fn edits(&self) -> u64 {
-        self.edits.load(Ordering::Acquire)
-    }
-
-    /// Whether the token is revoked, by itself or by a cut-off, with effect at this instant.
-    pub fn is_revoked(&self, record: &Record, now: Timestamp) -> bool {
-        self.is_place_revoked(record.place, now) || self.is_cut_off(record, now)
-    }
-
-    fn is_place_revoked(&self, place: Place, now: Timestamp) -> bool {
+    /// Whether the token at this place is revoked by itself, with effect at this instant.
+    pub fn is_revoked(&self, place: Place, now: Timestamp) -> bool {
         let lists = self.lists.load();
         let Some(list) = lists.get(&place.list) else {
             return false;
@@ -146,9 +123,9 @@ impl Index {
     }
 
     /// Whether a cut-off ends this token at this instant.
-    pub fn is_cut_off(&self, record: &Record, now: Timestamp) -> bool {
-        record.token.created_at.seconds() <= self.latest_cut_off.load(Ordering::Acquire)
-            && self.cut_offs.load().end(record, now)
+    pub fn is_cut_off<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
+        let token = token.into();
+        token.issued_at <= self.latest_cut_off.load(Ordering::Acquire) && self.cut_offs.load().end(token, now)
     }
 
     /// Moves on by one event, and never over one: another process may have written between two of this
@@ -159,19 +136,6 @@ impl Index {
         let _ = self
             .sequence
             .compare_exchange(before, sequence, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    fn changed(&self, token: TokenId) {
-        // In this order: whoever sees the token's own counter moved sees this one moved too.
-        self.edits.fetch_add(1, Ordering::AcqRel);
-        if let Some(version) = self.version_of(token) {
-            version.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    fn version_of(&self, token: TokenId) -> Option<&AtomicU64> {
-        let slot = usize::try_from(token.0.unsigned_abs()).unwrap_or_default() % VERSIONS;
-        self.versions.get(slot)
     }
 
     pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
@@ -200,8 +164,7 @@ impl Index {
 
 pub(super) fn mark(list: &List, index: u32) {
     if list.bits.set(index).is_none() {
-        // The store hands out no such place. If it ever did, the record still says that the token is
-        // revoked, and readers of it are told so by the version that has moved.
+        // The store hands out no such place.
         tracing::error!(
             list = list.id(),
             index,
@@ -216,14 +179,12 @@ impl Observer for Index {
         for change in changes {
             match change {
                 Change::Revoked {
-                    token,
                     place,
                     effective_at,
                     sequence,
+                    ..
                 } => {
                     self.revoke([(*place, *effective_at)], now);
-                    // The record says who revoked it and why.
-                    self.changed(*token);
                     self.reached(*sequence);
                 }
                 Change::CutOff { cut_off, sequence } => {
@@ -233,7 +194,6 @@ impl Observer for Index {
                 Change::Directory(generation) => {
                     self.generation.fetch_max(generation.0, Ordering::AcqRel);
                 }
-                Change::Described(token) => self.changed(*token),
                 Change::Retired(list) => self.retire(*list),
             }
         }

@@ -19,7 +19,7 @@ use jeton_core::token::{
     Filter, Lineage, Listing, NewToken, Page, Record, Refusals, Scope, TokenId, TokenKind, TokenReference,
 };
 use jeton_store::{
-    Change, Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
+    Description, Generation, Judged, LastToken, Limit, Liveness, Naming, Presented, RecordOrder,
     RecordOutcome, Recorded, ReservedPlace, Result, RevokeOrder, RevokeOutcome, Tokens,
 };
 
@@ -89,7 +89,7 @@ impl Tokens for SqliteStore {
     ) -> Result<Judged<Option<Record>>> {
         self.writer
             .judged(judged_at, Undo::Statement, move |batch| {
-                let changed = batch
+                batch
                     .connection
                     .prepare_cached(
                         "UPDATE tokens SET name = coalesce(?2, name),
@@ -102,9 +102,6 @@ impl Tokens for SqliteStore {
                         description.description.is_some(),
                         description.description.flatten(),
                     ])?;
-                if changed > 0 {
-                    batch.changes.push(Change::Described(id));
-                }
                 by_id(batch.connection, id)
             })
             .await

@@ -107,8 +107,6 @@ pub enum Change {
     },
     /// The directory or the keys have changed.
     Directory(Generation),
-    /// A token's name or description has changed.
-    Described(TokenId),
     /// A status list is no longer needed: its tokens have all ended.
     Retired(u32),
 }
