@@ -169,7 +169,7 @@ pub fn assemble(mut signing_input: String, signature: &[u8]) -> String {
 }
 
 /// The decoder of `URL_SAFE_NO_PAD` refuses padding and unused bits that are set.
-fn decode(segment: &str) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn decode(segment: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(segment).map_err(|_| Malformed::Encoding)
 }
 

@@ -296,10 +296,7 @@ pub(crate) async fn the_last_admin_stays(world: World) {
         disabled: Some(true),
         ..unchanged(2)
     };
-    assert!(matches!(
-        change(&world, &ada, disabled).await,
-        Changed::Done(_)
-    ));
+    assert!(matches!(change(&world, &ada, disabled).await, Changed::Done(_)));
     assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
     // Nor is one who is only invited.
     assert_eq!(world.put_member("nobody", Role::Admin).await, MemberChange::Done);
@@ -363,10 +360,7 @@ pub(crate) async fn the_last_site_administrator_stays(world: World) {
         ..unchanged(1)
     };
     assert!(matches!(change(&world, &ada, promote).await, Changed::Done(_)));
-    assert!(matches!(
-        change(&world, &ada, disable()).await,
-        Changed::Done(_)
-    ));
+    assert!(matches!(change(&world, &ada, disable()).await, Changed::Done(_)));
     assert_eq!(remove_person(&world, &admin, 2).await, Changed::LastAdministrator);
     let enable = PersonChanges {
         disabled: Some(false),
