@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::members;
-use crate::values::{Columns, Parameter, params};
+use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Belonging, OrganizationId, Team, TeamId, TeamReference};
@@ -19,7 +19,7 @@ impl Teams for SqliteStore {
             .look_up(move |connection| {
                 let (condition, value): (_, &dyn Parameter) = match &reference {
                     TeamReference::Id(id) => ("teams.public_id = ?2", id),
-                    TeamReference::Name(name) => ("teams.canonical_name = ?2", name),
+                    TeamReference::Name(name) => ("teams.canonical_name = ?2", &Sought(name)),
                 };
                 let query = format!("{SELECT} AND organizations.public_id = ?1 AND {condition}");
                 Ok(connection
