@@ -1,7 +1,13 @@
 //! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
 
+use crate::rules::members::Addressee;
+use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
+use crate::rules::{members, organizations, people, projects, teams, tokens};
+use crate::{
+    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, LastToken,
+    NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
+};
 use async_trait::async_trait;
-use jeton::authority::OrganizationChanges;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
@@ -9,17 +15,10 @@ use jeton_core::directory::{
 use jeton_core::token::{
     Actor, CutOff, NewToken, Owner, Record, Revocation, RevocationNote, TokenId, TokenReference,
 };
-use jeton_store::rules::members::Addressee;
-use jeton_store::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
-use jeton_store::rules::{members, organizations, people, projects, teams, tokens};
-use jeton_store::{
-    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, LastToken,
-    NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
-};
 
 /// What became of an order that was judged at an edit of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Judged<T> {
+pub enum Judged<T> {
     Done(T),
     /// What it relied on has changed since.
     Stale,
@@ -27,7 +26,7 @@ pub(crate) enum Judged<T> {
 
 /// What became of making or renaming something whose name must be unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Created<T> {
+pub enum Created<T> {
     Made(T),
     NameTaken,
     /// What it should belong to, or what should be renamed, does not exist.
@@ -36,7 +35,7 @@ pub(crate) enum Created<T> {
 
 /// What became of changing a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Changed<T> {
+pub enum Changed<T> {
     Done(T),
     Absent,
     LastAdministrator,
@@ -44,7 +43,7 @@ pub(crate) enum Changed<T> {
 
 /// What became of changing who belongs where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MemberChange {
+pub enum MemberChange {
     Done,
     LastAdmin,
     Absent,
@@ -52,56 +51,56 @@ pub(crate) enum MemberChange {
 
 /// When and by whom something is taken away.
 #[derive(Debug, Clone)]
-pub(crate) struct Removal {
-    pub(crate) at: Timestamp,
-    pub(crate) by: Actor,
+pub struct Removal {
+    pub at: Timestamp,
+    pub by: Actor,
 }
 
 /// An organization about to be made.
 #[derive(Debug, Clone)]
-pub(crate) struct NewOrganization {
-    pub(crate) organization: Organization,
-    pub(crate) creator: Option<UserId>,
+pub struct NewOrganization {
+    pub organization: Organization,
+    pub creator: Option<UserId>,
 }
 
 /// A team about to be made.
 #[derive(Debug, Clone)]
-pub(crate) struct NewTeam {
-    pub(crate) team: Team,
+pub struct NewTeam {
+    pub team: Team,
 }
 
 /// Changes to a person; `None` leaves it as it is.
 #[derive(Debug, Clone)]
-pub(crate) struct PersonChanges {
-    pub(crate) first_name: Option<Option<String>>,
-    pub(crate) last_name: Option<Option<String>>,
-    pub(crate) username: Option<Option<String>>,
-    pub(crate) site_admin: Option<bool>,
-    pub(crate) disabled: Option<bool>,
-    pub(crate) password_hash: Option<String>,
-    pub(crate) change: Removal,
+pub struct PersonChanges {
+    pub first_name: Option<Option<String>>,
+    pub last_name: Option<Option<String>>,
+    pub username: Option<Option<String>>,
+    pub site_admin: Option<bool>,
+    pub disabled: Option<bool>,
+    pub password_hash: Option<String>,
+    pub change: Removal,
 }
 
 /// A token about to be recorded, and what is asked of it.
 #[derive(Debug, Clone)]
-pub(crate) struct RecordOrder {
-    pub(crate) token: NewToken,
-    pub(crate) judged_at: Generation,
-    pub(crate) limits: Vec<Limit>,
-    pub(crate) naming: Naming,
-    pub(crate) rotation: Option<Rotation>,
+pub struct RecordOrder {
+    pub token: NewToken,
+    pub judged_at: Generation,
+    pub limits: Vec<Limit>,
+    pub naming: Naming,
+    pub rotation: Option<Rotation>,
 }
 
 /// That a token is replaced by another.
 #[derive(Debug, Clone)]
-pub(crate) struct Rotation {
-    pub(crate) token: TokenId,
-    pub(crate) revocation: Revocation,
+pub struct Rotation {
+    pub token: TokenId,
+    pub revocation: Revocation,
 }
 
 /// What became of it.
 #[derive(Debug)]
-pub(crate) enum RecordOutcome {
+pub enum RecordOutcome {
     Recorded(Recorded),
     Stale,
     LimitReached {
@@ -115,15 +114,15 @@ pub(crate) enum RecordOutcome {
 
 /// The order to revoke one token.
 #[derive(Debug, Clone)]
-pub(crate) struct RevokeOrder {
-    pub(crate) token: TokenId,
-    pub(crate) revocation: Revocation,
-    pub(crate) last_token: LastToken,
+pub struct RevokeOrder {
+    pub token: TokenId,
+    pub revocation: Revocation,
+    pub last_token: LastToken,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RevokeOutcome {
+pub enum RevokeOutcome {
     Revoked(RevocationNote),
     AlreadyRevoked(RevocationNote),
     Last,
@@ -138,7 +137,7 @@ fn cause(at: Timestamp, by: Actor) -> Cause {
 }
 
 fn noon() -> Cause {
-    Cause::operator(crate::store::world::at(0))
+    Cause::operator(crate::suite::world::at(0))
 }
 
 /// A guard that the order was judged at this edit: of a realm that has changed since, another version.
@@ -148,7 +147,7 @@ fn relied_on(realm: Realm, generation: Generation, judged_at: Generation) -> Gua
 
 /// Everything that is written by one order.
 #[async_trait]
-pub(crate) trait Clerk {
+pub trait Clerk {
     async fn found(&self, administrator: NewPerson, organization: NewOrganization) -> Result<bool>;
     async fn create_organization(
         &self,
@@ -158,7 +157,7 @@ pub(crate) trait Clerk {
     async fn change_organization(
         &self,
         id: OrganizationId,
-        changes: OrganizationChanges,
+        change: impl for<'a> FnOnce(&'a mut Organization) + Send,
         ending: Option<BulkOrder>,
         at: Generation,
     ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>>;
@@ -354,14 +353,15 @@ impl Clerk for SharedStore {
     async fn change_organization(
         &self,
         id: OrganizationId,
-        changes: OrganizationChanges,
+        change: impl for<'a> FnOnce(&'a mut Organization) + Send,
         ending: Option<BulkOrder>,
         at: Generation,
     ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>> {
         let Some((before, guard)) = organization(self, id, at).await? else {
             return Ok(Judged::Done(Created::Absent));
         };
-        let changed = changes.apply(before);
+        let mut changed = before;
+        change(&mut changed);
         let order = organizations::change(noon(), changed.clone(), ending).guard(guard);
         creating(self, order, |committed| (changed, committed.bulk)).await
     }

@@ -1,15 +1,14 @@
 //! Organizations, teams, projects, people: who belongs where, and what ends with whom.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::store::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
-use jeton::authority::OrganizationChanges;
+use crate::suite::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
+use crate::{Change, Liveness, OrganizationsOf, PersonReference, Slice, Standing};
 use jeton_core::directory::{
-    Belonging, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
+    Belonging, Organization, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Reach, Record, TokenKind};
-use jeton_store::{Change, Liveness, OrganizationsOf, PersonReference, Slice, Standing};
 
 use super::world::{World, at, created, done, email, entropy, organization, person, removal, token};
 
@@ -113,13 +112,10 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
     };
     let taken = world.store.create_organization(again.clone(), generation).await;
     assert_eq!(done(taken.unwrap()), Created::NameTaken);
-    let rename = OrganizationChanges {
-        name: Some("aCMe".parse().unwrap()),
-        ..OrganizationChanges::default()
-    };
+    let rename = |organization: &mut Organization| organization.name = "aCMe".parse().unwrap();
     let taken = world
         .store
-        .change_organization(world.organization, rename.clone(), None, generation)
+        .change_organization(world.organization, rename, None, generation)
         .await;
     assert_eq!(done(taken.unwrap()), Created::NameTaken);
     let own = world
@@ -155,11 +151,11 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
 
 /// What is changed is read back, and everything else is as it was.
 pub(crate) async fn organizations_change(world: World) {
-    let changes = OrganizationChanges {
-        name: Some("renamed".parse().unwrap()),
-        email: Some(Some("mail@example.org".to_owned())),
-        notification_url: Some(Some("https://example.org/hook".to_owned())),
-        policy: Some(Policy {
+    let changes = |organization: &mut Organization| {
+        organization.name = "renamed".parse().unwrap();
+        organization.email = Some("mail@example.org".to_owned());
+        organization.notification_url = Some("https://example.org/hook".to_owned());
+        organization.policy = Policy {
             max_lifetime: Some(3_600),
             max_active_tokens_per_owner: Some(3),
             keep_last_token: true,
@@ -167,7 +163,7 @@ pub(crate) async fn organizations_change(world: World) {
             allowed_presets: Some(Vec::new()),
             default_lifetime: Some(60),
             default_preset: Some("small".to_owned()),
-        }),
+        };
     };
     let generation = world.generation().await;
     let changed = world
@@ -176,10 +172,7 @@ pub(crate) async fn organizations_change(world: World) {
         .await;
     let (changed, _) = created(changed.unwrap());
     assert!(world.generation().await > generation);
-    let clear = OrganizationChanges {
-        notification_url: Some(None),
-        ..OrganizationChanges::default()
-    };
+    let clear = |organization: &mut Organization| organization.notification_url = None;
     let generation = world.generation().await;
     let cleared = world
         .store
@@ -296,10 +289,7 @@ pub(crate) async fn the_last_admin_stays(world: World) {
         disabled: Some(true),
         ..unchanged(2)
     };
-    assert!(matches!(
-        change(&world, &ada, disabled).await,
-        Changed::Done(_)
-    ));
+    assert!(matches!(change(&world, &ada, disabled).await, Changed::Done(_)));
     assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
     // Nor is one who is only invited.
     assert_eq!(world.put_member("nobody", Role::Admin).await, MemberChange::Done);
@@ -363,10 +353,7 @@ pub(crate) async fn the_last_site_administrator_stays(world: World) {
         ..unchanged(1)
     };
     assert!(matches!(change(&world, &ada, promote).await, Changed::Done(_)));
-    assert!(matches!(
-        change(&world, &ada, disable()).await,
-        Changed::Done(_)
-    ));
+    assert!(matches!(change(&world, &ada, disable()).await, Changed::Done(_)));
     assert_eq!(remove_person(&world, &admin, 2).await, Changed::LastAdministrator);
     let enable = PersonChanges {
         disabled: Some(false),

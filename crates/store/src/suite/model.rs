@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use crate::rules::tokens::Naming;
+use crate::suite::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton_core::token::{
     CountTotal, Cursor, Direction, Filter, NewToken, Owner, Page, Record, Revocation, Sort, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
 };
-use jeton_store::rules::tokens::Naming;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ use super::world::{Backend, World, actor, at, entropy, reserve_and_record, revoc
 
 /// Something that is done to a store.
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+enum Step {
     Issue {
         owner: Of,
         name: String,
@@ -42,14 +42,14 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Of {
+enum Of {
     Organization,
     Person,
     Everywhere,
     Deployment,
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let of = || {
         prop_oneof![
             Just(Of::Organization),
@@ -105,8 +105,13 @@ impl Model {
     }
 }
 
+/// Random steps.
+pub fn the_model_agrees<B: Backend>() {
+    super::holds(&steps(), follow::<B>);
+}
+
 /// Does the steps to a store and to the model; both must agree at each.
-pub(crate) async fn follow<B: Backend>(steps: Vec<Step>) {
+async fn follow<B: Backend>(steps: Vec<Step>) {
     let mut world = World::new(B::create()).await;
     let mut model = Model::default();
     for (now, step) in (1..).zip(steps) {

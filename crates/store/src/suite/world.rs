@@ -1,12 +1,17 @@
 //! A store with a few inhabitants.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::store::clerk::{
+use crate::rules::tokens::{Limit, Naming};
+use crate::suite::clerk::{
     Created, Judged, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
     RevokeOrder, RevokeOutcome,
+};
+use crate::{
+    BulkOrder, BulkRevocation, Change, Generation, KeyRow, LastToken, NewKey, NewPerson, Observer, Result,
+    SharedStore,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
@@ -16,15 +21,10 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{
     Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
 };
-use jeton_store::rules::tokens::{Limit, Naming};
-use jeton_store::{
-    BulkOrder, BulkRevocation, Change, Generation, KeyRow, LastToken, NewKey, NewPerson, Observer, Result,
-    SharedStore,
-};
 use jeton_verifier::Algorithm;
 
 /// A place where a store lives, that it can be opened from again.
-pub(crate) trait Backend: Send + Sync + 'static {
+pub trait Backend: Send + Sync + 'static {
     /// A new and empty one.
     fn create() -> Self
     where
@@ -35,24 +35,24 @@ pub(crate) trait Backend: Send + Sync + 'static {
 }
 
 /// A backend with an administrator, one organization and a signing key.
-pub(crate) struct World {
+pub struct World {
     backend: Box<dyn Backend>,
     /// What is tested.
-    pub(crate) store: SharedStore,
+    pub store: SharedStore,
     /// What its observer was told.
-    pub(crate) seen: Arc<Seen>,
+    pub seen: Arc<Seen>,
     /// The first organization.
-    pub(crate) organization: OrganizationId,
+    pub organization: OrganizationId,
     /// The administrator.
-    pub(crate) admin: UserId,
+    pub admin: UserId,
 }
 
 /// What an observer was told.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<Vec<Change>>);
+pub struct Seen(Mutex<Vec<Change>>);
 
 impl Seen {
-    pub(crate) fn all(&self) -> Vec<Change> {
+    pub fn all(&self) -> Vec<Change> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -67,7 +67,8 @@ impl Observer for Seen {
 }
 
 /// Chance that is the same at every run, and different at every draw.
-pub(crate) struct Seeded;
+#[derive(Debug)]
+pub struct Seeded;
 
 impl Entropy for Seeded {
     fn fill(&self, bytes: &mut [u8]) {
@@ -86,33 +87,33 @@ impl Entropy for Seeded {
 }
 
 /// So many seconds after noon of the first day.
-pub(crate) fn at(seconds: i64) -> Timestamp {
+pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
 }
 
-pub(crate) fn entropy() -> &'static dyn Entropy {
+pub fn entropy() -> &'static dyn Entropy {
     &Seeded
 }
 
-pub(crate) fn email(name: &str) -> Email {
+pub fn email(name: &str) -> Email {
     format!("{name}@example.org").parse().unwrap()
 }
 
-pub(crate) fn actor(name: &str) -> Actor {
+pub fn actor(name: &str) -> Actor {
     Actor {
         name: name.to_owned(),
         user: None,
     }
 }
 
-pub(crate) fn removal(seconds: i64) -> Removal {
+pub fn removal(seconds: i64) -> Removal {
     Removal {
         at: at(seconds),
         by: actor("operator"),
     }
 }
 
-pub(crate) fn person(name: &str) -> NewPerson {
+pub fn person(name: &str) -> NewPerson {
     NewPerson {
         person: Person {
             id: UserId::random(entropy()),
@@ -128,7 +129,7 @@ pub(crate) fn person(name: &str) -> NewPerson {
     }
 }
 
-pub(crate) fn organization(name: &str) -> Organization {
+pub fn organization(name: &str) -> Organization {
     Organization {
         id: OrganizationId(entropy().uuid_v4()),
         name: name.parse().unwrap(),
@@ -140,7 +141,7 @@ pub(crate) fn organization(name: &str) -> Organization {
 }
 
 /// An API token of an owner that ends after a year.
-pub(crate) fn token(owner: Owner, seconds: i64) -> NewToken {
+pub fn token(owner: Owner, seconds: i64) -> NewToken {
     NewToken {
         jti: entropy().uuid_v7(at(seconds)),
         kind: TokenKind::Api,
@@ -164,7 +165,7 @@ pub(crate) fn token(owner: Owner, seconds: i64) -> NewToken {
 }
 
 /// A revocation that takes effect so many seconds after it is ordered.
-pub(crate) fn revocation(seconds: i64, grace: i64) -> Revocation {
+pub fn revocation(seconds: i64, grace: i64) -> Revocation {
     Revocation {
         revoked_at: at(seconds),
         effective_at: at(seconds + grace),
@@ -173,7 +174,7 @@ pub(crate) fn revocation(seconds: i64, grace: i64) -> Revocation {
     }
 }
 
-pub(crate) fn new_key(kid: &str) -> NewKey {
+pub fn new_key(kid: &str) -> NewKey {
     NewKey {
         kid: kid.to_owned(),
         algorithm: Algorithm::Es256,
@@ -181,22 +182,28 @@ pub(crate) fn new_key(kid: &str) -> NewKey {
     }
 }
 
-pub(crate) fn done<T>(judged: Judged<T>) -> T {
+pub fn done<T>(judged: Judged<T>) -> T {
     match judged {
         Judged::Done(value) => value,
         Judged::Stale => panic!("judged in another directory"),
     }
 }
 
-pub(crate) fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
+pub fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
     match done(outcome) {
         Created::Made(value) => value,
         other => panic!("not created: {other:?}"),
     }
 }
 
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
 impl World {
-    pub(crate) async fn new(backend: impl Backend) -> Self {
+    pub async fn new(backend: impl Backend) -> Self {
         let seen = Arc::new(Seen::default());
         let store = backend.open(Arc::<Seen>::clone(&seen));
         let mut admin = person("admin");
@@ -219,12 +226,12 @@ impl World {
     }
 
     /// Closes the store and opens it again.
-    pub(crate) fn reopen(self) -> Self {
+    pub fn reopen(self) -> Self {
         self.reopen_after(|| ())
     }
 
     /// Closes the store, lets something be done to it, and opens it again.
-    pub(crate) fn reopen_after(self, act: impl FnOnce()) -> Self {
+    pub fn reopen_after(self, act: impl FnOnce()) -> Self {
         let Self {
             backend,
             store,
@@ -247,20 +254,20 @@ impl World {
     }
 
     /// Opens the same store a second time, as another process would.
-    pub(crate) fn beside(&self) -> SharedStore {
+    pub fn beside(&self) -> SharedStore {
         self.backend.open(Arc::new(Seen::default()))
     }
 
-    pub(crate) async fn generation(&self) -> Generation {
+    pub async fn generation(&self) -> Generation {
         self.store
-            .changes_after(u64::MAX, jeton_store::Generation(0))
+            .changes_after(u64::MAX, crate::Generation(0))
             .await
             .unwrap()
             .edit
     }
 
     /// Has an order to revoke many tokens taken down, of which those that match now are counted.
-    pub(crate) async fn order_many(&self, order: BulkOrder) -> BulkRevocation {
+    pub async fn order_many(&self, order: BulkOrder) -> BulkRevocation {
         let page = Page {
             sort: Sort::default(),
             start: Start::Beginning,
@@ -281,24 +288,24 @@ impl World {
         }
     }
 
-    pub(crate) async fn publish_key(&self, kid: &str, seconds: i64) -> KeyRow {
+    pub async fn publish_key(&self, kid: &str, seconds: i64) -> KeyRow {
         self.store.publish_key(new_key(kid), at(seconds)).await.unwrap()
     }
 
-    pub(crate) async fn person(&self, name: &str) -> UserId {
+    pub async fn person(&self, name: &str) -> UserId {
         let generation = self.generation().await;
         created(self.store.create_person(person(name), generation).await.unwrap()).id
     }
 
     /// A person who is a member of the first organization.
-    pub(crate) async fn member(&self, name: &str) -> UserId {
+    pub async fn member(&self, name: &str) -> UserId {
         let user = self.person(name).await;
         let change = self.put_member(name, Role::Member).await;
         assert_eq!(change, MemberChange::Done);
         user
     }
 
-    pub(crate) async fn put_member(&self, name: &str, role: Role) -> MemberChange {
+    pub async fn put_member(&self, name: &str, role: Role) -> MemberChange {
         let generation = self.generation().await;
         let put = self
             .store
@@ -306,7 +313,7 @@ impl World {
         done(put.await.unwrap())
     }
 
-    pub(crate) async fn organization(&self, name: &str) -> OrganizationId {
+    pub async fn organization(&self, name: &str) -> OrganizationId {
         let new = NewOrganization {
             organization: organization(name),
             creator: Some(self.admin.clone()),
@@ -315,7 +322,7 @@ impl World {
         created(self.store.create_organization(new, generation).await.unwrap()).id
     }
 
-    pub(crate) async fn team(&self, organization: OrganizationId, name: &str) -> TeamId {
+    pub async fn team(&self, organization: OrganizationId, name: &str) -> TeamId {
         let team = Team {
             id: TeamId::random(entropy()),
             name: name.parse().unwrap(),
@@ -333,12 +340,12 @@ impl World {
     }
 
     /// The first organization as an owner.
-    pub(crate) fn owner(&self) -> Owner {
+    pub fn owner(&self) -> Owner {
         Owner::Organization(self.organization)
     }
 
     /// A person as an owner in the first organization.
-    pub(crate) fn owner_user(&self, user: &UserId) -> Owner {
+    pub fn owner_user(&self, user: &UserId) -> Owner {
         Owner::User {
             user: user.clone(),
             organization: Some(self.organization),
@@ -346,7 +353,7 @@ impl World {
     }
 
     /// An order that nothing stands against.
-    pub(crate) async fn plain_order(&self, token: NewToken) -> RecordOrder {
+    pub async fn plain_order(&self, token: NewToken) -> RecordOrder {
         RecordOrder {
             token,
             judged_at: self.generation().await,
@@ -357,12 +364,12 @@ impl World {
     }
 
     /// The limit of an owner in its organization.
-    pub(crate) fn limit(owner: &Owner, most: u32) -> Limit {
+    pub fn limit(owner: &Owner, most: u32) -> Limit {
         let organization = owner.organization().unwrap();
         Limit { organization, most }
     }
 
-    pub(crate) async fn order(&self, token: NewToken, most: Option<u32>) -> RecordOutcome {
+    pub async fn order(&self, token: NewToken, most: Option<u32>) -> RecordOutcome {
         let limits = most.map(|most| Self::limit(&token.owner, most));
         let order = RecordOrder {
             limits: limits.into_iter().collect(),
@@ -372,14 +379,14 @@ impl World {
     }
 
     /// Records a token that nothing stands against.
-    pub(crate) async fn record(&self, token: NewToken) -> Record {
+    pub async fn record(&self, token: NewToken) -> Record {
         match self.order(token, None).await {
             RecordOutcome::Recorded(recorded) => recorded.into_record(),
             other => panic!("not recorded: {other:?}"),
         }
     }
 
-    pub(crate) async fn revoke(&self, id: TokenId, order: Revocation) -> RevokeOutcome {
+    pub async fn revoke(&self, id: TokenId, order: Revocation) -> RevokeOutcome {
         let order = RevokeOrder {
             token: id,
             revocation: order,
@@ -390,7 +397,7 @@ impl World {
 }
 
 /// Records a token at a place reserved for it.
-pub(crate) async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
+pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
     let place = store.reserve(&order.token).await?;
     store.record(order, place).await
 }

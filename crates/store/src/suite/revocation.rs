@@ -1,12 +1,12 @@
 //! Revocation: once given it stands, and the feed tells all of it in order.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::store::clerk::RevokeOutcome;
+use crate::suite::clerk::RevokeOutcome;
+use crate::{Change, KeyStep, SharedStore};
 use jeton_core::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
-use jeton_store::{Change, KeyStep, SharedStore};
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
 
@@ -47,11 +47,7 @@ pub(crate) async fn the_first_revocation_wins(world: World) {
     let unknown = world.revoke(TokenId(999), revocation(30, 0)).await;
     assert_eq!(unknown, RevokeOutcome::Unknown);
 
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     let told: Vec<_> = changes
         .events
         .iter()
@@ -86,11 +82,7 @@ pub(crate) async fn one_of_a_hundred_revokes(world: World) {
         }
     }
     assert_eq!(winners, 1);
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     assert_eq!(changes.events.len(), 1);
 }
 
@@ -101,7 +93,7 @@ async fn follow(store: SharedStore, events: usize) -> Vec<Change> {
         let after = seen.last().and_then(sequence).unwrap_or(0);
         seen.extend(
             store
-                .changes_after(after, jeton_store::Generation(0))
+                .changes_after(after, crate::Generation(0))
                 .await
                 .unwrap()
                 .events,
@@ -442,14 +434,14 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     for round in 0..10 {
         let mine = world.record(token(world.owner(), round)).await;
         assert!(places.insert((mine.place.list, mine.place.index)));
-        let order = crate::store::clerk::RecordOrder {
+        let order = crate::suite::clerk::RecordOrder {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: jeton_store::rules::tokens::Naming::Free,
+            naming: crate::rules::tokens::Naming::Free,
             rotation: None,
         };
-        let crate::store::clerk::RecordOutcome::Recorded(other) =
+        let crate::suite::clerk::RecordOutcome::Recorded(other) =
             reserve_and_record(&beside, order).await.unwrap()
         else {
             panic!("not recorded");
@@ -457,19 +449,15 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         let other = other.into_record();
         assert!(mine.id < other.id);
         assert!(places.insert((other.place.list, other.place.index)));
-        let order = crate::store::clerk::RevokeOrder {
+        let order = crate::suite::clerk::RevokeOrder {
             token: mine.id,
             revocation: revocation(round, 0),
-            last_token: jeton_store::LastToken::MayGo,
+            last_token: crate::LastToken::MayGo,
         };
         beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;
     }
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     let numbers: Vec<_> = changes.events.iter().filter_map(sequence).collect();
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
     let generation = world.generation().await;
@@ -478,16 +466,16 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         .await;
     removed.unwrap();
     assert_ne!(world.generation().await, generation);
-    let late = crate::store::clerk::RecordOrder {
+    let late = crate::suite::clerk::RecordOrder {
         token: token(world.owner(), 30),
         judged_at: generation,
         limits: Vec::new(),
-        naming: jeton_store::rules::tokens::Naming::Free,
+        naming: crate::rules::tokens::Naming::Free,
         rotation: None,
     };
     assert!(matches!(
         reserve_and_record(&world.store, late).await.unwrap(),
-        crate::store::clerk::RecordOutcome::Stale
+        crate::suite::clerk::RecordOutcome::Stale
     ));
 }
 

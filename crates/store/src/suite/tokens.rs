@@ -1,13 +1,13 @@
 //! Tokens: what is answered is on disk, and stale judgements write nothing.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::store::clerk::{Judged, RecordOrder, RecordOutcome};
+use crate::rules::tokens::Naming;
+use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
+use crate::{Change, Description, Generation, Liveness, ReservedPlace};
 use jeton_core::directory::{OrganizationId, Role};
 use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
-use jeton_store::rules::tokens::Naming;
-use jeton_store::{Change, Description, Generation, Liveness, ReservedPlace};
 use uuid::Uuid;
 
 use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
@@ -403,10 +403,10 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let revoking = world.store.revoke(crate::store::clerk::RevokeOrder {
+        let revoking = world.store.revoke(crate::suite::clerk::RevokeOrder {
             token: record.id,
             revocation: revocation(2, 0),
-            last_token: jeton_store::LastToken::Stays,
+            last_token: crate::LastToken::Stays,
         });
         // Polled once: the order is in the queue. Then the caller is gone.
         let mut revoking = std::pin::pin!(revoking);

@@ -1,19 +1,19 @@
 //! Backups, and what a restore must never do: bring a revoked token back to life.
 
-use crate::store::clerk::Clerk;
+use jeton_store::suite::clerk::Clerk;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::store::clerk::{RevokeOrder, RevokeOutcome};
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
+use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
 use jeton_store::{KeyRevocation, KeyState, LastToken};
 use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
 
 use super::Sqlite;
-use crate::store::Backend;
-use crate::store::house::{ending, round};
-use crate::store::world::{Seeded, World, actor, at, removal, revocation, token};
+use jeton_store::suite::Backend;
+use jeton_store::suite::world::{Seeded, World, actor, at, removal, revocation, token};
+use jeton_store::suite::{ending, round};
 
 const DAY: i64 = 86_400;
 

@@ -1,11 +1,11 @@
 //! Keys: when one may sign, and when one may leave.
 
-use crate::store::clerk::RecordOutcome;
+use crate::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
+use crate::KeyStep::{Leave, Retire, Sign};
+use crate::suite::clerk::RecordOutcome;
+use crate::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, NewToken, Reach, Record};
-use jeton_store::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
-use jeton_store::KeyStep::{Leave, Retire, Sign};
-use jeton_store::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey};
 
 use super::world::{World, actor, at, new_key, reserve_and_record, revocation, token};
 
@@ -133,11 +133,11 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     let beside = world.beside();
     let mut last = Timestamp::EPOCH;
     for life in [100, 50, 30_000, 20_000] {
-        let order = crate::store::clerk::RecordOrder {
+        let order = crate::suite::clerk::RecordOrder {
             token: signed_with(&world, "first", 0, Some(life)),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: jeton_store::rules::tokens::Naming::Free,
+            naming: crate::rules::tokens::Naming::Free,
             rotation: None,
         };
         let store = if life % 1_000 == 0 { &beside } else { &world.store };
@@ -220,7 +220,7 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
     };
     let changes = world
         .store
-        .changes_after(0, jeton_store::Generation(0))
+        .changes_after(0, crate::Generation(0))
         .await
         .unwrap()
         .events;

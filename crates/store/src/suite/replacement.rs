@@ -1,13 +1,13 @@
 //! Tokens that take the place of others: one successor, one token a slot, and nothing half done.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::store::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
+use crate::rules::tokens::Naming;
+use crate::suite::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton_core::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
 };
-use jeton_store::rules::tokens::Naming;
 
 use super::world::{World, at, entropy, reserve_and_record, revocation, token};
 
@@ -115,21 +115,13 @@ pub(crate) async fn only_active_tokens_are_rotated(world: World) {
             ..token(world.owner(), 0)
         })
         .await;
-    let before = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let before = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     for former in [&revoked, &ending, &expired, &cut, &session] {
         let outcome = rotate(&world, former, (10, 0), None).await;
         assert!(matches!(outcome, RecordOutcome::NotActive), "{outcome:?}");
     }
     assert_eq!(
-        world
-            .store
-            .changes_after(0, jeton_store::Generation(0))
-            .await
-            .unwrap(),
+        world.store.changes_after(0, crate::Generation(0)).await.unwrap(),
         before
     );
     let next = world.record(token(world.owner(), 20)).await;
@@ -235,11 +227,7 @@ pub(crate) async fn a_slot_holds_one_token(world: World) {
     for other in others {
         assert_eq!(effective(&read(&world, other).await), None);
     }
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     assert_eq!(
         changes.events.len(),
         owners.len() * 99,
@@ -262,7 +250,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
     let stale = RecordOrder {
         token: in_slot(world.owner(), "ci", 30),
-        judged_at: jeton_store::Generation(0),
+        judged_at: crate::Generation(0),
         limits: Vec::new(),
         naming: Naming::Free,
         rotation: None,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::store::clerk::RecordOutcome;
+use crate::suite::clerk::RecordOutcome;
+use crate::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
 use jeton_core::directory::Policy;
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
     Filter, NewToken, Record, Status, StatusAt, TokenId, TokenReference, Visibility, WantedStatus,
 };
-use jeton_store::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
 
 use super::replacement::{effective, read, recorded, rotate};
 use super::world::{World, actor, at, revocation, token};
@@ -82,7 +82,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     assert_eq!(
         world
             .store
-            .changes_after(0, jeton_store::Generation(0))
+            .changes_after(0, crate::Generation(0))
             .await
             .unwrap()
             .events
@@ -133,11 +133,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
         (note.revoked_by.as_str(), note.reason.as_deref()),
         ("admin@example.org", Some("offboarding"))
     );
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     let numbers: Vec<_> = changes
         .events
         .iter()
@@ -176,11 +172,7 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     }
     let bulk = world.store.bulk_revocation(ordered.id).await.unwrap().unwrap();
     assert_eq!((bulk.order.matched, bulk.revoked), (MANY as u64, MANY as u64));
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     assert_eq!(changes.events.len(), MANY);
 }
 

@@ -1,11 +1,11 @@
 //! Names that none of an owner's other tokens may have, judged together with the write.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::store::clerk::{RecordOrder, RecordOutcome, Rotation};
+use crate::rules::tokens::Naming;
+use crate::suite::clerk::{RecordOrder, RecordOutcome, Rotation};
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
-use jeton_store::rules::tokens::Naming;
 
 use super::world::{World, actor, at, entropy, reserve_and_record, revocation, token};
 

@@ -1,6 +1,6 @@
 //! Files: what is refused is left as it is, and what is ours is safe on disk.
 
-use crate::store::clerk::Clerk;
+use jeton_store::suite::clerk::Clerk;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -9,8 +9,8 @@ use jeton_store::{KeyState, Keys, NewKey};
 use jeton_store_sqlite::{LockError, OpenError, ServeLock};
 
 use super::Sqlite;
-use crate::store::Backend;
-use crate::store::world::{World, revocation, token};
+use jeton_store::suite::Backend;
+use jeton_store::suite::world::{World, revocation, token};
 
 /// Opens a file that must be refused, and sees that not a byte of it has changed.
 fn refusal(sqlite: &Sqlite) -> OpenError {
@@ -73,8 +73,8 @@ fn what_is_not_a_file_is_refused() {
         panic!("a folder was opened");
     };
     let missing = sqlite.path().join("no such folder/jeton.db");
-    let seen = std::sync::Arc::new(crate::store::world::Seen::default());
-    let entropy = std::sync::Arc::new(crate::store::world::Seeded);
+    let seen = std::sync::Arc::new(jeton_store::suite::world::Seen::default());
+    let entropy = std::sync::Arc::new(jeton_store::suite::world::Seeded);
     let refused = jeton_store_sqlite::SqliteStore::open(&missing, entropy, seen);
     assert!(matches!(refused, Err(OpenError::FolderMissing(_))));
 }
@@ -95,12 +95,12 @@ async fn a_damaged_feed_is_refused() {
         let cut_off = jeton_core::token::CutOff {
             reach: jeton_core::token::Reach::default(),
             issued_through: 1,
-            effective_at: crate::store::world::at(0),
+            effective_at: jeton_store::suite::world::at(0),
         };
-        let operator = crate::store::world::actor("operator");
+        let operator = jeton_store::suite::world::actor("operator");
         let cut = world
             .store
-            .cut_off(cut_off, operator, None, crate::store::world::at(0));
+            .cut_off(cut_off, operator, None, jeton_store::suite::world::at(0));
         cut.await.unwrap();
         for _ in 0..2 {
             let record = world.record(token(world.owner(), 0)).await;
@@ -121,7 +121,7 @@ async fn a_damaged_feed_is_refused() {
 /// left as it is.
 #[tokio::test]
 async fn a_database_of_the_first_version_is_brought_up_to_date() {
-    const FIRST: &str = include_str!("../../../../crates/store-sqlite/src/migrations/0001_begin.sql");
+    const FIRST: &str = include_str!("../../src/migrations/0001_begin.sql");
     for damaged in [false, true] {
         let sqlite = Sqlite::create();
         let world = World::new(sqlite.clone()).await;
@@ -291,7 +291,7 @@ fn the_schema_uses_nothing_new() {
 /// A database of the first schema, with a key that has signed, goes on as it was.
 #[tokio::test]
 async fn keys_of_an_older_schema_are_taken_over() {
-    const FIRST: &str = include_str!("../../../../crates/store-sqlite/src/migrations/0001_begin.sql");
+    const FIRST: &str = include_str!("../../src/migrations/0001_begin.sql");
     let sqlite = Sqlite::create();
     let raw = sqlite.raw();
     raw.execute_batch(FIRST).unwrap();

@@ -1,16 +1,16 @@
 //! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
 
-use crate::store::clerk::Clerk;
-use crate::store::clerk::RevokeOutcome;
+use crate::Change;
+use crate::suite::clerk::Clerk;
+use crate::suite::clerk::RevokeOutcome;
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
-use jeton_store::Change;
 
 use super::world::{World, actor, at, revocation, token};
 
 const DAY: i64 = 86_400;
 
 /// One round over all records.
-pub(crate) async fn round(world: &World, ended_by: i64) -> usize {
+pub async fn round(world: &World, ended_by: i64) -> usize {
     let (mut records, mut after) = (0, None);
     loop {
         let purged = world
@@ -27,7 +27,7 @@ pub(crate) async fn round(world: &World, ended_by: i64) -> usize {
 }
 
 /// A token that ends after so many seconds.
-pub(crate) fn ending(world: &World, seconds: i64, life: Option<i64>) -> NewToken {
+pub fn ending(world: &World, seconds: i64, life: Option<i64>) -> NewToken {
     NewToken {
         expires_at: life.map(|life| at(seconds + life)),
         ..token(world.owner(), seconds)
@@ -116,11 +116,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     revoke(&world, &short, 20).await;
     revoke(&world, &late, 500).await;
     round(&world, 100).await;
-    let changes = world
-        .store
-        .changes_after(0, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     assert_eq!(changes.pruned_through, 2);
     assert!(
         matches!(changes.events[..], [Change::Revoked { sequence: 3, token, .. }] if token == late.id),
@@ -137,7 +133,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     assert_eq!(
         world
             .store
-            .changes_after(2, jeton_store::Generation(0))
+            .changes_after(2, crate::Generation(0))
             .await
             .unwrap()
             .pruned_through,
@@ -145,11 +141,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     );
     let next = world.record(ending(&world, 1_001, Some(DAY))).await;
     revoke(&world, &next, 1_002).await;
-    let changes = world
-        .store
-        .changes_after(3, jeton_store::Generation(0))
-        .await
-        .unwrap();
+    let changes = world.store.changes_after(3, crate::Generation(0)).await.unwrap();
     assert!(matches!(
         changes.events[..],
         [Change::Revoked { sequence: 4, .. }]
@@ -197,7 +189,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     assert_eq!(
         world
             .store
-            .changes_after(0, jeton_store::Generation(0))
+            .changes_after(0, crate::Generation(0))
             .await
             .unwrap()
             .pruned_through,
@@ -206,7 +198,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     assert_eq!(
         world
             .store
-            .changes_after(0, jeton_store::Generation(0))
+            .changes_after(0, crate::Generation(0))
             .await
             .unwrap()
             .events,
@@ -258,7 +250,7 @@ pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     let early = ending(&world, 1, Some(60));
     let list = world.record(early.clone()).await.place.list;
     round(&world, 60 * DAY).await;
-    let taken = async |store: &jeton_store::SharedStore| store.reserve(&early).await.unwrap().place().list;
+    let taken = async |store: &crate::SharedStore| store.reserve(&early).await.unwrap().place().list;
     assert!(taken(&world.store).await > list);
     assert!(taken(&world.beside()).await > list);
 }

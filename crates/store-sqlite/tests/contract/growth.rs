@@ -1,10 +1,10 @@
 //! The file stops growing once as much is forgotten as is issued.
 
 use super::Sqlite;
-use crate::store::Backend;
+use jeton_store::suite::Backend;
 
-use crate::store::house::{ending, round};
-use crate::store::world::{World, revocation};
+use jeton_store::suite::world::{World, revocation};
+use jeton_store::suite::{ending, round};
 
 const DAY: i64 = 86_400;
 

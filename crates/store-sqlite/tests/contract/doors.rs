@@ -1,15 +1,15 @@
 //! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
 
-use crate::store::clerk::Clerk;
-use crate::store::clerk::{RecordOrder, RecordOutcome};
 use jeton_core::token::TokenReference;
 use jeton_store::StoreError;
 use jeton_store::rules::tokens::Naming;
+use jeton_store::suite::clerk::Clerk;
+use jeton_store::suite::clerk::{RecordOrder, RecordOutcome};
 use rusqlite::Connection;
 
 use super::Sqlite;
-use crate::store::Backend;
-use crate::store::world::{World, at, removal, reserve_and_record, revocation, token};
+use jeton_store::suite::Backend;
+use jeton_store::suite::world::{World, at, removal, reserve_and_record, revocation, token};
 
 fn refused(connection: &Connection, statement: &str) -> String {
     match connection.execute_batch(statement) {

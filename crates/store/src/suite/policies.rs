@@ -1,18 +1,17 @@
 //! Policies that reach tokens: what breaks one, and the last token that is kept.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::store::clerk::{Created, Judged, RevokeOrder, RevokeOutcome};
-use jeton::authority::OrganizationChanges;
-use jeton_core::directory::{OrganizationId, Policy, UserId};
+use crate::suite::clerk::{Created, Judged, RevokeOrder, RevokeOutcome};
+use crate::{BulkOrder, BulkRevocation, Generation, LastToken};
+use jeton_core::directory::{Organization, OrganizationId, Policy, UserId};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
     Actor, CountTotal, Direction, Filter, NewToken, Owner, Page, Record, Sort, Start, Status, StatusAt,
     TokenId, TokenReference, Visibility, WantedStatus,
 };
-use jeton_store::{BulkOrder, BulkRevocation, Generation, LastToken};
 
 use super::world::{World, actor, at, created, done, entropy, revocation, token};
 
@@ -161,12 +160,11 @@ pub(crate) async fn what_breaks_a_policy_is_found(world: World) {
 }
 
 pub(super) async fn keep(world: &World, keep_last_token: bool) {
-    let changes = OrganizationChanges {
-        policy: Some(Policy {
+    let changes = move |organization: &mut Organization| {
+        organization.policy = Policy {
             keep_last_token,
             ..Policy::default()
-        }),
-        ..OrganizationChanges::default()
+        };
     };
     let generation = world.generation().await;
     let store = &world.store;
@@ -312,10 +310,12 @@ pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
         max_lifetime: Some(100),
         ..Policy::default()
     };
-    let changes = |name: &str| OrganizationChanges {
-        name: Some(name.parse().unwrap()),
-        policy: Some(policy.clone()),
-        ..OrganizationChanges::default()
+    let changes = |name: &str| {
+        let (name, policy) = (name.parse().unwrap(), policy.clone());
+        move |organization: &mut Organization| {
+            organization.name = name;
+            organization.policy = policy;
+        }
     };
     let ending = |ordered_by| BulkOrder {
         filter: Filter {

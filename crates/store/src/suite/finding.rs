@@ -1,14 +1,14 @@
 //! Finding tokens by what they are, how they end and whether they are used.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::UseReport;
 use jeton_core::token::{
     CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
     Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
 };
-use jeton_store::UseReport;
 use uuid::Uuid;
 
 use super::world::{World, actor, at, revocation, token};

@@ -1,6 +1,6 @@
 //! Lists: pages joined are the whole, and nobody sees what is not theirs.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

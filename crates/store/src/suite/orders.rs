@@ -12,7 +12,7 @@ use super::world::{Backend, World, actor, at, token};
 
 /// A token about to be made, and when it is used.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+struct Draft {
     name: String,
     creator: String,
     team: Option<bool>,
@@ -22,14 +22,14 @@ pub(crate) struct Draft {
 
 /// A list and how it is walked through.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+struct Asked {
     sort: Sort,
     direction: Direction,
     limit: u32,
 }
 
 /// Values are few, so that many are equal and the numbers decide.
-pub(crate) fn drafts() -> impl Strategy<Value = Vec<Draft>> {
+fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     let draft = (
         "[abAB]{1,2}|\u{e9}|\u{c9}",
         "[xyXY]@example.org",
@@ -47,7 +47,7 @@ pub(crate) fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     vec(draft, 0..12)
 }
 
-pub(crate) fn asked() -> impl Strategy<Value = Asked> {
+fn asked() -> impl Strategy<Value = Asked> {
     let by = prop_oneof![
         Just(SortBy::CreatedAt),
         Just(SortBy::ExpiresAt),
@@ -65,8 +65,15 @@ pub(crate) fn asked() -> impl Strategy<Value = Asked> {
     })
 }
 
+/// Random tokens in random orders.
+pub fn pages_joined_are_sorted<B: Backend>() {
+    super::holds(&(drafts(), drafts(), asked()), async |(first, later, asked)| {
+        join::<B>(first, later, asked).await;
+    });
+}
+
 /// Pages joined are the sorted whole, and stay it for what was there while others are made.
-pub(crate) async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked: Asked) {
+async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked: Asked) {
     let world = World::new(B::create()).await;
     // Not in the order of their numbers.
     let teams = [

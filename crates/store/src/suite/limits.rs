@@ -1,11 +1,11 @@
 //! What is judged together with the write: limits and cut-offs.
 
-use crate::store::clerk::Clerk;
+use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::store::clerk::{RecordOrder, RecordOutcome};
+use crate::rules::tokens::{Limit, Naming};
+use crate::suite::clerk::{RecordOrder, RecordOutcome};
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
-use jeton_store::rules::tokens::{Limit, Naming};
 
 use super::replacement::{recorded, rotate};
 use super::world::{World, actor, at, removal, reserve_and_record, revocation, token};
@@ -329,9 +329,9 @@ pub(crate) async fn a_cut_off_is_remembered(world: World) {
     let world = world.reopen();
     assert_eq!(
         world.put_member("ada", jeton_core::directory::Role::Member).await,
-        crate::store::clerk::MemberChange::Done
+        crate::suite::clerk::MemberChange::Done
     );
-    let ada = jeton_store::PersonReference::Email(super::world::email("ada"));
+    let ada = crate::PersonReference::Email(super::world::email("ada"));
     let ada = world.store.person(ada).await.unwrap().unwrap().value;
     let refused = world.order(token(world.owner_user(&ada.id), 5), None).await;
     assert!(matches!(refused, RecordOutcome::CutOff), "{refused:?}");
