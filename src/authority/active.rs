@@ -4,30 +4,28 @@
 //! its key is published, its signature right, its type and issuer ours, the store knows this very
 //! token, everything it rests on lives, it has not expired, and it is not revoked.
 //!
-//! The first sight of a token reads the store once. After that memory answers, and every use checks
-//! expiry and revocation anew; the record is read again as soon as the directory, the keys or the
-//! record itself have changed.
+//! The first sight of a token reads the store once and compares every claim with the record. After that
+//! the verdict is cached, and every use checks expiry, key and revocation anew; the record is read again
+//! as soon as what the token rests on has changed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jeton_verifier::{Expected, Rejection, TokenType, Unverified, Verified, strip_prefix};
-use quick_cache::Weighter;
+use jeton_verifier::{Claims, Expected, PublicKey, Rejection, TokenType, Unverified, strip_prefix};
 use quick_cache::sync::Cache;
 
 use crate::authority::Settings;
-use crate::authority::claims::status_reference;
+use crate::authority::claims::claims as record_claims;
+use crate::authority::presented_token::PresentedToken;
 use crate::authority::refusals::Refused;
+use crate::authority::token_cache::{TokenCache, TokenDigest, VerifiedToken};
 use crate::authority::usage::{LastNoted, Usage};
 use crate::keys::KeyRing;
 use crate::revocation::Index;
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::Person;
-use jeton_core::token::{Record, TokenKind, Use};
+use jeton_core::directory::{OrganizationId, Person, UserId};
+use jeton_core::token::{TokenKind, Use};
 use jeton_store::{Generation, JudgedAt, Liveness, Realm, Result, SharedStore};
-
-/// How many bytes of seen tokens are kept.
-const CACHE_BYTES: u64 = 32 << 20;
 
 /// Why a token is not active. Told to nobody but the log: a stranger learns nothing from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +33,7 @@ pub enum Inactive {
     /// It is no token of ours, or its time is over.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Well signed, and yet the store never recorded it, or not at this place.
+    /// Well signed, and yet the store never recorded it, or not with these claims.
     #[error("the store does not know the token")]
     Unknown,
     /// Its owner, team, organization or person is gone.
@@ -47,35 +45,37 @@ pub enum Inactive {
 }
 
 /// An active token and whom it acts for.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Active {
-    seen: Arc<Seen>,
+    token: Arc<PresentedToken>,
+    person: Option<Arc<Person>>,
     /// When it ends: by itself, or by a revocation that lies ahead. `None` is never.
     pub ends_at: Option<Timestamp>,
     /// How many seconds it is still good for; `None` is for ever.
     pub expires_in: Option<u64>,
 }
 
-impl std::fmt::Debug for Active {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Active").field(&self.seen.record).finish()
-    }
-}
-
 impl Active {
-    /// Its record.
-    pub fn record(&self) -> &Arc<Record> {
-        &self.seen.record
+    /// The token.
+    pub fn token(&self) -> &PresentedToken {
+        &self.token
     }
 
     /// The person it acts for, where it acts for one.
     pub fn person(&self) -> Option<&Arc<Person>> {
-        self.seen.person.as_ref()
+        self.person.as_ref()
     }
 
     /// The versions of the organization and the person that it rests on, when that was read.
-    pub(super) fn judged_at(&self) -> &JudgedAt {
-        &self.seen.judged_at
+    pub(super) fn judged_at(&self) -> JudgedAt {
+        let (owner, verified) = (self.token.owner(), &self.token.verified);
+        let organization = owner.organization().map(Realm::Organization);
+        let person = owner.user().cloned().map(Realm::Person);
+        let realms = [
+            organization.zip(verified.organization),
+            person.zip(verified.person),
+        ];
+        JudgedAt(realms.into_iter().flatten().collect())
     }
 }
 
@@ -89,6 +89,9 @@ pub enum Presented {
     ToEnd,
 }
 
+/// How many people that tokens act for are cached.
+const CACHED_PEOPLE: usize = 16_384;
+
 /// Answers the predicate.
 pub struct ActiveTokens {
     store: SharedStore,
@@ -98,42 +101,22 @@ pub struct ActiveTokens {
     session_audience: String,
     usage: Usage,
     refused: Refused,
-    /// By the whole bytes of the token, not a digest of some of them, and without the prefix, which
-    /// says nothing.
-    seen: Cache<Box<str>, Arc<Seen>, Weight>,
-}
-
-/// A token whose signature was right, and what the store said about it.
-struct Seen {
-    verified: Arc<Verified>,
-    record: Arc<Record>,
-    person: Option<Arc<Person>>,
-    liveness: Liveness,
-    noted: LastNoted,
-    /// The versions of its organization and its person.
-    judged_at: JudgedAt,
-    /// The last edit of the directory that was known before it was read.
-    as_of: Generation,
-    version: u64,
-}
-
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<Box<str>, Arc<Seen>> for Weight {
-    fn weight(&self, token: &Box<str>, _: &Arc<Seen>) -> u64 {
-        // Its text; what three quarters of that say, twice, as claims and as record; and the structs
-        // around them, which their sizes and the allocator's classes bring to some 700 bytes.
-        token.len() as u64 * 5 / 2 + 768
-    }
+    tokens: TokenCache,
+    people: Cache<UserId, (Generation, Arc<Person>)>,
 }
 
 impl std::fmt::Debug for ActiveTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ActiveTokens")
-            .field("seen", &self.seen.len())
+            .field("cached", &self.tokens.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A token whose claims are those of its record, and the person it acts for.
+struct Known {
+    token: Arc<PresentedToken>,
+    person: Option<Arc<Person>>,
 }
 
 impl ActiveTokens {
@@ -151,7 +134,8 @@ impl ActiveTokens {
             session_audience: settings.session_audience(),
             usage: Usage::default(),
             refused: Refused::default(),
-            seen: Cache::with_weighter(10_000, CACHE_BYTES, Weight),
+            tokens: TokenCache::new(settings.cached_tokens),
+            people: Cache::new(CACHED_PEOPLE),
         }
     }
 
@@ -163,39 +147,41 @@ impl ActiveTokens {
         &self.refused
     }
 
-    /// The token's record if it is active at this instant, or why it is not. A failure of the store
-    /// is neither.
+    /// The token if it is active at this instant, or why it is not. A failure of the store is neither.
     pub async fn find(
         &self,
         token: &str,
         presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
-        // Whoever holds one token could otherwise fill the memory with it under many prefixes.
+        // Whoever holds one token could otherwise fill the cache with it under many prefixes.
         let without_prefix = strip_prefix(token);
-        let known = self.seen.get(without_prefix);
-        if let Some(seen) = &known
-            && self.is_current(seen)
-        {
-            return Ok(self.met(seen, presented, now));
-        }
-        let verified = match known {
-            Some(seen) => Arc::clone(&seen.verified),
-            None => match self.verify(token) {
+        let digest = TokenDigest::of(without_prefix);
+        let (key, kind, claims) = match self.tokens.get(&digest) {
+            Some(verified) => {
+                let token = match present(verified, without_prefix) {
+                    Ok(token) => token,
+                    Err(inactive) => return Ok(Err(inactive)),
+                };
+                if let Some(person) = self.current_person(&token) {
+                    let token = Arc::new(token);
+                    return Ok(self.met(Known { token, person }, presented, now));
+                }
+                (Arc::clone(&token.verified.key), token.kind(), token.claims)
+            }
+            None => match self.verify(token, now) {
                 Ok(verified) => verified,
-                Err(rejection) => return Ok(Err(rejection.into())),
+                Err(inactive) => return Ok(Err(inactive)),
             },
         };
-        let edits = self.index.edits();
-        let seen = match self.look_up(verified, now).await? {
-            Ok(seen) => Arc::new(seen),
+        let known = match self.look_up(key, kind, claims, now).await? {
+            Ok(known) => known,
             Err(inactive) => return Ok(Err(inactive)),
         };
-        let verdict = self.met(&seen, presented, now);
-        // The record's own counter could only be read after the store had named the record. If any
-        // record was changed meanwhile, what was read may be older than that counter says.
-        if verdict.is_ok() && self.index.edits() == edits {
-            self.seen.insert(without_prefix.into(), seen);
+        let verified = Arc::clone(&known.token.verified);
+        let verdict = self.met(known, presented, now);
+        if verdict.is_ok() {
+            self.tokens.insert(digest, verified);
         }
         Ok(verdict)
     }
@@ -206,70 +192,121 @@ impl ActiveTokens {
         active: &Active,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
-        if self.is_current(&active.seen) {
-            return Ok(self.judge(&active.seen, now));
+        let token = &active.token;
+        if let Some(person) = self.current_person(token) {
+            let token = Arc::clone(token);
+            return Ok(self.judge(Known { token, person }, now));
         }
-        let seen = self.look_up(Arc::clone(&active.seen.verified), now).await?;
-        Ok(seen.and_then(|seen| self.judge(&Arc::new(seen), now)))
+        let (key, kind) = (Arc::clone(&token.verified.key), token.kind());
+        let known = self.look_up(key, kind, token.claims.clone(), now).await?;
+        Ok(known.and_then(|known| self.judge(known, now)))
     }
 
-    fn is_current(&self, seen: &Seen) -> bool {
+    /// The person of a token, or that it has none; `None` if the store must be read again.
+    fn current_person(&self, token: &PresentedToken) -> Option<Option<Arc<Person>>> {
+        let owner = token.owner();
+        if !self.is_current(token.verified.read_at, owner.organization(), owner.user()) {
+            return None;
+        }
+        let Some(user) = owner.user() else {
+            return Some(None);
+        };
+        let (read_at, person) = self.people.get(user)?;
+        self.is_current(read_at, None, Some(user)).then_some(Some(person))
+    }
+
+    /// Whether what was read of an organization and a person is still what the store says.
+    fn is_current(
+        &self,
+        as_of: Generation,
+        organization: Option<OrganizationId>,
+        user: Option<&UserId>,
+    ) -> bool {
         let realms = self.index.realms();
-        let unchanged = |(realm, _): &(Realm, _)| realms.is_current(realm, seen.as_of);
-        seen.judged_at.0.iter().all(unchanged) && seen.version == self.index.version(seen.record.id)
+        let organization = organization.map(Realm::Organization);
+        let user = user.cloned().map(Realm::Person);
+        organization
+            .iter()
+            .chain(&user)
+            .all(|realm| realms.is_current(realm, as_of))
     }
 
     /// What the store says of a token whose signature is right.
     async fn look_up(
         &self,
-        verified: Arc<Verified>,
+        key: Arc<PublicKey>,
+        kind: TokenKind,
+        claims: Claims,
         now: Timestamp,
-    ) -> Result<std::result::Result<Seen, Inactive>> {
-        // Before the store is read, so that what was read can only be newer.
-        let as_of = self.index.realms().as_of();
-        let claims = match self.expected(&verified, now) {
-            Ok(claims) => claims,
-            Err(inactive) => return Ok(Err(inactive)),
-        };
+    ) -> Result<std::result::Result<Known, Inactive>> {
+        if let Err(rejection) = claims.judge_time(now.seconds(), 0) {
+            return Ok(Err(rejection.into()));
+        }
+        // Before the store is read, so that what is read can only be newer.
+        let read_at = self.index.realms().as_of();
         let Some(presented) = self.store.presented(claims.jti).await? else {
             return Ok(Err(Inactive::Unknown));
         };
-        if claims.status != status_reference(&self.issuer, presented.record.place) {
+        let record = &presented.record;
+        // All of them, since the claims stand for the record from now on.
+        if claims != record_claims(&record.token, record.place, &self.issuer)
+            || *record.token.kid != *key.kid().as_str()
+            || record.token.kind != kind
+        {
             return Ok(Err(Inactive::Unknown));
         }
-        for (realm, generation) in &presented.generations.0 {
+        let JudgedAt(generations) = presented.generations;
+        for (realm, generation) in &generations {
             self.index.realms().changed(realm, *generation);
         }
-        Ok(Ok(Seen {
-            version: self.index.version(presented.record.id),
-            as_of,
-            judged_at: presented.generations,
+        let of = |realm: Option<Realm>| {
+            let found = generations
+                .iter()
+                .find(|(known, _)| Some(known) == realm.as_ref());
+            found.map(|(_, generation)| *generation)
+        };
+        let owner = &record.token.owner;
+        let verified = VerifiedToken {
+            organization: of(owner.organization().map(Realm::Organization)),
+            person: of(owner.user().cloned().map(Realm::Person)),
+            id: record.id,
+            kind,
+            place: record.place,
+            expires_at: record.token.expires_at,
+            key,
             liveness: presented.liveness,
-            noted: LastNoted::new(presented.record.last_used_at),
-            person: presented.person.map(Arc::new),
-            record: Arc::new(presented.record),
-            verified,
+            noted: LastNoted::new(record.last_used_at),
+            read_at,
+        };
+        let person = presented.person.map(Arc::new);
+        if let Some(person) = &person {
+            self.people
+                .insert(person.id.clone(), (read_at, Arc::clone(person)));
+        }
+        let token = PresentedToken::new(Arc::new(verified), claims);
+        Ok(token.ok_or(Inactive::Unknown).map(|token| Known {
+            token: Arc::new(token),
+            person,
         }))
     }
 
-    fn verify(&self, token: &str) -> std::result::Result<Arc<Verified>, Rejection> {
-        let unverified = Unverified::parse(token)?;
+    /// Verifies a token's signature, and that it is one of ours and for the authority to judge.
+    fn verify(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> std::result::Result<(Arc<PublicKey>, TokenKind, Claims), Inactive> {
+        let unverified = Unverified::parse(token).map_err(Rejection::from)?;
         let key = self
             .keys
             .verifying(&unverified.header().kid)
             .ok_or(Rejection::UnknownKey)?;
-        Ok(Arc::new(unverified.verify(&key)?))
-    }
-
-    fn expected<'a>(
-        &self,
-        verified: &'a Verified,
-        now: Timestamp,
-    ) -> std::result::Result<&'a jeton_verifier::Claims, Inactive> {
+        let verified = unverified.verify(&key)?;
         let token_type = verified.header().token_type;
-        let audience = match token_type {
-            TokenType::Session => Some(self.session_audience.as_str()),
-            TokenType::Access | TokenType::StatusList => None,
+        let (kind, audience) = match token_type {
+            TokenType::Access => (TokenKind::Api, None),
+            TokenType::Session => (TokenKind::Session, Some(self.session_audience.as_str())),
+            TokenType::StatusList => return Err(Rejection::WrongType.into()),
         };
         let expected = Expected {
             issuer: &self.issuer,
@@ -278,70 +315,65 @@ impl ActiveTokens {
             now: now.seconds(),
             leeway: 0,
         };
-        Ok(verified.judge(&expected)?)
+        let claims = verified.judge(&expected)?.clone();
+        Ok((key, kind, claims))
     }
 
     /// A token that is presented at this moment: what it was used for is noted, and that it was refused
     /// after its revocation.
     fn met(
         &self,
-        seen: &Arc<Seen>,
+        known: Known,
         presented: Presented,
         now: Timestamp,
     ) -> std::result::Result<Active, Inactive> {
-        let verdict = self.judge(seen, now);
-        if seen.record.token.kind == TokenKind::Api {
+        let verified = Arc::clone(&known.token.verified);
+        let verdict = self.judge(known, now);
+        if verified.kind == TokenKind::Api {
             match (&verdict, presented) {
                 (Ok(active), Presented::ForUse(from)) => {
                     let seen_now = Use {
-                        token: seen.record.id,
+                        token: verified.id,
                         at: now,
                         from,
                     };
-                    self.usage.note(seen_now, &seen.noted, active.ends_at);
+                    self.usage.note(seen_now, &verified.noted, active.ends_at);
                 }
-                (Err(Inactive::Revoked), _) => self.refused.note(seen.record.id, now),
+                (Err(Inactive::Revoked), _) => self.refused.note(verified.id, now),
                 (Ok(_) | Err(_), _) => {}
             }
         }
         verdict
     }
 
-    /// The predicate.
-    fn judge(&self, seen: &Arc<Seen>, now: Timestamp) -> std::result::Result<Active, Inactive> {
-        self.expected(&seen.verified, now)?;
+    /// The predicate, for a token of ours.
+    fn judge(&self, known: Known, now: Timestamp) -> std::result::Result<Active, Inactive> {
+        let Known { token, person } = known;
+        let verified = &*token.verified;
+        token.claims.judge_time(now.seconds(), 0)?;
         // At every use: the keys of this process may change after what it knows of the directory.
-        if !self.keys.publishes(&seen.verified.header().kid) {
+        if !self.keys.publishes(verified.key.kid()) {
             return Err(Rejection::UnknownKey.into());
         }
-        let kind = match seen.verified.header().token_type {
-            TokenType::Access => TokenKind::Api,
-            TokenType::Session => TokenKind::Session,
-            TokenType::StatusList => return Err(Rejection::WrongType.into()),
-        };
-        if seen.record.token.kind != kind {
-            return Err(Inactive::Unknown);
-        }
-        if seen.liveness == Liveness::Gone {
+        if verified.liveness == Liveness::Gone {
             return Err(Inactive::Gone);
         }
-        if self.index.is_revoked(&seen.record, now) {
+        if self.index.is_revoked(verified.place, now) || self.index.is_cut_off(token.cut_off_subject(), now) {
             return Err(Inactive::Revoked);
         }
-        let ends_at = self.ends_at(seen);
+        let ends = [verified.expires_at, self.index.scheduled(verified.place)];
+        let ends_at = ends.into_iter().flatten().min();
         Ok(Active {
-            seen: Arc::clone(seen),
+            token,
+            person,
             ends_at,
             expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
         })
     }
+}
 
-    /// When it ends by itself, or by a revocation that lies ahead.
-    fn ends_at(&self, seen: &Seen) -> Option<Timestamp> {
-        let ends = [
-            seen.record.token.expires_at,
-            self.index.scheduled(seen.record.place),
-        ];
-        ends.into_iter().flatten().min()
-    }
+/// Reads the claims of a token with the digest of one that was verified.
+fn present(verified: Arc<VerifiedToken>, token: &str) -> std::result::Result<PresentedToken, Inactive> {
+    let claims = Claims::of_verified(token).map_err(Rejection::from)?;
+    PresentedToken::new(verified, claims).ok_or(Inactive::Unknown)
 }

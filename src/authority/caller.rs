@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::authority::Active;
+use crate::authority::{Active, PresentedToken};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
-use jeton_core::token::{Actor, ManagementScope, Owner, Record, TokenId, TokenKind};
+use jeton_core::token::{Actor, ManagementScope, Owner, TokenId, TokenKind};
 use jeton_store::{Cause, Origin};
 
 /// Whoever makes a request: the holder of an active token.
@@ -31,7 +31,7 @@ impl Caller {
         Cause {
             at,
             by: self.actor(),
-            token: Some(self.record().id),
+            token: Some(self.token().id()),
             origin: self.origin.clone(),
             reason: None,
             idempotency_key: None,
@@ -40,8 +40,8 @@ impl Caller {
 
     /// The API token that they came with; `None` with a session.
     pub(super) fn api_token(&self) -> Option<TokenId> {
-        match self.record().token.kind {
-            TokenKind::Api => Some(self.record().id),
+        match self.token().kind() {
+            TokenKind::Api => Some(self.token().id()),
             TokenKind::Session => None,
         }
     }
@@ -52,8 +52,8 @@ impl Caller {
     }
 
     /// The token they came with.
-    pub fn record(&self) -> &Arc<Record> {
-        self.active.record()
+    pub fn token(&self) -> &PresentedToken {
+        self.active.token()
     }
 
     /// When the token ends, as far as is known now; `None` is never.
@@ -73,7 +73,7 @@ impl Caller {
 
     /// The person who has logged in, where it is a session.
     pub fn logged_in(&self) -> Option<&Arc<Person>> {
-        match self.record().token.kind {
+        match self.token().kind() {
             TokenKind::Session => self.person(),
             TokenKind::Api => None,
         }
@@ -81,23 +81,22 @@ impl Caller {
 
     /// What the token acts for.
     pub fn owner(&self) -> &Owner {
-        &self.record().token.owner
+        self.token().owner()
     }
 
     /// Whether the token is for the authority's own API at all.
     pub fn is_for(&self, audience: &str) -> bool {
-        self.record().token.kind == TokenKind::Session
-            || self.record().token.audience.iter().any(|one| one == audience)
+        self.token().kind() == TokenKind::Session || self.token().audience().iter().any(|one| one == audience)
     }
 
     /// Whether a scope is held. A session is bounded by what its person may do, not by scopes.
     pub fn holds(&self, scope: ManagementScope) -> bool {
-        self.record().token.kind == TokenKind::Session || self.holds_named(scope.as_str())
+        self.token().kind() == TokenKind::Session || self.holds_named(scope.as_str())
     }
 
     /// Whether the token could hand this scope on.
     pub fn may_grant(&self, scope: &str) -> bool {
-        self.record().token.kind == TokenKind::Session || self.holds_named(scope)
+        self.token().kind() == TokenKind::Session || self.holds_named(scope)
     }
 
     /// How the caller is named in records.
@@ -108,7 +107,7 @@ impl Caller {
                 user: Some(person.id.clone()),
             },
             None => Actor {
-                name: format!("token {}", self.record().id),
+                name: format!("token {}", self.token().id()),
                 user: self.person().map(|person| person.id.clone()),
             },
         }
@@ -120,10 +119,6 @@ impl Caller {
     }
 
     fn holds_named(&self, scope: &str) -> bool {
-        self.record()
-            .token
-            .scopes
-            .iter()
-            .any(|held| held.as_str() == scope)
+        self.token().scopes().iter().any(|held| held == scope)
     }
 }

@@ -2,11 +2,10 @@
 
 use jeton_verifier::{Claims, NEVER, StatusReference};
 
-use crate::authority::Settings;
 use jeton_core::token::{NewToken, Place, TokenKind};
 
 /// Where the token's bit is published.
-pub(super) fn status_reference(issuer: &str, place: Place) -> StatusReference {
+fn status_reference(issuer: &str, place: Place) -> StatusReference {
     StatusReference {
         index: place.index,
         uri: status_list_uri(issuer, place.list),
@@ -22,10 +21,10 @@ pub(super) fn status_list_uri(issuer: &str, list: u32) -> String {
 ///
 /// `iat` is rounded down and there is no `nbf`: a verifier whose clock is a little behind would
 /// otherwise refuse a token that it was just handed.
-pub(super) fn claims(token: &NewToken, place: Place, settings: &Settings) -> Claims {
+pub(super) fn claims(token: &NewToken, place: Place, issuer: &str) -> Claims {
     let subject = token.owner.subject();
     Claims {
-        issuer: settings.issuer.clone(),
+        issuer: issuer.to_owned(),
         subject: subject.clone(),
         audience: token.audience.clone(),
         client_id: subject,
@@ -43,6 +42,6 @@ pub(super) fn claims(token: &NewToken, place: Place, settings: &Settings) -> Cla
         organization: token.owner.organization().map(|organization| organization.0),
         team: token.owner.team().map(ToString::to_string),
         projects: token.projects.clone(),
-        status: status_reference(&settings.issuer, place),
+        status: status_reference(issuer, place),
     }
 }

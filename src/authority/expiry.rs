@@ -35,7 +35,7 @@ pub(super) fn expires_at(
     let longest = bounds.max_lifetime();
     let by_policy = longest.map(|seconds| now.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
     // A session bounds what may be done, not for how long; an API token bounds both.
-    let by_caller = match caller.record().token.kind {
+    let by_caller = match caller.token().kind() {
         TokenKind::Session => None,
         TokenKind::Api => caller.ends_at(),
     };

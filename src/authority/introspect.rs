@@ -12,10 +12,10 @@ impl Authority {
         let Ok(active) = self.find(token, Presented::ForUse(None)).await? else {
             return Ok(None);
         };
-        if active.record().token.kind != TokenKind::Api {
+        if active.token().kind() != TokenKind::Api {
             return Ok(None);
         }
-        match self.manages(&self.view(), caller, active.record()).await {
+        match self.manages(&self.view(), caller, active.token().owner()).await {
             Ok(()) => Ok(Some(active)),
             Err(Error::Absent) => Ok(None),
             Err(error) => Err(error),

@@ -120,7 +120,7 @@ impl Authority {
         demands: Demands,
     ) -> Result<Judged<Issued>> {
         let place = self.store.reserve(&token).await?;
-        let claims = claims(&token, place.place(), &self.settings);
+        let claims = claims(&token, place.place(), &self.settings.issuer);
         let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
             Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
             sealed => sealed?,
@@ -300,7 +300,7 @@ impl Authority {
         place: &Place,
         faults: &mut Vec<FieldFault>,
     ) -> Result<Option<Vec<u32>>> {
-        let own = caller.record().token.projects.clone();
+        let own = caller.token().projects().map(<[u32]>::to_vec);
         let Some(wanted) = &issue.projects else {
             return Ok(own);
         };

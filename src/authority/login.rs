@@ -142,6 +142,6 @@ impl Authority {
 
     /// Ends the session that the caller came with.
     pub async fn logout(&self, caller: &Caller) -> Result<()> {
-        self.revoke_own(caller, Some("logout".to_owned())).await.map(drop)
+        self.end_own(caller, Some("logout".to_owned())).await.map(drop)
     }
 }

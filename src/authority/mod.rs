@@ -28,6 +28,7 @@ mod owner;
 pub mod password;
 mod people;
 pub mod policy;
+mod presented_token;
 mod projects;
 mod refusals;
 mod retry;
@@ -37,6 +38,7 @@ mod rotate;
 mod status_lists;
 mod teams;
 pub mod throttle;
+mod token_cache;
 mod turns;
 mod usage;
 mod view;
@@ -58,6 +60,7 @@ pub use members::{RoleGiven, Whom};
 pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingTokens};
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
+pub use presented_token::PresentedToken;
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
@@ -96,6 +99,8 @@ pub struct Settings {
     pub session_lifetime: Span,
     /// How long the record of a token is kept after it has ended, and an event of the feed.
     pub retention: Span,
+    /// How many verified tokens are cached.
+    pub cached_tokens: usize,
     /// The scopes and presets that exist.
     pub catalogue: Catalogue,
 }

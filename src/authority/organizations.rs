@@ -40,8 +40,8 @@ impl OrganizationChanges {
 /// What a caller is told about themselves.
 #[derive(Debug)]
 pub struct Me {
-    /// The token they came with.
-    pub record: Record,
+    /// The record of the API token they came with, where it was one.
+    pub token: Option<Record>,
     /// The person, where it acts for one.
     pub person: Option<Person>,
     /// Where that person belongs.
@@ -76,16 +76,20 @@ impl Authority {
             None => Vec::new(),
         };
         let confined = caller.owner().organization();
+        let token = match caller.token().kind() {
+            TokenKind::Api => Some(self.own_record(caller).await?),
+            TokenKind::Session => None,
+        };
         let grantable = self.settings.catalogue.scopes().iter();
         Ok(Me {
-            scopes: match caller.record().token.kind {
-                TokenKind::Api => caller.record().token.scopes.clone(),
-                TokenKind::Session => grantable
+            scopes: match &token {
+                Some(record) => record.token.scopes.clone(),
+                None => grantable
                     .filter(|scope| policy::may_ever_grant(caller, scope))
                     .cloned()
                     .collect(),
             },
-            record: Record::clone(caller.record()),
+            token,
             person: caller.person().map(|person| Person::clone(person)),
             memberships: memberships
                 .into_iter()

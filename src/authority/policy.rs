@@ -153,7 +153,7 @@ pub fn may_ever_grant(caller: &Caller, scope: &Scope) -> bool {
 /// Handing on scopes and projects that are not named one by one: all of them are within the caller's.
 pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> Result<(), Error> {
     let has_scopes = scopes.iter().all(|scope| caller.may_grant(scope.as_str()));
-    let has_projects = match (&caller.record().token.projects, projects) {
+    let has_projects = match (caller.token().projects(), projects) {
         (None, _) => true,
         (Some(own), Some(wanted)) => wanted.iter().all(|project| own.contains(project)),
         (Some(_), None) => false,
@@ -235,7 +235,7 @@ pub fn report_use(caller: &Caller) -> Result<(), Error> {
 
 /// What no API token may do, whatever its scopes: a stolen one must not be able to make itself at home.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
-    match caller.record().token.kind {
+    match caller.token().kind() {
         TokenKind::Session => Ok(()),
         TokenKind::Api => Err(Error::SessionNeeded),
     }

@@ -1,12 +1,12 @@
 //! Revoking one token.
 
-use std::sync::Arc;
+use uuid::Uuid;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Actor, Record, RevocationNote, TokenReference};
+use jeton_core::token::{Actor, Owner, Record, RevocationNote, TokenId, TokenReference};
 use jeton_store::rules::tokens;
 use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 
@@ -14,11 +14,17 @@ use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 #[derive(Debug)]
 pub struct Revoked {
     /// Its record, as it was before.
-    pub record: Arc<Record>,
+    pub record: Record,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
     /// Whether it is this order's.
     pub is_new: bool,
+}
+
+/// The revocation that counts, and whether it is new.
+pub(super) struct Ended {
+    note: RevocationNote,
+    is_new: bool,
 }
 
 impl Authority {
@@ -32,21 +38,24 @@ impl Authority {
     ) -> Result<Revoked> {
         let record = self.token(caller, reference).await?;
         let cause = caller.cause(self.clock.now()).because(reason);
-        self.revoke_record(Arc::new(record), cause, last_token).await
+        let owner = &record.token.owner;
+        let Ended { note, is_new } = self
+            .end(record.id, record.token.jti, owner, cause, last_token)
+            .await?;
+        Ok(Revoked { record, note, is_new })
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.
     pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
-        let cause = Cause {
-            by: Actor {
-                name: "holder".to_owned(),
-                user: caller.user().cloned(),
-            },
-            reason,
-            ..caller.cause(self.clock.now())
-        };
-        self.revoke_record(Arc::clone(caller.record()), cause, LastToken::MayGo)
-            .await
+        let record = self.own_record(caller).await?;
+        let Ended { note, is_new } = self.end_own(caller, reason).await?;
+        Ok(Revoked { record, note, is_new })
+    }
+
+    /// The record of the token that the caller holds, as it is now.
+    pub async fn own_record(&self, caller: &Caller) -> Result<Record> {
+        let presented = self.store.presented(caller.token().jti()).await?;
+        Ok(presented.ok_or(Error::Absent)?.record)
     }
 
     /// Revokes the token that somebody presents: to have it is all the right that this takes, so that
@@ -64,14 +73,14 @@ impl Authority {
         drop(turn);
         let Ok(active) = found else { return Ok(()) };
         let holder = Caller::new(active, origin);
-        let other = caller.filter(|caller| caller.record().id != holder.record().id);
-        let revoked = match other {
+        let token = holder.token();
+        let revoked = match caller.filter(|caller| caller.token().id() != token.id()) {
             Some(caller) => {
-                let record = Arc::clone(holder.record());
                 let cause = caller.cause(self.clock.now()).because(Some(reason));
-                self.revoke_record(record, cause, LastToken::MayGo).await
+                self.end(token.id(), token.jti(), token.owner(), cause, LastToken::MayGo)
+                    .await
             }
-            None => self.revoke_own(&holder, Some(reason)).await,
+            None => self.end_own(&holder, Some(reason)).await,
         };
         match revoked {
             Ok(_) | Err(Error::Absent) => Ok(()),
@@ -92,7 +101,7 @@ impl Authority {
         reference: TokenReference,
     ) -> Result<Record> {
         let record = self.store.token(reference).await?.ok_or(Error::Absent)?;
-        self.manages(view, caller, &record).await?;
+        self.manages(view, caller, &record.token.owner).await?;
         Ok(record)
     }
 
@@ -112,8 +121,8 @@ impl Authority {
         }
     }
 
-    pub(super) async fn manages(&self, view: &View<'_>, caller: &Caller, record: &Record) -> Result<()> {
-        let owner = &record.token.owner;
+    /// Refuses a caller who could not manage the tokens of an owner.
+    pub(super) async fn manages(&self, view: &View<'_>, caller: &Caller, owner: &Owner) -> Result<()> {
         let rank = match owner.organization() {
             Some(organization) => view.rank(caller, organization).await?,
             None => policy::rank_everywhere(caller),
@@ -121,14 +130,31 @@ impl Authority {
         policy::manage_token(&rank, caller, owner)
     }
 
+    /// Ends the token that the caller holds.
+    pub(super) async fn end_own(&self, caller: &Caller, reason: Option<String>) -> Result<Ended> {
+        let cause = Cause {
+            by: Actor {
+                name: "holder".to_owned(),
+                user: caller.user().cloned(),
+            },
+            reason,
+            ..caller.cause(self.clock.now())
+        };
+        let token = caller.token();
+        self.end(token.id(), token.jti(), token.owner(), cause, LastToken::MayGo)
+            .await
+    }
+
     /// Revokes a token. That somebody may not do so any more, since a moment ago, does not stop it: ending a
     /// token is never wrong.
-    async fn revoke_record(
+    async fn end(
         &self,
-        record: Arc<Record>,
+        token: TokenId,
+        jti: Uuid,
+        owner: &Owner,
         cause: Cause,
         last_token: LastToken,
-    ) -> Result<Revoked> {
+    ) -> Result<Ended> {
         let note = RevocationNote {
             revoked_at: cause.at,
             effective_at: cause.at,
@@ -136,28 +162,21 @@ impl Authority {
             reason: cause.reason.clone(),
         };
         let last_token = match last_token {
-            LastToken::Stays if self.is_kept(&record, cause.at).await? => LastToken::Stays,
+            LastToken::Stays if self.is_kept(token, owner, cause.at).await? => LastToken::Stays,
             LastToken::Stays | LastToken::MayGo => LastToken::MayGo,
         };
-        let order = tokens::revoke(cause, record.id, note.effective_at, last_token);
+        let order = tokens::revoke(cause, token, note.effective_at, last_token);
         match self.store.commit(order).await? {
             Ok(_) => {
-                tracing::info!(token = %record.id, by = note.revoked_by, "a token was revoked");
-                Ok(Revoked {
-                    record,
-                    note,
-                    is_new: true,
-                })
+                tracing::info!(%token, by = note.revoked_by, "a token was revoked");
+                Ok(Ended { note, is_new: true })
             }
-            Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken {
-                owner: record.token.owner.kind(),
-            }),
+            Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken { owner: owner.kind() }),
             // It has been revoked, or its record was purged since it was found.
             Err(Refused(_)) => {
-                let stands = self.store.presented(record.token.jti).await?;
+                let stands = self.store.presented(jti).await?;
                 let note = stands.and_then(|presented| presented.record.revocation);
-                Ok(Revoked {
-                    record,
+                Ok(Ended {
                     note: note.ok_or(Error::Absent)?,
                     is_new: false,
                 })
@@ -166,12 +185,12 @@ impl Authority {
     }
 
     /// Whether a token counts among those of which its organization keeps the last.
-    async fn is_kept(&self, record: &Record, now: Timestamp) -> Result<bool> {
-        let Some(organization) = record.token.owner.organization() else {
+    async fn is_kept(&self, token: TokenId, owner: &Owner, now: Timestamp) -> Result<bool> {
+        let Some(organization) = owner.organization() else {
             return Ok(false);
         };
         let organization = self.view().organization(&organization.into()).await?;
         let keeps = organization.is_some_and(|organization| organization.value.policy.keep_last_token);
-        Ok(keeps && self.store.is_standing(record.id, now).await?)
+        Ok(keeps && self.store.is_standing(token, now).await?)
     }
 }

@@ -37,7 +37,8 @@ impl Authority {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
-                self.succeed(&view, caller, caller.record(), rotate).await
+                let record = self.own_record(caller).await?;
+                self.succeed(&view, caller, &record, rotate).await
             })
         })
         .await

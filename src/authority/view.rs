@@ -66,7 +66,7 @@ impl Authority {
     /// The same for a caller, whose own rights are relied on.
     pub(super) fn view_of(&self, caller: &Caller) -> View<'_> {
         View {
-            judged_at: Mutex::new(caller.active().judged_at().clone()),
+            judged_at: Mutex::new(caller.active().judged_at()),
             ..self.view()
         }
     }

@@ -78,6 +78,7 @@ impl Deployment {
             record_addresses: config.tokens.record_addresses,
             session_lifetime: config.session_lifetime,
             retention: config.tokens.retention,
+            cached_tokens: config.tokens.cached,
             catalogue: config.catalogue.clone(),
         };
         Ok(Authority::new(

@@ -66,6 +66,8 @@ pub struct Tokens {
     pub record_addresses: bool,
     /// How long a token's record is kept after the token has ended.
     pub retention: Span,
+    /// How many verified tokens are cached, of at most 300 bytes each.
+    pub cached: usize,
 }
 
 /// What one connection, and all together, may take.

@@ -24,6 +24,9 @@ const DEFAULT_FILE: &str = "jeton.toml";
 /// More than anybody can mean, and less than what overflows further on.
 const LARGEST_NUMBER: u32 = 1_000_000;
 
+/// Three gigabytes of verified tokens.
+const MOST_CACHED_TOKENS: u32 = 10_000_000;
+
 impl Config {
     /// Reads and checks everything. Relative paths are relative to the working directory, wherever
     /// the file that names them is.
@@ -65,6 +68,10 @@ impl Config {
         let in_tokens = issuer.clone().unwrap_or_else(|| Issuer::of_address(listen));
         let session_audience = in_tokens.session_audience();
         let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
+        let cached = file.integer("tokens.cached");
+        let cached = cached
+            .judge(|number| number_up_to(MOST_CACHED_TOKENS, number))
+            .value();
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or(Vec::new()).into_iter();
         Self {
             listen,
@@ -97,6 +104,7 @@ impl Config {
                     .unwrap_or(Lifetime::Limited(Span::YEAR)),
                 record_addresses: file.boolean("tokens.record_addresses").unwrap_or(false),
                 retention: file.text("tokens.retention").parse().unwrap_or(Span::MONTH),
+                cached: cached.map_or(200_000, |number| number.get() as usize),
             },
             session_lifetime: file.text("sessions.lifetime").parse().unwrap_or(Span::HALF_A_DAY),
             catalogue: catalogue(
@@ -248,9 +256,11 @@ fn span(text: &str) -> Result<Span, String> {
 }
 
 fn number(value: u64) -> Result<NonZeroU32, String> {
-    let number = u32::try_from(value)
-        .ok()
-        .filter(|number| *number <= LARGEST_NUMBER);
+    number_up_to(LARGEST_NUMBER, value)
+}
+
+fn number_up_to(largest: u32, value: u64) -> Result<NonZeroU32, String> {
+    let number = u32::try_from(value).ok().filter(|number| *number <= largest);
     let number = number.and_then(NonZeroU32::new);
-    number.ok_or_else(|| format!("must be a number from 1 to {LARGEST_NUMBER} (it is {value})"))
+    number.ok_or_else(|| format!("must be a number from 1 to {largest} (it is {value})"))
 }

@@ -74,6 +74,7 @@ fn everything_can_be_set() {
         default_audience = "https://api.example.com"
         default_lifetime = "never"
         record_addresses = true
+        cached = 5000
         retention = "7d"
 
         [sessions]
@@ -111,6 +112,7 @@ fn everything_can_be_set() {
     );
     assert_eq!(config.tokens.default_lifetime, Lifetime::Never);
     assert!(config.tokens.record_addresses);
+    assert_eq!(config.tokens.cached, 5000);
     assert_eq!(config.tokens.retention.to_string(), "7d");
     assert_eq!(config.session_lifetime.seconds(), 28_800);
     let own: Vec<_> = config
@@ -241,7 +243,7 @@ per_caller = { burst = -1 }
     `keys.algorithm` in `jeton.toml` (line 7) must be ES256, EdDSA or RS256 (it is "HS256")
     `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters and digits and an underscore, such as jeton_ (it is "no")
     `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "forever")
-    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are default_audience, default_lifetime, prefix, record_addresses, retention
+    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are cached, default_audience, default_lifetime, prefix, record_addresses, retention
     `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "never")
     `scopes.available` in `jeton.toml` (line 15) must be a text in quotation marks
     `scopes.available` in `jeton.toml` (line 15) must not name `a:b` twice

@@ -98,7 +98,7 @@ impl Permission for ApiToken {
     }
 
     fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
-        match caller.record().token.kind {
+        match caller.token().kind() {
             TokenKind::Api => Ok(()),
             TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
-use jeton_core::token::{CutOff, NewToken, Record};
+use jeton_core::token::{CutOff, CutOffSubject};
 
 /// The narrowest thing that a cut-off names: the place where a token's check looks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,12 +44,12 @@ impl CutOffs {
     }
 
     /// The most restrictive decides: one that covers the token is enough.
-    pub(super) fn end(&self, record: &Record, now: Timestamp) -> bool {
-        self.about(&record.token).any(|cut_off| cut_off.ends(record, now))
+    pub(super) fn end(&self, token: CutOffSubject<'_>, now: Timestamp) -> bool {
+        self.about(token).any(|cut_off| cut_off.ends(token, now))
     }
 
     /// The last second that is covered by those that are about a token.
-    pub(super) fn through(&self, token: &NewToken) -> Option<i64> {
+    pub(super) fn through(&self, token: CutOffSubject<'_>) -> Option<i64> {
         self.about(token)
             .filter(|cut_off| cut_off.reach.covers(token))
             .map(|cut_off| cut_off.issued_through)
@@ -57,18 +57,15 @@ impl CutOffs {
     }
 
     /// Those that may cover a token.
-    fn about<'a>(&'a self, token: &'a NewToken) -> impl Iterator<Item = &'a CutOff> {
-        let owner = &token.owner;
-        let projects = token
-            .projects
-            .iter()
-            .flatten()
-            .map(|project| Subject::Project(*project));
+    fn about<'a>(&'a self, token: CutOffSubject<'a>) -> impl Iterator<Item = &'a CutOff> {
+        let owner = token.owner;
+        let projects = token.projects.unwrap_or_default();
+        let projects = projects.iter().map(|project| Subject::Project(*project));
         let subjects = [
             owner.team().cloned().map(Subject::Team),
             owner.user().cloned().map(Subject::User),
             owner.organization().map(Subject::Organization),
-            Some(Subject::Key(token.kid.to_string())),
+            Some(Subject::Key(token.kid.to_owned())),
             Some(Subject::Everything),
         ];
         subjects

@@ -15,12 +15,8 @@ use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::lists::List;
 use crate::revocation::realms::Realms;
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_core::token::{CutOff, NewToken, Place, Record, TokenId};
+use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
 use jeton_store::{Change, Changes, Observer, Snapshot};
-
-/// Changes to a token's name are noticed by a counter that it shares with others: a collision only
-/// costs a read of the store.
-const VERSIONS: usize = 4096;
 
 /// Everything that a process knows of revocation without asking the store.
 ///
@@ -31,8 +27,6 @@ pub struct Index {
     /// What has changed in the directory.
     realms: Realms,
     pub(super) sequence: AtomicU64,
-    edits: AtomicU64,
-    versions: Vec<AtomicU64>,
     pub(super) epoch: OnceLock<Uuid>,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
     /// How often anything that is published in a status list has changed.
@@ -63,8 +57,6 @@ impl Index {
             ready: AtomicBool::new(false),
             realms: Realms::default(),
             sequence: AtomicU64::new(0),
-            edits: AtomicU64::new(0),
-            versions: (0..VERSIONS).map(|_| AtomicU64::new(0)).collect(),
             epoch: OnceLock::new(),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
@@ -113,7 +105,7 @@ impl Index {
 
     /// The last second whose tokens a cut-off covers that would cover this token, whenever it was issued.
     pub fn cut_off_through(&self, token: &NewToken) -> Option<i64> {
-        self.cut_offs.load().through(token)
+        self.cut_offs.load().through(token.into())
     }
 
     /// The event of the feed up to which all were taken over.
@@ -121,23 +113,8 @@ impl Index {
         self.sequence.load(Ordering::Acquire)
     }
 
-    /// A counter that has moved if the token's record was changed since it was last read.
-    pub fn version(&self, token: TokenId) -> u64 {
-        self.version_of(token)
-            .map_or(0, |version| version.load(Ordering::Acquire))
-    }
-
-    /// A counter that moves with every change to any token's record.
-    pub fn edits(&self) -> u64 {
-        self.edits.load(Ordering::Acquire)
-    }
-
-    /// Whether the token is revoked, by itself or by a cut-off, with effect at this instant.
-    pub fn is_revoked(&self, record: &Record, now: Timestamp) -> bool {
-        self.is_place_revoked(record.place, now) || self.is_cut_off(record, now)
-    }
-
-    fn is_place_revoked(&self, place: Place, now: Timestamp) -> bool {
+    /// Whether the token at this place is revoked by itself, with effect at this instant.
+    pub fn is_revoked(&self, place: Place, now: Timestamp) -> bool {
         let lists = self.lists.load();
         let Some(list) = lists.get(&place.list) else {
             return false;
@@ -157,9 +134,9 @@ impl Index {
     }
 
     /// Whether a cut-off ends this token at this instant.
-    pub fn is_cut_off(&self, record: &Record, now: Timestamp) -> bool {
-        record.token.created_at.seconds() <= self.latest_cut_off.load(Ordering::Acquire)
-            && self.cut_offs.load().end(record, now)
+    pub fn is_cut_off<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
+        let token = token.into();
+        token.issued_at <= self.latest_cut_off.load(Ordering::Acquire) && self.cut_offs.load().end(token, now)
     }
 
     /// Moves on by one event, and never over one: another process may have written between two of this
@@ -170,19 +147,6 @@ impl Index {
         let _ = self
             .sequence
             .compare_exchange(before, sequence, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    fn changed(&self, token: TokenId) {
-        // In this order: whoever sees the token's own counter moved sees this one moved too.
-        self.edits.fetch_add(1, Ordering::AcqRel);
-        if let Some(version) = self.version_of(token) {
-            version.fetch_add(1, Ordering::AcqRel);
-        }
-    }
-
-    fn version_of(&self, token: TokenId) -> Option<&AtomicU64> {
-        let slot = usize::try_from(token.0.unsigned_abs()).unwrap_or_default() % VERSIONS;
-        self.versions.get(slot)
     }
 
     pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
@@ -211,8 +175,7 @@ impl Index {
 
 pub(super) fn mark(list: &List, index: u32) {
     if list.bits.set(index).is_none() {
-        // The store hands out no such place. If it ever did, the record still says that the token is
-        // revoked, and readers of it are told so by the version that has moved.
+        // The store hands out no such place.
         tracing::error!(
             list = list.id(),
             index,
@@ -227,14 +190,12 @@ impl Observer for Index {
         for change in changes {
             match change {
                 Change::Revoked {
-                    token,
                     place,
                     effective_at,
                     sequence,
+                    ..
                 } => {
                     self.revoke([(*place, *effective_at)], now);
-                    // The record says who revoked it and why.
-                    self.changed(*token);
                     self.reached(*sequence);
                 }
                 Change::CutOff { cut_off, sequence } => {
@@ -247,7 +208,6 @@ impl Observer for Index {
                     }
                     self.realms.next(*generation);
                 }
-                Change::Described(token) => self.changed(*token),
                 Change::Retired(list) => self.retire(*list),
             }
         }

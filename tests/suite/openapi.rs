@@ -142,7 +142,47 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
             }
         }
     }
+    findings.extend(useless_to_generators(document));
     findings
+}
+
+/// What generators of clients refuse, or have no type for.
+fn useless_to_generators(document: &Value) -> Vec<String> {
+    let mut findings = Vec::new();
+    // openapi-generator takes a license without an SPDX identifier or an address for a mistake.
+    if !document["info"]["license"]["identifier"].is_string() {
+        findings.push("info.license needs its identifier".to_owned());
+    }
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let text = document.to_string();
+    for (name, schema) in schemas {
+        if !text.contains(&format!(r##""#/components/schemas/{name}""##)) {
+            findings.push(format!("{name}: nothing refers to this schema"));
+        }
+        each_list(schema, &mut |elements| {
+            if elements["properties"].is_object() {
+                findings.push(format!(
+                    "{name}: the elements of a list need a schema with a name"
+                ));
+            }
+        });
+    }
+    findings
+}
+
+/// Calls `found` with the schema of the elements of every list in a schema.
+fn each_list(schema: &Value, found: &mut impl FnMut(&Value)) {
+    if schema["items"].is_object() {
+        found(&schema["items"]);
+    }
+    let parts = match schema {
+        Value::Object(members) => members.values().collect::<Vec<_>>(),
+        Value::Array(elements) => elements.iter().collect(),
+        _ => Vec::new(),
+    };
+    for part in parts {
+        each_list(part, found);
+    }
 }
 
 #[test]
@@ -193,6 +233,20 @@ fn what_is_missing_is_found() {
     }
     let found = findings(Document::Native, &document);
     assert_eq!(found.len(), 5, "{found:#?}");
+    let mut document = generated(Document::Native);
+    document["info"]["license"] = json!({"name": "MIT"});
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Unused"] = json!({"type": "object"});
+    schemas["Items_Member"]["properties"]["items"]["items"] = schemas["Member"].clone();
+    assert_eq!(
+        useless_to_generators(&document),
+        [
+            "info.license needs its identifier",
+            "Items_Member: the elements of a list need a schema with a name",
+            "Member: nothing refers to this schema",
+            "Unused: nothing refers to this schema",
+        ]
+    );
     let found = findings(Document::Terraform, &generated(Document::Native));
     assert!(
         found

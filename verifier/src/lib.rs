@@ -6,7 +6,8 @@
 //!
 //! A token passes three doors, each a type that only the one before can make:
 //! text becomes [`Unverified`] by [`Unverified::parse`], that becomes [`Verified`] by the right
-//! key, and only [`Verified::judge`] gives out the [`Claims`]. A published status list passes three
+//! key, and only [`Verified::judge`] gives out the [`Claims`]; [`Claims::of_verified`] reads them again
+//! for a cache of tokens that passed all three. A published status list passes three
 //! doors of its own, from [`UnverifiedStatusList`] on: its claims are others, and it is no credential.
 
 #![deny(missing_docs)]

@@ -9,6 +9,9 @@ use crate::{Claims, Header, PublicKey, TokenType};
 /// costs little, and whatever is signed can be verified.
 pub const MAX_TOKEN_BYTES: usize = 8192;
 
+/// How many characters a prefix has at most.
+const LONGEST_PREFIX: usize = 16;
+
 /// The longest prefix with its underscore, two dots, and the signature of an RSA key of 8192 bits.
 const ROOM_AROUND: usize = 17 + 2 + 1366;
 
@@ -109,13 +112,16 @@ impl<'a> Unverified<'a> {
 /// The prefix helps secret scanners and is not under the signature. Whichever it is, it is dropped,
 /// so that configuring another one ends no token.
 pub fn strip_prefix(text: &str) -> &str {
-    match text.split_once('_') {
-        Some((prefix, rest))
-            if matches!(prefix.len(), 1..=16)
-                && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric())
-                && rest.starts_with("eyJ") =>
-        {
-            rest
+    // Only where it can be: a signature may have a `_` too, at the far end.
+    let length = text
+        .bytes()
+        .take(LONGEST_PREFIX + 1)
+        .take_while(u8::is_ascii_alphanumeric)
+        .count();
+    match text.split_at_checked(length) {
+        Some((prefix, rest)) if matches!(prefix.len(), 1..=LONGEST_PREFIX) => {
+            let token = rest.strip_prefix('_');
+            token.filter(|token| token.starts_with("eyJ")).unwrap_or(text)
         }
         _ => text,
     }
@@ -169,7 +175,7 @@ pub fn assemble(mut signing_input: String, signature: &[u8]) -> String {
 }
 
 /// The decoder of `URL_SAFE_NO_PAD` refuses padding and unused bits that are set.
-fn decode(segment: &str) -> Result<Vec<u8>, Malformed> {
+pub(crate) fn decode(segment: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(segment).map_err(|_| Malformed::Encoding)
 }
 

@@ -1,23 +1,58 @@
 //! Values that claims are made of, each with one spelling.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use crate::NEVER;
 
+/// A value that is written as a JSON string, read without a copy of the string.
+pub(crate) trait FromText: Sized {
+    fn from_text(text: &str) -> Result<Self, &'static str>;
+}
+
+/// Deserializes a value that is written as a JSON string.
+pub(crate) fn from_text<'de, T: FromText, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_str(TextVisitor(PhantomData))
+}
+
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: FromText> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::from_text(text).map_err(E::custom)
+    }
+}
+
 /// Not empty, and without control characters: these values travel on in headers and logs.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
 pub(crate) struct Text(pub(crate) String);
 
-impl TryFrom<String> for Text {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() || text.chars().any(char::is_control) {
+impl FromText for Text {
+    fn from_text(text: &str) -> Result<Self, &'static str> {
+        let has_control = if text.is_ascii() {
+            text.bytes().any(|byte| byte.is_ascii_control())
+        } else {
+            text.chars().any(char::is_control)
+        };
+        if text.is_empty() || has_control {
             return Err("expected a text without control characters");
         }
-        Ok(Self(text))
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer)
     }
 }
 
@@ -39,18 +74,20 @@ impl TryFrom<u64> for Date {
 }
 
 /// A UUID in its one canonical form, so that comparing the text and comparing the value agree.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
 pub(crate) struct Identifier(pub(crate) Uuid);
 
-impl TryFrom<String> for Identifier {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl FromText for Identifier {
+    fn from_text(text: &str) -> Result<Self, &'static str> {
         let mut canonical = Uuid::encode_buffer();
-        match Uuid::try_parse(&text) {
+        match Uuid::try_parse(text) {
             Ok(uuid) if *uuid.hyphenated().encode_lower(&mut canonical) == *text => Ok(Self(uuid)),
             _ => Err("not a UUID in its canonical form"),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Identifier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer)
     }
 }

@@ -91,12 +91,7 @@ impl Verified {
         {
             return Err(Rejection::WrongAudience);
         }
-        if expected.now >= claims.expires_at.saturating_add(expected.leeway) {
-            return Err(Rejection::Expired);
-        }
-        if claims.issued_at > expected.now.saturating_add(expected.leeway) {
-            return Err(Rejection::NotYetIssued);
-        }
+        claims.judge_time(expected.now, expected.leeway)?;
         Ok(claims)
     }
 }

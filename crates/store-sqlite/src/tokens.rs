@@ -21,8 +21,8 @@ use jeton_core::token::{
     TokenKind, TokenReference,
 };
 use jeton_store::{
-    Cause, Change, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, ReservedPlace,
-    Result, Tokens,
+    Cause, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, ReservedPlace, Result,
+    Tokens,
 };
 
 #[async_trait]
@@ -185,7 +185,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn describe(
-        &mut self,
+        &self,
         token: TokenId,
         description: Description,
     ) -> std::result::Result<(), Failure> {
@@ -201,7 +201,6 @@ impl Batch<'_> {
                 description.description.is_some(),
                 description.description.flatten(),
             ])?;
-        self.changes.push(Change::Described(token));
         Ok(())
     }
 

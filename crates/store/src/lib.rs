@@ -140,8 +140,6 @@ pub enum Change {
         /// Their version from now on.
         generation: Generation,
     },
-    /// A token's name or description has changed.
-    Described(TokenId),
     /// A status list is no longer needed: its tokens have all ended.
     Retired(u32),
 }

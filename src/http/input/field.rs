@@ -15,6 +15,9 @@ pub(super) const MAX_WRONG_ELEMENTS: usize = 100;
 
 /// A type that a field can become.
 pub trait Field: Sized {
+    /// See [`Scalar::NAME`].
+    const NAME: Option<&'static str> = None;
+
     /// The value, or everything that is wrong with it and where.
     fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>>;
 
@@ -26,9 +29,6 @@ pub trait Field: Sized {
     /// What documents say of the type.
     fn schema() -> Schema;
 
-    /// See [`Scalar::NAME`].
-    const NAME: Option<&'static str> = None;
-
     /// See [`Scalar::written`].
     fn written(&self) -> Option<serde_json::Value> {
         None
@@ -36,6 +36,8 @@ pub trait Field: Sized {
 }
 
 impl<T: Scalar> Field for T {
+    const NAME: Option<&'static str> = T::NAME;
+
     fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>> {
         T::read(value).map_err(|fault| vec![Violation::new(fault, at.clone(), value)])
     }
@@ -47,8 +49,6 @@ impl<T: Scalar> Field for T {
     fn schema() -> Schema {
         T::schema()
     }
-
-    const NAME: Option<&'static str> = T::NAME;
 
     fn written(&self) -> Option<serde_json::Value> {
         T::written(self)

@@ -11,6 +11,9 @@ use jeton_core::clock::Timestamp;
 
 /// A type that one value of a request can become.
 pub trait Scalar: Sized {
+    /// The name under which documents have the schema; `None` writes it where it is used.
+    const NAME: Option<&'static str> = None;
+
     /// The value, or what is wrong with it.
     fn read(value: &Value<'_>) -> Result<Self, Fault>;
 
@@ -21,9 +24,6 @@ pub trait Scalar: Sized {
 
     /// What documents say of the type.
     fn schema() -> Schema;
-
-    /// The name under which documents have the schema; `None` writes it where it is used.
-    const NAME: Option<&'static str> = None;
 
     /// The value as documents write it as a default.
     fn written(&self) -> Option<serde_json::Value> {
@@ -50,6 +50,8 @@ pub trait Choice: Copy + PartialEq + 'static {
 }
 
 impl<T: Choice> Scalar for T {
+    const NAME: Option<&'static str> = <T as Choice>::NAME;
+
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
         let text = value.text();
         T::WORDS
@@ -66,8 +68,6 @@ impl<T: Choice> Scalar for T {
         choice.description(T::DESCRIPTION).into()
     }
 
-    const NAME: Option<&'static str> = <T as Choice>::NAME;
-
     fn written(&self) -> Option<serde_json::Value> {
         self.word().map(Into::into)
     }
@@ -83,9 +83,16 @@ fn formatted(kind: Type, format: KnownFormat) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind).format(Some(format))
 }
 
+/// No stored text holds U+0000: not every database can store it, and C libraries end a text there.
 impl Scalar for String {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
-        value.text().map(str::to_owned).ok_or(Fault::StringType)
+        let text = value.text().ok_or(Fault::StringType)?;
+        match text.contains('\0') {
+            false => Ok(text.to_owned()),
+            true => Err(Fault::Value {
+                error: "must not contain the character U+0000".to_owned(),
+            }),
+        }
     }
 
     fn schema() -> Schema {

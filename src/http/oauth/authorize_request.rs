@@ -8,11 +8,11 @@ use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::authority::{Demand, Error};
+use crate::authority::{Demand, Error, PresentedToken};
 use crate::http::caller::{ApiToken, Caller};
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
 use crate::http::{App, Failure};
-use jeton_core::token::{Record, Scope};
+use jeton_core::token::Scope;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(authorize_request, authorize_request_head))
@@ -99,7 +99,7 @@ async fn authorize_request(
     Input { query, .. }: Input<(), Demand>,
 ) -> Result<About, Failure> {
     app.authority.authorize_request(&caller, &query)?;
-    Ok(about(caller.record())?)
+    Ok(about(caller.token())?)
 }
 
 /// Authorize a request, asked with HEAD
@@ -122,31 +122,22 @@ async fn authorize_request_head(
     authorize_request(caller, app, input).await
 }
 
-fn about(record: &Record) -> Result<About, Error> {
-    let owner = &record.token.owner;
-    let scopes = &record.token.scopes;
-    let scopes = (!scopes.is_empty()).then(|| spaced(scopes.iter().map(ToString::to_string)));
-    let projects = record
-        .token
-        .projects
-        .as_ref()
-        .map(|projects| match projects.as_slice() {
-            [] => NO_PROJECT.to_owned(),
-            some => spaced(some.iter().map(u32::to_string)),
-        });
+fn about(token: &PresentedToken) -> Result<About, Error> {
+    let owner = token.owner();
+    let scopes = (!token.scopes().is_empty()).then(|| token.scopes().join(" "));
+    let projects = token.projects().map(|projects| match projects {
+        [] => NO_PROJECT.to_owned(),
+        some => some.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+    });
     let organization = owner.organization().map(|organization| organization.to_string());
     Ok([
-        (SUBJECT, value(Some(owner.subject()))?),
+        (SUBJECT, value(Some(token.subject().to_owned()))?),
         (ORGANIZATION, value(organization)?),
         (TEAM, value(owner.team().map(ToString::to_string))?),
         (SCOPES, value(scopes)?),
         (PROJECTS, value(projects)?),
-        (TOKEN_ID, value(Some(record.id.to_string()))?),
+        (TOKEN_ID, value(Some(token.id().to_string()))?),
     ])
-}
-
-fn spaced(words: impl Iterator<Item = String>) -> String {
-    words.collect::<Vec<_>>().join(" ")
 }
 
 fn value(text: Option<String>) -> Result<HeaderValue, Error> {

@@ -16,7 +16,7 @@ use crate::authority::Active;
 use crate::http::caller::{Caller, TokensIntrospect};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure};
-use jeton_core::token::Scope;
+use jeton_core::directory::TeamId;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(introspect))
@@ -44,7 +44,7 @@ struct Introspection<'a> {
     /// Its scopes, with a space between two.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "spaced")]
     #[schema(value_type = Option<String>, example = "projects:read content:write")]
-    scope: Option<&'a [Scope]>,
+    scope: Option<&'a [String]>,
     /// What it acts for: the owner's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
@@ -76,7 +76,7 @@ struct Introspection<'a> {
     org: Option<Uuid>,
     /// The id of the team it acts for, where it acts for one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    team: Option<String>,
+    team: Option<&'a str>,
     /// The only projects it reaches; absent is unrestricted.
     #[serde(skip_serializing_if = "Option::is_none")]
     projects: Option<&'a [u32]>,
@@ -108,29 +108,28 @@ async fn introspect(
 }
 
 fn described(active: &Active, issuer: &str) -> Response {
-    let (record, token) = (active.record(), &active.record().token);
-    let subject = token.owner.subject();
+    let token = active.token();
+    let owner = token.owner();
     let answer = Introspection {
         active: true,
         token_type: Some("Bearer"),
-        scope: Some(token.scopes.as_slice()).filter(|scopes| !scopes.is_empty()),
-        sub: Some(&subject),
-        client_id: Some(&subject),
+        scope: Some(token.scopes()).filter(|scopes| !scopes.is_empty()),
+        sub: Some(token.subject()),
+        client_id: Some(token.subject()),
         username: active.person().map(|person| person.email.as_str()),
-        aud: Some(&token.audience),
+        aud: Some(token.audience()),
         iss: Some(issuer),
         exp: Some(active.ends_at.map_or(NEVER, |end| end.seconds())),
-        iat: Some(token.created_at.seconds()),
-        jti: Some(token.jti),
-        org: token.owner.organization().map(|organization| organization.0),
-        team: token.owner.team().map(ToString::to_string),
-        projects: token.projects.as_deref(),
-        token_id: Some(record.id.to_string()),
+        iat: Some(token.issued_at()),
+        jti: Some(token.jti()),
+        org: owner.organization().map(|organization| organization.0),
+        team: owner.team().map(TeamId::as_str),
+        projects: token.projects(),
+        token_id: Some(token.id().to_string()),
     };
     Json(answer).into_response()
 }
 
-fn spaced<S: Serializer>(scopes: &Option<&[Scope]>, serializer: S) -> Result<S::Ok, S::Error> {
-    let names: Vec<&str> = scopes.iter().copied().flatten().map(Scope::as_str).collect();
-    serializer.serialize_str(&names.join(" "))
+fn spaced<S: Serializer>(scopes: &Option<&[String]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&scopes.unwrap_or_default().join(" "))
 }

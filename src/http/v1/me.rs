@@ -16,7 +16,6 @@ use crate::http::v1::tokens::TokenInfo;
 use crate::http::v1::users::UserInfo;
 use crate::http::{App, Failure};
 use jeton_core::directory::Role;
-use jeton_core::token::TokenKind;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(me))
@@ -55,7 +54,6 @@ struct MembershipInfo {
     responses((status = OK, description = "The caller", body = Me)))]
 async fn me(caller: Caller<Authenticated>, State(app): State<Arc<App>>) -> Result<Json<Me>, Failure> {
     let me = app.authority.me(&caller).await?;
-    let is_session = me.record.token.kind == TokenKind::Session;
     Ok(Json(Me {
         scopes: me.scopes.iter().map(ToString::to_string).collect(),
         organizations: me
@@ -68,6 +66,8 @@ async fn me(caller: Caller<Authenticated>, State(app): State<Arc<App>>) -> Resul
             })
             .collect(),
         user: me.person.map(UserInfo::from),
-        token: (!is_session).then(|| TokenInfo::of(&me.record, app.authority.status(&me.record))),
+        token: me
+            .token
+            .map(|record| TokenInfo::of(&record, app.authority.status(&record))),
     }))
 }

@@ -176,6 +176,7 @@ impl TestApp {
             record_addresses: true,
             session_lifetime: Span::HALF_A_DAY,
             retention: Span::MONTH,
+            cached_tokens: 200_000,
             catalogue: Catalogue::standard(),
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();

@@ -1,11 +1,14 @@
 //! How claims are read: every one typed, and a value of the wrong type is an error rather than
 //! absent (a date taken for absent once meant a token that never expired).
 
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Claims, StatusReference};
 use crate::json::{self, Object};
-use crate::value::{Date, Identifier, Text};
+use crate::value::{Date, FromText, Identifier, Text, from_text};
 
 pub(super) fn read(bytes: &[u8]) -> Option<Claims> {
     let wire: Wire = json::object(bytes)?;
@@ -74,38 +77,52 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-#[derive(Deserialize)]
-#[serde(try_from = "OneOrMany")]
+/// One text, or an array of at least one.
 struct Audience(Vec<String>);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(Text),
-    Many(Vec<Text>),
+impl<'de> Deserialize<'de> for Audience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AudienceVisitor)
+    }
 }
 
-impl TryFrom<OneOrMany> for Audience {
-    type Error = &'static str;
+struct AudienceVisitor;
 
-    fn try_from(audience: OneOrMany) -> Result<Self, Self::Error> {
-        match audience {
-            OneOrMany::One(one) => Ok(Self(vec![one.0])),
-            OneOrMany::Many(many) if many.is_empty() => Err("an empty audience"),
-            OneOrMany::Many(many) => Ok(Self(many.into_iter().map(|text| text.0).collect())),
+impl<'de> Visitor<'de> for AudienceVisitor {
+    type Value = Audience;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or an array of texts")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Audience, E> {
+        let Text(one) = Text::from_text(text).map_err(E::custom)?;
+        Ok(Audience(vec![one]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<Audience, A::Error> {
+        let mut audience = Vec::new();
+        while let Some(Text(one)) = texts.next_element()? {
+            audience.push(one);
         }
+        if audience.is_empty() {
+            return Err(A::Error::custom("an empty audience"));
+        }
+        Ok(Audience(audience))
     }
 }
 
 /// Names of the characters that RFC 6749 section 3.3 allows, one space between two.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
 struct Scope(Vec<String>);
 
-impl TryFrom<String> for Scope {
-    type Error = &'static str;
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl FromText for Scope {
+    fn from_text(text: &str) -> Result<Self, &'static str> {
         let is_name = |name: &str| {
             !name.is_empty()
                 && name

@@ -64,6 +64,8 @@ proptest! {
             leeway: 1,
         };
         prop_assert_eq!(verified.judge(&expected), Ok(&claims));
+        let again = Claims::of_verified(&format!("jtn_{token}"));
+        prop_assert_eq!(again.as_ref(), Ok(&claims));
     }
 
     #[test]

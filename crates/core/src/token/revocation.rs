@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
-use crate::token::{Actor, NewToken, Record, TokenKind};
+use crate::token::{Actor, NewToken, Owner, Record, TokenKind};
 
 /// A token's bit in the published status lists: never given to another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,9 +43,43 @@ pub struct Reach {
     pub kind: Option<TokenKind>,
 }
 
+/// What decides whether a cut-off covers a token. All of it is in the token's header and claims.
+#[derive(Debug, Clone, Copy)]
+pub struct CutOffSubject<'a> {
+    /// What the token acts for.
+    pub owner: &'a Owner,
+    /// The projects it is restricted to; `None` is unrestricted.
+    pub projects: Option<&'a [u32]>,
+    /// The key that signed it.
+    pub kid: &'a str,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// When it was issued (`iat`), in whole seconds since the Unix epoch.
+    pub issued_at: i64,
+}
+
+impl<'a> From<&'a NewToken> for CutOffSubject<'a> {
+    fn from(token: &'a NewToken) -> Self {
+        Self {
+            owner: &token.owner,
+            projects: token.projects.as_deref(),
+            kid: &token.kid,
+            kind: token.kind,
+            issued_at: token.created_at.seconds(),
+        }
+    }
+}
+
+impl<'a> From<&'a Record> for CutOffSubject<'a> {
+    fn from(record: &'a Record) -> Self {
+        (&record.token).into()
+    }
+}
+
 impl Reach {
     /// Whether the token is among those meant, whenever it was issued.
-    pub fn covers(&self, token: &NewToken) -> bool {
+    pub fn covers<'a>(&self, token: impl Into<CutOffSubject<'a>>) -> bool {
+        let token = token.into();
         self.organization
             .is_none_or(|organization| token.owner.organization() == Some(organization))
             && self
@@ -56,13 +90,10 @@ impl Reach {
                 .user
                 .as_ref()
                 .is_none_or(|user| token.owner.user() == Some(user))
-            && self.project.is_none_or(|project| {
-                token
-                    .projects
-                    .as_ref()
-                    .is_some_and(|projects| projects.contains(&project))
-            })
-            && self.kid.as_deref().is_none_or(|kid| *token.kid == *kid)
+            && self
+                .project
+                .is_none_or(|project| token.projects.is_some_and(|projects| projects.contains(&project)))
+            && self.kid.as_deref().is_none_or(|kid| token.kid == kid)
             && self.kind.is_none_or(|kind| token.kind == kind)
     }
 }
@@ -81,9 +112,8 @@ pub struct CutOff {
 
 impl CutOff {
     /// Whether it ends this token at this instant.
-    pub fn ends(&self, record: &Record, now: Timestamp) -> bool {
-        self.effective_at <= now
-            && record.token.created_at.seconds() <= self.issued_through
-            && self.reach.covers(&record.token)
+    pub fn ends<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
+        let token = token.into();
+        self.effective_at <= now && token.issued_at <= self.issued_through && self.reach.covers(token)
     }
 }

@@ -69,8 +69,8 @@ async fn what_is_revoked_stays_revoked() {
         ("INSERT INTO projects (id, organization, name, canonical_name, created_at)
             VALUES (2147483648, 1, 'a', 'a', 0)", "CHECK"),
         ("UPDATE tokens SET session = 1", "signed with"),
-        ("UPDATE tokens SET slot = 'ci'", "took the place"),
-        ("UPDATE tokens SET rotated_from = 1 WHERE id = 2", "took the place"),
+        ("UPDATE tokens SET slot = 'ci'", "comes from"),
+        ("UPDATE tokens SET rotated_from = 1 WHERE id = 2", "comes from"),
     ];
     for (statement, reason) in doors {
         let refusal = refused(&raw, statement);

@@ -4,8 +4,6 @@ use jeton_store::suite::clerk::Clerk;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use jeton_core::clock::Timestamp;
-use jeton_store::{KeyState, Keys, NewKey};
 use jeton_store_sqlite::{LockError, OpenError, ServeLock};
 
 use super::Sqlite;
@@ -117,78 +115,6 @@ async fn a_damaged_feed_is_refused() {
     }
 }
 
-/// A database of the first version, with a feed, is brought up to date, and one whose feed is damaged is
-/// left as it is.
-#[tokio::test]
-async fn a_database_of_the_first_version_is_brought_up_to_date() {
-    const FIRST: &str = include_str!("../../src/migrations/0001_begin.sql");
-    for damaged in [false, true] {
-        let sqlite = Sqlite::create();
-        let world = World::new(sqlite.clone()).await;
-        let record = world.record(token(world.owner(), 0)).await;
-        world.revoke(record.id, revocation(1, 0)).await;
-        drop(world);
-        // The same rows in the tables of then.
-        let new = sqlite.path().with_file_name("new.db");
-        fs::rename(sqlite.path(), &new).unwrap();
-        let old = sqlite.raw();
-        old.execute_batch(FIRST).unwrap();
-        old.execute_batch("PRAGMA foreign_keys = OFF; DROP TRIGGER feed_has_no_gap; PRAGMA user_version = 1")
-            .unwrap();
-        old.execute("ATTACH ?1 AS new", [new.to_str().unwrap()]).unwrap();
-        for table in [
-            "meta",
-            "organizations",
-            "users",
-            "memberships",
-            "keys",
-            "status_lists",
-            "tokens",
-            "revocations",
-        ] {
-            let columns: String = old
-                .query_row(
-                    "SELECT group_concat(name) FROM pragma_table_info(?1, 'main')",
-                    [table],
-                    |row| row.get(0),
-                )
-                .unwrap();
-            let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}");
-            old.execute(&copy, ()).unwrap();
-        }
-        old.execute_batch(
-            "CREATE TRIGGER feed_has_no_gap BEFORE INSERT ON revocations BEGIN SELECT RAISE(ABORT, 'no'); END",
-        )
-        .unwrap();
-        if damaged {
-            old.execute_batch("DROP TRIGGER feed_is_not_rewritten; UPDATE revocations SET effective_at = 0")
-                .unwrap();
-        }
-        drop(old);
-        fs::remove_dir_all(sqlite.path().with_file_name("jeton.db.revocations")).unwrap();
-        if damaged {
-            assert!(matches!(refusal(&sqlite), OpenError::Damaged { .. }));
-            continue;
-        }
-        drop(sqlite.try_open().unwrap());
-        let raw = sqlite.raw();
-        let is_known: bool = raw
-            .query_row(
-                "SELECT origin = epoch AND pruned_through = 0 FROM meta",
-                (),
-                |row| row.get(0),
-            )
-            .unwrap();
-        assert!(is_known);
-        // Who belonged somewhere still does, and there is a role more.
-        raw.execute_batch("UPDATE memberships SET role = 'viewer' WHERE role = 'admin'")
-            .unwrap();
-        assert_eq!(raw.changes(), 1);
-        raw.execute_batch("UPDATE memberships SET role = 'owner'")
-            .unwrap_err();
-    }
-}
-
 /// A file that is cut off is refused.
 #[tokio::test]
 async fn a_torn_file_is_refused() {
@@ -286,57 +212,4 @@ fn the_schema_uses_nothing_new() {
             assert!(!sql.contains(newer), "{sql}");
         }
     }
-}
-
-/// A database of the first schema, with a key that has signed, goes on as it was.
-#[tokio::test]
-async fn keys_of_an_older_schema_are_taken_over() {
-    const FIRST: &str = include_str!("../../src/migrations/0001_begin.sql");
-    let sqlite = Sqlite::create();
-    let raw = sqlite.raw();
-    raw.execute_batch(FIRST).unwrap();
-    raw.execute_batch(
-        "PRAGMA user_version = 1;
-         INSERT INTO meta VALUES (1, zeroblob(16), NULL, 7, 0, zeroblob(32));
-         INSERT INTO keys VALUES (3, 'idle', 'ES256', '{}', 'withdrawn', 1000, 1000);
-         INSERT INTO keys VALUES (5, 'busy', 'ES256', '{}', 'signing', 1000, 2000);
-         INSERT INTO status_lists VALUES (1, zeroblob(16), 0, zeroblob(16), 1, 0);
-         INSERT INTO tokens (jti, session, name, scopes, audience, prefix, key, status_list, status_index,
-             created_at, created_by, expires_at)
-         VALUES (zeroblob(16), 0, 'n', '', '[]', '', 5, 1, 0, 3000, 'a', 9000000)",
-    )
-    .unwrap();
-    drop(raw);
-    let store = sqlite.try_open().unwrap();
-    let keys = store.keys().await.unwrap();
-    let told: Vec<_> = keys
-        .iter()
-        .map(|row| (row.key.kid.as_str(), row.state, row.needed_until.millis()))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            ("idle", KeyState::Withdrawn, 0),
-            ("busy", KeyState::Signing, 9_000_000)
-        ]
-    );
-    // Copies could be kept for five minutes until now.
-    let now = Timestamp::from_millis(20_000).unwrap();
-    store.promise_jwks(1, now).await.unwrap();
-    let key = NewKey {
-        kid: "next".to_owned(),
-        algorithm: jeton_verifier::Algorithm::Es256,
-        public_jwk: "{}".to_owned(),
-    };
-    let next = store.publish_key(key, now).await.unwrap();
-    assert_eq!(next.signs_from, now.plus_seconds(301));
-    // What pointed to a key still does, and numbers go on.
-    let raw = sqlite.raw();
-    let number = |query: &str| raw.query_row(query, (), |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    assert_eq!(number("SELECT id FROM keys WHERE kid = 'next'"), 6);
-    assert!(
-        raw.execute_batch("PRAGMA foreign_keys = ON; UPDATE tokens SET key = 99")
-            .is_err()
-    );
 }

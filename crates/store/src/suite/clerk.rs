@@ -110,6 +110,8 @@ pub enum RecordOutcome {
     NotActive,
     /// A cut-off covers the token's second.
     CutOff,
+    /// The slot holds another token by now.
+    SlotTaken,
 }
 
 /// The order to revoke one token.
@@ -326,12 +328,7 @@ async fn changing<T: Send>(store: &SharedStore, order: Order, changed: T) -> Res
 #[async_trait]
 impl Clerk for SharedStore {
     async fn found(&self, administrator: NewPerson, new: NewOrganization) -> Result<bool> {
-        let mut order = organizations::found(noon(), administrator, new.organization);
-        if new.creator.is_none() {
-            order
-                .effects
-                .retain(|effect| !matches!(effect, Effect::SetRole(..)));
-        }
+        let order = organizations::found(noon(), administrator, new.organization);
         Ok(self.commit(order).await?.is_ok())
     }
 
@@ -618,13 +615,13 @@ impl Clerk for SharedStore {
         let mut order = tokens::record(cause(now, token.created_by.clone()), token, place, demands);
         if let Some(id) = owner.organization() {
             match organization(self, id, judged_at).await? {
-                Some((_, guard)) => order = order.guard(guard),
+                Some((_, guard)) => order.guards.insert(0, guard),
                 None => return Ok(RecordOutcome::Stale),
             }
         }
         if let Some(user) = owner.user() {
             match person(self, user.clone(), judged_at).await? {
-                Some((_, guard)) => order = order.guard(guard),
+                Some((_, guard)) => order.guards.insert(0, guard),
                 None => return Ok(RecordOutcome::Stale),
             }
         }
@@ -635,6 +632,7 @@ impl Clerk for SharedStore {
                 Guard::UnderLimit { most, .. } => RecordOutcome::LimitReached { most },
                 Guard::TokenNameFree { .. } => RecordOutcome::NameTaken,
                 Guard::Standing(..) => RecordOutcome::NotActive,
+                Guard::SlotHolds { .. } => RecordOutcome::SlotTaken,
                 _ => RecordOutcome::Stale,
             },
         })

@@ -18,7 +18,7 @@ async fn read(world: &World, id: TokenId) -> Record {
 fn sequence(change: &Change) -> Option<u64> {
     match change {
         Change::Revoked { sequence, .. } | Change::CutOff { sequence, .. } => Some(*sequence),
-        Change::Directory { .. } | Change::Described(_) | Change::Retired(_) => None,
+        Change::Directory { .. } | Change::Retired(_) => None,
     }
 }
 
@@ -366,7 +366,7 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
             for second in [10, 60] {
                 let expected: Vec<Place> = records
                     .iter()
-                    .filter(|record| cut_off.ends(record, at(10)) && !record.is_expired(at(second)))
+                    .filter(|record| cut_off.ends(*record, at(10)) && !record.is_expired(at(second)))
                     .map(|record| record.place)
                     .collect();
                 found += expected.len();

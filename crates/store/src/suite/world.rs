@@ -398,6 +398,12 @@ impl World {
 
 /// Records a token at a place reserved for it.
 pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
-    let place = store.reserve(&order.token).await?;
-    store.record(order, place).await
+    loop {
+        let place = store.reserve(&order.token).await?;
+        match store.record(order.clone(), place).await? {
+            // Somebody else was faster.
+            RecordOutcome::SlotTaken => {}
+            outcome => return Ok(outcome),
+        }
+    }
 }

@@ -24,9 +24,13 @@ use jeton_core::token::{Status, TokenKind};
 #[utoipa::path(get, path = "/api/v1/tokens/current", tag = "tokens", operation_id = "get_current_token",
     responses((status = OK, description = "Its metadata", body = TokenInfo),
               (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
-pub(super) async fn show(caller: Caller<Holder>) -> Result<Json<TokenInfo>, Failure> {
+pub(super) async fn show(
+    caller: Caller<Holder>,
+    State(app): State<Arc<App>>,
+) -> Result<Json<TokenInfo>, Failure> {
     only_api_tokens(&caller)?;
-    Ok(Json(TokenInfo::of(caller.record(), Status::Active)))
+    let record = app.authority.own_record(&caller).await?;
+    Ok(Json(TokenInfo::of(&record, Status::Active)))
 }
 
 /// Revoke the token I hold
@@ -69,7 +73,7 @@ pub(super) async fn rotate(
 
 /// A session is nobody's API token: it ends by logging out.
 fn only_api_tokens<P>(caller: &Caller<P>) -> Result<(), Error> {
-    match caller.record().token.kind {
+    match caller.token().kind() {
         TokenKind::Api => Ok(()),
         TokenKind::Session => Err(Error::NoApiToken),
     }

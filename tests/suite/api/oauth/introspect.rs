@@ -359,3 +359,97 @@ async fn a_token_that_was_seen_before_is_answered_from_memory() {
     let answer = app.introspect(&service, &unseen.secret).await;
     answer.fails(503, "temporarily_unavailable");
 }
+
+/// The claims of a cached token stand for its record, so each must have been that of its record.
+#[tokio::test]
+async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
+    let app = TestApp::new().await;
+    let service = app.service().await;
+    let database = app.db();
+    let triggers: Vec<String> = {
+        let mut query = database
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'tokens'")
+            .unwrap();
+        let names = query.query_map((), |row| row.get(0)).unwrap();
+        names.collect::<Result<_, _>>().unwrap()
+    };
+    for trigger in triggers {
+        database
+            .execute_batch(&format!("DROP TRIGGER \"{trigger}\""))
+            .unwrap();
+    }
+    for (change, is_active) in [
+        // What the claims do not say may change.
+        ("name = 'renamed'", true),
+        ("description = 'described'", true),
+        ("scopes = 'projects:read tokens:read'", false),
+        ("scopes = ''", false),
+        ("audience = '[\"https://other.example\"]'", false),
+        ("projects = '[1]'", false),
+        ("expires_at = expires_at + 1000", false),
+        ("expires_at = NULL", false),
+        ("created_at = created_at - 1000", false),
+        ("status_index = (status_index + 1) % 1048576", false),
+        ("session = 1", false),
+        (
+            "organization = (SELECT id FROM organizations WHERE id <> tokens.organization)",
+            false,
+        ),
+        (
+            "organization = NULL, user = (SELECT id FROM users WHERE site_admin = 1)",
+            false,
+        ),
+    ] {
+        let token = app.organization_token(&NORTH, &["projects:read"]).await;
+        let changed = database
+            .execute(&format!("UPDATE tokens SET {change} WHERE id = ?1"), [&token.id])
+            .unwrap();
+        assert_eq!(changed, 1);
+        for _ in 0..2 {
+            let answer = app.introspect(&service, &token.secret).await.is(200);
+            assert_eq!(answer.json()["active"], is_active, "{change}");
+        }
+        let current = app.get(&token.holder, "/tokens/current").await;
+        if is_active {
+            current.is(200);
+        } else {
+            current.fails(401, "invalid_token");
+        }
+    }
+}
+
+/// A cached token shows its record as it is at this moment.
+#[tokio::test]
+async fn a_renamed_token_shows_its_new_name_everywhere() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &MANAGEMENT).await;
+    let names = async || {
+        let current = app.get(&token.holder, "/tokens/current").await.is(200);
+        let me = app.get(&token.holder, "/me").await.is(200);
+        let own = app
+            .get(&token.holder, &format!("/tokens/{}", token.id))
+            .await
+            .is(200);
+        [
+            current.text_at("/name"),
+            me.text_at("/token/name"),
+            own.text_at("/name"),
+        ]
+    };
+    names().await;
+    let path = format!("/tokens/{}", token.id);
+    app.patch(&app.admin_of(&NORTH), &path, json!({"name": "renamed"}))
+        .await
+        .is(200);
+    assert_eq!(names().await, ["renamed"; 3]);
+    let rotated = app
+        .post(&token.holder, "/tokens/current/rotate", json!({}))
+        .await
+        .is(201);
+    assert_eq!(rotated.text_at("/token_info/name"), "renamed");
+    let ended = app
+        .post(&token.holder, "/tokens/current/revoke", json!({}))
+        .await
+        .is(201);
+    assert_eq!(ended.text_at("/name"), "renamed");
+}
