@@ -18,6 +18,8 @@ mod directory;
 mod generation;
 mod house;
 mod keys;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod order;
 mod revocations;
 pub mod rules;
@@ -46,7 +48,7 @@ pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
     Refused, Surface,
 };
-pub use revocations::{Changes, Covered, Revocations, Snapshot};
+pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
 pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
