@@ -1,7 +1,7 @@
 //! What survives a crash: the contract that every backend keeps.
 //!
 //! The operations are whole: a caller never holds a transaction, since that would stop the grouping
-//! of commits. For every backend holds, and `tests/suite/store` proves it:
+//! of commits. For every backend holds, and the cases of `suite` prove it:
 //!
 //! - `Ok` from a write means that the change is on disk.
 //! - A write that was accepted happens even if its caller goes away.
@@ -18,9 +18,19 @@ mod directory;
 mod generation;
 mod house;
 mod keys;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod order;
 mod revocations;
 pub mod rules;
+#[cfg(feature = "suite")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a case fails by panicking"
+)]
+pub mod suite;
 mod tokens;
 mod usage;
 
@@ -38,7 +48,7 @@ pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
     Refused, Surface,
 };
-pub use revocations::{Changes, Covered, Revocations, Snapshot};
+pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
 pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
