@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(), Failure> {
     let progress = output::Progress::new("copying");
-    jeton_store_sqlite::backup(&config.database, file, SystemClock.now(), |pages| {
+    crate::backend::backup(&config.database, file, SystemClock.now(), |pages| {
         progress.set(pages.done, pages.of);
     })?;
     drop(progress);

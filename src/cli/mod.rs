@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
+use crate::backend::{BackupError, LockError, OpenError};
 use crate::config::{Config, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError};
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
-use jeton_store_sqlite::{BackupError, LockError, OpenError};
 
 mod backup;
 mod deployment;

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, output};
+use crate::backend::{Missing, Replayed, ServeLock};
 use crate::config::Config;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 use jeton_core::clock::Clock;
 use jeton_core::directory::Email;
 use jeton_core::token::Reach;
-use jeton_store_sqlite::{Missing, Replayed, ServeLock};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
         Missing::Refuse
     };
     let progress = output::Progress::new("restoring");
-    let replayed = jeton_store_sqlite::restore(
+    let replayed = crate::backend::restore(
         &arguments.file,
         &config.database,
         missing,

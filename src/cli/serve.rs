@@ -9,11 +9,10 @@ use tokio::net::TcpListener;
 use super::deployment::Deployment;
 use super::upkeep::{self, Troubles};
 use super::{Failure, first_start, output, prepare, signals};
+use crate::backend::ServeLock;
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
-use jeton_store::{Keys, Revocations};
-use jeton_store_sqlite::ServeLock;
 
 /// How long a server that was asked to stop still takes new connections while it says that it is not
 /// ready, so that whoever sends it requests sees that before a connection is refused.

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::output;
 use crate::authority::{Error, Walk};
 use crate::http::App;
-use jeton_store_sqlite::SqliteStore;
+use jeton_store::SharedStore;
 
 /// How often it is looked whether there is anything to do, such as that another process has written to the
 /// database.
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// Follows what other processes write to the database, tends the keys, writes down which tokens were
 /// seen, and keeps house, until the store dies.
-pub(super) async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
+pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(EVERY);
     let mut walk = Walk::default();

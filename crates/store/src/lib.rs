@@ -66,9 +66,29 @@ pub trait Writes: Send + Sync {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>>;
 }
 
+/// What whoever serves from a store must know of its medium.
+#[async_trait::async_trait]
+pub trait Medium: Send + Sync {
+    /// Makes sure that everything that is read is durable, before anything is built on it. Whoever serves
+    /// from the store calls this first.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError`] if it cannot be made so.
+    async fn settle(&self) -> Result<()>;
+
+    /// Waits until the store can no longer be trusted, because the medium has failed under it. Whoever
+    /// serves from it must end the process then: a fresh one reads what is really there.
+    async fn died(&self);
+
+    /// Whether it is so already.
+    fn has_died(&self) -> bool;
+}
+
 /// Everything a backend does.
 pub trait Store:
-    Writes
+    Medium
+    + Writes
     + Tokens
     + Usage
     + BulkRevocations
@@ -83,7 +103,8 @@ pub trait Store:
 }
 
 impl<T> Store for T where
-    T: Writes
+    T: Medium
+        + Writes
         + Tokens
         + Usage
         + BulkRevocations

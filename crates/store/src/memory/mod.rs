@@ -24,8 +24,8 @@ use jeton_core::token::{Place, Use};
 
 use crate::rules::usage::seen_at;
 use crate::{
-    Change, Committed, Effect, Observer, Order, Recorded, Refused, Result, ReturnedPlaces, StoreError, Usage,
-    UseReport, UseReported, Writes,
+    Change, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result, ReturnedPlaces,
+    StoreError, Usage, UseReport, UseReported, Writes,
 };
 use data::Data;
 use effects::Done;
@@ -129,6 +129,22 @@ impl MemoryStore {
         })
         .await;
         answer
+    }
+}
+
+/// Memory does not fail.
+#[async_trait]
+impl Medium for MemoryStore {
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn died(&self) {
+        std::future::pending().await
+    }
+
+    fn has_died(&self) -> bool {
+        false
     }
 }
 
