@@ -226,7 +226,7 @@ pub enum Existing {
 /// A token about to be recorded.
 #[derive(Debug)]
 pub struct NewRecord {
-    /// The token.
+    /// The token. A session acts for a person, in all of their organizations, and has no slot.
     pub token: NewToken,
     /// Its index in a status list.
     pub place: ReservedPlace,

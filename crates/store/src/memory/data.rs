@@ -120,8 +120,8 @@ impl Data {
         Self {
             epoch,
             issuer: None,
-            edit: Generation(0),
-            keys_generation: Generation(0),
+            edit: Generation(1),
+            keys_generation: Generation(1),
             organizations: HashMap::new(),
             teams: HashMap::new(),
             people: HashMap::new(),

@@ -204,11 +204,15 @@ impl std::fmt::Debug for World {
 
 impl World {
     pub async fn new(backend: impl Backend) -> Self {
-        let seen = Arc::new(Seen::default());
-        let store = backend.open(Arc::<Seen>::clone(&seen));
         let mut admin = person("admin");
         admin.person.site_admin = true;
-        let organization = organization("default");
+        Self::founded(backend, admin, organization("default")).await
+    }
+
+    /// One with this administrator and this organization.
+    pub async fn founded(backend: impl Backend, admin: NewPerson, organization: Organization) -> Self {
+        let seen = Arc::new(Seen::default());
+        let store = backend.open(Arc::<Seen>::clone(&seen));
         let world = Self {
             backend: Box::new(backend),
             store,
