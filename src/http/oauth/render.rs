@@ -14,13 +14,13 @@ use crate::http::input::InputError;
 use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
-/// An error, as RFC 6749 has it.
+/// An OAuth error (RFC 6749, section 5.2).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OAuthError {
-    /// What is wrong, for programs.
+    /// The error code.
     #[schema(example = "invalid_request")]
     error: &'static str,
-    /// What is wrong, for people.
+    /// The error message. It can change between versions.
     #[schema(example = "token: Field required")]
     error_description: String,
 }

@@ -14,10 +14,10 @@ use crate::http::openapi::{self, ErrorAnswer, Takes};
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// What is wrong, for people.
-    #[schema(example = "There is no such thing, or it is not yours to see.")]
+    /// The error message. It can change between versions.
+    #[schema(example = "No such resource, or you may not see it.")]
     detail: String,
-    /// What is wrong, for programs. Never changes.
+    /// The error code. It never changes.
     #[schema(example = "not_found")]
     code: String,
 }
@@ -28,7 +28,7 @@ pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     if takes.anything && takes.caller || takes.body {
         errors.push(ErrorAnswer {
             status: "422",
-            description: "Some fields are wrong: all of them, in their order",
+            description: "Invalid fields, all of them, in the order of the fields",
             body: openapi::named("application/json", "HTTPValidationError"),
         });
     }
