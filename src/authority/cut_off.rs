@@ -63,7 +63,7 @@ impl Authority {
             })
             .await?;
         let (ordered_by, reason) = (caller.actor(), order.reason.clone());
-        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens were cut off");
+        tracing::info!(by = ordered_by.name, reach = %cut_off.reach, "revocation created");
         Ok(CutOffRecord {
             sequence,
             cut_off,

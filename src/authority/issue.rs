@@ -139,7 +139,7 @@ impl Authority {
         let Record {
             id, token: issued, ..
         } = &record;
-        tracing::debug!(token = %id, kind = ?issued.kind, by = issued.created_by.name, "a token was issued");
+        tracing::debug!(token = %id, session = issued.kind == TokenKind::Session, by = issued.created_by.name, "token created");
         Ok(Judged::Done(Issued {
             token: token.prefixed(&record.token.prefix),
             record,

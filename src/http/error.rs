@@ -119,7 +119,7 @@ impl Failure {
             let causes =
                 std::iter::successors(Some(&**cause as &dyn std::error::Error), |error| error.source());
             let causes: Vec<String> = causes.map(ToString::to_string).collect();
-            tracing::error!(causes = causes.join(": "), "a request was not carried out");
+            tracing::error!(causes = causes.join(": "), "request failed");
         }
     }
 }

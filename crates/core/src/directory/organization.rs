@@ -31,6 +31,15 @@ pub enum OrganizationReference {
     Name(String),
 }
 
+impl fmt::Display for OrganizationReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl From<OrganizationId> for OrganizationReference {
     fn from(id: OrganizationId) -> Self {
         Self::Id(id)

@@ -71,6 +71,15 @@ pub enum TeamReference {
     Name(String),
 }
 
+impl fmt::Display for TeamReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl FromStr for TeamReference {
     type Err = Infallible;
 
