@@ -18,7 +18,7 @@ fn what_administrators_do_is_logged_once_it_is_done() {
         .post("/api/v1/users", person)
         .expect(StatusCode::CONFLICT)
         .json();
-    assert_eq!(again["detail"], "This address belongs to another person.");
+    assert_eq!(again["detail"], "This e-mail address belongs to another user.");
     let role = Some(json!({"role": "viewer"}).to_string());
     let path = "/api/v1/organizations/default/members/ada@example.com";
     let given = client.ask("PUT", path, role).unwrap();

@@ -106,9 +106,9 @@ pub struct NotificationUrl(String);
 /// A text that is no address to which anything could be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReachable {
-    #[error("not an e-mail address")]
+    #[error("not an e-mail address; expected the form name@example.com")]
     Contact,
-    #[error("not an http or https address with a host, of at most 2048 characters")]
+    #[error("must be an http or https URL with a host, of at most 2048 characters")]
     NotificationUrl,
 }
 

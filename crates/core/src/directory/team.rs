@@ -33,7 +33,7 @@ impl fmt::Display for TeamId {
 
 /// A text that is no such id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of this kind")]
+#[error("not an id; expected `team-` or `user-` and 16 letters and digits")]
 pub struct NotAnId;
 
 /// Whether a text is a prefix and 16 letters and digits.
