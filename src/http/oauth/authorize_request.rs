@@ -51,7 +51,7 @@ impl Scalar for Scopes {
         let text = value.text().ok_or(Fault::StringType)?;
         let scopes: Result<_, _> = text.split(' ').map(str::parse).collect();
         scopes.map(Self).map_err(|error| Fault::Value {
-            error: format!("each {error}"),
+            error: format!("each scope {error}"),
         })
     }
 

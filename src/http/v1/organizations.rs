@@ -162,17 +162,23 @@ impl Request for ChangeOrganization {
             (Existing::Revoke, None) => ExistingTokens::EndAfter(Grace::NONE),
             (Existing::EndEarly, Some(grace)) => ExistingTokens::EndAfter(grace),
             (Existing::EndEarly, None) => {
-                return Err(fields.refuse("existing_tokens", "say in grace_period how long they stay good"));
+                return Err(fields.refuse(
+                    "existing_tokens",
+                    "`existing_tokens: end_early` needs the field `grace_period`",
+                ));
             }
             (Existing::Keep | Existing::Revoke, Some(_)) => {
                 return Err(fields.refuse(
                     "grace_period",
-                    "a grace goes with existing_tokens: end_early only",
+                    "`grace_period` is allowed only with `existing_tokens: end_early`",
                 ));
             }
         };
         if form.policy.is_none() && existing != ExistingTokens::Keep {
-            return Err(fields.refuse("existing_tokens", "this goes with a policy only"));
+            return Err(fields.refuse(
+                "existing_tokens",
+                "`existing_tokens` other than `keep` needs the field `policy`",
+            ));
         }
         Ok(Self {
             changes: OrganizationChanges {
@@ -244,24 +250,24 @@ impl From<Policy> for PolicyInfo {
 pub(super) struct OrganizationInfo {
     /// The id. It never changes.
     id: Uuid,
+    /// The name.
     #[schema(example = "default")]
     name: String,
+    /// The contact e-mail address.
     #[schema(required = true)]
     email: Option<String>,
+    /// The URL for notifications.
     #[schema(required = true)]
     notification_url: Option<String>,
-    /// The name.
+    /// The policy.
     policy: PolicyInfo,
+    /// When the organization was created.
     #[schema(value_type = nouns::Instant)]
-    /// The contact e-mail address.
     created_at: Timestamp,
 }
-    /// The URL for notifications.
 
 impl From<Organization> for OrganizationInfo {
-    /// The policy.
     fn from(organization: Organization) -> Self {
-    /// When the organization was created.
         let Organization {
             id,
             name,

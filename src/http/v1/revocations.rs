@@ -61,15 +61,18 @@ impl Request for CutOffOrder {
         if form.organization.is_none() {
             for (name, is_given) in [("team", form.team.is_some()), ("project", form.project.is_some())] {
                 if is_given {
-                    return Err(fields.refuse(name, "name the organization too"));
+                    return Err(fields.refuse(name, "this field needs the field `organization`"));
                 }
             }
             if form.user.is_none() && form.key.is_none() {
-                return Err(fields.refuse("organization", "name an organization, a user or a key"));
+                return Err(fields.refuse("organization", "give `organization`, `user` or `key`"));
             }
         }
         if form.team.is_some() && form.user.is_some() {
-            return Err(fields.refuse("user", "no token acts for a team and for a person"));
+            return Err(fields.refuse(
+                "user",
+                "`user` and `team` cannot be combined: a token acts for one of them",
+            ));
         }
         Ok(Self {
             organization: form.organization,
@@ -99,27 +102,27 @@ struct CutOffInfo {
     /// The user's id.
     #[schema(required = true)]
     user: Option<String>,
+    /// The project's number.
     #[schema(required = true)]
     project: Option<u32>,
+    /// The `kid` of the signing key.
     #[schema(required = true)]
-    /// The project's number.
     key: Option<String>,
     /// Tokens issued at or after this instant are not covered.
-    /// The `kid` of the signing key.
     #[schema(value_type = nouns::Instant)]
     issued_before: Timestamp,
     /// Whether sessions are covered too.
     sessions: bool,
+    /// When the revocation took effect.
     #[schema(value_type = nouns::Instant)]
     effective_at: Timestamp,
     /// Who created the revocation.
-    /// When the revocation took effect.
     #[schema(example = "admin@example.com")]
     revoked_by: String,
+    /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
 }
-    /// The reason given.
 
 impl From<CutOffRecord> for CutOffInfo {
     fn from(record: CutOffRecord) -> Self {

@@ -61,12 +61,12 @@ impl Request for SeenTokens {
             .audience
             .map_or_else(Vec::new, |OneOrMany(audiences)| audiences);
         if audiences.len() > 20 {
-            return Err(fields.refuse("audience", "name at most 20 audiences"));
+            return Err(fields.refuse("audience", "`audience` must name at most 20 audiences"));
         }
         for (index, audience) in audiences.iter().enumerate() {
             let readable = !audience.is_empty() && audience.len() <= 2048;
             if !readable || audience.chars().any(char::is_control) {
-                let text = "an audience is a text of at most 2048 bytes without control characters";
+                let text = "an audience must be 1 to 2048 bytes without control characters";
                 return Err(fields.refuse_element("audience", index, text));
             }
         }

@@ -78,15 +78,20 @@ impl Request for Issue {
     fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
         let expiry = expiry(form.expires_in, form.expires_in_days, form.expires_at, fields)?;
         if form.scopes.is_some() && form.preset.is_some() {
-            return Err(fields.refuse("preset", "give scopes or a preset, not both"));
+            return Err(fields.refuse(
+                "preset",
+                "`scopes` and `preset` cannot be combined; give one of them",
+            ));
         }
         match (form.owner, &form.team) {
-            (OwnerKind::Team, None) => return Err(fields.refuse("owner", "name the team in the field team")),
+            (OwnerKind::Team, None) => {
+                return Err(fields.refuse("owner", "`owner: team` needs the field `team`"));
+            }
             (OwnerKind::Team, Some(_)) | (_, None) => {}
-            (_, Some(_)) => return Err(fields.refuse("team", "a team goes with the owner team only")),
+            (_, Some(_)) => return Err(fields.refuse("team", "`team` is allowed only with `owner: team`")),
         }
         if form.owner == OwnerKind::Deployment && form.organization.is_some() {
-            let message = "a token of the deployment is good in every organization: name none";
+            let message = "`organization` is not allowed with `owner: deployment`, whose tokens are valid in all organizations";
             return Err(fields.refuse("organization", message));
         }
         let audience = form.audience.map(|OneOrMany(audience)| audience);
@@ -94,14 +99,17 @@ impl Request for Issue {
             .as_ref()
             .is_some_and(|audience| !(1..=20).contains(&audience.len()))
         {
-            return Err(fields.refuse("audience", "name 1 to 20 audiences, or leave the field out"));
+            return Err(fields.refuse(
+                "audience",
+                "`audience` must name 1 to 20 audiences; omit it for the default audience",
+            ));
         }
         for (index, audience) in audience.iter().flatten().enumerate() {
             if audience.is_empty() || audience.chars().any(char::is_control) {
                 return Err(fields.refuse_element(
                     "audience",
                     index,
-                    "an audience is a text without control characters",
+                    "an audience must be a non-empty string without control characters",
                 ));
             }
         }
@@ -134,7 +142,7 @@ pub(super) fn expiry(
         (Some(lifetime), None, None) => Ok(Expiry::In("expires_in", lifetime)),
         (None, Some(days), None) => match u64::try_from(days).ok().and_then(Span::from_days) {
             Some(span) => Ok(Expiry::In("expires_in_days", Lifetime::Limited(span))),
-            None => Err(fields.refuse("expires_in_days", "this is no number of days")),
+            None => Err(fields.refuse("expires_in_days", "`expires_in_days` must be between 1 and 365")),
         },
         (None, None, Some(instant)) => Ok(Expiry::At(instant)),
         _ => {
@@ -145,7 +153,7 @@ pub(super) fn expiry(
             };
             Err(fields.refuse(
                 last,
-                "give at most one of expires_in, expires_in_days and expires_at",
+                "give at most one of `expires_in`, `expires_in_days` and `expires_at`",
             ))
         }
     }
@@ -156,6 +164,7 @@ pub(super) fn expiry(
 pub(super) struct CreatedToken {
     /// The token itself. No later response shows it.
     token: String,
+    /// The metadata of the token.
     token_info: TokenInfo,
 }
 
@@ -164,7 +173,6 @@ pub(super) struct CreatedToken {
 /// Returns the token once; no other response shows it. The record is durable before the response is sent, and
 /// the token can be revoked from then on. Call this with a session, or with an API token that has
 /// `tokens:write`: an API token grants at most its own scopes, projects and remaining lifetime.
-    /// The metadata of the token.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",
     params(BusinessHeader), request_body = CreateForm,
     responses((status = CREATED, description = "The token, shown only once", body = CreatedToken,

@@ -53,12 +53,20 @@ impl Request for RevokeMany {
         match wanted.status {
             Some(WantedStatus::Unrevoked | WantedStatus::Only(Status::Active)) => {}
             Some(WantedStatus::Only(_)) => {
-                return Err(fields.refuse("status", "only active tokens can be revoked"));
+                return Err(fields.refuse(
+                    "status",
+                    "`status` must be `active` or absent: only active tokens can be revoked",
+                ));
             }
-            None => return Err(fields.refuse("include_revoked", "only active tokens can be revoked")),
+            None => {
+                return Err(fields.refuse(
+                    "include_revoked",
+                    "`include_revoked` must be `false`: only active tokens can be revoked",
+                ));
+            }
         }
         if !form.all && wanted.organization.is_none() {
-            let message = "name the organization and one further filter, or say all: true";
+            let message = "give `organization` and one more filter, or set `all: true`";
             return Err(fields.refuse("organization", message));
         }
         let narrowed = Wanted {
@@ -67,7 +75,7 @@ impl Request for RevokeMany {
             ..wanted.clone()
         };
         if !form.all && narrowed == Wanted::default() {
-            let message = "name one filter beside the organization, or say all: true";
+            let message = "give one more filter besides `organization`, or set `all: true`";
             return Err(fields.refuse("all", message));
         }
         Ok(Self {
@@ -110,21 +118,21 @@ pub(super) struct RevokedTokens {
     /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile:
     /// then its successors are revoked too.
     revoked: u64,
+    /// When the request was accepted.
     #[schema(value_type = nouns::Instant)]
     ordered_at: Timestamp,
     /// Who requested it.
     #[schema(example = "admin@example.com")]
     ordered_by: String,
+    /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
     /// When the bulk revocation finished; `null` while it is running.
-    /// When the request was accepted.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     finished_at: Option<Timestamp>,
 }
 
 impl From<BulkRevocation> for RevokedTokens {
-    /// The reason given.
     fn from(bulk: BulkRevocation) -> Self {
         Self {
             id: bulk.id.0.to_string(),
