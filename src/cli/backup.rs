@@ -11,7 +11,7 @@ use jeton_core::clock::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The file to write, which must not be there yet
+    /// The backup file to create; an existing file is not overwritten
     file: PathBuf,
 }
 

@@ -125,10 +125,10 @@ pub type SharedStore = Arc<dyn Store>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// More is waiting than the store takes on; trying again soon is sensible.
-    #[error("the store has too much to do")]
+    #[error("the database is overloaded")]
     Busy,
     /// The store failed. After a failed write it is unknown whether it happened.
-    #[error("the store failed")]
+    #[error("the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
