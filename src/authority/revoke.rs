@@ -6,7 +6,7 @@ use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Actor, Owner, Record, RevocationNote, TokenId, TokenReference};
+use jeton_core::token::{Actor, Owner, Record, RevocationNote, Status, TokenId, TokenReference};
 use jeton_store::rules::tokens;
 use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 
@@ -43,6 +43,59 @@ impl Authority {
             .end(record.id, record.token.jti, owner, cause, last_token)
             .await?;
         Ok(Revoked { record, note, is_new })
+    }
+
+    /// Deletes tokens that the caller manages, as found by [`Authority::token`] or in a list: revokes them in
+    /// one step. Of several orders at once that delete the same token, one succeeds. Several tokens of one
+    /// owner whose organization keeps the last one are revoked one after another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Absent`] if one of them is revoked already, or another order revokes it first;
+    /// [`Error::LastToken`] if one is the last of its owner and is kept.
+    pub async fn delete_tokens(&self, caller: &Caller, mut records: Vec<Record>) -> Result<()> {
+        records.sort_by_key(|record| record.id);
+        records.dedup_by_key(|record| record.id);
+        let (view, cause) = (self.view(), caller.cause(self.clock.now()));
+        let mut steps: Vec<Vec<(TokenId, LastToken)>> = Vec::new();
+        let mut kept: Vec<&Owner> = Vec::new();
+        for record in &records {
+            let owner = &record.token.owner;
+            self.manages(&view, caller, owner).await?;
+            if self.status(record) == Status::Revoked {
+                return Err(Error::Absent);
+            }
+            let (step, last_token) = if self.is_kept(record.id, owner, cause.at).await? {
+                // Guards are compared before the effects of their own order: they would not see that two
+                // tokens of one owner end together.
+                let earlier = kept.iter().filter(|one| **one == owner).count();
+                kept.push(owner);
+                (earlier, LastToken::Stays)
+            } else {
+                (0, LastToken::MayGo)
+            };
+            if step >= steps.len() {
+                steps.resize_with(step + 1, Vec::new);
+            }
+            if let Some(tokens) = steps.get_mut(step) {
+                tokens.push((record.id, last_token));
+            }
+        }
+        for ended in steps {
+            let order = tokens::revoke_all(cause.clone(), &ended);
+            self.store.commit(order).await?.map_err(|Refused(guard)| {
+                let last = records
+                    .iter()
+                    .find(|record| matches!(guard, Guard::NotLast(token, _) if token == record.id));
+                last.map_or(Error::Absent, |record| Error::LastToken {
+                    owner: record.token.owner.kind(),
+                })
+            })?;
+            for (token, _) in ended {
+                tracing::info!(%token, by = cause.by.name, "a token was revoked");
+            }
+        }
+        Ok(())
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.

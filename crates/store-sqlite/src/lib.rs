@@ -36,6 +36,7 @@ mod records;
 mod replay;
 mod revocable;
 mod revocations;
+mod search;
 mod teams;
 mod tokens;
 mod usage;

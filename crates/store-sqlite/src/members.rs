@@ -4,10 +4,23 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::Failure;
 use crate::people;
+use crate::search::Searched;
 use crate::values::{Columns, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::directory::{Belonging, Email, Member, OrganizationId, Role, TeamId, UserId};
-use jeton_store::{Existing, Slice, Standing};
+use jeton_store::{Existing, Search, Slice, Standing};
+
+/// Who belongs to an organization, and who is invited to it. Team 0 is the organization itself.
+pub(super) const OF_ORGANIZATION: Lists = Lists {
+    members: "memberships WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)",
+    invitations: "team = 0 AND organization = (SELECT id FROM organizations WHERE public_id = ?1)",
+};
+
+/// The same of a team.
+pub(super) const OF_TEAM: Lists = Lists {
+    members: "team_memberships WHERE team = (SELECT id FROM teams WHERE public_id = ?1)",
+    invitations: "(organization, team) = (SELECT organization, id FROM teams WHERE public_id = ?1)",
+};
 
 /// Where it stands who belongs to something, and who is invited there.
 pub(super) struct Lists {
@@ -20,21 +33,11 @@ pub(super) struct Lists {
 /// One slice of those who belong to an organization or a team, or are invited there.
 pub(super) fn list(
     connection: &Connection,
-    Lists { members, invitations }: Lists,
+    lists: &Lists,
     id: &dyn Parameter,
     slice: Slice,
 ) -> Result<Vec<Belonging>, Failure> {
-    let query = format!(
-        "SELECT listed.email, listed.role, {} FROM (
-             SELECT users.email, role FROM users JOIN {members} AND users.id = user AND users.email > ?2
-             UNION ALL
-             SELECT email, role FROM invitations WHERE {invitations} AND email > ?2
-             ORDER BY 1 LIMIT ?3
-         ) AS listed LEFT JOIN users ON users.email = listed.email AND users.deleted_at IS NULL
-         ORDER BY listed.email",
-        people::COLUMNS
-    );
-    let mut query = connection.prepare_cached(&query)?;
+    let mut query = connection.prepare_cached(&slice_of(&lists))?;
     let found = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
         let columns = &mut Columns::of(row);
         let (email, role) = (columns.take()?, columns.take()?);
@@ -44,6 +47,48 @@ pub(super) fn list(
         })
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The query for a slice of them: `?2` is the address that it comes after, `?3` its limit.
+pub(super) fn slice_of(Lists { members, invitations }: &Lists) -> String {
+    format!(
+        "SELECT listed.email, listed.role, {} FROM (
+             SELECT users.email, role FROM users JOIN {members} AND users.id = user AND users.email > ?2
+             UNION ALL
+             SELECT email, role FROM invitations WHERE {invitations} AND email > ?2
+             ORDER BY 1 LIMIT ?3
+         ) AS listed LEFT JOIN users ON users.email = listed.email AND users.deleted_at IS NULL
+         ORDER BY listed.email",
+        people::COLUMNS
+    )
+}
+
+/// The people who belong to an organization. They are found by their addresses, where those are given.
+pub(super) fn searched(organization: i64, search: &Search) -> Searched {
+    Searched {
+        columns: format!("{}, memberships.role", people::COLUMNS),
+        rows: match search.keys {
+            Some(_) => {
+                "FROM users INDEXED BY users_by_email CROSS JOIN memberships ON memberships.user = users.id
+                 WHERE memberships.organization = ?1 AND users.deleted_at IS NULL"
+            }
+            None => {
+                "FROM memberships CROSS JOIN users ON users.id = memberships.user
+                 WHERE memberships.organization = ?1 AND users.deleted_at IS NULL"
+            }
+        },
+        of: Some(organization),
+        key: "users.email",
+        also: None,
+    }
+}
+
+/// Reads the columns of [`searched`].
+pub(super) fn member(columns: &mut Columns<'_>) -> rusqlite::Result<Member> {
+    Ok(Member {
+        person: people::person(columns)?,
+        role: columns.take()?,
+    })
 }
 
 impl Batch<'_> {

@@ -5,14 +5,18 @@ use rusqlite::OptionalExtension;
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::list::number;
 use crate::members;
+use crate::search::Searched;
 use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Belonging, Membership, Organization, OrganizationId, OrganizationReference, UserId,
+    Belonging, Member, Membership, Organization, OrganizationId, OrganizationReference, UserId,
 };
-use jeton_store::{Generation, Organizations, OrganizationsOf, Result, Slice, Standing, Versioned};
+use jeton_store::{
+    Found, Generation, Organizations, OrganizationsOf, Result, Search, Slice, Standing, Versioned,
+};
 
 #[async_trait]
 impl Organizations for SqliteStore {
@@ -47,21 +51,12 @@ impl Organizations for SqliteStore {
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>> {
         self.readers
             .read(move |connection| {
-                let (condition, whose): (_, Box<dyn Parameter>) = match of {
-                    OrganizationsOf::Everybody => ("?3 IS NULL", Box::new(None::<i64>)),
-                    OrganizationsOf::Only(id) => ("organizations.public_id = ?3", Box::new(id)),
-                    OrganizationsOf::Person(user) => (
-                        "organizations.id IN (SELECT organization FROM memberships
-                         WHERE user = (SELECT id FROM users WHERE public_id = ?3))",
-                        Box::new(user),
-                    ),
+                let whose: Box<dyn Parameter> = match &of {
+                    OrganizationsOf::Everybody => Box::new(None::<i64>),
+                    OrganizationsOf::Only(id) => Box::new(*id),
+                    OrganizationsOf::Person(user) => Box::new(user.clone()),
                 };
-                let query = format!(
-                    "SELECT {COLUMNS} FROM organizations
-                     WHERE deleted_at IS NULL AND canonical_name > ?1 AND {condition}
-                     ORDER BY canonical_name LIMIT ?2"
-                );
-                let mut query = connection.prepare_cached(&query)?;
+                let mut query = connection.prepare_cached(&slice_of(&of))?;
                 let found = query.query_map(
                     params![slice.after.unwrap_or_default(), slice.limit, whose],
                     |row| organization(&mut Columns::of(row)),
@@ -71,22 +66,31 @@ impl Organizations for SqliteStore {
             .await
     }
 
-    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>> {
+    async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
         self.readers
             .read(move |connection| {
-                members::list(
-                    connection,
-                    members::Lists {
-                        members: "memberships
-                            WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)",
-                        // Team 0 is the organization itself.
-                        invitations: "team = 0
-                            AND organization = (SELECT id FROM organizations WHERE public_id = ?1)",
-                    },
-                    &id,
-                    slice,
-                )
+                let row = match &of {
+                    OrganizationsOf::Everybody => None,
+                    OrganizationsOf::Only(id) => Some(number(connection, "organizations", id)?),
+                    OrganizationsOf::Person(user) => Some(number(connection, "users", user)?),
+                };
+                searched(&of, row).find(connection, &search, organization)
             })
+            .await
+    }
+
+    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
+        self.readers
+            .read(move |connection| {
+                let organization = number(connection, "organizations", &id)?;
+                members::searched(organization, &search).find(connection, &search, members::member)
+            })
+            .await
+    }
+
+    async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>> {
+        self.readers
+            .read(move |connection| members::list(connection, &members::OF_ORGANIZATION, &id, slice))
             .await
     }
 
@@ -120,6 +124,43 @@ impl Organizations for SqliteStore {
 
 const COLUMNS: &str = "organizations.public_id, organizations.name, organizations.email, \
      organizations.notification_url, organizations.policy, organizations.created_at";
+
+/// A slice of organizations: `?1` is the name that it comes after, `?2` its limit, `?3` whose they are. A
+/// person's are found by the memberships: the order of all names would pass by everybody else's.
+pub(super) fn slice_of(of: &OrganizationsOf) -> String {
+    let rows = match of {
+        OrganizationsOf::Everybody => "organizations WHERE ?3 IS NULL",
+        OrganizationsOf::Only(_) => "organizations WHERE organizations.public_id = ?3",
+        OrganizationsOf::Person(_) => {
+            "organizations NOT INDEXED WHERE organizations.id IN (SELECT organization FROM memberships
+             WHERE user = (SELECT id FROM users WHERE public_id = ?3))"
+        }
+    };
+    format!(
+        "SELECT {COLUMNS} FROM {rows} AND deleted_at IS NULL AND canonical_name > ?1
+         ORDER BY canonical_name LIMIT ?2"
+    )
+}
+
+/// The organizations of somebody, whose row is given.
+pub(super) fn searched(of: &OrganizationsOf, row: Option<i64>) -> Searched {
+    Searched {
+        columns: COLUMNS.to_owned(),
+        rows: match of {
+            OrganizationsOf::Everybody => {
+                "FROM organizations INDEXED BY organizations_by_name WHERE deleted_at IS NULL"
+            }
+            OrganizationsOf::Only(_) => "FROM organizations WHERE id = ?1 AND deleted_at IS NULL",
+            OrganizationsOf::Person(_) => {
+                "FROM memberships CROSS JOIN organizations ON organizations.id = memberships.organization
+                 WHERE memberships.user = ?1 AND organizations.deleted_at IS NULL"
+            }
+        },
+        of: row,
+        key: "organizations.canonical_name",
+        also: Some("lower(organizations.email)"),
+    }
+}
 
 fn organization(columns: &mut Columns<'_>) -> rusqlite::Result<Organization> {
     Ok(Organization {

@@ -91,26 +91,12 @@ fn find(
     of: &OrganizationsOf,
     slice: Slice,
 ) -> std::result::Result<Vec<Person>, Failure> {
-    let (belongs, whose): (_, &dyn Parameter) = match of {
-        OrganizationsOf::Everybody => ("?4 IS NULL", &None::<i64>),
-        OrganizationsOf::Only(organization) => (
-            "EXISTS (SELECT 1 FROM memberships WHERE user = users.id
-                 AND organization = (SELECT id FROM organizations WHERE public_id = ?4))",
-            organization,
-        ),
-        OrganizationsOf::Person(user) => (
-            "EXISTS (SELECT 1 FROM memberships WHERE user = users.id AND organization IN
-                 (SELECT organization FROM memberships
-                  WHERE user = (SELECT id FROM users WHERE public_id = ?4)))",
-            user,
-        ),
+    let whose: &dyn Parameter = match of {
+        OrganizationsOf::Everybody => &None::<i64>,
+        OrganizationsOf::Only(organization) => organization,
+        OrganizationsOf::Person(user) => user,
     };
-    let query = format!(
-        "SELECT {COLUMNS} FROM users WHERE deleted_at IS NULL AND email > ?1
-         AND (instr(email, ?2) OR instr(lower(first_name), ?2) OR instr(lower(last_name), ?2))
-         AND {belongs} ORDER BY email LIMIT ?3"
-    );
-    let mut query = connection.prepare_cached(&query)?;
+    let mut query = connection.prepare_cached(&found(of))?;
     // As SQLite's lower() does it.
     let text = text.to_ascii_lowercase();
     let after = slice.after.unwrap_or_default();
@@ -118,6 +104,28 @@ fn find(
         person(&mut Columns::of(row))
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A slice of people who have a text somewhere: `?1` is the address that it comes after, `?2` the text, `?3`
+/// the limit, `?4` whose organizations they share. Those are found by the memberships: the order of all
+/// addresses would pass by everybody else.
+pub(super) fn found(of: &OrganizationsOf) -> String {
+    let rows = match of {
+        OrganizationsOf::Everybody => "users WHERE ?4 IS NULL",
+        OrganizationsOf::Only(_) => {
+            "users NOT INDEXED WHERE id IN (SELECT user FROM memberships
+             WHERE organization = (SELECT id FROM organizations WHERE public_id = ?4))"
+        }
+        OrganizationsOf::Person(_) => {
+            "users NOT INDEXED WHERE id IN (SELECT user FROM memberships WHERE organization IN
+             (SELECT organization FROM memberships WHERE user = (SELECT id FROM users WHERE public_id = ?4)))"
+        }
+    };
+    format!(
+        "SELECT {COLUMNS} FROM {rows} AND deleted_at IS NULL AND email > ?1
+         AND (instr(email, ?2) OR instr(lower(first_name), ?2) OR instr(lower(last_name), ?2))
+         ORDER BY email LIMIT ?3"
+    )
 }
 
 /// The columns of a person, of `users`.

@@ -1,16 +1,20 @@
 //! Teams and who belongs to them.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::list::number;
 use crate::members;
+use crate::search::Searched;
 use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Belonging, OrganizationId, Team, TeamId, TeamReference};
-use jeton_store::{Result, Slice, Teams};
+use jeton_store::{Found, Result, Search, Slice, Teams};
 
 #[async_trait]
 impl Teams for SqliteStore {
@@ -21,7 +25,7 @@ impl Teams for SqliteStore {
                     TeamReference::Id(id) => ("teams.public_id = ?2", id),
                     TeamReference::Name(name) => ("teams.canonical_name = ?2", &Sought(name)),
                 };
-                let query = format!("{SELECT} AND organizations.public_id = ?1 AND {condition}");
+                let query = format!("{} AND organizations.public_id = ?1 AND {condition}", *SELECT);
                 Ok(connection
                     .prepare_cached(&query)?
                     .query_row(params![organization, value], |row| team(&mut Columns::of(row)))
@@ -34,7 +38,7 @@ impl Teams for SqliteStore {
         self.readers
             .look_up(move |connection| {
                 Ok(connection
-                    .prepare_cached(&format!("{SELECT} AND teams.public_id = ?1"))?
+                    .prepare_cached(&format!("{} AND teams.public_id = ?1", *SELECT))?
                     .query_row(params![id], |row| team(&mut Columns::of(row)))
                     .optional()?)
             })
@@ -45,8 +49,9 @@ impl Teams for SqliteStore {
         self.readers
             .read(move |connection| {
                 let query = format!(
-                    "{SELECT} AND organizations.public_id = ?1 AND teams.canonical_name > ?2
-                     ORDER BY teams.canonical_name LIMIT ?3"
+                    "{} AND organizations.public_id = ?1 AND teams.canonical_name > ?2
+                     ORDER BY teams.canonical_name LIMIT ?3",
+                    *SELECT
                 );
                 let mut query = connection.prepare_cached(&query)?;
                 let found = query.query_map(
@@ -58,30 +63,46 @@ impl Teams for SqliteStore {
             .await
     }
 
-    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
+    async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
         self.readers
             .read(move |connection| {
-                members::list(
-                    connection,
-                    members::Lists {
-                        members: "team_memberships WHERE team = (SELECT id FROM teams WHERE public_id = ?1)",
-                        invitations: "(organization, team) =
-                            (SELECT organization, id FROM teams WHERE public_id = ?1)",
-                    },
-                    &id,
-                    slice,
-                )
+                let organization = number(connection, "organizations", &organization)?;
+                searched(organization).find(connection, &search, team)
             })
+            .await
+    }
+
+    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
+        self.readers
+            .read(move |connection| members::list(connection, &members::OF_TEAM, &id, slice))
             .await
     }
 }
 
-/// Live teams of live organizations.
-const SELECT: &str = "SELECT teams.public_id, teams.name, organizations.public_id, teams.created_at \
-     FROM teams JOIN organizations ON organizations.id = teams.organization \
-     WHERE teams.deleted_at IS NULL AND organizations.deleted_at IS NULL";
+const COLUMNS: &str = "teams.public_id, teams.name, organizations.public_id, teams.created_at";
 
-/// Reads [`SELECT`].
+/// Live teams of live organizations.
+static SELECT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {COLUMNS} FROM teams JOIN organizations ON organizations.id = teams.organization
+         WHERE teams.deleted_at IS NULL AND organizations.deleted_at IS NULL"
+    )
+});
+
+/// An organization's live teams.
+pub(super) fn searched(organization: i64) -> Searched {
+    Searched {
+        columns: COLUMNS.to_owned(),
+        rows: "FROM teams INDEXED BY teams_by_name CROSS JOIN organizations ON organizations.id = teams.organization
+             WHERE teams.organization = ?1
+             AND teams.deleted_at IS NULL AND organizations.deleted_at IS NULL",
+        of: Some(organization),
+        key: "teams.canonical_name",
+        also: None,
+    }
+}
+
+/// Reads [`COLUMNS`].
 fn team(columns: &mut Columns<'_>) -> rusqlite::Result<Team> {
     Ok(Team {
         id: columns.take()?,

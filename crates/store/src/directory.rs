@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{Generation, Result, Versioned};
 use jeton_core::directory::{
-    Belonging, Email, Membership, NotAnEmail, Organization, OrganizationId, OrganizationReference, Person,
-    Project, Role, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Member, Membership, NotAnEmail, Organization, OrganizationId, OrganizationReference,
+    Person, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 
 /// Organizations and who belongs to them.
@@ -20,6 +20,14 @@ pub trait Organizations: Send + Sync {
 
     /// Live organizations in the order of their names.
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>>;
+
+    /// A numbered page of live organizations in the order of their names. The text may also be in their own
+    /// address; the case of ASCII letters does not matter there.
+    async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>>;
+
+    /// A numbered page of the people who belong to it, in the order of their addresses, without
+    /// invitations.
+    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>>;
 
     /// Who belongs to it, in the order of their addresses.
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>>;
@@ -42,6 +50,9 @@ pub trait Teams: Send + Sync {
 
     /// An organization's teams in the order of their names.
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>>;
+
+    /// A numbered page of an organization's teams in the order of their names.
+    async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>>;
 
     /// Who belongs to it, in the order of their addresses.
     async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>>;
@@ -85,6 +96,28 @@ pub struct Slice {
     pub after: Option<String>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// Which entries of a list match, and which page of those.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Only entries with this text in their canonical name or address; in lower case.
+    pub text: Option<String>,
+    /// Only entries with one of these canonical names or addresses.
+    pub keys: Option<Vec<String>>,
+    /// How many matching entries precede the page. Each of them is read.
+    pub offset: u64,
+    /// At most so many on the page.
+    pub limit: u32,
+}
+
+/// One numbered page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    /// The entries of the page.
+    pub items: Vec<T>,
+    /// How many entries match in all.
+    pub total: u64,
 }
 
 /// Everything of a list in the order of its keys, which are names or addresses, read part by part: one

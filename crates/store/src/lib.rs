@@ -38,8 +38,8 @@ use std::sync::Arc;
 
 pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
 pub use directory::{
-    Credentials, Organizations, OrganizationsOf, People, PersonReference, Projects, Slice, Standing, Teams,
-    slices,
+    Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Search, Slice,
+    Standing, Teams, slices,
 };
 pub use generation::{Generation, Realm, Versioned};
 pub use house::{House, Purged};

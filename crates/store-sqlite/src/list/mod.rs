@@ -10,7 +10,7 @@ use crate::records::by_id;
 use crate::usage::reporting_audiences;
 use jeton_core::token::{CountTotal, Direction, Filter, Listing, Page, Start};
 
-pub(super) use selection::Selection;
+pub(super) use selection::{Selection, number};
 use walk::{From, Walk};
 
 /// One page.

@@ -395,7 +395,11 @@ fn visible_teams(connection: &Connection, filter: &Filter, teams: &[TeamId]) -> 
 }
 
 /// The number of a row, or one that no row has.
-fn number(connection: &Connection, table: &'static str, id: &dyn Parameter) -> Result<i64, Failure> {
+pub(crate) fn number(
+    connection: &Connection,
+    table: &'static str,
+    id: &dyn Parameter,
+) -> Result<i64, Failure> {
     let query = format!("SELECT coalesce((SELECT id FROM {table} WHERE public_id = ?1), -1)");
     Ok(connection
         .prepare_cached(&query)?

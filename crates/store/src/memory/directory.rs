@@ -9,8 +9,8 @@ use jeton_core::directory::{
 use super::MemoryStore;
 use super::data::{Data, Kept};
 use crate::{
-    Credentials, Organizations, OrganizationsOf, People, PersonReference, Projects, Result, Slice, Standing,
-    Teams, Versioned,
+    Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Result, Search,
+    Slice, Standing, Teams, Versioned,
 };
 
 /// A part of a list in the order of its keys.
@@ -22,6 +22,33 @@ fn slice<T>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> String, slice: &Sl
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     let limit = slice.limit as usize;
     found.into_iter().take(limit).map(|(_, item)| item).collect()
+}
+
+/// A numbered page of a list in the order of its keys. The text may also be in what `also` says.
+fn find<T>(
+    all: impl Iterator<Item = T>,
+    key: impl Fn(&T) -> String,
+    also: impl Fn(&T) -> Option<String>,
+    search: &Search,
+) -> Found<T> {
+    let mut found: Vec<(String, T)> = all
+        .map(|item| (key(&item), item))
+        .filter(|(key, item)| {
+            let has_text = |text: &String| {
+                key.contains(text) || also(item).is_some_and(|also| also.to_ascii_lowercase().contains(text))
+            };
+            search.text.as_ref().is_none_or(has_text)
+                && search.keys.as_ref().is_none_or(|keys| keys.contains(key))
+        })
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let total = found.len() as u64;
+    let offset = usize::try_from(search.offset).unwrap_or(usize::MAX);
+    let page = found.into_iter().skip(offset).take(search.limit as usize);
+    Found {
+        items: page.map(|(_, item)| item).collect(),
+        total,
+    }
 }
 
 impl Data {
@@ -83,6 +110,35 @@ impl Organizations for MemoryStore {
             found.cloned(),
             |organization| organization.name.canonical(),
             &part,
+        ))
+    }
+
+    async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
+        let everything = Slice {
+            after: None,
+            limit: u32::MAX,
+        };
+        let all = self.organizations(of, everything).await?;
+        Ok(find(
+            all.into_iter(),
+            |organization| organization.name.canonical(),
+            |organization| organization.email.clone(),
+            &search,
+        ))
+    }
+
+    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
+        let data = self.data();
+        let members = data.memberships.iter().filter(|((of, _), _)| *of == id);
+        let members = members.filter_map(|((_, user), role)| {
+            let person = data.person(user)?.clone();
+            Some(Member { person, role: *role })
+        });
+        Ok(find(
+            members,
+            |member| member.person.email.to_string(),
+            |_| None,
+            &search,
         ))
     }
 
@@ -160,6 +216,18 @@ impl Teams for MemoryStore {
         let teams = data.teams.keys().filter_map(|id| data.team(id));
         let teams = teams.filter(|team| team.organization == organization);
         Ok(slice(teams.cloned(), |team| team.name.canonical(), &part))
+    }
+
+    async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
+        let data = self.data();
+        let teams = data.teams.keys().filter_map(|id| data.team(id));
+        let teams = teams.filter(|team| team.organization == organization);
+        Ok(find(
+            teams.cloned(),
+            |team| team.name.canonical(),
+            |_| None,
+            &search,
+        ))
     }
 
     async fn team_members(&self, id: TeamId, part: Slice) -> Result<Vec<Belonging>> {

@@ -182,8 +182,23 @@ fn in_slot(slot: &Slot) -> String {
 /// Revokes a token with effect from an instant on, unless an earlier revocation stands. The cause's reason
 /// is the revocation's.
 pub fn revoke(cause: Cause, token: TokenId, effective_at: Timestamp, last_token: LastToken) -> Order {
-    let (at, reason) = (cause.at, cause.reason.clone());
-    let order = Order::new(cause).guard(Guard::NotEndedBy(token, effective_at));
+    and_revoke(Order::new(cause), token, effective_at, last_token)
+}
+
+/// Revokes tokens at once: all of them, or none if one is revoked already. Of one owner at most one may be
+/// [`LastToken::Stays`].
+pub fn revoke_all(cause: Cause, tokens: &[(TokenId, LastToken)]) -> Order {
+    let at = cause.at;
+    tokens
+        .iter()
+        .fold(Order::new(cause), |order, (token, last_token)| {
+            and_revoke(order, *token, at, *last_token)
+        })
+}
+
+fn and_revoke(order: Order, token: TokenId, effective_at: Timestamp, last_token: LastToken) -> Order {
+    let (at, reason) = (order.cause.at, order.cause.reason.clone());
+    let order = order.guard(Guard::NotEndedBy(token, effective_at));
     match last_token {
         LastToken::Stays => order.guard(Guard::NotLast(token, at)),
         LastToken::MayGo => order,

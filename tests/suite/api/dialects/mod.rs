@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cave;
+mod deletes;
 mod faults;
 mod quant;
 mod terraform;

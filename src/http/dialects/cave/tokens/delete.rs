@@ -11,8 +11,6 @@ use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::{App, no_content};
-use jeton_core::token::TokenReference;
-use jeton_store::LastToken;
 
 /// Delete a token of an organization
 ///
@@ -47,9 +45,6 @@ pub(super) async fn of_team(
 
 async fn delete(app: &App, caller: &authority::Caller, which: Which) -> Result<Response, Refusal> {
     let record = found(app, caller, which).await?;
-    let reference = TokenReference::Id(record.id);
-    app.authority
-        .revoke(caller, reference, None, LastToken::Stays)
-        .await?;
+    app.authority.delete_tokens(caller, vec![record]).await?;
     Ok(no_content().into_response())
 }

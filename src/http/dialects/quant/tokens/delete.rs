@@ -15,7 +15,6 @@ use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::{App, Failure};
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Status, TokenId, TokenReference};
-use jeton_store::LastToken;
 
 /// Which token.
 #[derive(Debug, Form)]
@@ -78,9 +77,7 @@ pub(super) async fn delete(
     if app.authority.status(&record) != Status::Active {
         return Err(Error::Absent.into());
     }
-    app.authority
-        .revoke(&caller, TokenReference::Id(id), None, LastToken::Stays)
-        .await?;
+    app.authority.delete_tokens(&caller, vec![record]).await?;
     Ok(Json(Deleted {
         message: "Token revoked successfully",
     }))

@@ -14,8 +14,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
-use jeton_core::token::{Record, Status, TokenReference};
-use jeton_store::LastToken;
+use jeton_core::token::Status;
 
 /// Show a token
 ///
@@ -31,8 +30,10 @@ pub(super) async fn show(
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<JsonApi<Document<TokenResource>>, Failure> {
     let record = app.authority.token(&caller, path.reference()?).await?;
-    let record = unrevoked(&app, record)?;
-    Ok(JsonApi((&record).into()))
+    match app.authority.status(&record) {
+        Status::Active | Status::Expired => Ok(JsonApi((&record).into())),
+        Status::Revoked => Err(Error::Absent.into()),
+    }
 }
 
 /// End a token
@@ -49,17 +50,6 @@ pub(super) async fn remove(
     Input { path, .. }: Input<TokenPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     let record = app.authority.token(&caller, path.reference()?).await?;
-    let reference = TokenReference::Id(unrevoked(&app, record)?.id);
-    app.authority
-        .revoke(&caller, reference, None, LastToken::Stays)
-        .await?;
+    app.authority.delete_tokens(&caller, vec![record]).await?;
     Ok(no_content())
-}
-
-/// A token that was not revoked: what was is gone, to this API's clients.
-pub(super) fn unrevoked(app: &App, record: Record) -> Result<Record, Error> {
-    match app.authority.status(&record) {
-        Status::Active | Status::Expired => Ok(record),
-        Status::Revoked => Err(Error::Absent),
-    }
 }

@@ -3,10 +3,7 @@
 use crate::authority::{Authority, Caller, Error, Result, Wanted};
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::input::Choice;
-use jeton_core::token::{
-    CountTotal, Direction, NewToken, Page, Record, Slot, Sort, Start, TokenReference, WantedStatus,
-};
-use jeton_store::LastToken;
+use jeton_core::token::{CountTotal, Direction, NewToken, Page, Record, Slot, Sort, Start, WantedStatus};
 
 /// The kinds of which an owner has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,11 +77,7 @@ pub(super) async fn find(
 /// Ends it.
 pub(super) async fn remove(authority: &Authority, caller: &Caller, owner: &Owner, kind: Kind) -> Result<()> {
     let record = find(authority, caller, owner, kind).await?;
-    let reference = TokenReference::Id(record.id);
-    authority
-        .revoke(caller, reference, None, LastToken::Stays)
-        .await?;
-    Ok(())
+    authority.delete_tokens(caller, vec![record]).await
 }
 
 #[cfg(test)]

@@ -14,14 +14,12 @@ use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::render::ErrorDocument;
-use crate::http::dialects::terraform::tokens::by_id::unrevoked;
 use crate::http::dialects::terraform::tokens::page;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::{Choice, Fault, Form, Input, Scalar, Value, string};
 use crate::http::{App, Failure, no_content};
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, TokenReference, WantedStatus};
-use jeton_store::LastToken;
+use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, WantedStatus};
 
 /// Which tokens, and in which order.
 #[derive(Debug, Form)]
@@ -189,14 +187,9 @@ pub(super) async fn remove(
             .authority
             .token_of(&caller, &path.organization, reference)
             .await?;
-        let record = unrevoked(&app, record)?;
         record.token.owner.team().ok_or(Error::Absent)?;
-        tokens.push(TokenReference::Id(record.id));
+        tokens.push(record);
     }
-    for token in tokens {
-        app.authority
-            .revoke(&caller, token, None, LastToken::Stays)
-            .await?;
-    }
+    app.authority.delete_tokens(&caller, tokens).await?;
     Ok(no_content())
 }

@@ -84,12 +84,12 @@ fn is_own_form(answer: &Answer) -> bool {
 }
 
 /// The first organization, as CAVE addresses it.
-fn home() -> String {
+pub(super) fn home() -> String {
     format!("/organizations/{}", NORTH.name)
 }
 
 /// Its team.
-fn team() -> String {
+pub(super) fn team() -> String {
     format!("{}/teams/{}", home(), NORTH.team)
 }
 

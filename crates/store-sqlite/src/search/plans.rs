@@ -1,0 +1,124 @@
+//! How SQLite reads the lists of the directory: by an index, and only rows of the list's owner.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::chance::SystemEntropy;
+use crate::{members, open, organizations, people, teams};
+use jeton_core::directory::{OrganizationId, UserId};
+use jeton_store::OrganizationsOf;
+use uuid::Uuid;
+
+/// What SQLite would do, a line a step.
+fn plan(connection: &Connection, statement: &str) -> Vec<String> {
+    let mut query = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let steps = query.raw_query().mapped(|row| get(row, 3));
+    steps.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+/// The steps that read a table or an index from its beginning, or all names and addresses in their order,
+/// whoever they belong to.
+fn everybodys(plan: &[String]) -> Vec<&String> {
+    let tables = [
+        "organizations",
+        "teams",
+        "users",
+        "memberships",
+        "team_memberships",
+        "invitations",
+    ];
+    plan.iter()
+        .filter(|step| {
+            tables.iter().any(|table| {
+                step.starts_with(&format!("SCAN {table} ")) || step.as_str() == format!("SCAN {table}")
+            }) || step.contains("organizations_by_name (canonical_name>?)")
+                || step.contains("users_by_email (email>?)")
+        })
+        .collect()
+}
+
+/// Whose organizations a list can be of, but for everybody's.
+fn owners() -> [OrganizationsOf; 2] {
+    [
+        OrganizationsOf::Person(UserId::random(&SystemEntropy)),
+        OrganizationsOf::Only(OrganizationId(Uuid::from_u128(1))),
+    ]
+}
+
+#[test]
+fn a_numbered_page_reads_no_row_of_another_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    for keys in [None, Some(vec!["one".to_owned(), "two".to_owned()])] {
+        for text in [None, Some("text".to_owned())] {
+            let search = Search {
+                text,
+                keys: keys.clone(),
+                ..Search::default()
+            };
+            let mut lists = vec![
+                (teams::searched(1), "teams_by_name (organization=?"),
+                match keys {
+                    None => (members::searched(1, &search), "PRIMARY KEY (organization=?"),
+                    Some(_) => (members::searched(1, &search), "users_by_email (email=?)"),
+                },
+            ];
+            let indexes = ["memberships_by_user (user=?)", "PRIMARY KEY (rowid=?)"];
+            for (of, index) in owners().iter().zip(indexes) {
+                lists.push((organizations::searched(of, Some(1)), index));
+            }
+            for (list, index) in lists {
+                let Statements { page, count, .. } = list.statements(&search).unwrap();
+                for statement in [page, count] {
+                    let plan = plan(&connection, &statement);
+                    assert_eq!(everybodys(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
+                    assert!(
+                        plan.iter().any(|step| step.contains(index)),
+                        "{statement}: {plan:#?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_index_has_in_order_is_not_sorted() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    for list in [
+        teams::searched(1),
+        organizations::searched(&OrganizationsOf::Everybody, None),
+    ] {
+        let statements = list.statements(&Search::default()).unwrap();
+        let plan = plan(&connection, &statements.page);
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:#?}");
+    }
+}
+
+#[test]
+fn a_slice_reads_no_row_of_another_owner_and_the_check_can_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    let mut statements = vec![
+        members::slice_of(&members::OF_ORGANIZATION),
+        members::slice_of(&members::OF_TEAM),
+    ];
+    for of in owners() {
+        statements.push(organizations::slice_of(&of));
+        statements.push(people::found(&of));
+    }
+    for statement in statements {
+        let plan = plan(&connection, &statement);
+        assert_eq!(everybodys(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
+    }
+    for statement in [
+        organizations::slice_of(&OrganizationsOf::Everybody),
+        people::found(&OrganizationsOf::Everybody),
+    ] {
+        let plan = plan(&connection, &statement);
+        assert_ne!(everybodys(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
+    }
+}
