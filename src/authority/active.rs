@@ -11,14 +11,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jeton_verifier::{Claims, Expected, PublicKey, Rejection, TokenType, Unverified, strip_prefix};
+use jeton_verifier::{
+    Claims, Expected, PublicKey, Rejection, TokenType, Unverified, judge_time, strip_prefix,
+};
 use quick_cache::sync::Cache;
 
 use crate::authority::Settings;
 use crate::authority::claims::claims as record_claims;
 use crate::authority::presented_token::PresentedToken;
 use crate::authority::refusals::Refused;
-use crate::authority::token_cache::{TokenCache, TokenDigest, VerifiedToken};
+use crate::authority::token_cache::{ManagementScopes, TokenCache, TokenDigest, VerifiedToken};
 use crate::authority::usage::{LastNoted, Usage};
 use crate::keys::KeyRing;
 use crate::revocation::Index;
@@ -159,22 +161,22 @@ impl ActiveTokens {
         let digest = TokenDigest::of(without_prefix);
         let (key, kind, claims) = match self.tokens.get(&digest) {
             Some(verified) => {
-                let token = match present(verified, without_prefix) {
-                    Ok(token) => token,
-                    Err(inactive) => return Ok(Err(inactive)),
-                };
+                let token = PresentedToken::new(verified, without_prefix);
                 if let Some(person) = self.current_person(&token) {
                     let token = Arc::new(token);
                     return Ok(self.met(Known { token, person }, presented, now));
                 }
-                (Arc::clone(&token.verified.key), token.kind(), token.claims)
+                match token.claims() {
+                    Some(claims) => (Arc::clone(&token.verified.key), token.kind(), claims.clone()),
+                    None => return Ok(Err(Inactive::Unknown)),
+                }
             }
             None => match self.verify(token, now) {
                 Ok(verified) => verified,
                 Err(inactive) => return Ok(Err(inactive)),
             },
         };
-        let known = match self.look_up(key, kind, claims, now).await? {
+        let known = match self.look_up(key, kind, without_prefix, claims, now).await? {
             Ok(known) => known,
             Err(inactive) => return Ok(Err(inactive)),
         };
@@ -197,8 +199,11 @@ impl ActiveTokens {
             let token = Arc::clone(token);
             return Ok(self.judge(Known { token, person }, now));
         }
+        let Some(claims) = token.claims() else {
+            return Ok(Err(Inactive::Unknown));
+        };
         let (key, kind) = (Arc::clone(&token.verified.key), token.kind());
-        let known = self.look_up(key, kind, token.claims.clone(), now).await?;
+        let known = self.look_up(key, kind, token.text(), claims.clone(), now).await?;
         Ok(known.and_then(|known| self.judge(known, now)))
     }
 
@@ -236,10 +241,11 @@ impl ActiveTokens {
         &self,
         key: Arc<PublicKey>,
         kind: TokenKind,
+        text: &str,
         claims: Claims,
         now: Timestamp,
     ) -> Result<std::result::Result<Known, Inactive>> {
-        if let Err(rejection) = claims.judge_time(now.seconds(), 0) {
+        if let Err(rejection) = judge_time(claims.issued_at, claims.expires_at, now.seconds(), 0) {
             return Ok(Err(rejection.into()));
         }
         // Before the store is read, so that what is read can only be newer.
@@ -271,7 +277,12 @@ impl ActiveTokens {
             person: of(owner.user().cloned().map(Realm::Person)),
             id: record.id,
             kind,
+            owner: owner.clone(),
             place: record.place,
+            issued_at: claims.issued_at,
+            management: ManagementScopes::among(claims.scope.as_deref().unwrap_or_default()),
+            is_for_issuer: claims.audience.contains(&self.issuer),
+            is_restricted: claims.projects.is_some(),
             expires_at: record.token.expires_at,
             key,
             liveness: presented.liveness,
@@ -283,8 +294,8 @@ impl ActiveTokens {
             self.people
                 .insert(person.id.clone(), (read_at, Arc::clone(person)));
         }
-        let token = PresentedToken::new(Arc::new(verified), claims);
-        Ok(token.ok_or(Inactive::Unknown).map(|token| Known {
+        let token = PresentedToken::with_claims(Arc::new(verified), text, claims);
+        Ok(Ok(Known {
             token: Arc::new(token),
             person,
         }))
@@ -350,7 +361,7 @@ impl ActiveTokens {
     fn judge(&self, known: Known, now: Timestamp) -> std::result::Result<Active, Inactive> {
         let Known { token, person } = known;
         let verified = &*token.verified;
-        token.claims.judge_time(now.seconds(), 0)?;
+        judge_time(verified.issued_at, token.exp(), now.seconds(), 0)?;
         // At every use: the keys of this process may change after what it knows of the directory.
         if !self.keys.publishes(verified.key.kid()) {
             return Err(Rejection::UnknownKey.into());
@@ -370,10 +381,4 @@ impl ActiveTokens {
             expires_in: ends_at.and_then(|end| u64::try_from(end.seconds() - now.seconds()).ok()),
         })
     }
-}
-
-/// Reads the claims of a token with the digest of one that was verified.
-fn present(verified: Arc<VerifiedToken>, token: &str) -> std::result::Result<PresentedToken, Inactive> {
-    let claims = Claims::of_verified(token).map_err(Rejection::from)?;
-    PresentedToken::new(verified, claims).ok_or(Inactive::Unknown)
 }

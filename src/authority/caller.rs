@@ -85,13 +85,18 @@ impl Caller {
     }
 
     /// Whether the token is for the authority's own API at all.
+    pub fn is_for_issuer(&self) -> bool {
+        self.token().kind() == TokenKind::Session || self.token().is_for_issuer()
+    }
+
+    /// Whether the token is for a service.
     pub fn is_for(&self, audience: &str) -> bool {
         self.token().kind() == TokenKind::Session || self.token().audience().iter().any(|one| one == audience)
     }
 
     /// Whether a scope is held. A session is bounded by what its person may do, not by scopes.
     pub fn holds(&self, scope: ManagementScope) -> bool {
-        self.token().kind() == TokenKind::Session || self.holds_named(scope.as_str())
+        self.token().kind() == TokenKind::Session || self.token().manages(scope)
     }
 
     /// Whether the token could hand this scope on.

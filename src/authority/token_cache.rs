@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::authority::usage::LastNoted;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Place, TokenId, TokenKind};
+use jeton_core::token::{ManagementScope, Owner, Place, TokenId, TokenKind};
 use jeton_store::{Generation, Liveness};
 
 /// SHA-256 over all bytes of a token without its prefix. Nobody can construct a second text with the
@@ -28,14 +28,47 @@ impl TokenDigest {
     }
 }
 
+/// A set of management scopes, a bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct ManagementScopes(u8);
+
+impl ManagementScopes {
+    /// Returns those among the names of scopes.
+    pub(super) fn among(names: &[String]) -> Self {
+        let named = |scope: &&ManagementScope| names.iter().any(|name| name == scope.as_str());
+        let bits = ManagementScope::ALL
+            .iter()
+            .filter(named)
+            .map(|scope| Self::bit(*scope));
+        Self(bits.fold(0, |bits, bit| bits | bit))
+    }
+
+    pub(super) fn contains(self, scope: ManagementScope) -> bool {
+        self.0 & Self::bit(scope) != 0
+    }
+
+    fn bit(scope: ManagementScope) -> u8 {
+        1 << scope as u8
+    }
+}
+
 /// A token whose signature is right and whose claims are those of its record.
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
     pub(super) id: TokenId,
     pub(super) kind: TokenKind,
+    pub(super) owner: Owner,
     pub(super) place: Place,
+    /// The claim `iat`, in whole seconds since the Unix epoch.
+    pub(super) issued_at: i64,
     /// To the millisecond, which `exp` does not have.
     pub(super) expires_at: Option<Timestamp>,
+    /// The scopes for the authority's own API.
+    pub(super) management: ManagementScopes,
+    /// Whether it is meant for the authority itself: its issuer is an audience.
+    pub(super) is_for_issuer: bool,
+    /// Whether it is restricted to projects, which its claims name.
+    pub(super) is_restricted: bool,
     /// The key that signed it, shared with the key ring.
     pub(super) key: Arc<PublicKey>,
     pub(super) liveness: Liveness,
@@ -75,7 +108,9 @@ impl TokenCache {
 mod tests {
     use super::*;
     use crate::keys::SigningKey;
+    use jeton_core::directory::OrganizationId;
     use jeton_verifier::Algorithm;
+    use uuid::Uuid;
 
     /// What a token may take at most, in bytes (decision 22).
     const MOST: usize = 300;
@@ -87,14 +122,24 @@ mod tests {
     fn a_token_takes_few_bytes() {
         let (key, _) = SigningKey::generate(Algorithm::Es256).unwrap();
         let key = Arc::new(key.public_key().clone());
+        // The largest: the text of its team's id is a block of its own.
+        let owner = Owner::Team {
+            team: "team-0123456789abcdef".parse().unwrap(),
+            organization: OrganizationId(Uuid::nil()),
+        };
         for capacity in [1_000, 200_000, 1_000_000] {
             let cache = TokenCache::new(capacity);
             for number in 0..capacity as i64 * 3 / 2 {
                 let token = VerifiedToken {
                     id: TokenId(number),
                     kind: TokenKind::Api,
+                    owner: owner.clone(),
                     place: Place { list: 1, index: 1 },
+                    issued_at: 1,
                     expires_at: None,
+                    management: ManagementScopes::default(),
+                    is_for_issuer: false,
+                    is_restricted: false,
                     key: Arc::clone(&key),
                     liveness: Liveness::Live,
                     noted: LastNoted::new(None),
@@ -112,10 +157,24 @@ mod tests {
             // Two counters stand before what an `Arc` shares.
             let block = (size_of::<VerifiedToken>() + 2 * size_of::<usize>()).next_multiple_of(16);
             let tables = cache.0.memory_used().total();
-            let each = tables / held + block + ALLOCATION;
+            let each = tables / held + block + ALLOCATION + 32;
             println!("{held} tokens: {each} bytes each");
             assert!(each <= MOST, "{each} bytes a token in a cache of {capacity}");
         }
+    }
+
+    #[test]
+    fn a_set_of_management_scopes_holds_what_is_named() {
+        let names: Vec<String> = ["tokens:write", "content:read", "usage:write"]
+            .map(str::to_owned)
+            .to_vec();
+        let scopes = ManagementScopes::among(&names);
+        let held = ManagementScope::ALL
+            .into_iter()
+            .filter(|scope| scopes.contains(*scope));
+        let held: Vec<&str> = held.map(ManagementScope::as_str).collect();
+        assert_eq!(held, ["tokens:write", "usage:write"]);
+        assert_eq!(ManagementScopes::among(&[]), ManagementScopes::default());
     }
 
     /// Every byte counts.

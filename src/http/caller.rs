@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Authority, Error, Inactive, Presented, policy};
+use crate::authority::{self, Error, Inactive, Presented, policy};
 use crate::http::error::ExpiresIn;
 use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
@@ -51,7 +51,7 @@ pub trait Permission {
     }
 
     /// Refuses a caller who does not have it.
-    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error>;
+    fn demand(caller: &authority::Caller) -> Result<(), Error>;
 }
 
 /// Any active token, whatever it is meant for: for what holders may do with the token itself.
@@ -76,7 +76,7 @@ pub struct Authenticated;
 pub struct LoggedIn;
 
 impl Permission for Holder {
-    fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
+    fn demand(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -86,7 +86,7 @@ impl Permission for Ender {
         Presented::ToEnd
     }
 
-    fn demand(_: &authority::Caller, _: &Authority) -> Result<(), Error> {
+    fn demand(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -97,7 +97,7 @@ impl Permission for ApiToken {
         Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
     }
 
-    fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
+    fn demand(caller: &authority::Caller) -> Result<(), Error> {
         match caller.token().kind() {
             TokenKind::Api => Ok(()),
             TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
@@ -106,9 +106,9 @@ impl Permission for ApiToken {
 }
 
 impl Permission for Authenticated {
-    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
+    fn demand(caller: &authority::Caller) -> Result<(), Error> {
         // A token that some other service was handed must not work here.
-        if caller.is_for(&authority.settings().issuer) {
+        if caller.is_for_issuer() {
             Ok(())
         } else {
             Err(Error::WrongAudience)
@@ -117,16 +117,16 @@ impl Permission for Authenticated {
 }
 
 impl Permission for LoggedIn {
-    fn demand(caller: &authority::Caller, _: &Authority) -> Result<(), Error> {
+    fn demand(caller: &authority::Caller) -> Result<(), Error> {
         policy::logged_in(caller)
     }
 }
 
 /// Both.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
-    fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
-        P::demand(caller, authority)?;
-        Q::demand(caller, authority)
+    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+        P::demand(caller)?;
+        Q::demand(caller)
     }
 }
 
@@ -139,8 +139,8 @@ macro_rules! scoped {
         pub struct $name;
 
         impl Permission for $name {
-            fn demand(caller: &authority::Caller, authority: &Authority) -> Result<(), Error> {
-                Authenticated::demand(caller, authority)?;
+            fn demand(caller: &authority::Caller) -> Result<(), Error> {
+                Authenticated::demand(caller)?;
                 let scope = ManagementScope::$name;
                 if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str().into())) }
             }
@@ -196,7 +196,7 @@ impl<P: Permission> Caller<P> {
             let _ = slot.set(seconds);
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
-        P::demand(&caller, &app.authority)?;
+        P::demand(&caller)?;
         Ok(Some(Self {
             caller,
             permission: PhantomData,

@@ -27,7 +27,7 @@ mod value;
 mod verdict;
 
 pub use algorithm::{Algorithm, NotAnAlgorithm};
-pub use claims::{Claims, NEVER, StatusReference};
+pub use claims::{Claims, NEVER, StatusReference, judge_time};
 pub use header::{Header, NotATokenType, TokenType};
 pub use jsonwebtoken::jwk;
 pub use key_id::{KeyId, NotAKeyId};

@@ -1,4 +1,4 @@
-use crate::{Claims, Header, Malformed, TokenType};
+use crate::{Claims, Header, Malformed, TokenType, judge_time};
 
 /// A token whose signature is good, and which may still be anybody's, for anything, from any time.
 ///
@@ -91,7 +91,7 @@ impl Verified {
         {
             return Err(Rejection::WrongAudience);
         }
-        claims.judge_time(expected.now, expected.leeway)?;
+        judge_time(claims.issued_at, claims.expires_at, expected.now, expected.leeway)?;
         Ok(claims)
     }
 }

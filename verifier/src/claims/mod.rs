@@ -75,25 +75,25 @@ impl Claims {
         Self::from_json(&decode(claims)?).ok_or(Malformed::Claims)
     }
 
-    /// Checks `exp` and `iat` against the present second since the Unix epoch, between clocks that differ
-    /// by at most `leeway` seconds.
-    ///
-    /// # Errors
-    ///
-    /// [`Rejection::Expired`] and [`Rejection::NotYetIssued`].
-    pub fn judge_time(&self, now: i64, leeway: i64) -> Result<(), Rejection> {
-        if now >= self.expires_at.saturating_add(leeway) {
-            return Err(Rejection::Expired);
-        }
-        if self.issued_at > now.saturating_add(leeway) {
-            return Err(Rejection::NotYetIssued);
-        }
-        Ok(())
-    }
-
     pub(crate) fn from_json(bytes: &[u8]) -> Option<Self> {
         wire::read(bytes)
     }
+}
+
+/// Checks `exp` and `iat` against the present second since the Unix epoch, between clocks that differ by at
+/// most `leeway` seconds.
+///
+/// # Errors
+///
+/// [`Rejection::Expired`] and [`Rejection::NotYetIssued`].
+pub fn judge_time(issued_at: i64, expires_at: i64, now: i64, leeway: i64) -> Result<(), Rejection> {
+    if now >= expires_at.saturating_add(leeway) {
+        return Err(Rejection::Expired);
+    }
+    if issued_at > now.saturating_add(leeway) {
+        return Err(Rejection::NotYetIssued);
+    }
+    Ok(())
 }
 
 fn one_or_many<S: Serializer>(values: &[String], serializer: S) -> Result<S::Ok, S::Error> {
