@@ -37,7 +37,7 @@ pub(super) fn list(
     id: &dyn Parameter,
     slice: Slice,
 ) -> Result<Vec<Belonging>, Failure> {
-    let mut query = connection.prepare_cached(&slice_of(&lists))?;
+    let mut query = connection.prepare_cached(&slice_of(lists))?;
     let found = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
         let columns = &mut Columns::of(row);
         let (email, role) = (columns.take()?, columns.take()?);
