@@ -1,6 +1,7 @@
 //! Jeton, a token authority.
 
 pub mod authority;
+pub mod backend;
 pub mod cli;
 pub mod config;
 pub mod http;

@@ -34,10 +34,10 @@ pub enum Inactive {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// Well signed, and yet the store never recorded it, or not with these claims.
-    #[error("the store does not know the token")]
+    #[error("the token has no record")]
     Unknown,
     /// Its owner, team, organization or person is gone.
-    #[error("what the token rests on is gone")]
+    #[error("the owner of the token was deleted or disabled")]
     Gone,
     /// It is revoked, or covered by a cut-off.
     #[error("the token is revoked")]

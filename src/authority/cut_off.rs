@@ -63,7 +63,7 @@ impl Authority {
             })
             .await?;
         let (ordered_by, reason) = (caller.actor(), order.reason.clone());
-        tracing::info!(by = ordered_by.name, reach = ?cut_off.reach, "tokens were cut off");
+        tracing::info!(by = ordered_by.name, reach = %cut_off.reach, "revocation created");
         Ok(CutOffRecord {
             sequence,
             cut_off,
@@ -112,7 +112,7 @@ impl Authority {
     async fn check_project(&self, project: Option<u32>) -> Result<()> {
         match project {
             Some(number) if number > self.store.newest_project().await? => {
-                let message = "no project has had this number";
+                let message = "no project ever had this number";
                 Err(Error::Invalid(vec![FieldFault::new("project", number, message)]))
             }
             _ => Ok(()),
@@ -147,7 +147,7 @@ impl Authority {
             None => Err(Error::Invalid(vec![FieldFault::new(
                 "key",
                 kid,
-                "there is no such key",
+                "unknown key; `jeton keys list` lists all keys",
             )])),
         }
     }
@@ -161,7 +161,7 @@ fn issued_through(issued_before: Option<Timestamp>, now: Timestamp) -> Result<i6
         Some(instant) if instant > now => Err(Error::Invalid(vec![FieldFault::new(
             "issued_before",
             instant.to_string(),
-            "tokens of the future cannot be cut off",
+            "`issued_before` must not be in the future",
         )])),
         Some(instant) => Ok((instant.millis() - 1).div_euclid(1000)),
     }

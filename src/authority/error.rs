@@ -15,13 +15,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nobody says who is asking.
-    #[error("no credential was presented")]
+    #[error("no credential was sent")]
     NoCredential,
     /// The credential is no active token.
-    #[error("the presented token is not active")]
+    #[error("the token is not active")]
     BadCredential(#[source] Inactive),
     /// E-mail and password do not belong together, or the person is shut out.
-    #[error("e-mail or password is wrong")]
+    #[error("the e-mail address or the password is wrong")]
     BadLogin,
     /// Too many failed logins.
     #[error("too many failed logins")]
@@ -30,31 +30,31 @@ pub enum Error {
         retry_after: u32,
     },
     /// The caller may know that it exists, and may not do this.
-    #[error("not allowed")]
+    #[error("the role of the caller does not allow this")]
     Forbidden,
     /// A person has to do this, logged in: no API token can.
-    #[error("this needs a session")]
+    #[error("this operation needs a session")]
     SessionNeeded,
     /// The token is for other services, not for the authority itself.
-    #[error("the token is meant for others")]
+    #[error("the audience of the token does not include this API")]
     WrongAudience,
     /// The token lacks a scope, or one of several.
     #[error("the token lacks the scope {0}")]
     ScopeNeeded(Cow<'static, str>),
     /// It does not exist, or the caller may not know that it does.
-    #[error("not found")]
+    #[error("no such resource, or the caller may not see it")]
     Absent,
     /// The caller holds a session, where it is about the API token that they hold.
-    #[error("a session is no API token")]
+    #[error("this endpoint needs an API token, and the request has a session")]
     NoApiToken,
     /// No organization was named and the caller has not exactly one.
-    #[error("no organization was named")]
+    #[error("name the organization: the caller does not belong to exactly one")]
     OrganizationNeeded,
     /// The name belongs to another.
-    #[error("the name is taken")]
+    #[error("the name is already in use")]
     NameTaken,
     /// The address belongs to another person.
-    #[error("the address is taken")]
+    #[error("the e-mail address belongs to another user")]
     AddressTaken,
     /// The organization would have no admin.
     #[error("the last admin of an organization cannot be removed")]
@@ -63,13 +63,13 @@ pub enum Error {
     #[error("the last site administrator cannot be removed")]
     LastAdministrator,
     /// The present password, which goes with a new one, is missing or wrong.
-    #[error("the current password is wrong")]
+    #[error("the current password is missing or wrong")]
     WrongPassword,
     /// A team's admin can only add people of the organization.
-    #[error("not a member of the organization")]
+    #[error("the user is not a member of the organization")]
     NotAMember,
     /// The owner has as many active tokens as the organization's policy allows.
-    #[error("too many active tokens")]
+    #[error("the owner has as many active tokens as the organization allows")]
     LimitReached {
         /// What kind of thing the owner is.
         owner: OwnerKind,
@@ -77,28 +77,28 @@ pub enum Error {
         limit: u32,
     },
     /// What should be replaced is revoked, expired or replaced already.
-    #[error("the token is no longer active")]
+    #[error("the token is revoked, expired or already replaced")]
     NotActive,
     /// It is the last active token of its owner, and the organization keeps those.
-    #[error("the last active token of an owner is kept")]
+    #[error("the organization keeps the last active token of an owner")]
     LastToken {
         /// What kind of thing the owner is.
         owner: OwnerKind,
     },
     /// Fields that are right by themselves and wrong here.
-    #[error("some fields are wrong")]
+    #[error("some fields are invalid")]
     Invalid(Vec<FieldFault>),
     /// A cursor that was not given out for this list.
     #[error("the cursor does not belong to this list")]
     BadCursor,
     /// More is waiting than is taken on.
-    #[error("too much to do")]
+    #[error("the server is overloaded")]
     Busy,
     /// No key is here to sign with. Nothing was done.
-    #[error("no key is here to sign with")]
+    #[error("no signing key is available")]
     NoSigningKey,
     /// Something that must work does not. What was asked may have happened.
-    #[error("unavailable")]
+    #[error("the request failed in the server and may have been carried out")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -53,10 +53,10 @@ pub(super) fn expires_at(
     let input = wanted.map_or(Value::from("never"), |end| end.to_string().into());
     let beyond = |limit: Option<Timestamp>| limit.is_some_and(|limit| wanted.is_none_or(|end| end > limit));
     if wanted.is_some_and(|end| end.seconds() <= now.seconds()) {
-        faults.push(FieldFault::new(field, input, "this instant has passed"));
+        faults.push(FieldFault::new(field, input, "the expiry must be in the future"));
     } else if beyond(by_policy) {
         let message = format!(
-            "the organization's tokens live at most {} seconds",
+            "the lifetime must be at most {} seconds, the organization's `max_lifetime`",
             longest.unwrap_or_default()
         );
         faults.push(FieldFault::new(field, input, message));
@@ -64,7 +64,7 @@ pub(super) fn expires_at(
         faults.push(FieldFault::new(
             field,
             input,
-            "a token cannot make one that outlives it",
+            "the new token must not outlive the token of the request",
         ));
     }
     wanted

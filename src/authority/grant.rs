@@ -33,7 +33,7 @@ impl Authority {
                 let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
                 let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
                 if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
-                    let message = "the scopes are not those of the preset; give one of the two";
+                    let message = "the scopes differ from those of the preset; give one of the two fields";
                     faults.push(FieldFault::new("scopes", names.clone(), message));
                 }
                 (scopes, Some(name.clone()))
@@ -87,7 +87,7 @@ impl Authority {
             match catalogue.iter().find(|scope| scope.as_str() == name) {
                 Some(scope) => known.push(scope.clone()),
                 None => {
-                    let message = "there is no such scope";
+                    let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
                     faults.push(FieldFault::element("scopes", index, name.clone(), message));
                 }
             }
@@ -97,7 +97,7 @@ impl Authority {
 
     fn allowed_preset(&self, preset: &str, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
         if self.settings.catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
-            let message = "the organization does not allow this preset";
+            let message = "the organization's policy does not allow this preset";
             faults.push(FieldFault::new("preset", preset, message));
             return Vec::new();
         }
@@ -108,7 +108,11 @@ impl Authority {
         match self.settings.catalogue.preset(preset) {
             Some(found) => found.scopes().to_vec(),
             None => {
-                faults.push(FieldFault::new("preset", preset, "there is no such preset"));
+                faults.push(FieldFault::new(
+                    "preset",
+                    preset,
+                    "unknown preset; `GET /api/v1/scopes` lists all presets",
+                ));
                 Vec::new()
             }
         }
@@ -118,11 +122,11 @@ impl Authority {
 /// Why a scope cannot be granted.
 fn refusal(scope: &Scope, caller: &Caller, place: &Place) -> Option<&'static str> {
     if !caller.may_grant(scope.as_str()) {
-        Some("a token cannot grant a scope that it does not hold")
+        Some("the token of the request does not have this scope, so it cannot grant it")
     } else if scope.is_deployment_only() && place.owner != Owner::Deployment {
-        Some("only a token of the deployment can hold this scope")
+        Some("this scope can be granted only to tokens of the deployment")
     } else if !place.bounds.allow_scope(scope) {
-        Some("the organization does not allow this scope")
+        Some("the organization's policy does not allow this scope")
     } else {
         None
     }

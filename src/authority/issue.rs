@@ -139,7 +139,7 @@ impl Authority {
         let Record {
             id, token: issued, ..
         } = &record;
-        tracing::debug!(token = %id, kind = ?issued.kind, by = issued.created_by.name, "a token was issued");
+        tracing::debug!(token = %id, session = issued.kind == TokenKind::Session, by = issued.created_by.name, "token created");
         Ok(Judged::Done(Issued {
             token: token.prefixed(&record.token.prefix),
             record,
@@ -267,7 +267,7 @@ impl Authority {
         let default = place.bounds.default_lifetime(otherwise);
         let expires_at = expires_at(caller, issue.expiry, default, &place.bounds, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
-            let message = format!("all audiences together have at most {LONGEST_AUDIENCE} bytes");
+            let message = format!("all audiences together must have at most {LONGEST_AUDIENCE} bytes");
             faults.push(FieldFault::new("audience", audience.clone(), message));
         }
         if !faults.is_empty() {
@@ -308,12 +308,12 @@ impl Authority {
             faults.push(FieldFault::new(
                 "projects",
                 wanted.clone(),
-                "a token that is good in more than one organization has no projects",
+                "`projects` needs a token of one organization; this token would be valid in several",
             ));
             return Ok(None);
         };
         if wanted.is_empty() {
-            let message = "name at least one project, or leave the field out for all of them";
+            let message = "`projects` must name at least one project; omit it for all projects";
             faults.push(FieldFault::new("projects", Value::Array(Vec::new()), message));
             return Ok(None);
         }
@@ -326,7 +326,7 @@ impl Authority {
                     "projects",
                     index,
                     *id,
-                    "there is no such project",
+                    "no such project in the organization, or the token of the request has no access to it",
                 ));
             }
         }
@@ -342,7 +342,7 @@ impl Authority {
                     "audience",
                     index,
                     one.clone(),
-                    "this audience is that of sessions",
+                    "this audience is reserved for sessions",
                 ));
             }
         }

@@ -45,7 +45,7 @@ impl Authority {
         let key = self.keys.make().await?;
         // The time is read only now: making a key took a while.
         let row = self.store.publish_key(key, self.clock.now()).await?;
-        tracing::info!(kid = row.key.kid, signs_from = %row.signs_from, "a key was published");
+        tracing::info!(kid = row.key.kid, signs_from = %row.signs_from, "signing key published");
         self.follow_keys().await?;
         Ok(row)
     }
@@ -84,7 +84,7 @@ impl Authority {
             outcome = self.store.revoke_key(order).await?;
         }
         if outcome == KeyRevoked::Revoked {
-            tracing::warn!(%kid, "a key was withdrawn, and everything it signed");
+            tracing::warn!(%kid, "signing key withdrawn and all tokens it signed revoked");
         }
         self.follow_keys().await?;
         Ok(outcome)
@@ -104,7 +104,7 @@ impl Authority {
                 }
                 Some(Due::Advance { kid, step }) => {
                     let is_done = self.store.advance_key(&kid, step, now).await?;
-                    tracing::info!(kid, ?step, is_done, "a step of a key was due");
+                    tracing::info!(kid, %step, is_done, "signing key step due");
                     self.follow_keys().await?;
                     is_done
                 }

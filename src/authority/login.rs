@@ -55,7 +55,7 @@ impl Authority {
         match &checked {
             Ok(Some(_)) => attempt.succeeded(),
             // Not for whom: a hurried person types a password where the address belongs.
-            Ok(None) => tracing::info!(%address, "a login failed"),
+            Ok(None) => tracing::info!(%address, "login failed"),
             Err(_) => attempt.abandoned(),
         }
         checked

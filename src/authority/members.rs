@@ -94,7 +94,7 @@ impl Authority {
         .await
         .inspect(|outcome| {
             if *outcome == RoleGiven::Given {
-                tracing::info!(by = caller.actor().name, organization = ?reference, person = %email, role = role.as_str(), "a role in an organization was given");
+                tracing::info!(by = caller.actor().name, organization = %reference, person = %email, role = role.as_str(), "organization role set");
             }
         })
     }
@@ -119,7 +119,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|()| tracing::info!(by = caller.actor().name, organization = ?reference, person = %email, "somebody is in an organization no more"))
+        .inspect(|()| tracing::info!(by = caller.actor().name, organization = %reference, person = %email, "organization member removed"))
     }
 
     /// Who belongs to a team, and who is invited to it.
@@ -176,7 +176,7 @@ impl Authority {
         .await
         .inspect(|outcome| {
             if *outcome == RoleGiven::Given {
-                tracing::info!(by = caller.actor().name, ?organization, ?team, person = %email, role = role.as_str(), "a role in a team was given");
+                tracing::info!(by = caller.actor().name, %organization, %team, person = %email, role = role.as_str(), "team role set");
             }
         })
     }
@@ -227,10 +227,10 @@ impl Authority {
         .inspect(|()| {
             tracing::info!(
                 by = caller.actor().name,
-                ?organization,
-                ?teams,
-                ?people,
-                "people are members of an organization from now on"
+                %organization,
+                teams = joined(teams),
+                people = joined(people),
+                "organization members added"
             )
         })
     }
@@ -267,10 +267,10 @@ impl Authority {
         .inspect(|()| {
             tracing::info!(
                 by = caller.actor().name,
-                ?organization,
-                ?team,
-                ?person,
-                "somebody is in a team no more"
+                %organization,
+                %team,
+                %person,
+                "team member removed"
             )
         })
     }
@@ -280,4 +280,10 @@ impl Authority {
 async fn addressee(view: &View<'_>, organization: OrganizationId, email: &Email) -> Result<Addressee> {
     let found = view.addressee(organization, &email.clone().into()).await?;
     found.ok_or(Error::Absent)
+}
+
+/// Returns the references as one text for the log.
+fn joined<T: std::fmt::Display>(references: &[T]) -> String {
+    let texts: Vec<String> = references.iter().map(T::to_string).collect();
+    texts.join(", ")
 }

@@ -217,12 +217,12 @@ impl Authority {
             return Some("the revocation index is not complete");
         }
         if self.keys.signing_kid().is_err() {
-            return Some("the private half of the signing key is missing");
+            return Some("the private key of the signing key is missing");
         }
         self.store
             .ready()
             .await
             .err()
-            .map(|_| "the store does not answer")
+            .map(|_| "the database does not accept writes")
     }
 }

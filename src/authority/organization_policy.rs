@@ -64,7 +64,7 @@ impl ChangeOrganization {
             matched,
             ordered_at: now,
             ordered_by,
-            reason: Some("breaks the organization's policy".to_owned()),
+            reason: Some("violates the organization's policy".to_owned()),
             effective_at: (grace > 0).then(|| now.plus_seconds(grace)),
             // Whoever chose this has been shown what goes.
             last_token: LastToken::MayGo,
@@ -119,22 +119,24 @@ impl Authority {
         let mut faults = Vec::new();
         for (index, scope) in policy.allowed_scopes.iter().flatten().enumerate() {
             if !catalogue.contains(scope) {
-                let message = "there is no such scope";
+                let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
                 let field = "policy.allowed_scopes";
                 faults.push(FieldFault::element(field, index, scope.as_str(), message));
             }
         }
         for (index, preset) in policy.allowed_presets.iter().flatten().enumerate() {
             if catalogue.preset(preset).is_none() {
-                let message = "there is no such preset";
+                let message = "unknown preset; `GET /api/v1/scopes` lists all presets";
                 let field = "policy.allowed_presets";
                 faults.push(FieldFault::element(field, index, preset.clone(), message));
             }
         }
         if let Some(preset) = &policy.default_preset {
             let message = match catalogue.preset(preset) {
-                None => Some("there is no such preset"),
-                Some(_) if !policy.allows_preset(preset) => Some("this preset is not among the allowed ones"),
+                None => Some("unknown preset; `GET /api/v1/scopes` lists all presets"),
+                Some(_) if !policy.allows_preset(preset) => {
+                    Some("`default_preset` must be one of `allowed_presets`")
+                }
                 Some(_) => None,
             };
             let fault = |message| FieldFault::new("policy.default_preset", preset.clone(), message);
@@ -143,7 +145,7 @@ impl Authority {
         if let (Some(default), Some(longest)) = (policy.default_lifetime, policy.max_lifetime)
             && default > longest
         {
-            let message = format!("the policy's tokens live at most {longest} seconds");
+            let message = format!("`default_lifetime` must be at most `max_lifetime`, {longest} seconds");
             faults.push(FieldFault::new("policy.default_lifetime", default, message));
         }
         if faults.is_empty() {

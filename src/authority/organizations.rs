@@ -124,7 +124,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|made| tracing::info!(by = caller.actor().name, organization = %made.id, name = %made.name, "an organization was made"))
+        .inspect(|made| tracing::info!(by = caller.actor().name, organization = %made.id, name = %made.name, "organization created"))
     }
 
     /// The organizations that the caller may see.
@@ -192,7 +192,7 @@ impl Authority {
             .policy
             .is_some()
             .then(|| tracing::field::debug(&organization.policy));
-        tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "an organization was changed");
+        tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "organization updated");
         if let Some(bulk) = &revocation {
             self.begin(bulk);
         }
@@ -275,7 +275,7 @@ impl Authority {
         .await
         .inspect(|removed| {
             if *removed == OrganizationRemoved::Removed {
-                tracing::info!(by = caller.actor().name, organization = ?reference, "an organization was removed");
+                tracing::info!(by = caller.actor().name, organization = %reference, "organization deleted");
             }
         })
     }

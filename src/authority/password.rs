@@ -48,21 +48,21 @@ pub struct PasswordHasher {
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     /// Too many others wait; trying again in a moment may succeed.
-    #[error("too many passwords are being checked at this moment")]
+    #[error("too many passwords are being checked; retry later")]
     Busy,
-    #[error("a password could not be hashed")]
+    #[error("cannot hash the password")]
     Hash(#[source] argon2::password_hash::Error),
     /// The blocking thread panicked, or the runtime is going down.
-    #[error("the thread that hashes passwords ended early")]
+    #[error("the password hashing thread ended early")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
 /// Why a password may not be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordPolicyError {
-    #[error("a password has at least {} characters", NewPassword::MINIMUM)]
+    #[error("a password must have at least {} characters", NewPassword::MINIMUM)]
     TooShort,
-    #[error("a password has at most {} characters", Password::MAXIMUM)]
+    #[error("a password must have at most {} characters", Password::MAXIMUM)]
     TooLong,
 }
 

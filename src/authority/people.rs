@@ -80,7 +80,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|person| tracing::info!(by = caller.actor().name, person = %person.email, site_admin = person.site_admin, "a person was made"))
+        .inspect(|person| tracing::info!(by = caller.actor().name, person = %person.email, site_admin = person.site_admin, "user created"))
     }
 
     /// Everybody.
@@ -168,7 +168,7 @@ impl Authority {
         .inspect(|person| {
             let password = if sets_password { "set" } else { "kept" };
             let disabled = person.disabled_at.is_some();
-            tracing::info!(by = caller.actor().name, person = %person.email, password, disabled, site_admin = person.site_admin, "a person was changed");
+            tracing::info!(by = caller.actor().name, person = %person.email, password, disabled, site_admin = person.site_admin, "user updated");
         })
     }
 
@@ -183,7 +183,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "a person was removed"))
+        .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "user deleted"))
     }
 
     /// Makes a person in somebody's name.

@@ -29,7 +29,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|project| tracing::info!(by = caller.actor().name, organization = ?reference, project = project.id, name = %project.name, "a project was made"))
+        .inspect(|project| tracing::info!(by = caller.actor().name, organization = %reference, project = project.id, name = %project.name, "project created"))
     }
 
     /// An organization's projects.
@@ -64,6 +64,6 @@ impl Authority {
             })
         })
         .await
-        .inspect(|()| tracing::info!(by = caller.actor().name, organization = ?reference, project = id, "a project was removed"))
+        .inspect(|()| tracing::info!(by = caller.actor().name, organization = %reference, project = id, "project deleted"))
     }
 }

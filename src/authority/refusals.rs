@@ -62,7 +62,7 @@ impl Authority {
             return Err(error.into());
         }
         for (token, Refusals { count, last_at }) in refused {
-            tracing::warn!(%token, count, %last_at, "a revoked token was presented");
+            tracing::warn!(%token, count, %last_at, "revoked token presented");
         }
         Ok(())
     }

@@ -221,7 +221,7 @@ impl Authority {
         let order = tokens::revoke(cause, token, note.effective_at, last_token);
         match self.store.commit(order).await? {
             Ok(_) => {
-                tracing::info!(%token, by = note.revoked_by, "a token was revoked");
+                tracing::info!(%token, by = note.revoked_by, "token revoked");
                 Ok(Ended { note, is_new: true })
             }
             Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken { owner: owner.kind() }),

@@ -137,7 +137,7 @@ impl Authority {
             bulk = bulk.id.0,
             by,
             matched = bulk.order.matched,
-            "many tokens are being revoked"
+            "bulk revocation started"
         );
         tokio::spawn(self.carry_on());
     }
@@ -188,7 +188,7 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
             Ok(unfinished) => unfinished,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "the revocations of many tokens could not be looked up");
+                tracing::error!(error, "cannot look up unfinished bulk revocations");
                 return;
             }
         };
@@ -204,7 +204,7 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
                     put_off.remove(&id);
                     if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
                         let (bulk, revoked) = (id.0, bulk.revoked);
-                        tracing::info!(bulk, revoked, "many tokens were revoked");
+                        tracing::info!(bulk, revoked, "bulk revocation finished");
                     }
                 }
                 Err(error) => {
@@ -212,7 +212,12 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
                     let (bulk, seconds) = (id.0, pause.seconds);
                     put_off.insert(id, pause);
                     let error = &error as &dyn std::error::Error;
-                    tracing::error!(bulk, seconds, error, "a revocation of many tokens is put off");
+                    tracing::error!(
+                        bulk,
+                        seconds,
+                        error,
+                        "bulk revocation failed; it will be retried after `seconds`"
+                    );
                 }
             }
         }

@@ -74,7 +74,7 @@ impl Authority {
             .await?;
         if let Judged::Done(issued) = &rotated {
             let (successor, by) = (issued.record.id, caller.actor().name);
-            tracing::info!(token = %record.id, %successor, by, %effective_at, "a token was rotated");
+            tracing::info!(token = %record.id, %successor, by, %effective_at, "token rotated");
         }
         Ok(rotated)
     }

@@ -32,7 +32,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "a team was made"))
+        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "team created"))
     }
 
     /// An organization's teams.
@@ -124,7 +124,7 @@ impl Authority {
             })
         })
         .await
-        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "a team was changed"))
+        .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "team updated"))
     }
 
     /// Removes a team; its tokens end.

@@ -65,7 +65,7 @@ impl Usage {
             if let Some(end) = ends_at.filter(|end| *end <= sighting.at.plus_seconds(NOTICE))
                 && self.is_first_notice(sighting.token)
             {
-                tracing::warn!(token = %sighting.token, ends_at = %end, "a token in use ends soon");
+                tracing::warn!(token = %sighting.token, ends_at = %end, "token in use expires soon");
             }
         }
     }

@@ -11,13 +11,13 @@ use jeton_core::clock::Clock;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The file to write, which must not be there yet
+    /// The backup file to create; an existing file is not overwritten
     file: PathBuf,
 }
 
 pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(), Failure> {
     let progress = output::Progress::new("copying");
-    jeton_store_sqlite::backup(&config.database, file, SystemClock.now(), |pages| {
+    crate::backend::backup(&config.database, file, SystemClock.now(), |pages| {
         progress.set(pages.done, pages.of);
     })?;
     drop(progress);

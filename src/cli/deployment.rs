@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authority::password::PasswordHasher;
 use crate::authority::{Authority, Settings};
+use crate::backend;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::keys::{KeyDirectory, KeyRing, Rotation};
@@ -12,12 +13,11 @@ use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 use jeton_core::clock::Clock;
 use jeton_core::entropy::Entropy;
-use jeton_store::{Revocations, SharedStore};
-use jeton_store_sqlite::SqliteStore;
+use jeton_store::SharedStore;
 
 /// An opened database with its keys.
 pub(super) struct Deployment {
-    pub(super) store: Arc<SqliteStore>,
+    pub(super) store: SharedStore,
     pub(super) keys: Arc<KeyRing>,
     pub(super) index: Arc<Index>,
     pub(super) clock: Arc<dyn Clock>,
@@ -36,10 +36,10 @@ impl Deployment {
             directory.load(&kid)?;
         }
         let index = Arc::new(Index::new(Arc::clone(&clock)));
-        let store = SqliteStore::open(&config.database, Arc::clone(&entropy), Arc::clone(&index) as _)?;
+        let store = backend::open(&config.database, &entropy, &index)?;
         index.rebuild(store.snapshot(clock.now()).await?);
         let keys = KeyRing::open(
-            &store,
+            &*store,
             directory,
             Rotation {
                 algorithm: config.keys.algorithm,
@@ -51,7 +51,7 @@ impl Deployment {
         )
         .await?;
         Ok(Self {
-            store: Arc::new(store),
+            store,
             keys: Arc::new(keys),
             index,
             clock,

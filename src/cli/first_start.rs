@@ -61,11 +61,11 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
     };
     let (shown, quoted) = match drawn {
         Some(password) => (
-            format!("password, shown this once: {}", **password),
+            format!("password, shown only once: {}", **password),
             format!("\"password\":\"{}\"", **password),
         ),
         None => (
-            "password: the one in JETON_ADMIN_PASSWORD".to_owned(),
+            "password: the value of JETON_ADMIN_PASSWORD".to_owned(),
             "\"password\":\"'\"$JETON_ADMIN_PASSWORD\"'\"".to_owned(),
         ),
     };
@@ -73,7 +73,7 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
         "{docs}\n\
          first administrator: {email}\n\
          {shown}\n\
-         for a first token, paste this line:\n\
+         to create a first token, run:\n\
          curl -s http://{bound}/api/v1/tokens -H 'Content-Type: application/json' \
          -H \"Authorization: Bearer $(curl -s http://{bound}/api/v1/login -H 'Content-Type: application/json' \
          -d '{{\"email\":\"{email}\",{quoted}}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\" \

@@ -15,17 +15,17 @@ use jeton_store::{KeyRevoked, KeyState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a key of the configured algorithm and publish it; it takes over once every verifier has it
+    /// Create a key of the configured algorithm and publish it; it signs once every cached key set has it
     Rotate,
-    /// Take a published key out of the succession: it will never sign
+    /// Retire a published key that does not sign yet: it will never sign
     Retire {
         /// The key's id
         #[arg(allow_hyphen_values = true)]
         kid: String,
     },
-    /// Withdraw a key at once, and end everything it signed
+    /// Withdraw a key at once and revoke every token it signed
     Revoke(Revoke),
-    /// Print every key: its id, algorithm, state, age, live tokens, and what comes next
+    /// List all keys with id, algorithm, state, age, active tokens and next step
     List,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Revoke {
     /// The key's id
     #[arg(allow_hyphen_values = true)]
     kid: String,
-    /// Why, for the record
+    /// The reason, which is recorded with the revocation
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -60,7 +60,7 @@ async fn rotate(authority: &Authority) -> Result<(), Failure> {
 
 async fn retire(authority: &Authority, kid: KeyId) -> Result<(), Failure> {
     match authority.retire_key(&kid).await? {
-        KeyRetired::Retired => output::print(&format!("{kid} will not sign")),
+        KeyRetired::Retired => output::print(&format!("{kid} is retired and will never sign")),
         KeyRetired::Signs => Err(Failure::KeySigns(kid)),
         KeyRetired::Unknown => Err(Failure::UnknownKey(kid)),
     }
@@ -72,9 +72,9 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
         user: None,
     };
     match authority.revoke_key(&kid, reason, operator).await? {
-        KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => {
-            output::print(&format!("{kid} is withdrawn, and nothing it signed is good"))
-        }
+        KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => output::print(&format!(
+            "{kid} is withdrawn, and every token it signed is revoked"
+        )),
         KeyRevoked::SuccessorNeeded | KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
     }
 }
@@ -90,9 +90,9 @@ async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<
             KeyState::Signing => config
                 .keys
                 .rotate_every
-                .map_or_else(String::new, |every| format!("a successor every {every}")),
-            KeyState::Retired if row.needed_until == Timestamp::LAST => "needed for ever".to_owned(),
-            KeyState::Retired => format!("needed until {}", row.needed_until),
+                .map_or_else(String::new, |every| format!("successor every {every}")),
+            KeyState::Retired if row.needed_until == Timestamp::LAST => "published forever".to_owned(),
+            KeyState::Retired => format!("published until {}", row.needed_until),
             KeyState::Gone | KeyState::Withdrawn => format!("since {}", row.changed_at),
         };
         let line = format!(

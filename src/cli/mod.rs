@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
+use crate::backend::{BackupError, LockError, OpenError};
 use crate::config::{Config, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError};
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
-use jeton_store_sqlite::{BackupError, LockError, OpenError};
 
 mod backup;
 mod deployment;
@@ -26,7 +26,7 @@ mod signals;
 mod upkeep;
 mod user;
 
-/// A token authority: signs API tokens, takes them back, and tells every verifier
+/// A token authority: signs API tokens, revokes them, and publishes keys and revocations to verifiers
 #[derive(Debug, Parser)]
 #[command(name = "jeton", version, arg_required_else_help = true)]
 struct Cli {
@@ -57,12 +57,12 @@ enum Command {
     /// Rotate, retire, revoke and list signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Make people and set their passwords
+    /// Create users and set their passwords
     #[command(subcommand)]
     User(user::Command),
-    /// Copy the database into a file, also while it is served
+    /// Back up the database into a file, also while the server runs
     Backup(backup::Arguments),
-    /// Put a backup in the database's place, with all that was revoked since
+    /// Restore a backup, and repeat all revocations since it was made
     Restore(restore::Arguments),
     /// Print the OpenAPI document of an API
     Openapi(openapi::Arguments),
@@ -73,7 +73,7 @@ enum Command {
 pub enum Failure {
     #[error(transparent)]
     Configuration(#[from] Mistakes),
-    #[error("cannot start the threads that serve requests")]
+    #[error("cannot start the worker threads")]
     Runtime(#[source] io::Error),
     #[error("cannot listen on {address}")]
     Listen {
@@ -82,7 +82,7 @@ pub enum Failure {
     },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    #[error("give the password with --password-stdin or in the variable JETON_PASSWORD")]
+    #[error("no password: give it with --password-stdin or in the variable JETON_PASSWORD")]
     NoPassword,
     #[error("cannot read a password from standard input")]
     Input(#[source] io::Error),
@@ -100,7 +100,7 @@ pub enum Failure {
     Backup(#[from] BackupError),
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
-    #[error("the disk failed under the database; start again to see what is really on it")]
+    #[error("a write to the database failed; restart the server to read its actual state from disk")]
     StoreDied,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),
@@ -108,15 +108,15 @@ pub enum Failure {
     Keys(#[from] RingError),
     #[error(transparent)]
     KeyId(#[from] jeton_verifier::NotAKeyId),
-    #[error("there is no key {0}")]
+    #[error("unknown key {0}; `jeton keys list` lists all keys")]
     UnknownKey(jeton_verifier::KeyId),
     #[error(
-        "the key {0} signs; `jeton keys rotate` publishes its successor, and it retires when that begins"
+        "the key {0} is the signing key and cannot be retired; `jeton keys rotate` publishes a successor that replaces it"
     )]
     KeySigns(jeton_verifier::KeyId),
     #[error(
-        "the issuer {given} is not that of the database {}, which every token alive carries: start with \
-         --issuer {pinned}, or with a new database", database.display()
+        "the issuer {given} differs from the issuer {pinned} of the database {}, which all its tokens contain: \
+         start with --issuer {pinned}, or with a new database", database.display()
     )]
     Issuer {
         given: String,
@@ -125,15 +125,15 @@ pub enum Failure {
     },
     #[error(transparent)]
     Email(#[from] NotAnEmail),
-    #[error("{0} is no name for an organization")]
+    #[error("{0} is not a valid organization name")]
     Unnamed(&'static str),
-    #[error("there is no person with the address {0}")]
+    #[error("no user has the e-mail address {0}")]
     UnknownPerson(Email),
-    #[error("the address {0} belongs to another person")]
+    #[error("the e-mail address {0} belongs to another user")]
     AddressTaken(Email),
     #[error(transparent)]
     Refused(#[from] crate::authority::Error),
-    #[error("{0} requests were not finished at the deadline and were cut")]
+    #[error("{0} connections were closed at the drain deadline before their requests finished")]
     Cut(usize),
 }
 

@@ -7,7 +7,7 @@ use crate::http::{self, Document};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Of which API
+    /// The API
     #[arg(value_enum, default_value_t = Document::Native)]
     api: Document,
 }

@@ -7,19 +7,19 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, output};
+use crate::backend::{Missing, Replayed, ServeLock};
 use crate::config::Config;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 use jeton_core::clock::Clock;
 use jeton_core::directory::Email;
 use jeton_core::token::Reach;
-use jeton_store_sqlite::{Missing, Replayed, ServeLock};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The backup to restore from; it stays as it is
+    /// The backup file; it is not changed
     file: PathBuf,
-    /// Where the journal does not tell all that was revoked since: end every token and withdraw every key
+    /// If the journal does not have all revocations since the backup: revoke every token and withdraw every key
     #[arg(long)]
     cut_off_missing: bool,
 }
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
         Missing::Refuse
     };
     let progress = output::Progress::new("restoring");
-    let replayed = jeton_store_sqlite::restore(
+    let replayed = crate::backend::restore(
         &arguments.file,
         &config.database,
         missing,
@@ -54,7 +54,7 @@ fn report(replayed: &Replayed) -> String {
         keys,
     } = replayed;
     let mut text = format!(
-        "restored; revoked again since the backup: {tokens} tokens, {} cut-offs, {keys} keys",
+        "restored; revocations since the backup, repeated: {tokens} tokens, {} cut-offs, {keys} keys",
         cut_offs.len()
     );
     for cut_off in cut_offs {
@@ -63,11 +63,11 @@ fn report(replayed: &Replayed) -> String {
     }
     if !cut_offs.is_empty() {
         text.push_str(
-            "\nwhoever and whatever was removed or disabled since the backup is there again: see to those above",
+            "\nusers, teams and organizations deleted or disabled since the backup exist again: check those named above",
         );
     }
     text.push_str(
-        "\neverything but revocations, cut-offs and keys is as it was at the backup: people and passwords, site \
+        "\nall data except revocations, cut-offs and keys is as it was at the backup: users and passwords, site \
          administrators, memberships and roles, organizations and their policies, teams, projects",
     );
     text
@@ -78,7 +78,7 @@ fn described(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
         ("organization", reach.organization.map(|id| id.to_string())),
         ("team", reach.team.as_ref().map(ToString::to_string)),
         (
-            "person",
+            "user",
             reach.user.as_ref().map(|user| {
                 let id = user.to_string();
                 match addresses.get(&id) {

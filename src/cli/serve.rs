@@ -9,11 +9,10 @@ use tokio::net::TcpListener;
 use super::deployment::Deployment;
 use super::upkeep::{self, Troubles};
 use super::{Failure, first_start, output, prepare, signals};
+use crate::backend::ServeLock;
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
-use jeton_store::{Keys, Revocations};
-use jeton_store_sqlite::ServeLock;
 
 /// How long a server that was asked to stop still takes new connections while it says that it is not
 /// ready, so that whoever sends it requests sees that before a connection is refused.
@@ -22,20 +21,20 @@ const NOTICE: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 #[command(after_help = VARIABLES)]
 pub(super) struct Arguments {
-    /// The address and port to listen on; port 0 takes a free one [env: JETON_LISTEN] [default: 127.0.0.1:8080]
+    /// The IP address and port to listen on; port 0 selects a free port [env: JETON_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: http:// and the address]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
-    /// Say every mistake in the configuration and stop
+    /// Check the configuration, print all errors and exit
     #[arg(long)]
     check_config: bool,
 }
 
 const VARIABLES: &str = "\
-The first start makes an administrator of JETON_ADMIN_EMAIL and JETON_ADMIN_PASSWORD. JETON_LOG \
-says what is logged, such as info (the default) or jeton=debug. Everything else is set in the \
+The first start creates a site administrator from JETON_ADMIN_EMAIL and JETON_ADMIN_PASSWORD. JETON_LOG \
+is the log filter, such as info (the default) or jeton=debug. All other settings are in the \
 configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
@@ -45,7 +44,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
         ..flags
     })?;
     if arguments.check_config {
-        return output::print("the configuration is good");
+        return output::print("the configuration is valid");
     }
     super::runtime()?.block_on(serve(config))
 }

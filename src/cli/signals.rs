@@ -19,11 +19,14 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
     let (asked, stop) = oneshot::channel();
     tokio::spawn(async move {
         let first = signals.next().await;
-        tracing::info!(signal = first.name, "stopping; a second signal stops at once");
+        tracing::info!(
+            signal = first.name,
+            "shutting down; a second signal exits at once"
+        );
         // Nobody waits any more where the server has ended by itself.
         let _ = asked.send(());
         let second = signals.next().await;
-        tracing::warn!(signal = second.name, "stopped at once");
+        tracing::warn!(signal = second.name, "exiting at once");
         std::process::exit(second.exit_code);
     });
     Ok(async move {

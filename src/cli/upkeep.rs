@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::output;
 use crate::authority::{Error, Walk};
 use crate::http::App;
-use jeton_store_sqlite::SqliteStore;
+use jeton_store::SharedStore;
 
 /// How often it is looked whether there is anything to do, such as that another process has written to the
 /// database.
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// Follows what other processes write to the database, tends the keys, writes down which tokens were
 /// seen, and keeps house, until the store dies.
-pub(super) async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
+pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(EVERY);
     let mut walk = Walk::default();
@@ -28,30 +28,24 @@ pub(super) async fn follow(app: Arc<App>, store: Arc<SqliteStore>) {
             _ = ticks.tick() => {}
         }
         troubles.note(
-            "what other processes wrote could not be followed",
+            "cannot read changes by other processes",
             authority.catch_up().await,
         );
-        troubles.note(
-            "what is due for the keys could not be done",
-            authority.tend_keys().await,
-        );
+        troubles.note("signing key maintenance failed", authority.tend_keys().await);
         write_down(&app, &mut troubles).await;
         match authority.keep_house(&mut walk).await {
             // Whoever waits goes first.
             Err(Error::Busy) => {}
-            kept => troubles.note("what has ended could not be forgotten", kept),
+            kept => troubles.note("retention failed: expired records cannot be deleted", kept),
         }
     }
 }
 
 /// Writes down which tokens were seen and which were refused.
 pub(super) async fn write_down(app: &App, troubles: &mut Troubles) {
+    troubles.note("cannot write token use", app.authority.write_usage().await);
     troubles.note(
-        "which tokens were seen could not be written down",
-        app.authority.write_usage().await,
-    );
-    troubles.note(
-        "which tokens were refused could not be written down",
+        "cannot write refused uses of revoked tokens",
         app.authority.write_refusals().await,
     );
 }
@@ -64,7 +58,7 @@ pub(super) async fn tend(app: Arc<App>) {
     loop {
         ticks.tick().await;
         troubles.note(
-            "the status lists could not be brought up to date",
+            "cannot update the status lists",
             app.authority.tend_status_lists().await,
         );
     }
@@ -96,7 +90,7 @@ impl Troubles {
                 tracing::error!(error = output::sentence(&error), "{what}");
             }
             Err(_) => {}
-            Ok(_) if self.0.remove(what).is_some() => tracing::info!("no longer: {what}"),
+            Ok(_) if self.0.remove(what).is_some() => tracing::info!("recovered: {what}"),
             Ok(_) => {}
         }
     }

@@ -14,9 +14,9 @@ use jeton_core::directory::Email;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a person and print their id
+    /// Create a user and print the user's id
     Create(Create),
-    /// Set a person's password, which ends their sessions
+    /// Set a user's password, which revokes the user's sessions
     SetPassword(Person),
 }
 
@@ -24,7 +24,7 @@ pub(super) enum Command {
 pub(super) struct Create {
     #[command(flatten)]
     pub(super) person: Person,
-    /// Let this person do everything
+    /// Make the user a site administrator
     #[arg(long)]
     site_admin: bool,
 }
@@ -33,9 +33,9 @@ pub(super) struct Create {
 /// read those of every process.
 #[derive(Debug, Args)]
 pub(super) struct Person {
-    /// The person's e-mail address
+    /// The user's e-mail address
     pub(super) email: String,
-    /// Take the password from the first line of standard input instead of JETON_PASSWORD
+    /// Read the password from the first line of standard input instead of JETON_PASSWORD
     #[arg(long)]
     password_stdin: bool,
 }
@@ -121,7 +121,7 @@ mod tests {
         assert!(read(b"12345678").is_ok());
         for end in ["", "\n", "\r\n", "\nmore lines\n"] {
             let refused = read(format!("1234567{end}").as_bytes()).unwrap_err();
-            assert_eq!(refused, "a password has at least 8 characters", "{end:?}");
+            assert_eq!(refused, "a password must have at least 8 characters", "{end:?}");
         }
         assert!(read(b"1234567 \n").is_ok(), "a space is a character");
     }
@@ -133,7 +133,7 @@ mod tests {
         assert!(read(format!("{longest}\r\n").as_bytes()).is_ok());
         for too_long in [format!("{longest}😀"), "x".repeat(1_000_000), "é".repeat(129)] {
             let refused = read(too_long.as_bytes()).unwrap_err();
-            assert_eq!(refused, "a password has at most 128 characters");
+            assert_eq!(refused, "a password must have at most 128 characters");
         }
         let refused = read(b"\xff12345678\n").unwrap_err();
         assert_eq!(refused, "cannot read a password from standard input");

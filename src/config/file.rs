@@ -13,8 +13,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::setting::{Notes, Place, Setting, Source};
 
-const TEXT: &str = "must be a text in quotation marks";
-const TEXTS: &str = "must be a list of texts in square brackets";
+const TEXT: &str = "must be a string in quotation marks";
+const TEXTS: &str = "must be a list of strings in square brackets";
 const TABLE: &str = "must be a table";
 
 /// A configuration file. A setting's name begins with the tables that it is in, with dots between.
@@ -66,7 +66,7 @@ impl<'a> File<'a> {
     }
 
     pub(super) fn integer(&self, name: &str) -> Setting<'a, u64> {
-        self.setting(name, "must be a whole number that is not negative", |value| {
+        self.setting(name, "must be a whole number, 0 or greater", |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
         })
@@ -113,7 +113,7 @@ impl<'a> File<'a> {
             let name = format!("{above}{}", key.get_ref());
             if !known.contains(&**key.get_ref()) {
                 let known: Vec<&str> = known.iter().copied().collect();
-                let problem = format!("is no setting; there are {}", known.join(", "));
+                let problem = format!("is not a setting; the settings here are {}", known.join(", "));
                 self.notes.note(self.place(&name, key), problem);
             } else if !asked.contains(&*name) {
                 match value.get_ref() {

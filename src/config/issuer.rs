@@ -34,7 +34,7 @@ impl Issuer {
 pub enum IssuerError {
     #[error("must be an http or https URL such as https://tokens.example.com")]
     NoUrl,
-    #[error("must have no user, query or fragment")]
+    #[error("must not have a user, a query or a fragment")]
     Surplus,
     #[error("must not end with a slash")]
     Slash,
@@ -84,7 +84,7 @@ impl Prefix {
 
 /// A text that is no prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 16 letters and digits and an underscore, such as jeton_")]
+#[error("must be 1 to 16 letters or digits followed by an underscore, such as jeton_")]
 pub struct NotAPrefix;
 
 impl FromStr for Prefix {

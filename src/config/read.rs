@@ -146,7 +146,7 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     let per_second = file.integer(&format!("{name}.per_second"));
     let burst = file.integer(&format!("{name}.burst"));
     if !per_second.is_given() {
-        file.note_table(name, "must have `per_second`, requests a second");
+        file.note_table(name, "must have `per_second`, the number of requests per second");
     }
     let burst = burst.judge(number).value();
     per_second.judge(number).value().map(|per_second| Rate {
@@ -193,7 +193,7 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     let network: IpNet = text.parse().map_err(|_| "must be a network such as 10.0.0.0/8")?;
     // 10.0.0.1/8 is either one host or sixteen million; which one matters here.
     if network.trunc() != network {
-        return Err("must have no bits beyond its mask");
+        return Err("must have no bits set beyond its prefix length");
     }
     Ok(network)
 }
@@ -204,7 +204,7 @@ fn audience(text: &str, session_audience: &str) -> Result<String, &'static str> 
     }
     let is_wrong = |letter: char| letter.is_whitespace() || letter.is_control();
     if text.is_empty() || text.len() > 255 || text.contains(is_wrong) {
-        return Err("must be 1 to 255 bytes without spaces");
+        return Err("must be 1 to 255 bytes without spaces or control characters");
     }
     Ok(text.to_owned())
 }
@@ -231,13 +231,13 @@ fn up_to_a_day(text: &str) -> Result<u32, String> {
     let seconds = u32::try_from(seconds)
         .ok()
         .filter(|seconds| u64::from(*seconds) <= Span::DAY.seconds());
-    seconds.ok_or_else(|| "must be at most a day".to_owned())
+    seconds.ok_or_else(|| "must be at most 1 day".to_owned())
 }
 
 fn up_to_an_hour(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
     if span > Span::HOUR {
-        return Err("must be at most an hour".to_owned());
+        return Err("must be at most 1 hour".to_owned());
     }
     Ok(Duration::from_secs(span.seconds()))
 }
@@ -246,7 +246,7 @@ fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
     let span = span(text)?;
     // Each would wait for its turn in the JWKS, with all that come after it.
     if span.seconds() < jwks_max_age.into() {
-        return Err("must not be shorter than `keys.jwks_max_age`".to_owned());
+        return Err("must be at least `keys.jwks_max_age`".to_owned());
     }
     Ok(span)
 }

@@ -170,16 +170,13 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 #[test]
 fn keys_rotate_no_faster_than_copies_grow_old() {
     for (text, problem) in [
-        (
-            "rotate_every = \"1m\"",
-            "must not be shorter than `keys.jwks_max_age`",
-        ),
+        ("rotate_every = \"1m\"", "must be at least `keys.jwks_max_age`"),
         (
             "jwks_max_age = \"1h\"\nrotate_every = \"59m\"",
-            "must not be shorter",
+            "must be at least",
         ),
         ("jwks_max_age = \"0s\"", "must be a positive whole number"),
-        ("jwks_max_age = \"25h\"", "must be at most a day"),
+        ("jwks_max_age = \"25h\"", "must be at most 1 day"),
     ] {
         let mistakes = file(&format!("[keys]\n{text}")).unwrap_err();
         assert!(
@@ -233,31 +230,31 @@ per_caller = { burst = -1 }
     insta::assert_snapshot!(mistakes.join("\n"), @r#"
     the flag `--listen` must be an IP address and a port such as 127.0.0.1:8080 (it is "localhost")
     the variable `JETON_ADMIN_EMAIL` must be an e-mail address (it is "nobody")
-    the variable `JETON_ADMIN_PASSWORD` is refused: a password has at least 8 characters
+    the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
-    `listen` in `jeton.toml` (line 1) must be a text in quotation marks
-    `databse` in `jeton.toml` (line 2) is no setting; there are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `listen` in `jeton.toml` (line 1) must be a string in quotation marks
+    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
     `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
-    `trusted_proxies` in `jeton.toml` (line 4) must have no bits beyond its mask (it is "10.0.0.1/8")
+    `trusted_proxies` in `jeton.toml` (line 4) must have no bits set beyond its prefix length (it is "10.0.0.1/8")
     `trusted_proxies` in `jeton.toml` (line 5) must be a network such as 10.0.0.0/8 (it is "everyone")
     `keys.algorithm` in `jeton.toml` (line 7) must be ES256, EdDSA or RS256 (it is "HS256")
-    `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters and digits and an underscore, such as jeton_ (it is "no")
-    `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "forever")
-    `tokens.lifetime` in `jeton.toml` (line 11) is no setting; there are cached, default_audience, default_lifetime, prefix, record_addresses, retention
-    `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d (it is "never")
-    `scopes.available` in `jeton.toml` (line 15) must be a text in quotation marks
-    `scopes.available` in `jeton.toml` (line 15) must not name `a:b` twice
-    `scopes.available` in `jeton.toml` (line 15) must not name `tokens:read`, which is built in
-    `scopes.available` in `jeton.toml` (line 15) must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-` (it is "nonsense")
+    `tokens.prefix` in `jeton.toml` (line 9) must be 1 to 16 letters or digits followed by an underscore, such as jeton_ (it is "no")
+    `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "forever")
+    `tokens.lifetime` in `jeton.toml` (line 11) is not a setting; the settings here are cached, default_audience, default_lifetime, prefix, record_addresses, retention
+    `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "never")
+    `scopes.available` in `jeton.toml` (line 15) must be a string in quotation marks
+    `scopes.available` in `jeton.toml` (line 15) must not contain `a:b` twice
+    `scopes.available` in `jeton.toml` (line 15) must not contain `tokens:read`, a built-in scope
+    `scopes.available` in `jeton.toml` (line 15) must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-` (it is "nonsense")
     `presets.empty` in `jeton.toml` (line 17) must contain at least one scope
-    `presets.unknown` in `jeton.toml` (line 18) must not contain `c:d`, which is not in the catalogue
-    `presets.management` in `jeton.toml` (line 19) must not contain `tokens:write`, since a management scope is only ever granted by name
+    `presets.unknown` in `jeton.toml` (line 18) must not contain `c:d`, which is not an available scope
+    `presets.management` in `jeton.toml` (line 19) must not contain `tokens:write`, since management scopes are granted only by name
     `limits.max_connections` in `jeton.toml` (line 21) must be a number from 1 to 1000000 (it is 0)
-    `limits.idle_timeout` in `jeton.toml` (line 22) must be at most an hour (it is "2h")
-    `limits.drain_deadline` in `jeton.toml` (line 23) must be a text in quotation marks
-    `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number that is not negative
-    `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, requests a second
-    `surprise` in `jeton.toml` (line 26) is no setting; there are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `limits.idle_timeout` in `jeton.toml` (line 22) must be at most 1 hour (it is "2h")
+    `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks
+    `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number, 0 or greater
+    `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, the number of requests per second
+    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are database, issuer, keys, limits, listen, presets, rate_limits, scopes, sessions, tokens, trusted_proxies
     "#);
 }
 

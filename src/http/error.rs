@@ -30,16 +30,16 @@ pub enum Failure {
     Refused(authority::Error),
     /// Two `Authorization` headers, or one that cannot be read: which of them would count is
     /// anybody's guess.
-    #[error("the request must have one readable Authorization header")]
+    #[error("send exactly one readable Authorization header")]
     AmbiguousCredential,
     /// No such address.
-    #[error("there is nothing at this address")]
+    #[error("there is no such endpoint")]
     NoRoute,
     /// The address is there, the method is not.
-    #[error("this address does not take this method")]
+    #[error("this endpoint does not support this method")]
     NoMethod,
     /// The state of something at an instant in the past.
-    #[error("the past is not kept")]
+    #[error("past states are not kept")]
     NoHistory,
     /// More requests than this deployment allows the caller or the address.
     #[error("too many requests")]
@@ -119,7 +119,7 @@ impl Failure {
             let causes =
                 std::iter::successors(Some(&**cause as &dyn std::error::Error), |error| error.source());
             let causes: Vec<String> = causes.map(ToString::to_string).collect();
-            tracing::error!(causes = causes.join(": "), "a request was not carried out");
+            tracing::error!(causes = causes.join(": "), "request failed");
         }
     }
 }

@@ -20,30 +20,30 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(readiness))
 }
 
-/// The state of the server.
+/// The health of the server.
 #[derive(Debug, Serialize, ToSchema)]
 struct Health {
-    /// `ok`, or what it is waiting for.
+    /// `ok`, or the reason why the server is not ready.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// Is the process alive?
+/// Check liveness
 ///
-/// Answers as long as the process runs, whatever it stands on.
+/// Returns 200 as long as the process runs, without checking the database, the keys or the revocation index.
 #[utoipa::path(get, path = "/healthz", tag = "operations", security(()),
-    responses((status = OK, description = "It is alive", body = Health)))]
+    responses((status = OK, description = "The process runs", body = Health)))]
 async fn health(_: Anyone) -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Should it be sent requests?
+/// Check readiness
 ///
-/// Ready means that the store can be written, the keys are loaded and the revocation index is
-/// complete. A server that was asked to stop is not ready, while it finishes what it has begun.
+/// Returns 200 when the database accepts writes, the signing keys are loaded and the revocation index is complete;
+/// 503 otherwise. A server that is shutting down returns 503 while it finishes running requests.
 #[utoipa::path(get, path = "/readyz", tag = "operations", security(()),
-    responses((status = OK, description = "It is ready", body = Health),
-              (status = SERVICE_UNAVAILABLE, description = "It is not, and this is why", body = Health)))]
+    responses((status = OK, description = "The server is ready", body = Health),
+              (status = SERVICE_UNAVAILABLE, description = "The server is not ready; `status` is the reason", body = Health)))]
 async fn readiness(_: Anyone, State(app): State<Arc<App>>) -> Response {
     let reason = if app.is_stopping() {
         Some("stopping")

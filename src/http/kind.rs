@@ -82,21 +82,21 @@ impl Failure {
                 "ambiguous_credential",
                 "Send one Authorization header: Bearer, or Basic with the token as username.",
             ),
-            Self::NoRoute => (Kind::NotFound, "not_found", "There is nothing at this address."),
+            Self::NoRoute => (Kind::NotFound, "not_found", "There is no such endpoint."),
             Self::NoMethod => (
                 Kind::MethodNotAllowed,
                 "method_not_allowed",
-                "This address does not take this method; see Allow.",
+                "This endpoint does not support this method; Allow lists those it does.",
             ),
             Self::NoHistory => (
                 Kind::NotSupported,
                 "not_supported",
-                "Only the present state is kept; ask without time.",
+                "Past states are not kept: repeat the request without `time`.",
             ),
             Self::TooManyRequests { .. } => (
                 Kind::Throttled,
                 "too_many_requests",
-                "Too many requests; see Retry-After.",
+                "Too many requests: retry after the seconds in Retry-After.",
             ),
         };
         Description::new(kind, code, text)
@@ -128,17 +128,17 @@ fn of_input(error: &InputError) -> Description {
         InputError::UnsupportedMediaType => (
             Kind::UnsupportedMedia,
             "unsupported_media_type",
-            "Without Authorization: Bearer, a write needs Content-Type: application/json.",
+            "Send Content-Type: application/json; only requests with Authorization: Bearer may omit it.",
         ),
         InputError::FormNeeded => (
             Kind::UnsupportedMedia,
             "unsupported_media_type",
-            "The body must be application/x-www-form-urlencoded.",
+            "Send the body as Content-Type: application/x-www-form-urlencoded.",
         ),
         InputError::BodyUnreadable(_) => (
             Kind::BadRequest,
             "body_unreadable",
-            "The body could not be read to its end.",
+            "The body ended early or could not be read.",
         ),
     };
     Description::new(kind, code, text)
@@ -149,33 +149,33 @@ fn of_refusal(error: &Error) -> Description {
         Error::NoCredential => (
             Kind::Unauthenticated,
             "not_authenticated",
-            "Send a token: Authorization: Bearer.",
+            "Authentication is required: send a token as Authorization: Bearer.",
         ),
         Error::BadCredential(_) => (
             Kind::InvalidToken,
             "invalid_token",
-            "The token is not active: unknown, expired or revoked.",
+            "The token is not active: it is unknown, expired or revoked.",
         ),
         Error::BadLogin => (
             Kind::Unauthenticated,
             "login_failed",
-            "E-mail or password is wrong.",
+            "The e-mail address or the password is wrong.",
         ),
         Error::LockedOut { .. } => (
             Kind::Throttled,
             "login_throttled",
-            "Too many failed logins; see Retry-After.",
+            "Too many failed logins: retry after the seconds in Retry-After.",
         ),
         Error::Forbidden => (Kind::Forbidden, "forbidden", "Your role does not allow this."),
         Error::SessionNeeded => (
             Kind::Forbidden,
             "session_needed",
-            "A person has to do this, logged in; no API token can.",
+            "This operation needs a session: log in, and do not use an API token.",
         ),
         Error::WrongAudience => (
             Kind::Forbidden,
             "wrong_audience",
-            "The token is meant for other services, not for this API.",
+            "The token's audience does not include this API.",
         ),
         Error::ScopeNeeded(scope) => {
             return Description::new(
@@ -187,82 +187,84 @@ fn of_refusal(error: &Error) -> Description {
         Error::Absent => (
             Kind::NotFound,
             "not_found",
-            "There is no such thing, or it is not yours to see.",
+            "No such resource, or you may not see it.",
         ),
         Error::NoApiToken => (
             Kind::NotFound,
             "not_found",
-            "This address is about the API token that you send, and a session is none.",
+            "This endpoint needs an API token, and the request has a session.",
         ),
         Error::OrganizationNeeded => (
             Kind::BadRequest,
             "organization_needed",
-            "Name the organization, in the field organization or the header x-business-id: you have not exactly one.",
+            "Name the organization in the field `organization` or the header `x-business-id`: you do not belong to exactly one.",
         ),
-        Error::NameTaken => (Kind::AlreadyExists, "name_taken", "This name belongs to another."),
+        Error::NameTaken => (Kind::AlreadyExists, "name_taken", "This name is already in use."),
         Error::AddressTaken => (
             Kind::AlreadyExists,
             "name_taken",
-            "This address belongs to another person.",
+            "This e-mail address belongs to another user.",
         ),
         Error::LastAdmin => (
             Kind::Conflict,
             "last_admin",
-            "An organization keeps at least one admin.",
+            "An organization must keep at least one admin.",
         ),
         Error::LastAdministrator => (
             Kind::Conflict,
             "last_site_administrator",
-            "At least one site administrator who can log in has to stay.",
+            "At least one site administrator who can log in must remain.",
         ),
         Error::WrongPassword => (
             Kind::Forbidden,
             "wrong_password",
-            "current_password is missing or wrong.",
+            "`current_password` is missing or wrong.",
         ),
         Error::NotAMember => (
             Kind::Conflict,
             "not_a_member",
-            "Only an admin of the organization can bring in people from outside of it.",
+            "Only an admin of the organization can add users who are not its members.",
         ),
         Error::LimitReached { limit, .. } => {
             return Description::new(
                 Kind::Limit,
                 "limit_reached",
-                format!("The owner has {limit} active tokens, the most that the organization allows."),
+                format!(
+                    "The owner already has {limit} active tokens, the organization's limit: revoke one first."
+                ),
             );
         }
         Error::NotActive => (
             Kind::Conflict,
             "not_active",
-            "The token is revoked, expired or replaced already; issue another.",
+            "The token is revoked, expired or already replaced: create another.",
         ),
         Error::LastToken { .. } => (
             Kind::Conflict,
             "last_token",
-            "It is the last active token of its owner, and the organization keeps that; force revokes it.",
+            "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
         ),
         // Made into a list of violations before it comes here.
         Error::Invalid(_) => (Kind::InvalidInput, "invalid", "Some fields are wrong."),
         Error::BadCursor => (
             Kind::BadRequest,
             "bad_cursor",
-            "The cursor belongs to another list; repeat the parameters it was given with.",
+            "The cursor does not belong to this list: repeat the filters and the order of the request that returned it.",
         ),
         Error::Busy => (
             Kind::Busy,
             "busy",
-            "Too much to do at this moment; see Retry-After.",
+            "The server is overloaded: retry after the seconds in Retry-After.",
         ),
         Error::NoSigningKey => (
             Kind::Unavailable,
             "unavailable",
-            "No key signs at this moment. Nothing was done.",
+            "No signing key is available. Nothing was changed.",
         ),
         Error::Unavailable(_) => (
             Kind::Unavailable,
             "unavailable",
-            "This cannot be done at this moment. What was asked for may have happened.",
+            "The request failed in the server. It may have been carried out: check before you retry.",
         ),
     };
     Description::new(kind, code, text)

@@ -62,7 +62,7 @@ impl Choice for Role {
     ];
 
     const NAME: Option<&'static str> = Some("Role");
-    const DESCRIPTION: Option<&'static str> = Some("What a person may do in an organization or a team.");
+    const DESCRIPTION: Option<&'static str> = Some("The role of a user in an organization or a team.");
 }
 
 impl Choice for OwnerKind {
@@ -74,7 +74,7 @@ impl Choice for OwnerKind {
     ];
 
     const NAME: Option<&'static str> = Some("Owner");
-    const DESCRIPTION: Option<&'static str> = Some("What kind of thing a token acts for.");
+    const DESCRIPTION: Option<&'static str> = Some("The kind of owner that a token acts for.");
 }
 
 impl Choice for Direction {
@@ -100,7 +100,7 @@ impl Choice for Status {
     ];
 
     const NAME: Option<&'static str> = Some("TokenStatus");
-    const DESCRIPTION: Option<&'static str> = Some("Whether a token is good.");
+    const DESCRIPTION: Option<&'static str> = Some("The status of a token.");
 }
 
 /// One text, or a list of them, as `aud` can be written in a token.
@@ -131,7 +131,7 @@ impl PartialSchema for Instant {
         let instant = <Timestamp as Scalar>::schema();
         match instant {
             Schema::Object(mut instant) => {
-                let description = "An instant in UTC, with exactly three digits of fraction";
+                let description = "An instant in UTC (RFC 3339), with milliseconds";
                 instant.description = Some(description.to_owned());
                 instant.examples = vec!["2026-01-02T03:04:05.678Z".into()];
                 Schema::Object(instant).into()

@@ -64,12 +64,12 @@ pub(super) fn preface(about: &About) -> OpenApi {
     };
     let bearer = scheme(
         HttpAuthScheme::Bearer,
-        "A session from `POST /api/v1/login`, or an API token",
+        "A session token from `POST /api/v1/login`, or an API token",
     );
     components.add_security_scheme("bearer", bearer);
     let basic = scheme(
         HttpAuthScheme::Basic,
-        "The same token as username with an empty password, or as password with any username",
+        "The same token, as the username with an empty password or as the password with any username",
     );
     components.add_security_scheme("basic", basic);
     components.schemas.extend((about.schemas)());
@@ -189,7 +189,7 @@ fn expires_in() -> Header {
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
     let mut header = Header::new(RefOr::T(Schema::Object(seconds.build())));
     header.description =
-        Some("How many seconds the presented token is still good for; absent where it never ends".to_owned());
+        Some("The number of seconds until the request's token expires; absent: it never expires".to_owned());
     header
 }
 
@@ -198,24 +198,24 @@ pub(super) fn usual_errors(
     takes: Takes,
     body: impl Fn() -> Option<(&'static str, RefOr<Schema>)>,
 ) -> Vec<ErrorAnswer> {
-    let mut errors = vec![("429", "Too many requests; `Retry-After` says when to come back")];
+    let mut errors = vec![(
+        "429",
+        "Too many requests; `Retry-After` is the number of seconds to wait",
+    )];
     if takes.caller {
-        errors.push(("401", "No credential, or one that is not active"));
-        errors.push(("403", "The caller may see this, and may not do it"));
-        errors.push(("503", "Something that must work does not, or is too busy"));
+        errors.push(("401", "No credential, or the credential is not active"));
+        errors.push(("403", "The caller may not do this"));
+        errors.push(("503", "The server is overloaded or failed"));
     }
     if takes.caller || takes.body {
-        errors.push(("400", "The request cannot be read"));
+        errors.push(("400", "The request is malformed"));
     }
     if takes.path {
-        errors.push((
-            "404",
-            "It does not exist, or the caller may not know that it does",
-        ));
+        errors.push(("404", "No such resource, or you may not see it"));
     }
     if takes.body {
         errors.push(("413", "The body is longer than 64 KiB"));
-        errors.push(("415", "The body is of another media type"));
+        errors.push(("415", "The body has an unsupported media type"));
     }
     let errors = errors.into_iter().map(|(status, description)| ErrorAnswer {
         status,

@@ -25,7 +25,7 @@ pub struct KeyDirectory {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// Whoever can write here can put a key of their own in place of ours.
-    #[error("{} can be changed by other users (mode {mode:04o}); `chmod go-w {}` mends it", path.display(), path.display())]
+    #[error("{} can be changed by other users (mode {mode:04o}): run `chmod go-w {}`", path.display(), path.display())]
     Writable {
         /// The folder.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum DirectoryError {
         mode: u32,
     },
     /// Whoever can read a private key can sign.
-    #[error("{} is open to other users (mode {mode:04o}); `chmod 600 {}` mends it, but a key that others have read must be replaced", path.display(), path.display())]
+    #[error("{} is readable by other users (mode {mode:04o}): run `chmod 600 {}`, and replace the key if others may have read it", path.display(), path.display())]
     Readable {
         /// The key file.
         path: PathBuf,
@@ -53,13 +53,13 @@ pub enum DirectoryError {
         path: PathBuf,
     },
     /// A file ends in `.pem` and is not named after a key.
-    #[error("{} is not named after a key (<kid>.pem); move it elsewhere", path.display())]
+    #[error("{} is not named after a key (<kid>.pem): move it out of the folder", path.display())]
     NotAKeyName {
         /// The file.
         path: PathBuf,
     },
     /// A key under another key's name.
-    #[error("{} holds the key {kid}", path.display())]
+    #[error("{} contains a different key, {kid}: rename it to {kid}.pem", path.display())]
     Misnamed {
         /// The file.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum DirectoryError {
         kid: KeyId,
     },
     /// The file does not hold a usable key.
-    #[error("{} does not hold a usable key", path.display())]
+    #[error("{} does not contain a usable key", path.display())]
     Key {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum DirectoryError {
         source: KeyError,
     },
     /// A text to be stored is no key.
-    #[error("this is no key to store")]
+    #[error("cannot store a text that is not a key")]
     NotStorable(#[source] KeyError),
     /// The operating system refused.
     #[error("{} cannot be {action}", path.display())]
@@ -342,9 +342,7 @@ mod tests {
             let path = directory.path.display();
             assert_eq!(
                 error.to_string(),
-                format!(
-                    "{path} can be changed by other users (mode {bad:04o}); `chmod go-w {path}` mends it"
-                )
+                format!("{path} can be changed by other users (mode {bad:04o}): run `chmod go-w {path}`")
             );
         }
         for good in [0o700, 0o755] {

@@ -11,7 +11,7 @@ use jeton_store::KeyRow;
 #[derive(Debug, Clone)]
 pub struct Jwks {
     /// The JSON document.
-    pub body: axum::body::Bytes,
+    pub body: bytes::Bytes,
     /// A strong validator of it, in quotes.
     pub etag: String,
     /// For how many seconds anybody may keep it.

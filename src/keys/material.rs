@@ -42,16 +42,16 @@ enum Pair {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Anything but one block of unencrypted PKCS#8, also an encrypted key or one with a certificate.
-    #[error("expected one PEM block of the kind {LABEL}")]
+    #[error("expected exactly one PEM block with the label {LABEL}")]
     NotPem,
     /// PKCS#8 of another kind of key, or damaged.
     #[error("expected a P-256, Ed25519 or RSA key of 2048 to 8192 bits in PKCS#8")]
     Unsupported,
     /// A key that verifiers would not take, such as RSA with a huge exponent.
-    #[error("the public half cannot be published")]
+    #[error("the public key cannot be published")]
     Unpublishable(#[from] NotAPublicKey),
     /// What the private half signs, the public half does not verify.
-    #[error("the private and the public half do not match")]
+    #[error("the private and the public key do not match")]
     Mismatch,
     /// The cryptographic library gave up.
     #[error("the cryptographic library failed")]

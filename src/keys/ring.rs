@@ -27,13 +27,13 @@ pub enum RingError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// A new key could not be made.
-    #[error("a signing key could not be made")]
+    #[error("cannot create a signing key")]
     Generate(#[from] KeyError),
     /// The thread that made a key was stopped.
-    #[error("a signing key was not made to the end")]
+    #[error("the creation of a signing key was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
     /// The database's row of a key.
-    #[error("the database has a key `{kid}` that cannot be read")]
+    #[error("cannot read the key `{kid}` in the database")]
     Row {
         /// Which key.
         kid: String,
@@ -43,8 +43,8 @@ pub enum RingError {
     },
     /// The private half of the key that should sign is not there.
     #[error(
-        "the private half of the signing key is missing: expected {0}; put it back, or publish another \
-         key with `jeton keys rotate` and start again"
+        "the private key of the signing key is missing: restore {0}, or publish another key with `jeton keys \
+         rotate` and start again"
     )]
     Missing(PathBuf),
     /// The store failed.
@@ -280,11 +280,7 @@ impl Keyring {
 
 fn warn(row: &KeyRow) {
     let (kid, state) = (&row.key.kid, row.state.as_str());
-    tracing::error!(
-        kid,
-        state,
-        "the private half of a key is missing, and it does not sign"
-    );
+    tracing::error!(kid, state, "the private key file is missing: the key cannot sign");
 }
 
 /// The key of a row as it is published, parsed once.
@@ -327,7 +323,7 @@ fn signer(
             // A server that runs goes on without it. As long as it waited for the file, as for one that
             // another user's command has made, it would publish a key that was withdrawn meanwhile.
             Err(error) if before.is_some() => {
-                tracing::error!(%error, "the private half of a key cannot be used, and it does not sign");
+                tracing::error!(%error, "the private key file cannot be used: the key does not sign");
                 None
             }
             loaded => loaded?.map(Arc::new),

@@ -52,10 +52,10 @@ impl std::fmt::Debug for SignedToken {
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
     /// The private half of the key that should sign is not here.
-    #[error("no key is here to sign with")]
+    #[error("no signing key is available")]
     NoKey,
     /// The key has retired or been withdrawn since it was chosen.
-    #[error("the key `{0}` no longer signs")]
+    #[error("the key `{0}` is no longer a signing key")]
     KeyGone(String),
     /// What it should say cannot be signed.
     #[error(transparent)]

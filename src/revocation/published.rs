@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use axum::body::Bytes;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};

@@ -11,4 +11,3 @@ mod harness;
 mod openapi;
 mod process;
 mod standards;
-mod store;

@@ -32,7 +32,7 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// The file to write is there already.
-    #[error("{} exists, and nothing is overwritten", .0.display())]
+    #[error("{} already exists and is not overwritten: move it away, or give another name", .0.display())]
     Exists(PathBuf),
     /// The database to copy, or the copy, cannot be used.
     #[error(transparent)]

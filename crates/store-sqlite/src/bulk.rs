@@ -11,7 +11,8 @@ use crate::revocable::Revocable;
 use crate::values::{Columns, get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Actor, Revocation, TokenId};
+use jeton_core::token::{Actor, TokenId};
+use jeton_store::rules::bulk as rules;
 use jeton_store::{BulkId, BulkOrder, BulkRevocation, BulkRevocations, LastToken, Result};
 
 /// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
@@ -194,36 +195,26 @@ fn revoke(
     token: TokenId,
     now: Timestamp,
 ) -> std::result::Result<bool, Failure> {
-    let order = &bulk.order;
-    let effective_at = order.effective_at.map_or(now, |at| at.max(now));
-    let Some(token) = Revocable::by_id(batch.connection, token)? else {
+    let connection = batch.connection;
+    let Some(token) = Revocable::by_id(connection, token)? else {
         return Ok(false);
     };
-    let stands = token.revocation.as_ref();
-    if stands.is_some_and(|earlier| earlier.effective_at <= effective_at)
-        || order.last_token == LastToken::Stays && is_kept(batch.connection, token.id, now)?
-    {
-        return Ok(false);
+    let is_kept = || is_kept(connection, token.id, now);
+    let revocation = rules::revocation(&bulk.order, token.revocation.as_ref(), is_kept, now)?;
+    if let Some(revocation) = &revocation {
+        batch.revoke(&token, revocation)?;
     }
-    let revocation = Revocation {
-        revoked_at: now,
-        effective_at,
-        revoked_by: order.ordered_by.clone(),
-        reason: order.reason.clone(),
-    };
-    batch.revoke(&token, &revocation)?;
-    Ok(true)
+    Ok(revocation.is_some())
 }
 
-/// What lives of the line of tokens that took over from one since the order. What breaks a policy has
-/// none that is meant: the order comes after the policy, and a successor keeps to it.
+/// What lives of the line of tokens that took over from one since the order, where those are meant too.
 fn successors(
     connection: &Connection,
     bulk: &BulkRevocation,
     TokenId(token): TokenId,
     now: Timestamp,
 ) -> std::result::Result<Vec<TokenId>, Failure> {
-    if bulk.order.filter.breaks.is_some() {
+    if !rules::follows_successors(&bulk.order) {
         return Ok(Vec::new());
     }
     let mut query = connection.prepare_cached(SUCCESSORS)?;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, TokenKind};
+use jeton_store::ends;
 
 /// What stands against the feed being whole, if anything: looks at the last `depth` events.
 pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Option<String>> {
@@ -85,21 +85,4 @@ fn event(columns: &mut Columns<'_>) -> rusqlite::Result<Event> {
         effective_at: effective_at.millis(),
         ends,
     })
-}
-
-/// What a cut-off ends, as verifiers are told.
-pub(super) fn ends(cut_off: &CutOff) -> Ends {
-    let reach = &cut_off.reach;
-    Ends::CutOff {
-        organization: reach.organization.map(|organization| organization.0),
-        team: reach.team.as_ref().map(ToString::to_string),
-        user: reach.user.as_ref().map(ToString::to_string),
-        project: reach.project,
-        kid: reach.kid.clone(),
-        kind: reach.kind.map(|kind| match kind {
-            TokenKind::Api => "api",
-            TokenKind::Session => "session",
-        }),
-        issued_through: cut_off.issued_through,
-    }
 }

@@ -13,7 +13,7 @@ pub(super) enum Failure {
     #[error("SQLite failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),
     /// An order names something that was never in this database.
-    #[error("the order names {0} that the database does not know")]
+    #[error("the write refers to {0} that does not exist in the database")]
     Unknown(&'static str),
     /// What must not happen happens only by a mistake of the caller or of ours.
     #[error("{0}")]
@@ -25,10 +25,10 @@ pub(super) enum Failure {
     #[error("the WAL cannot be written")]
     Wal(#[source] Arc<std::io::Error>),
     /// A job panicked; the panic's message stands on standard error.
-    #[error("a job panicked")]
+    #[error("a database job panicked")]
     Panicked,
     /// The writer is gone.
-    #[error("the store's writer has stopped")]
+    #[error("the database writer has stopped")]
     Stopped,
 }
 

@@ -2,7 +2,6 @@
 
 use jeton_verifier::event::{Ends, Event};
 
-use crate::chain;
 use crate::failure::Failure;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, params};
@@ -67,7 +66,7 @@ impl Batch<'_> {
         reason: Option<&str>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let event = self.next_event(now, cut_off.effective_at, chain::ends(&cut_off));
+        let event = self.next_event(now, cut_off.effective_at, jeton_store::ends(&cut_off));
         let hash = event.hash(&self.memory.head.hash);
         let reach = &cut_off.reach;
         let numbers = &mut self.memory.numbers;

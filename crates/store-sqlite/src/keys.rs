@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use crate::SqliteStore;
 use crate::cut_offs::uncut;
@@ -10,35 +10,17 @@ use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use crate::writer::{Batch, Undo};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, Reach};
-use jeton_store::{
-    KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey, Realm, Result,
-};
+use jeton_store::rules::keys::{self as rules, JwksPromise};
+use jeton_store::{KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey, Realm, Result};
 
 #[async_trait]
 impl Keys for SqliteStore {
     async fn keys(&self) -> Result<Vec<KeyRow>> {
         self.readers
             .read(|connection| {
-                let mut query = connection.prepare_cached(
-                    "SELECT kid, algorithm, public_jwk, state, created_at, changed_at, signs_from, needed_until
-                     FROM keys ORDER BY id",
-                )?;
-                let found = query.query_map((), |row| {
-                    let columns = &mut Columns::of(row);
-                    Ok(KeyRow {
-                        key: NewKey {
-                            kid: columns.take()?,
-                            algorithm: columns.parse(|text| text.parse::<Algorithm>().ok())?,
-                            public_jwk: columns.take()?,
-                        },
-                        state: columns.take()?,
-                        created_at: columns.take()?,
-                        changed_at: columns.take()?,
-                        signs_from: columns.take()?,
-                        needed_until: columns.take()?,
-                    })
-                })?;
+                let mut query =
+                    connection.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY id"))?;
+                let found = query.query_map((), key)?;
                 Ok(found.collect::<rusqlite::Result<_>>()?)
             })
             .await
@@ -69,14 +51,11 @@ impl Keys for SqliteStore {
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {
         self.writer
             .run(Undo::Statement, move |batch| {
+                let renewed = promise(batch)?.renewed(max_age, now);
                 batch
                     .connection
-                    .prepare_cached(
-                        "UPDATE meta SET jwks_max_age = ?1,
-                            jwks_copies_until = max(jwks_copies_until, ?2 + (jwks_max_age + ?3) * 1000)
-                         WHERE jwks_max_age <> ?1",
-                    )?
-                    .execute(params![max_age, now, KEY_NOTICED_WITHIN])?;
+                    .prepare_cached("UPDATE meta SET jwks_max_age = ?1, jwks_copies_until = ?2")?
+                    .execute(params![renewed.max_age, renewed.copies_until])?;
                 Ok(())
             })
             .await
@@ -85,30 +64,14 @@ impl Keys for SqliteStore {
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow> {
         self.writer
             .run(Undo::Savepoint, move |batch| {
-                let (another_signs, waits_until) = batch
+                let another_signs = batch
                     .connection
-                    .prepare_cached(
-                        "SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'signing'),
-                            max(jwks_copies_until, ?1 + (jwks_max_age + ?2) * 1000) FROM meta",
-                    )?
-                    .query_row(params![now, KEY_NOTICED_WITHIN], |row| {
-                        Ok((get::<bool>(row, 0)?, get(row, 1)?))
-                    })?;
-                let (state, signs_from) = if another_signs {
-                    (KeyState::Published, waits_until)
-                } else {
-                    (KeyState::Signing, now)
-                };
-                insert(batch, &key, state, signs_from, now)?;
+                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM keys WHERE state = 'signing')")?
+                    .query_row((), |row| get(row, 0))?;
+                let row = rules::publish(key, another_signs, promise(batch)?, now);
+                insert(batch, &row)?;
                 batch.keys_changed()?;
-                Ok(KeyRow {
-                    key,
-                    state,
-                    created_at: now,
-                    changed_at: now,
-                    signs_from,
-                    needed_until: Timestamp::EPOCH,
-                })
+                Ok(row)
             })
             .await
     }
@@ -117,18 +80,42 @@ impl Keys for SqliteStore {
         let kid = kid.to_owned();
         self.writer
             .run(Undo::Savepoint, move |batch| {
-                let advanced = advance(batch, &kid, step, now)?;
-                if advanced {
-                    batch.keys_changed()?;
+                let row = by_kid(batch, &kid)?;
+                let Some(state) = row.and_then(|row| rules::advance(&row, step, now)) else {
+                    return Ok(false);
+                };
+                if state == KeyState::Signing {
+                    // One instant, so that there is never a moment without a signing key, nor with two.
+                    batch
+                        .connection
+                        .prepare_cached(
+                            "UPDATE keys SET state = 'retired', changed_at = ?1 WHERE state = 'signing'",
+                        )?
+                        .execute(params![now])?;
                 }
-                Ok(advanced)
+                put(batch, &kid, state, now)?;
+                batch.keys_changed()?;
+                Ok(true)
             })
             .await
     }
 
     async fn revoke_key(&self, order: KeyRevocation) -> Result<KeyRevoked> {
         self.writer
-            .run(Undo::Savepoint, move |batch| revoke(batch, &order))
+            .run(Undo::Savepoint, move |batch| {
+                let state = by_kid(batch, &order.kid)?.map(|row| row.state);
+                let withdrawal = match rules::withdraw(state, &order) {
+                    Ok(withdrawal) => withdrawal,
+                    Err(outcome) => return Ok(outcome),
+                };
+                put(batch, &order.kid, KeyState::Withdrawn, order.at)?;
+                if let Some(successor) = &withdrawal.successor {
+                    insert(batch, successor)?;
+                }
+                batch.cut_off(withdrawal.cut_off, &order.by, order.reason.as_deref(), order.at)?;
+                batch.keys_changed()?;
+                Ok(KeyRevoked::Revoked)
+            })
             .await
     }
 
@@ -156,13 +143,46 @@ impl Batch<'_> {
     }
 }
 
-fn insert(
-    batch: &Batch<'_>,
-    key: &NewKey,
-    state: KeyState,
-    signs_from: Timestamp,
-    now: Timestamp,
-) -> std::result::Result<(), Failure> {
+const COLUMNS: &str = "kid, algorithm, public_jwk, state, created_at, changed_at, signs_from, needed_until";
+
+/// Reads [`COLUMNS`].
+fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    let columns = &mut Columns::of(row);
+    Ok(KeyRow {
+        key: NewKey {
+            kid: columns.take()?,
+            algorithm: columns.parse(|text| text.parse::<Algorithm>().ok())?,
+            public_jwk: columns.take()?,
+        },
+        state: columns.take()?,
+        created_at: columns.take()?,
+        changed_at: columns.take()?,
+        signs_from: columns.take()?,
+        needed_until: columns.take()?,
+    })
+}
+
+fn by_kid(batch: &Batch<'_>, kid: &str) -> std::result::Result<Option<KeyRow>, Failure> {
+    Ok(batch
+        .connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM keys WHERE kid = ?1"))?
+        .query_row(params![kid], key)
+        .optional()?)
+}
+
+fn promise(batch: &Batch<'_>) -> std::result::Result<JwksPromise, Failure> {
+    Ok(batch
+        .connection
+        .prepare_cached("SELECT jwks_max_age, jwks_copies_until FROM meta")?
+        .query_row((), |row| {
+            Ok(JwksPromise {
+                max_age: get(row, 0)?,
+                copies_until: get(row, 1)?,
+            })
+        })?)
+}
+
+fn insert(batch: &Batch<'_>, row: &KeyRow) -> std::result::Result<(), Failure> {
     batch
         .connection
         .prepare_cached(
@@ -170,55 +190,14 @@ fn insert(
              VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         )?
         .execute(params![
-            key.kid,
-            key.algorithm.name(),
-            key.public_jwk,
-            state,
-            now,
-            signs_from
+            row.key.kid,
+            row.key.algorithm.name(),
+            row.key.public_jwk,
+            row.state,
+            row.created_at,
+            row.signs_from
         ])?;
     Ok(())
-}
-
-fn advance(
-    batch: &Batch<'_>,
-    kid: &str,
-    step: KeyStep,
-    now: Timestamp,
-) -> std::result::Result<bool, Failure> {
-    let found = batch
-        .connection
-        .prepare_cached("SELECT state, signs_from, needed_until FROM keys WHERE kid = ?1")?
-        .query_row(params![kid], |row| {
-            Ok((
-                get::<KeyState>(row, 0)?,
-                get::<Timestamp>(row, 1)?,
-                get::<Timestamp>(row, 2)?,
-            ))
-        })
-        .optional()?;
-    let is_due = found.is_some_and(|(state, signs_from, needed_until)| match step {
-        KeyStep::Sign => state == KeyState::Published && signs_from <= now,
-        KeyStep::Retire => state == KeyState::Published,
-        KeyStep::Leave => state == KeyState::Retired && needed_until <= now,
-    });
-    if !is_due {
-        return Ok(false);
-    }
-    let state = match step {
-        KeyStep::Sign => {
-            // One instant, so that there is never a moment without a signing key, nor with two.
-            batch
-                .connection
-                .prepare_cached("UPDATE keys SET state = 'retired', changed_at = ?1 WHERE state = 'signing'")?
-                .execute(params![now])?;
-            KeyState::Signing
-        }
-        KeyStep::Retire => KeyState::Retired,
-        KeyStep::Leave => KeyState::Gone,
-    };
-    put(batch, kid, state, now)?;
-    Ok(true)
 }
 
 fn put(batch: &Batch<'_>, kid: &str, state: KeyState, now: Timestamp) -> std::result::Result<(), Failure> {
@@ -227,34 +206,4 @@ fn put(batch: &Batch<'_>, kid: &str, state: KeyState, now: Timestamp) -> std::re
         .prepare_cached("UPDATE keys SET state = ?2, changed_at = ?3 WHERE kid = ?1")?
         .execute(params![kid, state, now])?;
     Ok(())
-}
-
-fn revoke(batch: &mut Batch<'_>, order: &KeyRevocation) -> std::result::Result<KeyRevoked, Failure> {
-    let state = batch
-        .connection
-        .prepare_cached("SELECT state FROM keys WHERE kid = ?1")?
-        .query_row(params![&order.kid], |row| get::<KeyState>(row, 0))
-        .optional()?;
-    let successor = match (state, &order.successor) {
-        (None, _) => return Ok(KeyRevoked::Unknown),
-        (Some(KeyState::Withdrawn), _) => return Ok(KeyRevoked::AlreadyRevoked),
-        (Some(KeyState::Signing), None) => return Ok(KeyRevoked::SuccessorNeeded),
-        (Some(KeyState::Signing), successor) => successor.as_ref(),
-        (Some(KeyState::Published | KeyState::Retired | KeyState::Gone), _) => None,
-    };
-    put(batch, &order.kid, KeyState::Withdrawn, order.at)?;
-    if let Some(successor) = successor {
-        insert(batch, successor, KeyState::Signing, order.at, order.at)?;
-    }
-    let cut_off = CutOff {
-        reach: Reach {
-            kid: Some(order.kid.clone()),
-            ..Reach::default()
-        },
-        issued_through: order.at.seconds(),
-        effective_at: order.at,
-    };
-    batch.cut_off(cut_off, &order.by, order.reason.as_deref(), order.at)?;
-    batch.keys_changed()?;
-    Ok(KeyRevoked::Revoked)
 }

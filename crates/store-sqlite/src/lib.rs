@@ -48,6 +48,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 pub use backup::{BackupError, Progress, backup, restore};
@@ -59,7 +60,7 @@ pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;
-use jeton_store::Observer;
+use jeton_store::{Medium, Observer};
 use places::Places;
 use readers::Readers;
 use writer::{Undo, Writer};
@@ -102,10 +103,11 @@ impl SqliteStore {
             probe: Mutex::new(()),
         })
     }
+}
 
-    /// Makes sure that everything is on the disk that is read, before anything is built on it. Whoever serves
-    /// from the store does this first.
-    pub async fn settle(&self) -> jeton_store::Result<()> {
+#[async_trait]
+impl Medium for SqliteStore {
+    async fn settle(&self) -> jeton_store::Result<()> {
         self.writer
             .run(Undo::Statement, |batch| {
                 wal::rewrite(batch.connection).map_err(|error| Failure::Wal(Arc::new(error)))
@@ -113,14 +115,11 @@ impl SqliteStore {
             .await
     }
 
-    /// Waits until the store can no longer be trusted, because the disk has failed under it. Whoever
-    /// serves from it must end the process then: a fresh one reads what is really there.
-    pub async fn died(&self) {
+    async fn died(&self) {
         self.writer.died().await;
     }
 
-    /// Whether it is so already.
-    pub fn has_died(&self) -> bool {
+    fn has_died(&self) -> bool {
         self.writer.has_died()
     }
 }

@@ -20,10 +20,10 @@ pub enum LockError {
     #[error("another server is running on the database {}", .0.display())]
     Taken(PathBuf),
     /// There is no place for either.
-    #[error("the folder of the database {} does not exist", .0.display())]
+    #[error("the folder of the database {} does not exist: create it first", .0.display())]
     FolderMissing(PathBuf),
     /// The lock's file cannot be made or locked.
-    #[error("the lock {} cannot be taken", path.display())]
+    #[error("cannot lock the file {}", path.display())]
     Failed {
         /// The lock's file.
         path: PathBuf,

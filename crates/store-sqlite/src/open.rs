@@ -30,7 +30,7 @@ const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_begin.sq
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Its folder is missing.
-    #[error("the folder of the database {} does not exist", .0.display())]
+    #[error("the folder of the database {} does not exist: create it first", .0.display())]
     FolderMissing(PathBuf),
     /// It cannot be opened for reading and writing.
     #[error("the database {} cannot be opened for reading and writing", path.display())]
@@ -41,13 +41,13 @@ pub enum OpenError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// It holds something else.
-    #[error("{} is not a database", .0.display())]
+    #[error("{} is not an SQLite database", .0.display())]
     NotADatabase(PathBuf),
     /// It is an SQLite database, but not ours.
-    #[error("{} is a database of another program", .0.display())]
+    #[error("{} is the SQLite database of another program", .0.display())]
     Foreign(PathBuf),
     /// A later version has written it.
-    #[error("the database {} is of a newer version of jeton (schema {found}, known up to {known})", path.display())]
+    #[error("the database {} was written by a newer version of jeton (its schema is {found}, this version supports up to {known})", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum OpenError {
         what: String,
     },
     /// Committed data could be lost with a power cut.
-    #[error("the database {} cannot be set to {pragma} = {wanted}: it stays {found}", path.display())]
+    #[error("cannot set {pragma} = {wanted} for the database {}: it stays {found}", path.display())]
     Unsafe {
         /// The file.
         path: PathBuf,
@@ -77,12 +77,12 @@ pub enum OpenError {
         found: String,
     },
     /// The library is too old.
-    #[error("SQLite {0} is older than 3.51.3, which can damage a database")]
+    #[error("SQLite {0} can corrupt a database: version 3.51.3 or later is needed")]
     OldSqlite(&'static str),
     /// It is an older copy, and nothing tells what was revoked since it was made.
     #[error(
-        "the database {} is a backup or an older copy, and the journal {} does not tell what was revoked since: put \
-         the journal in its place, or end every token with `jeton restore FILE --cut-off-missing`",
+        "the database {} is a backup or an older copy, and the journal {} does not have all revocations since: put \
+         back the complete journal, or revoke every token with `jeton restore FILE --cut-off-missing`",
         path.display(), journal.display()
     )]
     Unreconciled {

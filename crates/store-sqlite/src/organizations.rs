@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::list::number;
 use crate::members;
 use crate::search::Searched;
-use crate::values::{Columns, Parameter, get, params};
+use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
@@ -28,7 +28,7 @@ impl Organizations for SqliteStore {
             .look_up(move |connection| {
                 let (condition, value): (_, &dyn Parameter) = match &reference {
                     OrganizationReference::Id(id) => ("public_id = ?1", id),
-                    OrganizationReference::Name(name) => ("canonical_name = ?1", name),
+                    OrganizationReference::Name(name) => ("canonical_name = ?1", &Sought(name)),
                 };
                 let query = format!(
                     "SELECT {COLUMNS}, organizations.generation FROM organizations

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::SqliteStore;
 use crate::failure::Failure;
-use crate::values::{Columns, Parameter, params};
+use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Person, UserId};
@@ -100,7 +100,7 @@ fn find(
     // As SQLite's lower() does it.
     let text = text.to_ascii_lowercase();
     let after = slice.after.unwrap_or_default();
-    let found = query.query_map(params![after, text, slice.limit, whose], |row| {
+    let found = query.query_map(params![after, Sought(&text), slice.limit, whose], |row| {
         person(&mut Columns::of(row))
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)

@@ -71,8 +71,8 @@ fn warn(replayed: &Replayed) {
         tokens,
         cut_off,
         keys,
-        "the journal held revocations that this database did not have, and they are carried out; if it is an \
-         older copy, whoever was removed or disabled since it was made is there again"
+        "repeated revocations that the journal has and this database did not; if the database is an older copy, users, \
+         teams and organizations deleted or disabled since it was made exist again"
     );
     for CutOff { reach, .. } in cut_offs {
         let email = reach
@@ -80,7 +80,7 @@ fn warn(replayed: &Replayed) {
             .as_ref()
             .and_then(|user| addresses.get(&user.to_string()));
         let email = email.map(tracing::field::display);
-        tracing::warn!(?reach, email, "cut off once more");
+        tracing::warn!(%reach, email, "cut-off repeated");
     }
 }
 
@@ -136,14 +136,14 @@ fn in_transaction(
         }
         History::Complete { batches, .. } => Plan::GoOn(batches),
         History::Absent if !is_copy => {
-            tracing::info!(journal = %folder.display(), "a journal of revocations is begun");
+            tracing::info!(journal = %folder.display(), "journal of revocations created");
             Plan::GoOn(Vec::new())
         }
         History::Unconnected(end) if !is_copy && at.sequence > end.sequence => {
             tracing::warn!(
                 journal = %folder.display(),
-                "the journal of revocations does not reach up to the database: it is begun anew, and no backup made \
-                 before now can be restored from it"
+                "the journal of revocations is behind the database: a new journal is started, and backups made before \
+                 now cannot be completed from it"
             );
             Plan::GoOn(Vec::new())
         }

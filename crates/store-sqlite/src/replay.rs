@@ -241,5 +241,5 @@ impl<'a, 'b> Replay<'a, 'b> {
 fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Failure> {
     text.map(str::parse)
         .transpose()
-        .map_err(|_| Failure::Impossible("the journal names something by what is no id"))
+        .map_err(|_| Failure::Impossible("the journal contains an invalid id"))
 }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::list::number;
 use crate::members;
 use crate::search::Searched;
-use crate::values::{Columns, Parameter, params};
+use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Belonging, OrganizationId, Team, TeamId, TeamReference};
@@ -23,7 +23,7 @@ impl Teams for SqliteStore {
             .look_up(move |connection| {
                 let (condition, value): (_, &dyn Parameter) = match &reference {
                     TeamReference::Id(id) => ("teams.public_id = ?2", id),
-                    TeamReference::Name(name) => ("teams.canonical_name = ?2", name),
+                    TeamReference::Name(name) => ("teams.canonical_name = ?2", &Sought(name)),
                 };
                 let query = format!("{} AND organizations.public_id = ?1 AND {condition}", *SELECT);
                 Ok(connection

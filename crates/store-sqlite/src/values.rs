@@ -145,8 +145,42 @@ macro_rules! plain {
 }
 
 plain! {
-    parameters: bool i64 u32 u64 usize [u8; 16] [u8; 32] str String Arc<str>;
+    parameters: bool i64 u32 u64 usize [u8; 16] [u8; 32];
     columns: bool i32 i64 u32 u64 usize [u8; 16] [u8; 32] String Arc<str>;
+}
+
+/// No stored text holds U+0000, which other databases cannot store. It is refused where texts come in; a
+/// text that holds it here is a mistake of ours.
+impl Parameter for str {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self.contains('\0') {
+            false => self.to_sql(),
+            true => Err(rusqlite::Error::ToSqlConversionFailure(
+                "a text holds U+0000".into(),
+            )),
+        }
+    }
+}
+
+impl Parameter for String {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.as_str().write()
+    }
+}
+
+impl Parameter for Arc<str> {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        (**self).write()
+    }
+}
+
+/// A text that is looked for, and stored nowhere.
+pub(super) struct Sought<'a>(pub(super) &'a str);
+
+impl Parameter for Sought<'_> {
+    fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
 }
 
 /// A UUID as its 16 bytes.

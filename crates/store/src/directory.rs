@@ -1,5 +1,6 @@
 //! The contract for organizations, teams, projects and people.
 
+use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
@@ -211,4 +212,13 @@ pub enum PersonReference {
     Email(Email),
     /// By id.
     Id(UserId),
+}
+
+impl fmt::Display for PersonReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Email(email) => email.fmt(f),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
 }

@@ -14,7 +14,8 @@ pub enum Realm {
 }
 
 /// The version of a realm: the number of the last edit that changed it. Edits of the directory and the
-/// keys are numbered in the order of their commits, across all realms.
+/// keys are numbered in the order of their commits, across all realms. A new store is at edit 1, its keys too:
+/// edit 0 is before everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 

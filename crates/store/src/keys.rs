@@ -1,5 +1,7 @@
 //! The contract for signing keys: their states and public halves. The private halves are elsewhere.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
 
@@ -125,6 +127,16 @@ pub enum KeyStep {
     Retire,
     /// A retired key that nothing needs any more leaves the JWKS.
     Leave,
+}
+
+impl fmt::Display for KeyStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sign => "sign",
+            Self::Retire => "retire",
+            Self::Leave => "leave the key set",
+        })
+    }
 }
 
 /// The order to withdraw a key.

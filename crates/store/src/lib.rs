@@ -1,7 +1,7 @@
 //! What survives a crash: the contract that every backend keeps.
 //!
 //! The operations are whole: a caller never holds a transaction, since that would stop the grouping
-//! of commits. For every backend holds, and `tests/suite/store` proves it:
+//! of commits. For every backend holds, and the cases of `suite` prove it:
 //!
 //! - `Ok` from a write means that the change is on disk.
 //! - A write that was accepted happens even if its caller goes away.
@@ -18,9 +18,19 @@ mod directory;
 mod generation;
 mod house;
 mod keys;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod order;
 mod revocations;
 pub mod rules;
+#[cfg(feature = "suite")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a case fails by panicking"
+)]
+pub mod suite;
 mod tokens;
 mod usage;
 
@@ -38,7 +48,7 @@ pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
     Refused, Surface,
 };
-pub use revocations::{Changes, Covered, Revocations, Snapshot};
+pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
 pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
@@ -56,9 +66,29 @@ pub trait Writes: Send + Sync {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>>;
 }
 
+/// What whoever serves from a store must know of its medium.
+#[async_trait::async_trait]
+pub trait Medium: Send + Sync {
+    /// Makes sure that everything that is read is durable, before anything is built on it. Whoever serves
+    /// from the store calls this first.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`StoreError`] if it cannot be made so.
+    async fn settle(&self) -> Result<()>;
+
+    /// Waits until the store can no longer be trusted, because the medium has failed under it. Whoever
+    /// serves from it must end the process then: a fresh one reads what is really there.
+    async fn died(&self);
+
+    /// Whether it is so already.
+    fn has_died(&self) -> bool;
+}
+
 /// Everything a backend does.
 pub trait Store:
-    Writes
+    Medium
+    + Writes
     + Tokens
     + Usage
     + BulkRevocations
@@ -73,7 +103,8 @@ pub trait Store:
 }
 
 impl<T> Store for T where
-    T: Writes
+    T: Medium
+        + Writes
         + Tokens
         + Usage
         + BulkRevocations
@@ -94,10 +125,10 @@ pub type SharedStore = Arc<dyn Store>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// More is waiting than the store takes on; trying again soon is sensible.
-    #[error("the store has too much to do")]
+    #[error("the database is overloaded")]
     Busy,
     /// The store failed. After a failed write it is unknown whether it happened.
-    #[error("the store failed")]
+    #[error("the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

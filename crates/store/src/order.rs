@@ -226,7 +226,7 @@ pub enum Existing {
 /// A token about to be recorded.
 #[derive(Debug)]
 pub struct NewRecord {
-    /// The token.
+    /// The token. A session acts for a person, in all of their organizations, and has no slot.
     pub token: NewToken,
     /// Its index in a status list.
     pub place: ReservedPlace,
@@ -297,12 +297,13 @@ impl Order {
         self
     }
 
-    /// Adds the versions of the realms whose facts led to the order.
+    /// Adds the versions of the realms whose facts led to the order. They are compared first: what
+    /// refuses an order of old facts says nothing.
     #[must_use]
     pub fn judged_at(mut self, judged_at: JudgedAt) -> Self {
         let unchanged = judged_at.0.into_iter();
-        self.guards
-            .extend(unchanged.map(|(realm, generation)| Guard::Unchanged(realm, generation)));
+        let unchanged = unchanged.map(|(realm, generation)| Guard::Unchanged(realm, generation));
+        self.guards.splice(0..0, unchanged);
         self
     }
 }

@@ -1,11 +1,12 @@
 //! The contract for what the memory of a process is rebuilt from: revocations and identity.
 
 use async_trait::async_trait;
+use jeton_verifier::event::Ends;
 use uuid::Uuid;
 
 use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, Place, TokenId};
+use jeton_core::token::{CutOff, Place, TokenId, TokenKind};
 
 /// Revocations, and the deployment's identity.
 #[async_trait]
@@ -74,4 +75,21 @@ pub struct Changes {
     pub pruned_through: u64,
     /// Revocations and cut-offs.
     pub events: Vec<Change>,
+}
+
+/// What a cut-off ends, as its event in the feed says it.
+pub fn ends(cut_off: &CutOff) -> Ends {
+    let reach = &cut_off.reach;
+    Ends::CutOff {
+        organization: reach.organization.map(|organization| organization.0),
+        team: reach.team.as_ref().map(ToString::to_string),
+        user: reach.user.as_ref().map(ToString::to_string),
+        project: reach.project,
+        kid: reach.kid.clone(),
+        kind: reach.kind.map(|kind| match kind {
+            TokenKind::Api => "api",
+            TokenKind::Session => "session",
+        }),
+        issued_through: cut_off.issued_through,
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
-/// Everything that was wrong with one request: path, query, headers, then body, each in field order.
+/// All invalid fields of a request: path, query, headers, then body, each in field order.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = HTTPValidationError)]
 pub struct Violations {
@@ -19,18 +19,18 @@ pub struct Violations {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ValidationError)]
 pub struct Violation {
-    /// A stable name of the fault, for programs.
+    /// The error type. It never changes.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The part of the request (`path`, `query`, `header`, `body`), then the way to the field.
+    /// The location: the part of the request (`path`, `query`, `header` or `body`), then the path to the field.
     #[schema(inline, value_type = Vec<LocationPart>)]
     pub loc: Location,
-    /// What was expected, for people.
+    /// The error message.
     pub msg: Cow<'static, str>,
-    /// The value that was refused, as it came; the object itself where a field of it is missing.
+    /// The invalid value as sent; if a field is missing, the object that lacks it.
     #[schema(value_type = serde_json::Value)]
     pub input: Box<RawValue>,
-    /// The figures in `msg`.
+    /// The values in `msg`, such as a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub ctx: Option<serde_json::Value>,
@@ -41,7 +41,7 @@ pub struct Violation {
 #[serde(transparent)]
 pub struct Location(Vec<LocationPart>);
 
-/// A field's name, or a place in a list or a text.
+/// A field's name, or an index in a list or a string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum LocationPart {

@@ -18,15 +18,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(authorize_request, authorize_request_head))
 }
 
-/// What the service demands.
+/// What the service requires of the token.
 #[derive(Debug, Form)]
 // A misspelt or repeated demand must not become one that everybody meets.
 #[form(query, repeated = Refused, unknown = Forbidden)]
 pub(crate) struct DemandForm {
-    /// The scopes that the token must have, all of them, with a space between two.
+    /// The scopes that the token must have, separated by one space. Default: none.
     #[form(example = "projects:read content:write")]
     scope: Option<Scopes>,
-    /// Whom the token must be meant for; the configured default audience otherwise.
+    /// The audience that the token must have. Default: the configured default audience.
     #[form(length(min = 1))]
     audience: Option<String>,
 }
@@ -51,7 +51,7 @@ impl Scalar for Scopes {
         let text = value.text().ok_or(Fault::StringType)?;
         let scopes: Result<_, _> = text.split(' ').map(str::parse).collect();
         scopes.map(Self).map_err(|error| Fault::Value {
-            error: format!("each {error}"),
+            error: format!("each scope {error}"),
         })
     }
 
@@ -79,20 +79,19 @@ type About = [(HeaderName, HeaderValue); 6];
 
 /// Authorize a request
 ///
-/// For the sub-request of a reverse proxy (`auth_request` of nginx, `forward_auth` of Caddy,
-/// ForwardAuth of Traefik): it carries the `Authorization` header of the request that is to be let
-/// through. The answer has the proxy's client let through or not, and says whom the token acts for
-/// and what it reaches in headers that are always there. The proxy has to remove headers of these names that its client
-/// sends. A session is no token here.
+/// Checks the API token of a proxied request: 200 lets the request through, 401 and 403 refuse it. It is made for
+/// the subrequest of a reverse proxy (nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth), which
+/// forwards the `Authorization` header of its client. The `X-Jeton-…` response headers identify the token and are
+/// always present. The proxy must remove headers of these names from its client's request. Sessions are refused.
 #[utoipa::path(get, path = "/oauth/authorize-request", tag = "verification", operation_id = "authorize_request",
     params(DemandForm),
-    responses((status = OK, description = "The token is what the service demands", headers(
-        ("X-Jeton-Subject" = String, description = "The id of what the token acts for"),
-        ("X-Jeton-Organization" = String, description = "The id of its organization, or `-`"),
-        ("X-Jeton-Team" = String, description = "The id of its team, or `-`"),
-        ("X-Jeton-Scopes" = String, description = "Its scopes with a space between two, or `-`"),
-        ("X-Jeton-Projects" = String, description = "The numbers of the only projects that it reaches, with a space between two; `-` if it is not restricted to projects, `none` if it reaches no project"),
-        ("X-Jeton-Token-Id" = String, description = "The number of its record")))))]
+    responses((status = OK, description = "The token is active and has the required scopes and audience", headers(
+        ("X-Jeton-Subject" = String, description = "The id of the owner that the token acts for"),
+        ("X-Jeton-Organization" = String, description = "The id of the token's organization; `-`: none"),
+        ("X-Jeton-Team" = String, description = "The id of the token's team; `-`: none"),
+        ("X-Jeton-Scopes" = String, description = "The token's scopes, separated by spaces; `-`: none"),
+        ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
+        ("X-Jeton-Token-Id" = String, description = "The number of the token")))))]
 async fn authorize_request(
     caller: Caller<ApiToken>,
     State(app): State<Arc<App>>,
@@ -102,18 +101,18 @@ async fn authorize_request(
     Ok(about(caller.token())?)
 }
 
-/// Authorize a request, asked with HEAD
+/// Authorize a request (HEAD)
 ///
-/// The same as with GET, for a proxy that passes on the method of its client.
+/// Same as `GET /oauth/authorize-request`, for a proxy that forwards the method of its client.
 #[utoipa::path(head, path = "/oauth/authorize-request", tag = "verification", operation_id = "authorize_request_head",
     params(DemandForm),
-    responses((status = OK, description = "The token is what the service demands", headers(
-        ("X-Jeton-Subject" = String, description = "The id of what the token acts for"),
-        ("X-Jeton-Organization" = String, description = "The id of its organization, or `-`"),
-        ("X-Jeton-Team" = String, description = "The id of its team, or `-`"),
-        ("X-Jeton-Scopes" = String, description = "Its scopes with a space between two, or `-`"),
-        ("X-Jeton-Projects" = String, description = "The numbers of the only projects that it reaches, with a space between two; `-` if it is not restricted to projects, `none` if it reaches no project"),
-        ("X-Jeton-Token-Id" = String, description = "The number of its record")))))]
+    responses((status = OK, description = "The token is active and has the required scopes and audience", headers(
+        ("X-Jeton-Subject" = String, description = "The id of the owner that the token acts for"),
+        ("X-Jeton-Organization" = String, description = "The id of the token's organization; `-`: none"),
+        ("X-Jeton-Team" = String, description = "The id of the token's team; `-`: none"),
+        ("X-Jeton-Scopes" = String, description = "The token's scopes, separated by spaces; `-`: none"),
+        ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
+        ("X-Jeton-Token-Id" = String, description = "The number of the token")))))]
 async fn authorize_request_head(
     caller: Caller<ApiToken>,
     app: State<Arc<App>>,

@@ -22,65 +22,68 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(introspect))
 }
 
-/// Which token.
+/// The token to introspect.
 #[derive(Form)]
 #[form(body, name = "Introspect", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}))]
 struct IntrospectForm {
-    /// The token, with or without its prefix.
+    /// The token, with or without the configured prefix.
     token: String,
-    /// Taken, and not needed: a token says itself what it is.
+    /// Ignored. RFC 7009 and RFC 7662 define it.
     #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
     token_type_hint: Option<String>,
 }
 
-/// What a token is. Of one that is not active nothing but that is said.
+/// An introspection response (RFC 7662). If the token is not active, it contains only `active`.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Introspection<'a> {
-    /// Whether it is good at this moment.
+    /// Whether the token is active now.
     active: bool,
+    /// Always `Bearer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "Bearer")]
     token_type: Option<&'static str>,
-    /// Its scopes, with a space between two.
+    /// The scopes, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "spaced")]
     #[schema(value_type = Option<String>, example = "projects:read content:write")]
     scope: Option<&'a [String]>,
-    /// What it acts for: the owner's id.
+    /// The id of the owner that the token acts for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
     sub: Option<&'a str>,
-    /// The same.
+    /// Same as `sub`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
     client_id: Option<&'a str>,
-    /// The e-mail address of the person it acts for, where it acts for one.
+    /// The user's e-mail address, if the token acts for a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
-    /// The services it is meant for.
+    /// The services that accept the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<&'a [String]>,
+    /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "http://127.0.0.1:8080")]
     iss: Option<&'a str>,
-    /// When it ends, in seconds since the Unix epoch; 253402300799 is never. Before the `exp` in the token
-    /// itself where a revocation lies ahead, as in the grace after a rotation.
+    /// When the token expires, in seconds since the Unix epoch; 253402300799 means never. Earlier than the token's
+    /// `exp` claim if a revocation is scheduled, such as during the grace period after a rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
-    /// When it was issued, in seconds since the Unix epoch.
+    /// When the token was issued, in seconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
+    /// The `jti` claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     jti: Option<Uuid>,
-    /// The id of the organization it is good in; absent is all that its owner has.
+    /// The id of the organization in which the token is valid; absent: all organizations of its owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     org: Option<Uuid>,
-    /// The id of the team it acts for, where it acts for one.
+    /// The team's id, if the token acts for a team.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<&'a str>,
-    /// The only projects it reaches; absent is unrestricted.
+    /// The numbers of the projects that the token is restricted to; absent: not restricted.
     #[serde(skip_serializing_if = "Option::is_none")]
     projects: Option<&'a [u32]>,
-    /// The number of its record, as text.
+    /// The number of the token, as a string.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "1")]
     token_id: Option<String>,
@@ -88,13 +91,13 @@ struct Introspection<'a> {
 
 /// Introspect a token
 ///
-/// For a service that would rather ask than verify. Needs the scope `tokens:introspect`: a token of
-/// an organization asks about that organization's tokens, one of the deployment about all. A token
-/// that is expired, revoked, unknown, malformed, a session or not yours to see is not active, and
-/// nothing else is said of it.
+/// Returns whether a token is active, and its claims (RFC 7662). Needs the scope `tokens:introspect`: a token of an
+/// organization can introspect tokens of that organization, a token of the deployment all tokens. A token that is
+/// expired, revoked, unknown, malformed, a session, or outside the caller's organization is reported as
+/// `active: false`, without further fields.
 #[utoipa::path(post, path = "/oauth/introspect", tag = "verification", operation_id = "introspect",
     request_body(content = IntrospectForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = OK, description = "What the token is", body = Introspection)))]
+    responses((status = OK, description = "The state of the token", body = Introspection)))]
 async fn introspect(
     caller: Caller<TokensIntrospect>,
     State(app): State<Arc<App>>,

@@ -19,26 +19,26 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(keys).layer(open()))
 }
 
-/// A set of public keys (RFC 7517, section 5).
+/// A JSON Web Key Set (RFC 7517, section 5).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = JsonWebKeySet)]
 struct KeySet {
-    /// The keys, each with `kid`, `alg`, `use` and its public members.
+    /// The public keys, each with `kid`, `alg`, `use` and its public members.
     #[schema(min_items = 1)]
     keys: Vec<serde_json::Value>,
 }
 
-/// The public keys
+/// Get the key set (JWKS)
 ///
-/// Verifies every token that is alive. It may be kept for as long as `Cache-Control` says: no key
-/// signs before every kept copy has it.
+/// Returns the public keys that verify all active tokens (RFC 7517). Cache it for as long as `Cache-Control` says: a
+/// new key signs only after all cached copies have expired.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "verification", security(()), operation_id = "jwks",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy at hand")),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the cached copy")),
     responses(
-        (status = OK, description = "The keys", content_type = "application/jwk-set+json", body = KeySet,
-            headers(("ETag" = String, description = "Names this state of the set"),
-                    ("Cache-Control" = String, description = "For how long it may be kept"))),
-        (status = NOT_MODIFIED, description = "The copy at hand is current")))]
+        (status = OK, description = "The key set", content_type = "application/jwk-set+json", body = KeySet,
+            headers(("ETag" = String, description = "The version of the key set"),
+                    ("Cache-Control" = String, description = "How long the response may be cached"))),
+        (status = NOT_MODIFIED, description = "The cached copy is current")))]
 async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let Jwks { body, etag, max_age } = app.authority.keys().jwks();
     let keys = Kept {

@@ -32,35 +32,36 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         )
 }
 
-/// What the authority offers, and where.
+/// Authorization server metadata (RFC 8414).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuthorizationServerMetadata)]
 struct Metadata<'a> {
-    /// The `iss` of every token, character by character.
+    /// The issuer, exactly as in the `iss` claim of every token.
     #[schema(example = "http://127.0.0.1:8080")]
     issuer: &'a str,
-    /// The public keys.
+    /// The URL of the key set.
     #[schema(example = "http://127.0.0.1:8080/.well-known/jwks.json")]
     jwks_uri: String,
-    /// Says what a token is.
+    /// The URL of token introspection (RFC 7662).
     introspection_endpoint: String,
-    /// How its caller sends a token with `tokens:introspect`.
+    /// How the caller of `introspection_endpoint` sends its token, which needs the scope `tokens:introspect`.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
-    /// Ends a token.
+    /// The URL of token revocation (RFC 7009).
     revocation_endpoint: String,
+    /// How the caller of `revocation_endpoint` authenticates; `none`: without a credential.
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
-    /// The addresses of the status lists (Token Status List).
+    /// The URL that lists all status lists (Token Status List, section 9).
     status_list_aggregation_endpoint: String,
-    /// Every scope that a token can have.
+    /// All scopes.
     #[schema(value_type = Vec<String>)]
     scopes_supported: &'a [Scope],
-    /// None: tokens are not asked for by redirects.
+    /// Empty: tokens are created with `POST /api/v1/tokens`, not by OAuth grants.
     response_types_supported: [&'static str; 0],
-    /// None, for the same reason.
+    /// Empty, see `response_types_supported`.
     grant_types_supported: [&'static str; 0],
-    /// Every service sees the same `sub`.
+    /// `public`: `sub` is the same for every service.
     subject_types_supported: [&'static str; 1],
-    /// The page that explains the API.
+    /// The URL of the API documentation.
     service_documentation: String,
 }
 
@@ -85,22 +86,23 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Authorization server metadata
+/// Get authorization server metadata
 ///
-/// What the authority offers and where it is, for libraries that find the rest by themselves.
+/// Authorization server metadata (RFC 8414): issuer, key set, introspection and revocation endpoints.
 #[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "verification", security(()), operation_id = "metadata",
     responses((status = OK, description = "The metadata", body = Metadata,
-        headers(("Cache-Control" = String, description = "For how long it may be kept")))))]
+        headers(("Cache-Control" = String, description = "How long the response may be cached")))))]
 async fn metadata(_: Anyone, State(app): State<Arc<App>>) -> impl IntoResponse {
     (CACHED, Json(Metadata::of(&app))).into_response()
 }
 
-/// The same, where OpenID Connect has it
+/// Get OpenID Connect discovery metadata
 ///
-/// For libraries that look nowhere else. There is no sign-in here, and no ID token.
+/// Same as `/.well-known/oauth-authorization-server`, for libraries that support only OpenID Connect discovery.
+/// The server does not implement OpenID Connect login or ID tokens.
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "verification", security(()), operation_id = "openid_configuration",
     responses((status = OK, description = "The metadata", body = Metadata,
-        headers(("Cache-Control" = String, description = "For how long it may be kept")))))]
+        headers(("Cache-Control" = String, description = "How long the response may be cached")))))]
 async fn openid_configuration(caller: Anyone, app: State<Arc<App>>) -> impl IntoResponse {
     metadata(caller, app).await
 }

@@ -14,13 +14,13 @@ use crate::http::input::InputError;
 use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Takes};
 
-/// An error, as RFC 6749 has it.
+/// An OAuth error (RFC 6749, section 5.2).
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OAuthError {
-    /// What is wrong, for programs.
+    /// The error code.
     #[schema(example = "invalid_request")]
     error: &'static str,
-    /// What is wrong, for people.
+    /// The error message. It can change between versions.
     #[schema(example = "token: Field required")]
     error_description: String,
 }
@@ -99,35 +99,35 @@ mod tests {
         415 a write without Authorization: Bearer needs a JSON body and says so in Content-Type
         415 the body must be application/x-www-form-urlencoded
         400 the body could not be read to its end
-        400 the request must have one readable Authorization header
-        404 there is nothing at this address
-        405 this address does not take this method
-        501 the past is not kept
+        400 send exactly one readable Authorization header
+        404 there is no such endpoint
+        405 this endpoint does not support this method
+        501 past states are not kept
         429 too many requests retry-after=7
-        401 no credential was presented www-authenticate=Bearer realm="jeton"
-        401 the presented token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
-        401 e-mail or password is wrong www-authenticate=Bearer realm="jeton"
+        401 no credential was sent www-authenticate=Bearer realm="jeton"
+        401 the token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 the e-mail address or the password is wrong www-authenticate=Bearer realm="jeton"
         429 too many failed logins retry-after=30
-        403 not allowed
-        403 this needs a session
-        401 the token is meant for others www-authenticate=Bearer realm="jeton", error="invalid_token"
+        403 the role of the caller does not allow this
+        403 this operation needs a session
+        401 the audience of the token does not include this API www-authenticate=Bearer realm="jeton", error="invalid_token"
         403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
-        404 not found
-        404 a session is no API token
-        400 no organization was named
-        409 the name is taken
-        409 the address is taken
+        404 no such resource, or the caller may not see it
+        404 this endpoint needs an API token, and the request has a session
+        400 name the organization: the caller does not belong to exactly one
+        409 the name is already in use
+        409 the e-mail address belongs to another user
         409 the last admin of an organization cannot be removed
         409 the last site administrator cannot be removed
-        403 the current password is wrong
-        409 not a member of the organization
-        409 too many active tokens
-        409 the last active token of an owner is kept
-        409 the token is no longer active
+        403 the current password is missing or wrong
+        409 the user is not a member of the organization
+        409 the owner has as many active tokens as the organization allows
+        409 the organization keeps the last active token of an owner
+        409 the token is revoked, expired or already replaced
         400 the cursor does not belong to this list
-        503 too much to do retry-after=1
-        503 no key is here to sign with
-        503 unavailable
+        503 the server is overloaded retry-after=1
+        503 no signing key is available
+        503 the request failed in the server and may have been carried out
         "#);
     }
 

@@ -18,31 +18,31 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(revoke))
 }
 
-/// Which token, and why.
+/// The token to revoke.
 #[derive(Form)]
 #[form(body, name = "RevokePresented", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA", "reason": "found in a public gist"}))]
 struct RevokeForm {
-    /// The token, with or without its prefix.
+    /// The token, with or without the configured prefix.
     token: String,
-    /// Taken, and not needed: a token says itself what it is.
+    /// Ignored. RFC 7009 and RFC 7662 define it.
     #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
     token_type_hint: Option<String>,
-    /// Why, in your words. Seen by those who manage the token.
+    /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
     reason: Option<String>,
 }
 
-/// End a token that you have
+/// Revoke a presented token
 ///
-/// Nobody's permission is needed: who finds a leaked token can end it, and who was handed one too.
-/// The answer means that it is refused from now on, and that this is on disk. It is the same for a
-/// token that was not active anyway, or is none, and presenting it here is no use of it. With a credential the revocation is in the caller's
-/// name, without one in that of the `holder`.
+/// Revokes the given token permanently (RFC 7009). No credential is needed, so that anyone who finds a leaked token
+/// can revoke it. The revocation is durable before the response is sent. The response is the same if the token was
+/// not active or is not a token. This does not change `last_used_at`. `revoked_by` is the caller if the request has
+/// a credential, else `holder`.
 #[utoipa::path(post, path = "/oauth/revoke", tag = "verification", security(()), operation_id = "revoke_presented_token",
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = OK, description = "It is not active"),
-              (status = UNAUTHORIZED, description = "A credential was sent, and it is not active", body = OAuthError),
-              (status = SERVICE_UNAVAILABLE, description = "It may still be active: something that must work does not, or is too busy", body = OAuthError)))]
+    responses((status = OK, description = "The token is not active"),
+              (status = UNAUTHORIZED, description = "The request has a credential that is not active", body = OAuthError),
+              (status = SERVICE_UNAVAILABLE, description = "The server is overloaded or failed; the token may still be active", body = OAuthError)))]
 async fn revoke(
     caller: Option<Caller<Holder>>,
     State(app): State<Arc<App>>,

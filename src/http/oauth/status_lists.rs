@@ -30,29 +30,30 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(lists).layer(open()))
 }
 
-/// One status list
+/// Get a status list
 ///
-/// A signed list of one bit a token: set means revoked. A token names its list and its bit in the claim
-/// `status`; the list names its address in `sub`, for how many seconds it is to be used in `ttl`, and
-/// when it ends in `exp`, neither of which goes beyond the next revocation that is known to come. A list
-/// that is fetched after a revocation was answered shows it; `feed` says up to which revocation it does.
+/// Returns a signed status list (Token Status List) with one bit per token: 1 means revoked. A token names its list
+/// and its index in the claim `status`. In the list, `sub` is the URL of the list, `ttl` the number of seconds for
+/// which it may be used, and `exp` its expiry; both end before the next scheduled revocation. A list fetched after
+/// the response to a revocation includes it; `feed` is the position in the revocation feed up to which it is
+/// complete.
 ///
-/// The bits are `status_list.lst`: base64url of a zlib stream of 131,072 bytes, the first token in the
-/// least significant bit of the first. Verify the signature like a token's, and that `typ` is
-/// `statuslist+jwt` and `sub` the address that the token names. A revocation that lies ahead sets its bit
-/// up to a second early, since a list is good for at least that long.
+/// To read it, verify the signature as for a token, and check that `typ` is `statuslist+jwt` and `sub` is the URL
+/// that the token names. `status_list.lst` is the base64url encoding of a zlib stream of 131,072 bytes; index 0 is
+/// the least significant bit of the first byte. The bit of a scheduled revocation is set up to one second early,
+/// since a list is valid for at least one second.
 #[utoipa::path(get, path = "/status-lists/{list}", tag = "verification", security(()), operation_id = "status_list",
-    params(("list" = String, Path, description = "Its number", example = "1"),
-           ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy at hand"),
-           ("Accept-Encoding" = Option<String>, Header, description = "`gzip` saves about three tenths")),
+    params(("list" = String, Path, description = "The number of the status list", example = "1"),
+           ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the cached copy"),
+           ("Accept-Encoding" = Option<String>, Header, description = "With `gzip`, the response is about 30% smaller")),
     responses(
-        (status = OK, description = "The list", content_type = "application/statuslist+jwt", body = String,
-            headers(("ETag" = String, description = "Names this state of the list"),
-                    ("Cache-Control" = String, description = "For how long it may be kept: `ttl`"),
-                    ("Vary" = String, description = "Names `accept-encoding`"))),
-        (status = NOT_MODIFIED, description = "The copy at hand is current"),
-        (status = NOT_IMPLEMENTED, description = "A list of the past was asked for, by `time` in the query: they are not kept", body = Problem),
-        (status = SERVICE_UNAVAILABLE, description = "What it must show cannot be read, or is not complete yet", body = Problem)))]
+        (status = OK, description = "The status list", content_type = "application/statuslist+jwt", body = String,
+            headers(("ETag" = String, description = "The version of the list"),
+                    ("Cache-Control" = String, description = "How long the response may be cached: `ttl` seconds"),
+                    ("Vary" = String, description = "`accept-encoding`"))),
+        (status = NOT_MODIFIED, description = "The cached copy is current"),
+        (status = NOT_IMPLEMENTED, description = "The query has `time`: past status lists are not kept", body = Problem),
+        (status = SERVICE_UNAVAILABLE, description = "The revocations cannot be read or are not completely loaded yet", body = Problem)))]
 async fn list(
     _: Anyone,
     State(app): State<Arc<App>>,
@@ -88,26 +89,26 @@ async fn list(
     Ok(response)
 }
 
-/// The addresses of all status lists.
+/// The URLs of all status lists.
 #[derive(Debug, Serialize, ToSchema)]
 struct StatusLists {
-    /// Each as tokens name it.
+    /// The URLs, exactly as in the claim `status` of tokens.
     #[schema(example = json!(["https://jeton.example.org/status-lists/1"]))]
     status_lists: Vec<String>,
 }
 
-/// All status lists
+/// List status lists
 ///
-/// Where to fetch every list that a live token can name (Token Status List, section 9), for whoever wants
-/// to have them at hand before a token comes.
+/// Returns the URL of every status list that an active token can name (Token Status List, section 9), for verifiers
+/// that fetch the lists in advance.
 #[utoipa::path(get, path = "/status-lists", tag = "verification", security(()), operation_id = "status_lists",
-    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy at hand")),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the cached copy")),
     responses(
-        (status = OK, description = "Their addresses", body = StatusLists,
-            headers(("ETag" = String, description = "Names this state of the list"),
-                    ("Cache-Control" = String, description = "For how long it may be kept"))),
-        (status = NOT_MODIFIED, description = "The copy at hand is current"),
-        (status = SERVICE_UNAVAILABLE, description = "They cannot be read", body = Problem)))]
+        (status = OK, description = "The URLs of the status lists", body = StatusLists,
+            headers(("ETag" = String, description = "The version of the list"),
+                    ("Cache-Control" = String, description = "How long the response may be cached"))),
+        (status = NOT_MODIFIED, description = "The cached copy is current"),
+        (status = SERVICE_UNAVAILABLE, description = "The status lists cannot be read", body = Problem)))]
 async fn lists(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let status_lists = app.authority.status_lists().await?;
     let body = serde_json::to_vec(&StatusLists { status_lists }).unwrap_or_default();

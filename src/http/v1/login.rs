@@ -26,17 +26,19 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(logout))
 }
 
-/// E-mail and password, as they are tried.
+/// The credentials of a login attempt.
 #[derive(Form)]
 #[form(body, name = "Login", echo = Nothing)]
 pub(in crate::http) struct Credentials {
+    /// The user's e-mail address.
     #[form(length(min = 1, max = 254), example = "admin@example.com")]
     pub(in crate::http) email: String,
+    /// The user's password.
     #[form(example = "the password that the first start printed")]
     pub(in crate::http) password: Password,
 }
 
-/// E-mail and password.
+/// An e-mail address and a password.
 #[derive(Form)]
 #[form(body, name = "Login", echo = Nothing, unknown = Forbidden)]
 struct LoginForm {
@@ -58,27 +60,27 @@ impl Scalar for Password {
     }
 }
 
-/// A session.
+/// A new session.
 #[derive(Serialize, ToSchema)]
 struct Session {
-    /// The session's token, for `Authorization: Bearer`. It is good for the authority itself and
-    /// nowhere else.
+    /// The session token, for `Authorization: Bearer`. Only this API accepts it.
     token: String,
+    /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
-    /// When it ends by itself.
+    /// When the session expires.
     #[schema(value_type = nouns::Instant)]
     expires_at: Timestamp,
 }
 
 /// Log in
 ///
-/// Gives a session to whoever knows the password. An unknown address, a wrong password and a person
-/// who is shut out get the same answer after the same time. Failures slow down further attempts.
+/// Creates a session from an e-mail address and a password. An unknown address, a wrong password and a disabled
+/// user get the same response after the same time. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/api/v1/login", tag = "session", security(()), operation_id = "login", request_body = LoginForm,
-    responses((status = OK, description = "A session", body = Session),
-              (status = UNAUTHORIZED, description = "E-mail or password is wrong", body = Problem),
-              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked", body = Problem)))]
+    responses((status = OK, description = "The session", body = Session),
+              (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem),
+              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem)))]
 async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
@@ -96,9 +98,9 @@ async fn login(
 
 /// Log out
 ///
-/// Ends the session that the request came with; from the answer on it is refused.
+/// Revokes the session in the `Authorization` header. The authority refuses it from the response on.
 #[utoipa::path(post, path = "/api/v1/logout", tag = "session", operation_id = "logout",
-    responses((status = NO_CONTENT, description = "The session has ended")))]
+    responses((status = NO_CONTENT, description = "The session is revoked")))]
 async fn logout(caller: Caller<LoggedIn>, State(app): State<Arc<App>>) -> Result<impl IntoResponse, Failure> {
     app.authority.logout(&caller).await?;
     Ok(no_content())

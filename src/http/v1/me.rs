@@ -21,19 +21,20 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(me))
 }
 
-/// Who is calling.
+/// The caller.
 #[derive(Debug, Serialize, ToSchema)]
 struct Me {
-    /// The person the caller acts for, where it acts for one.
+    /// The user that the caller is or acts for; `null`: the caller is a token of a team, an organization or the
+    /// deployment.
     #[schema(required = true)]
     user: Option<UserInfo>,
-    /// The API token the caller came with, where it was one.
+    /// The API token in the `Authorization` header; `null`: the caller has a session.
     #[schema(required = true)]
     token: Option<TokenInfo>,
-    /// The organizations the person belongs to, as far as this token reaches.
+    /// The user's organizations in which the token is valid.
     organizations: Vec<MembershipInfo>,
-    /// What the caller can do: a token's own scopes, and for a session those that its person may grant.
-    /// Some are for tokens of the deployment, which site administrators make.
+    /// The scopes of the API token, or for a session the scopes that its user may grant. Some of those can be
+    /// granted only to tokens of the deployment.
     #[schema(example = json!(["tokens:read"]))]
     scopes: Vec<String>,
 }
@@ -42,14 +43,19 @@ struct Me {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrganizationMembership)]
 struct MembershipInfo {
+    /// The id of the organization.
     id: Uuid,
+    /// The name of the organization.
     #[schema(example = "default")]
     name: String,
+    /// The user's role in the organization.
     #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
 
-/// Who am I?
+/// Get the caller
+///
+/// Returns the user and the API token behind the `Authorization` header, with organizations and scopes.
 #[utoipa::path(get, path = "/api/v1/me", tag = "session", operation_id = "me",
     responses((status = OK, description = "The caller", body = Me)))]
 async fn me(caller: Caller<Authenticated>, State(app): State<Arc<App>>) -> Result<Json<Me>, Failure> {

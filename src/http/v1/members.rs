@@ -30,19 +30,19 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(put_into_team, remove_from_team))
 }
 
-/// Which member of an organization.
+/// A member of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
 struct MemberPath {
     /// The organization's name or id.
     #[form(example = "default")]
     organization: OrganizationReference,
-    /// The person's address.
+    /// The user's e-mail address.
     #[form(example = "ada@example.com")]
     email: Email,
 }
 
-/// Which member of a team.
+/// A member of a team.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TeamMemberPath {
@@ -52,27 +52,30 @@ struct TeamMemberPath {
     /// The team's name or its `team-…` id.
     #[form(example = "runners")]
     team: TeamReference,
-    /// The person's address.
+    /// The user's e-mail address.
     #[form(example = "ada@example.com")]
     email: Email,
 }
 
-/// A role.
+/// The role of a member.
 #[derive(Debug, Form)]
 #[form(body, name = "PutMember", unknown = Forbidden)]
 pub(crate) struct RoleForm {
+    /// The role.
     role: Role,
 }
 
-/// Somebody who belongs to an organization or a team, or an address that will.
+/// A member of an organization or a team, or an invited e-mail address.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Member)]
 struct MemberInfo {
-    /// `null` where nobody has the address yet: the role holds once a site administrator makes that person.
+    /// The user's id; `null`: no user has the address yet, and the role applies once one is created.
     #[schema(required = true, example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     id: Option<String>,
+    /// The e-mail address.
     #[schema(example = "ada@example.com")]
     email: String,
+    /// The role.
     #[schema(value_type = nouns::RoleWord)]
     role: Role,
 }
@@ -93,11 +96,10 @@ impl From<Belonging> for MemberInfo {
 
 /// List the members of an organization
 ///
-/// With them stand the addresses that nobody has yet and that a role waits for; their `id` is `null`. So
-/// whoever sees the list sees which of them have no account yet.
+/// Includes invited e-mail addresses that no user has yet, with `id: null`.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/members", tag = "organizations", operation_id = "list_members",
     params(OrganizationPath, SliceForm),
-    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
+    responses((status = OK, description = "A page of members, sorted by e-mail address", body = Items<MemberInfo>)))]
 async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -115,16 +117,16 @@ async fn list(
     )))
 }
 
-/// Give somebody a role in an organization
+/// Add or update a member of an organization
 ///
-/// An address that belongs to nobody is answered in the same way; the role holds once a site
-/// administrator makes that person. Until then the list of members shows it with `id: null`, so an
-/// organization's admins see which of those they brought in have no account yet. A demotion narrows what the person's tokens can do at once. An
-/// `admin` manages the organization, a `member` has tokens of their own, and a `viewer` only sees it.
+/// Sets the user's role: an `admin` manages the organization, a `member` has tokens of their own, and a `viewer`
+/// can only read. A lower role limits the user's tokens at once. If no user has the e-mail address, the response
+/// is the same and the role applies once a site administrator creates the user; until then the list of members
+/// shows the address with `id: null`.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
-    responses((status = NO_CONTENT, description = "It is so"),
-              (status = CONFLICT, description = "The organization would have no admin", body = Problem)))]
+    responses((status = NO_CONTENT, description = "The role is set"),
+              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem)))]
 async fn put(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -136,14 +138,15 @@ async fn put(
     Ok(no_content())
 }
 
-/// Take somebody out of an organization
+/// Remove a member from an organization
 ///
-/// And out of its teams. From the answer on their tokens of this organization are refused, for good. For
-/// an address that nobody has yet it takes back every role that waits there.
+/// Removes the user from the organization and its teams, and revokes the user's tokens of this organization
+/// permanently. If no user has the e-mail address yet, its invitations to the organization and its teams are
+/// withdrawn.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
     params(MemberPath),
-    responses((status = NO_CONTENT, description = "They do not belong to it"),
-              (status = CONFLICT, description = "The organization would have no admin", body = Problem)))]
+    responses((status = NO_CONTENT, description = "The user is not a member"),
+              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem)))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -157,10 +160,10 @@ async fn remove(
 
 /// List the members of a team
 ///
-/// With them stand the addresses that nobody has yet and that a role waits for; their `id` is `null`.
+/// Includes invited e-mail addresses that no user has yet, with `id: null`.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}/members", tag = "teams", operation_id = "list_team_members",
     params(TeamPath, SliceForm),
-    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<MemberInfo>)))]
+    responses((status = OK, description = "A page of members, sorted by e-mail address", body = Items<MemberInfo>)))]
 async fn list_of_team(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -178,15 +181,15 @@ async fn list_of_team(
     )))
 }
 
-/// Give somebody a role in a team
+/// Add or update a member of a team
 ///
-/// An admin of the team manages its tokens. Who does not belong to the organization yet becomes its
-/// member too, or as a viewer its viewer, which only an admin of the organization can bring about. A
-/// viewer of the organization stays one in its teams, whatever their role there.
+/// Sets the user's role in the team; an `admin` of the team manages its tokens. A user who does not belong to the
+/// organization is added to it as a `member`, or as a `viewer` if that is the role; only an admin of the
+/// organization may do this. A viewer of the organization has no more rights in a team, whatever the role there.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
     params(TeamMemberPath), request_body = RoleForm,
-    responses((status = NO_CONTENT, description = "It is so"),
-              (status = CONFLICT, description = "The person does not belong to the organization", body = Problem)))]
+    responses((status = NO_CONTENT, description = "The role is set"),
+              (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem)))]
 async fn put_into_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -203,13 +206,13 @@ async fn put_into_team(
     Ok(no_content())
 }
 
-/// Take somebody out of a team
+/// Remove a member from a team
 ///
-/// They stay in the organization, and so do their own tokens. For an address that nobody has yet it takes
-/// back the role that waits in the team.
+/// The user stays in the organization and keeps their own tokens. If no user has the e-mail address yet, its
+/// invitation to the team is withdrawn.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "delete_team_member",
     params(TeamMemberPath),
-    responses((status = NO_CONTENT, description = "They do not belong to it")))]
+    responses((status = NO_CONTENT, description = "The user is not a member")))]
 async fn remove_from_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

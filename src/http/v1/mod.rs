@@ -33,24 +33,24 @@ use crate::http::openapi::{About, schema};
 pub(super) const ABOUT: About = About {
     title: "jeton",
     description: "\
-Signs API tokens as JWTs, keeps their metadata, takes them back, and publishes what services need to \
-verify them without asking.
+Signs API tokens as JWTs, stores their metadata, revokes them, and publishes the key set and revocations \
+that services need to verify tokens offline.
 
-**Try it here:** call `POST /api/v1/login` with your e-mail and password, copy `token` from the answer \
-into *Authorize* (`bearer`), then call `POST /api/v1/tokens` as it stands.
+**Try it here:** call `POST /api/v1/login` with your e-mail address and password, copy `token` from the response \
+into *Authorize* (`bearer`), then call `POST /api/v1/tokens` with the example body.
 
-Times are UTC, as `2026-01-02T03:04:05.678Z`. Wrong fields are answered with 422, all of them at once; \
-every other error is `{\"detail\", \"code\"}`, where `code` never changes. Below `/oauth/`, which RFCs \
-define, an error is `{\"error\", \"error_description\"}`.",
+Times are UTC, such as `2026-01-02T03:04:05.678Z`. Invalid fields are reported together, with status 422; \
+every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/oauth/`, errors are \
+`{\"error\", \"error_description\"}` (RFC 6749).",
     tags: &[
-        ("session", "Logging in and out, and who you are"),
-        ("tokens", "Issuing, finding, describing and revoking tokens"),
-        ("organizations", "The tenants and their members"),
-        ("teams", "Groups in an organization"),
-        ("projects", "What a token can be restricted to"),
-        ("people", "Those who log in; for site administrators"),
-        ("verification", "What a service needs that receives tokens"),
-        ("operations", "For whoever runs the server"),
+        ("session", "Log in and out, and look up the caller"),
+        ("tokens", "Create, list, update, rotate and revoke tokens"),
+        ("organizations", "Organizations (tenants), their policies and members"),
+        ("teams", "Teams of an organization and their members"),
+        ("projects", "Projects, to which a token can be restricted"),
+        ("people", "Users; managed by site administrators"),
+        ("verification", "Verify tokens: metadata, key set, status lists, introspection"),
+        ("operations", "Health checks for operators"),
     ],
     schemas: || {
         vec![

@@ -32,39 +32,39 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, remove))
 }
 
-/// Which organization.
+/// The organization.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(in crate::http) struct OrganizationPath {
-    /// Its name or its id.
+    /// The organization's name or id.
     #[form(example = "default")]
     pub(in crate::http) organization: OrganizationReference,
 }
 
-/// An organization's own limits. `null` is no limit.
+/// An organization's policy: limits for its tokens. `null` means no limit.
 #[derive(Debug, Form)]
 #[form(body, name = "OrganizationPolicy", unknown = Forbidden)]
 pub(crate) struct PolicyForm {
-    /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
+    /// The maximum lifetime of a new token, in seconds. If it is set, `never` is refused.
     #[form(range(min = 60, max = 3_153_600_000_i64), example = 31_536_000)]
     max_lifetime: Option<i64>,
-    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    /// The lifetime of a token created without one, in seconds; `null`: the server's default.
     #[form(range(min = 60, max = 3_153_600_000_i64), example = 7_776_000)]
     default_lifetime: Option<i64>,
-    /// The most active tokens that one owner (a person, a team, the organization) may have.
+    /// The maximum number of active tokens of one owner (a user, a team or the organization).
     #[form(range(min = 1, max = 1_000_000), example = 10)]
     max_active_tokens_per_owner: Option<i64>,
-    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    /// Whether an owner's last active token can be revoked only by the token itself or with `force`.
     #[form(default = false)]
     keep_last_token: bool,
-    /// The scopes that a token may have, however it comes by them; `null` is all.
+    /// The scopes that a token may have, also by a preset; `null`: all.
     #[form(length(max = 100))]
     allowed_scopes: Option<Vec<Scope>>,
-    /// The presets that a token may be made from; `null` is all.
+    /// The presets that a token may be created with; `null`: all.
     #[form(length(max = 100))]
     allowed_presets: Option<Vec<String>>,
-    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
-    /// for the authority itself. What cannot be granted of it is left out.
+    /// The preset of a token created without `scopes` and `preset`; `null`: all scopes except management scopes.
+    /// Scopes that the creator may not grant are left out.
     #[form(length(max = 64), example = "content_management")]
     default_preset: Option<String>,
 }
@@ -88,53 +88,55 @@ impl Request for Policy {
     }
 }
 
-/// A new organization.
+/// An organization to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateOrganization", unknown = Forbidden, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": 31_536_000}}))]
 pub(crate) struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit. Unique, ignoring
+    /// case.
     #[form(example = "acme")]
     name: Name,
-    /// Whom to write to.
+    /// A contact e-mail address.
     #[form(example = "ops@example.com")]
     email: Option<Contact>,
-    /// Where it wants to be told things: an `http` or `https` address.
+    /// A URL for notifications, `http` or `https`, of at most 2048 characters.
     #[form(example = "https://example.com/notify")]
     notification_url: Option<NotificationUrl>,
+    /// The policy. Default: no limits.
     #[form(nested)]
     policy: Option<Policy>,
 }
 
-/// Changes to an organization. What is absent stays as it is.
+/// Changes to an organization. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeOrganization", unknown = Forbidden, example = json!({"policy": {"max_lifetime": 31_536_000, "default_lifetime": 7_776_000}, "dry_run": true}))]
 pub(crate) struct ChangeForm {
-    /// A new name. Tokens are not touched: they carry the id.
+    /// The new name. Tokens stay valid, since they contain the organization's id.
     #[form(given)]
     name: Option<Name>,
-    /// Whom to write to; `null` takes it away.
+    /// The contact e-mail address; `null` removes it.
     #[form(example = "ops@example.com")]
     email: Option<Option<Contact>>,
-    /// Where it wants to be told things, an `http` or `https` address; `null` takes it away.
+    /// The URL for notifications, `http` or `https`; `null` removes it.
     #[form(example = "https://example.com/notify")]
     notification_url: Option<Option<NotificationUrl>>,
-    /// The whole new policy. It holds for the next token; needs a session.
+    /// The new policy, which replaces the old one entirely and applies to new tokens. Needs a session.
     #[form(nested)]
     policy: Option<Policy>,
-    /// What becomes of active tokens that break the new policy: they live on, as without this field, are
-    /// revoked with effect after `grace_period`, or are revoked now.
+    /// What to do with active tokens that violate the new policy: `keep` them, revoke them with effect after
+    /// `grace_period` (`end_early`), or `revoke` them at once.
     #[form(default = Existing::Keep)]
     existing_tokens: Existing,
-    /// How long tokens that are ended early stay good: a number and `s`, `m`, `h`, `d`, `w` or `y`, at
-    /// most 30 days.
+    /// How long tokens stay valid with `existing_tokens: end_early`: a whole number and a unit (`s`, `m`, `h`, `d`,
+    /// `w` or `y`), at most 30 days. Required with `end_early`, not allowed otherwise.
     #[form(example = "30d")]
     grace_period: Option<Grace>,
-    /// Whether nothing is changed, and only shown what would be.
+    /// Whether to change nothing and only return what would change.
     #[form(default = false)]
     dry_run: bool,
 }
 
-/// What becomes of active tokens that break a new policy.
+/// What to do with active tokens that violate a new policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Existing {
     #[default]
@@ -160,17 +162,23 @@ impl Request for ChangeOrganization {
             (Existing::Revoke, None) => ExistingTokens::EndAfter(Grace::NONE),
             (Existing::EndEarly, Some(grace)) => ExistingTokens::EndAfter(grace),
             (Existing::EndEarly, None) => {
-                return Err(fields.refuse("existing_tokens", "say in grace_period how long they stay good"));
+                return Err(fields.refuse(
+                    "existing_tokens",
+                    "`existing_tokens: end_early` needs the field `grace_period`",
+                ));
             }
             (Existing::Keep | Existing::Revoke, Some(_)) => {
                 return Err(fields.refuse(
                     "grace_period",
-                    "a grace goes with existing_tokens: end_early only",
+                    "`grace_period` is allowed only with `existing_tokens: end_early`",
                 ));
             }
         };
         if form.policy.is_none() && existing != ExistingTokens::Keep {
-            return Err(fields.refuse("existing_tokens", "this goes with a policy only"));
+            return Err(fields.refuse(
+                "existing_tokens",
+                "`existing_tokens` other than `keep` needs the field `policy`",
+            ));
         }
         Ok(Self {
             changes: OrganizationChanges {
@@ -185,30 +193,30 @@ impl Request for ChangeOrganization {
     }
 }
 
-/// An organization's own limits. `null` is no limit.
+/// An organization's policy: limits for its tokens. `null` means no limit.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Policy)]
 struct PolicyInfo {
-    /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
+    /// The maximum lifetime of a new token, in seconds. If it is set, `never` is refused.
     #[schema(required = true, example = 31_536_000)]
     max_lifetime: Option<u64>,
-    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    /// The lifetime of a token created without one, in seconds; `null`: the server's default.
     #[schema(required = true, example = 7_776_000)]
     default_lifetime: Option<u64>,
-    /// The most active tokens that one owner (a person, a team, the organization) may have.
+    /// The maximum number of active tokens of one owner (a user, a team or the organization).
     #[schema(required = true, example = 10)]
     max_active_tokens_per_owner: Option<u32>,
-    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    /// Whether an owner's last active token can be revoked only by the token itself or with `force`.
     #[schema(example = false)]
     keep_last_token: bool,
-    /// The scopes that a token may have, however it comes by them; `null` is all.
+    /// The scopes that a token may have, also by a preset; `null`: all.
     #[schema(required = true, value_type = Option<Vec<String>>, example = json!(["projects:read", "content:write"]))]
     allowed_scopes: Option<Vec<Scope>>,
-    /// The presets that a token may be made from; `null` is all.
+    /// The presets that a token may be created with; `null`: all.
     #[schema(required = true, example = json!(["content_management"]))]
     allowed_presets: Option<Vec<String>>,
-    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
-    /// for the authority itself. What cannot be granted of it is left out.
+    /// The preset of a token created without `scopes` and `preset`; `null`: all scopes except management scopes.
+    /// Scopes that the creator may not grant are left out.
     #[schema(required = true, example = "content_management")]
     default_preset: Option<String>,
 }
@@ -240,15 +248,20 @@ impl From<Policy> for PolicyInfo {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Organization)]
 pub(super) struct OrganizationInfo {
-    /// Never changes.
+    /// The id. It never changes.
     id: Uuid,
+    /// The name.
     #[schema(example = "default")]
     name: String,
+    /// The contact e-mail address.
     #[schema(required = true)]
     email: Option<String>,
+    /// The URL for notifications.
     #[schema(required = true)]
     notification_url: Option<String>,
+    /// The policy.
     policy: PolicyInfo,
+    /// When the organization was created.
     #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
@@ -274,36 +287,36 @@ impl From<Organization> for OrganizationInfo {
     }
 }
 
-/// An organization that was changed, or with `dry_run` would be.
+/// The updated organization; with `dry_run`, the organization as it would be.
 #[derive(Debug, Serialize, ToSchema)]
 struct ChangedOrganization {
     #[serde(flatten)]
     organization: OrganizationInfo,
-    /// The active tokens that break the new policy, where one was given.
+    /// The active tokens that violate the new policy; `null`: the request had no `policy`.
     #[schema(required = true)]
     breaking_tokens: Option<BreakingTokens>,
 }
 
-/// Active tokens that break a policy.
+/// Active tokens that violate a policy.
 #[derive(Debug, Serialize, ToSchema)]
 struct BreakingTokens {
-    /// How many they are.
+    /// The number of such tokens.
     total: u64,
-    /// The newest hundred of them.
+    /// The newest 100 of them.
     items: Vec<TokenInfo>,
-    /// The revocation that ends them, if any does: to be followed at `/api/v1/tokens/revoke/{id}`.
+    /// The number of the bulk revocation that revokes them, if any; see `GET /api/v1/tokens/revoke/{id}`.
     #[schema(required = true, example = "1")]
     revocation: Option<String>,
 }
 
-/// Make an organization
+/// Create an organization
 ///
-/// Whoever makes it becomes its admin.
+/// The caller becomes its admin.
 #[utoipa::path(post, path = "/api/v1/organizations", tag = "organizations", operation_id = "create_organization",
     request_body = CreateForm,
     responses((status = CREATED, description = "The organization", body = OrganizationInfo,
-                  headers(("Location" = String, description = "Its address"))),
-              (status = CONFLICT, description = "The name belongs to another", body = Problem)))]
+                  headers(("Location" = String, description = "The URL of the resource"))),
+              (status = CONFLICT, description = "Another organization has this name", body = Problem)))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -331,10 +344,10 @@ async fn create(
 
 /// List organizations
 ///
-/// Those you belong to, in the order of their names; all of them for a site administrator.
+/// Lists the organizations you belong to, sorted by name. Site administrators see all organizations.
 #[utoipa::path(get, path = "/api/v1/organizations", tag = "organizations", operation_id = "list_organizations",
     params(SliceForm),
-    responses((status = OK, description = "A part of the list", body = Items<OrganizationInfo>)))]
+    responses((status = OK, description = "A page of organizations, sorted by name", body = Items<OrganizationInfo>)))]
 async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -349,7 +362,9 @@ async fn list(
     )))
 }
 
-/// Show an organization
+/// Get an organization
+///
+/// Visible to its members and to site administrators.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "get_organization",
     params(OrganizationPath),
     responses((status = OK, description = "The organization", body = OrganizationInfo)))]
@@ -366,17 +381,16 @@ async fn show(
     ))
 }
 
-/// Change an organization
+/// Update an organization
 ///
-/// A new policy holds for the next token. Those that are there are not touched, unless
-/// `existing_tokens` says so; the answer shows which of them break it, and with `dry_run` only shows
-/// that. A token breaks it that lives longer, from its making on, than `max_lifetime`; that has a scope or
-/// comes from a preset that is not allowed; or that is older than as many of its owner's active tokens as
-/// the owner may have.
+/// A new `policy` applies to new tokens. Existing tokens stay unchanged unless `existing_tokens` says otherwise.
+/// The response lists the active tokens that violate the new policy; with `dry_run`, nothing is changed. A token
+/// violates the policy if its lifetime exceeds `max_lifetime`, if it has a scope or a preset that is not allowed,
+/// or if its owner has `max_active_tokens_per_owner` or more active tokens that are newer.
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
-    responses((status = OK, description = "The organization as it is now", body = ChangedOrganization),
-              (status = CONFLICT, description = "The name belongs to another", body = Problem)))]
+    responses((status = OK, description = "The updated organization", body = ChangedOrganization),
+              (status = CONFLICT, description = "Another organization has this name", body = Problem)))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -398,12 +412,12 @@ async fn change(
     }))
 }
 
-/// Remove an organization
+/// Delete an organization
 ///
-/// With its teams and projects. From the answer on all of its tokens are refused.
+/// Deletes its teams and projects too, and revokes all of its tokens at once.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
     params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The organization is deleted")))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -7,14 +7,14 @@ use crate::http::input::{Fields, Form, Request};
 use crate::http::openapi;
 use jeton_store::Slice;
 
-/// Which part of a list.
+/// The page of a list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(crate) struct SliceForm {
-    /// At most so many.
+    /// The page size.
     #[form(default = 100, range(min = 1, max = 1000))]
     limit: i64,
-    /// Only what comes after this name or address: `next_cursor` of the page before.
+    /// `next_cursor` of the previous page. Default: the first page.
     #[form(length(max = 254))]
     cursor: Option<String>,
 }
@@ -31,15 +31,16 @@ impl Request for Slice {
     }
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Items<T> {
+    /// The items of this page.
     #[schema(schema_with = openapi::list_of::<T>)]
     items: Vec<T>,
-    /// `cursor` of the next part, if there is one.
+    /// The `cursor` of the next page; `null` on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
-    /// Whether anything follows.
+    /// Whether there is a next page.
     has_next: bool,
 }
 

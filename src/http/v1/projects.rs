@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(remove))
 }
 
-/// Which project.
+/// The project.
 #[derive(Debug, Form)]
 #[form(path)]
 struct ProjectPath {
@@ -42,11 +42,12 @@ struct ProjectPath {
     id: i64,
 }
 
-/// A new project.
+/// A project to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateProject", unknown = Forbidden)]
 pub(crate) struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit. Unique in the
+    /// organization, ignoring case.
     #[form(example = "website")]
     name: Name,
 }
@@ -55,13 +56,15 @@ pub(crate) struct CreateForm {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Project)]
 struct ProjectInfo {
-    /// Its number, never used again.
+    /// The project's number. It is never reused.
     #[schema(minimum = 1, maximum = 2_147_483_647, example = 1)]
     id: u32,
+    /// The name.
     #[schema(example = "website")]
     name: String,
-    /// The id of its organization.
+    /// The id of the project's organization.
     organization: Uuid,
+    /// When the project was created.
     #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
@@ -83,12 +86,14 @@ impl From<Project> for ProjectInfo {
     }
 }
 
-/// Make a project
+/// Create a project
+///
+/// Creates a project in the organization, to which tokens can be restricted.
 #[utoipa::path(post, path = "/api/v1/organizations/{organization}/projects", tag = "projects", operation_id = "create_project",
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The project", body = ProjectInfo,
-                  headers(("Location" = String, description = "Its address"))),
-              (status = CONFLICT, description = "The name belongs to another project of the organization", body = Problem)))]
+                  headers(("Location" = String, description = "The URL of the resource"))),
+              (status = CONFLICT, description = "Another project of the organization has this name", body = Problem)))]
 async fn create(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -107,9 +112,11 @@ async fn create(
 }
 
 /// List projects
+///
+/// Lists the projects of the organization, sorted by name.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/projects", tag = "projects", operation_id = "list_projects",
     params(OrganizationPath, SliceForm),
-    responses((status = OK, description = "A part of the list, in the order of names", body = Items<ProjectInfo>)))]
+    responses((status = OK, description = "A page of projects, sorted by name", body = Items<ProjectInfo>)))]
 async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -127,12 +134,12 @@ async fn list(
     )))
 }
 
-/// Remove a project
+/// Delete a project
 ///
-/// Tokens restricted to it stay restricted to it: they reach nothing, and never everything.
+/// Tokens restricted to the project stay restricted and no longer grant access to any project.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/projects/{id}", tag = "projects", operation_id = "delete_project",
     params(ProjectPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The project is deleted")))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

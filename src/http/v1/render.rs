@@ -14,10 +14,10 @@ use crate::http::openapi::{self, ErrorAnswer, Takes};
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// What is wrong, for people.
-    #[schema(example = "There is no such thing, or it is not yours to see.")]
+    /// The error message. It can change between versions.
+    #[schema(example = "No such resource, or you may not see it.")]
     detail: String,
-    /// What is wrong, for programs. Never changes.
+    /// The error code. It never changes.
     #[schema(example = "not_found")]
     code: String,
 }
@@ -28,7 +28,7 @@ pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     if takes.anything && takes.caller || takes.body {
         errors.push(ErrorAnswer {
             status: "422",
-            description: "Some fields are wrong: all of them, in their order",
+            description: "Invalid fields, all of them, in the order of the fields",
             body: openapi::named("application/json", "HTTPValidationError"),
         });
     }
@@ -60,38 +60,38 @@ mod tests {
         422 []
         413 The body is longer than 64 KiB.
         400 The request is not valid UTF-8.
-        415 Without Authorization: Bearer, a write needs Content-Type: application/json.
-        415 The body must be application/x-www-form-urlencoded.
-        400 The body could not be read to its end.
+        415 Send Content-Type: application/json; only requests with Authorization: Bearer may omit it.
+        415 Send the body as Content-Type: application/x-www-form-urlencoded.
+        400 The body ended early or could not be read.
         400 Send one Authorization header: Bearer, or Basic with the token as username.
-        404 There is nothing at this address.
-        405 This address does not take this method; see Allow.
-        501 Only the present state is kept; ask without time.
-        429 Too many requests; see Retry-After. retry-after=7
-        401 Send a token: Authorization: Bearer. www-authenticate=Bearer realm="jeton"
-        401 The token is not active: unknown, expired or revoked. www-authenticate=Bearer realm="jeton", error="invalid_token"
-        401 E-mail or password is wrong. www-authenticate=Bearer realm="jeton"
-        429 Too many failed logins; see Retry-After. retry-after=30
+        404 There is no such endpoint.
+        405 This endpoint does not support this method; Allow lists those it does.
+        501 Past states are not kept: repeat the request without `time`.
+        429 Too many requests: retry after the seconds in Retry-After. retry-after=7
+        401 Authentication is required: send a token as Authorization: Bearer. www-authenticate=Bearer realm="jeton"
+        401 The token is not active: it is unknown, expired or revoked. www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 The e-mail address or the password is wrong. www-authenticate=Bearer realm="jeton"
+        429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 Your role does not allow this.
-        403 A person has to do this, logged in; no API token can.
-        403 The token is meant for other services, not for this API.
+        403 This operation needs a session: log in, and do not use an API token.
+        403 The token's audience does not include this API.
         403 The token lacks the scope tokens:read. www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
-        404 There is no such thing, or it is not yours to see.
-        404 This address is about the API token that you send, and a session is none.
-        400 Name the organization, in the field organization or the header x-business-id: you have not exactly one.
-        409 This name belongs to another.
-        409 This address belongs to another person.
-        409 An organization keeps at least one admin.
-        409 At least one site administrator who can log in has to stay.
-        403 current_password is missing or wrong.
-        409 Only an admin of the organization can bring in people from outside of it.
-        409 The owner has 3 active tokens, the most that the organization allows.
-        409 It is the last active token of its owner, and the organization keeps that; force revokes it.
-        409 The token is revoked, expired or replaced already; issue another.
-        400 The cursor belongs to another list; repeat the parameters it was given with.
-        503 Too much to do at this moment; see Retry-After. retry-after=1
-        503 No key signs at this moment. Nothing was done.
-        503 This cannot be done at this moment. What was asked for may have happened.
+        404 No such resource, or you may not see it.
+        404 This endpoint needs an API token, and the request has a session.
+        400 Name the organization in the field `organization` or the header `x-business-id`: you do not belong to exactly one.
+        409 This name is already in use.
+        409 This e-mail address belongs to another user.
+        409 An organization must keep at least one admin.
+        409 At least one site administrator who can log in must remain.
+        403 `current_password` is missing or wrong.
+        409 Only an admin of the organization can add users who are not its members.
+        409 The owner already has 3 active tokens, the organization's limit: revoke one first.
+        409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
+        409 The token is revoked, expired or already replaced: create another.
+        400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
+        503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
+        503 No signing key is available. Nothing was changed.
+        503 The request failed in the server. It may have been carried out: check before you retry.
         "#);
     }
 

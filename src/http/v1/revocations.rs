@@ -27,28 +27,29 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create))
 }
 
-/// Which tokens are to end: those that match all that is named.
+/// A revocation to create. It covers the tokens that match all given fields.
 #[derive(Debug, Form)]
 // A misspelt team must not end the whole organization's tokens.
 #[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
-    /// Of this organization, by name or id. Without it you must be a site administrator.
+    /// Tokens of this organization, by name or id. Required unless you are a site administrator.
     organization: Option<OrganizationReference>,
-    /// Of this team of the organization, by name or id.
+    /// Tokens of this team of the organization, by name or id.
     team: Option<TeamReference>,
-    /// Of this person, by address or id. Without an organization: in all of them, and their sessions.
+    /// Tokens of this user, by e-mail address or id. Without `organization`: the user's tokens in all organizations,
+    /// and the user's sessions.
     user: Option<PersonReference>,
-    /// Restricted to this project of the organization, also if the project is gone by now. A number that
-    /// no project has had is refused; one of another organization's project matches nothing here.
+    /// Tokens restricted to this project of the organization, also if the project is deleted. A number that no
+    /// project ever had is an error; the number of another organization's project matches no token.
     #[form(range(min = 1, max = 2_147_483_647))]
     project: Option<i64>,
-    /// Signed by the key with this `kid`; for site administrators. Without an organization: sessions too.
+    /// Tokens signed by the key with this `kid`; only for site administrators. Without `organization`: sessions too.
     #[form(length(max = 100))]
     key: Option<String>,
-    /// Issued before this instant, which must not lie ahead; now by default. The second in which it
-    /// lies is covered as a whole, unless it is the very beginning of it.
+    /// Tokens issued before this instant, which must not be in the future. Default: now. It is rounded up to a whole
+    /// second.
     issued_before: Option<Timestamp>,
-    /// Why, in your words. No verifier is told.
+    /// The reason, at most 1000 characters. It is not published to verifiers.
     #[form(length(max = 1000))]
     reason: Option<String>,
 }
@@ -60,15 +61,18 @@ impl Request for CutOffOrder {
         if form.organization.is_none() {
             for (name, is_given) in [("team", form.team.is_some()), ("project", form.project.is_some())] {
                 if is_given {
-                    return Err(fields.refuse(name, "name the organization too"));
+                    return Err(fields.refuse(name, "this field needs the field `organization`"));
                 }
             }
             if form.user.is_none() && form.key.is_none() {
-                return Err(fields.refuse("organization", "name an organization, a user or a key"));
+                return Err(fields.refuse("organization", "give `organization`, `user` or `key`"));
             }
         }
         if form.team.is_some() && form.user.is_some() {
-            return Err(fields.refuse("user", "no token acts for a team and for a person"));
+            return Err(fields.refuse(
+                "user",
+                "`user` and `team` cannot be combined: a token acts for one of them",
+            ));
         }
         Ok(Self {
             organization: form.organization,
@@ -82,11 +86,11 @@ impl Request for CutOffOrder {
     }
 }
 
-/// A revocation of everything that matches.
+/// A revocation of all matching tokens.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Revocation)]
 struct CutOffInfo {
-    /// Its number in the feed of revocations.
+    /// The sequence number in the revocation feed.
     #[schema(example = 1)]
     sequence: u64,
     /// The id of the organization.
@@ -95,23 +99,27 @@ struct CutOffInfo {
     /// The team's id.
     #[schema(required = true)]
     team: Option<String>,
-    /// The person's id.
+    /// The user's id.
     #[schema(required = true)]
     user: Option<String>,
+    /// The project's number.
     #[schema(required = true)]
     project: Option<u32>,
+    /// The `kid` of the signing key.
     #[schema(required = true)]
     key: Option<String>,
-    /// What is issued from this instant on is not covered.
+    /// Tokens issued at or after this instant are not covered.
     #[schema(value_type = nouns::Instant)]
     issued_before: Timestamp,
     /// Whether sessions are covered too.
     sessions: bool,
+    /// When the revocation took effect.
     #[schema(value_type = nouns::Instant)]
     effective_at: Timestamp,
-    /// Who ordered it.
+    /// Who created the revocation.
     #[schema(example = "admin@example.com")]
     revoked_by: String,
+    /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
 }
@@ -142,16 +150,16 @@ impl From<CutOffRecord> for CutOffInfo {
     }
 }
 
-/// Revoke everything of an organization, team, person, project or key
+/// Create a revocation
 ///
-/// One event, effective at once however many tokens it covers, and never undone: from the answer on
-/// every token that matches all that is named and was issued early enough is refused, the one that
-/// you call this with included. Tokens that are issued later are not covered. Tokens are shown as
-/// revoked from then on; several such revocations add up.
+/// Revokes all tokens of an organization, team, user, project or signing key that were issued before
+/// `issued_before`, including the token that you call this with. It is one permanent event in the revocation feed
+/// that takes effect at once, however many tokens it covers. Tokens must match all given fields. Tokens issued
+/// later are not covered. To revoke tokens by other filters, use `POST /api/v1/tokens/revoke`.
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "tokens", operation_id = "create_revocation",
     request_body = CutOffForm,
-    responses((status = CREATED, description = "They are revoked", body = CutOffInfo),
-              (status = NOT_FOUND, description = "There is no such organization, team or person, or you may not know of it", body = Problem)))]
+    responses((status = CREATED, description = "The revocation, in effect", body = CutOffInfo),
+              (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem)))]
 async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

@@ -16,12 +16,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(scopes))
 }
 
-/// What tokens can be made for.
+/// The scopes and presets of this deployment.
 #[derive(Debug, Serialize, ToSchema)]
 struct Catalogue {
-    /// Every scope there is.
+    /// All scopes.
     scopes: Vec<ScopeInfo>,
-    /// Named bundles of scopes.
+    /// All presets.
     presets: Vec<Preset>,
 }
 
@@ -29,25 +29,30 @@ struct Catalogue {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Scope)]
 struct ScopeInfo {
-    /// Resource and action.
+    /// The scope, as `resource:action`.
     #[schema(example = "projects:read")]
     name: String,
-    /// Whether it is for the authority itself; such a scope is only ever granted by name.
+    /// Whether this is a management scope, which gives access to this API. Management scopes are granted only by
+    /// name, never by a preset or a default.
     management: bool,
 }
 
-/// A named bundle of scopes.
+/// A preset: a named set of scopes.
 #[derive(Debug, Serialize, ToSchema)]
 struct Preset {
+    /// The name.
     #[schema(example = "content_management")]
     name: String,
+    /// The scopes.
     #[schema(example = json!(["projects:read", "content:write"]))]
     scopes: Vec<String>,
 }
 
-/// The scopes and presets that exist
+/// List scopes and presets
+///
+/// Lists the scopes and presets that exist in this deployment.
 #[utoipa::path(get, path = "/api/v1/scopes", tag = "tokens", operation_id = "list_scopes",
-    responses((status = OK, description = "The catalogue", body = Catalogue)))]
+    responses((status = OK, description = "The scopes and presets", body = Catalogue)))]
 async fn scopes(_: Caller<Authenticated>, State(app): State<Arc<App>>) -> Json<Catalogue> {
     let catalogue = &app.authority.settings().catalogue;
     Json(Catalogue {

@@ -29,32 +29,33 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, remove))
 }
 
-/// Which team.
+/// The team.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(in crate::http) struct TeamPath {
     /// The organization's name or id.
     #[form(example = "default")]
     pub(in crate::http) organization: OrganizationReference,
-    /// The team's name or its `team-…` id.
+    /// The team's name or id (`team-…`).
     #[form(example = "runners")]
     pub(in crate::http) team: TeamReference,
 }
 
-/// A new team.
+/// A team to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateTeam", unknown = Forbidden)]
 pub(crate) struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit. Unique in the
+    /// organization, ignoring case.
     #[form(example = "runners")]
     name: Name,
 }
 
-/// What is to be different about a team.
+/// Changes to a team. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeTeam", unknown = Forbidden)]
 pub(crate) struct ChangeForm {
-    /// A new name. Tokens are not touched: they carry the id.
+    /// The new name. Tokens stay valid, since they contain the team's id.
     #[form(given, example = "builders")]
     name: Option<Name>,
 }
@@ -63,13 +64,15 @@ pub(crate) struct ChangeForm {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Team)]
 struct TeamInfo {
-    /// Never changes.
+    /// The id. It never changes.
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
     id: String,
+    /// The name.
     #[schema(example = "runners")]
     name: String,
-    /// The id of its organization.
+    /// The id of the team's organization.
     organization: Uuid,
+    /// When the team was created.
     #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
@@ -91,12 +94,14 @@ impl From<Team> for TeamInfo {
     }
 }
 
-/// Make a team
+/// Create a team
+///
+/// Creates a team without members in the organization.
 #[utoipa::path(post, path = "/api/v1/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The team", body = TeamInfo,
-                  headers(("Location" = String, description = "Its address"))),
-              (status = CONFLICT, description = "The name belongs to another team of the organization", body = Problem)))]
+                  headers(("Location" = String, description = "The URL of the resource"))),
+              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem)))]
 async fn create(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -115,9 +120,11 @@ async fn create(
 }
 
 /// List teams
+///
+/// Lists the teams of the organization, sorted by name.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath, SliceForm),
-    responses((status = OK, description = "A part of the list, in the order of names", body = Items<TeamInfo>)))]
+    responses((status = OK, description = "A page of teams, sorted by name", body = Items<TeamInfo>)))]
 async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -135,7 +142,9 @@ async fn list(
     )))
 }
 
-/// Show a team
+/// Get a team
+///
+/// Visible to everyone who may see the organization.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "get_team",
     params(TeamPath),
     responses((status = OK, description = "The team", body = TeamInfo)))]
@@ -152,13 +161,13 @@ async fn show(
     ))
 }
 
-/// Rename a team
+/// Update a team
 ///
-/// Its id, its members and its tokens stay as they are.
+/// Changes `name`. The team's id, members and tokens stay unchanged.
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "change_team",
     params(TeamPath), request_body = ChangeForm,
-    responses((status = OK, description = "The team", body = TeamInfo),
-              (status = CONFLICT, description = "The name belongs to another team of the organization", body = Problem)))]
+    responses((status = OK, description = "The updated team", body = TeamInfo),
+              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem)))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -172,12 +181,12 @@ async fn change(
     Ok(Json(changed.into()))
 }
 
-/// Remove a team
+/// Delete a team
 ///
-/// From the answer on all of its tokens are refused. Its members stay in the organization.
+/// Revokes all of its tokens at once. Its members stay in the organization.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
     params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The team is deleted")))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

@@ -22,13 +22,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(report))
 }
 
-/// That a token was used.
+/// A use of a token.
 #[derive(Debug, Form)]
 #[form(body, name = "ReportedUse", unknown = Forbidden, example = json!({"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}))]
 pub(crate) struct UseForm {
     /// The token's `jti` claim.
     jti: Uuid,
-    /// When it was last used.
+    /// When the token was last used.
     at: Timestamp,
 }
 
@@ -40,16 +40,16 @@ impl Request for ReportedUse {
     }
 }
 
-/// What a verifier saw since its report before.
+/// The tokens that a verifier saw since its previous report.
 #[derive(Debug, Form)]
 #[form(body, name = "UsageReport", unknown = Forbidden, example = json!({"uses": [{"jti": "019b7c2e-6f1a-7000-8000-5f0c2a9d1e34", "at": "2026-01-02T03:04:05.678Z"}], "audience": "https://api.example.com"}))]
 pub(crate) struct ReportForm {
-    /// Which tokens were used. It may be empty: that too says that somebody reports.
+    /// The used tokens, at most 500, each once with its last use. May be empty, to confirm that the verifier reports.
     #[form(nested, length(max = 500))]
     uses: Vec<ReportedUse>,
-    /// The audiences, one as a string or several, of which this is all that was seen. With it you
-    /// promise that whoever accepts tokens for this audience reports, at least once a day. Leave it out
-    /// where others accept them too and do not report.
+    /// The audiences for which this report is complete: one as a string, or a list of at most 20. By naming an
+    /// audience you declare that all services that accept tokens for it report at least once a day. Omit it if
+    /// other services accept such tokens and do not report.
     audience: Option<OneOrMany>,
 }
 
@@ -61,12 +61,12 @@ impl Request for SeenTokens {
             .audience
             .map_or_else(Vec::new, |OneOrMany(audiences)| audiences);
         if audiences.len() > 20 {
-            return Err(fields.refuse("audience", "name at most 20 audiences"));
+            return Err(fields.refuse("audience", "`audience` must name at most 20 audiences"));
         }
         for (index, audience) in audiences.iter().enumerate() {
             let readable = !audience.is_empty() && audience.len() <= 2048;
             if !readable || audience.chars().any(char::is_control) {
-                let text = "an audience is a text of at most 2048 bytes without control characters";
+                let text = "an audience must be 1 to 2048 bytes without control characters";
                 return Err(fields.refuse_element("audience", index, text));
             }
         }
@@ -77,26 +77,25 @@ impl Request for SeenTokens {
     }
 }
 
-/// What became of a report.
+/// The result of a report.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReportedUsage {
-    /// So many were of API tokens that this authority made.
+    /// The number of uses of API tokens that this authority created.
     #[schema(example = 1)]
     known: usize,
-    /// So many were not, and were passed over.
+    /// The number of other uses, which were ignored.
     #[schema(example = 0)]
     unknown: usize,
 }
 
-/// Report use
+/// Report token use
 ///
-/// For services that verify tokens by themselves: what they see is seen by nobody else. It moves
-/// `last_used_at`, which is how unused tokens are found. Each token once, with its last use, is enough.
-/// An instant that lies ahead counts as now, one before the token was made as that of its making, and
-/// none is moved back. Only a token of the deployment may report.
+/// Updates `last_used_at` of tokens that a service verified offline, so that unused tokens can be found. Only a
+/// token of the deployment with `usage:write` may report. `last_used_at` never moves back: an instant in the future
+/// counts as now, and one before the token's creation as its creation.
 #[utoipa::path(post, path = "/api/v1/usage", tag = "tokens", operation_id = "report_usage",
     request_body = ReportForm,
-    responses((status = OK, description = "It is noted", body = ReportedUsage)))]
+    responses((status = OK, description = "The report is recorded", body = ReportedUsage)))]
 async fn report(
     caller: Caller<UsageWrite>,
     State(app): State<Arc<App>>,

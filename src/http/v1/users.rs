@@ -31,32 +31,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, remove))
 }
 
-/// Which person.
+/// The user.
 #[derive(Debug, Form)]
 #[form(path)]
 struct UserPath {
-    /// Their address.
+    /// The user's e-mail address.
     #[form(example = "ada@example.com")]
     email: Email,
 }
 
-/// A new person.
+/// A user to create.
 #[derive(Form)]
 #[form(body, name = "CreateUser", echo = Nothing, unknown = Forbidden)]
 pub(crate) struct CreateForm {
-    /// Their address, unique whatever its case.
+    /// The e-mail address. Unique, ignoring case.
     #[form(example = "ada@example.com")]
     email: Email,
-    /// 8 to 128 characters.
+    /// The password, 8 to 128 characters.
     #[form(example = "correct horse battery staple")]
     password: NewPassword,
+    /// The first name, at most 255 characters.
     #[form(length(max = 255), example = "Ada")]
     first_name: Option<String>,
+    /// The last name, at most 255 characters.
     #[form(length(max = 255), example = "Byron")]
     last_name: Option<String>,
+    /// A display name, at most 255 characters. It need not be unique.
     #[form(length(max = 255), example = "ada")]
     username: Option<String>,
-    /// Whether they may do everything.
+    /// Whether the user is a site administrator, who may do everything.
     #[form(default = false)]
     site_admin: bool,
 }
@@ -84,26 +87,30 @@ impl Request for NewAccount {
     }
 }
 
-/// Changes to a person. What is absent stays as it is.
+/// Changes to a user. An absent field stays unchanged.
 #[derive(Form)]
 #[form(body, name = "ChangeUser", echo = Nothing, unknown = Forbidden, example = json!({"first_name": "Ada", "last_name": "Byron"}))]
 pub(crate) struct ChangeForm {
-    /// A new password: 8 to 128 characters. Ends the person's sessions.
+    /// The new password, 8 to 128 characters. Setting it revokes the user's sessions.
     #[form(example = "correct horse battery staple")]
     password: Option<NewPassword>,
-    /// The present password, which goes with a new one for yourself.
+    /// The current password. Required to change your own `password`.
     #[form(example = "the present one")]
     current_password: Option<String>,
+    /// The first name; `null` removes it.
     #[form(length(max = 255))]
     first_name: Option<Option<String>>,
+    /// The last name; `null` removes it.
     #[form(length(max = 255))]
     last_name: Option<Option<String>>,
+    /// The display name; `null` removes it.
     #[form(length(max = 255))]
     username: Option<Option<String>>,
-    /// Whether they may do everything.
+    /// Whether the user is a site administrator, who may do everything.
     #[form(given)]
     site_admin: Option<bool>,
-    /// `true` shuts them out and ends their sessions and tokens, for good.
+    /// Whether the user is disabled. `true` revokes the user's sessions and tokens permanently; `false` lets the user
+    /// log in again.
     #[form(given)]
     disabled: Option<bool>,
 }
@@ -148,25 +155,31 @@ impl Scalar for NewPassword {
     }
 }
 
-/// A person.
+/// A user.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserInfo {
-    /// Never changes; a person who is made again gets another.
+    /// The id. It never changes; a user who is deleted and created again gets another id.
     #[schema(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     id: String,
+    /// The e-mail address.
     #[schema(example = "ada@example.com")]
     email: String,
+    /// The first name.
     #[schema(required = true)]
     first_name: Option<String>,
+    /// The last name.
     #[schema(required = true)]
     last_name: Option<String>,
+    /// The display name.
     #[schema(required = true)]
     username: Option<String>,
+    /// Whether the user is a site administrator.
     site_admin: bool,
-    /// Since when they are shut out.
+    /// When the user was disabled; `null`: the user is not disabled.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     disabled_at: Option<Timestamp>,
+    /// When the user was created.
     #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
 }
@@ -196,13 +209,14 @@ impl From<Person> for UserInfo {
     }
 }
 
-/// Make a person
+/// Create a user
 ///
-/// For site administrators. Roles that organizations gave to the address before hold from now on.
+/// Only for site administrators. Roles that organizations and teams gave to the e-mail address before apply from
+/// now on.
 #[utoipa::path(post, path = "/api/v1/users", tag = "people", operation_id = "create_user", request_body = CreateForm,
-    responses((status = CREATED, description = "The person", body = UserInfo,
-                  headers(("Location" = String, description = "Their address in this API"))),
-              (status = CONFLICT, description = "The address belongs to another", body = Problem)))]
+    responses((status = CREATED, description = "The user", body = UserInfo,
+                  headers(("Location" = String, description = "The URL of the user"))),
+              (status = CONFLICT, description = "Another user has this e-mail address", body = Problem)))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -214,11 +228,11 @@ async fn create(
     Ok((StatusCode::CREATED, location, Json(UserInfo::from(made))))
 }
 
-/// List people
+/// List users
 ///
-/// For site administrators.
+/// Only for site administrators.
 #[utoipa::path(get, path = "/api/v1/users", tag = "people", operation_id = "list_users", params(SliceForm),
-    responses((status = OK, description = "A part of the list, in the order of addresses", body = Items<UserInfo>)))]
+    responses((status = OK, description = "A page of users, sorted by e-mail address", body = Items<UserInfo>)))]
 async fn list(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -233,11 +247,11 @@ async fn list(
     )))
 }
 
-/// Show a person
+/// Get a user
 ///
-/// For site administrators, and for the person.
+/// Only for site administrators and for the user.
 #[utoipa::path(get, path = "/api/v1/users/{email}", tag = "people", operation_id = "get_user", params(UserPath),
-    responses((status = OK, description = "The person", body = UserInfo)))]
+    responses((status = OK, description = "The user", body = UserInfo)))]
 async fn show(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -246,14 +260,15 @@ async fn show(
     Ok(Json(app.authority.person(&caller, &path.email).await?.into()))
 }
 
-/// Change a person
+/// Update a user
 ///
-/// For site administrators. Everybody may change their own password, and nothing else, giving the
-/// present one; that ends their sessions, this one included. A wrong one counts like a failed login.
+/// Site administrators may change every field. Other users may change only their own `password` and must give
+/// `current_password`; a wrong one counts as a failed login. A new password revokes all sessions of the user,
+/// including the session of this request.
 #[utoipa::path(patch, path = "/api/v1/users/{email}", tag = "people", operation_id = "change_user",
     params(UserPath), request_body = ChangeForm,
-    responses((status = OK, description = "The person as they are now", body = UserInfo),
-              (status = CONFLICT, description = "No site administrator would be left", body = Problem)))]
+    responses((status = OK, description = "The updated user", body = UserInfo),
+              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem)))]
 async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -268,12 +283,12 @@ async fn change(
     ))
 }
 
-/// Remove a person
+/// Delete a user
 ///
-/// For site administrators. From the answer on their sessions and tokens are refused, for good.
+/// Only for site administrators. Revokes the user's sessions and tokens permanently.
 #[utoipa::path(delete, path = "/api/v1/users/{email}", tag = "people", operation_id = "delete_user", params(UserPath),
-    responses((status = NO_CONTENT, description = "They are gone"),
-              (status = CONFLICT, description = "No site administrator would be left", body = Problem)))]
+    responses((status = NO_CONTENT, description = "The user is deleted"),
+              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem)))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -16,10 +16,10 @@ use jeton_core::token::{
 };
 use jeton_store::{
     BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
-    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, NewKey, Order, Organizations, OrganizationsOf,
-    People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result, Revocations,
-    Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported,
-    Versioned, Writes,
+    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations,
+    OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result,
+    Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport,
+    UseReported, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -160,6 +160,21 @@ impl Faulty {
                 outcome
             }
         }
+    }
+}
+
+#[async_trait]
+impl Medium for Faulty {
+    async fn settle(&self) -> Result<()> {
+        self.store.settle().await
+    }
+
+    async fn died(&self) {
+        self.store.died().await;
+    }
+
+    fn has_died(&self) -> bool {
+        self.store.has_died()
     }
 }
 

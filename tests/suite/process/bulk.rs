@@ -50,8 +50,8 @@ fn an_order_that_nobody_began_is_carried_out() {
     };
     let doomed = serde_json::to_string(&doomed).unwrap();
     let taken_down =
-        "INSERT INTO bulk_revocations (filter, through, position, matched, revoked, ordered_at, actor)
-        SELECT ?1, max(id), 0, 1, 0, 1, 'somebody' FROM tokens";
+        "INSERT INTO bulk_revocations (filter, through, position, matched, revoked, ordered_at, actor, last_may_go)
+        SELECT ?1, max(id), 0, 1, 0, 1, 'somebody', 0 FROM tokens";
     let database = Connection::open(home.path("jeton.db")).unwrap();
     assert_eq!(database.execute(taken_down, [doomed]).unwrap(), 1);
     let revoked = eventually(SOON, || {

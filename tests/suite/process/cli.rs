@@ -81,17 +81,17 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         (
             &["user", "create", EMAIL, "--password-stdin"][..],
             "long enough\n",
-            "error: the address admin@example.org belongs to another person\n",
+            "error: the e-mail address admin@example.org belongs to another user\n",
         ),
         (
             &["user", "create", "b@example.org", "--password-stdin"],
             "short\n",
-            "error: a password has at least 8 characters\n",
+            "error: a password must have at least 8 characters\n",
         ),
         (
             &["user", "create", "b@example.org"],
             "",
-            "error: give the password with --password-stdin or in the variable JETON_PASSWORD\n",
+            "error: no password: give it with --password-stdin or in the variable JETON_PASSWORD\n",
         ),
         (
             &["user", "create", "no address", "--password-stdin"],

@@ -57,7 +57,7 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     assert_eq!(again.code, Some(1));
     assert_eq!(
         again.stderr,
-        "error: backup.db exists, and nothing is overwritten\n"
+        "error: backup.db already exists and is not overwritten: move it away, or give another name\n"
     );
     revoke(&mut client, &since_id);
     let (lost_id, lost) = issue(&mut client, "lost");
@@ -78,7 +78,7 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     assert_eq!(in_the_way.code, Some(1));
     assert_eq!(
         in_the_way.stderr,
-        "error: jeton.db exists, and nothing is overwritten\n"
+        "error: jeton.db already exists and is not overwritten: move it away, or give another name\n"
     );
     lose(&home);
 
@@ -87,11 +87,11 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     let told: Vec<&str> = restored.stdout.lines().collect();
     assert_eq!(
         told[0],
-        "restored; revoked again since the backup: 2 tokens, 1 cut-offs, 0 keys"
+        "restored; revocations since the backup, repeated: 2 tokens, 1 cut-offs, 0 keys"
     );
     assert_eq!(told[1], format!("cut off: person bob@example.org ({bob})"));
     let last = told.last().unwrap();
-    assert!(last.starts_with("everything but revocations, cut-offs and keys is as it was at the backup"));
+    assert!(last.starts_with("all data except revocations, cut-offs and keys is as it was at the backup"));
     let server = home.serve();
     let mut client = server.client();
     for refused in [&before, &since, &lost] {
@@ -135,7 +135,7 @@ fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
     assert_eq!(restored.code, Some(0), "{restored:?}");
     assert!(
         restored.stdout.starts_with(
-            "restored; revoked again since the backup: 0 tokens, 1 cut-offs, 1 keys\ncut off: everything\n"
+            "restored; revocations since the backup, repeated: 0 tokens, 1 cut-offs, 1 keys\ncut off: everything\n"
         ),
         "{restored:?}"
     );

@@ -361,7 +361,7 @@ fn a_drawn_password_is_shown_once_and_kept_nowhere() {
     let drawn = eventually(SOON, || {
         let text = server.stdout();
         // Whole lines only, the last of them included.
-        let (_, rest) = text.split_once("password, shown this once: ")?;
+        let (_, rest) = text.split_once("password, shown only once: ")?;
         text.contains("curl")
             .then(|| rest.lines().next().unwrap().to_owned())
     })

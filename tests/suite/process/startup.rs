@@ -198,7 +198,7 @@ fn a_database_of_a_later_version() {
         .unwrap();
     database.pragma_update(None, "user_version", version + 1).unwrap();
     drop(database);
-    assert_refused(&home, &[], &["jeton.db is of a newer version of jeton"]);
+    assert_refused(&home, &[], &["jeton.db was written by a newer version of jeton"]);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
             "`issuer` in `jeton.toml` (line 1)",
             "must be an http or https URL",
         ),
-        ("`listen_on` in `jeton.toml` (line 2)", "is no setting"),
+        ("`listen_on` in `jeton.toml` (line 2)", "is not a setting"),
         ("`keys.algorithm` in `jeton.toml` (line 5)", "HS256"),
         (
             "`limits.max_connections` in `jeton.toml` (line 8)",
@@ -256,7 +256,7 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
         let lines: Vec<&str> = refused.stderr.lines().collect();
         let (first, others) = lines.split_first().unwrap();
         assert!(
-            first.contains("`JETON_ADMIN_PASSWORD` is refused: a password has at least 8 characters"),
+            first.contains("`JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters"),
             "{first}"
         );
         assert_eq!(others.len(), expected.len(), "{refused:?}");
@@ -277,7 +277,7 @@ fn a_good_configuration_is_checked_without_starting() {
     let checked = serve(&home, &["--check-config"]);
     assert_eq!(
         (checked.code, checked.stdout.as_str()),
-        (Some(0), "the configuration is good\n")
+        (Some(0), "the configuration is valid\n")
     );
     assert_eq!(content(&home).len(), 1);
 }

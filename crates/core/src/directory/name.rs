@@ -41,7 +41,7 @@ impl fmt::Display for Name {
 /// A text that cannot be a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a name has 1 to 90 letters, digits, '.', '_', '*' or '-', begins with a letter or digit, and is no UUID and no team id"
+    "must be 1 to 90 letters, digits, `.`, `_`, `*` or `-`, begin with a letter or digit, and not be a UUID or a team id"
 )]
 pub struct NotAName;
 
@@ -81,7 +81,7 @@ impl fmt::Display for Email {
 
 /// A text that cannot be an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an e-mail address")]
+#[error("not an e-mail address; expected the form name@example.com")]
 pub struct NotAnEmail;
 
 impl FromStr for Email {

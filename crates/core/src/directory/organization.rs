@@ -31,6 +31,15 @@ pub enum OrganizationReference {
     Name(String),
 }
 
+impl fmt::Display for OrganizationReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl From<OrganizationId> for OrganizationReference {
     fn from(id: OrganizationId) -> Self {
         Self::Id(id)
@@ -97,9 +106,9 @@ pub struct NotificationUrl(String);
 /// A text that is no address to which anything could be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReachable {
-    #[error("not an e-mail address")]
+    #[error("not an e-mail address; expected the form name@example.com")]
     Contact,
-    #[error("not an http or https address with a host, of at most 2048 characters")]
+    #[error("must be an http or https URL with a host, of at most 2048 characters")]
     NotificationUrl,
 }
 

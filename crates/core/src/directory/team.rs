@@ -33,7 +33,7 @@ impl fmt::Display for TeamId {
 
 /// A text that is no such id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of this kind")]
+#[error("not an id; expected `team-` or `user-` and 16 letters and digits")]
 pub struct NotAnId;
 
 /// Whether a text is a prefix and 16 letters and digits.
@@ -69,6 +69,15 @@ pub enum TeamReference {
     Id(TeamId),
     /// Its name in canonical form.
     Name(String),
+}
+
+impl fmt::Display for TeamReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 impl FromStr for TeamReference {

@@ -26,7 +26,7 @@ pub enum TokenReference {
 
 /// A text that can name no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("neither a token's number nor a jti")]
+#[error("must be a token's number or its `jti`")]
 pub struct NotATokenReference;
 
 impl FromStr for TokenReference {

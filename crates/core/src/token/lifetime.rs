@@ -99,11 +99,11 @@ impl Grace {
 /// A text that is neither a span nor, where that is allowed, `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LifetimeError {
-    #[error("must be a positive whole number and one of the units s, m, h, d, w and y, such as 30d")]
+    #[error("must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d")]
     Malformed,
-    #[error("must not be longer than 100 years")]
+    #[error("must be at most 100 years")]
     TooLong,
-    #[error("a grace must not be longer than 30 days")]
+    #[error("must be at most 30 days")]
     LongGrace,
 }
 

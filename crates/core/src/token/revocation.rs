@@ -1,5 +1,7 @@
 //! How tokens end before their time.
 
+use std::fmt;
+
 use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::token::{Actor, NewToken, Owner, Record, TokenKind};
@@ -41,6 +43,32 @@ pub struct Reach {
     pub kid: Option<String>,
     /// Only sessions, or only API tokens.
     pub kind: Option<TokenKind>,
+}
+
+/// Lists the criteria, such as `organization=… user=…`; `all tokens` if there is none.
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = |kind| match kind {
+            TokenKind::Api => "api",
+            TokenKind::Session => "session",
+        };
+        let criteria = [
+            ("organization", self.organization.map(|id| id.to_string())),
+            ("team", self.team.as_ref().map(ToString::to_string)),
+            ("user", self.user.as_ref().map(ToString::to_string)),
+            ("project", self.project.map(|number| number.to_string())),
+            ("kid", self.kid.clone()),
+            ("kind", self.kind.map(|one| kind(one).to_owned())),
+        ];
+        let given: Vec<String> = criteria
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+            .collect();
+        match given.as_slice() {
+            [] => f.write_str("all tokens"),
+            given => f.write_str(&given.join(" ")),
+        }
+    }
 }
 
 /// What decides whether a cut-off covers a token. All of it is in the token's header and claims.

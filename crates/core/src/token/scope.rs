@@ -212,17 +212,17 @@ impl Catalogue {
 /// Why a scope or a preset cannot be in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogueError {
-    #[error("must not name `{0}`, which is built in")]
+    #[error("must not contain `{0}`, a built-in scope")]
     BuiltIn(Scope),
-    #[error("must not name `{0}` twice")]
+    #[error("must not contain `{0}` twice")]
     Repeated(Scope),
-    #[error("must not contain `{0}`, which is not in the catalogue")]
+    #[error("must not contain `{0}`, which is not an available scope")]
     Unknown(Scope),
-    #[error("must not contain `{0}`, since a management scope is only ever granted by name")]
+    #[error("must not contain `{0}`, since management scopes are granted only by name")]
     ManagementInPreset(Scope),
     #[error("must contain at least one scope")]
     EmptyPreset,
-    #[error("must have a name of 1 to 64 of the characters a-z, 0-9, `_` and `-`")]
+    #[error("must have a name of 1 to 64 characters from a-z, 0-9, `_` and `-`")]
     PresetName,
     #[error("must not be defined twice")]
     RepeatedPreset,
@@ -230,7 +230,7 @@ pub enum CatalogueError {
 
 /// A text that has not the form of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`")]
+#[error("must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`")]
 pub struct NotAScope;
 
 impl FromStr for Scope {

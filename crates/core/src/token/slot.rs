@@ -23,7 +23,7 @@ impl Slot {
 
 /// A text that names no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to 64 letters, digits and `.`, `_`, `-`, and begin with a letter or digit")]
+#[error("must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit")]
 pub struct NotASlot;
 
 impl FromStr for Slot {

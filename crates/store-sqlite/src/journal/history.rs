@@ -30,10 +30,10 @@ pub(crate) enum History {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// It was written for another database.
-    #[error("the journal {} belongs to another database: move it away", .0.display())]
+    #[error("the journal {} belongs to another database: move it to another folder", .0.display())]
     Foreign(PathBuf),
     /// A later version has written it.
-    #[error("the journal {} is of a newer version of jeton", .0.display())]
+    #[error("the journal {} was written by a newer version of jeton", .0.display())]
     Newer(PathBuf),
     /// It cannot be read.
     #[error("the journal {} cannot be read", path.display())]

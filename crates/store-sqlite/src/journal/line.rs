@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::chain;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
 use crate::memory::Head;
@@ -151,7 +150,7 @@ fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
     for _ in 0..4 {
         columns.skip();
     }
-    Ok(match chain::ends(&cut_offs::cut_off(columns)?) {
+    Ok(match jeton_store::ends(&cut_offs::cut_off(columns)?) {
         Ends::CutOff {
             organization,
             team,

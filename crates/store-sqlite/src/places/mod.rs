@@ -18,73 +18,21 @@ use crate::writer::{Undo, Writer};
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{NewToken, Place};
+use jeton_store::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use jeton_store::{ReservedPlace, ReturnedPlaces, StoreError};
-pub(super) use permutation::LIST_SIZE;
 use permutation::Permutation;
-
-/// How long the tokens of a list live. Tokens that end about together share a list, and so a list
-/// whose last token has ended can retire as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lifetime {
-    Day,
-    Month,
-    Year,
-    Longer,
-    Endless,
-}
-
-impl Lifetime {
-    const ALL: [Self; 5] = [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless];
-
-    fn of(token: &NewToken) -> Self {
-        let Some(end) = token.expires_at else {
-            return Self::Endless;
-        };
-        let seconds = end.seconds() - token.created_at.seconds();
-        let fits = |lifetime: &Self| lifetime.longest_life().is_some_and(|longest| seconds <= longest);
-        Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
-    }
-
-    /// Whether a list that was opened then takes new tokens now.
-    fn is_open(self, opened_at: Timestamp, now: Timestamp) -> bool {
-        now.seconds() - opened_at.seconds() < self.open_for()
-    }
-
-    /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
-    /// since a bit hides among the others of its list.
-    fn open_for(self) -> i64 {
-        const DAY: i64 = 86_400;
-        match self {
-            Self::Day => 7 * DAY,
-            Self::Month => 31 * DAY,
-            Self::Year => 366 * DAY,
-            Self::Longer | Self::Endless => i64::MAX,
-        }
-    }
-
-    /// How long its tokens live at most, in seconds, if that is known.
-    fn longest_life(self) -> Option<i64> {
-        const DAY: i64 = 86_400;
-        match self {
-            Self::Day => Some(DAY),
-            Self::Month => Some(31 * DAY),
-            Self::Year => Some(366 * DAY),
-            Self::Longer | Self::Endless => None,
-        }
-    }
-
-    fn number(self) -> i64 {
-        self as i64
-    }
-}
 
 /// For each class of lists that end, its number and the seconds after its opening by which the last
 /// token of a list has ended.
 pub(super) fn retirement_ages() -> impl Iterator<Item = (i64, i64)> {
-    Lifetime::ALL.into_iter().filter_map(|lifetime| {
-        let age = lifetime.open_for().saturating_add(lifetime.longest_life()?);
-        Some((lifetime.number(), age))
-    })
+    LifetimeClass::ALL
+        .into_iter()
+        .filter_map(|class| Some((number(class), class.retires_after()?)))
+}
+
+/// How the class stands in the file.
+fn number(class: LifetimeClass) -> i64 {
+    class as i64
 }
 
 /// How many places are taken from a list at a time. What is left of them when the process ends, or begins
@@ -95,7 +43,7 @@ const STRETCH: u32 = 4096;
 /// recorded, and few of them cost a write.
 #[derive(Default)]
 pub(super) struct Places {
-    stretches: Mutex<BTreeMap<Lifetime, Stretch>>,
+    stretches: Mutex<BTreeMap<LifetimeClass, Stretch>>,
     /// Held by the one who takes more.
     refilling: Arc<tokio::sync::Mutex<()>>,
     /// How often there were no more to be had.
@@ -116,7 +64,7 @@ impl Places {
         token: &NewToken,
         writer: &Writer,
     ) -> jeton_store::Result<ReservedPlace> {
-        let (lifetime, now) = (Lifetime::of(token), token.created_at);
+        let (lifetime, now) = (LifetimeClass::of(token), token.created_at);
         loop {
             if let Some(place) = self.take(lifetime, now) {
                 // In time, so that nobody has to wait for more while there is nothing to give.
@@ -146,7 +94,7 @@ impl Places {
             .retain(|_, stretch| !lists.contains(&stretch.list));
     }
 
-    fn take(&self, lifetime: Lifetime, now: Timestamp) -> Option<Place> {
+    fn take(&self, lifetime: LifetimeClass, now: Timestamp) -> Option<Place> {
         let mut stretches = self.stretches();
         let stretch = stretches
             .get_mut(&lifetime)
@@ -155,7 +103,7 @@ impl Places {
         Some(Place { list, index })
     }
 
-    fn left(&self, lifetime: Lifetime, now: Timestamp) -> usize {
+    fn left(&self, lifetime: LifetimeClass, now: Timestamp) -> usize {
         let stretches = self.stretches();
         let stretch = stretches
             .get(&lifetime)
@@ -167,7 +115,7 @@ impl Places {
     /// be gone before it is here: each who left would use a whole stretch up.
     fn refill(
         self: &Arc<Self>,
-        lifetime: Lifetime,
+        lifetime: LifetimeClass,
         now: Timestamp,
         writer: &Writer,
         refilling: OwnedMutexGuard<()>,
@@ -186,7 +134,7 @@ impl Places {
         })
     }
 
-    fn add(&self, lifetime: Lifetime, stretch: Stretch) {
+    fn add(&self, lifetime: LifetimeClass, stretch: Stretch) {
         match self.stretches().entry(lifetime) {
             Entry::Occupied(mut known) if known.get().list == stretch.list => {
                 known.get_mut().left.extend(stretch.left);
@@ -197,7 +145,7 @@ impl Places {
         }
     }
 
-    fn stretches(&self) -> MutexGuard<'_, BTreeMap<Lifetime, Stretch>> {
+    fn stretches(&self) -> MutexGuard<'_, BTreeMap<LifetimeClass, Stretch>> {
         // Nothing that is done under the lock panics half way.
         self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -218,7 +166,7 @@ fn next_stretch(
     connection: &Connection,
     entropy: &dyn Entropy,
     epoch: Uuid,
-    lifetime: Lifetime,
+    lifetime: LifetimeClass,
     now: Timestamp,
 ) -> Result<Stretch, Failure> {
     let newest = connection
@@ -226,7 +174,7 @@ fn next_stretch(
             "SELECT id, permutation_key, opened_at, used FROM status_lists
              WHERE epoch = ?1 AND lifetime_class = ?2 AND retired_at IS NULL ORDER BY id DESC LIMIT 1",
         )?
-        .query_row(params![Bytes(epoch), lifetime.number()], |row| {
+        .query_row(params![Bytes(epoch), number(lifetime)], |row| {
             Ok(List {
                 id: get(row, 0)?,
                 key: get(row, 1)?,
@@ -266,7 +214,7 @@ impl List {
         connection: &Connection,
         entropy: &dyn Entropy,
         epoch: Uuid,
-        lifetime: Lifetime,
+        lifetime: LifetimeClass,
         now: Timestamp,
     ) -> Result<Self, Failure> {
         let mut key = [0; 16];
@@ -276,7 +224,7 @@ impl List {
                 "INSERT INTO status_lists (epoch, lifetime_class, permutation_key, used, opened_at)
                  VALUES (?1, ?2, ?3, 0, ?4)",
             )?
-            .insert(params![Bytes(epoch), lifetime.number(), key, now])?;
+            .insert(params![Bytes(epoch), number(lifetime), key, now])?;
         Ok(Self {
             id: u32::try_from(id).map_err(|_| Failure::Impossible("all status lists are used up"))?,
             key,

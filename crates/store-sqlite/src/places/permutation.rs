@@ -1,6 +1,7 @@
 //! The order in which the places of a list are given.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use jeton_store::rules::status_lists::LIST_SIZE;
 
 /// A keyed permutation of the places of a list: a Feistel network whose round functions are tables
 /// drawn from SHA-256. Without the key the order in which places were given cannot be seen.
@@ -8,10 +9,7 @@ pub(super) struct Permutation {
     rounds: Vec<Vec<u16>>,
 }
 
-/// Bits in a list: 2^20.
-pub(crate) const LIST_SIZE: u32 = 1 << (2 * HALF_BITS);
-
-const HALF_BITS: u32 = 10;
+const HALF_BITS: u32 = LIST_SIZE.ilog2() / 2;
 const HALF: u16 = (1 << HALF_BITS) - 1;
 
 /// Four would do for wide halves; narrow ones leak more a round.

@@ -15,6 +15,15 @@ pub struct Limit {
     pub most: u32,
 }
 
+/// Whether a limit counts a token that has neither expired nor been cut off: one that nothing revokes, and one
+/// in its grace once its successor has ended, or is ordered to. Otherwise rotating and revoking what comes of
+/// it would be a way around the limit.
+pub fn counts(record: &Record, successor: Option<&Record>, now: Timestamp) -> bool {
+    record.revocation.is_none()
+        || !record.is_revoked(now)
+            && successor.is_some_and(|successor| successor.revocation.is_some() || successor.is_expired(now))
+}
+
 /// What is asked of the name of a token about to be recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Naming {

@@ -198,16 +198,16 @@ mod tests {
         400 Bad Request: Invalid UTF-8
         400 Bad Request: Expecting text/json or application/json body
         400 Bad Request: Expecting text/json or application/json body
-        400 Bad Request: The body could not be read to its end.
+        400 Bad Request: The body ended early or could not be read.
         400 Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.
         404 
         405 
         400 Bad Request: The past is not kept.
-        429 Too many requests; see Retry-After. retry-after=7
+        429 Too many requests: retry after the seconds in Retry-After. retry-after=7
         401  www-authenticate=Basic realm="Restricted"
         403 
         400 Login failed.
-        429 Too many failed logins; see Retry-After. retry-after=30
+        429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
         403 
         403 
         403 
@@ -215,8 +215,8 @@ mod tests {
         404 
         404 
         400 Bad Request: Name the organization.
-        409 This name belongs to another.
-        409 This address belongs to another person.
+        409 This name is already in use.
+        409 This e-mail address belongs to another user.
         400 Cannot remove the last organization admin.
         400 Cannot remove the last administrator.
         400 Cannot change the password: current_password is missing or wrong.
@@ -225,8 +225,8 @@ mod tests {
         400 Cannot delete the last organization token.
         400 The token is not active any more.
         400 Bad Request: The cursor belongs to another list.
-        503 Too much to do at this moment; see Retry-After. retry-after=1
-        503 No key signs at this moment. Nothing was done.
+        503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
+        503 No signing key is available. Nothing was changed.
         503 Oops! We've experienced an internal error. Please try your request again later.
         "#);
     }

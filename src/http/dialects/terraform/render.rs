@@ -294,7 +294,7 @@ mod tests {
         400 [{"detail":"The request is not valid UTF-8.","status":"400","title":"bad request"}]
         415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
         415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
-        400 [{"detail":"The body could not be read to its end.","status":"400","title":"bad request"}]
+        400 [{"detail":"The body ended early or could not be read.","status":"400","title":"bad request"}]
         400 [{"detail":"Send one Authorization header: Bearer.","status":"400","title":"bad request"}]
         404 [{"status":"404","title":"not found"}]
         405 [{"status":"405","title":"method not allowed"}]
@@ -313,7 +313,7 @@ mod tests {
         400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
         422 [{"detail":"Validation failed: Name has already been taken","source":{"pointer":"/data/attributes/name"},"status":"422","title":"invalid attributes"}]
         422 [{"detail":"Validation failed: Email has already been taken","status":"422","title":"invalid attributes"}]
-        409 [{"detail":"An organization keeps at least one admin.","status":"409","title":"conflict"}]
+        409 [{"detail":"An organization must keep at least one admin.","status":"409","title":"conflict"}]
         409 [{"detail":"At least one site administrator has to stay.","status":"409","title":"conflict"}]
         404 [{"status":"404","title":"not found"}]
         422 [{"detail":"Validation failed: only an admin can bring in people from outside the organization","status":"422","title":"invalid attributes"}]
@@ -322,8 +322,8 @@ mod tests {
         409 [{"detail":"The token is revoked, expired or replaced already.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
         503 [{"detail":"Too much to do at this moment.","status":"503","title":"service unavailable"}] retry-after=1
-        503 [{"detail":"No key signs at this moment. Nothing was done.","status":"503","title":"service unavailable"}]
-        503 [{"detail":"This cannot be done at this moment. What was asked for may have happened.","status":"503","title":"service unavailable"}]
+        503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]
+        503 [{"detail":"The request failed in the server. It may have been carried out: check before you retry.","status":"503","title":"service unavailable"}]
         "#);
     }
 

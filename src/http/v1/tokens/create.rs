@@ -21,50 +21,54 @@ use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 use jeton_store::rules::tokens::Naming;
 
-/// A new token. Everything but the name has a default.
+/// A token to create. Only `name` is required.
 ///
-/// Any other field is refused. A request with `x-business-id` that uses only `name`, `description` and
-/// `expires_in_days` may have other fields, which are ignored.
+/// An unknown field is an error, except in a request with the header `x-business-id` that uses no other
+/// documented fields than `name`, `description` and `expires_in_days`: there, unknown fields are ignored.
 #[derive(Debug, Form)]
 // A misspelt `scopes` or `expires_in` must not make a token with every scope for a year.
 #[form(body, name = "CreateToken", unknown = ForbiddenUnless(BUSINESS, &["name", "description", "expires_in_days"]), example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
-    /// A name for people.
+    /// A display name of 1 to 255 characters. It need not be unique.
     #[form(length(min = 1, max = 255))]
     name: String,
-    /// A longer text for people.
+    /// A description of at most 2000 characters.
     #[form(length(max = 2000))]
     description: Option<String>,
-    /// The name or id of the organization it is good in. Otherwise the header `x-business-id` says
-    /// it, otherwise it is the only organization you have. Not with `owner: deployment`.
+    /// The organization in which the token is valid, by name or id. Default: the header `x-business-id`,
+    /// else the only organization you belong to. Not allowed with `owner: deployment`.
     organization: Option<OrganizationReference>,
-    /// What it acts for: you, a team, the organization, or (for site administrators) the deployment.
+    /// What the token acts for: you (`user`), a team, the organization, or the deployment. Only site
+    /// administrators create tokens of the deployment.
     #[form(default = OwnerKind::User)]
     owner: OwnerKind,
-    /// The team's name or id, with `owner: team`.
+    /// The team, by name or id. Required with `owner: team`, not allowed otherwise.
     team: Option<TeamReference>,
-    /// The scopes, by name. With neither scopes nor preset it has every scope but those for the
-    /// authority itself.
+    /// The scopes to grant, by name. Without `scopes` and `preset`, the token gets the organization's default
+    /// preset, else every scope that you may grant except management scopes.
     #[form(length(max = 100))]
     scopes: Option<Vec<String>>,
-    /// A named bundle of scopes, in place of `scopes`.
+    /// A preset, a named set of scopes, instead of `scopes`.
     #[form(length(max = 64))]
     preset: Option<String>,
-    /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong. Services
-    /// that receive the token go by it; in this API it bounds only what tokens the token can make.
+    /// The numbers of the projects that the token is restricted to, at least one. Default: not restricted.
+    /// Services that receive the token enforce this; in this API it only limits the tokens that the token can
+    /// create.
     #[form(length(max = 100))]
     projects: Option<Vec<i64>>,
-    /// The services it is meant for, one as a string or several. A configured default otherwise.
+    /// The audience: one service as a string, or a list of 1 to 20. Default: the configured default audience.
     audience: Option<OneOrMany>,
-    /// How long it lives: a number and `s`, `m`, `h`, `d`, `w` or `y`, or `never`.
+    /// The lifetime: a positive whole number and a unit (`s`, `m`, `h`, `d`, `w` or `y`), such as `30d`, at most
+    /// 100 years; or `never`.
     expires_in: Option<Lifetime>,
-    /// How many days it lives.
+    /// The lifetime in days, 1 to 365.
     #[form(range(min = 1, max = 365))]
     expires_in_days: Option<i64>,
-    /// When it ends. Give at most one of the three; with none it lives for 365 days.
+    /// When the token expires. Give at most one of `expires_in`, `expires_in_days` and `expires_at`. Default: the
+    /// organization's default lifetime, else the configured one (365 days unless changed).
     expires_at: Option<Timestamp>,
-    /// A place among the owner's tokens, named in up to 64 letters, digits and `.`, `_`, `-`, that
-    /// holds one token at a time: the one that is in it is revoked in the same step.
+    /// A slot of the owner, which holds one token at a time: the token now in the slot is revoked in the same
+    /// transaction. A name of 1 to 64 letters, digits and `.`, `_`, `-` that begins with a letter or digit.
     slot: Option<Slot>,
 }
 
@@ -74,15 +78,20 @@ impl Request for Issue {
     fn parse(form: CreateForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
         let expiry = expiry(form.expires_in, form.expires_in_days, form.expires_at, fields)?;
         if form.scopes.is_some() && form.preset.is_some() {
-            return Err(fields.refuse("preset", "give scopes or a preset, not both"));
+            return Err(fields.refuse(
+                "preset",
+                "`scopes` and `preset` cannot be combined; give one of them",
+            ));
         }
         match (form.owner, &form.team) {
-            (OwnerKind::Team, None) => return Err(fields.refuse("owner", "name the team in the field team")),
+            (OwnerKind::Team, None) => {
+                return Err(fields.refuse("owner", "`owner: team` needs the field `team`"));
+            }
             (OwnerKind::Team, Some(_)) | (_, None) => {}
-            (_, Some(_)) => return Err(fields.refuse("team", "a team goes with the owner team only")),
+            (_, Some(_)) => return Err(fields.refuse("team", "`team` is allowed only with `owner: team`")),
         }
         if form.owner == OwnerKind::Deployment && form.organization.is_some() {
-            let message = "a token of the deployment is good in every organization: name none";
+            let message = "`organization` is not allowed with `owner: deployment`, whose tokens are valid in all organizations";
             return Err(fields.refuse("organization", message));
         }
         let audience = form.audience.map(|OneOrMany(audience)| audience);
@@ -90,14 +99,17 @@ impl Request for Issue {
             .as_ref()
             .is_some_and(|audience| !(1..=20).contains(&audience.len()))
         {
-            return Err(fields.refuse("audience", "name 1 to 20 audiences, or leave the field out"));
+            return Err(fields.refuse(
+                "audience",
+                "`audience` must name 1 to 20 audiences; omit it for the default audience",
+            ));
         }
         for (index, audience) in audience.iter().flatten().enumerate() {
             if audience.is_empty() || audience.chars().any(char::is_control) {
                 return Err(fields.refuse_element(
                     "audience",
                     index,
-                    "an audience is a text without control characters",
+                    "an audience must be a non-empty string without control characters",
                 ));
             }
         }
@@ -130,7 +142,7 @@ pub(super) fn expiry(
         (Some(lifetime), None, None) => Ok(Expiry::In("expires_in", lifetime)),
         (None, Some(days), None) => match u64::try_from(days).ok().and_then(Span::from_days) {
             Some(span) => Ok(Expiry::In("expires_in_days", Lifetime::Limited(span))),
-            None => Err(fields.refuse("expires_in_days", "this is no number of days")),
+            None => Err(fields.refuse("expires_in_days", "`expires_in_days` must be between 1 and 365")),
         },
         (None, None, Some(instant)) => Ok(Expiry::At(instant)),
         _ => {
@@ -141,7 +153,7 @@ pub(super) fn expiry(
             };
             Err(fields.refuse(
                 last,
-                "give at most one of expires_in, expires_in_days and expires_at",
+                "give at most one of `expires_in`, `expires_in_days` and `expires_at`",
             ))
         }
     }
@@ -150,23 +162,24 @@ pub(super) fn expiry(
 /// A token and its metadata.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CreatedToken {
-    /// The token itself. It is shown this once and cannot be shown again.
+    /// The token itself. No later response shows it.
     token: String,
+    /// The metadata of the token.
     token_info: TokenInfo,
 }
 
-/// Issue a token
+/// Create a token
 ///
-/// The answer is the only time that the token is shown. Its record is on disk by then, and it can be
-/// revoked from the moment of the answer. A token can be made by a session, or by an API token with
-/// `tokens:write`, which hands on no more than it holds itself.
+/// Returns the token once; no other response shows it. The record is durable before the response is sent, and
+/// the token can be revoked from then on. Call this with a session, or with an API token that has
+/// `tokens:write`: an API token grants at most its own scopes, projects and remaining lifetime.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", operation_id = "create_token",
     params(BusinessHeader), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = CreatedToken,
-                  headers(("Location" = String, description = "The address of its metadata"),
+    responses((status = CREATED, description = "The token, shown only once", body = CreatedToken,
+                  headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
-              (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem),
-              (status = CONFLICT, description = "The owner has as many active tokens as allowed", body = Problem)))]
+              (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem),
+              (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem)))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

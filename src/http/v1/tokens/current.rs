@@ -18,12 +18,13 @@ use crate::http::v1::tokens::rotate::RotateForm;
 use crate::http::{App, Failure};
 use jeton_core::token::{Status, TokenKind};
 
-/// Show the token I hold
+/// Get the current token
 ///
-/// Answers only an active API token; what it asks for is in the `Authorization` header.
+/// Returns the metadata of the API token in the `Authorization` header, which must be active. No scope is
+/// needed.
 #[utoipa::path(get, path = "/api/v1/tokens/current", tag = "tokens", operation_id = "get_current_token",
-    responses((status = OK, description = "Its metadata", body = TokenInfo),
-              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
+    responses((status = OK, description = "The metadata of the token", body = TokenInfo),
+              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem)))]
 pub(super) async fn show(
     caller: Caller<Holder>,
     State(app): State<Arc<App>>,
@@ -33,14 +34,14 @@ pub(super) async fn show(
     Ok(Json(TokenInfo::of(&record, Status::Active)))
 }
 
-/// Revoke the token I hold
+/// Revoke the current token
 ///
-/// Nobody's permission is needed to end a token by whoever has it: a leaked one can be killed by
-/// those who find it. It is no use of the token: `last_used_at` stays as it was.
+/// Revokes the API token in the `Authorization` header. No scope is needed, so that anyone who finds a leaked
+/// token can revoke it. This does not change `last_used_at`.
 #[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
     request_body = Option<RevokeForm>,
-    responses((status = CREATED, description = "It is revoked", body = RevokedToken),
-              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem)))]
+    responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
+              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<Ender>,
     State(app): State<Arc<App>>,
@@ -51,17 +52,17 @@ pub(super) async fn revoke(
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }
 
-/// Rotate the token I hold
+/// Rotate the current token
 ///
-/// Issues a successor with the same rights, which does not outlive the token itself: whoever finds one
-/// cannot make it last. The token ends after its grace. No scope is needed.
+/// Creates a successor with the same rights and revokes the current token with effect after `grace_period`. The
+/// successor does not outlive the current token, so that a leaked token cannot be extended. No scope is needed.
 #[utoipa::path(post, path = "/api/v1/tokens/current/rotate", tag = "tokens", operation_id = "rotate_current_token",
     request_body = Option<RotateForm>,
-    responses((status = CREATED, description = "The new token, this once", body = CreatedToken,
-                  headers(("Location" = String, description = "The address of its metadata"),
+    responses((status = CREATED, description = "The new token, shown only once", body = CreatedToken,
+                  headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
-              (status = NOT_FOUND, description = "The caller holds a session, which is no API token", body = Problem),
-              (status = CONFLICT, description = "The token is in its grace: it is replaced already", body = Problem)))]
+              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem),
+              (status = CONFLICT, description = "The token is already replaced and in its grace period", body = Problem)))]
 pub(super) async fn rotate(
     caller: Caller<Holder>,
     State(app): State<Arc<App>>,

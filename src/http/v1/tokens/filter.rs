@@ -7,43 +7,44 @@ use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{OwnerKind, Scope, Status, WantedStatus};
 use jeton_store::PersonReference;
 
-/// Which tokens: those that match all that is given.
+/// Filters: a token must match all that are given.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// Of this organization, by name or id. Otherwise the header `x-business-id` says it, otherwise it
-    /// is your only one; with several, your own tokens. Site administrators see all organizations.
+    /// Only tokens of this organization, by name or id. Default: the header `x-business-id`, else your only
+    /// organization; if you belong to several, only your own tokens match. For site administrators the default
+    /// is all organizations.
     pub(super) organization: Option<OrganizationReference>,
-    /// Of this team, by name or id.
+    /// Only tokens of this team, by name or id.
     team: Option<TeamReference>,
-    /// Of this person, by address or id.
+    /// Only tokens of this user, by e-mail address or id.
     user: Option<PersonReference>,
-    /// Of this kind of owner. `user` is your own tokens.
+    /// Only tokens of this kind of owner. `user` means your own tokens.
     owner: Option<OwnerKind>,
-    /// With this in their name, description or team's name, whatever its case.
+    /// Only tokens whose name, description or team name contains this text, ignoring case.
     #[form(length(max = 255))]
     q: Option<String>,
-    /// In this status at this moment; it decides about revoked ones too.
+    /// Only tokens that now have this status. With it, `include_revoked` is ignored.
     status: Option<Status>,
-    /// Whether revoked tokens are meant too, where no status is given.
+    /// Whether revoked tokens match too if `status` is absent.
     #[form(default = false)]
     include_revoked: bool,
-    /// With this scope among theirs.
+    /// Only tokens that have this scope.
     #[form(example = "content:write")]
     scope: Option<Scope>,
-    /// Whose scopes came from this preset.
+    /// Only tokens whose scopes came from this preset.
     #[form(length(max = 64))]
     preset: Option<String>,
-    /// That end by themselves before this instant.
+    /// Only tokens that expire before this instant.
     expires_before: Option<Timestamp>,
-    /// Not seen since this instant and made before it. What verifiers see and do not report counts for
-    /// nothing: `reporting_audiences` says which report.
+    /// Only tokens that were created before this instant and not used since. Use that a verifier does not report
+    /// is not known here; `reporting_audiences` lists the audiences whose verifiers report.
     unused_since: Option<Timestamp>,
-    /// Only those that were never seen.
+    /// Only tokens that were never used, as far as `unused_since` can tell.
     #[form(default = false)]
     never_used: bool,
-    /// Made by whoever stands under this name in `created_by`, whatever its case; with a person's address
-    /// also what that person's own tokens have made.
+    /// Only tokens with this `created_by`, ignoring case. A user's e-mail address also matches tokens that this
+    /// user's own tokens created.
     #[form(length(max = 255))]
     created_by: Option<String>,
 }

@@ -10,84 +10,91 @@ use crate::http::nouns::{self, OwnerWord, StatusWord, Word};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status};
 
-/// Everything about a token but the secret.
+/// The metadata of a token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http::v1) struct TokenInfo {
-    /// Its number, as text.
+    /// The number of the token, as a string.
     #[schema(example = "2")]
     id: String,
     /// The `jti` claim.
     jti: Uuid,
+    /// The display name.
     #[schema(example = "ci")]
     name: String,
+    /// The description.
     #[schema(required = true)]
     description: Option<String>,
     /// The first characters of the token, for display.
     #[schema(example = "eyJhbGciOi...")]
     token_prefix: String,
+    /// Always `api`.
     #[schema(example = "api")]
     token_type: &'static str,
-    /// The id of the organization it is good in; `null` is all that its owner has.
+    /// The id of the organization in which the token is valid; `null`: all organizations of its owner.
     #[schema(required = true)]
     organization: Option<Uuid>,
-    /// What kind of thing it acts for.
+    /// The kind of owner that the token acts for.
     #[schema(value_type = OwnerWord)]
     owner: OwnerWord,
-    /// The team's id, where it acts for a team.
+    /// The team's id, if the token acts for a team.
     #[schema(required = true, example = "team-Hn5Lq9BcX1dF7gJk")]
     team: Option<String>,
-    /// The person's id, where it acts for a person.
+    /// The user's id, if the token acts for a user.
     #[schema(required = true, example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     user: Option<String>,
+    /// The granted scopes.
     #[schema(example = json!(["projects:read", "content:write"]))]
     scopes: Vec<String>,
-    /// The preset the scopes came from.
+    /// The preset that the scopes came from; `null`: none.
     #[schema(required = true, example = "content_management")]
     preset: Option<String>,
-    /// The projects it is restricted to; `null` is unrestricted.
+    /// The numbers of the projects that the token is restricted to; `null`: not restricted.
     #[schema(required = true)]
     projects: Option<Vec<u32>>,
-    /// The services it is meant for.
+    /// The services that accept the token (the `aud` claim).
     #[schema(example = json!(["http://127.0.0.1:8080"]))]
     audience: Vec<String>,
+    /// The status at the time of the response.
     status: StatusWord,
+    /// When the token was created.
     #[schema(value_type = nouns::Instant)]
     created_at: Timestamp,
-    /// Who made it: an address, or `token` and a number.
+    /// Who created the token: an e-mail address, or `token` and a number.
     #[schema(example = "admin@example.com")]
     created_by: String,
-    /// The place among its owner's tokens that it takes alone.
+    /// The slot of the owner that the token is in; a slot holds one token at a time.
     #[schema(required = true)]
     slot: Option<String>,
-    /// The number of the token that it took over from.
+    /// The number of the token that this one replaced.
     #[schema(required = true)]
     rotated_from: Option<String>,
-    /// The number of the token that took over from it.
+    /// The number of the token that replaced this one.
     #[schema(required = true)]
     replaced_by: Option<String>,
-    /// When the authority, or a verifier that reports, last saw it.
+    /// The last use that the authority saw or a verifier reported; `null`: never.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
-    /// From which address that was. `null` where a verifier reported it or addresses are not kept.
+    /// The client address of the last use. `null` if a verifier reported it or addresses are not recorded.
     #[schema(required = true, value_type = Option<String>, example = "192.0.2.1")]
     last_used_from: Option<IpAddr>,
-    /// When it ends by itself; `null` is never.
+    /// When the token expires; `null`: never.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     expires_at: Option<Timestamp>,
+    /// When the token was revoked; `null`: it is not revoked.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     revoked_at: Option<Timestamp>,
-    /// From when on it is refused: after `revoked_at` while it is in its grace.
+    /// When the revocation takes effect: later than `revoked_at` if the token has a grace period.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     revocation_effective_at: Option<Timestamp>,
-    /// Who revoked it: an address, `token` and a number, or `holder`.
+    /// Who revoked the token: an e-mail address, `token` and a number, or `holder`.
     #[schema(required = true)]
     revoked_by: Option<String>,
+    /// The reason given for the revocation.
     #[schema(required = true)]
     revocation_reason: Option<String>,
-    /// How often it was presented after it had been revoked: by somebody who was not told, or who
-    /// should not have it. Written down a moment later.
+    /// How often the token was presented after its revocation took effect. Updated with a short delay.
     refused_count: u64,
-    /// When that was last.
+    /// When the token was last presented after its revocation took effect.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     last_refused_at: Option<Timestamp>,
 }

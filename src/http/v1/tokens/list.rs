@@ -18,29 +18,28 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
 
-/// Which tokens, and which part of the list.
+/// Filters, order and page of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(crate) struct ListForm {
     #[form(flatten)]
     filter: FilterForm,
-    /// What the list is ordered by. Equal ones are in the order in which they were made.
+    /// The sort key. Tokens with equal keys are sorted by creation.
     #[form(default = SortBy::CreatedAt)]
     sort_by: SortBy,
-    /// Whether the newest, the latest or Z comes first. What has no value is last, either way.
+    /// Whether to sort in descending order (latest or Z first). Tokens without a value come last in both orders.
     #[form(default = true)]
     descending: bool,
-    /// At most so many.
+    /// The page size.
     #[form(default = 50, range(min = 1, max = 1000))]
     limit: i64,
-    /// `next_cursor` or `prev_cursor` of another page of the same list.
+    /// `next_cursor` or `prev_cursor` of another page of the same list. Default: the first page.
     #[form(length(max = 2048))]
     cursor: Option<String>,
-    /// Which way from the cursor: `next` towards the end, as without this parameter, or `prev` towards
-    /// the beginning.
+    /// The direction from the cursor: `next` towards the end of the list, `prev` towards its beginning.
     #[form(default = Direction::Next)]
     direction: Direction,
-    /// Whether to count all tokens that match, which reads each of them.
+    /// Whether to return `total`. Counting reads every matching token, which is slow for long lists.
     #[form(default = false)]
     include_total_count: bool,
 }
@@ -58,28 +57,30 @@ impl ListForm {
     }
 }
 
-/// A part of the list of tokens.
+/// A page of the list of tokens.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenList {
+    /// The tokens of this page.
     items: Vec<TokenInfo>,
-    /// How many match in all, where that was asked.
+    /// The number of matching tokens on all pages; `null` unless `include_total_count` is `true`.
     #[schema(required = true)]
     total: Option<u64>,
+    /// The page size.
     limit: i64,
-    /// `cursor` of the next page, with `direction=next`.
+    /// The `cursor` of the next page, with `direction=next`; `null` on the last page.
     #[schema(required = true)]
     next_cursor: Option<String>,
-    /// `cursor` of the page before, with `direction=prev`.
+    /// The `cursor` of the previous page, with `direction=prev`; `null` on the first page.
     #[schema(required = true)]
     prev_cursor: Option<String>,
-    /// Whether tokens follow.
+    /// Whether there is a next page.
     has_next: bool,
-    /// Whether tokens precede.
+    /// Whether there is a previous page.
     has_prev: bool,
-    /// The same as `has_next`.
+    /// Same as `has_next`.
     has_more: bool,
-    /// Those audiences of the tokens in `items` for which verifiers have ever reported use. A token for
-    /// another audience can be in use without anybody here knowing.
+    /// The audiences of the tokens in `items` whose verifiers have reported use. A token with another audience
+    /// can be in use although `last_used_at` does not show it.
     reporting_audiences: Vec<ReportingInfo>,
 }
 
@@ -87,10 +88,13 @@ pub(super) struct TokenList {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ReportingAudience)]
 struct ReportingInfo {
+    /// The audience.
     #[schema(example = "https://api.example.com")]
     audience: String,
+    /// The first report.
     #[schema(value_type = nouns::Instant)]
     first_reported_at: Timestamp,
+    /// The last report.
     #[schema(value_type = nouns::Instant)]
     last_reported_at: Timestamp,
 }
@@ -112,17 +116,16 @@ impl From<ReportingAudience> for ReportingInfo {
 
 /// List tokens
 ///
-/// Those that you may see: your own, those of the teams you administer, all of the organizations you
-/// administer, and all there are for a site administrator.
+/// Lists the tokens you may manage: your own, those of teams you administer, and those of organizations you
+/// administer. Site administrators see all tokens.
 ///
-/// Pages joined are the whole list. In the orders that never change (`created_at`, `expires_at`,
-/// `created_by`) every token that is there from the first page to the last is seen once, also while
-/// others are added. In the others (`last_used_at`, `name`, `team`) this holds for tokens whose place
-/// in the order stays; one that moves meanwhile can be seen twice or not at all.
+/// Follow `next_cursor` until `has_next` is `false`. With `sort_by` `created_at`, `expires_at` or `created_by`,
+/// every token that exists during the whole pagination is returned exactly once. With `last_used_at`, `name` or
+/// `team`, a token whose sort key changes meanwhile can be returned twice or not at all.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
     params(ListForm, BusinessHeader),
-    responses((status = OK, description = "A part of the list", body = TokenList),
-              (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem)))]
+    responses((status = OK, description = "A page of tokens", body = TokenList),
+              (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn list(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,

@@ -36,11 +36,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(rotate::rotate))
 }
 
-/// Which token.
+/// The token.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TokenPath {
-    /// Its number or its `jti`. Number 1 is the session of whoever logged in first.
+    /// The token's number or its `jti`.
     #[form(example = "2")]
     id: String,
 }
@@ -56,10 +56,10 @@ impl TokenPath {
 /// documents say.
 const BUSINESS: &str = "x-business-id";
 
-/// Where the organization can also stand.
+/// The organization, as a header.
 #[derive(Debug, Form)]
 #[form(header)]
 struct BusinessHeader {
-    /// The organization's name or id, where the request does not name it otherwise.
+    /// The organization's name or id. Used if the request does not name an `organization`.
     x_business_id: Option<OrganizationReference>,
 }

@@ -20,18 +20,18 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_store::LastToken;
 
-/// Why. The body may be absent, empty, `null` or `{}`.
+/// How to revoke a token. The body may be absent, empty, `null` or `{}`.
 ///
-/// Any other field is refused. A request with `x-business-id` that uses only `reason` may have other
-/// fields, which are ignored.
+/// An unknown field is an error, except in a request with the header `x-business-id` that uses no other
+/// documented field than `reason`: there, unknown fields are ignored.
 #[derive(Debug, Form)]
 #[form(body, name = "RevokeToken", presence = Optional, unknown = ForbiddenUnless(BUSINESS, &["reason"]), example = json!({"reason": "leaked in a build log"}))]
 pub(crate) struct RevokeForm {
-    /// Why, in your words. Seen by those who manage the token.
+    /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
     pub(super) reason: Option<String>,
-    /// Whether it is revoked even if it is the last active token of its owner and the organization keeps
-    /// those. Whoever holds a token needs no force to end it.
+    /// Whether to revoke the token even if it is the owner's last active token and the organization's policy
+    /// sets `keep_last_token`. Ignored if the token revokes itself.
     #[form(default = false)]
     force: bool,
 }
@@ -39,17 +39,21 @@ pub(crate) struct RevokeForm {
 /// A revoked token.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RevokedToken {
+    /// The number of the token, as a string.
     #[schema(example = "2")]
     id: String,
+    /// The `jti` claim.
     jti: Uuid,
+    /// The display name.
     #[schema(example = "ci")]
     name: String,
-    /// When it was revoked: by the first order, whatever came after.
+    /// When the token was revoked first. Revoking again does not change it.
     #[schema(value_type = nouns::Instant)]
     revoked_at: Timestamp,
-    /// Who revoked it.
+    /// Who revoked the token.
     #[schema(example = "admin@example.com")]
     revoked_by: String,
+    /// The reason given for the revocation.
     #[schema(required = true)]
     revocation_reason: Option<String>,
 }
@@ -69,12 +73,12 @@ impl RevokedToken {
 
 /// Revoke a token
 ///
-/// From the answer on the authority refuses it, and the answer means that this is on disk. Revoking
-/// again changes nothing and gives the same answer. Nothing undoes it.
+/// Revokes the token permanently. The revocation is durable before the response is sent, and the authority
+/// refuses the token from then on. Revoking a revoked token changes nothing and returns the same response.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
-    responses((status = CREATED, description = "It is revoked", body = RevokedToken),
-              (status = CONFLICT, description = "It is the last active token of its owner, and the organization keeps those", body = Problem)))]
+    responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
+              (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

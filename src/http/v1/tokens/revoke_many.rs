@@ -20,27 +20,27 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Status, WantedStatus};
 use jeton_store::{BulkId, BulkRevocation, LastToken};
 
-/// Which active tokens, by the filters of the list, and how.
+/// Which active tokens to revoke, by the filters of `GET /api/v1/tokens`.
 #[derive(Debug, Form)]
 // A misspelt filter must not match everything.
 #[form(body, name = "RevokeTokens", unknown = Forbidden, example = json!({"organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true}))]
 pub(crate) struct RevokeManyForm {
     #[form(flatten)]
     filter: FilterForm,
-    /// Why, in your words. Seen by those who manage the tokens.
+    /// The reason, at most 1000 characters. Users who manage the tokens see it.
     #[form(length(max = 1000))]
     reason: Option<String>,
-    /// Whether the tokens that match are only counted.
+    /// Whether to only count the matching tokens.
     #[form(default = false)]
     dry_run: bool,
-    /// That no filter is missing: without it an organization and one further filter must be named.
+    /// Confirms a request without filters. Unless it is `true`, `organization` and one more filter are required.
     #[form(default = false)]
     all: bool,
-    /// Whether `unused_since` and `never_used` also mean tokens for audiences that do not report use, or
-    /// began to later than is asked about, or stopped. They may be in use; without this they stay.
+    /// Whether `unused_since` and `never_used` also match tokens with an audience whose verifiers do not report
+    /// use, began to after the period in question, or stopped. Such tokens may be in use.
     #[form(default = false)]
     include_unreported: bool,
-    /// Whether the last active token of an owner goes too, where the organization keeps that.
+    /// Whether to revoke an owner's last active token even if the organization's policy sets `keep_last_token`.
     #[form(default = false)]
     force: bool,
 }
@@ -53,12 +53,20 @@ impl Request for RevokeMany {
         match wanted.status {
             Some(WantedStatus::Unrevoked | WantedStatus::Only(Status::Active)) => {}
             Some(WantedStatus::Only(_)) => {
-                return Err(fields.refuse("status", "only active tokens can be revoked"));
+                return Err(fields.refuse(
+                    "status",
+                    "`status` must be `active` or absent: only active tokens can be revoked",
+                ));
             }
-            None => return Err(fields.refuse("include_revoked", "only active tokens can be revoked")),
+            None => {
+                return Err(fields.refuse(
+                    "include_revoked",
+                    "`include_revoked` must be `false`: only active tokens can be revoked",
+                ));
+            }
         }
         if !form.all && wanted.organization.is_none() {
-            let message = "name the organization and one further filter, or say all: true";
+            let message = "give `organization` and one more filter, or set `all: true`";
             return Err(fields.refuse("organization", message));
         }
         let narrowed = Wanted {
@@ -67,7 +75,7 @@ impl Request for RevokeMany {
             ..wanted.clone()
         };
         if !form.all && narrowed == Wanted::default() {
-            let message = "name one filter beside the organization, or say all: true";
+            let message = "give one more filter besides `organization`, or set `all: true`";
             return Err(fields.refuse("all", message));
         }
         Ok(Self {
@@ -88,36 +96,38 @@ impl Request for RevokeMany {
     }
 }
 
-/// How many tokens match.
+/// The result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 struct DryRun {
-    /// How many would be revoked.
+    /// The number of tokens that would be revoked.
     matched: u64,
-    /// None of them was.
+    /// Always 0.
     #[schema(example = 0)]
     revoked: u64,
 }
 
-/// A revocation of many tokens and how far it is.
+/// A bulk revocation and its progress.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RevokedTokens {
-    /// Its number, as text: ask `/api/v1/tokens/revoke/{id}` how far it is.
+    /// The number of the bulk revocation, as a string. `GET /api/v1/tokens/revoke/{id}` returns its progress.
     #[schema(example = "1")]
     id: String,
-    /// How many tokens matched when it was ordered.
+    /// The number of tokens that matched when the request was accepted.
     matched: u64,
-    /// How many it has revoked. In the end fewer than matched where others revoked some before it, or
-    /// where the last token of an owner stays; and more where one that matched was rotated since: it is
-    /// revoked even in its grace, and its successor too.
+    /// The number of tokens revoked so far. The final number is lower than `matched` if some tokens were revoked
+    /// otherwise first or an owner's last token is kept, and higher if a matching token was rotated meanwhile:
+    /// then its successors are revoked too.
     revoked: u64,
+    /// When the request was accepted.
     #[schema(value_type = nouns::Instant)]
     ordered_at: Timestamp,
-    /// Who ordered it.
+    /// Who requested it.
     #[schema(example = "admin@example.com")]
     ordered_by: String,
+    /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
-    /// When the last one was done; `null` while it is under way.
+    /// When the bulk revocation finished; `null` while it is running.
     #[schema(value_type = Option<nouns::Instant>, required = true)]
     finished_at: Option<Timestamp>,
 }
@@ -136,19 +146,19 @@ impl From<BulkRevocation> for RevokedTokens {
     }
 }
 
-/// Revoke many tokens
+/// Revoke tokens by filter
 ///
-/// Those active tokens that match all filters of the list and that you manage; never a session, and
-/// never the token that you call this with. The answer means that the order is on disk: it is carried
-/// out from then on, also after a crash, token by token. What is rotated before its turn goes with its
-/// successors; what a token that may issue others has issued before its turn stays. To end everything of
-/// a team, a person or an organization in one instant, use `POST /api/v1/revocations`.
+/// Revokes the active tokens that match all filters and that you manage; never sessions, and never the token
+/// that you call this with. The request is durable before the response is sent and is carried out in the
+/// background, one token after another, also after a crash. If a matching token is rotated before it is revoked,
+/// its successors are revoked too. Tokens that a matching token creates before it is revoked stay valid. To
+/// revoke all tokens of a team, a user or an organization at once, use `POST /api/v1/revocations`.
 #[utoipa::path(post, path = "/api/v1/tokens/revoke", tag = "tokens", operation_id = "revoke_tokens",
     request_body = RevokeManyForm,
-    responses((status = OK, description = "A dry run: how many match", body = DryRun),
-              (status = ACCEPTED, description = "It is ordered", body = RevokedTokens,
-                  headers(("Location" = String, description = "Where to ask how far it is"))),
-              (status = NOT_FOUND, description = "There is no such organization or team, or you may not know of it", body = Problem)))]
+    responses((status = OK, description = "The number of matching tokens, with `dry_run`", body = DryRun),
+              (status = ACCEPTED, description = "The bulk revocation is accepted", body = RevokedTokens,
+                  headers(("Location" = String, description = "The URL of its progress"))),
+              (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
@@ -164,21 +174,21 @@ pub(super) async fn revoke(
     })
 }
 
-/// Which revocation.
+/// The bulk revocation.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct BulkPath {
-    /// Its number.
+    /// The number of the bulk revocation.
     #[form(example = "1")]
     id: String,
 }
 
-/// Show a revocation of many tokens
+/// Get a bulk revocation
 ///
-/// How far it is, for whoever ordered it and for admins of its organization.
+/// Returns its progress. Visible to the user who requested it and to admins of its organization.
 #[utoipa::path(get, path = "/api/v1/tokens/revoke/{id}", tag = "tokens", operation_id = "get_revoke_tokens",
     params(BulkPath),
-    responses((status = OK, description = "How far it is", body = RevokedTokens)))]
+    responses((status = OK, description = "The bulk revocation", body = RevokedTokens)))]
 pub(super) async fn show(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,

@@ -15,20 +15,21 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Grace, Lifetime};
 
-/// How. The body may be absent, empty, `null` or `{}`.
+/// How to rotate a token. The body may be absent, empty, `null` or `{}`.
 #[derive(Debug, Form)]
 #[form(body, name = "RotateToken", presence = Optional, unknown = Forbidden, example = json!({"grace_period": "24h"}))]
 pub(crate) struct RotateForm {
-    /// How long the one before stays good, within its own life: a number and `s`, `m`, `h`, `d`, `w`
-    /// or `y`, at most 30 days; `0s` ends it at once. A day by default.
+    /// How long the old token stays valid, at most until it expires: a whole number and a unit (`s`, `m`, `h`,
+    /// `d`, `w` or `y`), at most 30 days; `0s` revokes it at once. Default: `1d`.
     grace_period: Option<Grace>,
-    /// How long the new one lives: as for a new token. Without any of the three it lives as long as
-    /// the one before was given.
+    /// The lifetime of the new token: a positive whole number and a unit (`s`, `m`, `h`, `d`, `w` or `y`), or
+    /// `never`. Without `expires_in`, `expires_in_days` and `expires_at`, it is the lifetime that the old token
+    /// was created with.
     expires_in: Option<Lifetime>,
-    /// How many days it lives.
+    /// The lifetime of the new token in days, 1 to 365.
     #[form(range(min = 1, max = 365))]
     expires_in_days: Option<i64>,
-    /// When it ends.
+    /// When the new token expires. Give at most one of `expires_in`, `expires_in_days` and `expires_at`.
     expires_at: Option<Timestamp>,
 }
 
@@ -45,18 +46,17 @@ impl Request for Rotate {
 
 /// Rotate a token
 ///
-/// Issues a successor with the same rights, and records at once that the one before ends after its
-/// grace. Somebody who finds it leaked meanwhile can still revoke it at once. It must be active, you
-/// must manage it, and its scopes and projects must be within yours; a person's token is rotated by
-/// that person only. Of one token and its successors at most two are alive: rotating again ends the
-/// one that is still in its grace. What is in its grace counts against no limit while its successor
-/// lives.
+/// Creates a successor with the same rights and revokes the old token with effect after `grace_period`. The
+/// token must be active, you must manage it, and its scopes and projects must be within yours. A user's token is
+/// rotated by that user only. During the grace period the old token can still be revoked at once, and it does not
+/// count against the organization's limit while its successor is active. Of a token and its successors at most
+/// two are active: rotating again ends the grace period of the older one.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/rotate", tag = "tokens", operation_id = "rotate_token",
     params(TokenPath), request_body = Option<RotateForm>,
-    responses((status = CREATED, description = "The new token, this once", body = CreatedToken,
-                  headers(("Location" = String, description = "The address of its metadata"),
+    responses((status = CREATED, description = "The new token, shown only once", body = CreatedToken,
+                  headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
-              (status = CONFLICT, description = "The token is revoked, expired or replaced already", body = Problem)))]
+              (status = CONFLICT, description = "The token is revoked, expired or already replaced", body = Problem)))]
 pub(super) async fn rotate(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

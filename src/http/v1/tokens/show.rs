@@ -11,14 +11,14 @@ use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
 use jeton_store::Description;
 
-/// Changes to what people read about a token. What is absent stays as it is.
+/// Changes to a token's name and description. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "DescribeToken", unknown = Forbidden, example = json!({"name": "ci", "description": "November 2026"}))]
 pub(crate) struct DescribeForm {
-    /// A new name.
+    /// The new display name, 1 to 255 characters.
     #[form(given, length(min = 1, max = 255))]
     name: Option<String>,
-    /// A new description; `null` takes it away.
+    /// The new description, at most 2000 characters; `null` removes it.
     #[form(length(max = 2000))]
     description: Option<Option<String>>,
 }
@@ -34,11 +34,11 @@ impl Request for Description {
     }
 }
 
-/// Show a token
+/// Get a token
 ///
-/// Its metadata; the token itself is never shown again.
+/// Returns the metadata of a token, never the token itself.
 #[utoipa::path(get, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "get_token", params(TokenPath),
-    responses((status = OK, description = "Its metadata", body = TokenInfo)))]
+    responses((status = OK, description = "The metadata of the token", body = TokenInfo)))]
 pub(super) async fn show(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
@@ -48,12 +48,12 @@ pub(super) async fn show(
     Ok(Json(TokenInfo::of(&record, app.authority.status(&record))))
 }
 
-/// Describe a token
+/// Update a token
 ///
-/// Changes its name and description. What it can do cannot be changed: revoke it and issue another.
+/// Changes `name` and `description`. Rights and lifetime cannot be changed: revoke the token and create another.
 #[utoipa::path(patch, path = "/api/v1/tokens/{id}", tag = "tokens", operation_id = "describe_token",
     params(TokenPath), request_body = DescribeForm,
-    responses((status = OK, description = "Its metadata as they are now", body = TokenInfo)))]
+    responses((status = OK, description = "The updated metadata of the token", body = TokenInfo)))]
 pub(super) async fn describe(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

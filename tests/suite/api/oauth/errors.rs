@@ -90,11 +90,11 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
         table.push('\n');
     }
     insta::assert_snapshot!(table, @r#"
-    an unknown address: 404 invalid_request: there is nothing at this address
-    an unknown address, deeper: 404 invalid_request: there is nothing at this address
-    another method: 405 invalid_request: this address does not take this method POST
-    another method for it: 405 invalid_request: this address does not take this method GET,HEAD
-    no credential: 401 invalid_client: no credential was presented Bearer realm="jeton"
+    an unknown address: 404 invalid_request: there is no such endpoint
+    an unknown address, deeper: 404 invalid_request: there is no such endpoint
+    another method: 405 invalid_request: this endpoint does not support this method POST
+    another method for it: 405 invalid_request: this endpoint does not support this method GET,HEAD
+    no credential: 401 invalid_client: no credential was sent Bearer realm="jeton"
     JSON: 415 invalid_request: the body must be application/x-www-form-urlencoded
     no media type: 415 invalid_request: the body must be application/x-www-form-urlencoded
     no body: 400 invalid_request: token: Field required
@@ -108,13 +108,13 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
     a misspelt demand: 400 invalid_request: scopes: Extra inputs are not permitted
     two demands: 400 invalid_request: scope: Value error, must not be given twice
     two audiences: 400 invalid_request: audience: Value error, must not be given twice
-    an empty demand: 400 invalid_request: scope: Value error, each must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`
+    an empty demand: 400 invalid_request: scope: Value error, each scope must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`
     an empty audience: 400 invalid_request: audience: String should have at least 1 character
-    no scope: 400 invalid_request: scope: Value error, each must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`
-    a demand with two spaces: 400 invalid_request: scope: Value error, each must be `resource:action` in at most 64 of the characters a-z, 0-9, `_` and `-`
-    Basic without a colon: 401 invalid_token: the presented token is not active Bearer realm="jeton", error="invalid_token"
-    garbage: 401 invalid_token: the presented token is not active Bearer realm="jeton", error="invalid_token"
-    another audience: 401 invalid_token: the token is meant for others Bearer realm="jeton", error="invalid_token"
+    no scope: 400 invalid_request: scope: Value error, each scope must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`
+    a demand with two spaces: 400 invalid_request: scope: Value error, each scope must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`
+    Basic without a colon: 401 invalid_token: the token is not active Bearer realm="jeton", error="invalid_token"
+    garbage: 401 invalid_token: the token is not active Bearer realm="jeton", error="invalid_token"
+    another audience: 401 invalid_token: the audience of the token does not include this API Bearer realm="jeton", error="invalid_token"
     another scope: 403 insufficient_scope: the token lacks the scope content:write ai:use Bearer realm="jeton", error="insufficient_scope", scope="content:write ai:use"
     "#);
 }

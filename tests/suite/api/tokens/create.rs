@@ -528,3 +528,19 @@ async fn what_is_read_about_a_token_can_be_changed() {
         app.patch(&member, &path, change).await.blames(&[fault]);
     }
 }
+
+/// Not every database can store U+0000, and C libraries end a text there.
+#[tokio::test]
+async fn a_text_with_the_character_u_0000_is_422() {
+    let app = TestApp::new().await;
+    for fields in [
+        json!({"name": "a\u{0}b"}),
+        json!({"description": "\u{0}"}),
+        json!({"audience": ["https://a.example", "b\u{0}"]}),
+    ] {
+        let field = fields.as_object().unwrap().keys().next().unwrap().clone();
+        let detail = ask(&app, fields).await.is(422).json()["detail"][0].clone();
+        assert_eq!(detail["loc"][1], json!(field), "{detail}");
+        assert_eq!(detail["type"], "value_error", "{detail}");
+    }
+}

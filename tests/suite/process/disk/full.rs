@@ -42,7 +42,7 @@ fn refuses_and_recovers(full: &[&str]) {
         assert_unavailable(&refused.revoke(&mut client));
         let unready = client.get("/readyz");
         assert_eq!(unready.status, 503);
-        assert_eq!(unready.json()["status"], "the store does not answer");
+        assert_eq!(unready.json()["status"], "the database does not accept writes");
     }
     let secret = format!("token={}", refused.secret);
     let found = server
@@ -103,7 +103,7 @@ fn refuses_and_recovers(full: &[&str]) {
     // The backup does not have what was revoked since, and the journal has nothing else.
     assert_eq!(
         restored(&home),
-        "restored; revoked again since the backup: 2 tokens, 0 cut-offs, 0 keys"
+        "restored; revocations since the backup, repeated: 2 tokens, 0 cut-offs, 0 keys"
     );
     judge(&mut home.serve().administrator());
 }

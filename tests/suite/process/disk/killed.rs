@@ -70,7 +70,7 @@ impl Killed {
         again.kill();
         assert_eq!(
             restored(&self.home),
-            "restored; revoked again since the backup: 1 tokens, 0 cut-offs, 0 keys"
+            "restored; revocations since the backup, repeated: 1 tokens, 0 cut-offs, 0 keys"
         );
         self.assert_carried_out(&mut self.home.serve().administrator());
     }

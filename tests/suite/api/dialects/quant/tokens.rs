@@ -240,13 +240,17 @@ async fn the_organizations_limits_hold_here_too() {
     for _ in 0..2 {
         create(&app, &admin, order.clone()).await.is(201);
     }
-    refused(&create(&app, &admin, order).await, 403, "too many active tokens");
+    refused(
+        &create(&app, &admin, order).await,
+        403,
+        "the owner has as many active tokens as the organization allows",
+    );
     let ids = listed(&app, &admin).await;
     delete(&app, &admin, &ids[0]).await.is(200);
     refused(
         &delete(&app, &admin, &ids[1]).await,
         403,
-        "the last active token of an owner is kept",
+        "the organization keeps the last active token of an owner",
     );
     assert_eq!(listed(&app, &admin).await, ids[1..]);
 }

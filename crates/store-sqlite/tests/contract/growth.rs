@@ -1,0 +1,42 @@
+//! The file stops growing once as much is forgotten as is issued.
+
+use super::Sqlite;
+use jeton_store::suite::Backend;
+
+use jeton_store::suite::world::{World, revocation};
+use jeton_store::suite::{ending, round};
+
+const DAY: i64 = 86_400;
+
+/// What a file holds after each day of a month in which tokens are issued, live for a day and are
+/// forgotten a week later; one in twenty is revoked.
+async fn month(per_day: i64, retention: Option<i64>) -> Vec<i64> {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let mut pages = Vec::new();
+    for day in 0..30 {
+        for number in 0..per_day {
+            let now = day * DAY + number * (DAY / per_day);
+            let record = world.record(ending(&world, now, Some(DAY))).await;
+            if number % 20 == 0 {
+                world.revoke(record.id, revocation(now + 1, 0)).await;
+            }
+        }
+        if let Some(retention) = retention {
+            round(&world, (day + 1) * DAY - retention).await;
+        }
+        let count = sqlite.raw().query_row("PRAGMA page_count", (), |row| row.get(0));
+        pages.push(count.unwrap());
+    }
+    pages
+}
+
+#[tokio::test]
+async fn a_month_of_tokens_stops_growing() {
+    let pages = month(60, Some(7 * DAY)).await;
+    // A token is there for a day and a week more.
+    let full = pages[10];
+    assert!(pages[29] <= full + full / 20, "{pages:?}");
+    let control = month(60, None).await;
+    assert!(control[29] > full + full / 2, "{control:?}");
+}

@@ -1,0 +1,670 @@
+//! Backups, and what a restore must never do: bring a revoked token back to life.
+
+use jeton_store::suite::clerk::Clerk;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
+use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
+use jeton_store::{KeyRevocation, KeyState, LastToken};
+use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
+
+use super::Sqlite;
+use jeton_store::suite::Backend;
+use jeton_store::suite::world::{Seeded, World, actor, at, removal, revocation, token};
+use jeton_store::suite::{ending, round};
+
+const DAY: i64 = 86_400;
+
+fn order(token: TokenId) -> RevokeOrder {
+    RevokeOrder {
+        token,
+        revocation: revocation(10, 0),
+        last_token: LastToken::MayGo,
+    }
+}
+
+fn journal(sqlite: &Sqlite) -> PathBuf {
+    sqlite.path().with_file_name("jeton.db.revocations")
+}
+
+fn segments(sqlite: &Sqlite) -> Vec<PathBuf> {
+    let mut segments: Vec<_> = fs::read_dir(journal(sqlite))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    segments.sort();
+    segments
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// The instant of every backup here.
+fn back_up(sqlite: &Sqlite) -> PathBuf {
+    let target = sqlite.path().with_file_name("backup.db");
+    backup(&sqlite.path(), &target, at(5), |_| ()).unwrap();
+    target
+}
+
+fn lose(sqlite: &Sqlite) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(sqlite.path().with_file_name(format!("jeton.db{end}")));
+    }
+}
+
+fn bring_back(sqlite: &Sqlite, from: &Path, missing: Missing) -> Result<Replayed, BackupError> {
+    restore(from, &sqlite.path(), missing, &Seeded, |_| ())
+}
+
+fn meta<T: rusqlite::types::FromSql>(sqlite: &Sqlite, column: &str) -> T {
+    let query = format!("SELECT {column} FROM meta");
+    sqlite.raw().query_row(&query, (), |row| row.get(0)).unwrap()
+}
+
+fn epoch(sqlite: &Sqlite) -> Vec<u8> {
+    meta(sqlite, "epoch")
+}
+
+async fn revoke(world: &World, record: &Record, seconds: i64) {
+    let outcome = world.revoke(record.id, revocation(seconds, 0)).await;
+    assert!(matches!(outcome, RevokeOutcome::Revoked(_)));
+}
+
+async fn read(world: &World, record: &Record) -> Option<Record> {
+    world.store.token(TokenReference::Id(record.id)).await.unwrap()
+}
+
+/// A copy of the database's one file, of a store that is closed for it.
+fn copy_of(sqlite: &Sqlite, name: &str) -> PathBuf {
+    let copy = sqlite.path().with_file_name(name);
+    fs::copy(sqlite.path(), &copy).unwrap();
+    copy
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let record = world.record(token(world.owner(), 0)).await;
+    revoke(&world, &record, 1).await;
+    let mut reports = Vec::new();
+    let target = sqlite.path().with_file_name("backup.db");
+    backup(&sqlite.path(), &target, at(5), |progress| reports.push(progress)).unwrap();
+    assert!(
+        reports
+            .last()
+            .is_some_and(|last| last.done == last.of && last.of > 0)
+    );
+    assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o600);
+    let copy = rusqlite::Connection::open(&target).unwrap();
+    let marked: (i64, u64, i64) = copy
+        .query_row(
+            "SELECT backed_up_at, sequence, (SELECT count(*) FROM tokens WHERE effective_at IS NOT NULL) FROM meta",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap();
+    assert_eq!(marked, (at(5).millis(), 1, 1));
+    drop(copy);
+    let beside: Vec<_> = fs::read_dir(target.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("backup.db"))
+        .collect();
+    assert_eq!(beside, ["backup.db"], "a backup is one file");
+    let before = fs::read(&target).unwrap();
+    let again = backup(&sqlite.path(), &target, at(6), |_| ());
+    assert!(matches!(again, Err(BackupError::Exists(path)) if path == target));
+    assert!(before == fs::read(&target).unwrap());
+    assert_eq!(meta::<Option<i64>>(&sqlite, "backed_up_at"), None);
+    let nothing = sqlite.path().with_file_name("none.db");
+    assert!(backup(&nothing, &sqlite.path().with_file_name("x.db"), at(6), |_| ()).is_err());
+    assert!(!sqlite.path().with_file_name("x.db").exists());
+}
+
+/// Numbers leap at a restore. Whoever sets the bits behind a cut-off of everything is not held up by that.
+#[tokio::test]
+async fn a_leap_of_numbers_is_passed_over_in_one_step() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let before = world.record(token(world.owner(), 0)).await;
+    let leap = "UPDATE sqlite_sequence SET seq = 1000000000000 WHERE name = 'tokens'";
+    sqlite.raw().execute(leap, ()).unwrap();
+    let world = world.reopen();
+    let after = world.record(token(world.owner(), 0)).await;
+    assert!(after.id > TokenId(1_000_000_000_000));
+    let cut_off = CutOff {
+        reach: Reach::default(),
+        issued_through: at(9).seconds(),
+        effective_at: at(10),
+    };
+    let cut = world.store.cut_off(cut_off, actor("operator"), None, at(10));
+    cut.await.unwrap();
+    let (mut places, mut last, mut portions) = (Vec::new(), Some(TokenId(0)), 0);
+    while let Some(after) = last {
+        let portion = world.store.covered(1, after, at(10)).await.unwrap();
+        places.extend(portion.places);
+        last = portion.last;
+        portions += 1;
+        assert!(portions < 5, "the gap is walked through");
+    }
+    assert_eq!(places, [before.place, after.place]);
+}
+
+/// A backup is of one instant, however much is written while it is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_of_the_instant_at_which_it_was_begun() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    for number in 0..40 {
+        let mut token = token(world.owner(), 0);
+        token.description = Some("x".repeat(60_000 + number));
+        world.record(token).await;
+    }
+    let target = sqlite.path().with_file_name("backup.db");
+    let runtime = tokio::runtime::Handle::current();
+    let mut written = 0;
+    tokio::task::block_in_place(|| {
+        backup(&sqlite.path(), &target, at(5), |_| {
+            let record = runtime.block_on(world.record(token(world.owner(), 1)));
+            runtime.block_on(revoke(&world, &record, 2));
+            written += 1;
+        })
+    })
+    .unwrap();
+    assert!(written > 0);
+    let copy = rusqlite::Connection::open(&target).unwrap();
+    let counts: (i64, i64) = copy
+        .query_row(
+            "SELECT (SELECT count(*) FROM tokens), sequence FROM meta",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(counts, (40, 0));
+}
+
+/// Everything that was revoked before a backup, and since, stays revoked: tokens, sessions, those that
+/// the backup does not know, cut-offs, and keys that were withdrawn.
+#[tokio::test]
+async fn a_restore_revokes_again_what_was_revoked_since() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let ada = world.member("ada").await;
+    let before = world.record(token(world.owner(), 0)).await;
+    let since = world.record(token(world.owner(), 0)).await;
+    let grace = world.record(token(world.owner(), 0)).await;
+    let cut = world.record(token(world.owner_user(&ada), 0)).await;
+    let live = world.record(token(world.owner(), 0)).await;
+    revoke(&world, &before, 1).await;
+    let backup = back_up(&sqlite);
+
+    revoke(&world, &since, 10).await;
+    world.revoke(grace.id, revocation(10, 100)).await;
+    let lost = world.record(token(world.owner(), 11)).await;
+    revoke(&world, &lost, 12).await;
+    let generation = world.generation().await;
+    let removed = world.store.remove_person(ada.clone(), removal(13), generation);
+    removed.await.unwrap();
+    let team = world.team(world.organization, "short-lived").await;
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(team.clone(), removal(14), generation);
+    removed.await.unwrap();
+    world.publish_key("second", 14).await;
+    let order = KeyRevocation {
+        kid: "second".to_owned(),
+        successor: None,
+        reason: None,
+        by: actor("operator"),
+        at: at(14),
+    };
+    world.store.revoke_key(order).await.unwrap();
+    let last_number = world.record(token(world.owner(), 15)).await.id;
+    let first_epoch = epoch(&sqlite);
+
+    let mut replayed = None;
+    let world = world.reopen_after(|| {
+        lose(&sqlite);
+        replayed = Some(bring_back(&sqlite, &backup, Missing::Refuse).unwrap());
+    });
+    let replayed = replayed.unwrap();
+    assert_eq!(
+        (replayed.tokens, replayed.cut_offs.len(), replayed.keys),
+        (3, 3, 1)
+    );
+    assert_eq!(replayed.cut_offs[1].reach.team, Some(team));
+    assert_ne!(epoch(&sqlite), first_epoch);
+    assert_eq!(meta::<Option<i64>>(&sqlite, "backed_up_at"), None);
+    for (record, instant) in [(&before, 1), (&since, 10), (&grace, 110)] {
+        let found = read(&world, record).await.unwrap();
+        assert!(found.is_revoked(at(instant)) && !found.is_revoked(at(instant - 1)));
+    }
+    assert!(!read(&world, &live).await.unwrap().is_revoked(at(1_000)));
+    assert_eq!(read(&world, &lost).await, None);
+    let snapshot = world.store.snapshot(at(20)).await.unwrap();
+    for (place, instant) in [
+        (before.place, 1),
+        (since.place, 10),
+        (grace.place, 110),
+        (lost.place, 12),
+    ] {
+        assert!(snapshot.revoked.contains(&(place, at(instant))), "{place:?}");
+    }
+    assert!(
+        snapshot
+            .cut_offs
+            .iter()
+            .any(|(_, cut_off)| cut_off.ends(&cut, at(20)))
+    );
+    assert!(
+        !snapshot
+            .cut_offs
+            .iter()
+            .any(|(_, cut_off)| cut_off.ends(&live, at(20)))
+    );
+    let keys = world.store.keys().await.unwrap();
+    let states: Vec<_> = keys.iter().map(|key| (key.key.kid.as_str(), key.state)).collect();
+    assert_eq!(
+        states,
+        [("first", KeyState::Signing), ("second", KeyState::Withdrawn)]
+    );
+    // Nothing that was given out is given out again.
+    let next = world.record(token(world.owner(), 30)).await;
+    assert!(next.id > last_number);
+    assert!(next.place.list > lost.place.list);
+
+    // Once more, from the same backup: what was revoked after the first restore too.
+    revoke(&world, &next, 31).await;
+    revoke(&world, &live, 32).await;
+    let world = world.reopen_after(|| {
+        lose(&sqlite);
+        bring_back(&sqlite, &backup, Missing::Refuse).unwrap();
+    });
+    for record in [&before, &since, &live] {
+        assert!(read(&world, record).await.unwrap().is_revoked(at(40)));
+    }
+    let snapshot = world.store.snapshot(at(40)).await.unwrap();
+    for record in [&lost, &next] {
+        assert!(snapshot.revoked.iter().any(|(place, _)| *place == record.place));
+    }
+    let again = world.record(token(world.owner(), 50)).await;
+    assert!(again.id > next.id && again.place.list > next.place.list);
+    drop(world.reopen());
+}
+
+/// Without the journal nobody knows what was revoked since: it is refused, or everything is ended.
+#[tokio::test]
+async fn without_the_journal_it_is_refused_or_everything_is_ended() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let live = world.record(token(world.owner(), 0)).await;
+    let since = world.record(token(world.owner(), 0)).await;
+    let backup = back_up(&sqlite);
+    let untouched = fs::read(&backup).unwrap();
+    revoke(&world, &since, 10).await;
+    let world = world.reopen_after(|| {
+        lose(&sqlite);
+        fs::remove_dir_all(journal(&sqlite)).unwrap();
+        let refused = bring_back(&sqlite, &backup, Missing::Refuse);
+        assert!(
+            matches!(
+                refused,
+                Err(BackupError::Database(OpenError::Unreconciled { .. }))
+            ),
+            "{refused:?}"
+        );
+        assert!(!sqlite.path().exists(), "a refused restore has left a database");
+        // Put in place by hand, it is not served either.
+        fs::copy(&backup, sqlite.path()).unwrap();
+        assert!(matches!(sqlite.try_open(), Err(OpenError::Unreconciled { .. })));
+        lose(&sqlite);
+        bring_back(&sqlite, &backup, Missing::CutOff(at(20))).unwrap();
+    });
+    assert!(untouched == fs::read(&backup).unwrap());
+    let snapshot = world.store.snapshot(at(20)).await.unwrap();
+    for record in [&live, &since] {
+        assert!(
+            snapshot
+                .cut_offs
+                .iter()
+                .any(|(_, cut_off)| cut_off.ends(record, at(20)))
+        );
+    }
+    let keys = world.store.keys().await.unwrap();
+    assert!(keys.iter().all(|key| key.state == KeyState::Withdrawn));
+    // From here on there is a journal again.
+    let world = world.reopen();
+    world.publish_key("third", 30).await;
+    let mut new = token(world.owner(), 30);
+    new.kid = "third".into();
+    let new = world.record(new).await;
+    assert!(
+        !snapshot
+            .cut_offs
+            .iter()
+            .any(|(_, cut_off)| cut_off.ends(&new, at(40)))
+    );
+}
+
+/// A journal that has lost a part, or of which a line in the middle is damaged, is not believed.
+#[tokio::test]
+async fn a_journal_with_a_hole_is_not_believed() {
+    type Damage = fn(&Sqlite);
+    let damages: [(Damage, bool); 5] = [
+        (|_| (), true),
+        // A torn end was never acknowledged.
+        (
+            |sqlite| {
+                let last = segments(sqlite).pop().unwrap();
+                let mut text = fs::read(&last).unwrap();
+                text.extend(b"0123456789abcdef {\"reaches\":");
+                fs::write(last, text).unwrap();
+            },
+            true,
+        ),
+        (
+            |sqlite| {
+                let last = segments(sqlite).pop().unwrap();
+                let mut text = fs::read(&last).unwrap();
+                let second = text.iter().position(|byte| *byte == b'\n').unwrap() + 20;
+                text[second] ^= 1;
+                fs::write(last, text).unwrap();
+            },
+            false,
+        ),
+        (
+            |sqlite| {
+                let last = segments(sqlite).pop().unwrap();
+                let text = fs::read_to_string(&last).unwrap();
+                let kept: Vec<_> = text
+                    .lines()
+                    .enumerate()
+                    .filter(|(number, _)| *number != 2)
+                    .collect();
+                let kept: String = kept.iter().map(|(_, line)| format!("{line}\n")).collect();
+                fs::write(last, kept).unwrap();
+            },
+            false,
+        ),
+        (
+            |sqlite| fs::remove_file(segments(sqlite).pop().unwrap()).unwrap(),
+            false,
+        ),
+    ];
+    for (number, (damage, believed)) in damages.into_iter().enumerate() {
+        let sqlite = Sqlite::create();
+        let world = World::new(sqlite.clone()).await;
+        let mut records = Vec::new();
+        for _ in 0..4 {
+            records.push(world.record(token(world.owner(), 0)).await);
+        }
+        let backup = back_up(&sqlite);
+        for record in &records {
+            revoke(&world, record, 10).await;
+        }
+        drop(world);
+        lose(&sqlite);
+        damage(&sqlite);
+        let restored = bring_back(&sqlite, &backup, Missing::Refuse);
+        assert_eq!(restored.is_ok(), believed, "{number}: {restored:?}");
+        if let Ok(replayed) = restored {
+            assert_eq!(replayed.tokens, 4);
+        }
+    }
+}
+
+/// A crash between the line of the journal and the commit: the line's orders are carried out, and the
+/// database is the same one as before.
+#[tokio::test]
+async fn a_crash_between_journal_and_commit_undoes_nothing() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let record = world.record(token(world.owner(), 0)).await;
+    let other = world.record(token(world.owner(), 0)).await;
+    let world = world.reopen_after(|| {
+        copy_of(&sqlite, "before.db");
+    });
+    revoke(&world, &record, 10).await;
+    let world = world.reopen_after(|| {
+        fs::rename(sqlite.path().with_file_name("before.db"), sqlite.path()).unwrap();
+    });
+    assert!(read(&world, &record).await.unwrap().is_revoked(at(10)));
+    let seen = epoch(&sqlite);
+    let world = world.reopen_after(|| {
+        copy_of(&sqlite, "before.db");
+    });
+    assert_eq!(epoch(&sqlite), seen);
+    // More than a crash can leave over: this is an older copy, and a new epoch.
+    revoke(&world, &other, 20).await;
+    let third = world.record(token(world.owner(), 0)).await;
+    revoke(&world, &third, 21).await;
+    let world = world.reopen_after(|| {
+        fs::rename(sqlite.path().with_file_name("before.db"), sqlite.path()).unwrap();
+    });
+    assert_ne!(epoch(&sqlite), seen);
+    assert!(read(&world, &other).await.unwrap().is_revoked(at(20)));
+    assert_eq!(read(&world, &third).await, None);
+    let snapshot = world.store.snapshot(at(30)).await.unwrap();
+    assert_eq!(snapshot.revoked.len(), 3);
+    assert!(snapshot.revoked.contains(&(third.place, at(21))));
+    drop(world.reopen());
+}
+
+/// Where the journal cannot be written nothing is revoked, and nobody is told that it was.
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_fails_the_revocation() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let record = world.record(token(world.owner(), 0)).await;
+    fs::remove_dir_all(journal(&sqlite)).unwrap();
+    fs::write(journal(&sqlite), "in the way").unwrap();
+    let seen = world.seen.all();
+    for _ in 0..2 {
+        world.store.revoke(order(record.id)).await.unwrap_err();
+        assert_eq!(read(&world, &record).await.unwrap().revocation, None);
+        assert_eq!(world.seen.all(), seen);
+    }
+    // What revokes nothing needs no journal.
+    world.record(token(world.owner(), 11)).await;
+    fs::remove_file(journal(&sqlite)).unwrap();
+    revoke(&world, &record, 12).await;
+    assert_eq!(segments(&sqlite).len(), 1);
+    let world = world.reopen();
+    assert!(read(&world, &record).await.unwrap().is_revoked(at(12)));
+}
+
+/// A withdrawal that failed with the journal stands in it once it succeeds.
+#[tokio::test]
+async fn a_withdrawal_that_is_tried_again_is_journaled() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    world.publish_key("second", 1).await;
+    let backup = back_up(&sqlite);
+    let withdraw = || {
+        world.store.revoke_key(KeyRevocation {
+            kid: "second".to_owned(),
+            successor: None,
+            reason: None,
+            by: actor("operator"),
+            at: at(10),
+        })
+    };
+    let aside = sqlite.path().with_file_name("aside");
+    copy_folder(&journal(&sqlite), &aside);
+    fs::remove_dir_all(journal(&sqlite)).unwrap();
+    fs::write(journal(&sqlite), "in the way").unwrap();
+    withdraw().await.unwrap_err();
+    fs::remove_file(journal(&sqlite)).unwrap();
+    fs::rename(&aside, journal(&sqlite)).unwrap();
+    withdraw().await.unwrap();
+    let mut replayed = None;
+    let world = world.reopen_after(|| {
+        lose(&sqlite);
+        replayed = Some(bring_back(&sqlite, &backup, Missing::Refuse).unwrap());
+    });
+    assert_eq!(replayed.unwrap().keys, 1);
+    let keys = world.store.keys().await.unwrap();
+    let second = keys.iter().find(|row| row.key.kid == "second").unwrap();
+    assert_eq!(second.state, KeyState::Withdrawn);
+}
+
+/// A database whose journal is gone goes on with a new one. A backup from before it is then refused.
+#[tokio::test]
+async fn a_lost_journal_is_begun_anew() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let [one, two, three] = [
+        world.record(token(world.owner(), 0)).await,
+        world.record(token(world.owner(), 0)).await,
+        world.record(token(world.owner(), 0)).await,
+    ];
+    let old = sqlite.path().with_file_name("old.db");
+    backup(&sqlite.path(), &old, at(5), |_| ()).unwrap();
+    revoke(&world, &one, 10).await;
+    let world = world.reopen_after(|| fs::remove_dir_all(journal(&sqlite)).unwrap());
+    let new = back_up(&sqlite);
+    revoke(&world, &two, 20).await;
+    // An older journal put in place does not reach up to the database either.
+    let kept = sqlite.path().with_file_name("kept");
+    copy_folder(&journal(&sqlite), &kept);
+    revoke(&world, &three, 30).await;
+    let world = world.reopen_after(|| {
+        fs::remove_dir_all(journal(&sqlite)).unwrap();
+        fs::rename(&kept, journal(&sqlite)).unwrap();
+    });
+    revoke(&world, &world.record(token(world.owner(), 31)).await, 32).await;
+    drop(world);
+    lose(&sqlite);
+    for backup in [&old, &new] {
+        let refused = bring_back(&sqlite, backup, Missing::Refuse);
+        assert!(matches!(
+            refused,
+            Err(BackupError::Database(OpenError::Unreconciled { .. }))
+        ));
+    }
+}
+
+#[tokio::test]
+async fn the_journal_of_another_database_is_left_alone() {
+    let [sqlite, other] = [Sqlite::create(), Sqlite::create()];
+    drop(World::new(sqlite.clone()).await);
+    drop(World::new(other.clone()).await);
+    fs::remove_dir_all(journal(&sqlite)).unwrap();
+    fs::rename(journal(&other), journal(&sqlite)).unwrap();
+    let refused = sqlite.try_open();
+    assert!(matches!(
+        refused,
+        Err(OpenError::Journal(JournalError::Foreign(_)))
+    ));
+}
+
+#[tokio::test]
+async fn a_restore_overwrites_nothing_and_takes_nothing_damaged() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    for _ in 0..50 {
+        let record = world.record(token(world.owner(), 0)).await;
+        revoke(&world, &record, 1).await;
+    }
+    let good = back_up(&sqlite);
+    let before = fs::read(sqlite.path()).unwrap();
+    let refused = bring_back(&sqlite, &good, Missing::CutOff(at(9)));
+    assert!(matches!(refused, Err(BackupError::Exists(path)) if path == sqlite.path()));
+    assert!(before == fs::read(sqlite.path()).unwrap());
+    drop(world);
+    lose(&sqlite);
+    let bad = sqlite.path().with_file_name("bad.db");
+    let whole = fs::read(&good).unwrap();
+    let damaged = |change: &dyn Fn(&rusqlite::Connection)| {
+        let _ = fs::remove_file(&bad);
+        fs::write(&bad, &whole).unwrap();
+        let raw = rusqlite::Connection::open(&bad).unwrap();
+        change(&raw);
+    };
+    damaged(&|raw| {
+        raw.execute_batch(
+            "DROP TRIGGER feed_is_not_rewritten; UPDATE revocations SET effective_at = effective_at + 1 WHERE sequence = 7",
+        )
+        .unwrap();
+    });
+    assert!(bring_back(&sqlite, &bad, Missing::CutOff(at(9))).is_err());
+    for bytes in [
+        &whole[..whole.len() / 2],
+        b"a letter to a friend, long enough to have a header".as_slice(),
+        b"",
+    ] {
+        let _ = fs::remove_file(&bad);
+        fs::write(&bad, bytes).unwrap();
+        assert!(bring_back(&sqlite, &bad, Missing::CutOff(at(9))).is_err());
+    }
+    assert!(!sqlite.path().exists());
+    assert!(bring_back(&sqlite, &good, Missing::Refuse).is_ok());
+}
+
+/// Segments go with what they hold, and the last one stays.
+#[tokio::test]
+async fn the_journal_is_pruned_with_the_feed() {
+    let sqlite = Sqlite::create();
+    let mut world = World::new(sqlite.clone()).await;
+    for day in 0..5 {
+        let record = world.record(ending(&world, day * DAY, Some(DAY))).await;
+        revoke(&world, &record, day * DAY).await;
+        // Opening behind a torn end begins another segment.
+        world = world.reopen_after(|| {
+            let last = segments(&sqlite).pop().unwrap();
+            let mut text = fs::read(&last).unwrap();
+            text.extend(b"torn");
+            fs::write(last, text).unwrap();
+        });
+    }
+    let before = segments(&sqlite).len();
+    assert!(before >= 5);
+    let backup = back_up(&sqlite);
+    round(&world, 2 * DAY).await;
+    let after = segments(&sqlite).len();
+    assert!(after < before && after >= 3, "{before} {after}");
+    round(&world, 100 * DAY).await;
+    assert_eq!(segments(&sqlite).len(), 1);
+    let last = world.record(ending(&world, 101 * DAY, Some(DAY))).await;
+    revoke(&world, &last, 101 * DAY).await;
+    let world = world.reopen();
+    drop(world);
+    lose(&sqlite);
+    assert_eq!(bring_back(&sqlite, &backup, Missing::Refuse).unwrap().tokens, 1);
+}
+
+/// A cut-off made by another process is in the journal too.
+#[tokio::test]
+async fn two_processes_share_one_journal() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let mut records = Vec::new();
+    for _ in 0..6 {
+        records.push(world.record(token(world.owner(), 0)).await);
+    }
+    let backup = back_up(&sqlite);
+    let beside = world.beside();
+    for pair in records.chunks(2) {
+        revoke(&world, &pair[0], 10).await;
+        beside.revoke(order(pair[1].id)).await.unwrap();
+    }
+    let cut_off = CutOff {
+        reach: Reach::default(),
+        issued_through: 1,
+        effective_at: at(11),
+    };
+    let cut = beside.cut_off(cut_off, actor("operator"), None, at(11));
+    cut.await.unwrap();
+    drop(beside);
+    drop(world);
+    lose(&sqlite);
+    let replayed = bring_back(&sqlite, &backup, Missing::Refuse).unwrap();
+    assert_eq!((replayed.tokens, replayed.cut_offs.len()), (6, 1));
+}

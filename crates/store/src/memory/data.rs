@@ -1,0 +1,261 @@
+//! What the store holds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{
+    Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
+};
+use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
+use jeton_verifier::event::{BEFORE_ALL, Event};
+use uuid::Uuid;
+
+use crate::rules::keys::JwksPromise;
+use crate::rules::status_lists::LifetimeClass;
+use crate::rules::tokens::counts;
+use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, Versioned};
+
+#[derive(Clone)]
+pub(super) struct Data {
+    pub(super) epoch: Uuid,
+    pub(super) issuer: Option<String>,
+    pub(super) edit: Generation,
+    pub(super) keys_generation: Generation,
+    pub(super) organizations: HashMap<OrganizationId, Kept<Organization>>,
+    pub(super) teams: HashMap<TeamId, Kept<Team>>,
+    pub(super) people: HashMap<UserId, Kept<Account>>,
+    pub(super) memberships: HashMap<(OrganizationId, UserId), Role>,
+    pub(super) team_memberships: HashMap<(TeamId, UserId), Role>,
+    pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Role>,
+    pub(super) projects: BTreeMap<u32, Project>,
+    pub(super) newest_project: u32,
+    pub(super) keys: Vec<KeyRow>,
+    pub(super) promise: JwksPromise,
+    pub(super) lists: BTreeMap<u32, StatusList>,
+    pub(super) tokens: BTreeMap<TokenId, Arc<Record>>,
+    pub(super) newest_token: i64,
+    pub(super) feed: Feed,
+    pub(super) bulk: BTreeMap<i64, BulkRevocation>,
+    pub(super) reporting: BTreeMap<String, ReportingAudience>,
+}
+
+/// What stays when it is removed, for what refers to it.
+#[derive(Clone)]
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    pub(super) generation: Generation,
+    pub(super) is_removed: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) person: Person,
+    pub(super) password_hash: String,
+}
+
+#[derive(Clone)]
+pub(super) struct StatusList {
+    pub(super) class: LifetimeClass,
+    pub(super) opened_at: Timestamp,
+    pub(super) used: u32,
+    pub(super) is_retired: bool,
+}
+
+#[derive(Clone)]
+pub(super) struct Feed {
+    pub(super) sequence: u64,
+    pub(super) hash: [u8; 32],
+    pub(super) pruned_through: u64,
+    pub(super) pruned_hash: [u8; 32],
+    pub(super) events: BTreeMap<u64, Arc<Entry>>,
+    /// Those that stay when their events are pruned, too.
+    pub(super) cut_offs: BTreeMap<u64, CutOff>,
+}
+
+pub(super) struct Entry {
+    pub(super) event: Event,
+    pub(super) hash: [u8; 32],
+    pub(super) recorded_at: Timestamp,
+    pub(super) change: Change,
+}
+
+impl<T> Kept<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self {
+            value,
+            generation: Generation(0),
+            is_removed: false,
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<&T> {
+        (!self.is_removed).then_some(&self.value)
+    }
+
+    pub(super) fn versioned<V>(&self, value: V) -> Option<Versioned<V>> {
+        (!self.is_removed).then_some(Versioned {
+            value,
+            generation: self.generation,
+        })
+    }
+}
+
+impl Feed {
+    /// Whether the events that are kept follow each other without a gap, and each hashes to what it did.
+    pub(super) fn is_whole(&self) -> bool {
+        let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
+        for (number, entry) in &self.events {
+            if *number != sequence + 1 || entry.event.hash(&hash) != entry.hash {
+                return false;
+            }
+            (sequence, hash) = (*number, entry.hash);
+        }
+        (sequence, hash) == (self.sequence, self.hash)
+    }
+}
+
+impl Data {
+    pub(super) fn new(epoch: Uuid) -> Self {
+        Self {
+            epoch,
+            issuer: None,
+            edit: Generation(1),
+            keys_generation: Generation(1),
+            organizations: HashMap::new(),
+            teams: HashMap::new(),
+            people: HashMap::new(),
+            memberships: HashMap::new(),
+            team_memberships: HashMap::new(),
+            invitations: HashMap::new(),
+            projects: BTreeMap::new(),
+            newest_project: 0,
+            keys: Vec::new(),
+            promise: JwksPromise::default(),
+            lists: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            newest_token: 0,
+            feed: Feed {
+                sequence: 0,
+                hash: BEFORE_ALL,
+                pruned_through: 0,
+                pruned_hash: BEFORE_ALL,
+                events: BTreeMap::new(),
+                cut_offs: BTreeMap::new(),
+            },
+            bulk: BTreeMap::new(),
+            reporting: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn token(&self, id: TokenId) -> Option<&Record> {
+        self.tokens.get(&id).map(Arc::as_ref)
+    }
+
+    pub(super) fn token_mut(&mut self, id: TokenId) -> Option<&mut Record> {
+        self.tokens.get_mut(&id).map(Arc::make_mut)
+    }
+
+    pub(super) fn token_with(&self, jti: Uuid) -> Option<&Record> {
+        self.tokens
+            .values()
+            .map(Arc::as_ref)
+            .find(|record| record.token.jti == jti)
+    }
+
+    pub(super) fn api_token(&self, jti: Uuid) -> Option<&Record> {
+        self.token_with(jti)
+            .filter(|record| record.token.kind == TokenKind::Api)
+    }
+
+    pub(super) fn of_owner<'a, 'o>(
+        &'a self,
+        owner: &'o Owner,
+    ) -> impl Iterator<Item = &'a Record> + use<'a, 'o> {
+        self.tokens
+            .values()
+            .map(Arc::as_ref)
+            .filter(move |record| record.token.owner == *owner)
+    }
+
+    pub(super) fn in_slot(&self, owner: &Owner, slot: &jeton_core::token::Slot) -> Option<&Record> {
+        self.of_owner(owner)
+            .find(|record| record.token.slot.as_ref() == Some(slot) && record.revocation.is_none())
+    }
+
+    /// Whether a cut-off that is obeyed by an instant, or ever, covers the token.
+    pub(super) fn is_cut_off(&self, record: &Record, by: Option<Timestamp>) -> bool {
+        let by = by.unwrap_or(Timestamp::LAST);
+        self.feed
+            .cut_offs
+            .values()
+            .any(|cut_off| cut_off.ends(record, by))
+    }
+
+    /// See [`Tokens::is_standing`](crate::Tokens::is_standing).
+    pub(super) fn is_standing(&self, record: &Record, now: Timestamp) -> bool {
+        record.revocation.is_none() && self.is_alive(record, now)
+    }
+
+    /// Whether a limit counts the token.
+    pub(super) fn is_counted(&self, record: &Record, now: Timestamp) -> bool {
+        let successor = record.lineage.replaced_by.and_then(|id| self.token(id));
+        counts(record, successor, now) && self.is_alive(record, now)
+    }
+
+    fn is_alive(&self, record: &Record, now: Timestamp) -> bool {
+        record.token.kind == TokenKind::Api && !record.is_expired(now) && !self.is_cut_off(record, None)
+    }
+
+    pub(super) fn has_other(&self, token: TokenId, now: Timestamp) -> bool {
+        self.token(token).is_some_and(|record| {
+            self.of_owner(&record.token.owner)
+                .any(|other| other.id != token && self.is_standing(other, now))
+        })
+    }
+
+    pub(super) fn signing_key(&mut self) -> Option<&mut KeyRow> {
+        self.keys.iter_mut().find(|key| key.state == KeyState::Signing)
+    }
+
+    pub(super) fn organization(&self, id: OrganizationId) -> Option<&Organization> {
+        self.organizations.get(&id).and_then(Kept::live)
+    }
+
+    pub(super) fn person(&self, id: &UserId) -> Option<&Person> {
+        self.people
+            .get(id)
+            .and_then(Kept::live)
+            .map(|account| &account.person)
+    }
+
+    pub(super) fn live_people(&self) -> impl Iterator<Item = &Person> {
+        self.people
+            .values()
+            .filter_map(Kept::live)
+            .map(|account| &account.person)
+    }
+
+    /// A live team of a live organization.
+    pub(super) fn team(&self, id: &TeamId) -> Option<&Team> {
+        let team = self.teams.get(id).and_then(Kept::live)?;
+        self.organization(team.organization).map(|_| team)
+    }
+
+    /// Whether a person belongs where a token of theirs is good.
+    pub(super) fn belongs(&self, user: &UserId, organization: Option<OrganizationId>) -> bool {
+        let site_admin = |account: &Kept<Account>| account.value.person.site_admin;
+        organization.is_none_or(|organization| self.memberships.contains_key(&(organization, user.clone())))
+            || self.people.get(user).is_some_and(site_admin)
+    }
+
+    pub(super) fn reports(&mut self, audience: String, at: Timestamp) {
+        let first = ReportingAudience {
+            audience: audience.clone(),
+            first_reported_at: at,
+            last_reported_at: at,
+        };
+        let reporting = self.reporting.entry(audience).or_insert(first);
+        reporting.last_reported_at = reporting.last_reported_at.max(at);
+    }
+}

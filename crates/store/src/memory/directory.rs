@@ -1,0 +1,317 @@
+//! Organizations, teams, projects and people.
+
+use async_trait::async_trait;
+use jeton_core::directory::{
+    Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
+    Project, Role, Team, TeamId, TeamReference, UserId,
+};
+
+use super::MemoryStore;
+use super::data::{Data, Kept};
+use crate::{
+    Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Result, Search,
+    Slice, Standing, Teams, Versioned,
+};
+
+/// A part of a list in the order of its keys.
+fn slice<T>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> String, slice: &Slice) -> Vec<T> {
+    let mut found: Vec<(String, T)> = all
+        .map(|item| (key(&item), item))
+        .filter(|(key, _)| slice.after.as_ref().is_none_or(|after| key > after))
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let limit = slice.limit as usize;
+    found.into_iter().take(limit).map(|(_, item)| item).collect()
+}
+
+/// A numbered page of what matches. Beside the key, the text may be in what `also` returns.
+fn page<T>(
+    all: impl Iterator<Item = T>,
+    key: impl Fn(&T) -> String,
+    also: impl Fn(&T) -> Option<String>,
+    search: &Search,
+) -> Found<T> {
+    let found = all.filter(|item| {
+        let key = key(item);
+        let has = |text: &String| {
+            key.contains(text) || also(item).is_some_and(|also| also.to_ascii_lowercase().contains(text))
+        };
+        search.text.as_ref().is_none_or(has) && search.keys.as_ref().is_none_or(|keys| keys.contains(&key))
+    });
+    let mut items: Vec<T> = found.collect();
+    items.sort_by_key(|item| key(item));
+    let total = items.len() as u64;
+    let offset = usize::try_from(search.offset).unwrap_or(usize::MAX);
+    let items = items.into_iter().skip(offset).take(search.limit as usize);
+    Found {
+        items: items.collect(),
+        total,
+    }
+}
+
+impl Data {
+    /// The organizations of somebody.
+    fn organizations_of(&self, of: &OrganizationsOf) -> impl Iterator<Item = Organization> {
+        let found = self.organizations.values().filter_map(Kept::live);
+        let found = found.filter(move |organization| match of {
+            OrganizationsOf::Everybody => true,
+            OrganizationsOf::Only(id) => organization.id == *id,
+            OrganizationsOf::Person(user) => self.is_member(organization.id, user),
+        });
+        found.cloned()
+    }
+
+    fn teams_of(&self, organization: OrganizationId) -> impl Iterator<Item = Team> {
+        let teams = self.teams.keys().filter_map(|id| self.team(id));
+        let teams = teams.filter(move |team| team.organization == organization);
+        teams.cloned()
+    }
+
+    /// Who belongs to something and is invited there, by the roles of either.
+    fn belonging<'a>(
+        &'a self,
+        members: impl Iterator<Item = (&'a UserId, &'a Role)>,
+        invited: impl Iterator<Item = (&'a Email, &'a Role)>,
+        part: &Slice,
+    ) -> Vec<Belonging> {
+        let members = members.filter_map(|(user, role)| {
+            let person = self.person(user)?.clone();
+            Some(Belonging::Member(Member { person, role: *role }))
+        });
+        let invited = invited.map(|(email, role)| Belonging::Invited {
+            email: email.clone(),
+            role: *role,
+        });
+        slice(members.chain(invited), |one| one.email().to_string(), part)
+    }
+
+    fn is_member(&self, organization: OrganizationId, user: &UserId) -> bool {
+        self.memberships.contains_key(&(organization, user.clone()))
+    }
+
+    fn account(&self, email: &Email) -> Option<&Kept<super::data::Account>> {
+        self.people
+            .values()
+            .find(|kept| kept.live().is_some_and(|account| account.person.email == *email))
+    }
+}
+
+#[async_trait]
+impl Organizations for MemoryStore {
+    async fn organization(
+        &self,
+        reference: OrganizationReference,
+    ) -> Result<Option<Versioned<Organization>>> {
+        let data = self.data();
+        let found = match reference {
+            OrganizationReference::Id(id) => data.organizations.get(&id),
+            OrganizationReference::Name(name) => data.organizations.values().find(|kept| {
+                kept.live()
+                    .is_some_and(|organization| organization.name.canonical() == name)
+            }),
+        };
+        Ok(found.and_then(|kept| kept.versioned(kept.value.clone())))
+    }
+
+    async fn organizations(&self, of: OrganizationsOf, part: Slice) -> Result<Vec<Organization>> {
+        let data = self.data();
+        let found = data.organizations_of(&of);
+        Ok(slice(found, |organization| organization.name.canonical(), &part))
+    }
+
+    async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
+        let data = self.data();
+        let found = data.organizations_of(&of);
+        Ok(page(
+            found,
+            |one| one.name.canonical(),
+            |one| one.email.clone(),
+            &search,
+        ))
+    }
+
+    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
+        let data = self.data();
+        let members = data.memberships.iter().filter(|((of, _), _)| *of == id);
+        let members = members.filter_map(|((_, user), role)| {
+            let person = data.person(user)?.clone();
+            Some(Member { person, role: *role })
+        });
+        Ok(page(
+            members,
+            |member| member.person.email.to_string(),
+            |_| None,
+            &search,
+        ))
+    }
+
+    async fn members(&self, id: OrganizationId, part: Slice) -> Result<Vec<Belonging>> {
+        let data = self.data();
+        let members = data.memberships.iter().filter(|((of, _), _)| *of == id);
+        let invited = data
+            .invitations
+            .iter()
+            .filter(|((of, team, _), _)| *of == id && team.is_none());
+        Ok(data.belonging(
+            members.map(|((_, user), role)| (user, role)),
+            invited.map(|((.., email), role)| (email, role)),
+            &part,
+        ))
+    }
+
+    async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {
+        let data = self.data();
+        let mut teams: Vec<_> = data
+            .team_memberships
+            .iter()
+            .filter(|((_, member), _)| *member == user)
+            .filter_map(|((team, _), role)| {
+                let team = data.teams.get(team)?.live()?;
+                (team.organization == organization).then(|| (team.name.canonical(), team.id.clone(), *role))
+            })
+            .collect();
+        teams.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        Ok(Standing {
+            role: data.memberships.get(&(organization, user)).copied(),
+            teams: teams.into_iter().map(|(_, id, role)| (id, role)).collect(),
+        })
+    }
+
+    async fn memberships(&self, user: UserId) -> Result<Vec<Membership>> {
+        let data = self.data();
+        let own = data.memberships.iter().filter(|((_, member), _)| *member == user);
+        let own = own.filter_map(|((id, _), role)| {
+            Some(Membership {
+                organization: *id,
+                name: data.organization(*id)?.name.clone(),
+                role: *role,
+            })
+        });
+        let all = Slice {
+            after: None,
+            limit: 1_000,
+        };
+        Ok(slice(own, |membership| membership.name.canonical(), &all))
+    }
+}
+
+#[async_trait]
+impl Teams for MemoryStore {
+    async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>> {
+        let data = self.data();
+        let mut teams = data.teams.keys().filter_map(|id| data.team(id));
+        let team = teams.find(|team| {
+            team.organization == organization
+                && match &reference {
+                    TeamReference::Id(id) => team.id == *id,
+                    TeamReference::Name(name) => team.name.canonical() == *name,
+                }
+        });
+        Ok(team.cloned())
+    }
+
+    async fn team_with_id(&self, id: TeamId) -> Result<Option<Team>> {
+        Ok(self.data().team(&id).cloned())
+    }
+
+    async fn teams(&self, organization: OrganizationId, part: Slice) -> Result<Vec<Team>> {
+        let data = self.data();
+        let teams = data.teams_of(organization);
+        Ok(slice(teams, |team| team.name.canonical(), &part))
+    }
+
+    async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
+        let data = self.data();
+        let teams = data.teams_of(organization);
+        Ok(page(teams, |team| team.name.canonical(), |_| None, &search))
+    }
+
+    async fn team_members(&self, id: TeamId, part: Slice) -> Result<Vec<Belonging>> {
+        let data = self.data();
+        let members = data.team_memberships.iter().filter(|((team, _), _)| *team == id);
+        let invited = data
+            .invitations
+            .iter()
+            .filter(|((_, team, _), _)| team.as_ref() == Some(&id));
+        Ok(data.belonging(
+            members.map(|((_, user), role)| (user, role)),
+            invited.map(|((.., email), role)| (email, role)),
+            &part,
+        ))
+    }
+}
+
+#[async_trait]
+impl Projects for MemoryStore {
+    async fn projects(&self, organization: OrganizationId, part: Slice) -> Result<Vec<Project>> {
+        let data = self.data();
+        let own = data
+            .projects
+            .values()
+            .filter(|project| project.organization == organization);
+        Ok(slice(own.cloned(), |project| project.name.canonical(), &part))
+    }
+
+    async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>> {
+        let data = self.data();
+        let own = data
+            .projects
+            .values()
+            .filter(|project| project.organization == organization && ids.contains(&project.id));
+        Ok(own.map(|project| project.id).collect())
+    }
+
+    async fn newest_project(&self) -> Result<u32> {
+        Ok(self.data().newest_project)
+    }
+}
+
+#[async_trait]
+impl People for MemoryStore {
+    async fn person(&self, reference: PersonReference) -> Result<Option<Versioned<Person>>> {
+        let data = self.data();
+        let found = match &reference {
+            PersonReference::Email(email) => data.account(email),
+            PersonReference::Id(id) => data.people.get(id),
+        };
+        Ok(found.and_then(|kept| kept.versioned(kept.value.person.clone())))
+    }
+
+    async fn credentials(&self, email: Email) -> Result<Option<Credentials>> {
+        let data = self.data();
+        Ok(data.account(&email).map(|kept| Credentials {
+            person: kept.value.person.clone(),
+            password_hash: kept.value.password_hash.clone(),
+            generation: kept.generation,
+        }))
+    }
+
+    async fn people(&self, part: Slice) -> Result<Vec<Person>> {
+        let data = self.data();
+        Ok(slice(
+            data.live_people().cloned(),
+            |person| person.email.to_string(),
+            &part,
+        ))
+    }
+
+    async fn find_people(&self, text: String, of: OrganizationsOf, part: Slice) -> Result<Vec<Person>> {
+        let data = self.data();
+        let text = text.to_ascii_lowercase();
+        let has = |name: Option<&str>| name.is_some_and(|name| name.to_ascii_lowercase().contains(&text));
+        let found = data.live_people().filter(|person| {
+            has(Some(person.email.as_str()))
+                || has(person.first_name.as_deref())
+                || has(person.last_name.as_deref())
+        });
+        let found = found.filter(|person| match &of {
+            OrganizationsOf::Everybody => true,
+            OrganizationsOf::Only(id) => data.is_member(*id, &person.id),
+            OrganizationsOf::Person(user) => data
+                .memberships
+                .keys()
+                .any(|(id, member)| member == user && data.is_member(*id, &person.id)),
+        });
+        Ok(slice(found.cloned(), |person| person.email.to_string(), &part))
+    }
+}

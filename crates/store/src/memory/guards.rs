@@ -1,0 +1,103 @@
+//! Guards: each as the contract says it.
+
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{NewToken, Owner};
+
+use super::data::Data;
+use crate::{Generation, Guard, KeyState, Realm};
+
+impl Data {
+    /// Whether a guard holds. `recorded` is the token that the order records, if it records one.
+    pub(super) fn holds(&self, guard: &Guard, recorded: Option<&NewToken>) -> bool {
+        match guard {
+            Guard::Unchanged(realm, generation) => self.generation(realm) == Some(*generation),
+            Guard::Signs(kid) => self
+                .keys
+                .iter()
+                .any(|key| key.key.kid == *kid && key.state == KeyState::Signing),
+            Guard::AfterCutOffs => recorded.is_none_or(|token| {
+                !self.feed.cut_offs.values().any(|cut_off| {
+                    token.created_at.seconds() <= cut_off.issued_through && cut_off.reach.covers(token)
+                })
+            }),
+            Guard::UnderLimit {
+                owner,
+                organization,
+                most,
+                ended,
+            } => {
+                let at = recorded.map_or(Timestamp::EPOCH, |token| token.created_at);
+                let owners = match owner {
+                    Owner::User { user, .. } => [Some(*organization), None]
+                        .map(|organization| Owner::User {
+                            user: user.clone(),
+                            organization,
+                        })
+                        .to_vec(),
+                    Owner::Team { .. } | Owner::Organization(_) | Owner::Deployment => vec![owner.clone()],
+                };
+                let counted = owners.iter().flat_map(|owner| self.of_owner(owner));
+                let counted = counted.filter(|record| self.is_counted(record, at)).count();
+                (counted as u64) < u64::from(*most) + u64::from(*ended)
+            }
+            Guard::TokenNameFree {
+                owner,
+                name,
+                except,
+                at,
+            } => !self.of_owner(owner).any(|record| {
+                record.token.name == *name && !except.contains(&record.id) && self.is_standing(record, *at)
+            }),
+            Guard::SlotHolds { owner, slot, token } => {
+                self.in_slot(owner, slot).map(|record| record.id) == *token
+            }
+            Guard::Standing(token, at) => self
+                .token(*token)
+                .is_some_and(|record| self.is_standing(record, *at) && record.lineage.replaced_by.is_none()),
+            Guard::NotEndedBy(token, at) => self.token(*token).is_some_and(|record| !record.is_revoked(*at)),
+            Guard::NotLast(token, at) => self.has_other(*token, *at),
+            Guard::AnotherAdmin(organization, than) => self.memberships.iter().any(|((of, user), role)| {
+                of == organization
+                    && user != than
+                    && *role == jeton_core::directory::Role::Admin
+                    && self
+                        .person(user)
+                        .is_some_and(|person| person.disabled_at.is_none())
+            }),
+            Guard::AnotherSiteAdministrator(than) => self
+                .live_people()
+                .any(|person| person.site_admin && person.id != *than && person.disabled_at.is_none()),
+            Guard::NoSiteAdministrator => !self.live_people().any(|person| person.site_admin),
+            Guard::OrganizationNameFree(name, id) => !self.organizations.values().any(|kept| {
+                kept.live()
+                    .is_some_and(|other| other.name.canonical() == name.canonical() && other.id != *id)
+            }),
+            Guard::TeamNameFree(organization, name, id) => !self.teams.values().any(|kept| {
+                kept.live().is_some_and(|other| {
+                    other.organization == *organization
+                        && other.name.canonical() == name.canonical()
+                        && other.id != *id
+                })
+            }),
+            Guard::ProjectNameFree(organization, name) => !self.projects.values().any(|project| {
+                project.organization == *organization && project.name.canonical() == name.canonical()
+            }),
+            Guard::EmailFree(email) => !self.live_people().any(|person| person.email == *email),
+        }
+    }
+
+    fn generation(&self, realm: &Realm) -> Option<Generation> {
+        let (is_removed, generation) = match realm {
+            Realm::Keys => (false, self.keys_generation),
+            Realm::Organization(id) => {
+                let kept = self.organizations.get(id)?;
+                (kept.is_removed, kept.generation)
+            }
+            Realm::Person(id) => {
+                let kept = self.people.get(id)?;
+                (kept.is_removed, kept.generation)
+            }
+        };
+        (!is_removed).then_some(generation)
+    }
+}

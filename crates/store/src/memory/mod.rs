@@ -1,0 +1,247 @@
+//! A store in memory: what the contract says and no more, for tests and as the measure of other backends.
+//!
+//! It compares guards and carries out effects; what is decided anywhere is decided in [`rules`](crate::rules).
+//! One lock serves all, lists are filtered and sorted in Rust. Nothing outlives the process, so that journal,
+//! backups and readers have no part in it.
+
+mod bulk;
+mod data;
+mod directory;
+mod effects;
+mod guards;
+mod house;
+mod keys;
+mod list;
+mod revocations;
+mod tokens;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{Place, Use};
+
+use crate::rules::usage::seen_at;
+use crate::{
+    Change, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result, ReturnedPlaces,
+    StoreError, Usage, UseReport, UseReported, Writes,
+};
+use data::Data;
+use effects::Done;
+
+/// What stores share that are open beside each other, or one after the other.
+#[derive(Clone)]
+pub struct MemoryDatabase(Arc<Shared>);
+
+struct Shared {
+    data: Mutex<Data>,
+    /// Reserved places that came back, by their lists. Apart, since an order that is refused gives one back
+    /// while the data are locked.
+    returned: Mutex<HashMap<u32, Vec<u32>>>,
+}
+
+/// A store in memory.
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+    observer: Arc<dyn Observer>,
+}
+
+impl MemoryDatabase {
+    /// A new and empty one.
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        Self(Arc::new(Shared {
+            data: Mutex::new(Data::new(entropy.uuid_v4())),
+            returned: Mutex::default(),
+        }))
+    }
+
+    /// Opens it, whoever else has it open.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the feed is not whole.
+    pub fn open(&self, observer: Arc<dyn Observer>) -> Result<MemoryStore> {
+        if !locked(&self.0.data).feed.is_whole() {
+            return Err(failed("the feed is not whole"));
+        }
+        Ok(MemoryStore {
+            shared: Arc::clone(&self.0),
+            observer,
+        })
+    }
+}
+
+impl std::fmt::Debug for MemoryDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryDatabase")
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+/// A write that is being carried out.
+struct Batch<'a> {
+    data: &'a mut Data,
+    /// What observers are told once it is done.
+    changes: Vec<Change>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(why: &'static str) -> StoreError {
+    StoreError::Failed(why.into())
+}
+
+impl MemoryStore {
+    fn data(&self) -> MutexGuard<'_, Data> {
+        locked(&self.shared.data)
+    }
+
+    /// Carries out a write and tells the observer, both before another write begins, and answers after
+    /// that: a caller that goes away meanwhile changes nothing.
+    async fn write<T>(&self, job: impl FnOnce(&mut Batch<'_>) -> Result<T>) -> Result<T> {
+        let answer = {
+            let mut data = self.data();
+            let mut batch = Batch {
+                data: &mut data,
+                changes: Vec::new(),
+            };
+            let answer = job(&mut batch);
+            if !batch.changes.is_empty() {
+                self.observer.committed(&batch.changes);
+            }
+            answer
+        };
+        let mut has_waited = false;
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut has_waited, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+        answer
+    }
+}
+
+/// Memory does not fail.
+#[async_trait]
+impl Medium for MemoryStore {
+    async fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn died(&self) {
+        std::future::pending().await
+    }
+
+    fn has_died(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl Writes for MemoryStore {
+    async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        let done = self.write(|batch| batch.carry_out(order)).await?;
+        Ok(done.map(|done| Committed {
+            sequence: done.sequence,
+            recorded: done.record.map(Recorded::after_commit),
+            project: done.project,
+            bulk: done.bulk,
+        }))
+    }
+}
+
+impl Batch<'_> {
+    fn carry_out(&mut self, order: Order) -> Result<std::result::Result<Done, Refused>> {
+        let Order {
+            guards,
+            effects,
+            cause,
+        } = order;
+        let recorded = effects.iter().find_map(|effect| match effect {
+            Effect::Record(new) => Some(&new.token),
+            _ => None,
+        });
+        for guard in guards {
+            if !self.data.holds(&guard, recorded) {
+                return Ok(Err(Refused(guard)));
+            }
+        }
+        // A single effect fails before it has changed anything.
+        let before = (effects.len() > 1).then(|| self.data.clone());
+        let mut done = Done::default();
+        let mut realms = Vec::new();
+        for effect in effects {
+            realms.extend(effect.realms());
+            if let Err(error) = self.apply(effect, &cause, &mut done) {
+                if let Some(before) = before {
+                    *self.data = before;
+                }
+                self.changes.clear();
+                return Err(error);
+            }
+        }
+        self.changed(realms);
+        done.sequence = self.data.feed.sequence;
+        Ok(Ok(done))
+    }
+}
+
+impl ReturnedPlaces for Shared {
+    fn give_back(&self, Place { list, index }: Place) {
+        locked(&self.returned).entry(list).or_default().push(index);
+    }
+}
+
+#[async_trait]
+impl Usage for MemoryStore {
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
+        self.write(|batch| {
+            for Use { token, at, from } in uses {
+                if let Some(record) = batch.data.token_mut(token)
+                    && record.last_used_at < Some(at)
+                {
+                    (record.last_used_at, record.last_used_from) = (Some(at), from);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn report_use(&self, report: UseReport) -> Result<UseReported> {
+        self.write(|batch| {
+            let mut known = 0;
+            for reported in &report.uses {
+                let Some(id) = batch.data.api_token(reported.jti).map(|record| record.id) else {
+                    continue;
+                };
+                known += 1;
+                if let Some(record) = batch.data.token_mut(id) {
+                    let at = seen_at(reported.at, record.token.created_at, report.at);
+                    if record.last_used_at < Some(at) {
+                        (record.last_used_at, record.last_used_from) = (Some(at), None);
+                    }
+                }
+            }
+            for audience in report.audiences {
+                batch.data.reports(audience, report.at);
+            }
+            Ok(UseReported {
+                known,
+                unknown: report.uses.len() - known,
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,113 @@
+//! What the memory of a process is rebuilt from.
+
+use async_trait::async_trait;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::TokenId;
+
+use super::MemoryStore;
+use super::data::Data;
+use crate::{Changes, Covered, Generation, Realm, Result, Revocations, Snapshot};
+
+/// How many events are handed over at once.
+const EVENTS: usize = 10_000;
+
+/// How many tokens that a cut-off covers are.
+const PORTION: usize = 1_000;
+
+impl Data {
+    fn status_lists(&self) -> Vec<u32> {
+        let lists = self.lists.iter().filter(|(_, list)| !list.is_retired);
+        lists.map(|(id, _)| *id).collect()
+    }
+
+    fn realms_changed_after(&self, edit: Generation) -> Vec<(Realm, Generation)> {
+        let keys = [(Realm::Keys, self.keys_generation)];
+        let organizations = self.organizations.iter();
+        let organizations = organizations.map(|(id, kept)| (Realm::Organization(*id), kept.generation));
+        let people = self.people.iter();
+        let people = people.map(|(id, kept)| (Realm::Person(id.clone()), kept.generation));
+        keys.into_iter()
+            .chain(organizations)
+            .chain(people)
+            .filter(|(_, generation)| *generation > edit)
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Revocations for MemoryStore {
+    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot> {
+        let data = self.data();
+        let unexpired = data.tokens.values().filter(|record| !record.is_expired(now));
+        let revoked = unexpired.filter_map(|record| {
+            let revocation = record.revocation.as_ref()?;
+            Some((record.place, revocation.effective_at))
+        });
+        Ok(Snapshot {
+            epoch: data.epoch,
+            edit: data.edit,
+            keys: data.keys_generation,
+            sequence: data.feed.sequence,
+            lists: data.status_lists(),
+            revoked: revoked.collect(),
+            cut_offs: data
+                .feed
+                .cut_offs
+                .iter()
+                .map(|(sequence, cut_off)| (*sequence, cut_off.clone()))
+                .collect(),
+        })
+    }
+
+    async fn changes_after(&self, sequence: u64, edit: Generation) -> Result<Changes> {
+        let data = self.data();
+        let later = data.feed.events.range(sequence.saturating_add(1)..);
+        Ok(Changes {
+            edit: data.edit,
+            realms: data.realms_changed_after(edit),
+            pruned_through: data.feed.pruned_through,
+            events: later
+                .take(EVENTS)
+                .map(|(_, entry)| entry.change.clone())
+                .collect(),
+        })
+    }
+
+    async fn status_lists(&self) -> Result<Vec<u32>> {
+        Ok(self.data().status_lists())
+    }
+
+    async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
+        let data = self.data();
+        let Some(cut_off) = data.feed.cut_offs.get(&cut_off) else {
+            return Ok(Covered {
+                places: Vec::new(),
+                last: None,
+            });
+        };
+        let later = data.tokens.iter().filter(|(id, _)| **id > after);
+        let covered = later.filter(|(_, record)| {
+            cut_off.ends(record.as_ref(), cut_off.effective_at) && !record.is_expired(now)
+        });
+        let portion: Vec<_> = covered.take(PORTION).collect();
+        Ok(Covered {
+            last: portion
+                .last()
+                .filter(|_| portion.len() == PORTION)
+                .map(|(id, _)| **id),
+            places: portion.into_iter().map(|(_, record)| record.place).collect(),
+        })
+    }
+
+    async fn pin_issuer(&self, issuer: &str) -> Result<String> {
+        self.write(|batch| {
+            let pinned = batch.data.issuer.get_or_insert_with(|| issuer.to_owned());
+            Ok(pinned.clone())
+        })
+        .await
+    }
+
+    async fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Tokens, and their indexes in the status lists.
+
+use async_trait::async_trait;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{
+    Filter, Listing, NewToken, Owner, Page, Place, Record, Refusals, Slot, TokenId, TokenKind, TokenReference,
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+use super::data::{Data, StatusList};
+use super::{MemoryStore, failed, list, locked};
+use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
+use crate::{JudgedAt, Liveness, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens};
+
+#[async_trait]
+impl Tokens for MemoryStore {
+    /// An index that came back is given first, otherwise the next of the newest list; not in a hidden order,
+    /// since nobody is served from memory.
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace> {
+        let place = self.place(LifetimeClass::of(token), token.created_at)?;
+        let returns_to: Arc<dyn ReturnedPlaces> = Arc::<super::Shared>::clone(&self.shared);
+        Ok(ReservedPlace::new(place, returns_to))
+    }
+
+    async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {
+        let data = self.data();
+        Ok(data.token_with(jti).map(|record| data.presented(record)))
+    }
+
+    async fn token(&self, reference: TokenReference) -> Result<Option<Record>> {
+        let data = self.data();
+        let record = match reference {
+            TokenReference::Id(id) => data.token(id),
+            TokenReference::Jti(jti) => data.token_with(jti),
+        };
+        Ok(record
+            .filter(|record| record.token.kind == TokenKind::Api)
+            .cloned())
+    }
+
+    async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing> {
+        Ok(list::page(&self.data(), &filter, &page))
+    }
+
+    async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {
+        Ok(self.data().in_slot(&owner, &slot).cloned())
+    }
+
+    async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool> {
+        let data = self.data();
+        Ok(data
+            .token(token)
+            .is_some_and(|record| data.is_standing(record, now)))
+    }
+
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
+        self.write(|batch| {
+            for (id, more) in refused {
+                if let Some(record) = batch.data.token_mut(id) {
+                    let known = record.refusals;
+                    record.refusals = Some(Refusals {
+                        count: known.map_or(0, |known| known.count) + more.count,
+                        last_at: known.map_or(more.last_at, |known| known.last_at.max(more.last_at)),
+                    });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl MemoryStore {
+    fn place(&self, class: LifetimeClass, now: Timestamp) -> Result<Place> {
+        let mut data = self.data();
+        let newest = data
+            .lists
+            .iter_mut()
+            .rfind(|(_, list)| list.class == class && !list.is_retired)
+            .filter(|(_, list)| class.is_open(list.opened_at, now));
+        if let Some((id, list)) = newest {
+            let returned = locked(&self.shared.returned).get_mut(id).and_then(Vec::pop);
+            if let Some(index) = returned {
+                return Ok(Place { list: *id, index });
+            }
+            if list.used < LIST_SIZE {
+                list.used += 1;
+                return Ok(Place {
+                    list: *id,
+                    index: list.used - 1,
+                });
+            }
+        }
+        let last = data.lists.last_key_value().map_or(0, |(id, _)| *id);
+        let id = last
+            .checked_add(1)
+            .ok_or_else(|| failed("all status lists are used up"))?;
+        let list = StatusList {
+            class,
+            opened_at: now,
+            used: 1,
+            is_retired: false,
+        };
+        data.lists.insert(id, list);
+        Ok(Place { list: id, index: 0 })
+    }
+}
+
+impl Data {
+    fn presented(&self, record: &Record) -> Presented {
+        let owner = &record.token.owner;
+        let account = owner.user().and_then(|user| self.people.get(user));
+        let organization = owner.organization().and_then(|id| self.organizations.get(&id));
+        let team = owner.team().and_then(|id| self.teams.get(id));
+        let is_live = organization.is_none_or(|kept| !kept.is_removed)
+            && team.is_none_or(|kept| !kept.is_removed)
+            && account.is_none_or(|kept| !kept.is_removed && kept.value.person.disabled_at.is_none())
+            && owner
+                .user()
+                .is_none_or(|user| self.belongs(user, owner.organization()));
+        let realms = [
+            owner
+                .organization()
+                .map(Realm::Organization)
+                .zip(organization.map(|kept| kept.generation)),
+            owner
+                .user()
+                .cloned()
+                .map(Realm::Person)
+                .zip(account.map(|kept| kept.generation)),
+        ];
+        Presented {
+            record: record.clone(),
+            person: account.map(|kept| kept.value.person.clone()),
+            liveness: match is_live {
+                true => Liveness::Live,
+                false => Liveness::Gone,
+            },
+            generations: JudgedAt(realms.into_iter().flatten().collect()),
+        }
+    }
+}

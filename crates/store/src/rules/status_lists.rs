@@ -1,0 +1,77 @@
+//! Which tokens share a status list, and when a list retires.
+
+use jeton_core::clock::Timestamp;
+use jeton_core::token::NewToken;
+
+/// How many indexes a list has.
+pub const LIST_SIZE: u32 = 1 << 20;
+
+/// How long the tokens of a list live. Tokens that end about together share a list, and so a list
+/// whose last token has ended can retire as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LifetimeClass {
+    /// Up to a day.
+    Day,
+    /// Up to 31 days.
+    Month,
+    /// Up to 366 days.
+    Year,
+    /// Longer.
+    Longer,
+    /// Without an end.
+    Endless,
+}
+
+impl LifetimeClass {
+    /// All of them, from the shortest.
+    pub const ALL: [Self; 5] = [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless];
+
+    /// The class of a token.
+    pub fn of(token: &NewToken) -> Self {
+        let Some(end) = token.expires_at else {
+            return Self::Endless;
+        };
+        let seconds = end.seconds() - token.created_at.seconds();
+        let fits = |class: &Self| class.longest_life().is_some_and(|longest| seconds <= longest);
+        Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
+    }
+
+    /// Whether a list that was opened then takes new tokens now.
+    pub fn is_open(self, opened_at: Timestamp, now: Timestamp) -> bool {
+        now.seconds() - opened_at.seconds() < self.open_for()
+    }
+
+    /// Whether the tokens of a list that was opened then have all ended.
+    pub fn has_ended(self, opened_at: Timestamp, now: Timestamp) -> bool {
+        self.retires_after()
+            .is_some_and(|age| opened_at.seconds() + age < now.seconds())
+    }
+
+    /// How many seconds after its opening the last token of a list has ended, if it ever has.
+    pub fn retires_after(self) -> Option<i64> {
+        Some(self.open_for().saturating_add(self.longest_life()?))
+    }
+
+    /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
+    /// since a bit hides among the others of its list.
+    fn open_for(self) -> i64 {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Day => 7 * DAY,
+            Self::Month => 31 * DAY,
+            Self::Year => 366 * DAY,
+            Self::Longer | Self::Endless => i64::MAX,
+        }
+    }
+
+    /// How long its tokens live at most, in seconds, if that is known.
+    fn longest_life(self) -> Option<i64> {
+        const DAY: i64 = 86_400;
+        match self {
+            Self::Day => Some(DAY),
+            Self::Month => Some(31 * DAY),
+            Self::Year => Some(366 * DAY),
+            Self::Longer | Self::Endless => None,
+        }
+    }
+}

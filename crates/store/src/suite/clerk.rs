@@ -1,0 +1,726 @@
+//! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
+
+use crate::rules::members::Addressee;
+use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
+use crate::rules::{members, organizations, people, projects, teams, tokens};
+use crate::{
+    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, LastToken,
+    NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
+};
+use async_trait::async_trait;
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{
+    Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
+};
+use jeton_core::token::{
+    Actor, CutOff, NewToken, Owner, Record, Revocation, RevocationNote, TokenId, TokenReference,
+};
+
+/// What became of an order that was judged at an edit of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged<T> {
+    Done(T),
+    /// What it relied on has changed since.
+    Stale,
+}
+
+/// What became of making or renaming something whose name must be unique.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created<T> {
+    Made(T),
+    NameTaken,
+    /// What it should belong to, or what should be renamed, does not exist.
+    Absent,
+}
+
+/// What became of changing a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed<T> {
+    Done(T),
+    Absent,
+    LastAdministrator,
+}
+
+/// What became of changing who belongs where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberChange {
+    Done,
+    LastAdmin,
+    Absent,
+}
+
+/// When and by whom something is taken away.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    pub at: Timestamp,
+    pub by: Actor,
+}
+
+/// An organization about to be made.
+#[derive(Debug, Clone)]
+pub struct NewOrganization {
+    pub organization: Organization,
+    pub creator: Option<UserId>,
+}
+
+/// A team about to be made.
+#[derive(Debug, Clone)]
+pub struct NewTeam {
+    pub team: Team,
+}
+
+/// Changes to a person; `None` leaves it as it is.
+#[derive(Debug, Clone)]
+pub struct PersonChanges {
+    pub first_name: Option<Option<String>>,
+    pub last_name: Option<Option<String>>,
+    pub username: Option<Option<String>>,
+    pub site_admin: Option<bool>,
+    pub disabled: Option<bool>,
+    pub password_hash: Option<String>,
+    pub change: Removal,
+}
+
+/// A token about to be recorded, and what is asked of it.
+#[derive(Debug, Clone)]
+pub struct RecordOrder {
+    pub token: NewToken,
+    pub judged_at: Generation,
+    pub limits: Vec<Limit>,
+    pub naming: Naming,
+    pub rotation: Option<Rotation>,
+}
+
+/// That a token is replaced by another.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    pub token: TokenId,
+    pub revocation: Revocation,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum RecordOutcome {
+    Recorded(Recorded),
+    Stale,
+    LimitReached {
+        most: u32,
+    },
+    NameTaken,
+    NotActive,
+    /// A cut-off covers the token's second.
+    CutOff,
+    /// The slot holds another token by now.
+    SlotTaken,
+}
+
+/// The order to revoke one token.
+#[derive(Debug, Clone)]
+pub struct RevokeOrder {
+    pub token: TokenId,
+    pub revocation: Revocation,
+    pub last_token: LastToken,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RevokeOutcome {
+    Revoked(RevocationNote),
+    AlreadyRevoked(RevocationNote),
+    Last,
+    Unknown,
+}
+
+fn cause(at: Timestamp, by: Actor) -> Cause {
+    Cause {
+        by,
+        ..Cause::operator(at)
+    }
+}
+
+fn noon() -> Cause {
+    Cause::operator(crate::suite::world::at(0))
+}
+
+/// A guard that the order was judged at this edit: of a realm that has changed since, another version.
+fn relied_on(realm: Realm, generation: Generation, judged_at: Generation) -> Guard {
+    Guard::Unchanged(realm, generation.min(judged_at))
+}
+
+/// Everything that is written by one order.
+#[async_trait]
+pub trait Clerk {
+    async fn found(&self, administrator: NewPerson, organization: NewOrganization) -> Result<bool>;
+    async fn create_organization(
+        &self,
+        new: NewOrganization,
+        at: Generation,
+    ) -> Result<Judged<Created<Organization>>>;
+    async fn change_organization(
+        &self,
+        id: OrganizationId,
+        change: impl for<'a> FnOnce(&'a mut Organization) + Send,
+        ending: Option<BulkOrder>,
+        at: Generation,
+    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>>;
+    async fn remove_organization(
+        &self,
+        id: OrganizationId,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<()>>;
+    async fn put_member(
+        &self,
+        id: OrganizationId,
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+    async fn add_members(
+        &self,
+        id: OrganizationId,
+        teams: Vec<TeamId>,
+        people: Vec<Email>,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+    async fn remove_member(
+        &self,
+        id: OrganizationId,
+        email: Email,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Judged<Created<Team>>>;
+    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Judged<Created<Team>>>;
+    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Judged<()>>;
+    async fn put_team_member(
+        &self,
+        id: TeamId,
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+    async fn remove_team_member(
+        &self,
+        id: TeamId,
+        email: Email,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>>;
+    async fn create_project(
+        &self,
+        organization: OrganizationId,
+        name: Name,
+        now: Timestamp,
+        at: Generation,
+    ) -> Result<Judged<Created<Project>>>;
+    async fn remove_project(
+        &self,
+        organization: OrganizationId,
+        id: u32,
+        at: Generation,
+    ) -> Result<Judged<bool>>;
+    async fn create_person(&self, new: NewPerson, at: Generation) -> Result<Judged<Created<Person>>>;
+    async fn change_person(
+        &self,
+        id: UserId,
+        changes: PersonChanges,
+        at: Generation,
+    ) -> Result<Judged<Changed<Person>>>;
+    async fn remove_person(
+        &self,
+        id: UserId,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<Changed<()>>>;
+    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome>;
+    async fn describe(
+        &self,
+        id: TokenId,
+        description: Description,
+        at: Generation,
+    ) -> Result<Judged<Option<Record>>>;
+    async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome>;
+    async fn cut_off(
+        &self,
+        cut_off: CutOff,
+        by: Actor,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64>;
+    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+}
+
+/// An organization and the guard that it is unchanged, if it lives.
+async fn organization(
+    store: &SharedStore,
+    id: OrganizationId,
+    at: Generation,
+) -> Result<Option<(Organization, Guard)>> {
+    let found = store.organization(id.into()).await?;
+    Ok(found.map(|found| {
+        let guard = relied_on(Realm::Organization(id), found.generation, at);
+        (found.value, guard)
+    }))
+}
+
+async fn person(store: &SharedStore, id: UserId, at: Generation) -> Result<Option<(Person, Guard)>> {
+    let found = store.person(PersonReference::Id(id)).await?;
+    Ok(found.map(|found| {
+        let guard = relied_on(Realm::Person(found.value.id.clone()), found.generation, at);
+        (found.value, guard)
+    }))
+}
+
+async fn addressee(store: &SharedStore, organization: OrganizationId, email: &Email) -> Result<Addressee> {
+    Ok(match store.person(email.clone().into()).await? {
+        Some(found) => Addressee::Person {
+            role: store.standing(found.value.id.clone(), organization).await?.role,
+            user: found.value.id,
+        },
+        None => Addressee::Nobody(email.clone()),
+    })
+}
+
+async fn former(store: &SharedStore, record: Record, now: Timestamp) -> Result<Former> {
+    Ok(Former {
+        before: match record.lineage.rotated_from {
+            Some(before) => store.token(TokenReference::Id(before)).await?,
+            None => None,
+        },
+        counts: store.is_standing(record.id, now).await?,
+        record,
+    })
+}
+
+async fn member_change(store: &SharedStore, order: Order) -> Result<Judged<MemberChange>> {
+    Ok(match store.commit(order).await? {
+        Ok(_) => Judged::Done(MemberChange::Done),
+        Err(Refused(Guard::AnotherAdmin(..))) => Judged::Done(MemberChange::LastAdmin),
+        Err(Refused(_)) => Judged::Stale,
+    })
+}
+
+async fn creating<T: Send>(
+    store: &SharedStore,
+    order: Order,
+    made: impl FnOnce(Committed) -> T + Send,
+) -> Result<Judged<Created<T>>> {
+    Ok(match store.commit(order).await? {
+        Ok(committed) => Judged::Done(Created::Made(made(committed))),
+        Err(Refused(
+            Guard::OrganizationNameFree(..)
+            | Guard::TeamNameFree(..)
+            | Guard::ProjectNameFree(..)
+            | Guard::EmailFree(_),
+        )) => Judged::Done(Created::NameTaken),
+        Err(Refused(_)) => Judged::Stale,
+    })
+}
+
+async fn changing<T: Send>(store: &SharedStore, order: Order, changed: T) -> Result<Judged<Changed<T>>> {
+    Ok(match store.commit(order).await? {
+        Ok(_) => Judged::Done(Changed::Done(changed)),
+        Err(Refused(Guard::AnotherSiteAdministrator(_))) => Judged::Done(Changed::LastAdministrator),
+        Err(Refused(_)) => Judged::Stale,
+    })
+}
+
+#[async_trait]
+impl Clerk for SharedStore {
+    async fn found(&self, administrator: NewPerson, new: NewOrganization) -> Result<bool> {
+        let order = organizations::found(noon(), administrator, new.organization);
+        Ok(self.commit(order).await?.is_ok())
+    }
+
+    async fn create_organization(
+        &self,
+        new: NewOrganization,
+        at: Generation,
+    ) -> Result<Judged<Created<Organization>>> {
+        let mut order = organizations::create(noon(), new.organization.clone(), new.creator.clone());
+        if let Some(creator) = new.creator {
+            match person(self, creator, at).await? {
+                Some((_, guard)) => order = order.guard(guard),
+                None => return Ok(Judged::Done(Created::Absent)),
+            }
+        }
+        creating(self, order, |_| new.organization).await
+    }
+
+    async fn change_organization(
+        &self,
+        id: OrganizationId,
+        change: impl for<'a> FnOnce(&'a mut Organization) + Send,
+        ending: Option<BulkOrder>,
+        at: Generation,
+    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>> {
+        let Some((before, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(Created::Absent));
+        };
+        let mut changed = before;
+        change(&mut changed);
+        let order = organizations::change(noon(), changed.clone(), ending).guard(guard);
+        creating(self, order, |committed| (changed, committed.bulk)).await
+    }
+
+    async fn remove_organization(
+        &self,
+        id: OrganizationId,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<()>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(()));
+        };
+        let order = organizations::remove(cause(removal.at, removal.by), id).guard(guard);
+        Ok(match self.commit(order).await? {
+            Ok(_) => Judged::Done(()),
+            Err(_) => Judged::Stale,
+        })
+    }
+
+    async fn put_member(
+        &self,
+        id: OrganizationId,
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let to = addressee(self, id, &email).await?;
+        member_change(self, members::put(noon(), id, &to, role).guard(guard)).await
+    }
+
+    async fn add_members(
+        &self,
+        id: OrganizationId,
+        teams: Vec<TeamId>,
+        people: Vec<Email>,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        for team in &teams {
+            let team = self.team_with_id(team.clone()).await?;
+            if team.is_none_or(|team| team.organization != id) {
+                return Ok(Judged::Done(MemberChange::Absent));
+            }
+        }
+        let mut addressees = Vec::new();
+        for email in &people {
+            addressees.push(addressee(self, id, email).await?);
+        }
+        let order = members::add(noon(), id, &teams, &addressees).guard(guard);
+        member_change(self, order).await
+    }
+
+    async fn remove_member(
+        &self,
+        id: OrganizationId,
+        email: Email,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let who = addressee(self, id, &email).await?;
+        let order = members::remove(cause(removal.at, removal.by), id, &who).guard(guard);
+        member_change(self, order).await
+    }
+
+    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Judged<Created<Team>>> {
+        let Some((_, guard)) = organization(self, new.team.organization, at).await? else {
+            return Ok(Judged::Done(Created::Absent));
+        };
+        let order = teams::create(noon(), new.team.clone()).guard(guard);
+        creating(self, order, |_| new.team).await
+    }
+
+    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Judged<Created<Team>>> {
+        let Some(team) = self.team_with_id(id).await? else {
+            return Ok(Judged::Done(Created::Absent));
+        };
+        let Some((_, guard)) = organization(self, team.organization, at).await? else {
+            return Ok(Judged::Done(Created::Absent));
+        };
+        let renamed = Team { name, ..team };
+        let order = teams::rename(noon(), renamed.clone()).guard(guard);
+        creating(self, order, |_| renamed).await
+    }
+
+    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Judged<()>> {
+        let Some(team) = self.team_with_id(id).await? else {
+            return Ok(Judged::Done(()));
+        };
+        let Some((_, guard)) = organization(self, team.organization, at).await? else {
+            return Ok(Judged::Done(()));
+        };
+        let order = teams::remove(cause(removal.at, removal.by), &team).guard(guard);
+        Ok(match self.commit(order).await? {
+            Ok(_) => Judged::Done(()),
+            Err(_) => Judged::Stale,
+        })
+    }
+
+    async fn put_team_member(
+        &self,
+        id: TeamId,
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        let Some(team) = self.team_with_id(id).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let Some((_, guard)) = organization(self, team.organization, at).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let to = addressee(self, team.organization, &email).await?;
+        let order = members::put_into_team(noon(), team.organization, &team.id, &to, role).guard(guard);
+        member_change(self, order).await
+    }
+
+    async fn remove_team_member(
+        &self,
+        id: TeamId,
+        email: Email,
+        at: Generation,
+    ) -> Result<Judged<MemberChange>> {
+        let Some(team) = self.team_with_id(id).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let Some((_, guard)) = organization(self, team.organization, at).await? else {
+            return Ok(Judged::Done(MemberChange::Absent));
+        };
+        let who = addressee(self, team.organization, &email).await?;
+        let order = members::remove_from_team(noon(), team.organization, team.id, who).guard(guard);
+        member_change(self, order).await
+    }
+
+    async fn create_project(
+        &self,
+        id: OrganizationId,
+        name: Name,
+        now: Timestamp,
+        at: Generation,
+    ) -> Result<Judged<Created<Project>>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(Created::Absent));
+        };
+        let order = projects::create(Cause::operator(now), id, name.clone()).guard(guard);
+        creating(self, order, |committed| Project {
+            id: committed.project.unwrap(),
+            name,
+            organization: id,
+            created_at: now,
+        })
+        .await
+    }
+
+    async fn remove_project(&self, id: OrganizationId, number: u32, at: Generation) -> Result<Judged<bool>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Judged::Done(false));
+        };
+        if self.existing_projects(id, vec![number]).await?.is_empty() {
+            return Ok(Judged::Done(false));
+        }
+        let order = projects::remove(noon(), id, number).guard(guard);
+        Ok(match self.commit(order).await? {
+            Ok(_) => Judged::Done(true),
+            Err(_) => Judged::Stale,
+        })
+    }
+
+    async fn create_person(&self, new: NewPerson, _: Generation) -> Result<Judged<Created<Person>>> {
+        let order = people::create(noon(), new.clone());
+        creating(self, order, |_| new.person).await
+    }
+
+    async fn change_person(
+        &self,
+        id: UserId,
+        changes: PersonChanges,
+        at: Generation,
+    ) -> Result<Judged<Changed<Person>>> {
+        let Some((before, guard)) = person(self, id, at).await? else {
+            return Ok(Judged::Done(Changed::Absent));
+        };
+        let now = changes.change.at;
+        let changed = Person {
+            first_name: changes.first_name.unwrap_or(before.first_name.clone()),
+            last_name: changes.last_name.unwrap_or(before.last_name.clone()),
+            username: changes.username.unwrap_or(before.username.clone()),
+            site_admin: changes.site_admin.unwrap_or(before.site_admin),
+            disabled_at: match changes.disabled {
+                Some(true) => before.disabled_at.or(Some(now)),
+                Some(false) => None,
+                None => before.disabled_at,
+            },
+            ..before.clone()
+        };
+        let cause = cause(now, changes.change.by);
+        let order = people::change(cause, &before, changed.clone(), changes.password_hash).guard(guard);
+        changing(self, order, changed).await
+    }
+
+    async fn remove_person(
+        &self,
+        id: UserId,
+        removal: Removal,
+        at: Generation,
+    ) -> Result<Judged<Changed<()>>> {
+        let Some((person, guard)) = person(self, id, at).await? else {
+            return Ok(Judged::Done(Changed::Absent));
+        };
+        let order = people::remove(cause(removal.at, removal.by), &person).guard(guard);
+        changing(self, order, ()).await
+    }
+
+    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome> {
+        let RecordOrder {
+            token,
+            judged_at,
+            limits,
+            naming,
+            rotation,
+        } = order;
+        let now = token.created_at;
+        let owner: Owner = token.owner.clone();
+        let replaces = match (rotation, &token.slot) {
+            (Some(rotation), _) => match self.token(TokenReference::Id(rotation.token)).await? {
+                Some(record) => {
+                    let former = former(self, record, now).await?;
+                    Replaces::Rotated(former, rotation.revocation.effective_at)
+                }
+                None => return Ok(RecordOutcome::NotActive),
+            },
+            (None, Some(slot)) => {
+                let held = self.token_in_slot(owner.clone(), slot.clone()).await?;
+                Replaces::InSlot(match held {
+                    Some(record) => Some(former(self, record, now).await?),
+                    None => None,
+                })
+            }
+            (None, None) => Replaces::Nothing,
+        };
+        let demands = Demands {
+            limits,
+            naming,
+            replaces,
+        };
+        let mut order = tokens::record(cause(now, token.created_by.clone()), token, place, demands);
+        if let Some(id) = owner.organization() {
+            match organization(self, id, judged_at).await? {
+                Some((_, guard)) => order.guards.insert(0, guard),
+                None => return Ok(RecordOutcome::Stale),
+            }
+        }
+        if let Some(user) = owner.user() {
+            match person(self, user.clone(), judged_at).await? {
+                Some((_, guard)) => order.guards.insert(0, guard),
+                None => return Ok(RecordOutcome::Stale),
+            }
+        }
+        Ok(match self.commit(order).await? {
+            Ok(committed) => RecordOutcome::Recorded(committed.recorded.unwrap()),
+            Err(Refused(guard)) => match guard {
+                Guard::AfterCutOffs => RecordOutcome::CutOff,
+                Guard::UnderLimit { most, .. } => RecordOutcome::LimitReached { most },
+                Guard::TokenNameFree { .. } => RecordOutcome::NameTaken,
+                Guard::Standing(..) => RecordOutcome::NotActive,
+                Guard::SlotHolds { .. } => RecordOutcome::SlotTaken,
+                _ => RecordOutcome::Stale,
+            },
+        })
+    }
+
+    async fn describe(
+        &self,
+        id: TokenId,
+        description: Description,
+        at: Generation,
+    ) -> Result<Judged<Option<Record>>> {
+        let Some(record) = self.token(TokenReference::Id(id)).await? else {
+            return Ok(Judged::Done(None));
+        };
+        let mut order = Order::new(noon()).effect(Effect::Describe(id, description));
+        if let Some(id) = record.token.owner.organization() {
+            match organization(self, id, at).await? {
+                Some((_, guard)) => order = order.guard(guard),
+                None => return Ok(Judged::Stale),
+            }
+        }
+        Ok(match self.commit(order).await? {
+            Ok(_) => Judged::Done(self.token(TokenReference::Id(id)).await?),
+            Err(_) => Judged::Stale,
+        })
+    }
+
+    async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome> {
+        let RevokeOrder {
+            token,
+            revocation,
+            last_token,
+        } = order;
+        // Sessions are revoked too, and are no record that can be looked up.
+        let record = self.token(TokenReference::Id(token)).await?;
+        let at = revocation.revoked_at;
+        let keeps = match record
+            .as_ref()
+            .and_then(|record| record.token.owner.organization())
+        {
+            Some(id) => {
+                let found = self.organization(id.into()).await?;
+                found.is_some_and(|found| found.value.policy.keep_last_token)
+                    && self.is_standing(token, at).await?
+            }
+            None => false,
+        };
+        let last_token = match last_token {
+            LastToken::Stays if keeps => LastToken::Stays,
+            LastToken::Stays | LastToken::MayGo => LastToken::MayGo,
+        };
+        let cause = cause(at, revocation.revoked_by.clone()).because(revocation.reason.clone());
+        let order = tokens::revoke(cause, token, revocation.effective_at, last_token);
+        Ok(match self.commit(order).await? {
+            Ok(_) => RevokeOutcome::Revoked(revocation.into()),
+            Err(Refused(Guard::NotLast(..))) => RevokeOutcome::Last,
+            Err(Refused(_)) => {
+                let record = self.token(TokenReference::Id(token)).await?;
+                match record.and_then(|record| record.revocation) {
+                    Some(note) => RevokeOutcome::AlreadyRevoked(note),
+                    None => RevokeOutcome::Unknown,
+                }
+            }
+        })
+    }
+
+    async fn cut_off(
+        &self,
+        cut_off: CutOff,
+        by: Actor,
+        reason: Option<String>,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let order = Order::new(cause(now, by).because(reason)).effect(Effect::CutOff(cut_off));
+        Ok(self.commit(order).await?.unwrap().sequence)
+    }
+
+    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>> {
+        let mut wanted = Order::new(noon()).effect(Effect::RevokeMany(Box::new(order.clone())));
+        if let Some(id) = order.filter.organization {
+            match organization(self, id, at).await? {
+                Some((_, guard)) => wanted = wanted.guard(guard),
+                None => return Ok(Judged::Stale),
+            }
+        }
+        Ok(match self.commit(wanted).await? {
+            Ok(committed) => Judged::Done(committed.bulk.unwrap()),
+            Err(_) => Judged::Stale,
+        })
+    }
+}

@@ -1,0 +1,429 @@
+//! Finding tokens by what they are, how they end and whether they are used.
+
+use crate::suite::clerk::Clerk;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::UseReport;
+use jeton_core::token::{
+    CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
+    Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
+};
+use uuid::Uuid;
+
+use super::world::{World, actor, at, revocation, token};
+
+const DAY: i64 = 86_400;
+
+async fn listing(world: &World, filter: Filter) -> Listing {
+    let page = Page {
+        sort: Sort::default(),
+        start: Start::Beginning,
+        direction: Direction::Next,
+        limit: 1_000,
+        count: CountTotal::Yes,
+    };
+    let listing = world.store.tokens(filter, page).await.unwrap();
+    assert_eq!(listing.total, Some(listing.items.len() as u64));
+    listing
+}
+
+/// What matches, newest first.
+async fn found(world: &World, filter: Filter) -> Vec<TokenId> {
+    let listing = listing(world, filter).await;
+    listing.items.iter().map(|record| record.id).collect()
+}
+
+fn everything() -> Filter {
+    Filter::of(Visibility::Everything)
+}
+
+async fn read(world: &World, id: TokenId) -> Record {
+    world.store.token(TokenReference::Id(id)).await.unwrap().unwrap()
+}
+
+/// Every filter gives the tokens that its words describe, and no other.
+pub(crate) async fn every_filter_means_what_it_says(world: World) {
+    let ada = world.member("ada").await;
+    let shop = world.team(world.organization, "Web-Shop").await;
+    let press = world.team(world.organization, "press").await;
+    let mut ids = Vec::new();
+    for number in 0..24_i64 {
+        let owner = match number % 4 {
+            0 => world.owner(),
+            1 => world.owner_user(&ada),
+            2 => Owner::User {
+                user: ada.clone(),
+                organization: None,
+            },
+            _ => Owner::Team {
+                team: if number % 8 == 3 { &shop } else { &press }.clone(),
+                organization: world.organization,
+            },
+        };
+        let mut new = NewToken {
+            created_by: actor(["Ada@example.org", "bob@example.org"][usize::from(number % 2 == 0)]),
+            preset: (number % 4 == 0).then(|| "content_management".to_owned()),
+            expires_at: (number % 5 != 0).then(|| at(100 + number)),
+            slot: (number % 7 == 3).then(|| "deploy".parse().unwrap()),
+            ..token(owner, number)
+        };
+        if number % 2 == 0 {
+            new.scopes = vec!["content:write-all".parse().unwrap()];
+        }
+        let record = world.record(new).await;
+        if number % 3 == 0 {
+            let sighting = Use {
+                token: record.id,
+                at: at(200 + number),
+                from: None,
+            };
+            world.store.note_use(vec![sighting]).await.unwrap();
+        }
+        ids.push(record.id);
+    }
+    let mut records = Vec::new();
+    for id in ids {
+        records.insert(0, read(&world, id).await);
+    }
+    type Rule = Box<dyn Fn(&Record) -> bool>;
+    let user = ada.clone();
+    let rules: Vec<(Filter, Rule)> = vec![
+        (
+            Filter {
+                user: Some(ada),
+                ..everything()
+            },
+            Box::new(move |record| record.token.owner.user() == Some(&user)),
+        ),
+        (
+            Filter {
+                team_name: Some("b-sHOP".to_owned()),
+                ..everything()
+            },
+            Box::new(move |record| record.token.owner.team() == Some(&shop)),
+        ),
+        (
+            Filter {
+                slot: Some("deploy".parse().unwrap()),
+                ..everything()
+            },
+            Box::new(|record| record.token.slot.is_some()),
+        ),
+        (
+            Filter {
+                scope: Some("content:write".parse().unwrap()),
+                ..everything()
+            },
+            Box::new(|record| record.token.scopes.contains(&"content:write".parse().unwrap())),
+        ),
+        (
+            Filter {
+                preset: Some("content_management".to_owned()),
+                ..everything()
+            },
+            Box::new(|record| record.token.preset.is_some()),
+        ),
+        (
+            Filter {
+                ends: vec![End::before(at(110))],
+                ..everything()
+            },
+            Box::new(|record| record.token.expires_at.is_some_and(|end| end < at(110))),
+        ),
+        (
+            Filter {
+                ends: vec![End::Between(at(100), Some(at(110)))],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_some_and(|end| (at(100)..at(110)).contains(&end))
+            }),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never],
+                ..everything()
+            },
+            Box::new(|record| record.token.expires_at.is_none()),
+        ),
+        (
+            Filter {
+                ends: vec![End::Never, End::before(at(100)), End::Between(at(110), None)],
+                ..everything()
+            },
+            Box::new(|record| {
+                let end = record.token.expires_at;
+                end.is_none_or(|end| !(at(100)..at(110)).contains(&end))
+            }),
+        ),
+        (
+            Filter {
+                unused_since: Some(at(212)),
+                ..everything()
+            },
+            Box::new(|record| record.last_used_at.unwrap_or(record.token.created_at) < at(212)),
+        ),
+        (
+            Filter {
+                unused_since: Some(at(10)),
+                ..everything()
+            },
+            Box::new(|record| record.last_used_at.is_none() && record.token.created_at < at(10)),
+        ),
+        (
+            Filter {
+                never_used: true,
+                ..everything()
+            },
+            Box::new(|record| record.last_used_at.is_none()),
+        ),
+        (
+            Filter {
+                created_by: Some("aDA@example.org".to_owned()),
+                ..everything()
+            },
+            Box::new(|record| record.token.created_by.name == "Ada@example.org"),
+        ),
+    ];
+    let mut lengths = BTreeSet::new();
+    for (filter, rule) in &rules {
+        let expected: Vec<_> = records
+            .iter()
+            .filter(|record| rule(record))
+            .map(|record| record.id)
+            .collect();
+        assert!(!expected.is_empty() && expected.len() < records.len());
+        lengths.insert(expected.len());
+        assert_eq!(found(&world, filter.clone()).await, expected, "{filter:?}");
+    }
+    assert!(lengths.len() > 4, "{lengths:?}");
+    // Together they are narrower than each.
+    let both = Filter {
+        never_used: true,
+        preset: Some("content_management".to_owned()),
+        created_by: Some("bob@example.org".to_owned()),
+        ..everything()
+    };
+    let expected: Vec<_> = records
+        .iter()
+        .filter(|record| {
+            let is_bobs = record.token.created_by.name == "bob@example.org";
+            is_bobs && record.token.preset.is_some() && record.last_used_at.is_none()
+        })
+        .map(|record| record.id)
+        .collect();
+    assert!(!expected.is_empty());
+    assert_eq!(found(&world, both).await, expected);
+    for absent in [
+        Filter {
+            created_by: Some("ada@example".to_owned()),
+            ..everything()
+        },
+        Filter {
+            slot: Some("Deploy".parse().unwrap()),
+            ..everything()
+        },
+        Filter {
+            team_name: Some("%".to_owned()),
+            ..everything()
+        },
+        Filter {
+            preset: Some("Content_management".to_owned()),
+            ..everything()
+        },
+        Filter {
+            scope: Some("content:writ".parse().unwrap()),
+            ..everything()
+        },
+    ] {
+        assert_eq!(found(&world, absent).await, []);
+    }
+}
+
+/// At any instant every token has exactly one status, and that is what its record and the cut-offs say.
+pub(crate) async fn a_status_is_that_of_the_instant(world: World) {
+    let mut records = Vec::new();
+    for number in 0..12_i64 {
+        let new = NewToken {
+            expires_at: (number % 3 != 0).then(|| at(40 + number)),
+            ..token(world.owner(), number)
+        };
+        let id = world.record(new).await.id;
+        if number % 4 == 0 {
+            world.revoke(id, revocation(20, number)).await;
+        }
+        records.insert(0, read(&world, id).await);
+    }
+    let cut_off = CutOff {
+        reach: Reach {
+            organization: Some(world.organization),
+            kind: Some(TokenKind::Api),
+            ..Reach::default()
+        },
+        issued_through: at(2).seconds(),
+        effective_at: at(30),
+    };
+    let cut = world
+        .store
+        .cut_off(cut_off.clone(), actor("operator"), None, at(20));
+    cut.await.unwrap();
+    let mut seen = BTreeSet::new();
+    for second in [0, 19, 20, 24, 30, 43, 44, 45, 47, 60] {
+        let now = at(second);
+        let of = |record: &Record| {
+            if record.is_revoked(now) || cut_off.ends(record, now) {
+                Status::Revoked
+            } else if record.is_expired(now) {
+                Status::Expired
+            } else {
+                Status::Active
+            }
+        };
+        for wanted in [
+            WantedStatus::Only(Status::Active),
+            WantedStatus::Only(Status::Expired),
+            WantedStatus::Only(Status::Revoked),
+            WantedStatus::Unrevoked,
+        ] {
+            let expected: Vec<_> = records
+                .iter()
+                .filter(|record| match wanted {
+                    WantedStatus::Only(status) => of(record) == status,
+                    WantedStatus::Unrevoked => of(record) != Status::Revoked,
+                })
+                .map(|record| record.id)
+                .collect();
+            seen.insert((format!("{wanted:?}"), expected.len()));
+            let filter = Filter {
+                status: Some(StatusAt { wanted, at: now }),
+                ..everything()
+            };
+            assert_eq!(found(&world, filter).await, expected, "{wanted:?} at {second}");
+        }
+    }
+    assert!(seen.len() > 12, "{seen:?}");
+}
+
+fn report(jti: Uuid, seconds: i64, now: i64) -> UseReport {
+    UseReport {
+        uses: vec![ReportedUse { jti, at: at(seconds) }],
+        audiences: Vec::new(),
+        at: at(now),
+    }
+}
+
+/// What verifiers report moves the last use forward, within the token's life and the present.
+pub(crate) async fn reports_move_the_last_use(world: World) {
+    let record = world.record(token(world.owner(), 100)).await;
+    let jti = record.token.jti;
+    for (seconds, now, expected) in [
+        (50, 200, 100),
+        (150, 200, 150),
+        (120, 200, 150),
+        (900, 200, 200),
+        (160, 300, 200),
+        (250, 300, 250),
+    ] {
+        let reported = world.store.report_use(report(jti, seconds, now)).await.unwrap();
+        assert_eq!((reported.known, reported.unknown), (1, 0));
+        let read = read(&world, record.id).await;
+        assert_eq!(read.last_used_at, Some(at(expected)), "{seconds} at {now}");
+    }
+    // The authority's own sighting says from where; a later report does not.
+    let from: IpAddr = "2001:db8::7".parse().unwrap();
+    let sighting = Use {
+        token: record.id,
+        at: at(400),
+        from: Some(from),
+    };
+    world.store.note_use(vec![sighting]).await.unwrap();
+    let seen = read(&world, record.id).await;
+    assert_eq!(
+        (seen.last_used_at, seen.last_used_from),
+        (Some(at(400)), Some(from))
+    );
+    world.store.report_use(report(jti, 399, 500)).await.unwrap();
+    assert_eq!(read(&world, record.id).await.last_used_from, Some(from));
+    world.store.report_use(report(jti, 401, 500)).await.unwrap();
+    assert_eq!(read(&world, record.id).await.last_used_from, None);
+
+    // Sessions and strangers are passed over, and the others counted all the same.
+    let mut session = token(world.owner_user(&world.admin), 100);
+    session.kind = TokenKind::Session;
+    let session = world.record(session).await;
+    let mixed = UseReport {
+        uses: [session.token.jti, jti, Uuid::from_u128(1)]
+            .map(|jti| ReportedUse { jti, at: at(450) })
+            .to_vec(),
+        audiences: Vec::new(),
+        at: at(500),
+    };
+    let reported = world.store.report_use(mixed).await.unwrap();
+    assert_eq!((reported.known, reported.unknown), (1, 2));
+    let presented = world.store.presented(session.token.jti).await.unwrap().unwrap();
+    assert_eq!(presented.record.last_used_at, None);
+}
+
+/// A token counts as unused for those who act on it only if all of its audiences would have told.
+pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
+    let audience = |names: &[&str], second| NewToken {
+        audience: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..token(world.owner(), second)
+    };
+    let early = world.record(audience(&["a"], 0)).await.id;
+    let both = world.record(audience(&["a", "b"], 10)).await.id;
+    let other = world.record(audience(&["b"], 10)).await.id;
+    let late = world.record(audience(&["a"], 20)).await.id;
+    for (audiences, second) in [(vec!["a"], 5), (vec!["a", "c\"d"], 2 * DAY), (vec!["a"], DAY)] {
+        let report = UseReport {
+            uses: Vec::new(),
+            audiences: audiences.into_iter().map(str::to_owned).collect(),
+            at: at(second),
+        };
+        world.store.report_use(report).await.unwrap();
+    }
+    let reporting = async |filter| {
+        let reporting = listing(&world, filter).await.reporting_audiences;
+        let told = reporting
+            .into_iter()
+            .map(|one| (one.audience, one.first_reported_at, one.last_reported_at));
+        told.collect::<Vec<_>>()
+    };
+    // Only what a token of the page names: `c"d` is somebody else's.
+    let a = ("a".to_owned(), at(5), at(2 * DAY));
+    assert_eq!(reporting(everything()).await, [a]);
+    let of_other = Filter {
+        text: Some("no such name".to_owned()),
+        ..everything()
+    };
+    assert_eq!(reporting(of_other).await, []);
+    let never = |reporting_at| Filter {
+        never_used: true,
+        reporting_at,
+        ..everything()
+    };
+    assert_eq!(found(&world, never(None)).await, [late, other, both, early]);
+    // The first may have been used before anybody reported.
+    assert_eq!(found(&world, never(Some(at(2 * DAY)))).await, [late]);
+    assert_eq!(found(&world, never(Some(at(3 * DAY)))).await, [late]);
+    // Nobody has reported for more than a day.
+    assert_eq!(found(&world, never(Some(at(3 * DAY + 1)))).await, []);
+    let since = |second| Filter {
+        unused_since: Some(at(second)),
+        reporting_at: Some(at(2 * DAY)),
+        ..everything()
+    };
+    assert_eq!(found(&world, since(DAY)).await, [late, early]);
+    assert_eq!(found(&world, since(4)).await, []);
+    // With another who reports, the others' use is known from then on.
+    let report = UseReport {
+        uses: Vec::new(),
+        audiences: vec!["b".to_owned()],
+        at: at(2 * DAY),
+    };
+    world.store.report_use(report).await.unwrap();
+    assert_eq!(found(&world, since(DAY)).await, [late, early]);
+    assert_eq!(found(&world, since(2 * DAY)).await, [late, other, both, early]);
+}

@@ -1,0 +1,256 @@
+//! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
+
+use crate::Change;
+use crate::suite::clerk::Clerk;
+use crate::suite::clerk::RevokeOutcome;
+use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
+
+use super::world::{World, actor, at, revocation, token};
+
+const DAY: i64 = 86_400;
+
+/// One round over all records.
+pub async fn round(world: &World, ended_by: i64) -> usize {
+    let (mut records, mut after) = (0, None);
+    loop {
+        let purged = world
+            .store
+            .purge(after, at(ended_by), at(ended_by))
+            .await
+            .unwrap();
+        records += purged.records;
+        match purged.next {
+            Some(next) => after = Some(next),
+            None => return records,
+        }
+    }
+}
+
+/// A token that ends after so many seconds.
+pub fn ending(world: &World, seconds: i64, life: Option<i64>) -> NewToken {
+    NewToken {
+        expires_at: life.map(|life| at(seconds + life)),
+        ..token(world.owner(), seconds)
+    }
+}
+
+async fn is_known(world: &World, record: &Record) -> bool {
+    let presented = world.store.presented(record.token.jti).await.unwrap();
+    presented.is_some()
+}
+
+async fn revoke(world: &World, record: &Record, seconds: i64) {
+    let outcome = world.revoke(record.id, revocation(seconds, 0)).await;
+    assert!(matches!(outcome, RevokeOutcome::Revoked(_)));
+}
+
+/// Expired records go, sessions too; a revoked one stays until it has expired, and one that never
+/// expires for ever.
+pub(crate) async fn only_what_has_expired_is_forgotten(world: World) {
+    let session = NewToken {
+        kind: TokenKind::Session,
+        ..ending(&world, 0, Some(50))
+    };
+    let expired = [
+        world.record(ending(&world, 0, Some(50))).await,
+        world.record(ending(&world, 0, Some(50))).await,
+        world.record(session).await,
+    ];
+    let kept = [
+        world.record(ending(&world, 0, Some(51))).await,
+        world.record(ending(&world, 0, Some(DAY))).await,
+        world.record(ending(&world, 0, None)).await,
+        world.record(ending(&world, 0, None)).await,
+    ];
+    for record in [&expired[0], &kept[1], &kept[2]] {
+        revoke(&world, record, 10).await;
+    }
+    assert_eq!(round(&world, 49).await, 0);
+    assert_eq!(round(&world, 50).await, 3);
+    assert_eq!(round(&world, 50).await, 0);
+    let world = world.reopen();
+    for record in &expired {
+        assert!(!is_known(&world, record).await);
+        let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
+        assert_eq!(read, None);
+        assert_eq!(
+            world.revoke(record.id, revocation(60, 0)).await,
+            RevokeOutcome::Unknown
+        );
+    }
+    for record in &kept {
+        assert!(is_known(&world, record).await);
+    }
+    let snapshot = world.store.snapshot(at(60)).await.unwrap();
+    let mut revoked: Vec<_> = snapshot.revoked.iter().map(|(place, _)| *place).collect();
+    revoked.sort_by_key(|place| (place.list, place.index));
+    let mut expected = [kept[1].place, kept[2].place];
+    expected.sort_by_key(|place| (place.list, place.index));
+    assert_eq!(revoked, expected);
+    // Neither number nor place of what is gone is given again.
+    let next = world.record(ending(&world, 61, Some(50))).await;
+    assert!(next.id > kept[3].id);
+    assert!(expired.iter().all(|record| record.place != next.place));
+}
+
+/// A step looks at a bounded number of records, and the steps of a round at all of them.
+pub(crate) async fn a_round_goes_over_every_record(world: World) {
+    const TOKENS: usize = 1_300;
+    for number in 0..TOKENS {
+        let life = if number % 2 == 0 { 10 } else { DAY };
+        world.record(ending(&world, 0, Some(life))).await;
+    }
+    let first = world.store.purge(None, at(10), at(10)).await.unwrap();
+    assert!(first.records < TOKENS / 2, "one step did everything");
+    assert!(first.next.is_some());
+    assert_eq!(first.records + round(&world, 10).await, TOKENS / 2);
+}
+
+/// Old events are pruned in their order. What they ended stays ended, what follows is numbered and
+/// chained as before, and a reader who comes too late is told so.
+pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
+    let endless = world.record(ending(&world, 0, None)).await;
+    let short = world.record(ending(&world, 0, Some(50))).await;
+    let late = world.record(ending(&world, 0, Some(DAY))).await;
+    revoke(&world, &endless, 10).await;
+    revoke(&world, &short, 20).await;
+    revoke(&world, &late, 500).await;
+    round(&world, 100).await;
+    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
+    assert_eq!(changes.pruned_through, 2);
+    assert!(
+        matches!(changes.events[..], [Change::Revoked { sequence: 3, token, .. }] if token == late.id),
+        "{changes:?}"
+    );
+    // Opening checks the chain.
+    let world = world.reopen();
+    let snapshot = world.store.snapshot(at(501)).await.unwrap();
+    assert_eq!(snapshot.sequence, 3);
+    assert_eq!(snapshot.revoked.len(), 2);
+    assert!(snapshot.revoked.contains(&(endless.place, at(10))));
+    round(&world, 1_000).await;
+    let world = world.reopen();
+    assert_eq!(
+        world
+            .store
+            .changes_after(2, crate::Generation(0))
+            .await
+            .unwrap()
+            .pruned_through,
+        3
+    );
+    let next = world.record(ending(&world, 1_001, Some(DAY))).await;
+    revoke(&world, &next, 1_002).await;
+    let changes = world.store.changes_after(3, crate::Generation(0)).await.unwrap();
+    assert!(matches!(
+        changes.events[..],
+        [Change::Revoked { sequence: 4, .. }]
+    ));
+    drop(world.reopen());
+}
+
+/// A cut-off stays as long as a record that it covers, also when the feed no longer tells of it; one
+/// of a key stays for good.
+pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
+    let covered = world.record(ending(&world, 0, Some(1_000))).await;
+    let later = world.record(ending(&world, 100, Some(DAY))).await;
+    let user = world.member("ada").await;
+    let cut = |reach| CutOff {
+        reach,
+        issued_through: at(10).seconds(),
+        effective_at: at(10),
+    };
+    let reaches = [
+        Reach {
+            user: Some(user),
+            ..Reach::default()
+        },
+        Reach {
+            kid: Some("stolen".to_owned()),
+            ..Reach::default()
+        },
+    ];
+    for reach in reaches.clone() {
+        let cut = world.store.cut_off(cut(reach), actor("operator"), None, at(10));
+        cut.await.unwrap();
+    }
+    let reaches_known = async |world: &World| {
+        let snapshot = world.store.snapshot(at(20)).await.unwrap();
+        let reaches: Vec<_> = snapshot
+            .cut_offs
+            .into_iter()
+            .map(|(_, cut_off)| cut_off.reach)
+            .collect();
+        reaches
+    };
+    // The feed is pruned, and the record lives.
+    round(&world, 500).await;
+    round(&world, 500).await;
+    assert_eq!(
+        world
+            .store
+            .changes_after(0, crate::Generation(0))
+            .await
+            .unwrap()
+            .pruned_through,
+        2
+    );
+    assert_eq!(
+        world
+            .store
+            .changes_after(0, crate::Generation(0))
+            .await
+            .unwrap()
+            .events,
+        []
+    );
+    let world = world.reopen();
+    assert!(is_known(&world, &covered).await);
+    assert_eq!(reaches_known(&world).await, reaches);
+    // The record goes, and the cut-off with the next round.
+    round(&world, 1_000).await;
+    round(&world, 1_000).await;
+    assert!(!is_known(&world, &covered).await);
+    assert!(is_known(&world, &later).await);
+    assert_eq!(reaches_known(&world).await, reaches[1..]);
+    drop(world.reopen());
+}
+
+/// A list is dropped once its last token has ended, and its number stays taken.
+pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
+    let first = world.record(ending(&world, 0, Some(DAY))).await;
+    // The list takes tokens for a week, and each lives a day at most.
+    let last = world.record(ending(&world, 7 * DAY - 1, Some(DAY))).await;
+    let endless = world.record(ending(&world, 0, None)).await;
+    assert_eq!(first.place.list, last.place.list);
+    let lists = async |world: &World| world.store.snapshot(at(0)).await.unwrap().lists;
+    round(&world, 8 * DAY - 1).await;
+    assert_eq!(lists(&world).await, [first.place.list, endless.place.list]);
+    round(&world, 8 * DAY + 1).await;
+    assert_eq!(lists(&world).await, [endless.place.list]);
+    assert!(world.seen.all().contains(&Change::Retired(first.place.list)));
+    let retired = |world: &World| {
+        let seen = world.seen.all();
+        seen.iter()
+            .filter(|change| matches!(change, Change::Retired(_)))
+            .count()
+    };
+    round(&world, 9 * DAY).await;
+    assert_eq!(retired(&world), 1);
+    let world = world.reopen();
+    round(&world, 100_000 * DAY).await;
+    assert_eq!(lists(&world).await, [endless.place.list]);
+    let next = world.record(ending(&world, 8 * DAY + 2, Some(DAY))).await;
+    assert!(next.place.list > endless.place.list);
+}
+
+/// A clock that is set back, also over a start, brings no list back.
+pub(crate) async fn a_retired_list_takes_no_token(world: World) {
+    const DAY: i64 = 86_400;
+    let early = ending(&world, 1, Some(60));
+    let list = world.record(early.clone()).await.place.list;
+    round(&world, 60 * DAY).await;
+    let taken = async |store: &crate::SharedStore| store.reserve(&early).await.unwrap().place().list;
+    assert!(taken(&world.store).await > list);
+    assert!(taken(&world.beside()).await > list);
+}

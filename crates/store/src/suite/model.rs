@@ -1,0 +1,794 @@
+//! A backend against the store in memory, by random orders: outcomes, reads, the feed and what observers are told
+//! must be the same.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use jeton_core::directory::{Policy, Role, TeamId};
+use jeton_core::token::filter::Breach;
+use jeton_core::token::{
+    CountTotal, Cursor, CutOff, Direction, Filter, NewToken, Order, Owner, Page, Reach, Record, Refusals,
+    ReportedUse, Sort, SortBy, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
+    WantedStatus,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::clerk::{
+    Clerk, NewTeam, PersonChanges, RecordOrder, RecordOutcome, RevokeOrder, RevokeOutcome, Rotation,
+};
+use super::world::{
+    Backend, Seeded, World, actor, at, email, entropy, new_key, organization, person, removal,
+    reserve_and_record, revocation, token,
+};
+use crate::memory::MemoryDatabase;
+use crate::rules::tokens::Naming;
+use crate::{
+    BulkId, BulkOrder, Change, Description, Generation, KeyRevocation, KeyStep, LastToken, Observer,
+    OrganizationsOf, SharedStore, Slice, UseReport,
+};
+
+const ROLES: [Role; 3] = [Role::Admin, Role::Member, Role::Viewer];
+const PEOPLE: [&str; 4] = ["admin", "ada", "bob", "cy"];
+
+/// Something that is done to a store. What is chosen by number is one of what was made so far.
+#[derive(Debug, Clone)]
+enum Step {
+    Issue {
+        owner: usize,
+        name: String,
+        life: Option<i64>,
+        slot: Option<&'static str>,
+        session: bool,
+        most: Option<u32>,
+        unique: bool,
+    },
+    Rotate {
+        token: usize,
+        grace: i64,
+        most: Option<u32>,
+    },
+    Revoke {
+        token: usize,
+        grace: i64,
+        may_go: bool,
+    },
+    Describe(usize, String),
+    CutOff {
+        reach: usize,
+        ago: i64,
+        ahead: i64,
+    },
+    Person(usize, u8),
+    Member(usize, Option<usize>),
+    TeamMember(usize, Option<usize>),
+    Team(u8),
+    Project(Option<u32>),
+    Policy {
+        keeps: bool,
+        most: Option<u32>,
+    },
+    RemoveOther,
+    RevokeMany {
+        filter: Ask,
+        ahead: Option<i64>,
+        may_go: bool,
+        breaking: bool,
+    },
+    CarryOn(i64),
+    Key(u8),
+    Use(usize, u8),
+    Purge(i64),
+    List(Ask, Sort, Direction, u32, Option<u64>),
+    Reopen,
+}
+
+/// Which tokens are asked for.
+#[derive(Debug, Clone)]
+struct Ask {
+    own: bool,
+    organization: bool,
+    text: String,
+    status: Option<WantedStatus>,
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let wanted = prop_oneof![
+        Just(WantedStatus::Unrevoked),
+        Just(WantedStatus::Only(Status::Active)),
+        Just(WantedStatus::Only(Status::Expired)),
+        Just(WantedStatus::Only(Status::Revoked)),
+    ];
+    let text = "[a-cA-C%_]{0,2}";
+    (any::<bool>(), any::<bool>(), text, prop::option::of(wanted)).prop_map(
+        |(own, organization, text, status)| Ask {
+            own,
+            organization,
+            text,
+            status,
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let slot = || prop_oneof![3 => Just(None), 1 => Just(Some("a")), 1 => Just(Some("b"))];
+    let most = || prop::option::weighted(0.3, 1_u32..4);
+    let life = prop::option::of(prop_oneof![2_i64..40, 5_i64..400_000_000]);
+    let name = "[a-cA-C%_\u{e9}]{1,3}";
+    let issue = (0_usize..5, name, life, slot(), any::<[bool; 3]>(), most());
+    let issue = issue.prop_map(
+        |(owner, name, life, slot, [session, unique, also], most)| Step::Issue {
+            owner,
+            name,
+            life,
+            session: session && also && owner == 2 && slot.is_none(),
+            slot,
+            most,
+            unique,
+        },
+    );
+    let by = prop_oneof![
+        Just(SortBy::CreatedAt),
+        Just(SortBy::ExpiresAt),
+        Just(SortBy::LastUsedAt),
+        Just(SortBy::Name),
+        Just(SortBy::Team),
+        Just(SortBy::CreatedBy),
+    ];
+    let order = prop_oneof![Just(Order::Descending), Just(Order::Ascending)];
+    let direction = prop_oneof![Just(Direction::Next), Just(Direction::Previous)];
+    let list = (ask(), by, order, direction, 1_u32..6, prop::option::of(0_u64..8));
+    let who = || 0..PEOPLE.len();
+    let role = || prop::option::of(0_usize..3);
+    let step = prop_oneof![
+        12 => issue,
+        4 => (0_usize..40, 0_i64..20, most()).prop_map(|(token, grace, most)| Step::Rotate { token, grace, most }),
+        5 => (0_usize..40, 0_i64..50, any::<bool>())
+            .prop_map(|(token, grace, may_go)| Step::Revoke { token, grace, may_go }),
+        1 => (0_usize..40, name).prop_map(|(token, name)| Step::Describe(token, name)),
+        2 => (0_usize..8, 0_i64..9, 0_i64..9)
+            .prop_map(|(reach, ago, ahead)| Step::CutOff { reach, ago, ahead }),
+        3 => (who(), 0_u8..5).prop_map(|(who, what)| Step::Person(who, what)),
+        3 => (who(), role()).prop_map(|(who, role)| Step::Member(who, role)),
+        2 => (who(), role()).prop_map(|(who, role)| Step::TeamMember(who, role)),
+        1 => (0_u8..3).prop_map(Step::Team),
+        1 => prop::option::of(1_u32..4).prop_map(Step::Project),
+        2 => (any::<bool>(), most()).prop_map(|(keeps, most)| Step::Policy { keeps, most }),
+        1 => Just(Step::RemoveOther),
+        2 => (ask(), prop::option::of(0_i64..20), any::<bool>(), any::<bool>())
+            .prop_map(|(filter, ahead, may_go, breaking)| Step::RevokeMany { filter, ahead, may_go, breaking }),
+        3 => (1_i64..4).prop_map(Step::CarryOn),
+        2 => (0_u8..4).prop_map(Step::Key),
+        2 => (0_usize..40, 0_u8..3).prop_map(|(token, how)| Step::Use(token, how)),
+        1 => (0_i64..30).prop_map(Step::Purge),
+        4 => list.prop_map(|(ask, by, order, direction, limit, offset)| {
+            Step::List(ask, Sort { by, order }, direction, limit, offset)
+        }),
+        1 => Just(Step::Reopen),
+    ];
+    vec(step, 1..60)
+}
+
+/// The store in memory as a backend.
+struct Memory(MemoryDatabase);
+
+impl Backend for Memory {
+    fn create() -> Self {
+        Self(MemoryDatabase::new(&Seeded))
+    }
+
+    fn open(&self, observer: Arc<dyn Observer>) -> SharedStore {
+        Arc::new(self.0.open(observer).unwrap())
+    }
+}
+
+/// Random steps.
+pub fn the_model_agrees<B: Backend>() {
+    super::holds(&steps(), async |steps| {
+        Twins::new(B::create()).await.follow(steps).await
+    });
+}
+
+/// Two stores to which the same is done.
+struct Twins {
+    backend: World,
+    memory: World,
+    teams: Vec<TeamId>,
+    kid: String,
+    keys: u32,
+    /// The issued tokens.
+    tokens: Vec<(TokenId, NewToken)>,
+    other: crate::suite::clerk::NewOrganization,
+}
+
+/// What both say, which must be the same.
+macro_rules! same {
+    ($twins:expr, $world:ident => $said:expr) => {{
+        let said = {
+            let $world = &$twins.backend;
+            $said
+        };
+        let expected = {
+            let $world = &$twins.memory;
+            $said
+        };
+        assert_eq!(said, expected);
+        said
+    }};
+}
+
+/// A failure is one whatever its reason.
+fn told<T: Debug>(answer: crate::Result<T>) -> Option<T> {
+    answer.ok()
+}
+
+/// A record but for the index of its bit, which each backend draws by itself.
+fn plain(mut record: Record) -> Record {
+    record.place.index = 0;
+    record
+}
+
+/// A change likewise, and what a store has said that is equal.
+fn plain_changes(changes: Vec<Change>) -> Vec<Change> {
+    let mut changes = changes;
+    for change in &mut changes {
+        if let Change::Revoked { place, .. } = change {
+            place.index = 0;
+        }
+    }
+    changes
+}
+
+fn recorded(outcome: crate::Result<RecordOutcome>) -> Result<Record, String> {
+    match outcome {
+        Ok(RecordOutcome::Recorded(recorded)) => Ok(plain(recorded.into_record())),
+        Ok(outcome) => Err(format!("{outcome:?}")),
+        Err(_) => Err("failed".to_owned()),
+    }
+}
+
+impl Twins {
+    async fn new(backend: impl Backend) -> Self {
+        let (mut admin, first) = (person("admin"), organization("default"));
+        admin.person.site_admin = true;
+        let backend = World::founded(backend, admin.clone(), first.clone()).await;
+        let memory = World::founded(Memory::create(), admin, first).await;
+        let other = crate::suite::clerk::NewOrganization {
+            organization: organization("other"),
+            creator: Some(memory.admin.clone()),
+        };
+        let mut twins = Self {
+            backend,
+            memory,
+            teams: Vec::new(),
+            kid: "first".to_owned(),
+            keys: 0,
+            tokens: Vec::new(),
+            other,
+        };
+        let generation = twins.generation().await;
+        same!(twins, world => told(world.store.create_organization(twins.other.clone(), generation).await));
+        twins.team("web").await;
+        twins
+    }
+
+    async fn generation(&self) -> Generation {
+        same!(self, world => world.generation().await)
+    }
+
+    async fn team(&mut self, name: &str) {
+        let team = jeton_core::directory::Team {
+            id: TeamId::random(entropy()),
+            name: name.parse().unwrap(),
+            organization: self.memory.organization,
+            created_at: at(0),
+        };
+        let generation = self.generation().await;
+        self.teams.push(team.id.clone());
+        same!(self, world => told(world.store.create_team(NewTeam { team: team.clone() }, generation).await));
+    }
+
+    fn owner(&self, owner: usize) -> Owner {
+        let (user, organization) = (self.memory.admin.clone(), self.memory.organization);
+        match owner {
+            0 => Owner::Organization(organization),
+            1 => self.memory.owner_user(&user),
+            2 => Owner::User {
+                user,
+                organization: None,
+            },
+            3 => Owner::Team {
+                team: self.teams[0].clone(),
+                organization,
+            },
+            4 => Owner::Organization(self.other.organization.id),
+            _ => Owner::Deployment,
+        }
+    }
+
+    fn filter(&self, ask: &Ask, now: i64) -> Filter {
+        Filter {
+            organization: ask.organization.then_some(self.memory.organization),
+            or_everywhere_of: ask.organization.then(|| self.memory.admin.clone()),
+            text: (!ask.text.is_empty()).then(|| ask.text.clone()),
+            status: ask.status.map(|wanted| StatusAt { wanted, at: at(now) }),
+            ..Filter::of(match ask.own {
+                true => Visibility::Own {
+                    user: Some(self.memory.admin.clone()),
+                    teams: self.teams.clone(),
+                },
+                false => Visibility::Everything,
+            })
+        }
+    }
+
+    async fn follow(mut self, steps: Vec<Step>) {
+        for (now, step) in (1..).zip(steps) {
+            match step {
+                Step::Reopen => {
+                    self.backend = self.backend.reopen();
+                    self.memory = self.memory.reopen();
+                }
+                step => self.take(step, now).await,
+            }
+            self.compare(now).await;
+        }
+        self.compare_all(100).await;
+    }
+
+    async fn issue(&mut self, token: NewToken, most: Option<u32>, unique: bool, rotation: Option<Rotation>) {
+        let order = RecordOrder {
+            judged_at: self.generation().await,
+            limits: most
+                .map(|most| crate::rules::tokens::Limit {
+                    organization: token.owner.organization().unwrap_or(self.memory.organization),
+                    most,
+                })
+                .into_iter()
+                .collect(),
+            naming: if unique { Naming::Unique } else { Naming::Free },
+            rotation,
+            token,
+        };
+        let outcome = same!(self, world => recorded(reserve_and_record(&world.store, order.clone()).await));
+        if let Ok(record) = outcome {
+            self.tokens.push((record.id, record.token));
+        }
+    }
+
+    async fn take(&mut self, step: Step, now: i64) {
+        let generation = self.generation().await;
+        let at_number = |number: usize| self.tokens.get(number).cloned();
+        match step {
+            Step::Issue {
+                owner,
+                name,
+                life,
+                slot,
+                session,
+                most,
+                unique,
+            } => {
+                let token = NewToken {
+                    name,
+                    kind: if session {
+                        TokenKind::Session
+                    } else {
+                        TokenKind::Api
+                    },
+                    expires_at: life.map(|life| at(now + life)),
+                    slot: slot.map(|slot| slot.parse().unwrap()),
+                    kid: self.kid.as_str().into(),
+                    ..token(self.owner(owner), now)
+                };
+                self.issue(token, most, unique, None).await;
+            }
+            Step::Rotate { token, grace, most } => {
+                let Some((id, former)) = at_number(token) else {
+                    return;
+                };
+                let successor = NewToken {
+                    jti: entropy().uuid_v7(at(now)),
+                    created_at: at(now),
+                    kid: self.kid.as_str().into(),
+                    ..former
+                };
+                let rotation = Rotation {
+                    token: id,
+                    revocation: revocation(now, grace),
+                };
+                self.issue(successor, most, false, Some(rotation)).await;
+            }
+            Step::Revoke { token, grace, may_go } => {
+                let id = at_number(token).map_or(TokenId(9_999), |(id, _)| id);
+                let last_token = if may_go {
+                    LastToken::MayGo
+                } else {
+                    LastToken::Stays
+                };
+                let order = RevokeOrder {
+                    token: id,
+                    revocation: revocation(now, grace),
+                    last_token,
+                };
+                let outcome = same!(self, world => told(world.store.revoke(order.clone()).await));
+                assert!(id != TokenId(9_999) || outcome == Some(RevokeOutcome::Unknown));
+            }
+            Step::Describe(token, name) => {
+                let id = at_number(token).map_or(TokenId(9_999), |(id, _)| id);
+                let description = Description {
+                    description: (name.len() > 1).then(|| Some(name.clone())),
+                    name: Some(name),
+                };
+                same!(self, world => {
+                    let described = world.store.describe(id, description.clone(), generation).await.unwrap();
+                    match described {
+                        super::clerk::Judged::Done(record) => Some(record.map(plain)),
+                        super::clerk::Judged::Stale => None,
+                    }
+                });
+            }
+            Step::CutOff { reach, ago, ahead } => {
+                let (organization, user) = (self.memory.organization, self.memory.admin.clone());
+                let reach = match reach {
+                    0 => Reach {
+                        organization: Some(organization),
+                        ..Reach::default()
+                    },
+                    1 => Reach {
+                        user: Some(user),
+                        organization: Some(organization),
+                        ..Reach::default()
+                    },
+                    2 => Reach {
+                        user: Some(user),
+                        kind: Some(TokenKind::Session),
+                        ..Reach::default()
+                    },
+                    3 => Reach {
+                        team: self.teams.first().cloned(),
+                        ..Reach::default()
+                    },
+                    4 => Reach {
+                        kid: Some("first".to_owned()),
+                        ..Reach::default()
+                    },
+                    5 => Reach {
+                        organization: Some(organization),
+                        project: Some(1),
+                        ..Reach::default()
+                    },
+                    _ => Reach {
+                        organization: Some(self.other.organization.id),
+                        ..Reach::default()
+                    },
+                };
+                let cut_off = CutOff {
+                    reach,
+                    issued_through: at(now - ago).seconds(),
+                    effective_at: at(now + ahead),
+                };
+                same!(self, world => {
+                    told(world.store.cut_off(cut_off.clone(), actor("operator"), None, at(now)).await)
+                });
+            }
+            Step::Person(who, what) => {
+                let name = PEOPLE[who];
+                let known = self.memory.store.person(email(name).into()).await.unwrap();
+                let Some(known) = known else {
+                    let new = person(name);
+                    same!(self, world => told(world.store.create_person(new.clone(), generation).await));
+                    return;
+                };
+                let id = known.value.id;
+                if what == 0 {
+                    let order = removal(now);
+                    same!(self, world => {
+                        told(world.store.remove_person(id.clone(), order.clone(), generation).await)
+                    });
+                    return;
+                }
+                let changes = PersonChanges {
+                    first_name: (what == 1).then(|| Some("Augusta".to_owned())),
+                    last_name: None,
+                    username: None,
+                    site_admin: (what == 2).then_some(!known.value.site_admin),
+                    disabled: (what == 3).then_some(known.value.disabled_at.is_none()),
+                    password_hash: (what == 4).then(|| format!("hash {now}")),
+                    change: removal(now),
+                };
+                same!(self, world => {
+                    told(world.store.change_person(id.clone(), changes.clone(), generation).await)
+                });
+            }
+            Step::Member(who, role) => {
+                let who = email(PEOPLE[who]);
+                same!(self, world => match role {
+                    Some(role) => {
+                        let (id, role) = (world.organization, ROLES[role]);
+                        told(world.store.put_member(id, who.clone(), role, generation).await)
+                    }
+                    None => {
+                        let (id, order) = (world.organization, removal(now));
+                        told(world.store.remove_member(id, who.clone(), order, generation).await)
+                    }
+                });
+            }
+            Step::TeamMember(who, role) => {
+                let (who, team) = (email(PEOPLE[who]), self.teams.last().unwrap());
+                same!(self, world => match role {
+                    Some(role) => {
+                        let put = world.store.put_team_member(team.clone(), who.clone(), ROLES[role], generation);
+                        told(put.await)
+                    }
+                    None => {
+                        told(world.store.remove_team_member(team.clone(), who.clone(), generation).await)
+                    }
+                });
+            }
+            Step::Team(0) => self.team("ops").await,
+            Step::Team(1) => {
+                let (team, order) = (self.teams.last().unwrap().clone(), removal(now));
+                same!(self, world => {
+                    told(world.store.remove_team(team.clone(), order.clone(), generation).await)
+                });
+            }
+            Step::Team(_) => {
+                let team = self.teams.first().unwrap();
+                same!(self, world => {
+                    let name = if now % 2 == 0 { "Web" } else { "OPS" }.parse().unwrap();
+                    told(world.store.rename_team(team.clone(), name, generation).await)
+                });
+            }
+            Step::Project(Some(number)) => {
+                same!(self, world => {
+                    told(world.store.remove_project(world.organization, number, generation).await)
+                });
+            }
+            Step::Project(None) => {
+                same!(self, world => {
+                    let name = format!("p{}", now % 3).parse().unwrap();
+                    told(world.store.create_project(world.organization, name, at(now), generation).await)
+                });
+            }
+            Step::Policy { keeps, most } => {
+                let policy = Policy {
+                    keep_last_token: keeps,
+                    max_active_tokens_per_owner: most,
+                    ..Policy::default()
+                };
+                same!(self, world => {
+                    let policy = policy.clone();
+                    let change = move |organization: &mut jeton_core::directory::Organization| {
+                        organization.policy = policy;
+                    };
+                    told(world.store.change_organization(world.organization, change, None, generation).await)
+                });
+            }
+            Step::RemoveOther => {
+                let (id, order) = (self.other.organization.id, removal(now));
+                same!(self, world => {
+                    told(world.store.remove_organization(id, order.clone(), generation).await)
+                });
+            }
+            Step::RevokeMany {
+                filter,
+                ahead,
+                may_go,
+                breaking,
+            } => {
+                let mut filter = self.filter(&filter, now);
+                if breaking {
+                    filter.organization = Some(self.memory.organization);
+                    filter.breaks = Some(Box::new(Breach {
+                        policy: Policy {
+                            max_lifetime: Some(30),
+                            max_active_tokens_per_owner: Some(2),
+                            ..Policy::default()
+                        },
+                        at: at(now),
+                    }));
+                }
+                let order = BulkOrder {
+                    filter,
+                    matched: 0,
+                    ordered_at: at(now),
+                    ordered_by: actor("operator"),
+                    reason: None,
+                    effective_at: ahead.map(|ahead| at(now + ahead)),
+                    last_token: if may_go {
+                        LastToken::MayGo
+                    } else {
+                        LastToken::Stays
+                    },
+                };
+                same!(self, world => told(world.store.revoke_many(order.clone(), generation).await));
+            }
+            Step::CarryOn(id) => {
+                same!(self, world => told(world.store.continue_bulk_revocation(BulkId(id), at(now)).await));
+            }
+            Step::Key(0) => {
+                self.keys += 1;
+                let key = new_key(&format!("key {}", self.keys));
+                same!(self, world => told(world.store.publish_key(key.clone(), at(now)).await));
+            }
+            Step::Key(1) => {
+                let kid = format!("key {}", self.keys);
+                let signs = same!(self, world => {
+                    told(world.store.advance_key(&kid, KeyStep::Sign, at(now)).await)
+                });
+                if signs == Some(true) {
+                    self.kid = kid;
+                }
+            }
+            Step::Key(2) => {
+                same!(self, world => told(world.store.promise_jwks(now as u32 % 3, at(now)).await)).unwrap()
+            }
+            Step::Key(_) => {
+                self.keys += 1;
+                let order = KeyRevocation {
+                    kid: self.kid.clone(),
+                    successor: (now % 2 == 0).then(|| new_key(&format!("key {}", self.keys))),
+                    reason: None,
+                    by: actor("operator"),
+                    at: at(now),
+                };
+                let outcome = same!(self, world => told(world.store.revoke_key(order.clone()).await));
+                if outcome == Some(crate::KeyRevoked::Revoked) {
+                    self.kid = format!("key {}", self.keys);
+                }
+            }
+            Step::Use(token, how) => {
+                let Some((id, token)) = at_number(token) else {
+                    return;
+                };
+                same!(self, world => match how {
+                    0 => {
+                        let used = Use { token: id, at: at(now - 3), from: None };
+                        told(world.store.note_use(vec![used]).await).map(|()| None)
+                    }
+                    1 => {
+                        let refused = Refusals { count: 2, last_at: at(now) };
+                        told(world.store.note_refusals(vec![(id, refused)]).await).map(|()| None)
+                    }
+                    _ => {
+                        let uses = [token.jti, Uuid::from_u128(7)];
+                        let uses = uses.map(|jti| ReportedUse { jti, at: at(now - 5) }).to_vec();
+                        let audiences = token.audience.clone();
+                        told(world.store.report_use(UseReport { uses, audiences, at: at(now) }).await).map(Some)
+                    }
+                });
+            }
+            Step::Purge(ago) => {
+                let ended_by = at(now - ago);
+                let purged = same!(self, world => told(world.store.purge(None, ended_by, at(now)).await));
+                assert!(purged.is_some());
+            }
+            Step::List(ask, sort, direction, limit, offset) => {
+                let filter = self.filter(&ask, now);
+                match offset {
+                    Some(offset) => {
+                        self.page(&filter, sort, Start::Offset(offset), direction, limit)
+                            .await;
+                    }
+                    None => self.walk(&filter, sort, direction, limit).await,
+                }
+            }
+            Step::Reopen => {}
+        }
+    }
+
+    async fn page(
+        &self,
+        filter: &Filter,
+        sort: Sort,
+        start: Start,
+        direction: Direction,
+        limit: u32,
+    ) -> jeton_core::token::Listing {
+        same!(self, world => {
+            let page = Page { sort, start: start.clone(), direction, limit, count: CountTotal::Yes };
+            let mut listing = world.store.tokens(filter.clone(), page).await.unwrap();
+            listing.items = listing.items.into_iter().map(plain).collect();
+            listing
+        })
+    }
+
+    async fn walk(&self, filter: &Filter, sort: Sort, direction: Direction, limit: u32) {
+        let mut cursor: Option<Cursor> = None;
+        loop {
+            let listing = self.page(filter, sort, cursor.into(), direction, limit).await;
+            let (goes_on, edges) = match direction {
+                Direction::Next => (listing.has_next, listing.edges.map(|(_, last)| last)),
+                Direction::Previous => (listing.has_previous, listing.edges.map(|(first, _)| first)),
+            };
+            if !goes_on {
+                return;
+            }
+            cursor = edges;
+        }
+    }
+
+    /// The feed, what a start reads, and what the observers were told.
+    async fn compare(&self, now: i64) {
+        same!(self, world => {
+            let mut changes = world.store.changes_after(0, Generation(0)).await.unwrap();
+            changes.realms.sort_by_key(|(realm, generation)| (*generation, format!("{realm:?}")));
+            changes.events = plain_changes(changes.events);
+            changes
+        });
+        same!(self, world => {
+            let snapshot = world.store.snapshot(at(now)).await.unwrap();
+            let revoked = snapshot.revoked.into_iter().map(|(place, effective_at)| (place.list, effective_at));
+            let mut revoked: Vec<_> = revoked.collect();
+            revoked.sort_unstable();
+            (snapshot.edit, snapshot.keys, snapshot.sequence, snapshot.lists, revoked, snapshot.cut_offs)
+        });
+        same!(self, world => plain_changes(world.seen.all()));
+    }
+
+    /// Everything else that can be read.
+    async fn compare_all(&self, now: i64) {
+        const ALL: Slice = Slice {
+            after: None,
+            limit: 100,
+        };
+        let everything = Filter::of(Visibility::Everything);
+        self.walk(&everything, Sort::default(), Direction::Next, 100)
+            .await;
+        for (id, token) in &self.tokens {
+            same!(self, world => {
+                let presented = world.store.presented(token.jti).await.unwrap();
+                presented.map(|presented| crate::Presented { record: plain(presented.record.clone()), ..presented })
+            });
+            same!(self, world => world.store.is_standing(*id, at(now)).await.unwrap());
+            same!(self, world => world.store.token(TokenReference::Id(*id)).await.unwrap().map(plain));
+            if let Some(slot) = &token.slot {
+                same!(self, world => {
+                    let held = world.store.token_in_slot(token.owner.clone(), slot.clone());
+                    held.await.unwrap().map(plain)
+                });
+            }
+        }
+        same!(self, world => world.store.organizations(OrganizationsOf::Everybody, ALL).await.unwrap());
+        same!(self, world => world.store.people(ALL).await.unwrap());
+        same!(self, world => {
+            let of = OrganizationsOf::Only(world.organization);
+            world.store.find_people("A".to_owned(), of, ALL).await.unwrap()
+        });
+        same!(self, world => world.store.members(world.organization, ALL).await.unwrap());
+        same!(self, world => world.store.teams(world.organization, ALL).await.unwrap());
+        same!(self, world => world.store.projects(world.organization, ALL).await.unwrap());
+        same!(self, world => world.store.newest_project().await.unwrap());
+        for team in &self.teams {
+            same!(self, world => world.store.team_members(team.clone(), ALL).await.unwrap());
+        }
+        for person in self.memory.store.people(ALL).await.unwrap() {
+            same!(self, world => world.store.memberships(person.id.clone()).await.unwrap());
+            same!(self, world => world.store.standing(person.id.clone(), world.organization).await.unwrap());
+            same!(self, world => world.store.credentials(person.email.clone()).await.unwrap());
+        }
+        same!(self, world => world.store.live_tokens(at(now)).await.unwrap());
+        same!(self, world => world.store.unfinished_bulk_revocations().await.unwrap());
+        let keys = self.backend.store.keys().await.unwrap();
+        for (said, expected) in keys.into_iter().zip(self.memory.store.keys().await.unwrap()) {
+            // It may be said a minute too late.
+            let most = expected.needed_until.plus_seconds(60);
+            assert!((expected.needed_until..=most).contains(&said.needed_until));
+            assert_eq!(
+                crate::KeyRow {
+                    needed_until: expected.needed_until,
+                    ..said
+                },
+                expected
+            );
+        }
+        for (cut_off, _) in self.memory.store.snapshot(at(now)).await.unwrap().cut_offs {
+            same!(self, world => {
+                let covered = world.store.covered(cut_off, TokenId(0), at(now)).await.unwrap();
+                covered.places.iter().map(|place| place.list).collect::<Vec<_>>()
+            });
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! Tokens: what is answered is on disk, and stale judgements write nothing.
+
+use crate::suite::clerk::Clerk;
+use std::sync::Arc;
+
+use crate::rules::tokens::Naming;
+use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
+use crate::{Change, Description, Generation, Liveness, ReservedPlace};
+use jeton_core::directory::Role;
+use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
+use uuid::Uuid;
+
+use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
+
+/// Everything about a token is read back as it was recorded, also by a process that starts anew.
+pub(crate) async fn what_was_recorded_is_read_back(world: World) {
+    let team = world.team(world.organization, "web").await;
+    let user = world.member("ada").await;
+    let mut plain = token(world.owner(), 1);
+    plain.description = None;
+    plain.preset = None;
+    plain.scopes = Vec::new();
+    plain.projects = Some(Vec::new());
+    plain.expires_at = None;
+    plain.created_by.user = Some(user.clone());
+    let mut restricted = token(
+        Owner::Team {
+            team,
+            organization: world.organization,
+        },
+        2,
+    );
+    restricted.projects = Some(vec![1, 2_147_483_647]);
+    restricted.audience = vec!["a".to_owned(), "b \"quoted\" ü".to_owned()];
+    restricted.name = "control \u{1}, ü, \u{1f511}".to_owned();
+    let of_all = Owner::User {
+        user: user.clone(),
+        organization: None,
+    };
+    let tokens = [
+        plain,
+        restricted,
+        token(world.owner_user(&user), 3),
+        token(of_all, 4),
+        token(Owner::Deployment, 5),
+    ];
+    let mut recorded = Vec::new();
+    for token in tokens {
+        let record = world.record(token.clone()).await;
+        assert_eq!(record.token, token);
+        assert_eq!((record.last_used_at, &record.revocation), (None, &None));
+        recorded.push(record);
+    }
+    let world = world.reopen();
+    for record in recorded {
+        for reference in [
+            TokenReference::Id(record.id),
+            TokenReference::Jti(record.token.jti),
+        ] {
+            assert_eq!(world.store.token(reference).await.unwrap(), Some(record.clone()));
+        }
+        let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+        assert_eq!(presented.record, record);
+        assert_eq!(presented.liveness, Liveness::Live);
+        assert_eq!(
+            presented.person.map(|person| person.id),
+            record.token.owner.user().cloned()
+        );
+    }
+    let unknown = TokenReference::Id(TokenId(4_000));
+    assert_eq!(world.store.token(unknown).await.unwrap(), None);
+    assert_eq!(world.store.presented(Uuid::from_u128(1)).await.unwrap(), None);
+}
+
+/// Numbers ascend in the order of issue, also across a start, and no place is given twice.
+pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
+    let mut numbers = Vec::new();
+    let mut places = std::collections::HashSet::new();
+    for round in 0..3 {
+        for life in [Some(600), Some(40 * 86_400), Some(3_000 * 86_400), None] {
+            for _ in 0..20 {
+                let mut token = token(world.owner(), round);
+                token.expires_at = life.map(|life| at(round + life));
+                let record = world.record(token).await;
+                numbers.push(record.id);
+                assert!(places.insert(record.place), "{:?} was given twice", record.place);
+                assert!(record.place.index < 1 << 20);
+            }
+        }
+        world = world.reopen();
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next));
+    let lists: std::collections::HashSet<_> = places.iter().map(|place| place.list).collect();
+    assert_eq!(
+        lists.len(),
+        4,
+        "tokens of like lifetimes share a list, others do not"
+    );
+}
+
+/// However many places are asked for at once, each is given once, and a full list is followed by another.
+pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
+    const SIZE: usize = 1 << 20;
+    const ASKING: usize = 8;
+    let ask = async || {
+        let token = token(world.owner(), 1);
+        let mut places = Vec::new();
+        for _ in 0..SIZE / ASKING + 1 {
+            // Held: one that is dropped may be given again.
+            places.push(world.store.reserve(&token).await.unwrap());
+            // So that some are left when more are taken.
+            tokio::task::yield_now().await;
+        }
+        places
+    };
+    let asked = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
+    let places: Vec<ReservedPlace> = <[_; ASKING]>::from(asked).into_iter().flatten().collect();
+    let mut given = std::collections::HashMap::new();
+    for place in places.iter().map(ReservedPlace::place) {
+        given
+            .entry(place.list)
+            .or_insert_with(std::collections::HashSet::new)
+            .insert(place.index);
+    }
+    let sizes: Vec<_> = given.values().map(std::collections::HashSet::len).collect();
+    assert_eq!(
+        sizes.iter().sum::<usize>(),
+        places.len(),
+        "a place was given twice"
+    );
+    // Of the first list nearly all.
+    assert_eq!(sizes.len(), 2);
+    assert!(sizes.iter().any(|size| *size > SIZE - 5_000), "{sizes:?}");
+}
+
+/// Who asks for a token and is gone before the next places are taken uses no list up, however often.
+pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
+    let ending = |second| NewToken {
+        expires_at: Some(at(second)),
+        ..token(world.owner(), 1)
+    };
+    let last = world.store.reserve(&ending(60)).await.unwrap().place().list;
+    // The first of their kind, for which there are no places yet.
+    let lasting = ending(86_400 * 20);
+    for _ in 0..300 {
+        {
+            let mut reserving = std::pin::pin!(world.store.reserve(&lasting));
+            let waker = std::task::Waker::noop();
+            let _ = reserving
+                .as_mut()
+                .poll(&mut std::task::Context::from_waker(waker));
+        }
+        // The runtime makes a task wait that takes too many locks in one go.
+        tokio::task::yield_now().await;
+    }
+    let first = world.store.reserve(&lasting).await.unwrap().place().list;
+    assert_eq!(first, last + 1);
+}
+
+/// A list takes new tokens only for so long, or it could never retire.
+pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
+    const DAY: i64 = 86_400;
+    let list = async |second| {
+        let mut token = token(world.owner(), second);
+        token.expires_at = Some(at(second + 60));
+        world.record(token).await.place.list
+    };
+    let first = list(0).await;
+    assert_eq!(list(6 * DAY).await, first);
+    assert!(list(8 * DAY).await > first);
+}
+
+/// Who asks for what is refused uses no list up, however often.
+pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
+    let recorded = world.record(token(world.owner(), 1)).await.place;
+    let mut places = std::collections::HashSet::new();
+    for _ in 0..50 {
+        let order = RecordOrder {
+            limits: vec![World::limit(&world.owner(), 1)],
+            ..world.plain_order(token(world.owner(), 1)).await
+        };
+        let place = world.store.reserve(&order.token).await.unwrap();
+        places.insert(place.place());
+        let refused = world.store.record(order, place).await.unwrap();
+        assert!(
+            matches!(refused, RecordOutcome::LimitReached { most: 1 }),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(places.len(), 1);
+    let next = world.record(token(world.owner(), 1)).await.place;
+    assert!(places.contains(&next) && next != recorded);
+}
+
+/// A reservation that ends without a token is given again: after an error between reserving and
+/// recording, after a request that is cancelled before its order is queued. One that is cancelled
+/// afterwards has its token, and its place is nobody else's.
+pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
+    let reserve = async || world.store.reserve(&token(world.owner(), 1)).await.unwrap();
+    let place = reserve().await.place();
+    assert_eq!(reserve().await.place(), place, "dropped");
+
+    let order = world.plain_order(token(world.owner(), 1)).await;
+    drop(world.store.record(order, reserve().await));
+    assert_eq!(reserve().await.place(), place, "cancelled before it was queued");
+
+    let panicking = world.store.reserve(&token(world.owner(), 1)).await.unwrap();
+    let panicked = tokio::spawn(async move {
+        let _held = panicking;
+        panic!("as the test wants it");
+    });
+    assert!(panicked.await.unwrap_err().is_panic());
+    assert_eq!(reserve().await.place(), place, "panicked");
+
+    let cancelled = token(world.owner(), 1);
+    let order = world.plain_order(cancelled.clone()).await;
+    {
+        let mut recording = std::pin::pin!(world.store.record(order, reserve().await));
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        assert!(recording.as_mut().poll(&mut context).is_pending());
+    }
+    // Whatever is recorded after it comes after its commit.
+    let next = world.record(token(world.owner(), 1)).await;
+    let recorded = world.store.presented(cancelled.jti).await.unwrap().unwrap();
+    assert_eq!(recorded.record.place, place);
+    assert_ne!(next.place, place);
+    assert_ne!(reserve().await.place(), place);
+}
+
+/// Who was allowed a moment ago may not be now: a judgement of another directory writes nothing.
+pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
+    let before = world.generation().await;
+    world.member("ada").await;
+    let after = world.generation().await;
+    assert!(before < after);
+    let record = world.record(token(world.owner(), 1)).await;
+    for stale in [before, Generation(0)] {
+        let token = token(world.owner(), 1);
+        let jti = token.jti;
+        let order = RecordOrder {
+            token,
+            judged_at: stale,
+            limits: Vec::new(),
+            naming: Naming::Free,
+            rotation: None,
+        };
+        assert!(matches!(
+            reserve_and_record(&world.store, order).await.unwrap(),
+            RecordOutcome::Stale
+        ));
+        assert_eq!(world.store.presented(jti).await.unwrap(), None);
+        let description = Description {
+            name: Some("other".to_owned()),
+            description: None,
+        };
+        let described = world.store.describe(record.id, description, stale).await.unwrap();
+        assert_eq!(described, Judged::Stale);
+        let role = world
+            .store
+            .put_member(world.organization, email("ada"), Role::Admin, stale);
+        assert_eq!(role.await.unwrap(), Judged::Stale);
+    }
+    assert_eq!(
+        world
+            .store
+            .token(TokenReference::Id(record.id))
+            .await
+            .unwrap()
+            .unwrap()
+            .token
+            .name,
+        "deploy"
+    );
+}
+
+/// A hundred issuers and somebody who disables their organization: nothing is recorded after it.
+pub(crate) async fn no_token_survives_its_parent(world: World) {
+    let organization = world.organization("doomed").await;
+    let world = Arc::new(world);
+    let generation = world.generation().await;
+    let issuers: Vec<_> = (0..100)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let order = RecordOrder {
+                    token: token(Owner::Organization(organization), 1),
+                    judged_at: generation,
+                    limits: Vec::new(),
+                    naming: Naming::Free,
+                    rotation: None,
+                };
+                reserve_and_record(&world.store, order).await.unwrap()
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let removed = world
+        .store
+        .remove_organization(organization, removal(1), generation)
+        .await;
+    assert_eq!(removed.unwrap(), Judged::Done(()));
+    let snapshot = world.store.snapshot(at(2)).await.unwrap();
+    for issuer in issuers {
+        match issuer.await.unwrap() {
+            RecordOutcome::Recorded(recorded) => {
+                let record = recorded.into_record();
+                assert!(
+                    snapshot
+                        .cut_offs
+                        .iter()
+                        .any(|(_, cut_off)| cut_off.ends(&record, at(2)))
+                );
+                let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+                assert_eq!(presented.liveness, Liveness::Gone);
+            }
+            RecordOutcome::Stale => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Names and descriptions change, and nothing else does.
+pub(crate) async fn describing_changes_what_people_read(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    let generation = world.generation().await;
+    let mut expected = record.clone();
+    for (name, description) in [
+        (Some("second"), None),
+        (None, Some(Some("other"))),
+        (None, Some(None)),
+        (None, None),
+    ] {
+        let change = Description {
+            name: name.map(str::to_owned),
+            description: description.map(|text| text.map(str::to_owned)),
+        };
+        if let Some(name) = &change.name {
+            expected.token.name.clone_from(name);
+        }
+        if let Some(description) = &change.description {
+            expected.token.description.clone_from(description);
+        }
+        let described = world.store.describe(record.id, change, generation).await.unwrap();
+        assert_eq!(done(described), Some(expected.clone()));
+    }
+    let unknown = world
+        .store
+        .describe(TokenId(999), Description::default(), generation)
+        .await;
+    assert_eq!(done(unknown.unwrap()), None);
+}
+
+/// A session is found by what it presents, and revoked, but is in no list and has no address.
+pub(crate) async fn a_session_is_nobodys_list(world: World) {
+    let mut session = token(
+        Owner::User {
+            user: world.admin.clone(),
+            organization: None,
+        },
+        1,
+    );
+    session.kind = TokenKind::Session;
+    let record = world.record(session).await;
+    for reference in [
+        TokenReference::Id(record.id),
+        TokenReference::Jti(record.token.jti),
+    ] {
+        assert_eq!(world.store.token(reference).await.unwrap(), None);
+    }
+    let generation = world.generation().await;
+    let described = world
+        .store
+        .describe(record.id, Description::default(), generation)
+        .await;
+    assert_eq!(done(described.unwrap()), None);
+    let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+    assert_eq!(presented.record, record);
+    world.revoke(record.id, revocation(2, 0)).await;
+    let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
+    assert!(presented.record.is_revoked(at(2)));
+}
+
+/// The instant of last use only moves forward.
+pub(crate) async fn last_use_never_moves_back(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    for (seen, expected) in [(5, 5), (3, 5), (8, 8)] {
+        let of = |token| Use {
+            token,
+            at: at(seen),
+            from: None,
+        };
+        let uses = vec![of(record.id), of(TokenId(999))];
+        world.store.note_use(uses).await.unwrap();
+        let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
+        assert_eq!(read.unwrap().last_used_at, Some(at(expected)));
+    }
+}
+
+/// A caller that gives up after its order was taken changes nothing: the write happens, and the
+/// observer has seen it.
+pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
+    let record = world.record(token(world.owner(), 1)).await;
+    {
+        let revoking = world.store.revoke(crate::suite::clerk::RevokeOrder {
+            token: record.id,
+            revocation: revocation(2, 0),
+            last_token: crate::LastToken::Stays,
+        });
+        // Polled once: the order is in the queue. Then the caller is gone.
+        let mut revoking = std::pin::pin!(revoking);
+        let waker = std::task::Waker::noop();
+        let poll = revoking.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        assert!(poll.is_pending());
+    }
+    // Orders are taken in turn: what comes after this one is answered after it.
+    world.store.note_use(Vec::new()).await.unwrap();
+    assert!(
+        world
+            .seen
+            .all()
+            .iter()
+            .any(|change| matches!(change, Change::Revoked { token, .. } if *token == record.id))
+    );
+    let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
+    assert!(read.unwrap().is_revoked(at(2)));
+}
+
+/// One order that cannot be carried out leaves those that share its commit alone.
+pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
+    let world = Arc::new(world);
+    let generation = world.generation().await;
+    let orders: Vec<_> = (0..200)
+        .map(|number| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move {
+                let mut token = token(world.owner(), 1);
+                if number % 3 == 0 {
+                    // No text is stored that holds U+0000.
+                    token.name = "a\0b".to_owned();
+                }
+                let jti = token.jti;
+                let order = RecordOrder {
+                    token,
+                    judged_at: generation,
+                    limits: Vec::new(),
+                    naming: Naming::Free,
+                    rotation: None,
+                };
+                (number, jti, reserve_and_record(&world.store, order).await)
+            })
+        })
+        .collect();
+    for order in orders {
+        let (number, jti, outcome) = order.await.unwrap();
+        let stored = world.store.presented(jti).await.unwrap().is_some();
+        assert_eq!(outcome.is_err(), number % 3 == 0);
+        assert_eq!(stored, outcome.is_ok());
+    }
+    let twice = token(world.owner(), 1);
+    world.record(twice.clone()).await;
+    let order = RecordOrder {
+        token: twice,
+        judged_at: generation,
+        limits: Vec::new(),
+        naming: Naming::Free,
+        rotation: None,
+    };
+    assert!(
+        reserve_and_record(&world.store, order).await.is_err(),
+        "one jti, two tokens"
+    );
+}

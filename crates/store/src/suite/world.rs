@@ -1,0 +1,413 @@
+//! A store with a few inhabitants.
+
+use crate::suite::clerk::Clerk;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::rules::tokens::{Limit, Naming};
+use crate::suite::clerk::{
+    Created, Judged, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
+    RevokeOrder, RevokeOutcome,
+};
+use crate::{
+    BulkOrder, BulkRevocation, Change, Generation, KeyRow, LastToken, NewKey, NewPerson, Observer, Result,
+    SharedStore,
+};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{
+    Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId,
+};
+use jeton_core::entropy::Entropy;
+use jeton_core::token::{
+    Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
+};
+use jeton_verifier::Algorithm;
+
+/// A place where a store lives, that it can be opened from again.
+pub trait Backend: Send + Sync + 'static {
+    /// A new and empty one.
+    fn create() -> Self
+    where
+        Self: Sized;
+
+    /// Opens the store.
+    fn open(&self, observer: Arc<dyn Observer>) -> SharedStore;
+}
+
+/// A backend with an administrator, one organization and a signing key.
+pub struct World {
+    backend: Box<dyn Backend>,
+    /// What is tested.
+    pub store: SharedStore,
+    /// What its observer was told.
+    pub seen: Arc<Seen>,
+    /// The first organization.
+    pub organization: OrganizationId,
+    /// The administrator.
+    pub admin: UserId,
+}
+
+/// What an observer was told.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<Vec<Change>>);
+
+impl Seen {
+    pub fn all(&self) -> Vec<Change> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Observer for Seen {
+    fn committed(&self, changes: &[Change]) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend_from_slice(changes);
+    }
+}
+
+/// Chance that is the same at every run, and different at every draw.
+#[derive(Debug)]
+pub struct Seeded;
+
+impl Entropy for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        static DRAWN: AtomicU64 = AtomicU64::new(1);
+        for chunk in bytes.chunks_mut(8) {
+            let mut value = DRAWN
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            value ^= value >> 31;
+            let value = value.to_le_bytes();
+            chunk.copy_from_slice(value.get(..chunk.len()).unwrap());
+        }
+    }
+}
+
+/// So many seconds after noon of the first day.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
+}
+
+pub fn entropy() -> &'static dyn Entropy {
+    &Seeded
+}
+
+pub fn email(name: &str) -> Email {
+    format!("{name}@example.org").parse().unwrap()
+}
+
+pub fn actor(name: &str) -> Actor {
+    Actor {
+        name: name.to_owned(),
+        user: None,
+    }
+}
+
+pub fn removal(seconds: i64) -> Removal {
+    Removal {
+        at: at(seconds),
+        by: actor("operator"),
+    }
+}
+
+pub fn person(name: &str) -> NewPerson {
+    NewPerson {
+        person: Person {
+            id: UserId::random(entropy()),
+            email: email(name),
+            first_name: None,
+            last_name: None,
+            username: None,
+            site_admin: false,
+            disabled_at: None,
+            created_at: at(0),
+        },
+        password_hash: format!("hash of {name}"),
+    }
+}
+
+pub fn organization(name: &str) -> Organization {
+    Organization {
+        id: OrganizationId(entropy().uuid_v4()),
+        name: name.parse().unwrap(),
+        email: None,
+        notification_url: None,
+        policy: Policy::default(),
+        created_at: at(0),
+    }
+}
+
+/// An API token of an owner that ends after a year.
+pub fn token(owner: Owner, seconds: i64) -> NewToken {
+    NewToken {
+        jti: entropy().uuid_v7(at(seconds)),
+        kind: TokenKind::Api,
+        name: "deploy".to_owned(),
+        description: Some("for the pipeline".to_owned()),
+        owner,
+        slot: None,
+        scopes: ["projects:read", "content:write"]
+            .map(|scope| scope.parse().unwrap())
+            .to_vec(),
+        preset: Some("content_management".to_owned()),
+        projects: None,
+        audience: vec!["https://api.example.org".to_owned()],
+        prefix: "jtn_".to_owned(),
+        kid: "first".into(),
+        created_at: at(seconds),
+        created_by: actor("admin@example.org"),
+        created_by_token: None,
+        expires_at: Some(at(seconds + 365 * 86_400)),
+    }
+}
+
+/// A revocation that takes effect so many seconds after it is ordered.
+pub fn revocation(seconds: i64, grace: i64) -> Revocation {
+    Revocation {
+        revoked_at: at(seconds),
+        effective_at: at(seconds + grace),
+        revoked_by: actor("admin@example.org"),
+        reason: Some("leaked".to_owned()),
+    }
+}
+
+pub fn new_key(kid: &str) -> NewKey {
+    NewKey {
+        kid: kid.to_owned(),
+        algorithm: Algorithm::Es256,
+        public_jwk: "{}".to_owned(),
+    }
+}
+
+pub fn done<T>(judged: Judged<T>) -> T {
+    match judged {
+        Judged::Done(value) => value,
+        Judged::Stale => panic!("judged in another directory"),
+    }
+}
+
+pub fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
+    match done(outcome) {
+        Created::Made(value) => value,
+        other => panic!("not created: {other:?}"),
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    pub async fn new(backend: impl Backend) -> Self {
+        let mut admin = person("admin");
+        admin.person.site_admin = true;
+        Self::founded(backend, admin, organization("default")).await
+    }
+
+    /// One with this administrator and this organization.
+    pub async fn founded(backend: impl Backend, admin: NewPerson, organization: Organization) -> Self {
+        let seen = Arc::new(Seen::default());
+        let store = backend.open(Arc::<Seen>::clone(&seen));
+        let world = Self {
+            backend: Box::new(backend),
+            store,
+            seen,
+            organization: organization.id,
+            admin: admin.person.id.clone(),
+        };
+        let new = NewOrganization {
+            organization,
+            creator: None,
+        };
+        assert!(world.store.found(admin, new).await.unwrap());
+        world.publish_key("first", 0).await;
+        world
+    }
+
+    /// Closes the store and opens it again.
+    pub fn reopen(self) -> Self {
+        self.reopen_after(|| ())
+    }
+
+    /// Closes the store, lets something be done to it, and opens it again.
+    pub fn reopen_after(self, act: impl FnOnce()) -> Self {
+        let Self {
+            backend,
+            store,
+            organization,
+            admin,
+            ..
+        } = self;
+        assert_eq!(Arc::strong_count(&store), 1, "somebody still holds the store");
+        drop(store);
+        act();
+        let seen = Arc::new(Seen::default());
+        let store = backend.open(Arc::<Seen>::clone(&seen));
+        Self {
+            backend,
+            store,
+            seen,
+            organization,
+            admin,
+        }
+    }
+
+    /// Opens the same store a second time, as another process would.
+    pub fn beside(&self) -> SharedStore {
+        self.backend.open(Arc::new(Seen::default()))
+    }
+
+    pub async fn generation(&self) -> Generation {
+        self.store
+            .changes_after(u64::MAX, crate::Generation(0))
+            .await
+            .unwrap()
+            .edit
+    }
+
+    /// Has an order to revoke many tokens taken down, of which those that match now are counted.
+    pub async fn order_many(&self, order: BulkOrder) -> BulkRevocation {
+        let page = Page {
+            sort: Sort::default(),
+            start: Start::Beginning,
+            direction: Direction::Next,
+            limit: 1,
+            count: CountTotal::Yes,
+        };
+        let matching = self.store.tokens(order.filter.clone(), page).await.unwrap();
+        let order = BulkOrder {
+            matched: matching.total.unwrap(),
+            ..order
+        };
+        let generation = self.generation().await;
+        let ordered = self.store.revoke_many(order, generation);
+        match ordered.await.unwrap() {
+            Judged::Done(bulk) => bulk,
+            Judged::Stale => panic!("nothing has changed"),
+        }
+    }
+
+    pub async fn publish_key(&self, kid: &str, seconds: i64) -> KeyRow {
+        self.store.publish_key(new_key(kid), at(seconds)).await.unwrap()
+    }
+
+    pub async fn person(&self, name: &str) -> UserId {
+        let generation = self.generation().await;
+        created(self.store.create_person(person(name), generation).await.unwrap()).id
+    }
+
+    /// A person who is a member of the first organization.
+    pub async fn member(&self, name: &str) -> UserId {
+        let user = self.person(name).await;
+        let change = self.put_member(name, Role::Member).await;
+        assert_eq!(change, MemberChange::Done);
+        user
+    }
+
+    pub async fn put_member(&self, name: &str, role: Role) -> MemberChange {
+        let generation = self.generation().await;
+        let put = self
+            .store
+            .put_member(self.organization, email(name), role, generation);
+        done(put.await.unwrap())
+    }
+
+    pub async fn organization(&self, name: &str) -> OrganizationId {
+        let new = NewOrganization {
+            organization: organization(name),
+            creator: Some(self.admin.clone()),
+        };
+        let generation = self.generation().await;
+        created(self.store.create_organization(new, generation).await.unwrap()).id
+    }
+
+    pub async fn team(&self, organization: OrganizationId, name: &str) -> TeamId {
+        let team = Team {
+            id: TeamId::random(entropy()),
+            name: name.parse().unwrap(),
+            organization,
+            created_at: at(0),
+        };
+        let generation = self.generation().await;
+        created(
+            self.store
+                .create_team(NewTeam { team }, generation)
+                .await
+                .unwrap(),
+        )
+        .id
+    }
+
+    /// The first organization as an owner.
+    pub fn owner(&self) -> Owner {
+        Owner::Organization(self.organization)
+    }
+
+    /// A person as an owner in the first organization.
+    pub fn owner_user(&self, user: &UserId) -> Owner {
+        Owner::User {
+            user: user.clone(),
+            organization: Some(self.organization),
+        }
+    }
+
+    /// An order that nothing stands against.
+    pub async fn plain_order(&self, token: NewToken) -> RecordOrder {
+        RecordOrder {
+            token,
+            judged_at: self.generation().await,
+            limits: Vec::new(),
+            naming: Naming::Free,
+            rotation: None,
+        }
+    }
+
+    /// The limit of an owner in its organization.
+    pub fn limit(owner: &Owner, most: u32) -> Limit {
+        let organization = owner.organization().unwrap();
+        Limit { organization, most }
+    }
+
+    pub async fn order(&self, token: NewToken, most: Option<u32>) -> RecordOutcome {
+        let limits = most.map(|most| Self::limit(&token.owner, most));
+        let order = RecordOrder {
+            limits: limits.into_iter().collect(),
+            ..self.plain_order(token).await
+        };
+        reserve_and_record(&self.store, order).await.unwrap()
+    }
+
+    /// Records a token that nothing stands against.
+    pub async fn record(&self, token: NewToken) -> Record {
+        match self.order(token, None).await {
+            RecordOutcome::Recorded(recorded) => recorded.into_record(),
+            other => panic!("not recorded: {other:?}"),
+        }
+    }
+
+    pub async fn revoke(&self, id: TokenId, order: Revocation) -> RevokeOutcome {
+        let order = RevokeOrder {
+            token: id,
+            revocation: order,
+            last_token: LastToken::MayGo,
+        };
+        self.store.revoke(order).await.unwrap()
+    }
+}
+
+/// Records a token at a place reserved for it.
+pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
+    loop {
+        let place = store.reserve(&order.token).await?;
+        match store.record(order.clone(), place).await? {
+            // Somebody else was faster.
+            RecordOutcome::SlotTaken => {}
+            outcome => return Ok(outcome),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Which backend a deployment has: the one place that names it, beside what is SQLite's alone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jeton_core::entropy::Entropy;
+use jeton_store::SharedStore;
+use jeton_store_sqlite::SqliteStore;
+pub use jeton_store_sqlite::{
+    BackupError, LockError, Missing, OpenError, Replayed, ServeLock, backup, restore,
+};
+
+use crate::revocation::Index;
+
+/// Opens the store, or makes it if there is none; the index follows what it commits.
+pub fn open(
+    database: &Path,
+    entropy: &Arc<dyn Entropy>,
+    index: &Arc<Index>,
+) -> Result<SharedStore, OpenError> {
+    let store = SqliteStore::open(database, Arc::clone(entropy), Arc::clone(index) as _)?;
+    Ok(Arc::new(store))
+}
