@@ -314,10 +314,8 @@ pub(crate) async fn lists_are_searched_page_by_page(world: World) {
         let found = organizations(of.clone(), search.clone()).await;
         assert_eq!(found, (names.to_owned(), total), "{of:?} {search:?}");
     }
-    let changes = OrganizationChanges {
-        email: Some(Some("Ops@Remote.example".to_owned())),
-        ..OrganizationChanges::default()
-    };
+    let changes =
+        |organization: &mut Organization| organization.email = Some("Ops@Remote.example".to_owned());
     let generation = world.generation().await;
     let changed = world
         .store
