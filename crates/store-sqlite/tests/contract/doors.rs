@@ -1,6 +1,7 @@
 //! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
 
 use jeton_core::token::TokenReference;
+use jeton_store::Medium;
 use jeton_store::StoreError;
 use jeton_store::rules::tokens::Naming;
 use jeton_store::suite::clerk::Clerk;

@@ -24,49 +24,34 @@ fn slice<T>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> String, slice: &Sl
     found.into_iter().take(limit).map(|(_, item)| item).collect()
 }
 
-/// A numbered page of what matches. Beside the key, the text may be in what `also` returns.
-fn page<T>(
+/// A numbered page of a list in the order of its keys. The text may also be in what `also` says.
+fn find<T>(
     all: impl Iterator<Item = T>,
     key: impl Fn(&T) -> String,
     also: impl Fn(&T) -> Option<String>,
     search: &Search,
 ) -> Found<T> {
-    let found = all.filter(|item| {
-        let key = key(item);
-        let has = |text: &String| {
-            key.contains(text) || also(item).is_some_and(|also| also.to_ascii_lowercase().contains(text))
-        };
-        search.text.as_ref().is_none_or(has) && search.keys.as_ref().is_none_or(|keys| keys.contains(&key))
-    });
-    let mut items: Vec<T> = found.collect();
-    items.sort_by_key(|item| key(item));
-    let total = items.len() as u64;
+    let mut found: Vec<(String, T)> = all
+        .map(|item| (key(&item), item))
+        .filter(|(key, item)| {
+            let has_text = |text: &String| {
+                key.contains(text) || also(item).is_some_and(|also| also.to_ascii_lowercase().contains(text))
+            };
+            search.text.as_ref().is_none_or(has_text)
+                && search.keys.as_ref().is_none_or(|keys| keys.contains(key))
+        })
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let total = found.len() as u64;
     let offset = usize::try_from(search.offset).unwrap_or(usize::MAX);
-    let items = items.into_iter().skip(offset).take(search.limit as usize);
+    let page = found.into_iter().skip(offset).take(search.limit as usize);
     Found {
-        items: items.collect(),
+        items: page.map(|(_, item)| item).collect(),
         total,
     }
 }
 
 impl Data {
-    /// The organizations of somebody.
-    fn organizations_of(&self, of: &OrganizationsOf) -> impl Iterator<Item = Organization> {
-        let found = self.organizations.values().filter_map(Kept::live);
-        let found = found.filter(move |organization| match of {
-            OrganizationsOf::Everybody => true,
-            OrganizationsOf::Only(id) => organization.id == *id,
-            OrganizationsOf::Person(user) => self.is_member(organization.id, user),
-        });
-        found.cloned()
-    }
-
-    fn teams_of(&self, organization: OrganizationId) -> impl Iterator<Item = Team> {
-        let teams = self.teams.keys().filter_map(|id| self.team(id));
-        let teams = teams.filter(move |team| team.organization == organization);
-        teams.cloned()
-    }
-
     /// Who belongs to something and is invited there, by the roles of either.
     fn belonging<'a>(
         &'a self,
@@ -115,17 +100,29 @@ impl Organizations for MemoryStore {
 
     async fn organizations(&self, of: OrganizationsOf, part: Slice) -> Result<Vec<Organization>> {
         let data = self.data();
-        let found = data.organizations_of(&of);
-        Ok(slice(found, |organization| organization.name.canonical(), &part))
+        let found = data.organizations.values().filter_map(Kept::live);
+        let found = found.filter(|organization| match &of {
+            OrganizationsOf::Everybody => true,
+            OrganizationsOf::Only(id) => organization.id == *id,
+            OrganizationsOf::Person(user) => data.is_member(organization.id, user),
+        });
+        Ok(slice(
+            found.cloned(),
+            |organization| organization.name.canonical(),
+            &part,
+        ))
     }
 
     async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
-        let data = self.data();
-        let found = data.organizations_of(&of);
-        Ok(page(
-            found,
-            |one| one.name.canonical(),
-            |one| one.email.clone(),
+        let everything = Slice {
+            after: None,
+            limit: u32::MAX,
+        };
+        let all = self.organizations(of, everything).await?;
+        Ok(find(
+            all.into_iter(),
+            |organization| organization.name.canonical(),
+            |organization| organization.email.clone(),
             &search,
         ))
     }
@@ -137,7 +134,7 @@ impl Organizations for MemoryStore {
             let person = data.person(user)?.clone();
             Some(Member { person, role: *role })
         });
-        Ok(page(
+        Ok(find(
             members,
             |member| member.person.email.to_string(),
             |_| None,
@@ -216,14 +213,21 @@ impl Teams for MemoryStore {
 
     async fn teams(&self, organization: OrganizationId, part: Slice) -> Result<Vec<Team>> {
         let data = self.data();
-        let teams = data.teams_of(organization);
-        Ok(slice(teams, |team| team.name.canonical(), &part))
+        let teams = data.teams.keys().filter_map(|id| data.team(id));
+        let teams = teams.filter(|team| team.organization == organization);
+        Ok(slice(teams.cloned(), |team| team.name.canonical(), &part))
     }
 
     async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
         let data = self.data();
-        let teams = data.teams_of(organization);
-        Ok(page(teams, |team| team.name.canonical(), |_| None, &search))
+        let teams = data.teams.keys().filter_map(|id| data.team(id));
+        let teams = teams.filter(|team| team.organization == organization);
+        Ok(find(
+            teams.cloned(),
+            |team| team.name.canonical(),
+            |_| None,
+            &search,
+        ))
     }
 
     async fn team_members(&self, id: TeamId, part: Slice) -> Result<Vec<Belonging>> {
