@@ -4,7 +4,7 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::directory::{OrganizationReference, TeamId, TeamReference};
 use jeton_core::token::{
     End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
 };
@@ -17,6 +17,8 @@ pub struct Wanted {
     pub organization: Option<OrganizationReference>,
     /// Of which team.
     pub team: Option<TeamReference>,
+    /// Of these teams, and of nobody else; `None` is any owner.
+    pub teams: Option<Vec<TeamId>>,
     /// Of which person.
     pub user: Option<PersonReference>,
     /// Of which kind of owner. `user` is the caller's own.
@@ -134,6 +136,16 @@ impl Authority {
             filter.visibility = Visibility::Own {
                 user: caller.user().cloned(),
                 teams: Vec::new(),
+            };
+        }
+        if let Some(teams) = &wanted.teams {
+            let managed = |team: &&TeamId| match &filter.visibility {
+                Visibility::Everything => true,
+                Visibility::Own { teams, .. } => teams.contains(team),
+            };
+            filter.visibility = Visibility::Own {
+                user: None,
+                teams: teams.iter().filter(managed).cloned().collect(),
             };
         }
         match &wanted.user {

@@ -4,9 +4,11 @@ use crate::authority::policy::{self, Rank};
 use crate::authority::retry::Judged;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use jeton_core::directory::{Belonging, Email, OrganizationId, OrganizationReference, Role, TeamReference};
+use jeton_core::directory::{
+    Belonging, Email, Member, OrganizationId, OrganizationReference, Role, TeamReference,
+};
 use jeton_store::rules::members::{self, Addressee};
-use jeton_store::{PersonReference, Slice};
+use jeton_store::{Found, PersonReference, Search, Slice};
 
 /// Whom a role is given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,17 @@ impl Authority {
     ) -> Result<Vec<Belonging>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
         Ok(self.store.members(organization.value.id, slice).await?)
+    }
+
+    /// A numbered page of the people who belong to an organization, without invitations.
+    pub async fn find_members(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        search: Search,
+    ) -> Result<Found<Member>> {
+        let (organization, _) = self.view().visible(caller, reference).await?;
+        Ok(self.store.find_members(organization.value.id, search).await?)
     }
 
     /// Gives somebody a role in an organization.

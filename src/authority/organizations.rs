@@ -9,7 +9,7 @@ use jeton_core::directory::{
 };
 use jeton_core::token::{Record, Scope, TokenKind};
 use jeton_store::rules::organizations;
-use jeton_store::{BulkRevocation, OrganizationsOf, Slice};
+use jeton_store::{BulkRevocation, Found, OrganizationsOf, Search, Slice};
 
 /// Changes to an organization; `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,6 +132,17 @@ impl Authority {
         match organizations_of(caller) {
             Some(of) => Ok(self.store.organizations(of, slice).await?),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// A numbered page of the organizations that the caller may see.
+    pub async fn find_organizations(&self, caller: &Caller, search: Search) -> Result<Found<Organization>> {
+        match organizations_of(caller) {
+            Some(of) => Ok(self.store.find_organizations(of, search).await?),
+            None => Ok(Found {
+                items: Vec::new(),
+                total: 0,
+            }),
         }
     }
 

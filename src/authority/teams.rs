@@ -4,8 +4,8 @@ use crate::authority::policy;
 use crate::authority::retry::Judged;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
-use jeton_store::Slice;
 use jeton_store::rules::teams;
+use jeton_store::{Found, Search, Slice};
 
 impl Authority {
     /// Makes a team.
@@ -44,6 +44,17 @@ impl Authority {
     ) -> Result<Vec<Team>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
         Ok(self.store.teams(organization.value.id, slice).await?)
+    }
+
+    /// A numbered page of an organization's teams.
+    pub async fn find_teams(
+        &self,
+        caller: &Caller,
+        reference: &OrganizationReference,
+        search: Search,
+    ) -> Result<Found<Team>> {
+        let (organization, _) = self.view().visible(caller, reference).await?;
+        Ok(self.store.find_teams(organization.value.id, search).await?)
     }
 
     /// The teams of an organization that the caller belongs to, and as what.

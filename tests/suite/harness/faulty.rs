@@ -1,24 +1,25 @@
 //! A store whose calls fail when a test says so.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Belonging, Email, Membership, Organization, OrganizationId, OrganizationReference, Person, Project, Team,
-    TeamId, TeamReference, UserId,
+    Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
+    Project, Team, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
 };
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Generation, House,
-    KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations, OrganizationsOf,
-    People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result, Revocations,
-    SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported,
-    Versioned, Writes,
+    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
+    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations,
+    OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result,
+    Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport,
+    UseReported, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -58,6 +59,8 @@ pub(crate) enum Fault {
 #[derive(Default)]
 pub(crate) struct Plan {
     next: Mutex<Option<Planned>>,
+    /// How many times the store was read.
+    reads: AtomicUsize,
     /// Told when an unheard, lost or held call is under way.
     pub(crate) under_way: Notify,
     /// Lets the caller of a held call hear of it.
@@ -94,7 +97,15 @@ impl Plan {
         }
     }
 
+    /// How many times the store has been read.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+
     fn meets(&self, kind: Kind) -> Option<Fault> {
+        if kind == Kind::Read {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
         let mut next = self.next.lock().unwrap();
         let planned = next
             .as_mut()
@@ -203,6 +214,8 @@ faulty! {
     Organizations {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;
         Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
+        Read find_organizations(of: OrganizationsOf, search: Search) -> Found<Organization>;
+        Read find_members(id: OrganizationId, search: Search) -> Found<Member>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
@@ -211,6 +224,7 @@ faulty! {
         Read team(organization: OrganizationId, reference: TeamReference) -> Option<Team>;
         Read team_with_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
+        Read find_teams(organization: OrganizationId, search: Search) -> Found<Team>;
         Read team_members(id: TeamId, slice: Slice) -> Vec<Belonging>;
     }
     Projects {

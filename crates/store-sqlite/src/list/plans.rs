@@ -179,6 +179,36 @@ fn every_other_order_sorts_its_own_rows_and_reads_no_others() {
     }
 }
 
+/// The tokens of a page of teams: a dialect asks for those of a hundred teams at a time.
+#[test]
+fn tokens_of_a_hundred_teams_are_merged_by_their_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
+    for (count, is_sorted) in [(1, false), (100, false), (101, true)] {
+        let filter = Filter {
+            organization: Some(OrganizationId(Uuid::from_u128(1))),
+            status: Some(StatusAt {
+                wanted: WantedStatus::Only(Status::Active),
+                at: Timestamp::LAST,
+            }),
+            ..Filter::of(Visibility::Own {
+                user: None,
+                teams: (0..count).map(|_| TeamId::random(&SystemEntropy)).collect(),
+            })
+        };
+        let selection = Selection::new(&connection, &filter).unwrap();
+        let walk = Walk::new(&connection, &selection, Sort::default());
+        let (statement, _) = walk
+            .statement(Stretch::Valueless, From::Whole, Direction::Next)
+            .unwrap();
+        let plan = plan(&connection, &statement);
+        let tokens = |step: &&String| step.starts_with("SEARCH tokens") || step.starts_with("SCAN tokens");
+        let by_team = |step: &String| step.contains("tokens_by_team (team=?");
+        assert!(plan.iter().filter(tokens).all(by_team), "{plan:#?}");
+        assert_eq!(!slow(&plan).is_empty(), is_sorted, "{count}: {plan:#?}");
+    }
+}
+
 #[test]
 fn look_ups_use_an_index_and_the_check_can_fail() {
     let folder = tempfile::tempdir().unwrap();

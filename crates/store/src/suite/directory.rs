@@ -4,7 +4,7 @@ use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
 use crate::suite::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
-use crate::{Change, Liveness, OrganizationsOf, PersonReference, Slice, Standing};
+use crate::{Change, Liveness, OrganizationsOf, PersonReference, Search, Slice, Standing};
 use jeton_core::directory::{
     Belonging, Organization, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
 };
@@ -198,6 +198,132 @@ pub(crate) async fn organizations_change(world: World) {
             .unwrap(),
         None
     );
+}
+
+/// A numbered page has what matches, in the order of names or addresses, and says how much that is in all.
+pub(crate) async fn lists_are_searched_page_by_page(world: World) {
+    let stranger = world.person("stranger").await;
+    let elsewhere = world.organization("Elsewhere").await;
+    world.team(elsewhere, "Beta").await;
+    let gone = world.team(world.organization, "beta-gone").await;
+    for name in ["zeta", "Alpha", "beta", "Gamma"] {
+        world.team(world.organization, name).await;
+        world.member(&name.to_lowercase()).await;
+    }
+    let generation = world.generation().await;
+    let removed = world.store.remove_team(gone, removal(1), generation).await;
+    done(removed.unwrap());
+    world.put_member("beta-invited", Role::Member).await;
+
+    let search = |text: Option<&str>, keys: Option<&[&str]>, offset, limit| Search {
+        text: text.map(str::to_owned),
+        keys: keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect()),
+        offset,
+        limit,
+    };
+    let teams = async |search| {
+        let found = world.store.find_teams(world.organization, search).await.unwrap();
+        let names: Vec<_> = found.items.iter().map(|team| team.name.to_string()).collect();
+        (names.join(" "), found.total)
+    };
+    for (search, names, total) in [
+        (search(None, None, 0, 9), "Alpha beta Gamma zeta", 4),
+        (search(None, None, 1, 2), "beta Gamma", 4),
+        (search(None, None, 4, 2), "", 4),
+        (search(None, None, u64::MAX, 2), "", 4),
+        (search(Some("eta"), None, 0, 1), "beta", 2),
+        (search(Some("eta"), None, 1, 1), "zeta", 2),
+        (search(Some("%"), None, 0, 9), "", 0),
+        (
+            search(None, Some(&["zeta", "alpha", "none"]), 0, 9),
+            "Alpha zeta",
+            2,
+        ),
+        (search(None, Some(&["zeta", "alpha", "zeta"]), 1, 9), "zeta", 2),
+        (search(Some("l"), Some(&["zeta", "alpha"]), 0, 9), "Alpha", 1),
+        (search(None, Some(&[]), 0, 9), "", 0),
+    ] {
+        assert_eq!(
+            teams(search.clone()).await,
+            (names.to_owned(), total),
+            "{search:?}"
+        );
+    }
+
+    let members = async |search| {
+        let found = world
+            .store
+            .find_members(world.organization, search)
+            .await
+            .unwrap();
+        let emails = found.items.into_iter().map(|member| member.person.email);
+        (emails.collect::<Vec<_>>(), found.total)
+    };
+    let all = world.store.members(world.organization, ALL).await.unwrap();
+    let all: Vec<_> = all.into_iter().filter_map(Belonging::member).collect();
+    let found = world
+        .store
+        .find_members(world.organization, search(None, None, 0, 99))
+        .await
+        .unwrap();
+    assert_eq!((found.total, found.items), (all.len() as u64, all));
+    let some = members(search(Some("eta"), None, 0, 99)).await;
+    assert_eq!(some, (vec![email("beta"), email("zeta")], 2));
+    let (beta, waits, not_here) = (email("beta"), email("beta-invited"), email("stranger"));
+    let keys = [beta.as_str(), waits.as_str(), not_here.as_str()];
+    let some = members(search(None, Some(&keys), 0, 99)).await;
+    assert_eq!(some, (vec![beta.clone()], 1));
+    assert_eq!(members(search(None, Some(&keys), 1, 99)).await, (vec![], 1));
+
+    let organizations = async |of, search| {
+        let found = world.store.find_organizations(of, search).await.unwrap();
+        let names: Vec<_> = found.items.iter().map(|one| one.name.to_string()).collect();
+        (names.join(" "), found.total)
+    };
+    let everybodys = OrganizationsOf::Everybody;
+    let of_admin = OrganizationsOf::Person(world.admin.clone());
+    for (of, search, names, total) in [
+        (
+            everybodys.clone(),
+            search(None, None, 0, 9),
+            "default Elsewhere",
+            2,
+        ),
+        (everybodys.clone(), search(None, None, 1, 1), "Elsewhere", 2),
+        (
+            everybodys.clone(),
+            search(Some("where"), None, 0, 9),
+            "Elsewhere",
+            1,
+        ),
+        (of_admin, search(Some("f"), None, 0, 9), "default", 1),
+        (OrganizationsOf::Person(stranger), search(None, None, 0, 9), "", 0),
+        (
+            OrganizationsOf::Only(elsewhere),
+            search(None, None, 0, 9),
+            "Elsewhere",
+            1,
+        ),
+        (
+            OrganizationsOf::Only(elsewhere),
+            search(Some("default"), None, 0, 9),
+            "",
+            0,
+        ),
+    ] {
+        let found = organizations(of.clone(), search.clone()).await;
+        assert_eq!(found, (names.to_owned(), total), "{of:?} {search:?}");
+    }
+    let changes =
+        |organization: &mut Organization| organization.email = Some("Ops@Remote.example".to_owned());
+    let generation = world.generation().await;
+    let changed = world
+        .store
+        .change_organization(elsewhere, changes, None, generation)
+        .await;
+    created(changed.unwrap());
+    let found = organizations(everybodys, search(Some("ops@remote"), None, 0, 9)).await;
+    assert_eq!(found, ("Elsewhere".to_owned(), 1));
 }
 
 /// Slices joined are the whole list, in the order of canonical names.

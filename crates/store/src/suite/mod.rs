@@ -94,6 +94,7 @@ macro_rules! every_case {
                 people_are_brought_in_together
                 organizations_change
                 lists_are_cut_into_slices
+                lists_are_searched_page_by_page
                 the_last_admin_stays
                 two_admins_cannot_remove_each_other
                 the_last_site_administrator_stays

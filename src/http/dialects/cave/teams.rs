@@ -1,5 +1,6 @@
 //! `/organizations/{organization}/teams`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -14,12 +15,13 @@ use super::render::Refusal;
 use super::sent::{Body, Sent};
 use super::tokens::{self, Place, TokenInfo};
 use super::{below, json};
+use crate::authority::{self, Error, Wanted};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, no_content, whole};
-use jeton_core::directory::{Name, Team, TeamReference};
-use jeton_core::token::{OwnerKind, Record};
+use jeton_core::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
+use jeton_core::token::{Status, WantedStatus};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -51,14 +53,40 @@ struct TeamInfo {
     tokens: Vec<TokenInfo>,
 }
 
+/// How many teams have their tokens read together. The store merges so many by their indexes.
+const TEAMS_AT_ONCE: usize = 100;
+
 impl TeamInfo {
-    /// A team, with those of the tokens that are its own.
-    fn of(team: &Team, tokens: &[Record]) -> Self {
-        let own = |record: &&Record| record.token.owner.team() == Some(&team.id);
-        Self {
-            name: team.name.to_string(),
-            tokens: tokens.iter().filter(own).map(TokenInfo::of).collect(),
+    /// Teams, each with its active tokens as far as the caller manages them.
+    async fn of(
+        app: &App,
+        caller: &authority::Caller,
+        organization: &OrganizationReference,
+        teams: &[Team],
+    ) -> Result<Vec<Self>, Error> {
+        let mut shown = Vec::with_capacity(teams.len());
+        for teams in teams.chunks(TEAMS_AT_ONCE) {
+            let wanted = Wanted {
+                organization: Some(organization.clone()),
+                teams: Some(teams.iter().map(|team| team.id.clone()).collect()),
+                status: Some(WantedStatus::Only(Status::Active)),
+                ..Wanted::default()
+            };
+            let mut tokens: HashMap<TeamId, Vec<TokenInfo>> = HashMap::new();
+            for record in whole::tokens(&app.authority, caller, &wanted).await? {
+                if let Some(team) = record.token.owner.team() {
+                    tokens
+                        .entry(team.clone())
+                        .or_default()
+                        .push(TokenInfo::of(&record));
+                }
+            }
+            shown.extend(teams.iter().map(|team| Self {
+                name: team.name.to_string(),
+                tokens: tokens.remove(&team.id).unwrap_or_default(),
+            }));
         }
+        Ok(shown)
     }
 }
 
@@ -77,9 +105,7 @@ async fn list(
     let OrganizationPath { organization } = &path;
     let part = |slice| app.authority.teams(&caller, organization, slice);
     let teams = whole::slices(part, |team| team.name.canonical()).await?;
-    let tokens = tokens::managed(&app, &caller, organization, OwnerKind::Team, None).await?;
-    let teams = teams.iter().map(|team| TeamInfo::of(team, &tokens));
-    Ok(json(teams.collect::<Vec<_>>()))
+    Ok(json(TeamInfo::of(&app, &caller, organization, &teams).await?))
 }
 
 /// Make a team
@@ -130,8 +156,8 @@ async fn show(
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let found = app.authority.team(&caller, organization, team).await?;
-    let tokens = tokens::managed(&app, &caller, organization, OwnerKind::Team, Some(team)).await?;
-    Ok(json(TeamInfo::of(&found, &tokens)))
+    let shown = TeamInfo::of(&app, &caller, organization, &[found]).await?;
+    Ok(json(shown.into_iter().next().ok_or(Error::Absent)?))
 }
 
 /// Delete a team

@@ -19,9 +19,9 @@ use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::{Choice, Form, Input};
 use crate::http::nouns::Word;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure};
 use jeton_core::directory::{Email, Member, Organization, TeamReference};
-use jeton_store::PersonReference;
+use jeton_store::{Found, PersonReference, Search};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, create))
@@ -61,15 +61,17 @@ struct FilterForm {
 }
 
 impl FilterForm {
-    fn matches(&self, member: &Member) -> bool {
-        let email = member.person.email.as_str();
-        let mut emails = self.email.iter().flatten().flat_map(|emails| emails.split(','));
-        self.status != Some(Status::Invited)
-            && self
-                .q
-                .as_ref()
-                .is_none_or(|text| email.contains(&text.to_lowercase()))
-            && (self.email.is_none() || emails.any(|wanted| wanted.trim().to_lowercase() == email))
+    fn search(&self, page: PageForm) -> Search {
+        let text = self.q.as_ref().map(|text| text.to_lowercase());
+        let emails = match (self.status, &self.email) {
+            (Some(Status::Invited), _) => Some(Vec::new()),
+            (_, None) => None,
+            (_, Some(emails)) => {
+                let emails = emails.iter().flat_map(|emails| emails.split(','));
+                Some(emails.map(|email| email.trim().to_lowercase()).collect())
+            }
+        };
+        page.search(text, emails)
     }
 
     fn includes_users(&self) -> bool {
@@ -165,12 +167,12 @@ async fn list(
 ) -> Result<JsonApi<Including<ListDocument<MembershipResource>, UserResource>>, Failure> {
     let Paged { filter, page } = query;
     let organization = app.authority.organization(&caller, &path.organization).await?;
-    let part = |slice| app.authority.members(&caller, &path.organization, slice);
-    let mut found = whole::members(part).await?;
-    found.retain(|member| filter.matches(member));
-    let total = found.len() as u64;
+    let Found { items, total } = app
+        .authority
+        .find_members(&caller, &path.organization, filter.search(page))
+        .await?;
     let (mut data, mut users) = (Vec::new(), Vec::new());
-    for Member { person, .. } in page.of_whole(found) {
+    for Member { person, .. } in items {
         let user = ToOne::with("users", &person.id);
         data.push(MembershipResource::of(
             &organization,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use crate::http::input::{Fault, Form, Scalar, Value};
+use jeton_store::Search;
 
 /// So many are on a page if nobody says otherwise, and at most so many if somebody does.
 const USUAL_SIZE: i64 = 20;
@@ -97,10 +98,14 @@ impl PageForm {
         (self.number.0 - 1).saturating_mul(self.size.0).unsigned_abs()
     }
 
-    /// Its part of a list that was read whole.
-    pub(super) fn of_whole<T>(self, whole: Vec<T>) -> impl Iterator<Item = T> {
-        let offset = usize::try_from(self.offset()).unwrap_or(usize::MAX);
-        whole.into_iter().skip(offset).take(self.size() as usize)
+    /// The page of a list of the directory.
+    pub(super) fn search(self, text: Option<String>, keys: Option<Vec<String>>) -> Search {
+        Search {
+            text,
+            keys,
+            offset: self.offset(),
+            limit: self.size(),
+        }
     }
 
     /// Where the page is among those of a list with so many members, and where the others are: at the

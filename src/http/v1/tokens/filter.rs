@@ -53,6 +53,7 @@ impl FilterForm {
     pub(super) fn wanted(self) -> Wanted {
         Wanted {
             organization: self.organization,
+            teams: None,
             team: self.team,
             user: self.user,
             owner: self.owner,

@@ -5,6 +5,7 @@ mod bad_input;
 mod cave;
 mod deletes;
 mod faults;
+mod long_lists;
 mod quant;
 mod terraform;
 

@@ -19,8 +19,9 @@ use crate::http::dialects::terraform::organizations::resource::OrganizationResou
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::input::{Form, Input};
-use crate::http::{App, Failure, no_content, whole};
+use crate::http::{App, Failure, no_content};
 use jeton_core::directory::{Contact, Name};
+use jeton_store::Found;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -80,17 +81,11 @@ async fn list(
     uri: Uri,
     Input { query, .. }: Input<(), Paged<FilterForm>>,
 ) -> Result<JsonApi<ListDocument<OrganizationResource>>, Failure> {
-    let part = |slice| app.authority.organizations(&caller, slice);
-    let mut found = whole::slices(part, |one| one.name.canonical()).await?;
-    if let Some(text) = query.filter.q.map(|text| text.to_lowercase()) {
-        found.retain(|one| {
-            let email = one.email.as_deref().unwrap_or_default();
-            one.name.canonical().contains(&text) || email.to_lowercase().contains(&text)
-        });
-    }
-    let total = found.len() as u64;
+    let text = query.filter.q.map(|text| text.to_lowercase());
+    let search = query.page.search(text, None);
+    let Found { items, total } = app.authority.find_organizations(&caller, search).await?;
     let mut data = Vec::new();
-    for organization in query.page.of_whole(found) {
+    for organization in items {
         data.push(OrganizationResource::of(&app, &caller, organization).await?);
     }
     let base = &app.authority.settings().issuer;

@@ -13,8 +13,9 @@ use crate::http::dialects::terraform::teams::resource::{TeamResource, including}
 use crate::http::dialects::terraform::teams::{IncludeForm, NewTeam};
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::{Form, Input};
-use crate::http::{App, Failure, whole};
-use jeton_core::directory::{Name, Team};
+use crate::http::{App, Failure};
+use jeton_core::directory::Name;
+use jeton_store::{Found, Search};
 
 /// Which teams.
 #[derive(Debug, Form)]
@@ -29,12 +30,13 @@ pub(super) struct FilterForm {
 }
 
 impl FilterForm {
-    fn matches(&self, team: &Team) -> bool {
-        let name = team.name.canonical();
-        let has = |text: &String| name.contains(&Name::canonical_form(text));
-        let mut names = self.names.iter().flatten().flat_map(|names| names.split(','));
-        self.q.as_ref().is_none_or(has)
-            && (self.names.is_none() || names.any(|wanted| Name::canonical_form(wanted.trim()) == name))
+    fn search(&self, page: PageForm) -> Search {
+        let text = self.q.as_deref().map(Name::canonical_form);
+        let names = self.names.as_ref().map(|names| {
+            let names = names.iter().flat_map(|names| names.split(','));
+            names.map(|name| Name::canonical_form(name.trim())).collect()
+        });
+        page.search(text, names)
     }
 }
 
@@ -64,12 +66,12 @@ pub(super) async fn list(
 ) -> Result<JsonApi<Including<ListDocument<TeamResource>, UserResource>>, Failure> {
     let Paged { filter, page } = query;
     let ListForm { filter, include } = filter;
-    let part = |slice| app.authority.teams(&caller, &path.organization, slice);
-    let mut found = whole::slices(part, |team| team.name.canonical()).await?;
-    found.retain(|team| filter.matches(team));
-    let total = found.len() as u64;
+    let Found { items, total } = app
+        .authority
+        .find_teams(&caller, &path.organization, filter.search(page))
+        .await?;
     let (mut teams, mut members) = (Vec::new(), Vec::new());
-    for team in page.of_whole(found) {
+    for team in items {
         let (team, those) = TeamResource::of(&app, &caller, team).await?;
         teams.push(team);
         members.extend(those);
