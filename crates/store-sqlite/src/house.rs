@@ -209,6 +209,12 @@ fn forget(
     now: Timestamp,
 ) -> std::result::Result<(), Failure> {
     let connection = batch.connection;
+    if !found.records.is_empty() {
+        // First, since the schema lets go only of what has ended by then. Whole seconds, as `exp` has them.
+        connection
+            .prepare_cached("UPDATE meta SET purged_through = max(purged_through, ?1)")?
+            .execute(params![ended_by.seconds() * 1000 + 999])?;
+    }
     let mut delete = connection.prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
     for id in &found.records {
         delete.execute(params![id])?;

@@ -23,6 +23,8 @@ CREATE TABLE meta (
     -- ended stays ended: that stands in the tokens' own rows, and cut-offs stay beyond it.
     pruned_through INTEGER NOT NULL DEFAULT 0,
     pruned_hash BLOB NOT NULL DEFAULT x'0000000000000000000000000000000000000000000000000000000000000000',
+    -- Records of tokens that had ended by this instant may be purged. No trigger reads a clock.
+    purged_through INTEGER NOT NULL DEFAULT 0,
     -- For how many seconds the JWKS may be kept, and until when somebody may keep a copy of it that was
     -- handed out when that was longer.
     jwks_max_age INTEGER NOT NULL DEFAULT 0,
@@ -330,7 +332,7 @@ BEGIN
     SELECT RAISE(ABORT, 'where a token comes from stays as it is');
 END;
 CREATE TRIGGER live_token_stays BEFORE DELETE ON tokens
-WHEN OLD.expires_at IS NULL OR OLD.expires_at > unixepoch('now') * 1000
+WHEN OLD.expires_at IS NULL OR OLD.expires_at > (SELECT purged_through FROM meta)
 BEGIN
     SELECT RAISE(ABORT, 'the record of a token stays until the token has expired');
 END;
