@@ -21,6 +21,9 @@ pub trait BulkRevocations: Send + Sync {
     /// Carries out the next portion of an order, in the order of the tokens' numbers, and says how far
     /// it is now. Two who do this at once harm nobody: each token is revoked and counted once.
     ///
+    /// The order is about what matches its filter, up to its last token, and about what has got a successor
+    /// after that one: it was active then. What becomes of each says [`rules::bulk`](crate::rules::bulk).
+    ///
     /// What was rotated since the order is revoked together with the whole line of its successors, or
     /// the holders could outrun the order. Only where the order is about what breaks a policy do they
     /// stay: they were made under it.

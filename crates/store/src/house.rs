@@ -14,7 +14,7 @@ pub trait House: Send + Sync {
     /// - of the records that follow `after`, or of the first ones, those of tokens that had expired by an instant, revoked or
     ///   not, sessions too; a token that never expires is never forgotten,
     /// - the oldest events of the feed that were recorded by then; what they ended stays ended,
-    /// - cut-offs that lie before those and cover no token that can still live,
+    /// - cut-offs that lie before those and cover no record ([`is_idle`](crate::rules::retention::is_idle)),
     /// - status lists all of whose places were given to tokens that had expired by then.
     ///
     /// How much a step looks at is bounded, so that other writes wait for it a few milliseconds at most.

@@ -13,7 +13,8 @@ use jeton_core::token::Actor;
 /// recorded: other processes notice it within a second, and an answer takes its time on the way.
 pub const KEY_NOTICED_WITHIN: i64 = 1;
 
-/// Signing keys. What an operation requires is judged in its own transaction.
+/// Signing keys. What an operation requires is judged in its own transaction, by [`rules::keys`](crate::rules::keys);
+/// whatever changes a key's state gives [`Realm::Keys`](crate::Realm::Keys) a new version.
 #[async_trait]
 pub trait Keys: Send + Sync {
     /// All keys that ever were, the oldest first.

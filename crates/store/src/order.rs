@@ -3,6 +3,11 @@
 //! Whoever orders has read the facts, and decided, outside of the store. The store compares the guards
 //! within the transaction and carries out the effects, or refuses and changes nothing. It decides nothing
 //! by itself: every rule is a guard or an effect that somebody chose.
+//!
+//! An order fails, with [`StoreError::Failed`](crate::StoreError::Failed) and nothing done, if it names a person as
+//! actor who was never made, or if a text in it holds U+0000 (other databases cannot store that). What an effect
+//! does to what does not exist is not said: guards keep an order from it. What was removed stays known to what
+//! refers to it, such as tokens and actors.
 
 use std::net::IpAddr;
 
@@ -15,7 +20,8 @@ use crate::{BulkOrder, BulkRevocation, Generation, Realm, Recorded, ReservedPlac
 /// A write: all of its effects, if every guard holds, or nothing.
 #[derive(Debug)]
 pub struct Order {
-    /// What must hold in the transaction that carries the order out.
+    /// What must hold in the transaction that carries the order out, compared in this order: the first that
+    /// does not hold is the answer.
     pub guards: Vec<Guard>,
     /// What changes, in this order.
     pub effects: Vec<Effect>,
@@ -101,13 +107,16 @@ impl Cause {
 /// much an owner has, or a comparison in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
-    /// The realm is of this version.
+    /// The realm is of this version. What was removed has none.
     Unchanged(Realm, Generation),
     /// This key signs.
     Signs(String),
-    /// No cut-off covers the token that the order records, now or later.
+    /// No cut-off covers the token that the order records, now or later: none in whose reach it is and that
+    /// covers the second in which it was made, whenever that is obeyed. Holds where none is recorded.
     AfterCutOffs,
-    /// The owner may have one more active token in an organization that allows `most`.
+    /// The owner may have one more active token in an organization that allows `most`, when the token that the
+    /// order records was made. Those count that are API tokens, have not expired, that no cut-off covers, now
+    /// or later, and that [`counts`](crate::rules::tokens::counts) counts.
     UnderLimit {
         /// The owner. A person's tokens that are good everywhere count in each organization.
         owner: Owner,
@@ -118,7 +127,8 @@ pub enum Guard {
         /// How many of those that count the order ends.
         ended: u32,
     },
-    /// No active token of the owner but those has this name.
+    /// No active token of the owner but those has this name: none that [`Guard::Standing`] calls standing,
+    /// successor or not.
     TokenNameFree {
         /// The owner.
         owner: Owner,
@@ -129,7 +139,8 @@ pub enum Guard {
         /// The instant at which they are active.
         at: Timestamp,
     },
-    /// The slot of the owner holds this token, or none.
+    /// The slot of the owner holds this token, or none. A token leaves its slot by its own revocation, also by
+    /// one that lies ahead; neither its end nor a cut-off frees the slot.
     SlotHolds {
         /// The owner.
         owner: Owner,
@@ -139,17 +150,18 @@ pub enum Guard {
         token: Option<TokenId>,
     },
     /// The token is an API token that has not expired at this instant and that nothing has ended or
-    /// will: no revocation, now or later, and no cut-off.
+    /// will: no revocation, now or later, and no cut-off; and that no token was rotated from.
     Standing(TokenId, Timestamp),
-    /// No revocation of the token takes effect by this instant.
+    /// The token is known, API token or session, and no revocation of its own takes effect by this instant.
     NotEndedBy(TokenId, Timestamp),
-    /// The token is not the only active one of its owner at this instant.
+    /// The token is known, and its owner has another one that is active at this instant, by the same rule as
+    /// [`Guard::TokenNameFree`]. Whether the token itself is active does not matter.
     NotLast(TokenId, Timestamp),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
     /// The deployment has a site administrator who can log in, other than this person.
     AnotherSiteAdministrator(UserId),
-    /// The deployment has no site administrator.
+    /// The deployment has no site administrator, not even a disabled one.
     NoSiteAdministrator,
     /// No other live organization has the name.
     OrganizationNameFree(Name, OrganizationId),
@@ -168,19 +180,22 @@ pub struct Refused(pub Guard);
 /// One change. What it changes must exist, which the order's guards see to.
 #[derive(Debug)]
 pub enum Effect {
-    /// Records a token at its place in the status lists, and that its key is needed until it ends.
+    /// Records a token at its place in the status lists, and that its key is needed until it ends. Fails if
+    /// its `jti` was recorded before, if its slot holds a token, if what it was rotated from has a successor
+    /// already, or if its key does not sign.
     Record(Box<NewRecord>),
-    /// Changes what people read about a token.
+    /// Changes what people read about an API token; a session, or no token, is left as it is.
     Describe(TokenId, Description),
-    /// Revokes a token with effect from an instant on, not before the order's; adds the event to the feed.
+    /// Revokes a token with effect from an instant on, not before the order's; adds the event to the feed. Takes
+    /// the place of a revocation that takes effect later, and fails if one takes effect sooner.
     Revoke(TokenId, Timestamp, Option<String>),
     /// Ends what is in reach; adds the event to the feed.
     CutOff(CutOff),
-    /// Takes down an order to revoke many tokens. Revokes none yet.
+    /// Takes down an order to revoke many tokens, up to the one with the highest number. Revokes none yet.
     RevokeMany(Box<BulkOrder>),
     /// Makes an organization.
     CreateOrganization(Organization),
-    /// Makes an organization what it is to be.
+    /// Makes an organization what it is to be, but for when it was made.
     ChangeOrganization(Organization),
     /// Removes an organization with its teams, projects, memberships and invitations.
     RemoveOrganization(OrganizationId),
@@ -194,7 +209,7 @@ pub enum Effect {
     Uninvite(OrganizationId, Option<TeamId>, Email),
     /// Makes a team.
     CreateTeam(Team),
-    /// Makes a team what it is to be.
+    /// Gives a team the name that it is to have.
     ChangeTeam(Team),
     /// Removes a team with its memberships and invitations.
     RemoveTeam(OrganizationId, TeamId),
@@ -202,15 +217,16 @@ pub enum Effect {
     SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
     /// Takes a person out of a team.
     RemoveTeamMember(OrganizationId, TeamId, UserId),
-    /// Makes a project.
+    /// Makes a project, now, with the next number: one sequence for all organizations.
     CreateProject(OrganizationId, Name),
     /// Removes a project. Its number is never used again.
     RemoveProject(OrganizationId, u32),
     /// Makes a person, and turns what waits for their address into memberships.
     CreatePerson(NewPerson),
-    /// Makes a person what they are to be, with another password hash if one is given.
+    /// Makes a person what they are to be, but for their address and when they were made, with another password
+    /// hash if one is given.
     ChangePerson(Person, Option<String>),
-    /// Removes a person from everything.
+    /// Removes a person from everything, and forgets the password hash. Their name stays for what they did.
     RemovePerson(UserId),
 }
 

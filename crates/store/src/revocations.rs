@@ -23,8 +23,8 @@ pub trait Revocations: Send + Sync {
     /// name, and the newest.
     async fn status_lists(&self) -> Result<Vec<u32>>;
 
-    /// Places of tokens that a cut-off of the feed covers and that have not expired, in the order of
-    /// their numbers. Comes in portions, each a short read: the first after token 0, the next after
+    /// Places of tokens, revoked ones too, that a cut-off covers and that have not expired, in the order of
+    /// their numbers; none where there is no such cut-off. Comes in portions, each a short read: the first after token 0, the next after
     /// [`Covered::last`].
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
 

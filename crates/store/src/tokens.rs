@@ -16,19 +16,25 @@ use jeton_core::token::{
 #[async_trait]
 pub trait Tokens: Send + Sync {
     /// A place in the status lists for a token about to be recorded. Nobody else gets it, unless the
-    /// reservation is dropped before the token is recorded.
+    /// reservation is dropped before the token is recorded: then it is given again, before any other.
+    ///
+    /// It is of the newest list of the token's [`LifetimeClass`](crate::rules::status_lists::LifetimeClass), if
+    /// that is open and not retired, and of a new one otherwise. What is served to strangers must not show
+    /// which tokens were issued one after the other: such a backend draws the indexes at random.
     async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace>;
 
-    /// What the store knows about a token that somebody presents, or `None` if it never recorded it.
+    /// What the store knows about a token that somebody presents, API token or session, or `None` if it never
+    /// recorded it, or has forgotten it. Its person and its realms are told even if they were removed.
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>>;
 
     /// One API token's record. Sessions are found by [`Tokens::presented`] only.
     async fn token(&self, reference: TokenReference) -> Result<Option<Record>>;
 
-    /// One page of the API tokens that match, newest first.
+    /// One page of the API tokens that match. Texts are in the order of their bytes.
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing>;
 
-    /// The token that a slot of an owner holds, if it holds one. A token in its grace has left its slot.
+    /// The token that a slot of an owner holds, if it holds one, as
+    /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) sees it.
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>>;
 
     /// Whether a token is an API token that has not expired at an instant and that nothing has ended or

@@ -13,7 +13,8 @@ pub trait Usage: Send + Sync {
     async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
 
     /// Notes what verifiers saw, and that they report. An instant that lies ahead is the report's, one
-    /// before the token was made is that of its making; none is ever moved back.
+    /// before the token was made is that of its making ([`seen_at`](crate::rules::usage::seen_at)); none is ever
+    /// moved back. Sessions are unknown here.
     async fn report_use(&self, report: UseReport) -> Result<UseReported>;
 }
 

@@ -65,25 +65,12 @@ impl BulkRevocations for MemoryStore {
 
 impl Data {
     /// The next tokens that an order is about. Who has a successor that came after it was active then.
-    fn portion(
-        &self,
-        BulkRevocation {
-            order,
-            through,
-            position,
-            ..
-        }: &BulkRevocation,
-    ) -> Vec<TokenId> {
-        let ahead = self
-            .matching_in_any_status(&order.filter)
-            .filter(|record| *position < record.id && record.id <= *through);
+    fn portion(&self, bulk: &BulkRevocation) -> Vec<TokenId> {
+        let filter = &bulk.order.filter;
+        let ahead = self.matching_in_any_status(filter);
+        let ahead = ahead.filter(|record| bulk.position < record.id && record.id <= bulk.through);
         let meant = ahead.filter(|record| {
-            record.lineage.replaced_by > Some(*through)
-                || order
-                    .filter
-                    .status
-                    .as_ref()
-                    .is_none_or(|status| self.is_in(record, status))
+            record.lineage.replaced_by > Some(bulk.through) || self.is_in(record, filter.status)
         });
         meant.map(|record| record.id).take(PORTION).collect()
     }

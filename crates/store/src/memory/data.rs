@@ -1,6 +1,7 @@
 //! What the store holds.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
@@ -8,7 +9,7 @@ use jeton_core::directory::{
     Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
-use jeton_verifier::event::{BEFORE_ALL, Event};
+use jeton_verifier::event::Event;
 use uuid::Uuid;
 
 use crate::rules::keys::JwksPromise;
@@ -16,7 +17,7 @@ use crate::rules::status_lists::LifetimeClass;
 use crate::rules::tokens::counts;
 use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, Versioned};
 
-#[derive(Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Data {
     pub(super) epoch: Uuid,
     pub(super) issuer: Option<String>,
@@ -41,20 +42,20 @@ pub(super) struct Data {
 }
 
 /// What stays when it is removed, for what refers to it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept<T> {
     pub(super) value: T,
     pub(super) generation: Generation,
     pub(super) is_removed: bool,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) person: Person,
     pub(super) password_hash: String,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct StatusList {
     pub(super) class: LifetimeClass,
     pub(super) opened_at: Timestamp,
@@ -62,7 +63,8 @@ pub(super) struct StatusList {
     pub(super) is_retired: bool,
 }
 
-#[derive(Clone)]
+/// Hashes begin with [`BEFORE_ALL`](jeton_verifier::event::BEFORE_ALL), which is the default.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Feed {
     pub(super) sequence: u64,
     pub(super) hash: [u8; 32],
@@ -73,10 +75,10 @@ pub(super) struct Feed {
     pub(super) cut_offs: BTreeMap<u64, CutOff>,
 }
 
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) event: Event,
     pub(super) hash: [u8; 32],
-    pub(super) recorded_at: Timestamp,
     pub(super) change: Change,
 }
 
@@ -119,32 +121,9 @@ impl Data {
     pub(super) fn new(epoch: Uuid) -> Self {
         Self {
             epoch,
-            issuer: None,
             edit: Generation(1),
             keys_generation: Generation(1),
-            organizations: HashMap::new(),
-            teams: HashMap::new(),
-            people: HashMap::new(),
-            memberships: HashMap::new(),
-            team_memberships: HashMap::new(),
-            invitations: HashMap::new(),
-            projects: BTreeMap::new(),
-            newest_project: 0,
-            keys: Vec::new(),
-            promise: JwksPromise::default(),
-            lists: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            newest_token: 0,
-            feed: Feed {
-                sequence: 0,
-                hash: BEFORE_ALL,
-                pruned_through: 0,
-                pruned_hash: BEFORE_ALL,
-                events: BTreeMap::new(),
-                cut_offs: BTreeMap::new(),
-            },
-            bulk: BTreeMap::new(),
-            reporting: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -156,26 +135,19 @@ impl Data {
         self.tokens.get_mut(&id).map(Arc::make_mut)
     }
 
-    pub(super) fn token_with(&self, jti: Uuid) -> Option<&Record> {
-        self.tokens
-            .values()
-            .map(Arc::as_ref)
-            .find(|record| record.token.jti == jti)
+    pub(super) fn records(&self) -> impl DoubleEndedIterator<Item = &Record> {
+        self.tokens.values().map(Arc::as_ref)
     }
 
-    pub(super) fn api_token(&self, jti: Uuid) -> Option<&Record> {
-        self.token_with(jti)
-            .filter(|record| record.token.kind == TokenKind::Api)
+    pub(super) fn token_with(&self, jti: Uuid) -> Option<&Record> {
+        self.records().find(|record| record.token.jti == jti)
     }
 
     pub(super) fn of_owner<'a, 'o>(
         &'a self,
         owner: &'o Owner,
     ) -> impl Iterator<Item = &'a Record> + use<'a, 'o> {
-        self.tokens
-            .values()
-            .map(Arc::as_ref)
-            .filter(move |record| record.token.owner == *owner)
+        self.records().filter(|record| record.token.owner == *owner)
     }
 
     pub(super) fn in_slot(&self, owner: &Owner, slot: &jeton_core::token::Slot) -> Option<&Record> {
@@ -223,17 +195,15 @@ impl Data {
     }
 
     pub(super) fn person(&self, id: &UserId) -> Option<&Person> {
-        self.people
-            .get(id)
-            .and_then(Kept::live)
-            .map(|account| &account.person)
+        Some(&self.people.get(id)?.live()?.person)
     }
 
     pub(super) fn live_people(&self) -> impl Iterator<Item = &Person> {
-        self.people
-            .values()
-            .filter_map(Kept::live)
-            .map(|account| &account.person)
+        self.people.keys().filter_map(|id| self.person(id))
+    }
+
+    pub(super) fn live_teams(&self) -> impl Iterator<Item = &Team> {
+        self.teams.keys().filter_map(|id| self.team(id))
     }
 
     /// A live team of a live organization.
@@ -244,9 +214,24 @@ impl Data {
 
     /// Whether a person belongs where a token of theirs is good.
     pub(super) fn belongs(&self, user: &UserId, organization: Option<OrganizationId>) -> bool {
-        let site_admin = |account: &Kept<Account>| account.value.person.site_admin;
-        organization.is_none_or(|organization| self.memberships.contains_key(&(organization, user.clone())))
-            || self.people.get(user).is_some_and(site_admin)
+        organization.is_none_or(|organization| self.is_member(organization, user))
+            || self
+                .people
+                .get(user)
+                .is_some_and(|kept| kept.value.person.site_admin)
+    }
+
+    pub(super) fn is_member(&self, organization: OrganizationId, user: &UserId) -> bool {
+        self.memberships.contains_key(&(organization, user.clone()))
+    }
+
+    /// Notes that a token was seen, unless it was seen later.
+    pub(super) fn see(&mut self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
+        if let Some(record) = self.token_mut(token)
+            && record.last_used_at < Some(at)
+        {
+            (record.last_used_at, record.last_used_from) = (Some(at), from);
+        }
     }
 
     pub(super) fn reports(&mut self, audience: String, at: Timestamp) {

@@ -7,7 +7,7 @@ use jeton_core::directory::{
 };
 
 use super::MemoryStore;
-use super::data::{Data, Kept};
+use super::data::{Account, Data, Kept};
 use crate::{
     Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Result, Search,
     Slice, Standing, Teams, Versioned,
@@ -70,14 +70,9 @@ impl Data {
         slice(members.chain(invited), |one| one.email().to_string(), part)
     }
 
-    fn is_member(&self, organization: OrganizationId, user: &UserId) -> bool {
-        self.memberships.contains_key(&(organization, user.clone()))
-    }
-
-    fn account(&self, email: &Email) -> Option<&Kept<super::data::Account>> {
-        self.people
-            .values()
-            .find(|kept| kept.live().is_some_and(|account| account.person.email == *email))
+    fn account(&self, email: &Email) -> Option<&Kept<Account>> {
+        let person = self.live_people().find(|person| person.email == *email)?;
+        self.people.get(&person.id)
     }
 }
 
@@ -196,8 +191,7 @@ impl Organizations for MemoryStore {
 impl Teams for MemoryStore {
     async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>> {
         let data = self.data();
-        let mut teams = data.teams.keys().filter_map(|id| data.team(id));
-        let team = teams.find(|team| {
+        let team = data.live_teams().find(|team| {
             team.organization == organization
                 && match &reference {
                     TeamReference::Id(id) => team.id == *id,
@@ -213,8 +207,7 @@ impl Teams for MemoryStore {
 
     async fn teams(&self, organization: OrganizationId, part: Slice) -> Result<Vec<Team>> {
         let data = self.data();
-        let teams = data.teams.keys().filter_map(|id| data.team(id));
-        let teams = teams.filter(|team| team.organization == organization);
+        let teams = data.live_teams().filter(|team| team.organization == organization);
         Ok(slice(teams.cloned(), |team| team.name.canonical(), &part))
     }
 

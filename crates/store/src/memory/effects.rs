@@ -4,10 +4,8 @@ use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{OrganizationId, Project, Role, TeamId, UserId};
-use jeton_core::token::{
-    Actor, CutOff, Lineage, Owner, Reach, Record, Revocation, RevocationNote, TokenId, TokenKind,
-};
+use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
+use jeton_core::token::{Actor, CutOff, Lineage, Record, Revocation, RevocationNote, TokenId, TokenKind};
 use jeton_verifier::event::{Ends, Event};
 
 use super::data::{Account, Data, Entry, Kept};
@@ -56,16 +54,15 @@ impl Batch<'_> {
                 data.organizations.insert(new.id, Kept::new(new));
             }
             Effect::ChangeOrganization(changed) => {
-                let kept = data.organizations.get_mut(&changed.id);
-                let known = &mut kept.ok_or_else(|| failed("unknown organization"))?.value;
-                let created_at = known.created_at;
-                *known = changed;
-                known.created_at = created_at;
+                let former = &mut known(data.organizations.get_mut(&changed.id))?.value;
+                let created_at = former.created_at;
+                *former = Organization {
+                    created_at,
+                    ..changed
+                };
             }
             Effect::RemoveOrganization(id) => data.remove_organization(id)?,
             Effect::SetRole(organization, user, role, existing) => {
-                data.must_know_organization(Some(organization))?;
-                data.must_know_person(Some(&user))?;
                 set(data.memberships.entry((organization, user)), role, existing);
             }
             Effect::RemoveMember(organization, user) => {
@@ -79,8 +76,6 @@ impl Batch<'_> {
                 });
             }
             Effect::Invite(organization, team, email, role, existing) => {
-                data.must_know_organization(Some(organization))?;
-                data.must_know_team(team.as_ref())?;
                 let place = data.invitations.entry((organization, team, email));
                 set(place, role, existing);
             }
@@ -90,30 +85,24 @@ impl Batch<'_> {
                 });
             }
             Effect::CreateTeam(team) => {
-                data.must_know_organization(Some(team.organization))?;
                 data.teams.insert(team.id.clone(), Kept::new(team));
             }
             Effect::ChangeTeam(changed) => {
-                let kept = data.teams.get_mut(&changed.id);
-                kept.ok_or_else(|| failed("unknown team"))?.value.name = changed.name;
+                known(data.teams.get_mut(&changed.id))?.value.name = changed.name;
             }
             Effect::RemoveTeam(_, id) => {
-                let kept = data.teams.get_mut(&id);
-                kept.ok_or_else(|| failed("unknown team"))?.is_removed = true;
+                known(data.teams.get_mut(&id))?.is_removed = true;
                 data.team_memberships.retain(|(team, _), _| *team != id);
                 data.invitations
                     .retain(|(_, team, _), _| team.as_ref() != Some(&id));
             }
             Effect::SetTeamRole(_, team, user, role, existing) => {
-                data.must_know_team(Some(&team))?;
-                data.must_know_person(Some(&user))?;
                 set(data.team_memberships.entry((team, user)), role, existing);
             }
             Effect::RemoveTeamMember(_, team, user) => {
                 data.team_memberships.remove(&(team, user));
             }
             Effect::CreateProject(organization, name) => {
-                data.must_know_organization(Some(organization))?;
                 data.newest_project += 1;
                 let project = Project {
                     id: data.newest_project,
@@ -130,16 +119,19 @@ impl Batch<'_> {
             }
             Effect::CreatePerson(new) => data.create_person(new),
             Effect::ChangePerson(changed, password_hash) => {
-                let kept = data.people.get_mut(&changed.id);
-                let account = &mut kept.ok_or_else(|| failed("unknown person"))?.value;
-                let known = account.person.clone();
-                account.person = changed;
-                (account.person.email, account.person.created_at) = (known.email, known.created_at);
+                let account = &mut known(data.people.get_mut(&changed.id))?.value;
+                let Person {
+                    email, created_at, ..
+                } = account.person.clone();
+                account.person = Person {
+                    email,
+                    created_at,
+                    ..changed
+                };
                 account.password_hash = password_hash.unwrap_or_else(|| account.password_hash.clone());
             }
             Effect::RemovePerson(id) => {
-                let kept = data.people.get_mut(&id);
-                let kept = kept.ok_or_else(|| failed("unknown person"))?;
+                let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();
                 data.memberships.retain(|(_, user), _| *user != id);
@@ -183,18 +175,13 @@ impl Batch<'_> {
             rotated_from,
         } = new;
         let data = &mut *self.data;
-        data.must_know_owner(&token.owner)?;
-        data.must_know_person(token.created_by.user.as_ref())?;
+        let owner = &token.owner;
+        data.must_know(token.created_by.user.as_ref())?;
         storable(&[Some(&token.name), token.description.as_deref()])?;
-        let is_second = data.token_with(token.jti).is_some()
-            || token
-                .slot
-                .as_ref()
-                .is_some_and(|slot| data.in_slot(&token.owner, slot).is_some())
-            || rotated_from
-                .and_then(|former| data.token(former))
-                .is_some_and(|former| former.lineage.replaced_by.is_some());
-        if is_second {
+        let former = rotated_from.and_then(|former| data.token(former));
+        let held = token.slot.as_ref().and_then(|slot| data.in_slot(owner, slot));
+        let is_second = former.is_some_and(|former| former.lineage.replaced_by.is_some());
+        if is_second || held.is_some() || data.token_with(token.jti).is_some() {
             return Err(failed(
                 "a second token of one jti, in one slot, or after one token",
             ));
@@ -208,6 +195,10 @@ impl Batch<'_> {
         if let Some(former) = rotated_from.and_then(|former| data.token_mut(former)) {
             former.lineage.replaced_by = Some(id);
         }
+        let lineage = Lineage {
+            rotated_from,
+            replaced_by: None,
+        };
         let record = Record {
             id,
             token,
@@ -215,10 +206,7 @@ impl Batch<'_> {
             last_used_at: None,
             last_used_from: None,
             revocation: None,
-            lineage: Lineage {
-                rotated_from,
-                replaced_by: None,
-            },
+            lineage,
             refusals: None,
         };
         data.tokens.insert(id, Arc::new(record.clone()));
@@ -227,89 +215,73 @@ impl Batch<'_> {
     }
 
     pub(super) fn revoke(&mut self, token: TokenId, revocation: Revocation) -> Result<()> {
-        self.data.must_know_person(revocation.revoked_by.user.as_ref())?;
+        let by = revocation.revoked_by.user.as_ref();
+        self.data.must_know(by)?;
         storable(&[revocation.reason.as_deref()])?;
-        let sequence = self.data.feed.sequence + 1;
-        let epoch = self.data.epoch;
-        let record = self
-            .data
-            .token_mut(token)
-            .ok_or_else(|| failed("unknown token"))?;
+        let (recorded_at, effective_at) = (revocation.revoked_at, revocation.effective_at);
+        let record = known(self.data.token_mut(token))?;
         let stands = record.revocation.as_ref();
-        if revocation.effective_at < revocation.revoked_at
-            || stands.is_some_and(|stands| stands.effective_at < revocation.effective_at)
-        {
+        if effective_at < recorded_at || stands.is_some_and(|stands| stands.effective_at < effective_at) {
             return Err(failed(
                 "a revocation is neither postponed nor obeyed before it is ordered",
             ));
         }
-        let (recorded_at, effective_at) = (revocation.revoked_at, revocation.effective_at);
-        let event = Event {
-            epoch,
-            sequence,
-            recorded_at: recorded_at.millis(),
-            effective_at: effective_at.millis(),
-            ends: Ends::Token {
-                jti: record.token.jti,
-                id: record.id.0,
-                status_list: record.place.list,
-                index: record.place.index,
-                expires_at: record.token.expires_at.map(Timestamp::millis),
-            },
-        };
-        let change = Change::Revoked {
-            token,
-            place: record.place,
-            effective_at,
-            sequence,
+        let place = record.place;
+        let ends = Ends::Token {
+            jti: record.token.jti,
+            id: token.0,
+            status_list: place.list,
+            index: place.index,
+            expires_at: record.token.expires_at.map(Timestamp::millis),
         };
         record.revocation = Some(RevocationNote::from(revocation));
-        self.publish(event, recorded_at, change);
+        self.publish(recorded_at, effective_at, ends, |sequence| Change::Revoked {
+            token,
+            place,
+            effective_at,
+            sequence,
+        });
         Ok(())
     }
 
     pub(super) fn cut_off(&mut self, cut_off: CutOff, by: &Actor, at: Timestamp) -> Result<()> {
-        let data = &mut *self.data;
-        let Reach {
-            organization,
-            team,
-            user,
-            ..
-        } = &cut_off.reach;
-        data.must_know_organization(*organization)?;
-        data.must_know_team(team.as_ref())?;
-        data.must_know_person(user.as_ref())?;
-        data.must_know_person(by.user.as_ref())?;
-        let sequence = data.feed.sequence + 1;
-        let event = Event {
-            epoch: data.epoch,
+        self.data.must_know(by.user.as_ref())?;
+        let (ends, effective_at) = (ends(&cut_off), cut_off.effective_at);
+        let feed = &mut self.data.feed;
+        feed.cut_offs.insert(feed.sequence + 1, cut_off.clone());
+        self.publish(at, effective_at, ends, |sequence| Change::CutOff {
+            cut_off,
             sequence,
-            recorded_at: at.millis(),
-            effective_at: cut_off.effective_at.millis(),
-            ends: ends(&cut_off),
-        };
-        data.feed.cut_offs.insert(sequence, cut_off.clone());
-        self.publish(event, at, Change::CutOff { cut_off, sequence });
+        });
         Ok(())
     }
 
-    fn publish(&mut self, event: Event, recorded_at: Timestamp, change: Change) {
+    fn publish(
+        &mut self,
+        recorded_at: Timestamp,
+        effective_at: Timestamp,
+        ends: Ends,
+        change: impl FnOnce(u64) -> Change,
+    ) {
         let feed = &mut self.data.feed;
-        feed.hash = event.hash(&feed.hash);
-        feed.sequence = event.sequence;
-        let entry = Entry {
-            event,
-            hash: feed.hash,
-            recorded_at,
-            change: change.clone(),
+        feed.sequence += 1;
+        let event = Event {
+            epoch: self.data.epoch,
+            sequence: feed.sequence,
+            recorded_at: recorded_at.millis(),
+            effective_at: effective_at.millis(),
+            ends,
         };
-        feed.events.insert(feed.sequence, Arc::new(entry));
-        self.changes.push(change);
+        let (hash, change) = (event.hash(&feed.hash), change(feed.sequence));
+        feed.hash = hash;
+        self.changes.push(change.clone());
+        let entry = Arc::new(Entry { event, hash, change });
+        feed.events.insert(feed.sequence, entry);
     }
 
     fn take_down(&mut self, order: BulkOrder) -> Result<BulkRevocation> {
         let data = &mut *self.data;
-        data.must_know_person(order.ordered_by.user.as_ref())?;
+        data.must_know(order.ordered_by.user.as_ref())?;
         let id = data.bulk.last_key_value().map_or(1, |(last, _)| last + 1);
         let bulk = BulkRevocation {
             id: BulkId(id),
@@ -326,8 +298,7 @@ impl Batch<'_> {
 
 impl Data {
     fn remove_organization(&mut self, id: OrganizationId) -> Result<()> {
-        let kept = self.organizations.get_mut(&id);
-        kept.ok_or_else(|| failed("unknown organization"))?.is_removed = true;
+        known(self.organizations.get_mut(&id))?.is_removed = true;
         for team in self.teams.values_mut() {
             team.is_removed |= team.value.organization == id;
         }
@@ -361,30 +332,14 @@ impl Data {
         }
     }
 
-    fn must_know_owner(&self, owner: &Owner) -> Result<()> {
-        self.must_know_organization(owner.organization())?;
-        self.must_know_team(owner.team())?;
-        self.must_know_person(owner.user())
-    }
-
-    fn must_know_organization(&self, id: Option<OrganizationId>) -> Result<()> {
-        known(id.is_none_or(|id| self.organizations.contains_key(&id)))
-    }
-
-    fn must_know_team(&self, id: Option<&TeamId>) -> Result<()> {
-        known(id.is_none_or(|id| self.teams.contains_key(id)))
-    }
-
-    fn must_know_person(&self, id: Option<&UserId>) -> Result<()> {
-        known(id.is_none_or(|id| self.people.contains_key(id)))
+    /// Whoever does something, as a person, is one who was made.
+    fn must_know(&self, user: Option<&UserId>) -> Result<()> {
+        known(user.is_none_or(|id| self.people.contains_key(id)).then_some(()))
     }
 }
 
-fn known(is_known: bool) -> Result<()> {
-    match is_known {
-        true => Ok(()),
-        false => Err(failed("an effect names what does not exist")),
-    }
+fn known<T>(found: Option<T>) -> Result<T> {
+    found.ok_or_else(|| failed("an effect names what does not exist"))
 }
 
 fn storable(texts: &[Option<&str>]) -> Result<()> {

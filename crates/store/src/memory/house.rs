@@ -54,7 +54,7 @@ impl Batch<'_> {
         let mut pruned = 0;
         while pruned < STEP
             && let Some(oldest) = feed.events.first_entry()
-            && oldest.get().recorded_at <= recorded_by
+            && oldest.get().event.recorded_at <= recorded_by.millis()
         {
             (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().hash);
             oldest.remove();

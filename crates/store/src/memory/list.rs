@@ -2,116 +2,84 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::TeamId;
+use jeton_core::directory::{OrganizationId, TeamId};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
-    CountTotal, Cursor, Direction, End, Filter, Listing, Order, Page, Record, SortBy, SortValue, Start,
-    Status, StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
+    Actor, CountTotal, Cursor, Direction, End, Filter, Listing, Order, Page, Record, SortBy, SortValue,
+    Start, Status, StatusAt, TokenId, TokenKind, Visibility, WantedStatus,
 };
 
 use super::data::Data;
+use crate::rules::usage;
 
 impl Data {
     /// The tokens that match, in the order of their numbers.
-    pub(super) fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Record> {
+    fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Record> {
         let matching = self.matching_in_any_status(filter);
-        matching.filter(|record| {
-            filter
-                .status
-                .as_ref()
-                .is_none_or(|status| self.is_in(record, status))
-        })
+        matching.filter(|record| self.is_in(record, filter.status))
     }
 
     pub(super) fn matching_in_any_status<'a>(
         &'a self,
         filter: &'a Filter,
     ) -> impl Iterator<Item = &'a Record> {
-        let beyond = self.beyond_limit(filter);
-        self.tokens.values().map(Arc::as_ref).filter(move |record| {
+        let breach = filter.breaks.as_ref().zip(filter.organization);
+        let beyond = breach.map(|(breach, organization)| self.beyond_limit(breach, organization));
+        self.records().filter(move |record| {
             record.token.kind == TokenKind::Api
                 && self.is_visible(record, &filter.visibility)
                 && is_of(record, filter)
                 && self.reads(record, filter)
                 && self.is_used(record, filter)
-                && match &filter.breaks {
-                    Some(breach) if filter.organization.is_some() => {
-                        breaks(record, breach) || beyond.contains(&record.id)
-                    }
-                    _ => true,
-                }
+                && (breach.is_none_or(|(breach, _)| breaks(record, breach))
+                    || beyond.as_ref().is_some_and(|beyond| beyond.contains(&record.id)))
         })
     }
 
-    pub(super) fn is_in(&self, record: &Record, status: &StatusAt) -> bool {
-        let is_revoked = record.is_revoked(status.at) || self.is_cut_off(record, Some(status.at));
-        let is = match (is_revoked, record.is_expired(status.at)) {
-            (true, _) => Status::Revoked,
-            (false, true) => Status::Expired,
-            (false, false) => Status::Active,
+    pub(super) fn is_in(&self, record: &Record, status: Option<StatusAt>) -> bool {
+        let Some(StatusAt { wanted, at }) = status else {
+            return true;
         };
-        match status.wanted {
-            WantedStatus::Only(wanted) => is == wanted,
-            WantedStatus::Unrevoked => is != Status::Revoked,
+        let is_revoked = record.is_revoked(at) || self.is_cut_off(record, Some(at));
+        match wanted {
+            WantedStatus::Unrevoked => !is_revoked,
+            WantedStatus::Only(Status::Revoked) => is_revoked,
+            WantedStatus::Only(Status::Expired) => !is_revoked && record.is_expired(at),
+            WantedStatus::Only(Status::Active) => !is_revoked && !record.is_expired(at),
         }
     }
 
     fn is_visible(&self, record: &Record, visibility: &Visibility) -> bool {
+        let Visibility::Own { user, teams } = visibility else {
+            return true;
+        };
         let owner = &record.token.owner;
-        match visibility {
-            Visibility::Everything => true,
-            Visibility::Own { user, teams } => {
-                owner.team().is_some_and(|team| teams.contains(team))
-                    || owner
-                        .user()
-                        .filter(|owner| user.as_ref() == Some(owner))
-                        .is_some_and(|user| self.belongs(user, owner.organization()))
-            }
-        }
+        let own = owner.user().filter(|owner| user.as_ref() == Some(owner));
+        own.is_some_and(|user| self.belongs(user, owner.organization()))
+            || owner.team().is_some_and(|team| teams.contains(team))
     }
 
     /// What people read about a token.
     fn reads(&self, record: &Record, filter: &Filter) -> bool {
         let token = &record.token;
-        let has = |text: &str, part: &str| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase());
+        let (text, team_name) = (filter.text.as_deref(), filter.team_name.as_deref());
         let team = token.owner.team().and_then(|team| self.team_name(team));
-        filter.text.as_ref().is_none_or(|part| {
-            has(&token.name, part)
-                || token.description.as_ref().is_some_and(|text| has(text, part))
-                || team.is_some_and(|team| has(team, part))
-        }) && filter
-            .team_name
-            .as_ref()
-            .is_none_or(|part| team.is_some_and(|team| has(team, part)))
-            && filter
-                .slot
-                .as_ref()
-                .is_none_or(|slot| token.slot.as_ref() == Some(slot))
-            && filter
-                .scope
-                .as_ref()
-                .is_none_or(|scope| token.scopes.contains(scope))
-            && filter
-                .preset
-                .as_ref()
-                .is_none_or(|preset| token.preset.as_ref() == Some(preset))
-            && filter.created_by.as_ref().is_none_or(|name| {
-                let of_person = |kept: &super::data::Kept<super::data::Account>| {
-                    kept.value.person.email.as_str() == name.to_ascii_lowercase()
-                };
-                let maker = &token.created_by;
-                maker.name.eq_ignore_ascii_case(name)
-                    || maker
-                        .user
-                        .as_ref()
-                        .and_then(|user| self.people.get(user))
-                        .is_some_and(of_person)
-            })
+        (has(Some(&token.name), text) || has(token.description.as_deref(), text) || has(team, text))
+            && has(team, team_name)
+            && wants(filter.slot.as_ref(), token.slot.as_ref())
+            && wants(filter.preset.as_ref(), token.preset.as_ref())
+            && (filter.scope.iter()).all(|scope| token.scopes.contains(scope))
+            && (filter.created_by.iter()).all(|name| self.is_made_by(&token.created_by, name))
             && filter.except != Some(record.id)
             && (filter.ends.is_empty() || filter.ends.iter().any(|end| ends_so(token.expires_at, *end)))
+    }
+
+    fn is_made_by(&self, maker: &Actor, name: &str) -> bool {
+        let person = maker.user.as_ref().and_then(|user| self.people.get(user));
+        maker.name.eq_ignore_ascii_case(name)
+            || person.is_some_and(|kept| kept.value.person.email.as_str() == name.to_ascii_lowercase())
     }
 
     fn team_name(&self, team: &TeamId) -> Option<&str> {
@@ -120,56 +88,65 @@ impl Data {
 
     fn is_used(&self, record: &Record, filter: &Filter) -> bool {
         let (created_at, seen) = (record.token.created_at, record.last_used_at);
-        filter
-            .unused_since
-            .is_none_or(|instant| seen.unwrap_or(created_at) < instant)
+        let since = match filter.unused_since {
+            Some(instant) if !filter.never_used => instant.max(created_at),
+            _ => created_at,
+        };
+        let reports = |audience: &String, now| {
+            let reporting = self.reporting.get(audience);
+            reporting.is_some_and(|reporting| usage::reports(reporting, since, now))
+        };
+        (filter.unused_since).is_none_or(|instant| seen.unwrap_or(created_at) < instant)
             && (!filter.never_used || seen.is_none())
-            && filter.reporting_at.is_none_or(|now| {
-                let since = match filter.unused_since {
-                    Some(instant) if !filter.never_used => instant.max(created_at),
-                    _ => created_at,
-                };
-                record.token.audience.iter().all(|audience| {
-                    self.reporting
-                        .get(audience)
-                        .is_some_and(|reporting| crate::rules::usage::reports(reporting, since, now))
-                })
+            && (filter.reporting_at.iter()).all(|now| {
+                record
+                    .token
+                    .audience
+                    .iter()
+                    .all(|audience| reports(audience, *now))
             })
     }
 
     /// Those that the organization's limit does not allow their owners beside their newest.
-    fn beyond_limit(&self, filter: &Filter) -> BTreeSet<TokenId> {
-        let mut beyond = BTreeSet::new();
-        let (Some(breach), Some(organization)) = (&filter.breaks, filter.organization) else {
-            return beyond;
+    fn beyond_limit(&self, breach: &Breach, organization: OrganizationId) -> BTreeSet<TokenId> {
+        let most = breach.policy.max_active_tokens_per_owner;
+        let most = most.map_or(usize::MAX, |most| most as usize);
+        let mut counted: Vec<&Record> = self.records().rev().collect();
+        counted.retain(|record| {
+            record.token.owner.organization() == Some(organization) && self.is_counted(record, breach.at)
+        });
+        let is_beyond = |(place, record): &(usize, &&Record)| {
+            let newer = counted.iter().take(*place);
+            newer
+                .filter(|other| other.token.owner == record.token.owner)
+                .count()
+                >= most
         };
-        let Some(most) = breach.policy.max_active_tokens_per_owner else {
-            return beyond;
-        };
-        let mut newer: Vec<&Record> = Vec::new();
-        for record in self.tokens.values().rev().map(Arc::as_ref) {
-            let owner = &record.token.owner;
-            if owner.organization() != Some(organization) || !self.is_counted(record, breach.at) {
-                continue;
-            }
-            if newer.iter().filter(|other| other.token.owner == *owner).count() >= most as usize {
-                beyond.insert(record.id);
-            }
-            newer.push(record);
-        }
-        beyond
+        let beyond = counted.iter().enumerate().filter(is_beyond);
+        beyond.map(|(_, record)| record.id).collect()
     }
+}
+
+/// Whether something is what is wanted, if anything is.
+fn wants<T: PartialEq>(wanted: Option<T>, has: Option<T>) -> bool {
+    wanted.is_none() || wanted == has
+}
+
+/// Whether a text has a part, if one is wanted.
+fn has(text: Option<&str>, part: Option<&str>) -> bool {
+    part.is_none_or(|part| {
+        text.is_some_and(|text| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
+    })
 }
 
 fn is_of(record: &Record, filter: &Filter) -> bool {
     let owner = &record.token.owner;
-    let is_everywhere_of = |user| owner.organization().is_none() && owner.user() == Some(user);
-    filter.organization.is_none_or(|organization| {
-        owner.organization() == Some(organization)
-            || filter.or_everywhere_of.as_ref().is_some_and(is_everywhere_of)
-    }) && filter.team.as_ref().is_none_or(|team| owner.team() == Some(team))
-        && filter.user.as_ref().is_none_or(|user| owner.user() == Some(user))
-        && filter.owner.is_none_or(|kind| owner.kind() == kind)
+    let is_everywhere = owner.organization().is_none() && owner.user().is_some();
+    (wants(filter.organization, owner.organization())
+        || is_everywhere && filter.or_everywhere_of.as_ref() == owner.user())
+        && wants(filter.team.as_ref(), owner.team())
+        && wants(filter.user.as_ref(), owner.user())
+        && wants(filter.owner, Some(owner.kind()))
 }
 
 fn ends_so(expires_at: Option<Timestamp>, end: End) -> bool {
@@ -182,18 +159,14 @@ fn ends_so(expires_at: Option<Timestamp>, end: End) -> bool {
 
 fn breaks(record: &Record, Breach { policy, .. }: &Breach) -> bool {
     let token = &record.token;
-    let lives_too_long = policy.max_lifetime.is_some_and(|seconds| {
+    let is_too_long = |seconds: u64| {
+        let end = token.expires_at.map(Timestamp::millis);
         let most = i64::try_from(seconds).unwrap_or(i64::MAX / 1000) * 1000;
-        token
-            .expires_at
-            .is_none_or(|end| end.millis() - token.created_at.millis() > most)
-    });
-    lives_too_long
+        end.is_none_or(|end| end - token.created_at.millis() > most)
+    };
+    policy.max_lifetime.is_some_and(is_too_long)
         || token.scopes.iter().any(|scope| !policy.allows_scope(scope))
-        || token
-            .preset
-            .as_ref()
-            .is_some_and(|preset| !policy.allows_preset(preset))
+        || (token.preset.iter()).any(|preset| !policy.allows_preset(preset))
 }
 
 /// The position of a token in a list that is sorted by something.
@@ -207,9 +180,7 @@ fn position(data: &Data, record: &Record, by: SortBy) -> Cursor {
             SortBy::ExpiresAt => token.expires_at.map(SortValue::Instant),
             SortBy::LastUsedAt => record.last_used_at.map(SortValue::Instant),
             SortBy::Name => text(&token.name),
-            SortBy::Team => token
-                .owner
-                .team()
+            SortBy::Team => (token.owner.team())
                 .and_then(|team| data.team_name(team))
                 .and_then(text),
             SortBy::CreatedBy => text(&token.created_by.name),
@@ -263,20 +234,16 @@ pub(super) fn page(data: &Data, filter: &Filter, page: &Page) -> Listing {
     if !is_next {
         found.reverse();
     }
-    let audiences: BTreeSet<&String> = found
-        .iter()
-        .flat_map(|(_, record)| &record.token.audience)
-        .collect();
+    let items: Vec<Record> = found.iter().map(|(_, record)| Record::clone(record)).collect();
+    let audiences: BTreeSet<&String> = items.iter().flat_map(|record| &record.token.audience).collect();
+    let reporting = audiences
+        .into_iter()
+        .filter_map(|audience| data.reporting.get(audience));
+    let edges = found.first().zip(found.last());
     Listing {
-        reporting_audiences: audiences
-            .into_iter()
-            .filter_map(|audience| data.reporting.get(audience).cloned())
-            .collect(),
-        edges: found
-            .first()
-            .zip(found.last())
-            .map(|((first, _), (last, _))| (first.clone(), last.clone())),
-        items: found.iter().map(|(_, record)| Record::clone(record)).collect(),
+        reporting_audiences: reporting.cloned().collect(),
+        edges: edges.map(|((first, _), (last, _))| (first.clone(), last.clone())),
+        items,
         total: (page.count == CountTotal::Yes).then_some(total),
         has_next: if is_next { goes_on } else { comes_back },
         has_previous: if is_next { comes_back } else { goes_on },

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jeton_core::entropy::Entropy;
-use jeton_core::token::{Place, Use};
+use jeton_core::token::{Place, TokenKind, Use};
 
 use crate::rules::usage::seen_at;
 use crate::{
@@ -31,9 +31,10 @@ use data::Data;
 use effects::Done;
 
 /// What stores share that are open beside each other, or one after the other.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct MemoryDatabase(Arc<Shared>);
 
+#[derive(Debug)]
 struct Shared {
     data: Mutex<Data>,
     /// Reserved places that came back, by their lists. Apart, since an order that is refused gives one back
@@ -69,12 +70,6 @@ impl MemoryDatabase {
             shared: Arc::clone(&self.0),
             observer,
         })
-    }
-}
-
-impl std::fmt::Debug for MemoryDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MemoryDatabase")
     }
 }
 
@@ -208,11 +203,7 @@ impl Usage for MemoryStore {
     async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
         self.write(|batch| {
             for Use { token, at, from } in uses {
-                if let Some(record) = batch.data.token_mut(token)
-                    && record.last_used_at < Some(at)
-                {
-                    (record.last_used_at, record.last_used_from) = (Some(at), from);
-                }
+                batch.data.see(token, at, from);
             }
             Ok(())
         })
@@ -223,15 +214,11 @@ impl Usage for MemoryStore {
         self.write(|batch| {
             let mut known = 0;
             for reported in &report.uses {
-                let Some(id) = batch.data.api_token(reported.jti).map(|record| record.id) else {
-                    continue;
-                };
-                known += 1;
-                if let Some(record) = batch.data.token_mut(id) {
+                let token = batch.data.token_with(reported.jti);
+                if let Some(record) = token.filter(|record| record.token.kind == TokenKind::Api) {
+                    known += 1;
                     let at = seen_at(reported.at, record.token.created_at, report.at);
-                    if record.last_used_at < Some(at) {
-                        (record.last_used_at, record.last_used_from) = (Some(at), None);
-                    }
+                    batch.data.see(record.id, at, None);
                 }
             }
             for audience in report.audiences {

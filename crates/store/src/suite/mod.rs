@@ -201,7 +201,7 @@ macro_rules! contract_tests {
     };
 }
 
-/// Makes a test of each case of the contract, for the [`Backend`](crate::suite::Backend) of this name. Said
+/// Makes a test of each case of the contract, for the [`Backend`] of this name. Said
 /// at the root of a test, which needs tokio with `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! contract {
