@@ -30,7 +30,7 @@ pub enum Error {
         retry_after: u32,
     },
     /// The caller may know that it exists, and may not do this.
-    #[error("the role of the caller does not allow this")]
+    #[error("not allowed")]
     Forbidden,
     /// A person has to do this, logged in: no API token can.
     #[error("this operation needs a session")]
@@ -42,7 +42,7 @@ pub enum Error {
     #[error("the token lacks the scope {0}")]
     ScopeNeeded(Cow<'static, str>),
     /// It does not exist, or the caller may not know that it does.
-    #[error("no such resource, or the caller may not see it")]
+    #[error("not found")]
     Absent,
     /// The caller holds a session, where it is about the API token that they hold.
     #[error("this endpoint needs an API token, and the request has a session")]

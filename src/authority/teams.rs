@@ -148,9 +148,9 @@ impl Authority {
         .inspect(|()| {
             tracing::info!(
                 by = caller.actor().name,
-                ?organization,
-                ?team,
-                "a team was removed"
+                %organization,
+                %team,
+                "team deleted"
             )
         })
     }

@@ -100,7 +100,9 @@ pub enum Failure {
     Backup(#[from] BackupError),
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
-    #[error("a write to the database failed; restart the server to read its actual state from disk")]
+    #[error(
+        "the disk failed while the database was written: restart the server, which reads what is really on the disk"
+    )]
     StoreDied,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),

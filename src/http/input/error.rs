@@ -5,16 +5,16 @@ use super::violation::Violations;
 /// A request that could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    #[error("some fields of the request are wrong")]
+    #[error("some fields of the request are invalid")]
     Invalid(Violations),
     #[error("the body is longer than 64 KiB")]
     BodyTooLarge,
     #[error("the request is not valid UTF-8")]
     Utf8,
-    #[error("a write without Authorization: Bearer needs a JSON body and says so in Content-Type")]
+    #[error("send Content-Type: application/json; only requests with Authorization: Bearer may omit it")]
     UnsupportedMediaType,
-    #[error("the body must be application/x-www-form-urlencoded")]
+    #[error("send the body as Content-Type: application/x-www-form-urlencoded")]
     FormNeeded,
-    #[error("the body could not be read to its end")]
+    #[error("the body ended early or could not be read")]
     BodyUnreadable(#[source] axum::BoxError),
 }

@@ -364,7 +364,7 @@ async fn list(
 
 /// Get an organization
 ///
-/// Visible to its members and to site administrators.
+/// Visible to callers that belong to the organization, and to site administrators.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "get_organization",
     params(OrganizationPath),
     responses((status = OK, description = "The organization", body = OrganizationInfo)))]

@@ -290,7 +290,7 @@ async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
     let shown = app.get(&session, "/tokens/current").await;
     let shown = shown.fails(404, "not_found");
     assert!(
-        shown.text_at("/detail").contains("a session is none"),
+        shown.text_at("/detail").contains("the request has a session"),
         "{}",
         shown.text
     );

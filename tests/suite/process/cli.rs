@@ -101,7 +101,7 @@ fn what_cannot_be_done_is_said_in_one_sentence() {
         (
             &["user", "set-password", "nobody@example.org", "--password-stdin"],
             "long enough\n",
-            "error: there is no person with the address nobody@example.org\n",
+            "error: no user has the e-mail address nobody@example.org\n",
         ),
     ] {
         let refused = finish(home.command(arguments), input);

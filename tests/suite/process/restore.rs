@@ -89,7 +89,7 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
         told[0],
         "restored; revocations since the backup, repeated: 2 tokens, 1 cut-offs, 0 keys"
     );
-    assert_eq!(told[1], format!("cut off: person bob@example.org ({bob})"));
+    assert_eq!(told[1], format!("cut off: user bob@example.org ({bob})"));
     let last = told.last().unwrap();
     assert!(last.starts_with("all data except revocations, cut-offs and keys is as it was at the backup"));
     let server = home.serve();

@@ -111,7 +111,7 @@ fn a_key_that_others_can_read() {
     let name = key.file_name().unwrap().to_str().unwrap().to_owned();
     for mode in [0o640, 0o604] {
         set_mode(&key, mode);
-        assert_refused(&home, &[], &[&name, "open to other users", "chmod 600"]);
+        assert_refused(&home, &[], &[&name, "readable by other users", "chmod 600"]);
     }
     set_mode(&key, 0o600);
     stop(home.serve());
@@ -130,7 +130,7 @@ fn a_damaged_a_missing_and_a_stray_key() {
         b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec(),
     ] {
         fs::write(&key, bad).unwrap();
-        assert_refused(&home, &[], &[&name, "does not hold a usable key"]);
+        assert_refused(&home, &[], &[&name, "does not contain a usable key"]);
     }
     fs::remove_file(&key).unwrap();
     assert_refused(&home, &[], &[&name, "missing"]);
@@ -165,7 +165,7 @@ fn a_database_that_is_none_or_of_another_program() {
     assert_refused(
         &home,
         &["--database", "notes.txt"],
-        &["notes.txt is not a database"],
+        &["notes.txt is not an SQLite database"],
     );
 
     let other = Connection::open(home.path("other.db")).unwrap();
@@ -176,7 +176,7 @@ fn a_database_that_is_none_or_of_another_program() {
     assert_refused(
         &home,
         &["--database", "other.db"],
-        &["other.db is a database of another program"],
+        &["other.db is the SQLite database of another program"],
     );
 
     let marked = Connection::open(home.path("marked.db")).unwrap();
@@ -185,7 +185,7 @@ fn a_database_that_is_none_or_of_another_program() {
     assert_refused(
         &home,
         &["--database", "marked.db"],
-        &["marked.db is a database of another program"],
+        &["marked.db is the SQLite database of another program"],
     );
 }
 
@@ -244,7 +244,10 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
             "`limits.max_connections` in `jeton.toml` (line 8)",
             "must be a number from 1",
         ),
-        ("`limits.idle_timeout` in `jeton.toml` (line 9)", "must be a text"),
+        (
+            "`limits.idle_timeout` in `jeton.toml` (line 9)",
+            "must be a string",
+        ),
     ];
     for further in [&[][..], &["--check-config"]] {
         let mut command = home.serve_command();

@@ -90,8 +90,8 @@ mod tests {
         413 the body is longer than 64 KiB
         400 the request is not valid UTF-8
         415 without Authorization: Bearer, a write needs Content-Type: application/json
-        415 the body must be application/x-www-form-urlencoded
-        400 the body could not be read to its end
+        415 send the body as Content-Type: application/x-www-form-urlencoded
+        400 the body ended early or could not be read
         400 send exactly one readable Authorization header
         404 there is no such endpoint
         405 this endpoint does not support this method
@@ -101,11 +101,11 @@ mod tests {
         401 the token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
         401 the e-mail address or the password is wrong www-authenticate=Bearer realm="jeton"
         429 too many failed logins retry-after=30
-        403 the role of the caller does not allow this
+        403 not allowed
         403 this operation needs a session
         403 the audience of the token does not include this API
         403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
-        404 no such resource, or the caller may not see it
+        404 not found
         404 this endpoint needs an API token, and the request has a session
         400 name the organization: the caller does not belong to exactly one
         409 the name is already in use

@@ -51,9 +51,9 @@ pub(crate) struct CreateForm {
     /// A preset, a named set of scopes, instead of `scopes`.
     #[form(length(max = 64))]
     preset: Option<String>,
-    /// The numbers of the projects that the token is restricted to, at least one. Default: not restricted.
-    /// Services that receive the token enforce this; in this API it only limits the tokens that the token can
-    /// create.
+    /// The numbers of the projects that the token is restricted to, at least one. Default: the
+    /// projects of the API token that you call this with, else not restricted. Services that receive the token
+    /// enforce this; in this API it only limits the tokens that the token can create.
     #[form(length(max = 100))]
     projects: Option<Vec<i64>>,
     /// The audience: one service as a string, or a list of 1 to 20. Default: the configured default audience.

@@ -95,8 +95,8 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
     another method: 405 invalid_request: this endpoint does not support this method POST
     another method for it: 405 invalid_request: this endpoint does not support this method GET,HEAD
     no credential: 401 invalid_client: no credential was sent Bearer realm="jeton"
-    JSON: 415 invalid_request: the body must be application/x-www-form-urlencoded
-    no media type: 415 invalid_request: the body must be application/x-www-form-urlencoded
+    JSON: 415 invalid_request: send the body as Content-Type: application/x-www-form-urlencoded
+    no media type: 415 invalid_request: send the body as Content-Type: application/x-www-form-urlencoded
     no body: 400 invalid_request: token: Field required
     no token: 400 invalid_request: token: Field required
     an empty token: 400 invalid_request: token: Field required

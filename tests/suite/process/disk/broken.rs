@@ -26,7 +26,7 @@ fn assert_given_up(server: &mut Server) {
     let said = || {
         let stderr = server.stderr();
         stderr
-            .contains("error: the disk failed under the database")
+            .contains("error: the disk failed while the database was written")
             .then_some(())
     };
     assert!(eventually(SOON, said).is_some(), "{}", server.stderr());

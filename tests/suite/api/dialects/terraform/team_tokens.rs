@@ -188,7 +188,7 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
         .is(422);
     assert_eq!(
         long.text_at("/errors/0/detail"),
-        "expired-at: the organization's tokens live at most 3600 seconds"
+        "expired-at: the lifetime must be at most 3600 seconds, the organization's `max_lifetime`"
     );
 
     // Unless the organization says what is to be where nothing is said.
