@@ -4,6 +4,7 @@ pub mod name;
 pub mod organization;
 pub mod person;
 pub mod project;
+mod public_id;
 pub mod team;
 
 pub use name::{Email, Name, NotAName, NotAnEmail};
@@ -12,4 +13,5 @@ pub use organization::{
 };
 pub use person::{Belonging, Member, Membership, Person, Role, UserId};
 pub use project::Project;
+pub use public_id::NotAnId;
 pub use team::{Team, TeamId, TeamReference};

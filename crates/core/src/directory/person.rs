@@ -1,54 +1,13 @@
 //! People and their roles.
 
-use std::fmt;
-use std::str::FromStr;
 
 use crate::clock::Timestamp;
-use crate::directory::team::{NotAnId, is_public_id};
+use crate::directory::public_id::public_id;
 use crate::directory::{Email, Name, OrganizationId};
-use crate::entropy::Entropy;
 
-/// A person's id: `user-` and 16 letters and digits. A person made again gets another.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String")]
-pub struct UserId(String);
-
-impl UserId {
-    /// An id that nobody has had.
-    pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(format!("user-{}", entropy.alphanumeric(16)))
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for UserId {
-    type Err = NotAnId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if is_public_id(text, "user-") {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotAnId)
-        }
-    }
-}
-
-impl TryFrom<String> for UserId {
-    type Error = NotAnId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
+public_id! {
+    /// A person's id: `user-` and 16 letters and digits. A person made again gets another.
+    UserId, "user-"
 }
 
 /// A person who can log in.

@@ -85,7 +85,9 @@ async fn what_is_revoked_stays_revoked() {
     expired.expires_at = Some(at(-900_000_000));
     let expired = world.record(expired).await;
     // Not before the purge has come so far: no trigger reads a clock.
-    assert!(refused(&raw, &format!("DELETE FROM tokens WHERE id = {}", expired.id)).contains("until the token"));
+    assert!(
+        refused(&raw, &format!("DELETE FROM tokens WHERE id = {}", expired.id)).contains("until the token")
+    );
     raw.execute("UPDATE meta SET purged_through = ?1", [at(-900_000_000).millis()])
         .unwrap();
     raw.execute("DELETE FROM tokens WHERE id = ?1", [expired.id.0])
