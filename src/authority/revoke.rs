@@ -17,14 +17,6 @@ pub struct Revoked {
     pub record: Record,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
-    /// Whether it is this order's.
-    pub is_new: bool,
-}
-
-/// The revocation that counts, and whether it is new.
-pub(super) struct Ended {
-    note: RevocationNote,
-    is_new: bool,
 }
 
 impl Authority {
@@ -39,10 +31,10 @@ impl Authority {
         let record = self.token(caller, reference).await?;
         let cause = caller.cause(self.clock.now()).because(reason);
         let owner = &record.token.owner;
-        let Ended { note, is_new } = self
+        let note = self
             .end(record.id, record.token.jti, owner, cause, last_token)
             .await?;
-        Ok(Revoked { record, note, is_new })
+        Ok(Revoked { record, note })
     }
 
     /// Deletes tokens that the caller manages, as found by [`Authority::token`] or in a list: revokes them in
@@ -101,8 +93,8 @@ impl Authority {
     /// Revokes the token that the caller holds, which no role can forbid.
     pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
         let record = self.own_record(caller).await?;
-        let Ended { note, is_new } = self.end_own(caller, reason).await?;
-        Ok(Revoked { record, note, is_new })
+        let note = self.end_own(caller, reason).await?;
+        Ok(Revoked { record, note })
     }
 
     /// The record of the token that the caller holds, as it is now.
@@ -184,7 +176,7 @@ impl Authority {
     }
 
     /// Ends the token that the caller holds.
-    pub(super) async fn end_own(&self, caller: &Caller, reason: Option<String>) -> Result<Ended> {
+    pub(super) async fn end_own(&self, caller: &Caller, reason: Option<String>) -> Result<RevocationNote> {
         let cause = Cause {
             by: Actor {
                 name: "holder".to_owned(),
@@ -207,7 +199,7 @@ impl Authority {
         owner: &Owner,
         cause: Cause,
         last_token: LastToken,
-    ) -> Result<Ended> {
+    ) -> Result<RevocationNote> {
         let note = RevocationNote {
             revoked_at: cause.at,
             effective_at: cause.at,
@@ -222,17 +214,14 @@ impl Authority {
         match self.store.commit(order).await? {
             Ok(_) => {
                 tracing::info!(%token, by = note.revoked_by, "token revoked");
-                Ok(Ended { note, is_new: true })
+                Ok(note)
             }
             Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken { owner: owner.kind() }),
             // It has been revoked, or its record was purged since it was found.
             Err(Refused(_)) => {
                 let stands = self.store.presented(jti).await?;
                 let note = stands.and_then(|presented| presented.record.revocation);
-                Ok(Ended {
-                    note: note.ok_or(Error::Absent)?,
-                    is_new: false,
-                })
+                note.ok_or(Error::Absent)
             }
         }
     }
