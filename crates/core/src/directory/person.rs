@@ -1,6 +1,5 @@
 //! People and their roles.
 
-
 use crate::clock::Timestamp;
 use crate::directory::public_id::public_id;
 use crate::directory::{Email, Name, OrganizationId};
