@@ -56,7 +56,7 @@ fn pages() -> Vec<(String, usize)> {
 #[test]
 fn every_test_that_is_named_exists() {
     let mut existing = BTreeSet::new();
-    for folder in ["src", "tests", "verifier"] {
+    for folder in ["src", "crates", "tests", "verifier"] {
         functions(&Path::new(ROOT).join(folder), &mut existing);
     }
     for (page, at_least) in pages() {

@@ -208,6 +208,12 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         let at = self.at(name);
         match T::take(value, &at) {
+            // No stored text holds U+0000: not every database can store it, and C libraries end a text there.
+            Ok(_) if self.part == Part::Body && value.holds_nul() => {
+                let error = "must not contain the character U+0000".to_owned();
+                self.put_down(name, vec![Violation::new(Fault::Value { error }, at, value)]);
+                None
+            }
             Ok(read) => {
                 let fault = broken(&read).map(|fault| Violation::new(fault, at, value));
                 self.judged(name, read, Vec::from_iter(fault))

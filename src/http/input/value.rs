@@ -53,6 +53,16 @@ pub(super) struct Malformed {
 }
 
 impl<'a> Value<'a> {
+    /// Whether a text holds the character U+0000.
+    pub(super) fn holds_nul(&self) -> bool {
+        match self {
+            Self::Text(text) => text.contains('\0'),
+            Self::Texts(texts) => texts.iter().any(|text| text.contains('\0')),
+            Self::List(elements) => elements.iter().any(Self::holds_nul),
+            Self::Null | Self::Boolean(_) | Self::Number(_) | Self::Object(_) => false,
+        }
+    }
+
     /// Reads a JSON text.
     pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, text, &error))?;

@@ -92,8 +92,7 @@ async fn a_cursor_belongs_to_its_list() {
         let path = format!("/tokens?limit=1&{query}&cursor={cursor}");
         app.get(&admin, &path).await.fails(400, "bad_cursor");
     }
-    app.get(&admin, "/tokens?cursor=%00").await.is(422);
-    for bad in ["x", "AAAA"] {
+    for bad in ["x", "%00", "AAAA"] {
         app.get(&admin, &format!("/tokens?cursor={bad}"))
             .await
             .fails(400, "bad_cursor");
