@@ -46,7 +46,7 @@ impl Authority {
     /// Within an organization it is a matter of its admins and ends no session. Across organizations,
     /// and by key, it is a site administrator's and ends sessions too.
     pub async fn cut_off(&self, caller: &Caller, order: &CutOffOrder) -> Result<CutOffRecord> {
-        let (cut_off, sequence) = self
+        let (cut_off, position) = self
             .judged_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let now = self.clock.now();
@@ -58,14 +58,14 @@ impl Authority {
                     let cause = caller.cause(now).because(order.reason.clone());
                     let effect = Effect::CutOff(cut_off.clone());
                     let committed = self.commit(&view, Order::new(cause).effect(effect)).await?;
-                    Ok(committed.map(|committed| (cut_off, committed.sequence)))
+                    Ok(committed.map(|committed| (cut_off, committed.position)))
                 })
             })
             .await?;
         let (ordered_by, reason) = (caller.actor(), order.reason.clone());
         tracing::info!(by = ordered_by.name, reach = %cut_off.reach, "revocation created");
         Ok(CutOffRecord {
-            sequence,
+            sequence: position.ok_or(Error::Busy)?.sequence,
             cut_off,
             ordered_by,
             reason,

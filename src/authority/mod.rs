@@ -213,6 +213,9 @@ impl Authority {
 
     /// Why it cannot serve at this moment, or `None` if it can: the store, the keys and the index.
     pub async fn unready(&self) -> Option<&'static str> {
+        if self.has_forked() {
+            return Some("the database was replaced by an older copy or has lost commits");
+        }
         if !self.index.is_ready() {
             return Some("the revocation index is not complete");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use jeton_store::{Committed, Generation, Guard, Order, Refused};
+use jeton_store::{Committed, Continuation, Generation, Guard, Order, Refused};
 
 /// What became of one attempt of an operation.
 #[derive(Debug)]
@@ -112,19 +112,37 @@ impl Authority {
 
     /// Takes over what is committed. Whoever has just read the store may be ahead of the memory, which
     /// follows a moment after each commit.
+    ///
+    /// Where the store's history is not the one that was followed, nothing is taken over, now or later, and
+    /// the server ends ([`Authority::has_forked`]).
     pub(super) async fn follow(&self) -> Result<()> {
-        let changes = self
-            .store
-            .changes_after(self.index.sequence(), self.index.realms().as_of())
-            .await?;
-        if self.index.sequence() < changes.pruned_through {
-            // Away for so long that the feed no longer tells all of it.
-            self.index.rebuild(self.store.snapshot(self.clock.now()).await?);
+        while !self.has_forked() {
+            let position = self.index.reached().ok_or(Error::Busy)?;
+            let edit = self.index.realms().as_of();
+            match self.store.changes_after(position, edit).await? {
+                Continuation::Changes(changes) => {
+                    self.index.follow(position, &changes);
+                    return Ok(());
+                }
+                // Away for so long that the feed no longer tells all of it.
+                Continuation::Pruned => self.index.rebuild(self.store.snapshot(self.clock.now()).await?),
+                Continuation::Forked => self.index.fork(),
+            }
         }
-        self.index.follow(&changes);
-        Ok(())
+        Err(Error::Unavailable(Box::new(Forked)))
+    }
+
+    /// Whether the store's history has turned out not to continue the one that this process has followed.
+    /// Nothing is called active from then on, and the process must end.
+    pub fn has_forked(&self) -> bool {
+        self.index.has_forked()
     }
 }
+
+/// The store's history does not continue the one that this process has followed.
+#[derive(Debug, thiserror::Error)]
+#[error("the database was replaced by an older copy or has lost commits")]
+struct Forked;
 
 /// The error that a guard stands for; `None` where it says that a fact has changed since it was read.
 pub(super) fn refusal(guard: Guard) -> Option<Error> {

@@ -156,9 +156,13 @@ impl StatusLists {
         Ok(())
     }
 
-    async fn know(&self) -> Result<()> {
-        self.index.know(&self.store.status_lists().await?);
-        Ok(())
+    /// Takes over which lists exist, and returns their numbers.
+    async fn know(&self) -> Result<Vec<u32>> {
+        // In this order: of those that are known before, a missing one has retired.
+        let known = self.index.known_lists();
+        let existing = self.store.status_lists().await?;
+        self.index.know(&known, &existing);
+        Ok(existing)
     }
 }
 
@@ -170,8 +174,7 @@ impl Authority {
 
     /// The addresses of all status lists.
     pub async fn status_lists(&self) -> Result<Vec<String>> {
-        let lists = self.store.status_lists().await?;
-        self.index.know(&lists);
+        let lists = self.status_lists.know().await?;
         let uri = |id: &u32| status_list_uri(&self.settings.issuer, *id);
         Ok(lists.iter().map(uri).collect())
     }

@@ -104,6 +104,11 @@ pub enum Failure {
         "the disk failed while the database was written: restart the server, which reads what is really on the disk"
     )]
     StoreDied,
+    #[error(
+        "the database was replaced by an older copy or has lost commits while it was served: restore a backup with \
+         `jeton restore`, or restart the server, which repeats the revocations of the journal"
+    )]
+    Forked,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),
     #[error(transparent)]

@@ -90,11 +90,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
                 app.stop();
                 tokio::time::sleep(NOTICE).await;
             }
-            // Whoever waits for a write is told that it failed.
+            // Whoever waits for a write is told that it failed; nothing is called active any more.
             _ = &mut follower => app.stop(),
         }
     };
     let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
+    if app.authority.has_forked() {
+        return Err(Failure::Forked);
+    }
     if !follower.is_finished() {
         upkeep::write_down(&app, &mut Troubles::default()).await;
     }

@@ -16,7 +16,7 @@ use jeton_store::SharedStore;
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Follows what other processes write to the database, tends the keys, writes down which tokens were
-/// seen, and keeps house, until the store dies.
+/// seen, and keeps house, until the store dies or its history turns out to be another one.
 pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(EVERY);
@@ -31,6 +31,9 @@ pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
             "cannot read changes by other processes",
             authority.catch_up().await,
         );
+        if authority.has_forked() {
+            return;
+        }
         troubles.note("signing key maintenance failed", authority.tend_keys().await);
         write_down(&app, &mut troubles).await;
         match authority.keep_house(&mut walk).await {

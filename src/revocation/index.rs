@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use uuid::Uuid;
+use jeton_verifier::event::Position;
 
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
@@ -16,18 +16,19 @@ use crate::revocation::lists::List;
 use crate::revocation::realms::Realms;
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
-use jeton_store::{Change, Changes, Observer, Snapshot};
+use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 
 /// Everything that a process knows of revocation without asking the store.
 ///
-/// Complete from [`Index::rebuild`] on; before that nothing may be called active.
+/// Ready from [`Index::rebuild`] until [`Index::fork`]; before and after that nothing may be called active.
 pub struct Index {
     clock: Arc<dyn Clock>,
-    ready: AtomicBool,
+    is_complete: AtomicBool,
+    has_forked: AtomicBool,
     /// What has changed in the directory.
     realms: Realms,
-    pub(super) sequence: AtomicU64,
-    pub(super) epoch: OnceLock<Uuid>,
+    /// The position in the feed up to which all events were taken over; `None` before the first rebuild.
+    position: Mutex<Option<Position>>,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
     /// How often anything that is published in a status list has changed.
     pub(super) changes: AtomicU64,
@@ -43,8 +44,8 @@ pub struct Index {
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Index")
-            .field("ready", &self.ready)
-            .field("sequence", &self.sequence)
+            .field("is_complete", &self.is_complete)
+            .field("position", &self.reached())
             .finish_non_exhaustive()
     }
 }
@@ -54,10 +55,10 @@ impl Index {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            ready: AtomicBool::new(false),
+            is_complete: AtomicBool::new(false),
+            has_forked: AtomicBool::new(false),
             realms: Realms::default(),
-            sequence: AtomicU64::new(0),
-            epoch: OnceLock::new(),
+            position: Mutex::default(),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
             cut_offs: ArcSwap::default(),
@@ -69,33 +70,56 @@ impl Index {
 
     /// Takes over the state of the store as it was at one instant. What is committed meanwhile may
     /// already have been observed; taking it twice does no harm, since nothing here is ever undone.
+    ///
+    /// Done again by a process that missed events, it leaves the realms as they are: a snapshot does not
+    /// say which of them have changed since, [`Index::follow`] does.
     pub fn rebuild(&self, snapshot: Snapshot) {
         let now = self.clock.now();
-        self.know(&snapshot.lists);
+        for list in &snapshot.lists {
+            self.open(*list);
+        }
         self.revoke(snapshot.revoked, now);
         for (sequence, cut_off) in snapshot.cut_offs {
             self.cut_off(cut_off, sequence);
         }
-        // A process serves one epoch: a restored database is served by a new one.
-        let _ = self.epoch.set(snapshot.epoch);
-        self.realms.keys_changed(snapshot.keys);
-        self.realms.reached(snapshot.edit);
-        self.sequence.fetch_max(snapshot.sequence, Ordering::AcqRel);
-        self.ready.store(true, Ordering::Release);
+        self.with_position(|position| match position {
+            // One process follows one epoch. The store says that this is another one when it is asked what
+            // came after the known position.
+            Some(known) if known.epoch != snapshot.position.epoch => {}
+            Some(known) if known.sequence >= snapshot.position.sequence => {}
+            _ => *position = Some(snapshot.position),
+        });
+        if !self.is_complete.load(Ordering::Acquire) {
+            self.realms.keys_changed(snapshot.keys);
+            self.realms.reached(snapshot.edit);
+        }
+        self.is_complete.store(true, Ordering::Release);
     }
 
-    /// Takes over what another process has committed.
-    pub fn follow(&self, changes: &Changes) {
-        self.committed(&changes.events);
+    /// Takes over what other processes have committed after a position.
+    pub fn follow(&self, after: Position, changes: &Changes) {
+        self.apply(&changes.events);
+        self.advance(after, changes.reached);
         for (realm, generation) in &changes.realms {
             self.realms.changed(realm, *generation);
         }
         self.realms.reached(changes.edit);
     }
 
-    /// Whether it is complete.
+    /// Ends the use of the index: the store's history does not continue the one that it was built from.
+    /// There is no way back, since what it knows of tokens may not exist.
+    pub fn fork(&self) {
+        self.has_forked.store(true, Ordering::Release);
+    }
+
+    /// Whether the store's history has turned out not to continue the one that was followed.
+    pub fn has_forked(&self) -> bool {
+        self.has_forked.load(Ordering::Acquire)
+    }
+
+    /// Whether it is complete, and follows the store's history.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.is_complete.load(Ordering::Acquire) && !self.has_forked()
     }
 
     /// Which parts of the directory have changed.
@@ -108,9 +132,10 @@ impl Index {
         self.cut_offs.load().through(token.into())
     }
 
-    /// The event of the feed up to which all were taken over.
-    pub fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire)
+    /// Returns the position in the feed up to which all events were taken over; `None` before the first
+    /// rebuild.
+    pub fn reached(&self) -> Option<Position> {
+        self.with_position(|position| *position)
     }
 
     /// Whether the token at this place is revoked by itself, with effect at this instant.
@@ -139,14 +164,38 @@ impl Index {
         token.issued_at <= self.latest_cut_off.load(Ordering::Acquire) && self.cut_offs.load().end(token, now)
     }
 
-    /// Moves on by one event, and never over one: another process may have written between two of this
-    /// one's, and what was written there is asked for from here ([`Index::sequence`]).
-    fn reached(&self, sequence: u64) {
-        let before = sequence.saturating_sub(1);
-        // Where it fails there is a gap, or it was there before.
-        let _ = self
-            .sequence
-            .compare_exchange(before, sequence, Ordering::AcqRel, Ordering::Acquire);
+    /// Moves from one position to the next, and never over events that were not taken over: another process
+    /// may have committed between two commits of this one, or the store may have been put back to an older
+    /// state. Either shows when the store is asked from where this has stopped ([`Index::reached`]).
+    fn advance(&self, after: Position, reached: Position) {
+        self.with_position(|position| {
+            if *position == Some(after) {
+                *position = Some(reached);
+            }
+        });
+    }
+
+    fn with_position<T>(&self, work: impl FnOnce(&mut Option<Position>) -> T) -> T {
+        work(&mut self.position.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn apply(&self, changes: &[Change]) {
+        let now = self.clock.now();
+        for change in changes {
+            match change {
+                Change::Revoked {
+                    place, effective_at, ..
+                } => self.revoke([(*place, *effective_at)], now),
+                Change::CutOff { cut_off, sequence } => self.cut_off(cut_off.clone(), *sequence),
+                Change::Directory { realms, generation } => {
+                    for realm in realms {
+                        self.realms.changed(realm, *generation);
+                    }
+                    self.realms.next(*generation);
+                }
+                Change::Retired(list) => self.retire(*list),
+            }
+        }
     }
 
     pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
@@ -185,31 +234,10 @@ pub(super) fn mark(list: &List, index: u32) {
 }
 
 impl Observer for Index {
-    fn committed(&self, changes: &[Change]) {
-        let now = self.clock.now();
-        for change in changes {
-            match change {
-                Change::Revoked {
-                    place,
-                    effective_at,
-                    sequence,
-                    ..
-                } => {
-                    self.revoke([(*place, *effective_at)], now);
-                    self.reached(*sequence);
-                }
-                Change::CutOff { cut_off, sequence } => {
-                    self.cut_off(cut_off.clone(), *sequence);
-                    self.reached(*sequence);
-                }
-                Change::Directory { realms, generation } => {
-                    for realm in realms {
-                        self.realms.changed(realm, *generation);
-                    }
-                    self.realms.next(*generation);
-                }
-                Change::Retired(list) => self.retire(*list),
-            }
+    fn committed(&self, commit: Commit<'_>) {
+        self.apply(commit.changes);
+        if let Some(Advance { after, reached }) = commit.advance {
+            self.advance(after, reached);
         }
     }
 }

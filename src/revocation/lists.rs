@@ -1,9 +1,10 @@
 //! The status lists that are published, and the bits that cut-offs set in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use jeton_verifier::event::Position;
 use jeton_verifier::{CompressedList, FeedPosition, STATUS_LIST_CAPACITY, StatusList};
 
 use crate::revocation::backlog::Unfilled;
@@ -69,19 +70,24 @@ impl Index {
         self.lists.load().get(&id).cloned()
     }
 
-    /// Takes over which status lists exist: what is new is published from now on, and what has
-    /// retired is forgotten.
-    pub fn know(&self, lists: &[u32]) {
-        for id in lists {
+    /// Takes over which status lists exist: publishes new ones from now on and forgets those that have
+    /// retired.
+    ///
+    /// `known` are the lists that were here ([`Index::known_lists`]) before the store was asked which exist.
+    /// Of those a missing one has retired. One that was opened meanwhile may be missing too, and stays.
+    pub fn know(&self, known: &[u32], existing: &[u32]) {
+        for id in existing {
             self.open(*id);
         }
-        // One opened a moment ago may not be among those that were read. Its number is a later one.
-        let newest = lists.last().copied().unwrap_or_default();
-        let is_retired = |id: &u32| *id < newest && lists.binary_search(id).is_err();
-        let retired: Vec<u32> = self.lists.load().keys().copied().filter(is_retired).collect();
-        for id in retired {
-            self.retire(id);
+        let existing: BTreeSet<u32> = existing.iter().copied().collect();
+        for id in known.iter().filter(|id| !existing.contains(id)) {
+            self.retire(*id);
         }
+    }
+
+    /// Returns the numbers of the lists that are known here.
+    pub fn known_lists(&self) -> Vec<u32> {
+        self.lists.load().keys().copied().collect()
     }
 
     /// Forgets a list whose tokens have all ended.
@@ -114,14 +120,14 @@ impl Index {
     /// The position in the feed up to which everything is in the bits that are read afterwards; `None`
     /// before the index is complete.
     pub fn position(&self) -> Option<FeedPosition> {
-        let sequence = self.sequence();
+        let Position { epoch, sequence, .. } = self.reached()?;
         // In this order: a cut-off is in the backlog before the feed's position is beyond it.
         let filled = self
             .backlog
             .first()
             .map(|unfilled| unfilled.cut_off.saturating_sub(1));
         Some(FeedPosition {
-            epoch: *self.epoch.get()?,
+            epoch,
             sequence: filled.map_or(sequence, |filled| filled.min(sequence)),
         })
     }
@@ -177,7 +183,7 @@ mod tests {
     use super::*;
     use jeton_core::clock::Clock;
     use jeton_core::token::{CutOff, Place, Reach, TokenId};
-    use jeton_store::{Change, Observer, Snapshot};
+    use jeton_store::{Advance, Change, Changes, Commit, Generation, Observer, Snapshot};
 
     struct Stopped(Timestamp);
 
@@ -213,6 +219,22 @@ mod tests {
         }
     }
 
+    fn position(sequence: u64, hash: u8) -> Position {
+        Position {
+            sequence,
+            hash: [hash; 32],
+            ..Position::default()
+        }
+    }
+
+    /// Tells the index of changes that add nothing to the feed.
+    fn committed(index: &Index, changes: &[Change]) {
+        index.committed(Commit {
+            advance: None,
+            changes,
+        });
+    }
+
     fn is_set(index: &Index, list: u32, bit: u32, now: i64) -> bool {
         let bits = index.bits(&index.list(list).unwrap(), at(now));
         bits.bytes.get(bit as usize / 8).unwrap() & (1 << (bit % 8)) != 0
@@ -226,29 +248,82 @@ mod tests {
         });
         let lists = || (0..10).filter(|id| index.list(*id).is_some()).collect::<Vec<_>>();
         assert_eq!(lists(), [1, 2, 3]);
-        index.committed(&[revoked(5, 7, NOW)]);
-        assert_eq!(lists(), [1, 2, 3, 5], "opened after the others were read");
-        index.know(&[1, 3, 4]);
+        let known = index.known_lists();
+        committed(&index, &[revoked(5, 7, NOW)]);
+        index.know(&known, &[1, 3, 6]);
+        assert_eq!(lists(), [1, 3, 5, 6], "5 was opened while the store was read");
+        assert!(is_set(&index, 5, 7, NOW));
+        // A list with a lower number may be opened later, and one with a higher number retire earlier.
+        committed(&index, &[revoked(4, 8, NOW)]);
+        index.know(&index.known_lists(), &[1, 3, 4, 5]);
         assert_eq!(lists(), [1, 3, 4, 5]);
-        assert!(is_set(&index, 5, 7, NOW));
-        index.know(&[3, 4, 5]);
+        assert!(is_set(&index, 4, 8, NOW) && is_set(&index, 5, 7, NOW));
+        committed(&index, &[Change::Retired(1)]);
         assert_eq!(lists(), [3, 4, 5]);
-        assert!(is_set(&index, 5, 7, NOW));
-        index.know(&[]);
-        assert_eq!(lists(), [3, 4, 5]);
+        index.know(&index.known_lists(), &[]);
+        assert!(lists().is_empty());
+    }
+
+    /// Neither events of another process, nor those of a history that has forked, are passed unread.
+    #[test]
+    fn the_position_moves_only_from_where_it_is() {
+        let snapshot = Snapshot {
+            position: position(3, 3),
+            edit: Generation(8),
+            ..Snapshot::default()
+        };
+        let index = index(snapshot.clone());
+        let commit = |after, reached| {
+            index.committed(Commit {
+                advance: Advance::between(after, reached),
+                changes: &[revoked(1, 1, NOW)],
+            });
+            index.reached().unwrap()
+        };
+        assert_eq!(commit(position(3, 3), position(4, 4)), position(4, 4));
+        assert_eq!(commit(position(5, 5), position(6, 6)), position(4, 4), "a gap");
+        assert_eq!(commit(position(4, 9), position(5, 9)), position(4, 4), "a fork");
+        let changes = |reached| Changes {
+            edit: Generation(8),
+            realms: Vec::new(),
+            events: Vec::new(),
+            reached,
+        };
+        index.follow(position(3, 3), &changes(position(4, 4)));
+        assert_eq!(index.reached(), Some(position(4, 4)));
+        index.follow(position(4, 4), &changes(position(6, 6)));
+        assert_eq!(index.reached(), Some(position(6, 6)));
+        // An older snapshot, and one of another epoch, move it nowhere; a later one does, and leaves the
+        // directory's changes to be asked for.
+        index.rebuild(snapshot);
+        let mut other = position(9, 9);
+        other.epoch = uuid::Uuid::from_u128(9);
+        for (snapshot, reached) in [(other, position(6, 6)), (position(9, 9), position(9, 9))] {
+            index.rebuild(Snapshot {
+                position: snapshot,
+                edit: Generation(20),
+                ..Snapshot::default()
+            });
+            assert_eq!(index.reached(), Some(reached));
+        }
+        assert_eq!(index.realms().as_of(), Generation(8));
+        assert!(index.is_ready());
+        index.fork();
+        assert!(!index.is_ready());
     }
 
     #[test]
     fn what_lies_ahead_is_published_when_it_is_due() {
         let index = index(Snapshot::default());
-        index.committed(&[
+        let ahead = [
             revoked(1, 9, NOW + 5_000),
             revoked(1, 10, NOW + 2_500),
             revoked(2, 9, NOW + 1),
-        ]);
+        ];
+        committed(&index, &ahead);
         let next = |now| index.bits(&index.list(1).unwrap(), at(now)).next;
         // The list is there as soon as one of its tokens is.
-        index.know(&[1, 2]);
+        index.know(&[1, 2], &[1, 2]);
         assert_eq!(next(NOW), Some(at(NOW + 2_500)));
         assert_eq!(next(NOW + 1_500), Some(at(NOW + 2_500)));
         assert!(!is_set(&index, 1, 10, NOW + 1_500));
@@ -270,7 +345,10 @@ mod tests {
         const COUNT: u32 = 200_000;
         let index = index(Snapshot::default());
         for bit in 0..COUNT {
-            index.committed(&[revoked(1 + bit % 4, bit, NOW + 10_000 + i64::from(bit))]);
+            committed(
+                &index,
+                &[revoked(1 + bit % 4, bit, NOW + 10_000 + i64::from(bit))],
+            );
         }
         assert_eq!(index.scheduled(place(2, 1)), Some(at(NOW + 10_001)));
         assert_eq!(index.scheduled(place(2, 2)), None);
@@ -297,7 +375,7 @@ mod tests {
             effective_at: at(NOW),
         };
         let index = index(Snapshot {
-            sequence: 6,
+            position: position(6, 6),
             cut_offs: vec![(2, cut_off.clone()), (4, cut_off.clone())],
             ..Snapshot::default()
         });
@@ -319,7 +397,10 @@ mod tests {
         assert_eq!(sequence(), 3);
         index.fill(&index.unfilled(4).unwrap(), &portion(None), at(NOW));
         assert_eq!((sequence(), index.last_unfilled()), (6, None));
-        index.committed(&[Change::CutOff { cut_off, sequence: 7 }]);
-        assert_eq!((sequence(), index.sequence()), (6, 7));
+        index.committed(Commit {
+            advance: Advance::between(position(6, 6), position(7, 7)),
+            changes: &[Change::CutOff { cut_off, sequence: 7 }],
+        });
+        assert_eq!((sequence(), index.reached()), (6, Some(position(7, 7))));
     }
 }

@@ -6,10 +6,37 @@
 use std::fmt::Display;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The hash before the first event.
 pub const BEFORE_ALL: [u8; 32] = [0; 32];
+
+/// A position in the feed: after an event of a history, or before the first.
+///
+/// The hash depends on every event up to this one. Two feeds that share a position share everything before
+/// it; a number alone says nothing about that, since another history counts the same numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The database's epoch.
+    pub epoch: Uuid,
+    /// The number of the event; 0 before the first.
+    pub sequence: u64,
+    /// The hash of the event; [`BEFORE_ALL`] before the first. In hexadecimal where it is written as text.
+    #[serde(with = "hexadecimal")]
+    pub hash: [u8; 32],
+}
+
+impl Position {
+    /// Returns the position before the first event of a database that was never restored.
+    pub fn beginning(epoch: Uuid) -> Self {
+        Self {
+            epoch,
+            sequence: 0,
+            hash: BEFORE_ALL,
+        }
+    }
+}
 
 /// One event of the feed. Times are milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +145,36 @@ impl Event {
     }
 }
 
+/// Hashes as people read them.
+mod hexadecimal {
+    use std::borrow::Cow;
+    use std::fmt::Write;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        let text = bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        bytes
+            .filter(|_| rest.is_empty())
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))
+    }
+}
+
 /// What has been hashed so far. Lengths stand before texts, so that no two events can be written alike.
 struct Input(Context);
 
@@ -182,6 +239,29 @@ mod tests {
             revoked(41).hash(&BEFORE_ALL).as_slice(),
             context.finish().as_ref()
         );
+    }
+
+    /// Journals on disk hold positions in this form.
+    #[test]
+    fn a_position_is_written_with_its_hash_in_hexadecimal() {
+        let position = Position {
+            sequence: 7,
+            hash: [0xab; 32],
+            ..Position::beginning(Uuid::from_u128(1))
+        };
+        let text = format!(
+            r#"{{"epoch":"00000000-0000-0000-0000-000000000001","sequence":7,"hash":"{}"}}"#,
+            "ab".repeat(32)
+        );
+        assert_eq!(serde_json::to_string(&position).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Position>(&text).unwrap(), position);
+        for damaged in [
+            text.replace("ab", "a"),
+            text.replace("ab", "ag"),
+            text.replacen("ab", "abab", 1),
+        ] {
+            assert!(serde_json::from_str::<Position>(&damaged).is_err());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use jeton_verifier::event::Position;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
@@ -50,7 +51,23 @@ pub(super) struct Head {
     pub(super) cut_through: i64,
 }
 
+impl Head {
+    /// Returns the feed's last event as a position of an epoch.
+    pub(super) fn position(&self, epoch: Uuid) -> Position {
+        Position {
+            epoch,
+            sequence: self.sequence,
+            hash: self.hash,
+        }
+    }
+}
+
 impl Memory {
+    /// Returns the position of the feed's last event, those of the open transaction included.
+    pub(super) fn position(&self) -> Position {
+        self.head.position(self.epoch)
+    }
+
     /// Reads everything.
     pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
         let data_version = data_version(connection)?;

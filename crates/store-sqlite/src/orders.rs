@@ -1,6 +1,7 @@
 //! Orders: guards compared, effects carried out, in one job of the writer.
 
 use async_trait::async_trait;
+use jeton_verifier::event::Position;
 
 use crate::SqliteStore;
 use crate::bulk;
@@ -19,7 +20,7 @@ impl Writes for SqliteStore {
             .run(undo(&order), move |batch| batch.carry_out(order))
             .await?;
         Ok(done.map(|done| Committed {
-            sequence: done.sequence,
+            position: done.position,
             recorded: done.record.map(Recorded::after_commit),
             project: done.project,
             bulk: done.bulk,
@@ -40,7 +41,7 @@ fn undo(order: &Order) -> Undo {
 /// [`Committed`] before the commit, when nothing is proved yet.
 #[derive(Default)]
 struct Done {
-    sequence: u64,
+    position: Option<Position>,
     record: Option<Box<Record>>,
     project: Option<u32>,
     bulk: Option<BulkRevocation>,
@@ -59,6 +60,7 @@ impl Batch<'_> {
         if let Some(guard) = self.broken(guards, &effects)? {
             return Ok(Err(Refused(guard)));
         }
+        let before = self.memory.head.sequence;
         let mut done = Done::default();
         let mut realms: Vec<Realm> = Vec::new();
         for effect in effects {
@@ -70,7 +72,9 @@ impl Batch<'_> {
             self.apply(effect, &cause, &mut done)?;
         }
         self.changed(realms)?;
-        done.sequence = self.memory.head.sequence;
+        if self.memory.head.sequence != before {
+            done.position = Some(self.memory.position());
+        }
         Ok(Ok(done))
     }
 

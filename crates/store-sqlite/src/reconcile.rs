@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
+use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
 use crate::failure::Failure;
-use crate::journal::{History, Journal, JournalBatch, Position, folder_of};
+use crate::journal::{History, Journal, JournalBatch, folder_of};
 use crate::memory::Memory;
 use crate::open::OpenError;
 use crate::replay::{Replay, Replayed};
@@ -44,7 +45,7 @@ pub(super) fn served(
     let memory = Memory::read(connection).map_err(failed)?;
     let folder = folder_of(database);
     let mut journal = Journal::open(folder, memory.origin, connection).map_err(failed)?;
-    let at = Position::of(memory.epoch, &memory.head);
+    let at = memory.position();
     // Without a lock: a process that writes just now makes the two differ for a moment, and the closer
     // look waits for it.
     if !is_backup(connection).map_err(failed)? && journal.resume(at).map_err(|error| failed(error.into()))? {
@@ -125,7 +126,7 @@ fn in_transaction(
     let memory = Memory::read(connection).map_err(failed)?;
     let folder = folder_of(database);
     let mut journal = Journal::open(folder.clone(), memory.origin, connection).map_err(failed)?;
-    let at = Position::of(memory.epoch, &memory.head);
+    let at = memory.position();
     let is_copy = restoring.is_some() || is_backup(connection).map_err(failed)?;
     if !is_copy && journal.resume(at).map_err(|error| failed(error.into()))? {
         return Ok((memory, journal, Replayed::default()));

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use jeton_verifier::event::Position;
+use rusqlite::{Connection, OptionalExtension};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::SqliteStore;
 use crate::covered::covered;
@@ -14,7 +16,9 @@ use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Place, TokenId};
-use jeton_store::{Change, Changes, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError};
+use jeton_store::{
+    Change, Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError,
+};
 
 /// How many events [`Revocations::changes_after`] hands over at once.
 const PAGE: u32 = 10_000;
@@ -30,9 +34,9 @@ impl Revocations for SqliteStore {
             .await
     }
 
-    async fn changes_after(&self, sequence: u64, edit: Generation) -> Result<Changes> {
+    async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
         self.readers
-            .read(move |connection| changes_after(connection, sequence, edit))
+            .read(move |connection| changes_after(connection, position, edit))
             .await
     }
 
@@ -82,15 +86,15 @@ impl Revocations for SqliteStore {
 
 fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snapshot, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (epoch, edit, keys, sequence) = transaction
-        .prepare_cached("SELECT epoch, edits, generation, sequence FROM meta")?
+    let (position, edit, keys) = transaction
+        .prepare_cached("SELECT epoch, sequence, hash, edits, generation FROM meta")?
         .query_row((), |row| {
-            Ok((
-                get::<Bytes>(row, 0)?.0,
-                Generation(get(row, 1)?),
-                Generation(get(row, 2)?),
-                get(row, 3)?,
-            ))
+            let position = Position {
+                epoch: get::<Bytes>(row, 0)?.0,
+                sequence: get(row, 1)?,
+                hash: get(row, 2)?,
+            };
+            Ok((position, Generation(get(row, 3)?), Generation(get(row, 4)?)))
         })?;
     let lists = status_lists(&transaction)?;
     let revoked = transaction
@@ -110,10 +114,9 @@ fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snap
         .collect::<rusqlite::Result<_>>()?;
     let cut_offs = cut_offs::all(&transaction)?;
     Ok(Snapshot {
-        epoch,
+        position,
         edit,
         keys,
-        sequence,
         lists,
         revoked,
         cut_offs,
@@ -132,53 +135,111 @@ fn status_lists(connection: &Connection) -> std::result::Result<Vec<u32>, Failur
 
 fn changes_after(
     connection: &Connection,
-    sequence: u64,
+    position: Position,
     after: Generation,
-) -> std::result::Result<Changes, Failure> {
+) -> std::result::Result<Continuation, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (edit, pruned_through) = transaction
-        .prepare_cached("SELECT edits, pruned_through FROM meta")?
-        .query_row((), |row| Ok((get(row, 0)?, get(row, 1)?)))?;
-    let query = format!(
-        "SELECT event.sequence, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
-         FROM revocations AS event {REACH_JOINS}
-         WHERE event.sequence > max(?1, ?3) ORDER BY event.sequence LIMIT ?2"
-    );
-    let edit = Generation(edit);
-    let events = transaction
-        .prepare_cached(&query)?
-        .query_map(
-            params![i64::try_from(sequence).unwrap_or(i64::MAX), PAGE, pruned_through],
-            |row| {
-                let sequence = get(row, 0)?;
-                Ok(match get(row, 1)? {
-                    Some(token) => Change::Revoked {
-                        token: TokenId(token),
-                        place: Place {
-                            list: get(row, 2)?,
-                            index: get(row, 3)?,
-                        },
-                        effective_at: get(row, "effective_at")?,
-                        sequence,
-                    },
-                    None => Change::CutOff {
-                        cut_off: cut_offs::cut_off(&mut Columns::from(row, 4))?,
-                        sequence,
-                    },
-                })
-            },
-        )?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok(Changes {
-        edit,
-        realms: if edit > after {
+    let feed = Feed::read(&transaction)?;
+    if position.epoch != feed.epoch || after > feed.edit {
+        return Ok(Continuation::Forked);
+    }
+    if position.sequence < feed.pruned_through {
+        return Ok(Continuation::Pruned);
+    }
+    if feed.hash_of(&transaction, position.sequence)? != Some(position.hash) {
+        return Ok(Continuation::Forked);
+    }
+    let (events, reached) = events_after(&transaction, position)?;
+    Ok(Continuation::Changes(Changes {
+        edit: feed.edit,
+        realms: if feed.edit > after {
             changed_realms(&transaction, after)?
         } else {
             Vec::new()
         },
-        pruned_through,
         events,
-    })
+        reached,
+    }))
+}
+
+/// Where the feed begins and ends.
+struct Feed {
+    epoch: Uuid,
+    edit: Generation,
+    sequence: u64,
+    hash: [u8; 32],
+    pruned_through: u64,
+    pruned_hash: [u8; 32],
+}
+
+impl Feed {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        connection
+            .prepare_cached("SELECT epoch, edits, sequence, hash, pruned_through, pruned_hash FROM meta")?
+            .query_row((), |row| {
+                Ok(Self {
+                    epoch: get::<Bytes>(row, 0)?.0,
+                    edit: Generation(get(row, 1)?),
+                    sequence: get(row, 2)?,
+                    hash: get(row, 3)?,
+                    pruned_through: get(row, 4)?,
+                    pruned_hash: get(row, 5)?,
+                })
+            })
+    }
+
+    /// Returns the hash of an event that is kept, of the last that is not, or before the first. Mostly the
+    /// last event is asked for, which takes no look-up.
+    fn hash_of(&self, connection: &Connection, sequence: u64) -> rusqlite::Result<Option<[u8; 32]>> {
+        if sequence == self.sequence {
+            return Ok(Some(self.hash));
+        }
+        if sequence == self.pruned_through {
+            return Ok(Some(self.pruned_hash));
+        }
+        connection
+            .prepare_cached("SELECT hash FROM revocations WHERE sequence = ?1")?
+            .query_row(params![i64::try_from(sequence).unwrap_or(i64::MAX)], |row| {
+                get(row, 0)
+            })
+            .optional()
+    }
+}
+
+/// Returns a portion of the events after a position, and the position after the last of them.
+fn events_after(connection: &Connection, position: Position) -> rusqlite::Result<(Vec<Change>, Position)> {
+    let query = format!(
+        "SELECT event.sequence, event.hash, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
+         FROM revocations AS event {REACH_JOINS}
+         WHERE event.sequence > ?1 ORDER BY event.sequence LIMIT ?2"
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let mut rows = query.query(params![position.sequence, PAGE])?;
+    let (mut events, mut reached) = (Vec::new(), position);
+    while let Some(row) = rows.next()? {
+        let sequence = get(row, 0)?;
+        reached = Position {
+            sequence,
+            hash: get(row, 1)?,
+            ..position
+        };
+        events.push(match get(row, 2)? {
+            Some(token) => Change::Revoked {
+                token: TokenId(token),
+                place: Place {
+                    list: get(row, 3)?,
+                    index: get(row, 4)?,
+                },
+                effective_at: get(row, "effective_at")?,
+                sequence,
+            },
+            None => Change::CutOff {
+                cut_off: cut_offs::cut_off(&mut Columns::from(row, 5))?,
+                sequence,
+            },
+        });
+    }
+    Ok((events, reached))
 }
 
 fn changed_realms(

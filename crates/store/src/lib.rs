@@ -4,7 +4,8 @@
 //! of commits. For every backend holds, and the cases of `suite` prove it:
 //!
 //! - `Ok` from a write means that the change is on disk.
-//! - A write that was accepted happens even if its caller goes away.
+//! - A write that was accepted, by polling its future once, happens even if its caller goes away. Nothing says
+//!   when, as long as nobody has its answer: another write may come first.
 //! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
 //! - A write is an [`Order`]: guards that are compared in its own transaction, and effects that are
 //!   carried out whole or not at all. An order carries the [`Generation`]s of the realms whose facts led
@@ -12,7 +13,8 @@
 //!   bulk revocations, retention and use have methods of their own, which ask the shared
 //!   [`rules`].
 //! - The first revocation of a token wins; a later one may bring it forward, never back.
-//! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap.
+//! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap, and says so
+//!   if the store's history is not the one that the caller has followed.
 //! - Times and random values are arguments; a store reads no clock and draws no chance.
 
 mod bulk;
@@ -50,12 +52,13 @@ pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
     Refused, Surface,
 };
-pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
+pub use revocations::{Changes, Continuation, Covered, Revocations, Snapshot, ends};
 pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 pub use usage::{Usage, UseReport, UseReported};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};
+use jeton_verifier::event::Position;
 
 /// The one way to write.
 #[async_trait::async_trait]
@@ -148,14 +151,14 @@ pub enum Change {
         place: Place,
         /// From when on.
         effective_at: Timestamp,
-        /// The position of the event in the feed.
+        /// The number of the event in the feed.
         sequence: u64,
     },
     /// Many tokens are.
     CutOff {
         /// Which ones.
         cut_off: CutOff,
-        /// The position of the event in the feed.
+        /// The number of the event in the feed.
         sequence: u64,
     },
     /// Realms have changed, with this edit.
@@ -169,9 +172,37 @@ pub enum Change {
     Retired(u32),
 }
 
+/// What one transaction has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit<'a> {
+    /// The step that it has taken in the feed; `None` if it added no event.
+    pub advance: Option<Advance>,
+    /// What has changed, in order; its events follow each other without a gap.
+    pub changes: &'a [Change],
+}
+
+/// A step in the feed: the events between two positions, and no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    /// The position before the first of the events.
+    pub after: Position,
+    /// The position after the last of them.
+    pub reached: Position,
+}
+
+impl Advance {
+    /// Returns the step from one position to another; `None` if they are the same.
+    pub fn between(after: Position, reached: Position) -> Option<Self> {
+        (after != reached).then_some(Self { after, reached })
+    }
+}
+
 /// Told of every commit after it is on disk and before its caller is answered, on the store's side,
 /// so that a client that goes away takes nothing with it.
 pub trait Observer: Send + Sync {
     /// Takes over what was committed. Must not block.
-    fn committed(&self, changes: &[Change]);
+    ///
+    /// Commits that add events are told in the order of the feed; between two of them another process may
+    /// have added some.
+    fn committed(&self, commit: Commit<'_>);
 }

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
+use jeton_verifier::event::Position;
 
 use crate::{BulkOrder, BulkRevocation, Generation, Realm, Recorded, ReservedPlace};
 
@@ -279,8 +280,8 @@ impl std::fmt::Debug for NewPerson {
 /// An order that is on disk.
 #[derive(Debug)]
 pub struct Committed {
-    /// The feed's last event when the order was carried out.
-    pub sequence: u64,
+    /// The last event that it added to the feed; `None` if it added none.
+    pub position: Option<Position>,
     /// The record of the token that it recorded.
     pub recorded: Option<Recorded>,
     /// The number of the project that it made.

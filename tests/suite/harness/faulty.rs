@@ -15,12 +15,13 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
 };
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
-    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations,
-    OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result,
-    Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport,
-    UseReported, Versioned, Writes,
+    BulkId, BulkRevocation, BulkRevocations, Committed, Continuation, Covered, Credentials, Found,
+    Generation, House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order,
+    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused,
+    ReservedPlace, Result, Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
+    Tokens, Usage, UseReport, UseReported, Versioned, Writes,
 };
+use jeton_verifier::event::Position;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -240,7 +241,7 @@ faulty! {
     }
     Revocations {
         Read snapshot(now: Timestamp) -> Snapshot;
-        Read changes_after(sequence: u64, edit: Generation) -> Changes;
+        Read changes_after(position: Position, edit: Generation) -> Continuation;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: &str) -> String;

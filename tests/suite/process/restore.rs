@@ -1,8 +1,11 @@
 //! `jeton backup` and `jeton restore`, as an operator uses them.
 
 use std::fs;
+use std::time::Duration;
 
 use axum::http::StatusCode;
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -149,4 +152,40 @@ fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
     let keys = home.run(&["keys", "list"]).stdout;
     assert!(keys.contains("withdrawn") && keys.contains("signing"), "{keys}");
     stop(server);
+}
+
+/// Copies a database over another one, whoever has it open.
+fn copy_over(from: &Home, source: &str, target: &str) {
+    let source = Connection::open(from.path(source)).unwrap();
+    let mut target = Connection::open(from.path(target)).unwrap();
+    let copy = Backup::new(&source, &mut target).unwrap();
+    copy.run_to_completion(1_000, Duration::from_millis(10), None)
+        .unwrap();
+}
+
+/// An older copy is put into the place of the database under a server that has followed its feed further: the
+/// server ends and says why, and the next one repeats what the copy has lost.
+#[test]
+fn an_older_copy_under_a_running_server_ends_it() {
+    let home = Home::new();
+    let mut server = home.serve();
+    let mut client = server.administrator();
+    let tokens = ["one", "two", "three"].map(|name| issue(&mut client, name));
+    revoke(&mut client, &tokens[0].0);
+    copy_over(&home, "jeton.db", "older.db");
+    revoke(&mut client, &tokens[1].0);
+    assert_eq!(client.current(&tokens[2].1), 200);
+    copy_over(&home, "older.db", "jeton.db");
+
+    let status = server.ended(SOON).unwrap();
+    assert_eq!(status.code(), Some(1));
+    let said = server.stderr();
+    let failure =
+        "error: the database was replaced by an older copy or has lost commits while it was served: ";
+    assert!(said.contains(failure), "{said}");
+
+    let server = home.serve();
+    let mut client = server.client();
+    let found = tokens.each_ref().map(|(_, token)| client.current(token));
+    assert_eq!(found, [401, 401, 200]);
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jeton_verifier::event::Position;
 use uuid::Uuid;
 
-use super::line::{self, Batch, Begin, Position, VERSION};
+use super::line::{self, Batch, Begin, VERSION};
 use super::segments;
 
 /// What the journal tells about the time after a position.

@@ -3,7 +3,7 @@
 use std::io;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use jeton_verifier::event::Ends;
+use jeton_verifier::event::{Ends, Position};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::failure::Failure;
-use crate::memory::Head;
 use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
 
@@ -38,25 +37,6 @@ pub(crate) struct Batch {
     /// Where the database's history stands after it.
     pub(crate) reaches: Position,
     pub(crate) entries: Vec<Entry>,
-}
-
-/// A position in the history of a database: its feed's last event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Position {
-    epoch: Uuid,
-    pub(crate) sequence: u64,
-    #[serde(with = "hexadecimal")]
-    hash: [u8; 32],
-}
-
-impl Position {
-    pub(crate) fn of(epoch: Uuid, head: &Head) -> Self {
-        Self {
-            epoch,
-            sequence: head.sequence,
-            hash: head.hash,
-        }
-    }
 }
 
 /// Something that must never be undone. Everything is named as the public knows it, since a restored
@@ -220,33 +200,4 @@ fn checksum(text: &[u8]) -> String {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// Hashes as people read them.
-mod hexadecimal {
-    use std::fmt::Write;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        let text = bytes.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        serializer.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> = pairs
-            .iter()
-            .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
-        bytes
-            .filter(|_| rest.is_empty())
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| serde::de::Error::custom("not 64 hexadecimal digits"))
-    }
 }

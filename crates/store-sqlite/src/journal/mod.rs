@@ -24,6 +24,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use jeton_verifier::event::Position;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ use jeton_core::clock::Timestamp;
 pub(super) use history::History;
 pub use history::JournalError;
 use line::{Batch, Begin, VERSION};
-pub(super) use line::{Batch as JournalBatch, Entry, Order, Position};
+pub(super) use line::{Batch as JournalBatch, Entry, Order};
 use segment::Segment;
 
 /// The journal of a database, at its end.
@@ -127,8 +128,8 @@ impl Journal {
             return Ok(());
         }
         Ok(self.append(&Batch {
-            at: Position::of(memory.epoch, &before),
-            reaches: Position::of(memory.epoch, &head),
+            at: before.position(memory.epoch),
+            reaches: memory.position(),
             entries,
         })?)
     }
@@ -145,8 +146,8 @@ impl Journal {
         let mut entries = line::events_after(connection, before.sequence)?;
         entries.extend(self.newly_withdrawn(connection)?);
         let batch = Batch {
-            at: Position::of(memory.epoch, &before),
-            reaches: Position::of(memory.epoch, &memory.head),
+            at: before.position(memory.epoch),
+            reaches: memory.position(),
             entries,
         };
         let begun = self.begin(restored_from, &batch);

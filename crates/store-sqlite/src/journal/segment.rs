@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use super::line::{self, Batch, Position};
+use jeton_verifier::event::Position;
+
+use super::line::{self, Batch};
 
 /// How long a segment grows, in bytes. Old ones are removed whole.
 const SEGMENT: u64 = 1 << 20;

@@ -18,10 +18,11 @@ fn journal(folder: &TempDir) -> Journal {
 }
 
 fn position(sequence: u8) -> Position {
-    serde_json::from_value(serde_json::json!({
-        "epoch": Uuid::from_u128(1), "sequence": sequence, "hash": format!("{sequence:02x}").repeat(32),
-    }))
-    .unwrap()
+    Position {
+        epoch: Uuid::from_u128(1),
+        sequence: sequence.into(),
+        hash: [sequence; 32],
+    }
 }
 
 /// One revocation, after so many.

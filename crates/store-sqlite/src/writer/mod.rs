@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::memory::Memory;
 use jeton_core::entropy::Entropy;
-use jeton_store::{Change, Observer, Result, StoreError};
+use jeton_store::{Advance, Change, Commit, Observer, Result, StoreError};
 
 /// How many jobs may wait. Beyond it the answer is `Busy` at once, not after a long wait.
 const QUEUE: usize = 4096;
@@ -255,12 +255,16 @@ impl Writing {
             {
                 batch.push(job);
             }
-            let end = self.commit(&mut batch);
-            match &end {
-                Ok(()) if self.changes.is_empty() => {}
-                Ok(()) => self.observer.committed(&self.changes),
+            let committed = self.commit(&mut batch);
+            match &committed {
+                Ok(_) if self.changes.is_empty() => {}
+                Ok(advance) => self.observer.committed(Commit {
+                    advance: *advance,
+                    changes: &self.changes,
+                }),
                 Err(failure) => self.give_up(failure),
             }
+            let end = committed.map(drop);
             self.changes.clear();
             for job in batch.drain(..) {
                 job.answer(end.clone());
@@ -275,8 +279,8 @@ impl Writing {
         }
     }
 
-    /// Runs all jobs in one transaction and commits it.
-    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<(), Failure> {
+    /// Runs all jobs in one transaction and commits it. Returns the step that it has taken in the feed.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<Option<Advance>, Failure> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let current = match self.memory.take() {
             Some(memory) if memory.is_current(&self.connection)? => memory,
@@ -291,6 +295,7 @@ impl Writing {
             }
         };
         let memory = self.memory.insert(current);
+        let after = memory.position();
         let mut batch = Batch::new(&self.connection, memory, &*self.entropy, &mut self.changes);
         for job in jobs {
             job.run(&mut batch);
@@ -300,9 +305,10 @@ impl Writing {
         }
         self.journal.follow(&self.connection, batch.memory)?;
         batch.memory.write(&self.connection)?;
+        let reached = batch.memory.position();
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         self.journal.committed();
-        Ok(())
+        Ok(Advance::between(after, reached))
     }
 
     /// Leaves a batch that failed.

@@ -16,8 +16,8 @@ use crate::open;
 struct Seen(Mutex<Vec<Vec<Change>>>);
 
 impl Observer for Seen {
-    fn committed(&self, changes: &[Change]) {
-        self.0.lock().unwrap().push(changes.to_vec());
+    fn committed(&self, commit: Commit<'_>) {
+        self.0.lock().unwrap().push(commit.changes.to_vec());
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
 use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
-use jeton_store::{KeyRevocation, KeyState, LastToken};
+use jeton_store::{Continuation, KeyRevocation, KeyState, LastToken};
 use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
 
 use super::Sqlite;
@@ -228,6 +228,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     world.store.revoke_key(order).await.unwrap();
     let last_number = world.record(token(world.owner(), 15)).await.id;
     let first_epoch = epoch(&sqlite);
+    let followed = world.changes().await.reached;
 
     let mut replayed = None;
     let world = world.reopen_after(|| {
@@ -241,6 +242,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     );
     assert_eq!(replayed.cut_offs[1].reach.team, Some(team));
     assert_ne!(epoch(&sqlite), first_epoch);
+    assert_eq!(world.after(followed).await, Continuation::Forked);
     assert_eq!(meta::<Option<i64>>(&sqlite, "backed_up_at"), None);
     for (record, instant) in [(&before, 1), (&since, 10), (&grace, 110)] {
         let found = read(&world, record).await.unwrap();

@@ -9,7 +9,7 @@ use jeton_core::directory::{
     Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
-use jeton_verifier::event::Event;
+use jeton_verifier::event::{Event, Position};
 use uuid::Uuid;
 
 use crate::rules::keys::JwksPromise;
@@ -104,6 +104,14 @@ impl<T> Kept<T> {
 }
 
 impl Feed {
+    /// The hash of an event that is kept, of the last that is not, or before the first.
+    pub(super) fn hash_of(&self, sequence: u64) -> Option<[u8; 32]> {
+        if sequence == self.pruned_through {
+            return Some(self.pruned_hash);
+        }
+        self.events.get(&sequence).map(|entry| entry.hash)
+    }
+
     /// Whether the events that are kept follow each other without a gap, and each hashes to what it did.
     pub(super) fn is_whole(&self) -> bool {
         let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
@@ -124,6 +132,15 @@ impl Data {
             edit: Generation(1),
             keys_generation: Generation(1),
             ..Self::default()
+        }
+    }
+
+    /// The position of the feed's last event.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            sequence: self.feed.sequence,
+            hash: self.feed.hash,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
 use jeton_core::token::{Actor, CutOff, Lineage, Record, Revocation, RevocationNote, TokenId, TokenKind};
-use jeton_verifier::event::{Ends, Event};
+use jeton_verifier::event::{Ends, Event, Position};
 
 use super::data::{Account, Data, Entry, Kept};
 use super::{Batch, failed};
@@ -18,7 +18,7 @@ use crate::{
 /// [`Committed`](crate::Committed) before the commit, when nothing is proved yet.
 #[derive(Default)]
 pub(super) struct Done {
-    pub(super) sequence: u64,
+    pub(super) position: Option<Position>,
     pub(super) record: Option<Box<Record>>,
     pub(super) project: Option<u32>,
     pub(super) bulk: Option<BulkRevocation>,

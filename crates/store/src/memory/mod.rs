@@ -24,8 +24,8 @@ use jeton_core::token::{Place, TokenKind, Use};
 
 use crate::rules::usage::seen_at;
 use crate::{
-    Change, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result, ReturnedPlaces,
-    StoreError, Usage, UseReport, UseReported, Writes,
+    Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
+    ReturnedPlaces, StoreError, Usage, UseReport, UseReported, Writes,
 };
 use data::Data;
 use effects::Done;
@@ -104,13 +104,18 @@ impl MemoryStore {
     async fn write<T>(&self, job: impl FnOnce(&mut Batch<'_>) -> Result<T>) -> Result<T> {
         let answer = {
             let mut data = self.data();
+            let after = data.position();
             let mut batch = Batch {
                 data: &mut data,
                 changes: Vec::new(),
             };
             let answer = job(&mut batch);
-            if !batch.changes.is_empty() {
-                self.observer.committed(&batch.changes);
+            let changes = batch.changes;
+            if !changes.is_empty() {
+                self.observer.committed(Commit {
+                    advance: Advance::between(after, data.position()),
+                    changes: &changes,
+                });
             }
             answer
         };
@@ -148,7 +153,7 @@ impl Writes for MemoryStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
         let done = self.write(|batch| batch.carry_out(order)).await?;
         Ok(done.map(|done| Committed {
-            sequence: done.sequence,
+            position: done.position,
             recorded: done.record.map(Recorded::after_commit),
             project: done.project,
             bulk: done.bulk,
@@ -173,6 +178,7 @@ impl Batch<'_> {
             }
         }
         // A single effect fails before it has changed anything.
+        let position = self.data.position();
         let before = (effects.len() > 1).then(|| self.data.clone());
         let mut done = Done::default();
         let mut realms = Vec::new();
@@ -187,7 +193,7 @@ impl Batch<'_> {
             }
         }
         self.changed(realms);
-        done.sequence = self.data.feed.sequence;
+        done.position = Some(self.data.position()).filter(|reached| *reached != position);
         Ok(Ok(done))
     }
 }

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
+use jeton_verifier::event::Position;
 
 use super::MemoryStore;
 use super::data::Data;
-use crate::{Changes, Covered, Generation, Realm, Result, Revocations, Snapshot};
+use crate::{Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot};
 
 /// How many events are handed over at once.
 const EVENTS: usize = 10_000;
@@ -44,10 +45,9 @@ impl Revocations for MemoryStore {
             Some((record.place, revocation.effective_at))
         });
         Ok(Snapshot {
-            epoch: data.epoch,
+            position: data.position(),
             edit: data.edit,
             keys: data.keys_generation,
-            sequence: data.feed.sequence,
             lists: data.status_lists(),
             revoked: revoked.collect(),
             cut_offs: data
@@ -59,18 +59,29 @@ impl Revocations for MemoryStore {
         })
     }
 
-    async fn changes_after(&self, sequence: u64, edit: Generation) -> Result<Changes> {
+    async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
         let data = self.data();
-        let later = data.feed.events.range(sequence.saturating_add(1)..);
-        Ok(Changes {
+        if position.epoch != data.epoch || edit > data.edit {
+            return Ok(Continuation::Forked);
+        }
+        if position.sequence < data.feed.pruned_through {
+            return Ok(Continuation::Pruned);
+        }
+        if data.feed.hash_of(position.sequence) != Some(position.hash) {
+            return Ok(Continuation::Forked);
+        }
+        let later = data.feed.events.range(position.sequence + 1..);
+        let later: Vec<_> = later.take(EVENTS).map(|(_, entry)| entry).collect();
+        Ok(Continuation::Changes(Changes {
             edit: data.edit,
             realms: data.realms_changed_after(edit),
-            pruned_through: data.feed.pruned_through,
-            events: later
-                .take(EVENTS)
-                .map(|(_, entry)| entry.change.clone())
-                .collect(),
-        })
+            events: later.iter().map(|entry| entry.change.clone()).collect(),
+            reached: later.last().map_or(position, |last| Position {
+                sequence: last.event.sequence,
+                hash: last.hash,
+                ..position
+            }),
+        }))
     }
 
     async fn status_lists(&self) -> Result<Vec<u32>> {

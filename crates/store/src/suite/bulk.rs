@@ -79,17 +79,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     };
     let ordered = world.order_many(order(filter, 10)).await;
     assert_eq!((ordered.order.matched, ordered.revoked), (MANY as u64 - 2, 0));
-    assert_eq!(
-        world
-            .store
-            .changes_after(0, crate::Generation(0))
-            .await
-            .unwrap()
-            .events
-            .len(),
-        2,
-        "none yet"
-    );
+    assert_eq!(world.events().await.len(), 2, "none yet");
     let later = world.record(token(world.owner(), 11)).await;
 
     let portion = carry_on(&world, ordered.id, 12).await;
@@ -133,9 +123,8 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
         (note.revoked_by.as_str(), note.reason.as_deref()),
         ("admin@example.org", Some("offboarding"))
     );
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    let numbers: Vec<_> = changes
-        .events
+    let events = world.events().await;
+    let numbers: Vec<_> = events
         .iter()
         .map(|change| match change {
             Change::Revoked { sequence, .. } => *sequence,
@@ -172,8 +161,7 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     }
     let bulk = world.store.bulk_revocation(ordered.id).await.unwrap().unwrap();
     assert_eq!((bulk.order.matched, bulk.revoked), (MANY as u64, MANY as u64));
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    assert_eq!(changes.events.len(), MANY);
+    assert_eq!(world.events().await.len(), MANY);
 }
 
 /// Whoever rotates between the order and their turn gains nothing, with a grace or without one, once or

@@ -707,7 +707,7 @@ impl Clerk for SharedStore {
         now: Timestamp,
     ) -> Result<u64> {
         let order = Order::new(cause(now, by).because(reason)).effect(Effect::CutOff(cut_off));
-        Ok(self.commit(order).await?.unwrap().sequence)
+        Ok(self.commit(order).await?.unwrap().position.unwrap().sequence)
     }
 
     async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>> {

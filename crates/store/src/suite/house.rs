@@ -1,9 +1,10 @@
 //! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
 
-use crate::Change;
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;
+use crate::{Change, Changes, Continuation};
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
+use jeton_verifier::event::Position;
 
 use super::world::{World, actor, at, revocation, token};
 
@@ -113,39 +114,46 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     let short = world.record(ending(&world, 0, Some(50))).await;
     let late = world.record(ending(&world, 0, Some(DAY))).await;
     revoke(&world, &endless, 10).await;
+    let first = world.changes().await.reached;
     revoke(&world, &short, 20).await;
+    let second = world.changes().await.reached;
     revoke(&world, &late, 500).await;
     round(&world, 100).await;
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    assert_eq!(changes.pruned_through, 2);
+    for pruned in [world.beginning, first] {
+        assert_eq!(world.after(pruned).await, Continuation::Pruned);
+    }
+    let Continuation::Changes(changes) = world.after(second).await else {
+        panic!("all that follows is kept");
+    };
     assert!(
         matches!(changes.events[..], [Change::Revoked { sequence: 3, token, .. }] if token == late.id),
         "{changes:?}"
     );
+    let forged = Position {
+        hash: first.hash,
+        ..second
+    };
+    assert_eq!(
+        world.after(forged).await,
+        Continuation::Forked,
+        "its hash is kept"
+    );
     // Opening checks the chain.
     let world = world.reopen();
     let snapshot = world.store.snapshot(at(501)).await.unwrap();
-    assert_eq!(snapshot.sequence, 3);
+    assert_eq!(snapshot.position, changes.reached);
     assert_eq!(snapshot.revoked.len(), 2);
     assert!(snapshot.revoked.contains(&(endless.place, at(10))));
     round(&world, 1_000).await;
     let world = world.reopen();
-    assert_eq!(
-        world
-            .store
-            .changes_after(2, crate::Generation(0))
-            .await
-            .unwrap()
-            .pruned_through,
-        3
-    );
+    assert_eq!(world.after(second).await, Continuation::Pruned);
     let next = world.record(ending(&world, 1_001, Some(DAY))).await;
     revoke(&world, &next, 1_002).await;
-    let changes = world.store.changes_after(3, crate::Generation(0)).await.unwrap();
-    assert!(matches!(
-        changes.events[..],
-        [Change::Revoked { sequence: 4, .. }]
-    ));
+    let changes = world.after(changes.reached).await;
+    let Continuation::Changes(Changes { events, .. }) = changes else {
+        panic!("{changes:?}");
+    };
+    assert!(matches!(events[..], [Change::Revoked { sequence: 4, .. }]));
     drop(world.reopen());
 }
 
@@ -186,24 +194,9 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     // The feed is pruned, and the record lives.
     round(&world, 500).await;
     round(&world, 500).await;
-    assert_eq!(
-        world
-            .store
-            .changes_after(0, crate::Generation(0))
-            .await
-            .unwrap()
-            .pruned_through,
-        2
-    );
-    assert_eq!(
-        world
-            .store
-            .changes_after(0, crate::Generation(0))
-            .await
-            .unwrap()
-            .events,
-        []
-    );
+    assert_eq!(world.after(world.beginning).await, Continuation::Pruned);
+    let changes = world.changes().await;
+    assert_eq!((changes.reached.sequence, changes.events), (2, Vec::new()));
     let world = world.reopen();
     assert!(is_known(&world, &covered).await);
     assert_eq!(reaches_known(&world).await, reaches);

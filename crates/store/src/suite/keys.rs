@@ -218,12 +218,7 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
         issued_through: at(20).seconds(),
         effective_at: at(20),
     };
-    let changes = world
-        .store
-        .changes_after(0, crate::Generation(0))
-        .await
-        .unwrap()
-        .events;
+    let changes = world.events().await;
     let told = Change::CutOff {
         cut_off: cut_off.clone(),
         sequence: 1,

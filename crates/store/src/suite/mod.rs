@@ -51,6 +51,7 @@ macro_rules! every_case {
                 the_first_revocation_wins
                 one_of_a_hundred_revokes
                 the_feed_has_no_gap
+                a_forked_history_is_no_continuation
                 a_snapshot_holds_what_was_revoked
                 a_cut_off_finds_its_tokens
                 many_tokens_come_in_portions

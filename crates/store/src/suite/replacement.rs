@@ -115,15 +115,12 @@ pub(crate) async fn only_active_tokens_are_rotated(world: World) {
             ..token(world.owner(), 0)
         })
         .await;
-    let before = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
+    let before = world.after(world.beginning).await;
     for former in [&revoked, &ending, &expired, &cut, &session] {
         let outcome = rotate(&world, former, (10, 0), None).await;
         assert!(matches!(outcome, RecordOutcome::NotActive), "{outcome:?}");
     }
-    assert_eq!(
-        world.store.changes_after(0, crate::Generation(0)).await.unwrap(),
-        before
-    );
+    assert_eq!(world.after(world.beginning).await, before);
     let next = world.record(token(world.owner(), 20)).await;
     assert_eq!(next.id.0, session.id.0 + 1, "nothing was recorded in between");
 }
@@ -227,9 +224,8 @@ pub(crate) async fn a_slot_holds_one_token(world: World) {
     for other in others {
         assert_eq!(effective(&read(&world, other).await), None);
     }
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
     assert_eq!(
-        changes.events.len(),
+        world.events().await.len(),
         owners.len() * 99,
         "each an event of its own"
     );

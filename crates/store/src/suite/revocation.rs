@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Change, KeyStep, SharedStore};
+use crate::{Change, Continuation, Generation, KeyStep, SharedStore};
 use jeton_core::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton_verifier::event::Position;
+use uuid::Uuid;
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
 
@@ -47,9 +49,8 @@ pub(crate) async fn the_first_revocation_wins(world: World) {
     let unknown = world.revoke(TokenId(999), revocation(30, 0)).await;
     assert_eq!(unknown, RevokeOutcome::Unknown);
 
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    let told: Vec<_> = changes
-        .events
+    let events = world.events().await;
+    let told: Vec<_> = events
         .iter()
         .map(|change| match change {
             Change::Revoked {
@@ -82,22 +83,20 @@ pub(crate) async fn one_of_a_hundred_revokes(world: World) {
         }
     }
     assert_eq!(winners, 1);
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    assert_eq!(changes.events.len(), 1);
+    assert_eq!(world.events().await.len(), 1);
 }
 
 /// Follows the feed from its beginning until it has seen so many events.
-async fn follow(store: SharedStore, events: usize) -> Vec<Change> {
+async fn follow(store: SharedStore, mut position: Position, events: usize) -> Vec<Change> {
     let mut seen: Vec<Change> = Vec::new();
     while seen.len() < events {
-        let after = seen.last().and_then(sequence).unwrap_or(0);
-        seen.extend(
-            store
-                .changes_after(after, crate::Generation(0))
-                .await
-                .unwrap()
-                .events,
-        );
+        let Continuation::Changes(changes) = store.changes_after(position, Generation(0)).await.unwrap()
+        else {
+            panic!("{position:?} was the feed's last event");
+        };
+        seen.extend(changes.events);
+        position = changes.reached;
+        assert_eq!(position.sequence, seen.len() as u64);
         tokio::task::yield_now().await;
     }
     seen
@@ -115,7 +114,7 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     let world = Arc::new(world);
     let total = tokens.len() + EACH as usize;
     let readers: Vec<_> = (0..3)
-        .map(|_| tokio::spawn(follow(Arc::clone(&world.store), total)))
+        .map(|_| tokio::spawn(follow(Arc::clone(&world.store), world.beginning, total)))
         .collect();
     let writers: Vec<_> = tokens
         .chunks(EACH as usize)
@@ -192,6 +191,45 @@ fn read_by_time(events: &[Change]) -> usize {
     seen
 }
 
+/// Whoever followed another history is told so, and never given its continuation: one with other events
+/// under the same numbers, one that has gone further, one of another epoch, or one with more edits of the
+/// directory. The store knows each of its own positions.
+pub(crate) async fn a_forked_history_is_no_continuation(world: World) {
+    let mut positions = vec![world.beginning];
+    for round in 0..3 {
+        let record = world.record(token(world.owner(), round)).await;
+        world.revoke(record.id, revocation(round, 0)).await;
+        positions.push(world.changes().await.reached);
+    }
+    let world = world.reopen();
+    let edit = world.generation().await;
+    for (number, position) in positions.iter().enumerate() {
+        let Continuation::Changes(changes) = world.after(*position).await else {
+            panic!("{position:?} is a position of this store");
+        };
+        assert_eq!(position.sequence, number as u64);
+        assert_eq!(changes.events.len(), 3 - number);
+        assert_eq!(Some(&changes.reached), positions.last());
+        let mut forged = [*position; 4];
+        forged[0].hash[31] ^= 1;
+        forged[1].epoch = Uuid::from_u128(position.epoch.as_u128() ^ 1);
+        forged[2].sequence = u64::MAX;
+        forged[3].sequence += 1;
+        for position in forged {
+            assert_eq!(world.after(position).await, Continuation::Forked, "{position:?}");
+        }
+    }
+    let last = positions[3];
+    let known = world.store.changes_after(last, edit).await.unwrap();
+    assert!(matches!(known, Continuation::Changes(_)));
+    let ahead = world
+        .store
+        .changes_after(last, Generation(edit.0 + 1))
+        .await
+        .unwrap();
+    assert_eq!(ahead, Continuation::Forked);
+}
+
 /// What a process learns at its start is what it would have learned by following.
 pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     let live = world.record(token(world.owner(), 0)).await;
@@ -225,9 +263,10 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     let world = world.reopen();
     let snapshot = world.store.snapshot(at(49)).await.unwrap();
     assert_eq!(snapshot.edit, generation);
-    assert_eq!(snapshot.sequence, 4);
+    assert_eq!(snapshot.position.sequence, 4);
+    assert_eq!(snapshot.position, world.changes().await.reached);
     assert_eq!(snapshot.cut_offs, [(4, cut_off)]);
-    assert!(!snapshot.epoch.is_nil());
+    assert!(!snapshot.position.epoch.is_nil());
     let lists: BTreeSet<_> = [&live, &short, &endless].map(|record| record.place.list).into();
     assert_eq!(snapshot.lists, lists.into_iter().collect::<Vec<_>>());
     let mut revoked = snapshot.revoked;
@@ -457,8 +496,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         beside.revoke(order).await.unwrap();
         world.revoke(other.id, revocation(round, 0)).await;
     }
-    let changes = world.store.changes_after(0, crate::Generation(0)).await.unwrap();
-    let numbers: Vec<_> = changes.events.iter().filter_map(sequence).collect();
+    let numbers: Vec<_> = world.events().await.iter().filter_map(sequence).collect();
     assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
     let generation = world.generation().await;
     let removed = beside

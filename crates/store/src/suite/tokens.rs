@@ -3,14 +3,14 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::Naming;
+use crate::rules::tokens::{self, Demands, Naming};
 use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
-use crate::{Change, Description, Generation, Liveness, ReservedPlace};
+use crate::{Cause, Change, Description, Generation, LastToken, Liveness, ReservedPlace};
 use jeton_core::directory::Role;
 use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
-use super::world::{World, at, done, email, removal, reserve_and_record, revocation, token};
+use super::world::{World, at, done, email, eventually, removal, reserve_and_record, revocation, token};
 
 /// Everything about a token is read back as it was recorded, also by a process that starts anew.
 pub(crate) async fn what_was_recorded_is_read_back(world: World) {
@@ -193,8 +193,8 @@ pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
 }
 
 /// A reservation that ends without a token is given again: after an error between reserving and
-/// recording, after a request that is cancelled before its order is queued. One that is cancelled
-/// afterwards has its token, and its place is nobody else's.
+/// recording, after a request that is cancelled before its order is accepted. One that is cancelled
+/// afterwards has its token, sooner or later, and its place is nobody else's.
 pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     let reserve = async || world.store.reserve(&token(world.owner(), 1)).await.unwrap();
     let place = reserve().await.place();
@@ -213,17 +213,17 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     assert_eq!(reserve().await.place(), place, "panicked");
 
     let cancelled = token(world.owner(), 1);
-    let order = world.plain_order(cancelled.clone()).await;
+    let cause = Cause::operator(at(1));
+    let order = tokens::record(cause, cancelled.clone(), reserve().await, Demands::none());
     {
-        let mut recording = std::pin::pin!(world.store.record(order, reserve().await));
+        let mut committing = std::pin::pin!(world.store.commit(order));
         let waker = std::task::Waker::noop();
         let mut context = std::task::Context::from_waker(waker);
-        assert!(recording.as_mut().poll(&mut context).is_pending());
+        assert!(committing.as_mut().poll(&mut context).is_pending());
     }
-    // Whatever is recorded after it comes after its commit.
-    let next = world.record(token(world.owner(), 1)).await;
-    let recorded = world.store.presented(cancelled.jti).await.unwrap().unwrap();
+    let recorded = eventually(async || world.store.presented(cancelled.jti).await.unwrap()).await;
     assert_eq!(recorded.record.place, place);
+    let next = world.record(token(world.owner(), 1)).await;
     assert_ne!(next.place, place);
     assert_ne!(reserve().await.place(), place);
 }
@@ -402,26 +402,15 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let revoking = world.store.revoke(crate::suite::clerk::RevokeOrder {
-            token: record.id,
-            revocation: revocation(2, 0),
-            last_token: crate::LastToken::Stays,
-        });
-        // Polled once: the order is in the queue. Then the caller is gone.
-        let mut revoking = std::pin::pin!(revoking);
+        let order = tokens::revoke(Cause::operator(at(2)), record.id, at(2), LastToken::MayGo);
+        // Polled once: the order is accepted. Then the caller is gone.
+        let mut revoking = std::pin::pin!(world.store.commit(order));
         let waker = std::task::Waker::noop();
         let poll = revoking.as_mut().poll(&mut std::task::Context::from_waker(waker));
         assert!(poll.is_pending());
     }
-    // Orders are taken in turn: what comes after this one is answered after it.
-    world.store.note_use(Vec::new()).await.unwrap();
-    assert!(
-        world
-            .seen
-            .all()
-            .iter()
-            .any(|change| matches!(change, Change::Revoked { token, .. } if *token == record.id))
-    );
+    let is_told = |change: &Change| matches!(change, Change::Revoked { token, .. } if *token == record.id);
+    eventually(async || world.seen.all().iter().any(is_told).then_some(())).await;
     let read = world.store.token(TokenReference::Id(record.id)).await.unwrap();
     assert!(read.unwrap().is_revoked(at(2)));
 }

@@ -3,6 +3,7 @@
 use crate::suite::clerk::Clerk;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::rules::tokens::{Limit, Naming};
 use crate::suite::clerk::{
@@ -10,8 +11,8 @@ use crate::suite::clerk::{
     RevokeOrder, RevokeOutcome,
 };
 use crate::{
-    BulkOrder, BulkRevocation, Change, Generation, KeyRow, LastToken, NewKey, NewPerson, Observer, Result,
-    SharedStore,
+    BulkOrder, BulkRevocation, Change, Changes, Commit, Continuation, Generation, KeyRow, LastToken, NewKey,
+    NewPerson, Observer, Result, SharedStore,
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
@@ -22,6 +23,7 @@ use jeton_core::token::{
     Actor, CountTotal, Direction, NewToken, Owner, Page, Record, Revocation, Sort, Start, TokenId, TokenKind,
 };
 use jeton_verifier::Algorithm;
+use jeton_verifier::event::Position;
 
 /// A place where a store lives, that it can be opened from again.
 pub trait Backend: Send + Sync + 'static {
@@ -45,6 +47,12 @@ pub struct World {
     pub organization: OrganizationId,
     /// The administrator.
     pub admin: UserId,
+    /// The position before the first event.
+    pub beginning: Position,
+    /// The position up to which [`World::changes`] has read.
+    followed: Mutex<Position>,
+    /// The position from which [`World::generation`] reads.
+    versions: Mutex<Position>,
 }
 
 /// What an observer was told.
@@ -58,11 +66,11 @@ impl Seen {
 }
 
 impl Observer for Seen {
-    fn committed(&self, changes: &[Change]) {
+    fn committed(&self, commit: Commit<'_>) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(changes);
+            .extend_from_slice(commit.changes);
     }
 }
 
@@ -213,12 +221,16 @@ impl World {
     pub async fn founded(backend: impl Backend, admin: NewPerson, organization: Organization) -> Self {
         let seen = Arc::new(Seen::default());
         let store = backend.open(Arc::<Seen>::clone(&seen));
+        let beginning = store.snapshot(at(0)).await.unwrap().position;
         let world = Self {
             backend: Box::new(backend),
             store,
             seen,
             organization: organization.id,
             admin: admin.person.id.clone(),
+            beginning,
+            followed: Mutex::new(beginning),
+            versions: Mutex::new(beginning),
         };
         let new = NewOrganization {
             organization,
@@ -241,6 +253,9 @@ impl World {
             store,
             organization,
             admin,
+            beginning,
+            followed,
+            versions,
             ..
         } = self;
         assert_eq!(Arc::strong_count(&store), 1, "somebody still holds the store");
@@ -254,6 +269,9 @@ impl World {
             seen,
             organization,
             admin,
+            beginning,
+            followed,
+            versions,
         }
     }
 
@@ -263,11 +281,44 @@ impl World {
     }
 
     pub async fn generation(&self) -> Generation {
-        self.store
-            .changes_after(u64::MAX, crate::Generation(0))
-            .await
-            .unwrap()
-            .edit
+        self.follow(&self.versions, true).await.edit
+    }
+
+    /// The next portion of the feed, after the portions before, with every version there is. Where the feed
+    /// no longer tells what comes next, it goes on with what a snapshot does not tell.
+    pub async fn changes(&self) -> Changes {
+        self.follow(&self.followed, false).await
+    }
+
+    async fn follow(&self, position: &Mutex<Position>, may_fork: bool) -> Changes {
+        let current = || position.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let after = *current();
+            match self.store.changes_after(after, Generation(0)).await.unwrap() {
+                Continuation::Changes(changes) => {
+                    *current() = changes.reached;
+                    return changes;
+                }
+                Continuation::Forked if !may_fork => panic!("{after:?} is no position of this store"),
+                Continuation::Pruned | Continuation::Forked => {
+                    let position = self.store.snapshot(at(0)).await.unwrap().position;
+                    *current() = position;
+                }
+            }
+        }
+    }
+
+    /// The events of the feed from its beginning, none of which may be pruned.
+    pub async fn events(&self) -> Vec<Change> {
+        match self.after(self.beginning).await {
+            Continuation::Changes(changes) => changes.events,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What follows a position, with every version there is.
+    pub async fn after(&self, position: Position) -> Continuation {
+        self.store.changes_after(position, Generation(0)).await.unwrap()
     }
 
     /// Has an order to revoke many tokens taken down, of which those that match now are counted.
@@ -398,6 +449,21 @@ impl World {
         };
         self.store.revoke(order).await.unwrap()
     }
+}
+
+/// Waits until something is there that comes by itself.
+pub async fn eventually<T>(there: impl AsyncFn() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = there().await {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting)
+        .await
+        .unwrap()
 }
 
 /// Records a token at a place reserved for it.

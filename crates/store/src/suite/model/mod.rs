@@ -572,17 +572,16 @@ impl Twins {
     /// The feed, what a start reads, and what the observers were told.
     async fn compare(&self, now: i64) {
         same!(self, world => {
-            let mut changes = world.store.changes_after(0, Generation(0)).await.unwrap();
+            let mut changes = world.changes().await;
             changes.realms.sort_by_key(|(realm, generation)| (*generation, format!("{realm:?}")));
-            changes.events = plain_changes(changes.events);
-            changes
+            (changes.edit, changes.realms, plain_changes(changes.events), changes.reached.sequence)
         });
         same!(self, world => {
             let snapshot = world.store.snapshot(at(now)).await.unwrap();
             let revoked = snapshot.revoked.into_iter().map(|(place, effective_at)| (place.list, effective_at));
             let mut revoked: Vec<_> = revoked.collect();
             revoked.sort_unstable();
-            (snapshot.edit, snapshot.keys, snapshot.sequence, snapshot.lists, revoked, snapshot.cut_offs)
+            (snapshot.edit, snapshot.keys, snapshot.position.sequence, snapshot.lists, revoked, snapshot.cut_offs)
         });
         same!(self, world => plain_changes(world.seen.all()));
     }
