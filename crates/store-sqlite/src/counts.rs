@@ -26,8 +26,7 @@ pub(super) const OF_TOKEN: &str = "SELECT tokens.organization, tokens.team, toke
 
 /// The feed's last event that is a cut-off.
 pub(super) const LAST_CUT_OFF: &str =
-    "SELECT sequence FROM revocations INDEXED BY cut_offs_in_order WHERE kind = 'cut_off'
-     ORDER BY sequence DESC LIMIT 1";
+    "SELECT max(sequence) FROM revocations INDEXED BY cut_offs_in_order WHERE kind = 'cut_off'";
 
 pub(super) fn by_owner(connection: &Connection, owner: OwnerNumbers) -> Result<Option<OwnerCount>, Failure> {
     let [organization, team, user] = key(owner);
@@ -43,10 +42,9 @@ pub(super) fn facts(connection: &Connection, owner: &Owner) -> Result<CountFacts
         Some(owner) => by_owner(&transaction, owner)?,
         None => None,
     };
-    let last_cut_off = transaction
+    let last_cut_off: Option<u64> = transaction
         .prepare_cached(LAST_CUT_OFF)?
-        .query_row((), |row| get(row, 0))
-        .optional()?;
+        .query_row((), |row| get(row, 0))?;
     Ok(CountFacts {
         count,
         last_cut_off: last_cut_off.unwrap_or(0),

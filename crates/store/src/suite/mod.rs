@@ -5,6 +5,7 @@
 
 mod bulk;
 pub mod clerk;
+mod counts;
 mod directory;
 mod finding;
 mod house;
@@ -20,6 +21,7 @@ mod revocation;
 mod tokens;
 pub mod world;
 
+pub use counts::counts_are_never_too_low;
 pub use house::{ending, round};
 pub use model::the_model_agrees;
 pub use orders::pages_joined_are_sorted;
@@ -192,6 +194,11 @@ macro_rules! contract_tests {
         #[test]
         fn the_model_agrees() {
             $crate::suite::the_model_agrees::<$backend>();
+        }
+
+        #[test]
+        fn counts_are_never_too_low() {
+            $crate::suite::counts_are_never_too_low::<$backend>();
         }
 
         #[test]
