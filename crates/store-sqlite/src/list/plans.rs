@@ -254,6 +254,8 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         let plan = plan(&connection, &statement);
         assert_eq!(slow(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
     }
+    let by_version = plan(&connection, "SELECT active FROM owner_counts WHERE version = ?1");
+    assert!(!slow(&by_version).is_empty());
     let by_name = plan(&connection, "SELECT id FROM tokens WHERE name = ?1 ORDER BY name");
     assert!(!slow(&by_name).is_empty());
     let sorted = plan(&connection, "SELECT id FROM tokens WHERE id > 0 ORDER BY name");
