@@ -28,10 +28,9 @@ impl OwnerNumbers {
                  WHERE (?1 IS NULL OR organizations.id IS NOT NULL)
                      AND (?2 IS NULL OR teams.id IS NOT NULL) AND (?3 IS NULL OR users.id IS NOT NULL)",
             )?
-            .query_row(
-                params![owner.organization(), owner.team(), owner.user()],
-                |row| Self::read(&mut Columns::of(row)),
-            )
+            .query_row(params![owner.organization(), owner.team(), owner.user()], |row| {
+                Self::read(&mut Columns::of(row))
+            })
             .optional()?)
     }
 

@@ -62,7 +62,10 @@ pub(super) fn recount(connection: &Connection, owner: &Owner, now: Timestamp) ->
     let (active, first_end) = transaction
         .prepare_cached(&count(owner))?
         .query_row(numbers, |row| {
-            Ok((get(row, 0)?, get::<Option<i64>>(row, 1)?.and_then(Timestamp::from_millis)))
+            Ok((
+                get(row, 0)?,
+                get::<Option<i64>>(row, 1)?.and_then(Timestamp::from_millis),
+            ))
         })?;
     Ok(Recount {
         version,
@@ -129,9 +132,7 @@ impl Batch<'_> {
         let owner = self
             .connection
             .prepare_cached(OF_TOKEN)?
-            .query_row(params![token.0], |row| {
-                OwnerNumbers::read(&mut Columns::of(row))
-            })
+            .query_row(params![token.0], |row| OwnerNumbers::read(&mut Columns::of(row)))
             .optional()?;
         let Some(owner) = owner else { return Ok(None) };
         let Some(count) = by_owner(self.connection, owner)? else {
@@ -155,11 +156,7 @@ const ITSELF: &str = "tokens.id = ?1";
 const PREDECESSOR: &str = "tokens.id = (SELECT rotated_from FROM tokens WHERE id = ?1)";
 const SUCCESSOR: &str = "tokens.rotated_from = ?1";
 
-fn countable(
-    connection: &Connection,
-    condition: &str,
-    token: TokenId,
-) -> Result<Option<Countable>, Failure> {
+fn countable(connection: &Connection, condition: &str, token: TokenId) -> Result<Option<Countable>, Failure> {
     Ok(connection
         .prepare_cached(&countable_by(condition))?
         .query_row(params![token.0, EVER], |row| {

@@ -15,11 +15,11 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
 };
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, CountFacts, Covered, Credentials, Found, Generation,
-    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations,
-    OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Recount, Refused, ReservedPlace, Result,
-    Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport,
-    UseReported, Versioned, Writes,
+    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, CountFacts, Covered, Credentials, Found,
+    Generation, House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order,
+    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Recount, Refused,
+    ReservedPlace, Result, Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
+    Tokens, Usage, UseReport, UseReported, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;

@@ -4,9 +4,9 @@ use crate::values::{Parameter, get, params};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::active;
 use crate::cut_offs::uncut;
 use crate::failure::Failure;
-use crate::active;
 use crate::tokens::json;
 use crate::usage::reporting;
 use jeton_core::directory::TeamId;

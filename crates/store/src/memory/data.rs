@@ -13,8 +13,8 @@ use jeton_verifier::event::Event;
 use uuid::Uuid;
 
 use crate::rules::keys::JwksPromise;
-use crate::rules::status_lists::LifetimeClass;
 use crate::rules::limits::{Countable, Succession, counts};
+use crate::rules::status_lists::LifetimeClass;
 use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, Versioned};
 
 #[derive(Debug, Clone, Default)]

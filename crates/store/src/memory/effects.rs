@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
-use jeton_core::token::{Actor, CutOff, Lineage, Owner, Record, Revocation, RevocationNote, TokenId, TokenKind};
+use jeton_core::token::{
+    Actor, CutOff, Lineage, Owner, Record, Revocation, RevocationNote, TokenId, TokenKind,
+};
 use jeton_verifier::event::{Ends, Event};
 
 use super::data::{Account, Data, Entry, Kept};

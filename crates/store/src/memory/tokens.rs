@@ -71,7 +71,9 @@ impl Tokens for MemoryStore {
 
     async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount> {
         let data = self.data();
-        let counted = data.of_owner(&owner).filter(|record| data.is_counted(record, now));
+        let counted = data
+            .of_owner(&owner)
+            .filter(|record| data.is_counted(record, now));
         let ends = counted.map(|record| data.succession(record).token.end());
         let (active, first_end) = ends.fold((0, Timestamp::LAST), |(active, first), end| {
             (active + 1, first.min(end))

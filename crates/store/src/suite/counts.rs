@@ -7,9 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::clerk::{Clerk, RecordOrder, RecordOutcome, Rotation};
-use super::world::{
-    Backend, World, actor, at, created, entropy, reserve_and_record, revocation, token,
-};
+use super::world::{Backend, World, actor, at, created, entropy, reserve_and_record, revocation, token};
 use crate::rules::limits;
 use crate::rules::tokens::{Limit, Naming};
 use crate::{Cause, Generation, Guard, KeyStep, Order, Realm, Recount};
@@ -131,7 +129,9 @@ impl Office {
         };
         let at = self.organizations.iter().position(|one| *one == organization);
         let most = self.limits[at.unwrap()];
-        most.map(|most| Limit { organization, most }).into_iter().collect()
+        most.map(|most| Limit { organization, most })
+            .into_iter()
+            .collect()
     }
 
     async fn exact(&self, owner: &Owner, limit: &Limit) -> u64 {
@@ -159,7 +159,10 @@ impl Office {
                 for limit in &limits {
                     let exact = self.exact(&owner, limit).await;
                     // A stricter limit leaves what there is, which can be rotated.
-                    assert!(!is_plain || exact <= u64::from(limit.most), "{exact} of {limit:?}");
+                    assert!(
+                        !is_plain || exact <= u64::from(limit.most),
+                        "{exact} of {limit:?}"
+                    );
                 }
                 self.tokens.push(recorded.into_record());
             }
@@ -168,7 +171,10 @@ impl Office {
                 for limit in &limits {
                     exact.push(self.exact(&owner, limit).await);
                 }
-                assert!(exact.iter().any(|exact| *exact >= u64::from(most)), "{exact:?} of {most}");
+                assert!(
+                    exact.iter().any(|exact| *exact >= u64::from(most)),
+                    "{exact:?} of {most}"
+                );
             }
             RecordOutcome::LimitReached { .. } | RecordOutcome::NotActive | RecordOutcome::CutOff => {}
             outcome => panic!("{outcome:?}"),
@@ -205,7 +211,9 @@ impl Office {
                 self.record(token, None, late > 0).await;
             }
             Step::Rotate(number, grace, life) => {
-                let Some(former) = self.tokens.get(number) else { return };
+                let Some(former) = self.tokens.get(number) else {
+                    return;
+                };
                 let token = NewToken {
                     jti: entropy().uuid_v7(at(self.now)),
                     created_at: at(self.now),
@@ -221,7 +229,9 @@ impl Office {
             }
             Step::Revoke(number, grace, late) => {
                 if let Some(record) = self.tokens.get(number) {
-                    self.world.revoke(record.id, revocation(self.now - late, grace)).await;
+                    self.world
+                        .revoke(record.id, revocation(self.now - late, grace))
+                        .await;
                 }
             }
             Step::CutOff(reach, ago) => {
@@ -249,7 +259,10 @@ impl Office {
                     issued_through: at(self.now - ago).seconds(),
                     effective_at: at(self.now),
                 };
-                let cut = self.world.store.cut_off(cut_off, actor("operator"), None, at(self.now));
+                let cut = self
+                    .world
+                    .store
+                    .cut_off(cut_off, actor("operator"), None, at(self.now));
                 cut.await.unwrap();
             }
             Step::Key => {
@@ -278,8 +291,11 @@ impl Office {
                 };
                 let facts = self.world.store.owner_count(owner.clone()).await.unwrap();
                 if facts.count.is_none() {
-                    self.commit(limits::begin(Cause::operator(at(self.now)), owner.clone()), version)
-                        .await;
+                    self.commit(
+                        limits::begin(Cause::operator(at(self.now)), owner.clone()),
+                        version,
+                    )
+                    .await;
                 }
                 let counted = self.world.store.count_tokens(owner.clone(), at(self.now));
                 self.read = Some((owner, self.now, version, counted.await.unwrap()));
@@ -296,9 +312,7 @@ impl Office {
 
     async fn commit(&self, order: Order, version: Option<(OrganizationId, Generation)>) {
         let order = match version {
-            Some((id, generation)) => {
-                order.guard(Guard::Unchanged(Realm::Organization(id), generation))
-            }
+            Some((id, generation)) => order.guard(Guard::Unchanged(Realm::Organization(id), generation)),
             None => order,
         };
         let _ = self.world.store.commit(order).await.unwrap();
@@ -310,7 +324,12 @@ impl Office {
             let Some(count) = facts.count else { continue };
             let is_kept_up = owner.organization().is_none() || !self.limits_for(owner).is_empty();
             assert!(is_kept_up, "a count that nobody keeps up: {owner:?}");
-            let exact = self.world.store.count_tokens(owner.clone(), at(self.now)).await.unwrap();
+            let exact = self
+                .world
+                .store
+                .count_tokens(owner.clone(), at(self.now))
+                .await
+                .unwrap();
             assert!(
                 count.active.is_none_or(|active| active >= exact.active),
                 "{count:?}, and {exact:?} at {} of {owner:?}",
