@@ -1,9 +1,15 @@
 //! Which scopes a new token gets.
 
 use crate::authority::bounds::Bounds;
-use crate::authority::issue::{Issue, Place};
 use crate::authority::{Authority, Caller, FieldFault};
 use jeton_core::token::{Owner, Scope};
+
+/// The scopes that a request names, by themselves, by a preset, or both.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestedScopes<'a> {
+    pub(super) scopes: Option<&'a [String]>,
+    pub(super) preset: Option<&'a str>,
+}
 
 /// The scopes of a new token, and the preset that they are.
 pub(super) struct Granted {
@@ -12,20 +18,24 @@ pub(super) struct Granted {
 }
 
 impl Authority {
-    /// What was asked for, where all of it may be granted. Where nothing was asked for, what may be
-    /// granted of the organization's default preset, or of everything that is not for the authority.
+    /// Returns the requested scopes if the caller may grant all of them, and adds a fault for each other one.
+    /// Without a request, returns those that the caller may grant: of the organization's default preset, or
+    /// of all scopes that are not for the authority's own API.
     pub(super) fn granted(
         &self,
         caller: &Caller,
-        issue: &Issue,
-        place: &Place,
+        requested: RequestedScopes<'_>,
+        owner: &Owner,
+        bounds: &Bounds,
         faults: &mut Vec<FieldFault>,
     ) -> Granted {
-        let bounds = &place.bounds;
-        let may_have = |scope: &Scope| refusal(scope, caller, place).is_none();
-        let (mut scopes, mut preset) = match (&issue.scopes, &issue.preset) {
+        let refusal = |scope: &Scope| refusal(scope, caller, owner, bounds);
+        let (mut scopes, mut preset) = match (requested.scopes, requested.preset) {
             (Some(names), None) => (self.known_scopes(names, faults), None),
-            (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.clone())),
+            (None, Some(name)) => (
+                self.allowed_preset(name, bounds, faults),
+                Some(name.to_owned()),
+            ),
             (None, None) => self.default_scopes(bounds, faults),
             // Both, as long as they say the same.
             (Some(names), Some(name)) => {
@@ -34,19 +44,19 @@ impl Authority {
                 let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
                 if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
                     let message = "the scopes differ from those of the preset; give one of the two fields";
-                    faults.push(FieldFault::new("scopes", names.clone(), message));
+                    faults.push(FieldFault::new("scopes", names.to_vec(), message));
                 }
-                (scopes, Some(name.clone()))
+                (scopes, Some(name.to_owned()))
             }
         };
-        if issue.scopes.is_none() && issue.preset.is_none() {
+        if requested.scopes.is_none() && requested.preset.is_none() {
             let whole = scopes.len();
-            scopes.retain(may_have);
+            scopes.retain(|scope| refusal(scope).is_none());
             // A part of a preset is not the preset.
             preset = preset.filter(|_| scopes.len() == whole);
         }
         for (index, scope) in scopes.iter().enumerate() {
-            if let Some(message) = refusal(scope, caller, place) {
+            if let Some(message) = refusal(scope) {
                 faults.push(FieldFault::element("scopes", index, scope.as_str(), message));
             }
         }
@@ -120,12 +130,12 @@ impl Authority {
 }
 
 /// Why a scope cannot be granted.
-fn refusal(scope: &Scope, caller: &Caller, place: &Place) -> Option<&'static str> {
+fn refusal(scope: &Scope, caller: &Caller, owner: &Owner, bounds: &Bounds) -> Option<&'static str> {
     if !caller.may_grant(scope.as_str()) {
         Some("the token of the request does not have this scope, so it cannot grant it")
-    } else if scope.is_deployment_only() && place.owner != Owner::Deployment {
+    } else if scope.is_deployment_only() && *owner != Owner::Deployment {
         Some("this scope can be granted only to tokens of the deployment")
-    } else if !place.bounds.allow_scope(scope) {
+    } else if !bounds.allow_scope(scope) {
         Some("the organization's policy does not allow this scope")
     } else {
         None

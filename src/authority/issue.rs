@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::authority::bounds::Bounds;
 use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
-use crate::authority::grant::Granted;
+use crate::authority::grant::{Granted, RequestedScopes};
 use crate::authority::policy::{self, Rank};
 use crate::authority::retry::{Judged, refusal};
 use crate::authority::view::View;
@@ -272,7 +272,12 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let mut faults = Vec::new();
-        let Granted { scopes, preset } = self.granted(caller, issue, place, &mut faults);
+        let requested = RequestedScopes {
+            scopes: issue.scopes.as_deref(),
+            preset: issue.preset.as_deref(),
+        };
+        let Granted { scopes, preset } =
+            self.granted(caller, requested, &place.owner, &place.bounds, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
         let audience = self.audience(issue, &scopes, &mut faults);
         let otherwise = match issue.expiry {

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::api::matrix::{CALLERS, Operation, Stage, TABLE, operations};
+use crate::api::matrix::{CALLERS, Operation, Stage, operations, rows};
 use crate::harness::{Actor, Answer, NORTH, TestApp};
 
 /// What is wrong with the form of an operation's error.
@@ -68,7 +68,7 @@ async fn every_error_of_every_operation_has_the_one_form() {
     let stage = Stage::set().await;
     let operations = operations();
     let mut findings = Vec::new();
-    for row in TABLE {
+    for row in &rows() {
         let operation = operations
             .iter()
             .find(|operation| operation.id == row.operation)

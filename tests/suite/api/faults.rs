@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::api::matrix::{CALLERS, Operation, Row, Stage, TABLE, operations};
+use crate::api::matrix::{CALLERS, Operation, Row, Stage, operations, rows};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, SECRET_CAUSE, TestApp, request};
 
 /// The caller by whom an operation is tried: the first of these who may do it.
@@ -103,7 +103,7 @@ async fn all_findings(fault: Fault, only: Option<Kind>) -> Vec<String> {
     let stage = Stage::set().await;
     let operations = operations();
     let mut all = Vec::new();
-    for row in TABLE {
+    for row in &rows() {
         let operation = operations
             .iter()
             .find(|operation| operation.id == row.operation)
@@ -135,7 +135,8 @@ async fn a_write_that_happened_and_failed_is_503_and_can_be_repeated() {
 async fn the_checker_notices_a_failure_that_reads_as_absence() {
     let stage = Stage::set().await;
     let operations = operations();
-    let row = TABLE
+    let rows = rows();
+    let row = rows
         .iter()
         .find(|row| row.operation == "get_organization")
         .unwrap();

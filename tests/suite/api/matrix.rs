@@ -1,8 +1,10 @@
 //! Every operation × every kind of caller, generated from the document of the API.
 //!
-//! [`TABLE`] is the one place that says who may do what; an operation without a row fails the test.
+//! [`TABLE`] says who may do what. An operation without a row there must be for everybody if the document says
+//! that it is public, and otherwise read what belongs to an organization, for its members.
 //! The callers act on the organization [`NORTH`], its team, its project, its people and its tokens.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use axum::Router;
@@ -36,8 +38,9 @@ pub(super) const CALLERS: [&str; 17] = [
 ];
 
 /// An operation on something, and the status that each caller gets.
+#[derive(Clone)]
 pub(super) struct Row {
-    pub(super) operation: &'static str,
+    pub(super) operation: Cow<'static, str>,
     /// What stands for the placeholders of the path, and what follows it.
     pub(super) target: &'static str,
     body: &'static str,
@@ -54,11 +57,32 @@ impl Row {
 
 const fn row(operation: &'static str, target: &'static str, body: &'static str, expected: [u16; 17]) -> Row {
     Row {
-        operation,
+        operation: Cow::Borrowed(operation),
         target,
         body,
         expected,
     }
+}
+
+/// What a public operation answers.
+const FOR_EVERYBODY: [u16; 17] = [200; 17];
+
+/// What an operation answers that reads what belongs to an organization.
+#[rustfmt::skip]
+const FOR_MEMBERS: [u16; 17] = [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200];
+
+/// The rows of the table, and those of operations that need none.
+pub(super) fn rows() -> Vec<Row> {
+    let usual = operations().into_iter().filter_map(|operation| {
+        let is_listed = TABLE.iter().any(|row| row.operation == operation.id);
+        (!is_listed && matches!(operation.method, Method::GET | Method::HEAD)).then(|| Row {
+            expected: if operation.is_public { FOR_EVERYBODY } else { FOR_MEMBERS },
+            operation: Cow::Owned(operation.id),
+            target: "",
+            body: "",
+        })
+    });
+    TABLE.iter().cloned().chain(usual).collect()
 }
 
 // `{own}`, `{teams}` and `{members}` are tokens of the organization, its team and its member.
@@ -66,13 +90,6 @@ const fn row(operation: &'static str, target: &'static str, body: &'static str, 
 pub(super) const TABLE: &[Row] = &[
     //                                                                  nobody    expired   outsider  member    admin     unscoped  foreign   team      deployment
     //                                                                       garbage   revoked   viewer    lead      site      scoped    elsewhere personal
-    row("health",               "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("readiness",            "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("jwks",                 "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("status_lists",         "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("status_list",          "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("metadata",             "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    row("openid_configuration", "", "",                                [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("introspect",           "", "token={secret}",                  [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 200, 200, 401, 200, 200, 200]),
     row("revoke_presented_token", "", "token={secret}",                [200, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("authorize_request",    "", "",                                [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 200, 200, 401, 200, 200, 200]),
@@ -87,25 +104,19 @@ pub(super) const TABLE: &[Row] = &[
 
     row("list_organizations",   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 200, 200, 403, 200, 200, 200]),
     row("create_organization",  "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 201, 201, 201, 201, 201, 201, 403, 403, 403, 403, 403, 403, 403]),
-    row("get_organization",     "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("change_organization",  "", r#"{"email":null}"#,               [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 200, 404, 403, 403, 403, 200]),
     row("change_organization",  "", r#"{"policy":{}}"#,                [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 403, 404, 403, 403, 403, 403]),
     row("delete_organization",  "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
 
-    row("list_members",         "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("put_member",           "", r#"{"role":"member"}"#,            [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("delete_member",        "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
 
-    row("list_projects",        "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("create_project",       "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 404, 403, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
     row("delete_project",       "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 204, 404, 403, 403, 403, 204]),
 
-    row("list_teams",           "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("create_team",          "", r#"{"name":"brand-new"}"#,         [401, 401, 401, 401, 404, 403, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
     row("change_team",          "", r#"{"name":"renamed"}"#,           [401, 401, 401, 401, 404, 403, 403, 403, 200, 200, 403, 200, 404, 403, 403, 403, 200]),
-    row("get_team",             "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("delete_team",          "", "",                                [401, 401, 401, 401, 404, 403, 403, 403, 204, 204, 403, 204, 404, 403, 403, 403, 204]),
-    row("list_team_members",    "", "",                                [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("put_team_member",      "", r#"{"role":"member"}"#,            [401, 401, 401, 401, 404, 403, 403, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("delete_team_member",   "", "",                                [401, 401, 401, 401, 404, 403, 403, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
 
@@ -388,7 +399,7 @@ async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) ->
 #[tokio::test]
 async fn everybody_may_do_what_the_table_says_and_nothing_else() {
     let stage = Stage::set().await;
-    let findings = findings(&stage, TABLE, |router| router).await;
+    let findings = findings(&stage, &rows(), |router| router).await;
     assert!(
         findings.is_empty(),
         "{} findings:\n{}",
@@ -412,14 +423,11 @@ async fn the_checker_notices_a_permission_that_is_gone_and_a_leak() {
             )
             .fallback_service(router)
     };
-    let rows = |operation: &str| {
-        let row = TABLE.iter().find(|row| row.operation == operation).unwrap();
-        Row {
-            expected: row.expected,
-            ..*row
-        }
-    };
-    let found = findings(&stage, &[rows("list_users"), rows("get_organization")], open).await;
+    let chosen: Vec<Row> = rows()
+        .into_iter()
+        .filter(|row| ["list_users", "get_organization"].contains(&&*row.operation))
+        .collect();
+    let found = findings(&stage, &chosen, open).await;
     for expected in [
         "list_users  by nobody: 200 and not 401",
         "list_users  by member: 200 and not 403",

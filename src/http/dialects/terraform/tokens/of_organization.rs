@@ -12,7 +12,7 @@ use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::slot::{self, Kind};
+use crate::http::dialects::terraform::tokens::slot::Kind;
 use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content};
@@ -37,7 +37,7 @@ pub(super) async fn show(
     Input { path, query, .. }: Input<OrganizationPath, KindForm>,
 ) -> Result<JsonApi<Document<TokenResource>>, Failure> {
     let owner = Owner::Organization(path.organization);
-    let record = slot::find(&app.authority, &caller, &owner, query.token).await?;
+    let record = owner.token(&app.authority, &caller, query.token).await?;
     Ok(JsonApi((&record).into()))
 }
 
@@ -75,6 +75,6 @@ pub(super) async fn remove(
     Input { path, query, .. }: Input<OrganizationPath, KindForm, NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = Owner::Organization(path.organization);
-    slot::remove(&app.authority, &caller, &owner, query.token).await?;
+    owner.revoke(&app.authority, &caller, query.token).await?;
     Ok(no_content())
 }

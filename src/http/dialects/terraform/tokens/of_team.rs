@@ -13,7 +13,7 @@ use crate::http::dialects::terraform::path::TeamPath;
 use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::slot::{self, Kind};
+use crate::http::dialects::terraform::tokens::slot::Kind;
 use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
@@ -32,7 +32,7 @@ pub(super) async fn show(
     Input { path, .. }: Input<TeamPath>,
 ) -> Result<JsonApi<Document<TokenResource>>, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    let record = slot::find(&app.authority, &caller, &owner, Kind::Authentication).await?;
+    let record = owner.token(&app.authority, &caller, Kind::Authentication).await?;
     Ok(JsonApi((&record).into()))
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn remove(
     Input { path, .. }: Input<TeamPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    slot::remove(&app.authority, &caller, &owner, Kind::Authentication).await?;
+    owner.revoke(&app.authority, &caller, Kind::Authentication).await?;
     Ok(no_content())
 }
 

@@ -1,10 +1,10 @@
 //! Whose tokens an address is about.
 
-use crate::authority::{Issue, Wanted, WhichOrganization};
+use crate::authority::{Authority, Caller, Error, Issue, Result, Wanted, WhichOrganization};
 use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
 use jeton_core::directory::{OrganizationReference, TeamReference};
-use jeton_core::token::OwnerKind;
+use jeton_core::token::{CountTotal, Direction, OwnerKind, Page, Record, Sort, Start, WantedStatus};
 use jeton_store::rules::tokens::Naming;
 
 /// Whose tokens an address is about.
@@ -70,6 +70,30 @@ impl Owner {
             slot: Some(kind.slot()),
             ..self.issue(attributes, Naming::Free)
         }
+    }
+
+    /// Returns the owner's token of a kind: the newest, where the one before is still in its grace period.
+    pub(super) async fn token(&self, authority: &Authority, caller: &Caller, kind: Kind) -> Result<Record> {
+        let wanted = Wanted {
+            slot: Some(kind.slot()),
+            status: Some(WantedStatus::Unrevoked),
+            ..self.wanted()
+        };
+        let page = Page {
+            sort: Sort::default(),
+            start: Start::Beginning,
+            direction: Direction::Next,
+            limit: 1,
+            count: CountTotal::No,
+        };
+        let found = authority.list(caller, &wanted, page).await?;
+        found.items.into_iter().next().ok_or(Error::Absent)
+    }
+
+    /// Revokes the owner's token of a kind.
+    pub(super) async fn revoke(&self, authority: &Authority, caller: &Caller, kind: Kind) -> Result<()> {
+        let record = self.token(authority, caller, kind).await?;
+        authority.delete_tokens(caller, vec![record]).await
     }
 
     fn kind(&self) -> OwnerKind {

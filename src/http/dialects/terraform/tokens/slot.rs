@@ -1,9 +1,7 @@
-//! The tokens of which an owner has one: making another ends the one before in the same step.
+//! The kinds of token of which an owner has one: creating another revokes the one before in the same transaction.
 
-use crate::authority::{Authority, Caller, Error, Result, Wanted};
-use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::input::Choice;
-use jeton_core::token::{CountTotal, Direction, NewToken, Page, Record, Slot, Sort, Start, WantedStatus};
+use jeton_core::token::{NewToken, Slot};
 
 /// The kinds of which an owner has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,36 +46,6 @@ impl Kind {
             Self::AuditTrails => "audit-trails",
         }
     }
-}
-
-/// The token that an owner has of a kind, for whoever manages it.
-pub(super) async fn find(
-    authority: &Authority,
-    caller: &Caller,
-    owner: &Owner,
-    kind: Kind,
-) -> Result<Record> {
-    let wanted = Wanted {
-        slot: Some(kind.slot()),
-        status: Some(WantedStatus::Unrevoked),
-        ..owner.wanted()
-    };
-    // The newest, where the one before is still in its grace.
-    let page = Page {
-        sort: Sort::default(),
-        start: Start::Beginning,
-        direction: Direction::Next,
-        limit: 1,
-        count: CountTotal::No,
-    };
-    let found = authority.list(caller, &wanted, page).await?;
-    found.items.into_iter().next().ok_or(Error::Absent)
-}
-
-/// Ends it.
-pub(super) async fn remove(authority: &Authority, caller: &Caller, owner: &Owner, kind: Kind) -> Result<()> {
-    let record = find(authority, caller, owner, kind).await?;
-    authority.delete_tokens(caller, vec![record]).await
 }
 
 #[cfg(test)]
