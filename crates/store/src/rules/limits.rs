@@ -212,3 +212,114 @@ pub fn recounted(cause: Cause, owner: Owner, recount: &Recount) -> Order {
         .guard(Guard::CountUnmoved(owner.clone(), recount.version))
         .effect(Effect::SetCount(owner, count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: Timestamp = Timestamp::LAST;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::EPOCH.plus_seconds(seconds)
+    }
+
+    fn token(expires: Option<i64>, revoked: Option<i64>) -> Countable {
+        Countable {
+            expires_at: expires.map(at),
+            effective_at: revoked.map(at),
+            is_cut_off: false,
+        }
+    }
+
+    fn count(active: u32, as_of: i64) -> OwnerCount {
+        OwnerCount {
+            version: 7,
+            active: Some(active),
+            as_of: at(as_of),
+            counted_at: at(as_of),
+            sequence: 3,
+            first_end: NEVER,
+        }
+    }
+
+    fn alone(token: Countable) -> Succession {
+        Succession {
+            predecessor: None,
+            token,
+            successor: None,
+        }
+    }
+
+    #[test]
+    fn a_late_revocation_lowers_no_count_that_left_the_token_out() {
+        let short = alone(token(Some(10), None));
+        let lowered = count(2, 9).revoked(&short, at(9), at(9));
+        assert_eq!((lowered.active, lowered.version), (Some(1), 8));
+        assert_eq!(count(2, 10).revoked(&short, at(9), at(9)), count(2, 10));
+    }
+
+    #[test]
+    fn a_predecessor_in_its_grace_counts_again() {
+        let pair = |grace| Succession {
+            predecessor: Some(token(None, Some(grace))),
+            ..alone(token(None, None))
+        };
+        let handed_back = count(2, 5).revoked(&pair(9), at(6), at(6));
+        assert_eq!((handed_back.active, handed_back.first_end), (Some(2), at(9)));
+        let lowered = count(2, 5).revoked(&pair(6), at(6), at(6));
+        assert_eq!((lowered.active, lowered.first_end), (Some(1), NEVER));
+        // Once it counts, its own revocation lowers the count.
+        let again = Succession {
+            successor: Some(token(None, Some(6))),
+            ..alone(token(None, Some(9)))
+        };
+        assert_eq!(count(2, 6).revoked(&again, at(7), at(7)).active, Some(1));
+    }
+
+    #[test]
+    fn a_successor_that_is_cut_off_alone_has_ended() {
+        let successor = Countable {
+            is_cut_off: true,
+            ..token(None, None)
+        };
+        let grace = token(None, Some(9));
+        assert!(counts(&grace, Some(&successor), at(8)));
+        assert!(!counts(&grace, Some(&successor), at(9)));
+        assert!(!counts(&grace, Some(&token(None, None)), at(8)));
+    }
+
+    #[test]
+    fn tokens_are_counted_again_once_one_can_have_ended() {
+        let next_of = |count, last_cut_off, now| {
+            let facts = CountFacts {
+                count: Some(count),
+                last_cut_off,
+            };
+            next(&facts, at(now))
+        };
+        let fresh = OwnerCount {
+            first_end: at(120),
+            ..count(2, 100)
+        };
+        for (last_cut_off, now, expected) in [
+            (3, 119, Next::Known(2)),
+            (3, 120, Next::Recount),
+            (4, 100, Next::Recount),
+            (3, 40, Next::Recount),
+        ] {
+            assert_eq!(next_of(fresh, last_cut_off, now), expected, "{now}");
+        }
+        assert_eq!(next_of(count(2, 100), 0, 159), Next::Known(2));
+        assert_eq!(next_of(count(2, 100), 0, 160), Next::Recount);
+        let unknown = OwnerCount {
+            active: None,
+            ..fresh
+        };
+        assert_eq!(next_of(unknown, 0, 100), Next::Recount);
+        let none = CountFacts {
+            count: None,
+            last_cut_off: 0,
+        };
+        assert_eq!(next(&none, at(0)), Next::Begin);
+    }
+}
