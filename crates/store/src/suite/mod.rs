@@ -79,6 +79,8 @@ macro_rules! every_case {
                 a_hundred_issuers_leave_no_more_than_allowed
                 only_active_tokens_count
                 a_grace_gives_room_only_while_the_successor_lives
+                a_successor_that_is_cut_off_alone_gives_no_room
+                a_count_notices_what_is_issued_without_a_limit
                 what_is_good_everywhere_counts_everywhere
                 issuing_within_a_cut_off_waits
                 a_cut_off_is_remembered
