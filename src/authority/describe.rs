@@ -24,6 +24,7 @@ impl Authority {
                         described.map(Judged::Done).ok_or(Error::Absent)
                     }
                     Judged::Stale => Ok(Judged::Stale),
+                    Judged::Recounted => Ok(Judged::Recounted),
                 }
             })
         })

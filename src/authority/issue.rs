@@ -126,9 +126,24 @@ impl Authority {
             sealed => sealed?,
         };
         let covered = self.index.cut_off_through(&token);
-        let order = tokens::record(cause, token, place, demands).judged_at(view.judged_at());
+        let kind = token.owner.kind();
+        let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
+        let order = tokens::record(cause.clone(), token, place, demands).judged_at(view.judged_at());
         let recorded = match self.store.commit(order).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
+            Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
+                let may_have = u64::from(most) + u64::from(ended);
+                return match self.recount(view, cause, &owners).await? {
+                    Judged::Done(active) if active >= may_have => Err(Error::LimitReached {
+                        owner: kind,
+                        limit: most,
+                    }),
+                    Judged::Done(_) | Judged::Recounted => Ok(Judged::Recounted),
+                    Judged::Stale => Ok(Judged::Stale),
+                };
+            }
+            // The token in the slot has ended meanwhile.
+            Err(Refused(Guard::Standing(..))) if !is_rotation => return Ok(Judged::Stale),
             Err(Refused(Guard::AfterCutOffs)) => {
                 self.wait_until_after(covered).await?;
                 return Ok(Judged::Stale);

@@ -18,6 +18,7 @@ mod house;
 mod introspect;
 mod issue;
 mod keys;
+mod limits;
 mod list;
 mod login;
 mod members;
@@ -75,6 +76,7 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
+use self::limits::Recounts;
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
 use self::status_lists::StatusLists;
@@ -133,6 +135,7 @@ pub struct Authority {
     turn: Turn,
     /// For tokens that are presented by nobody in particular.
     verifications: Turns,
+    recounts: Recounts,
 }
 
 impl std::fmt::Debug for Authority {
@@ -172,6 +175,7 @@ impl Authority {
             throttle: Throttle::default(),
             turn: Turn::default(),
             verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
+            recounts: Recounts::default(),
             store,
             keys,
             index,

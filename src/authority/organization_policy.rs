@@ -89,11 +89,11 @@ impl Authority {
                 let before = organization.value.clone();
                 let changed = Organization {
                     policy: amend(before.policy.clone()),
-                    ..before
+                    ..before.clone()
                 };
                 self.check_policy(&changed.policy)?;
                 let cause = caller.cause(self.clock.now());
-                let order = organizations::change(cause, changed.clone(), None);
+                let order = organizations::change(cause, &before, changed.clone(), None);
                 Ok(self.commit(&view, order).await?.map(|_| changed))
             })
         })

@@ -214,9 +214,9 @@ impl Authority {
             Box::pin(async move {
                 let now = self.clock.now();
                 let before = self.changeable(&caller, &view, &id.into(), order).await?;
-                let changed = order.changes.clone().apply(before);
+                let changed = order.changes.clone().apply(before.clone());
                 let ending = order.ending(id, matched, caller.actor(), now);
-                let order = organizations::change(caller.cause(now), changed.clone(), ending);
+                let order = organizations::change(caller.cause(now), &before, changed.clone(), ending);
                 Ok(self
                     .commit(&view, order)
                     .await?

@@ -14,6 +14,8 @@ pub(super) enum Judged<T> {
     Done(T),
     /// What it relied on has changed; judge again.
     Stale,
+    /// A count that refused it was too high and has been renewed; judge again at once.
+    Recounted,
 }
 
 impl<T> Judged<T> {
@@ -21,6 +23,7 @@ impl<T> Judged<T> {
         match self {
             Self::Done(done) => Judged::Done(map(done)),
             Self::Stale => Judged::Stale,
+            Self::Recounted => Judged::Recounted,
         }
     }
 }
@@ -48,14 +51,17 @@ impl Authority {
         caller: &'a Caller,
         operation: impl Fn(Caller, View<'a>) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T> {
-        for attempt in 0..ATTEMPTS {
-            self.wait_for(attempt).await?;
+        let mut is_stale = false;
+        for _ in 0..ATTEMPTS {
+            self.wait_for_changes(is_stale).await?;
             let found = self.active.again(caller.active(), self.clock.now()).await?;
             let active = found.map_err(Error::BadCredential)?;
             let caller = Caller::new(active, caller.origin().clone());
             let view = self.view_of(&caller);
-            if let Judged::Done(outcome) = operation(caller, view).await? {
-                return Ok(outcome);
+            match operation(caller, view).await? {
+                Judged::Done(outcome) => return Ok(outcome),
+                Judged::Stale => is_stale = true,
+                Judged::Recounted => is_stale = false,
             }
         }
         Err(Error::Busy)
@@ -66,10 +72,13 @@ impl Authority {
         &'a self,
         operation: impl Fn(View<'a>) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T> {
-        for attempt in 0..ATTEMPTS {
-            self.wait_for(attempt).await?;
-            if let Judged::Done(outcome) = operation(self.view()).await? {
-                return Ok(outcome);
+        let mut is_stale = false;
+        for _ in 0..ATTEMPTS {
+            self.wait_for_changes(is_stale).await?;
+            match operation(self.view()).await? {
+                Judged::Done(outcome) => return Ok(outcome),
+                Judged::Stale => is_stale = true,
+                Judged::Recounted => is_stale = false,
             }
         }
         Err(Error::Busy)
@@ -87,9 +96,9 @@ impl Authority {
         }
     }
 
-    /// For another attempt, waits for what made that necessary.
-    async fn wait_for(&self, attempt: usize) -> Result<()> {
-        if attempt > 0 {
+    /// After a stale attempt, waits for the changes that made it stale.
+    async fn wait_for_changes(&self, is_stale: bool) -> Result<()> {
+        if is_stale {
             let before = self.versions();
             self.catch_up().await?;
             if self.versions() == before {
@@ -154,16 +163,14 @@ pub(super) fn refusal(guard: Guard) -> Option<Error> {
         Guard::AnotherAdmin(..) => Some(Error::LastAdmin),
         Guard::AnotherSiteAdministrator(_) => Some(Error::LastAdministrator),
         Guard::Standing(..) => Some(Error::NotActive),
-        Guard::UnderLimit { owner, most, .. } => Some(Error::LimitReached {
-            owner: owner.kind(),
-            limit: most,
-        }),
-        Guard::Unchanged(..)
+        // A count may be too high: see `Authority::recount`.
+        Guard::UnderLimit { .. }
+        | Guard::CountUnmoved(..)
+        | Guard::Unchanged(..)
         | Guard::Signs(_)
         | Guard::AfterCutOffs
         | Guard::SlotHolds { .. }
         | Guard::NotEndedBy(..)
-        | Guard::NotLast(..)
         | Guard::NoSiteAdministrator
         | Guard::EmailFree(_) => None,
     }

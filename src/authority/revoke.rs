@@ -7,7 +7,7 @@ use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Actor, Owner, Record, RevocationNote, Status, TokenId, TokenReference};
-use jeton_store::rules::tokens;
+use jeton_store::rules::tokens::{self, IsLast, Leaves};
 use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 
 /// A token that is revoked, whether by this order or an earlier one.
@@ -49,7 +49,7 @@ impl Authority {
         records.sort_by_key(|record| record.id);
         records.dedup_by_key(|record| record.id);
         let (view, cause) = (self.view(), caller.cause(self.clock.now()));
-        let mut steps: Vec<Vec<(TokenId, LastToken)>> = Vec::new();
+        let mut steps: Vec<Vec<&Record>> = Vec::new();
         let mut kept: Vec<&Owner> = Vec::new();
         for record in &records {
             let owner = &record.token.owner;
@@ -57,37 +57,55 @@ impl Authority {
             if self.status(record) == Status::Revoked {
                 return Err(Error::Absent);
             }
-            let (step, last_token) = if self.is_kept(record.id, owner, cause.at).await? {
+            let step = if self.leaves(record.id, owner, cause.at).await? == Leaves::Nothing {
+                0
+            } else {
                 // Guards are compared before the effects of their own order: they would not see that two
                 // tokens of one owner end together.
                 let earlier = kept.iter().filter(|one| **one == owner).count();
                 kept.push(owner);
-                (earlier, LastToken::Stays)
-            } else {
-                (0, LastToken::MayGo)
+                earlier
             };
             if step >= steps.len() {
                 steps.resize_with(step + 1, Vec::new);
             }
             if let Some(tokens) = steps.get_mut(step) {
-                tokens.push((record.id, last_token));
+                tokens.push(record);
             }
         }
-        for ended in steps {
-            let order = tokens::revoke_all(cause.clone(), &ended);
-            self.store.commit(order).await?.map_err(|Refused(guard)| {
-                let last = records
-                    .iter()
-                    .find(|record| matches!(guard, Guard::NotLast(token, _) if token == record.id));
+        for step in steps {
+            self.end_all(&cause, &step).await?;
+        }
+        Ok(())
+    }
+
+    /// Revokes tokens in one order. Of the tokens of one owner at most one is active, if the last is kept.
+    async fn end_all(&self, cause: &Cause, records: &[&Record]) -> Result<()> {
+        loop {
+            let mut ended = Vec::new();
+            for record in records {
+                ended.push((
+                    record.id,
+                    self.leaves(record.id, &record.token.owner, cause.at).await?,
+                ));
+            }
+            let order = tokens::revoke_all(cause.clone(), &ended).map_err(|IsLast(token)| {
+                let last = records.iter().find(|record| record.id == token);
                 last.map_or(Error::Absent, |record| Error::LastToken {
                     owner: record.token.owner.kind(),
                 })
             })?;
-            for (token, _) in ended {
-                tracing::info!(%token, by = cause.by.name, "a token was revoked");
+            match self.store.commit(order).await? {
+                Ok(_) => {
+                    for (token, _) in ended {
+                        tracing::info!(%token, by = cause.by.name, "a token was revoked");
+                    }
+                    return Ok(());
+                }
+                Err(Refused(Guard::Standing(..))) => {}
+                Err(Refused(_)) => return Err(Error::Absent),
             }
         }
-        Ok(())
     }
 
     /// Revokes the token that the caller holds, which no role can forbid.
@@ -206,33 +224,44 @@ impl Authority {
             revoked_by: cause.by.name.clone(),
             reason: cause.reason.clone(),
         };
-        let last_token = match last_token {
-            LastToken::Stays if self.is_kept(token, owner, cause.at).await? => LastToken::Stays,
-            LastToken::Stays | LastToken::MayGo => LastToken::MayGo,
-        };
-        let order = tokens::revoke(cause, token, note.effective_at, last_token);
-        match self.store.commit(order).await? {
-            Ok(_) => {
-                tracing::info!(%token, by = note.revoked_by, "token revoked");
-                Ok(note)
-            }
-            Err(Refused(Guard::NotLast(..))) => Err(Error::LastToken { owner: owner.kind() }),
-            // It has been revoked, or its record was purged since it was found.
-            Err(Refused(_)) => {
-                let stands = self.store.presented(jti).await?;
-                let note = stands.and_then(|presented| presented.record.revocation);
-                note.ok_or(Error::Absent)
+        // Whenever this goes round again, an active token of the owner has ended meanwhile.
+        loop {
+            let leaves = match last_token {
+                LastToken::Stays => self.leaves(token, owner, cause.at).await?,
+                LastToken::MayGo => Leaves::Nothing,
+            };
+            let order = tokens::revoke(cause.clone(), token, note.effective_at, leaves)
+                .map_err(|IsLast(_)| Error::LastToken { owner: owner.kind() })?;
+            match self.store.commit(order).await? {
+                Ok(_) => {
+                    tracing::info!(%token, by = note.revoked_by, "token revoked");
+                    return Ok(note);
+                }
+                Err(Refused(Guard::Standing(..))) => {}
+                // It has been revoked, or its record was purged since it was found.
+                Err(Refused(_)) => {
+                    let stands = self.store.presented(jti).await?;
+                    let note = stands.and_then(|presented| presented.record.revocation);
+                    return note.ok_or(Error::Absent);
+                }
             }
         }
     }
 
-    /// Whether a token counts among those of which its organization keeps the last.
-    async fn is_kept(&self, token: TokenId, owner: &Owner, now: Timestamp) -> Result<bool> {
+    /// What an ordinary revocation of a token leaves to its owner.
+    async fn leaves(&self, token: TokenId, owner: &Owner, now: Timestamp) -> Result<Leaves> {
         let Some(organization) = owner.organization() else {
-            return Ok(false);
+            return Ok(Leaves::Nothing);
         };
         let organization = self.view().organization(&organization.into()).await?;
-        let keeps = organization.is_some_and(|organization| organization.value.policy.keep_last_token);
-        Ok(keeps && self.store.is_standing(token, now).await?)
+        if !organization.is_some_and(|organization| organization.value.policy.keep_last_token) {
+            return Ok(Leaves::Nothing);
+        }
+        // In this order: a token that is still active afterwards was active when there was no other.
+        let other = self.store.other_active(token, now).await?;
+        Ok(match other {
+            None if !self.store.is_standing(token, now).await? => Leaves::Nothing,
+            other => Leaves::Another(other),
+        })
     }
 }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::SqliteStore;
+use crate::active::is_kept;
 use crate::failure::Failure;
-use crate::limits::is_kept;
 use crate::list::Selection;
 use crate::revocable::Revocable;
 use crate::values::{Columns, get, params};

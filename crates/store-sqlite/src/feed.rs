@@ -11,8 +11,12 @@ use jeton_core::token::{Actor, CutOff, Revocation, TokenKind};
 use jeton_store::{Change, Generation, Realm};
 
 impl Batch<'_> {
-    /// Adds the revocation of a token; the schema carries it over to the token's row.
+    /// Adds the revocation of a token; the schema carries it over to the token's row. The count of its owner
+    /// follows.
     pub(super) fn revoke(&mut self, token: &Revocable, order: &Revocation) -> Result<(), Failure> {
+        if let Some((owner, count)) = self.count_without(token.id, order)? {
+            self.set_count(owner, &count)?;
+        }
         let event = self.next_event(
             order.revoked_at,
             order.effective_at,

@@ -2,9 +2,10 @@
 
 use rusqlite::OptionalExtension;
 
+use crate::active::{self, OwnerNumbers};
+use crate::counts::by_owner;
 use crate::cut_offs::issued_through;
 use crate::failure::Failure;
-use crate::limits::{self, OwnerNumbers};
 use crate::tokens::IN_SLOT;
 use crate::values::{get, params};
 use crate::writer::Batch;
@@ -23,23 +24,20 @@ impl Batch<'_> {
                 Ok(numbers.signing_key(self.connection, kid)?.is_some())
             }
             Guard::AfterCutOffs => self.is_after_cut_offs(recorded),
-            Guard::UnderLimit {
-                owner,
-                organization,
-                most,
-                ended,
-            } => {
+            Guard::UnderLimit { owners, most, ended } => {
+                let mut active = 0;
+                for owner in owners {
+                    let owner = self.owner(owner)?;
+                    match by_owner(self.connection, owner)?.and_then(|count| count.active) {
+                        Some(counted) => active += u64::from(counted),
+                        None => return Ok(false),
+                    }
+                }
+                Ok(active < u64::from(*most) + u64::from(*ended))
+            }
+            Guard::CountUnmoved(owner, version) => {
                 let owner = self.owner(owner)?;
-                let organization = self.memory.numbers.organization(self.connection, *organization)?;
-                let at = recorded.map_or(Timestamp::EPOCH, |token| token.created_at);
-                let sequence = self.memory.head.sequence;
-                self.memory.counts.has_room(
-                    self.connection,
-                    &owner.counted_in(organization),
-                    most.saturating_add(*ended),
-                    sequence,
-                    at,
-                )
+                Ok(by_owner(self.connection, owner)?.map(|count| count.version) == *version)
             }
             Guard::TokenNameFree {
                 owner,
@@ -59,7 +57,7 @@ impl Batch<'_> {
                 Ok(held == *token)
             }
             Guard::Standing(token, at) => {
-                Ok(limits::is_standing(self.connection, *token, *at)? && !self.has_successor(*token)?)
+                Ok(active::is_standing(self.connection, *token, *at)? && !self.has_successor(*token)?)
             }
             Guard::NotEndedBy(token, at) => Ok(self
                 .connection
@@ -67,7 +65,6 @@ impl Batch<'_> {
                 .query_row(params![token.0, at], |row| get(row, 0))
                 .optional()?
                 .unwrap_or(false)),
-            Guard::NotLast(token, at) => limits::has_other(self.connection, *token, *at),
             Guard::AnotherAdmin(organization, than) => {
                 let organization = self.memory.numbers.organization(self.connection, *organization)?;
                 let than = self.memory.numbers.user(self.connection, than)?;
@@ -183,13 +180,13 @@ impl Batch<'_> {
         at: Timestamp,
     ) -> Result<bool, Failure> {
         let owner = self.owner(owner)?;
-        let mut query = self.connection.prepare_cached(&limits::named(owner))?;
+        let mut query = self.connection.prepare_cached(&active::named(owner))?;
         let mut bearers = query.query(params![
             owner.organization,
             owner.team,
             owner.user,
             at,
-            limits::EVER,
+            active::EVER,
             name
         ])?;
         while let Some(row) = bearers.next()? {

@@ -4,6 +4,7 @@
 //! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
 //! never happen, whoever writes: see the triggers in `migrations/`.
 
+mod active;
 mod backup;
 mod bulk;
 mod chain;
@@ -11,6 +12,7 @@ mod chain;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod chance;
 mod checkpoint;
+mod counts;
 mod covered;
 mod cut_offs;
 mod failure;
@@ -19,7 +21,6 @@ mod guards;
 mod house;
 mod journal;
 mod keys;
-mod limits;
 mod list;
 mod lock;
 mod members;

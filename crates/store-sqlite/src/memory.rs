@@ -10,7 +10,6 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::limits::Counts;
 use crate::values::{Bytes, Parameter, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
@@ -28,8 +27,6 @@ pub(super) struct Memory {
     pub(super) head: Head,
     /// As they stand in the file.
     written: Head,
-    /// How many active tokens owners have.
-    pub(super) counts: Counts,
     /// The numbers of rows.
     pub(super) numbers: Numbers,
     /// The versions of realms.
@@ -96,7 +93,6 @@ impl Memory {
             epoch,
             head,
             written: head,
-            counts: Counts::default(),
             numbers: Numbers::default(),
             generations: Generations::default(),
         })

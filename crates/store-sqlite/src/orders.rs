@@ -31,7 +31,8 @@ impl Writes for SqliteStore {
 /// What takes more than one statement is held together by a savepoint.
 fn undo(order: &Order) -> Undo {
     match order.effects.as_slice() {
-        [Effect::Record(_) | Effect::Describe(..) | Effect::Revoke(..) | Effect::CutOff(_)] => {
+        [Effect::Record(new)] if new.is_counted => Undo::Savepoint,
+        [Effect::Record(_) | Effect::Describe(..) | Effect::CutOff(_) | Effect::SetCount(..)] => {
             Undo::Statement
         }
         _ => Undo::Savepoint,
@@ -107,6 +108,11 @@ impl Batch<'_> {
                 self.cut_off(cut_off, &cause.by, cause.reason.as_deref(), cause.at)?;
             }
             Effect::RevokeMany(order) => done.bulk = Some(bulk::take_down(self, *order)?),
+            Effect::SetCount(owner, count) => {
+                let owner = self.owner(&owner)?;
+                self.set_count(owner, &count)?;
+            }
+            Effect::ForgetCounts(organization) => self.forget_counts(organization)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
             Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
             Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,

@@ -231,6 +231,7 @@ impl Batch<'_> {
             "DELETE FROM memberships WHERE ?2 > 0 AND organization = ?1",
             "DELETE FROM invitations WHERE ?2 > 0 AND organization = ?1",
             "DELETE FROM projects WHERE ?2 > 0 AND organization = ?1",
+            "DELETE FROM owner_counts WHERE ?2 > 0 AND organization = ?1",
         ] {
             self.connection
                 .prepare_cached(statement)?

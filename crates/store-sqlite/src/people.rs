@@ -224,6 +224,7 @@ impl Batch<'_> {
             "UPDATE users SET deleted_at = ?2, password_hash = '' WHERE id = ?1",
             "DELETE FROM memberships WHERE ?2 > 0 AND user = ?1",
             "DELETE FROM team_memberships WHERE ?2 > 0 AND user = ?1",
+            "DELETE FROM owner_counts WHERE ?2 > 0 AND user <> 0 AND user = ?1",
         ] {
             self.connection
                 .prepare_cached(statement)?

@@ -146,6 +146,8 @@ impl Batch<'_> {
             "UPDATE teams SET deleted_at = ?2 WHERE id = ?1",
             "DELETE FROM team_memberships WHERE ?2 > 0 AND team = ?1",
             "DELETE FROM invitations WHERE ?2 > 0 AND team = ?1",
+            "DELETE FROM owner_counts WHERE ?2 > 0 AND team = ?1 AND user = 0
+             AND organization = (SELECT organization FROM teams WHERE id = ?1)",
         ] {
             self.connection
                 .prepare_cached(statement)?

@@ -7,8 +7,9 @@ use rusqlite::{OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::SqliteStore;
+use crate::active;
+use crate::counts;
 use crate::failure::Failure;
-use crate::limits;
 use crate::list;
 use crate::people;
 use crate::records::{self, by_id, by_jti};
@@ -21,8 +22,8 @@ use jeton_core::token::{
     TokenKind, TokenReference,
 };
 use jeton_store::{
-    Cause, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, ReservedPlace, Result,
-    Tokens,
+    Cause, CountFacts, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, Recount,
+    ReservedPlace, Result, Tokens,
 };
 
 #[async_trait]
@@ -83,7 +84,26 @@ impl Tokens for SqliteStore {
 
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool> {
         self.readers
-            .look_up(move |connection| limits::is_standing(connection, token, now))
+            .look_up(move |connection| active::is_standing(connection, token, now))
+            .await
+    }
+
+    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
+        // An owner may have many that have ended.
+        self.readers
+            .read(move |connection| active::other_active(connection, token, now))
+            .await
+    }
+
+    async fn owner_count(&self, owner: Owner) -> Result<CountFacts> {
+        self.readers
+            .look_up(move |connection| counts::facts(connection, &owner))
+            .await
+    }
+
+    async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount> {
+        self.readers
+            .read(move |connection| counts::recount(connection, &owner, now))
             .await
     }
 
@@ -118,12 +138,14 @@ static IN_SLOT_OF: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Batch<'_> {
-    /// The hottest write: one statement, and no other unless its key must be kept longer than before.
+    /// The hottest write: one statement, and no other unless its key must be kept longer than before, or the
+    /// token counts.
     pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
         let NewRecord {
             token,
             place: reserved,
             rotated_from,
+            is_counted,
         } = new;
         let place = reserved.place();
         let owner = self.owner(&token.owner)?;
@@ -166,8 +188,8 @@ impl Batch<'_> {
                 rotated_from.map(|former| former.0),
             ])?;
         reserved.record();
-        if token.kind == TokenKind::Api {
-            self.memory.counts.add(owner, token.expires_at);
+        if is_counted && let Some(count) = counts::by_owner(self.connection, owner)? {
+            self.set_count(owner, &count.recorded(&token))?;
         }
         Ok(Box::new(Record {
             id: TokenId(id),

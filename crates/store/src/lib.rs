@@ -18,6 +18,7 @@
 //! - Times and random values are arguments; a store reads no clock and draws no chance.
 
 mod bulk;
+mod counts;
 mod directory;
 mod generation;
 mod house;
@@ -41,6 +42,7 @@ mod usage;
 use std::sync::Arc;
 
 pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
+pub use counts::{CountFacts, OwnerCount, Recount, renew_counts};
 pub use directory::{
     Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Search, Slice,
     Standing, Teams, slices,

@@ -16,7 +16,7 @@ use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, R
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
 use jeton_verifier::event::Position;
 
-use crate::{BulkOrder, BulkRevocation, Generation, Realm, Recorded, ReservedPlace};
+use crate::{BulkOrder, BulkRevocation, Generation, OwnerCount, Realm, Recorded, ReservedPlace};
 
 /// A write: all of its effects, if every guard holds, or nothing.
 #[derive(Debug)]
@@ -115,19 +115,18 @@ pub enum Guard {
     /// No cut-off covers the token that the order records, now or later: none in whose reach it is and that
     /// covers the second in which it was made, whenever that is obeyed. Holds where none is recorded.
     AfterCutOffs,
-    /// The owner may have one more active token in an organization that allows `most`, when the token that the
-    /// order records was made. Those count that are API tokens, have not expired, that no cut-off covers, now
-    /// or later, and that [`counts`](crate::rules::tokens::counts) counts.
+    /// The owners may have one more active token: the sum of their counts is less than `most` and `ended`
+    /// together. An owner without a count, or whose tokens were not counted yet, has too many.
     UnderLimit {
-        /// The owner. A person's tokens that are good everywhere count in each organization.
-        owner: Owner,
-        /// In which organization.
-        organization: OrganizationId,
-        /// How many active tokens it allows.
+        /// The owners.
+        owners: Vec<Owner>,
+        /// How many active tokens they may have.
         most: u32,
-        /// How many of those that count the order ends.
+        /// How many tokens that count the order ends.
         ended: u32,
     },
+    /// The count of the owner is of this version; `None` if the owner has no count.
+    CountUnmoved(Owner, Option<u64>),
     /// No active token of the owner but those has this name: none that [`Guard::Standing`] calls standing,
     /// successor or not.
     TokenNameFree {
@@ -155,9 +154,6 @@ pub enum Guard {
     Standing(TokenId, Timestamp),
     /// The token is known, API token or session, and no revocation of its own takes effect by this instant.
     NotEndedBy(TokenId, Timestamp),
-    /// The token is known, and its owner has another one that is active at this instant, by the same rule as
-    /// [`Guard::TokenNameFree`]. Whether the token itself is active does not matter.
-    NotLast(TokenId, Timestamp),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
     /// The deployment has a site administrator who can log in, other than this person.
@@ -183,22 +179,28 @@ pub struct Refused(pub Guard);
 pub enum Effect {
     /// Records a token at its place in the status lists, and that its key is needed until it ends. Fails if
     /// its `jti` was recorded before, if its slot holds a token, if what it was rotated from has a successor
-    /// already, or if its key does not sign.
+    /// already, or if its key does not sign. Changes the count of its owner by [`OwnerCount::recorded`], if
+    /// the token is counted and the owner has one.
     Record(Box<NewRecord>),
     /// Changes what people read about an API token; a session, or no token, is left as it is.
     Describe(TokenId, Description),
     /// Revokes a token with effect from an instant on, not before the order's; adds the event to the feed. Takes
-    /// the place of a revocation that takes effect later, and fails if one takes effect sooner.
+    /// the place of a revocation that takes effect later, and fails if one takes effect sooner. Changes the
+    /// count of the owner of an API token by [`OwnerCount::revoked`], if the owner has one.
     Revoke(TokenId, Timestamp, Option<String>),
     /// Ends what is in reach; adds the event to the feed.
     CutOff(CutOff),
     /// Takes down an order to revoke many tokens, up to the one with the highest number. Revokes none yet.
     RevokeMany(Box<BulkOrder>),
+    /// Gives an owner this count, instead of another.
+    SetCount(Owner, OwnerCount),
+    /// Forgets the counts of all owners in an organization.
+    ForgetCounts(OrganizationId),
     /// Makes an organization.
     CreateOrganization(Organization),
     /// Makes an organization what it is to be, but for when it was made.
     ChangeOrganization(Organization),
-    /// Removes an organization with its teams, projects, memberships and invitations.
+    /// Removes an organization with its teams, projects, memberships, invitations and counts.
     RemoveOrganization(OrganizationId),
     /// Gives a person a role in an organization.
     SetRole(OrganizationId, UserId, Role, Existing),
@@ -212,7 +214,7 @@ pub enum Effect {
     CreateTeam(Team),
     /// Gives a team the name that it is to have.
     ChangeTeam(Team),
-    /// Removes a team with its memberships and invitations.
+    /// Removes a team with its memberships, invitations and count.
     RemoveTeam(OrganizationId, TeamId),
     /// Gives a person a role in a team.
     SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
@@ -227,7 +229,7 @@ pub enum Effect {
     /// Makes a person what they are to be, but for their address and when they were made, with another password
     /// hash if one is given.
     ChangePerson(Person, Option<String>),
-    /// Removes a person from everything, and forgets the password hash. Their name stays for what they did.
+    /// Removes a person from everything, and forgets their counts and the password hash. Their name stays for what they did.
     RemovePerson(UserId),
 }
 
@@ -249,6 +251,8 @@ pub struct NewRecord {
     pub place: ReservedPlace,
     /// The token that it replaces by a rotation.
     pub rotated_from: Option<TokenId>,
+    /// Whether it raises the count of its owner.
+    pub is_counted: bool,
 }
 
 /// What people read about a token; `None` leaves it as it is.
@@ -340,7 +344,9 @@ impl Effect {
             | Self::Describe(..)
             | Self::Revoke(..)
             | Self::CutOff(_)
-            | Self::RevokeMany(_) => Vec::new(),
+            | Self::RevokeMany(_)
+            | Self::SetCount(..)
+            | Self::ForgetCounts(_) => Vec::new(),
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
             Self::RemoveOrganization(id)
             | Self::Invite(id, ..)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::{JudgedAt, Result};
+use crate::{CountFacts, JudgedAt, Recount, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Person;
 use jeton_core::token::{
@@ -40,6 +40,16 @@ pub trait Tokens: Send + Sync {
     /// Whether a token is an API token that has not expired at an instant and that nothing has ended or
     /// will: no revocation, now or later, and no cut-off.
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool>;
+
+    /// The newest other token of a token's owner that [`Tokens::is_standing`] calls standing.
+    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>>;
+
+    /// What is known of how many active tokens an owner has. One look-up.
+    async fn owner_count(&self, owner: Owner) -> Result<CountFacts>;
+
+    /// Counts an owner's active tokens at an instant, by [`counts`](crate::rules::limits::counts). Reads all
+    /// tokens of the owner.
+    async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount>;
 
     /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;

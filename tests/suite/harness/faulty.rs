@@ -15,9 +15,9 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
 };
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Committed, Continuation, Covered, Credentials, Found,
+    BulkId, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered, Credentials, Found,
     Generation, House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order,
-    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused,
+    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Recount, Refused,
     ReservedPlace, Result, Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
     Tokens, Usage, UseReport, UseReported, Versioned, Writes,
 };
@@ -197,6 +197,9 @@ faulty! {
     Tokens {
         Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
         Read is_standing(token: TokenId, now: Timestamp) -> bool;
+        Read other_active(token: TokenId, now: Timestamp) -> Option<TokenId>;
+        Read owner_count(owner: Owner) -> CountFacts;
+        Read count_tokens(owner: Owner, now: Timestamp) -> Recount;
         Reservation reserve(token: &NewToken) -> ReservedPlace;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;

@@ -4,7 +4,7 @@ use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::token::OwnerKind;
 
 /// What a token acts for. It can never do more than its owner may do at the time of use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// A person: in one organization, or in all of theirs.
     User {

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::walk::Stretch;
 use super::*;
+use crate::active::{self, OwnerNumbers};
 use crate::bulk::{SUCCESSORS, UNFINISHED};
 use crate::chance::SystemEntropy;
+use crate::counts;
 use crate::covered::Among;
-use crate::limits::{self, OwnerNumbers};
 use crate::open;
 use crate::tokens::IN_SLOT;
 use crate::{records, revocable};
@@ -37,6 +38,7 @@ fn slow(plan: &[String]) -> Vec<&String> {
         .filter(|step| {
             let scans = [
                 "SCAN tokens",
+                "SCAN owner_counts",
                 "SCAN successor",
                 "SCAN revocations",
                 "SCAN cut ",
@@ -223,7 +225,13 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         IN_SLOT.to_owned(),
         UNFINISHED.to_owned(),
         SUCCESSORS.to_owned(),
+        counts::BY_OWNER.to_owned(),
+        counts::OF_TOKEN.to_owned(),
+        counts::LAST_CUT_OFF.to_owned(),
+        "DELETE FROM owner_counts WHERE organization = ?1".to_owned(),
+        "DELETE FROM owner_counts WHERE user <> 0 AND user = ?1".to_owned(),
     ];
+    statements.extend(counts::countables());
     let owner = |organization, team, user| OwnerNumbers {
         organization,
         team,
@@ -235,9 +243,9 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         owner(Some(1), None, Some(1)),
         owner(None, None, Some(1)),
     ] {
-        statements.push(limits::statement(owner));
-        statements.push(limits::other(owner));
-        statements.push(limits::named(owner));
+        statements.push(active::count(owner));
+        statements.push(active::other(owner));
+        statements.push(active::named(owner));
     }
     for among in [Among::User, Among::Team, Among::Organization, Among::All] {
         statements.push(among.statement());
@@ -246,6 +254,8 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         let plan = plan(&connection, &statement);
         assert_eq!(slow(&plan), Vec::<&String>::new(), "{statement}: {plan:#?}");
     }
+    let by_version = plan(&connection, "SELECT active FROM owner_counts WHERE version = ?1");
+    assert!(!slow(&by_version).is_empty());
     let by_name = plan(&connection, "SELECT id FROM tokens WHERE name = ?1 ORDER BY name");
     assert!(!slow(&by_name).is_empty());
     let sorted = plan(&connection, "SELECT id FROM tokens WHERE id > 0 ORDER BY name");

@@ -4,9 +4,9 @@ use crate::values::{Parameter, get, params};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::active;
 use crate::cut_offs::uncut;
 use crate::failure::Failure;
-use crate::limits;
 use crate::tokens::json;
 use crate::usage::reporting;
 use jeton_core::directory::TeamId;
@@ -329,8 +329,8 @@ impl Selection {
         }
         if let Some(most) = policy.max_active_tokens_per_owner {
             let (organization, most) = (self.bind(organization), self.bind(i64::from(most)));
-            let (now, ever) = (self.bind(at.millis()), self.bind(limits::EVER));
-            let counted = limits::counted(&now, &ever);
+            let (now, ever) = (self.bind(at.millis()), self.bind(active::EVER));
+            let counted = active::counted(&now, &ever);
             rules.push(format!(
                 "tokens.id IN (SELECT id FROM (
                      SELECT tokens.id AS id, row_number() OVER (PARTITION BY team, user ORDER BY id DESC) AS place

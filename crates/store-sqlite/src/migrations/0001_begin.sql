@@ -207,6 +207,29 @@ CREATE UNIQUE INDEX one_token_a_slot
 CREATE INDEX tokens_revoked ON tokens (effective_at, status_list, status_index, expires_at)
     WHERE effective_at IS NOT NULL;
 
+-- How many active tokens an owner has, where its organization limits that. Kept up by the order that records
+-- or revokes a token, in its transaction: never too low, and too high until the tokens are counted anew.
+CREATE TABLE owner_counts (
+    -- The columns that tokens have; 0 is none.
+    organization INTEGER NOT NULL,
+    team INTEGER NOT NULL,
+    user INTEGER NOT NULL,
+    -- Raised by every change of the row.
+    version INTEGER NOT NULL,
+    -- NULL until the tokens are counted.
+    active INTEGER CHECK (active >= 0),
+    -- The latest instant of a change.
+    as_of INTEGER NOT NULL,
+    -- When the tokens were counted, and the feed's last event then.
+    counted_at INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    -- When the first of them ends by itself.
+    first_end INTEGER NOT NULL,
+    PRIMARY KEY (organization, team, user)
+) STRICT, WITHOUT ROWID;
+-- What is deleted with a person.
+CREATE INDEX owner_counts_by_user ON owner_counts (user) WHERE user <> 0;
+
 -- The feed: one row for each revocation of a token and each cut-off, in the order of their commits.
 CREATE TABLE revocations (
     sequence INTEGER PRIMARY KEY,
@@ -244,6 +267,7 @@ CREATE INDEX cut_offs_by_organization ON revocations (organization, issued_throu
     WHERE organization IS NOT NULL AND team IS NULL AND user IS NULL;
 CREATE INDEX cut_offs_of_all ON revocations (issued_through_seconds)
     WHERE kind = 'cut_off' AND organization IS NULL AND team IS NULL AND user IS NULL;
+CREATE INDEX cut_offs_in_order ON revocations (sequence) WHERE kind = 'cut_off';
 CREATE INDEX cut_offs_by_instant ON revocations (issued_through_seconds) WHERE kind = 'cut_off';
 
 -- Tokens that were issued and revoked after the backup from which this database was restored. No

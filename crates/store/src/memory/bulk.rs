@@ -91,6 +91,6 @@ impl Data {
         let keeps = organization
             .and_then(|id| self.organizations.get(&id))
             .is_some_and(|kept| kept.value.policy.keep_last_token);
-        keeps && self.is_standing(record, now) && !self.has_other(record.id, now)
+        keeps && self.is_standing(record, now) && self.other_active(record.id, now).is_none()
     }
 }

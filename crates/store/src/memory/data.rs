@@ -13,9 +13,9 @@ use jeton_verifier::event::{Event, Position};
 use uuid::Uuid;
 
 use crate::rules::keys::JwksPromise;
+use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
-use crate::rules::tokens::counts;
-use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, Versioned};
+use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, Versioned};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
@@ -36,6 +36,7 @@ pub(super) struct Data {
     pub(super) lists: BTreeMap<u32, StatusList>,
     pub(super) tokens: BTreeMap<TokenId, Arc<Record>>,
     pub(super) newest_token: i64,
+    pub(super) counts: HashMap<Owner, OwnerCount>,
     pub(super) feed: Feed,
     pub(super) bulk: BTreeMap<i64, BulkRevocation>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
@@ -183,24 +184,39 @@ impl Data {
 
     /// See [`Tokens::is_standing`](crate::Tokens::is_standing).
     pub(super) fn is_standing(&self, record: &Record, now: Timestamp) -> bool {
-        record.revocation.is_none() && self.is_alive(record, now)
+        record.token.kind == TokenKind::Api
+            && record.revocation.is_none()
+            && !record.is_expired(now)
+            && !self.is_cut_off(record, None)
+    }
+
+    /// A token and its neighbours by rotation, as a limit sees them.
+    pub(super) fn succession(&self, record: &Record) -> Succession {
+        let countable = |record: &Record| Countable {
+            expires_at: record.token.expires_at,
+            effective_at: record.revocation.as_ref().map(|stands| stands.effective_at),
+            is_cut_off: self.is_cut_off(record, None),
+        };
+        let neighbour = |id: Option<TokenId>| id.and_then(|id| self.token(id)).map(countable);
+        Succession {
+            predecessor: neighbour(record.lineage.rotated_from),
+            token: countable(record),
+            successor: neighbour(record.lineage.replaced_by),
+        }
     }
 
     /// Whether a limit counts the token.
     pub(super) fn is_counted(&self, record: &Record, now: Timestamp) -> bool {
-        let successor = record.lineage.replaced_by.and_then(|id| self.token(id));
-        counts(record, successor, now) && self.is_alive(record, now)
+        let Succession { token, successor, .. } = self.succession(record);
+        record.token.kind == TokenKind::Api && counts(&token, successor.as_ref(), now)
     }
 
-    fn is_alive(&self, record: &Record, now: Timestamp) -> bool {
-        record.token.kind == TokenKind::Api && !record.is_expired(now) && !self.is_cut_off(record, None)
-    }
-
-    pub(super) fn has_other(&self, token: TokenId, now: Timestamp) -> bool {
-        self.token(token).is_some_and(|record| {
-            self.of_owner(&record.token.owner)
-                .any(|other| other.id != token && self.is_standing(other, now))
-        })
+    /// See [`Tokens::other_active`](crate::Tokens::other_active).
+    pub(super) fn other_active(&self, token: TokenId, now: Timestamp) -> Option<TokenId> {
+        let owner = &self.token(token)?.token.owner;
+        let mut others = self.records().rev().filter(|other| other.token.owner == *owner);
+        let other = others.find(|other| other.id != token && self.is_standing(other, now));
+        other.map(|other| other.id)
     }
 
     pub(super) fn signing_key(&mut self) -> Option<&mut KeyRow> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
-use jeton_core::token::{Actor, CutOff, Lineage, Record, Revocation, RevocationNote, TokenId, TokenKind};
+use jeton_core::token::{
+    Actor, CutOff, Lineage, Owner, Record, Revocation, RevocationNote, TokenId, TokenKind,
+};
 use jeton_verifier::event::{Ends, Event, Position};
 
 use super::data::{Account, Data, Entry, Kept};
@@ -50,6 +52,10 @@ impl Batch<'_> {
             }
             Effect::CutOff(cut_off) => self.cut_off(cut_off, &cause.by, cause.at)?,
             Effect::RevokeMany(order) => done.bulk = Some(self.take_down(*order)?),
+            Effect::SetCount(owner, count) => {
+                data.counts.insert(owner, count);
+            }
+            Effect::ForgetCounts(id) => data.forget_counts(|owner| owner.organization() == Some(id)),
             Effect::CreateOrganization(new) => {
                 data.organizations.insert(new.id, Kept::new(new));
             }
@@ -92,6 +98,7 @@ impl Batch<'_> {
             }
             Effect::RemoveTeam(_, id) => {
                 known(data.teams.get_mut(&id))?.is_removed = true;
+                data.forget_counts(|owner| owner.team() == Some(&id));
                 data.team_memberships.retain(|(team, _), _| *team != id);
                 data.invitations
                     .retain(|(_, team, _), _| team.as_ref() != Some(&id));
@@ -134,6 +141,7 @@ impl Batch<'_> {
                 let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();
+                data.forget_counts(|owner| owner.user() == Some(&id));
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
             }
@@ -173,6 +181,7 @@ impl Batch<'_> {
             token,
             place,
             rotated_from,
+            is_counted,
         } = new;
         let data = &mut *self.data;
         let owner = &token.owner;
@@ -190,6 +199,9 @@ impl Batch<'_> {
         let key = data.signing_key().filter(|key| *key.key.kid == *token.kid);
         let key = key.ok_or_else(|| failed("a token is recorded with a key that does not sign"))?;
         key.needed_until = key.needed_until.max(until);
+        if is_counted && let Some(count) = data.counts.get_mut(owner) {
+            *count = count.recorded(&token);
+        }
         data.newest_token += 1;
         let id = TokenId(data.newest_token);
         if let Some(former) = rotated_from.and_then(|former| data.token_mut(former)) {
@@ -234,6 +246,15 @@ impl Batch<'_> {
             index: place.index,
             expires_at: record.token.expires_at.map(Timestamp::millis),
         };
+        let is_api = record.token.kind == TokenKind::Api;
+        let owner = record.token.owner.clone();
+        let before = self.data.token(token).map(|record| self.data.succession(record));
+        if let Some(before) = before.filter(|_| is_api)
+            && let Some(count) = self.data.counts.get_mut(&owner)
+        {
+            *count = count.revoked(&before, effective_at, recorded_at);
+        }
+        let record = known(self.data.token_mut(token))?;
         record.revocation = Some(RevocationNote::from(revocation));
         self.publish(recorded_at, effective_at, ends, |sequence| Change::Revoked {
             token,
@@ -299,6 +320,7 @@ impl Batch<'_> {
 impl Data {
     fn remove_organization(&mut self, id: OrganizationId) -> Result<()> {
         known(self.organizations.get_mut(&id))?.is_removed = true;
+        self.forget_counts(|owner| owner.organization() == Some(id));
         for team in self.teams.values_mut() {
             team.is_removed |= team.value.organization == id;
         }
@@ -311,6 +333,10 @@ impl Data {
             .retain(|(organization, ..), _| *organization != id);
         self.projects.retain(|_, project| project.organization != id);
         Ok(())
+    }
+
+    fn forget_counts(&mut self, of: impl Fn(&Owner) -> bool) {
+        self.counts.retain(|owner, _| !of(owner));
     }
 
     fn create_person(&mut self, new: NewPerson) {

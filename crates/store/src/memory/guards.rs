@@ -1,7 +1,6 @@
 //! Guards: each as the contract says it.
 
-use jeton_core::clock::Timestamp;
-use jeton_core::token::{NewToken, Owner};
+use jeton_core::token::NewToken;
 
 use super::data::Data;
 use crate::{Generation, Guard, KeyState, Realm};
@@ -20,25 +19,15 @@ impl Data {
                     token.created_at.seconds() <= cut_off.issued_through && cut_off.reach.covers(token)
                 })
             }),
-            Guard::UnderLimit {
-                owner,
-                organization,
-                most,
-                ended,
-            } => {
-                let at = recorded.map_or(Timestamp::EPOCH, |token| token.created_at);
-                let owners = match owner {
-                    Owner::User { user, .. } => [Some(*organization), None]
-                        .map(|organization| Owner::User {
-                            user: user.clone(),
-                            organization,
-                        })
-                        .to_vec(),
-                    Owner::Team { .. } | Owner::Organization(_) | Owner::Deployment => vec![owner.clone()],
-                };
-                let counted = owners.iter().flat_map(|owner| self.of_owner(owner));
-                let counted = counted.filter(|record| self.is_counted(record, at)).count();
-                (counted as u64) < u64::from(*most) + u64::from(*ended)
+            Guard::UnderLimit { owners, most, ended } => {
+                let active = owners
+                    .iter()
+                    .map(|owner| self.counts.get(owner)?.active.map(u64::from));
+                let active: Option<u64> = active.sum();
+                active.is_some_and(|active| active < u64::from(*most) + u64::from(*ended))
+            }
+            Guard::CountUnmoved(owner, version) => {
+                self.counts.get(owner).map(|count| count.version) == *version
             }
             Guard::TokenNameFree {
                 owner,
@@ -55,7 +44,6 @@ impl Data {
                 .token(*token)
                 .is_some_and(|record| self.is_standing(record, *at) && record.lineage.replaced_by.is_none()),
             Guard::NotEndedBy(token, at) => self.token(*token).is_some_and(|record| !record.is_revoked(*at)),
-            Guard::NotLast(token, at) => self.has_other(*token, *at),
             Guard::AnotherAdmin(organization, than) => self.memberships.iter().any(|((of, user), role)| {
                 of == organization
                     && user != than

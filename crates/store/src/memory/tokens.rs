@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
-use crate::{JudgedAt, Liveness, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens};
+use crate::{
+    CountFacts, JudgedAt, Liveness, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces, Tokens,
+};
 
 #[async_trait]
 impl Tokens for MemoryStore {
@@ -52,6 +54,36 @@ impl Tokens for MemoryStore {
         Ok(data
             .token(token)
             .is_some_and(|record| data.is_standing(record, now)))
+    }
+
+    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
+        Ok(self.data().other_active(token, now))
+    }
+
+    async fn owner_count(&self, owner: Owner) -> Result<CountFacts> {
+        let data = self.data();
+        let last_cut_off = data.feed.cut_offs.last_key_value();
+        Ok(CountFacts {
+            count: data.counts.get(&owner).copied(),
+            last_cut_off: last_cut_off.map_or(0, |(sequence, _)| *sequence),
+        })
+    }
+
+    async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount> {
+        let data = self.data();
+        let counted = data
+            .of_owner(&owner)
+            .filter(|record| data.is_counted(record, now));
+        let ends = counted.map(|record| data.succession(record).token.end());
+        let (active, first_end) = ends.fold((0, Timestamp::LAST), |(active, first), end| {
+            (active + 1, first.min(end))
+        });
+        Ok(Recount {
+            version: data.counts.get(&owner).map(|count| count.version),
+            active,
+            first_end,
+            sequence: data.feed.sequence,
+        })
     }
 
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {

@@ -1,13 +1,14 @@
 //! Rules: which guards and effects an operation is, decided from facts by pure functions.
 //!
-//! What a backend decides in its own transaction (`keys`, `bulk`, `status_lists`, `retention`, `usage`) is
-//! decided here too: a backend reads the facts, asks, and writes down the answer.
+//! What a backend decides in its own transaction (`keys`, `bulk`, `status_lists`, `retention`, `usage`, the
+//! counts of `limits`) is decided here too: a backend reads the facts, asks, and writes down the answer.
 //!
 //! Whether somebody may order it at all is decided before. An order is complete once the versions of the
 //! realms that the facts are of are added to it ([`Order::judged_at`](crate::Order::judged_at)).
 
 pub mod bulk;
 pub mod keys;
+pub mod limits;
 pub mod members;
 pub mod organizations;
 pub mod people;

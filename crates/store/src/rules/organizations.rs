@@ -1,6 +1,7 @@
 //! Organizations.
 
 use super::end_all;
+use super::limits::forgets_counts;
 use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
 use jeton_core::directory::{Organization, OrganizationId, Role, UserId};
 use jeton_core::token::Reach;
@@ -28,10 +29,20 @@ pub fn found(cause: Cause, administrator: NewPerson, organization: Organization)
 }
 
 /// Changes an organization. What ends the tokens that break its new policy is taken down with it.
-pub fn change(cause: Cause, changed: Organization, ending: Option<BulkOrder>) -> Order {
-    let order = Order::new(cause)
-        .guard(Guard::OrganizationNameFree(changed.name.clone(), changed.id))
+pub fn change(
+    cause: Cause,
+    before: &Organization,
+    changed: Organization,
+    ending: Option<BulkOrder>,
+) -> Order {
+    let forgets_counts = forgets_counts(&before.policy, &changed.policy);
+    let id = changed.id;
+    let mut order = Order::new(cause)
+        .guard(Guard::OrganizationNameFree(changed.name.clone(), id))
         .effect(Effect::ChangeOrganization(changed));
+    if forgets_counts {
+        order = order.effect(Effect::ForgetCounts(id));
+    }
     match ending {
         Some(ending) => order.effect(Effect::RevokeMany(Box::new(ending))),
         None => order,

@@ -1,6 +1,7 @@
 //! Tokens: recorded, replaced, revoked.
 
-use crate::{Cause, Effect, Guard, LastToken, NewRecord, Order, ReservedPlace};
+use super::limits::{counted_in, is_counted};
+use crate::{Cause, Effect, Guard, NewRecord, Order, ReservedPlace};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
@@ -13,15 +14,6 @@ pub struct Limit {
     pub organization: OrganizationId,
     /// How many.
     pub most: u32,
-}
-
-/// Whether a limit counts a token that has neither expired nor been cut off: one that nothing revokes, and one
-/// in its grace once its successor has ended, or is ordered to. Otherwise rotating and revoking what comes of
-/// it would be a way around the limit.
-pub fn counts(record: &Record, successor: Option<&Record>, now: Timestamp) -> bool {
-    record.revocation.is_none()
-        || !record.is_revoked(now)
-            && successor.is_some_and(|successor| successor.revocation.is_some() || successor.is_expired(now))
 }
 
 /// What is asked of the name of a token about to be recorded.
@@ -91,6 +83,8 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
         replaces,
     } = demands;
     let at = token.created_at;
+    let is_limited = !limits.is_empty();
+    let is_counted = is_counted(&token, is_limited);
     let mut order = Order::new(cause)
         .guard(Guard::Signs(token.kid.to_string()))
         .guard(Guard::AfterCutOffs);
@@ -115,6 +109,10 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
                 });
                 if let Some(former) = former {
                     ended = u32::from(former.counts);
+                    if is_limited && former.counts {
+                        // A cut-off may have ended it, and a recount may have left it out.
+                        order = order.guard(Guard::Standing(former.record.id, at));
+                    }
                     former.end(at, at, &in_slot(slot), &mut ends);
                 }
             }
@@ -124,8 +122,7 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
     if token.kind == TokenKind::Api {
         for Limit { organization, most } in limits {
             order = order.guard(Guard::UnderLimit {
-                owner: token.owner.clone(),
-                organization,
+                owners: counted_in(&token.owner, organization),
                 most,
                 ended,
             });
@@ -148,6 +145,7 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
         token,
         place,
         rotated_from,
+        is_counted,
     })))
 }
 
@@ -179,29 +177,62 @@ fn in_slot(slot: &Slot) -> String {
     format!("replaced in the slot {slot}")
 }
 
-/// Revokes a token with effect from an instant on, unless an earlier revocation stands. The cause's reason
-/// is the revocation's.
-pub fn revoke(cause: Cause, token: TokenId, effective_at: Timestamp, last_token: LastToken) -> Order {
-    and_revoke(Order::new(cause), token, effective_at, last_token)
+/// What an ordinary revocation leaves to the owner of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// Nothing is asked: the token is not active, or it may be the last one.
+    Nothing,
+    /// Another active token, which is this one; `None` if the owner has no other.
+    Another(Option<TokenId>),
 }
 
-/// Revokes tokens at once: all of them, or none if one is revoked already. Of one owner at most one may be
-/// [`LastToken::Stays`].
-pub fn revoke_all(cause: Cause, tokens: &[(TokenId, LastToken)]) -> Order {
+/// A token is the last active one of its owner, and is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IsLast(pub TokenId);
+
+/// Revokes a token with effect from an instant on, unless an earlier revocation stands. The cause's reason
+/// is the revocation's. If [`Guard::Standing`] is refused, the other token has ended too: the operation is
+/// judged again.
+///
+/// # Errors
+///
+/// Fails with [`IsLast`] if another token must be left and there is none.
+pub fn revoke(
+    cause: Cause,
+    token: TokenId,
+    effective_at: Timestamp,
+    leaves: Leaves,
+) -> Result<Order, IsLast> {
+    and_revoke(Order::new(cause), token, effective_at, leaves)
+}
+
+/// Revokes tokens at once: all of them, or none if one is revoked already. None of them may be what another
+/// one leaves.
+///
+/// # Errors
+///
+/// Fails as [`revoke`] does.
+pub fn revoke_all(cause: Cause, tokens: &[(TokenId, Leaves)]) -> Result<Order, IsLast> {
     let at = cause.at;
     tokens
         .iter()
-        .fold(Order::new(cause), |order, (token, last_token)| {
-            and_revoke(order, *token, at, *last_token)
+        .try_fold(Order::new(cause), |order, (token, leaves)| {
+            and_revoke(order, *token, at, *leaves)
         })
 }
 
-fn and_revoke(order: Order, token: TokenId, effective_at: Timestamp, last_token: LastToken) -> Order {
+fn and_revoke(
+    order: Order,
+    token: TokenId,
+    effective_at: Timestamp,
+    leaves: Leaves,
+) -> Result<Order, IsLast> {
     let (at, reason) = (order.cause.at, order.cause.reason.clone());
     let order = order.guard(Guard::NotEndedBy(token, effective_at));
-    match last_token {
-        LastToken::Stays => order.guard(Guard::NotLast(token, at)),
-        LastToken::MayGo => order,
-    }
-    .effect(Effect::Revoke(token, effective_at, reason))
+    let order = match leaves {
+        Leaves::Nothing => order,
+        Leaves::Another(Some(other)) => order.guard(Guard::Standing(other, at)),
+        Leaves::Another(None) => return Err(IsLast(token)),
+    };
+    Ok(order.effect(Effect::Revoke(token, effective_at, reason)))
 }

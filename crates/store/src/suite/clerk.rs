@@ -1,11 +1,12 @@
 //! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
 
 use crate::rules::members::Addressee;
-use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
+use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, Naming, Replaces};
 use crate::rules::{members, organizations, people, projects, teams, tokens};
 use crate::{
-    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, LastToken,
+    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, JudgedAt, LastToken,
     NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
+    renew_counts,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -110,8 +111,10 @@ pub enum RecordOutcome {
     NotActive,
     /// A cut-off covers the token's second.
     CutOff,
-    /// The slot holds another token by now.
+    /// The slot holds another token by now, or that has ended.
     SlotTaken,
+    /// The count of the owner was too high.
+    Recounted,
 }
 
 /// The order to revoke one token.
@@ -357,9 +360,9 @@ impl Clerk for SharedStore {
         let Some((before, guard)) = organization(self, id, at).await? else {
             return Ok(Judged::Done(Created::Absent));
         };
-        let mut changed = before;
+        let mut changed = before.clone();
         change(&mut changed);
-        let order = organizations::change(noon(), changed.clone(), ending).guard(guard);
+        let order = organizations::change(noon(), &before, changed.clone(), ending).guard(guard);
         creating(self, order, |committed| (changed, committed.bulk)).await
     }
 
@@ -612,26 +615,38 @@ impl Clerk for SharedStore {
             naming,
             replaces,
         };
-        let mut order = tokens::record(cause(now, token.created_by.clone()), token, place, demands);
+        let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
+        let cause = cause(now, token.created_by.clone());
+        let order = tokens::record(cause.clone(), token, place, demands);
+        let mut relied_on = JudgedAt::default();
         if let Some(id) = owner.organization() {
             match organization(self, id, judged_at).await? {
-                Some((_, guard)) => order.guards.insert(0, guard),
-                None => return Ok(RecordOutcome::Stale),
+                Some((_, Guard::Unchanged(realm, generation))) => relied_on.0.push((realm, generation)),
+                _ => return Ok(RecordOutcome::Stale),
             }
         }
         if let Some(user) = owner.user() {
             match person(self, user.clone(), judged_at).await? {
-                Some((_, guard)) => order.guards.insert(0, guard),
-                None => return Ok(RecordOutcome::Stale),
+                Some((_, Guard::Unchanged(realm, generation))) => relied_on.0.push((realm, generation)),
+                _ => return Ok(RecordOutcome::Stale),
             }
         }
-        Ok(match self.commit(order).await? {
+        Ok(match self.commit(order.judged_at(relied_on.clone())).await? {
             Ok(committed) => RecordOutcome::Recorded(committed.recorded.unwrap()),
             Err(Refused(guard)) => match guard {
                 Guard::AfterCutOffs => RecordOutcome::CutOff,
-                Guard::UnderLimit { most, .. } => RecordOutcome::LimitReached { most },
+                Guard::UnderLimit { owners, most, ended } => {
+                    match renew_counts(&**self, &cause, &owners, &relied_on).await? {
+                        Ok(active) if active >= u64::from(most) + u64::from(ended) => {
+                            RecordOutcome::LimitReached { most }
+                        }
+                        Ok(_) | Err(Refused(Guard::CountUnmoved(..))) => RecordOutcome::Recounted,
+                        Err(_) => RecordOutcome::Stale,
+                    }
+                }
                 Guard::TokenNameFree { .. } => RecordOutcome::NameTaken,
-                Guard::Standing(..) => RecordOutcome::NotActive,
+                Guard::Standing(..) if is_rotation => RecordOutcome::NotActive,
+                Guard::Standing(..) => RecordOutcome::SlotTaken,
                 Guard::SlotHolds { .. } => RecordOutcome::SlotTaken,
                 _ => RecordOutcome::Stale,
             },
@@ -676,27 +691,34 @@ impl Clerk for SharedStore {
             Some(id) => {
                 let found = self.organization(id.into()).await?;
                 found.is_some_and(|found| found.value.policy.keep_last_token)
-                    && self.is_standing(token, at).await?
             }
             None => false,
         };
-        let last_token = match last_token {
-            LastToken::Stays if keeps => LastToken::Stays,
-            LastToken::Stays | LastToken::MayGo => LastToken::MayGo,
-        };
         let cause = cause(at, revocation.revoked_by.clone()).because(revocation.reason.clone());
-        let order = tokens::revoke(cause, token, revocation.effective_at, last_token);
-        Ok(match self.commit(order).await? {
-            Ok(_) => RevokeOutcome::Revoked(revocation.into()),
-            Err(Refused(Guard::NotLast(..))) => RevokeOutcome::Last,
-            Err(Refused(_)) => {
-                let record = self.token(TokenReference::Id(token)).await?;
-                match record.and_then(|record| record.revocation) {
-                    Some(note) => RevokeOutcome::AlreadyRevoked(note),
-                    None => RevokeOutcome::Unknown,
+        loop {
+            let leaves = match last_token {
+                LastToken::Stays if keeps => match self.other_active(token, at).await? {
+                    None if !self.is_standing(token, at).await? => Leaves::Nothing,
+                    other => Leaves::Another(other),
+                },
+                LastToken::Stays | LastToken::MayGo => Leaves::Nothing,
+            };
+            let order = match tokens::revoke(cause.clone(), token, revocation.effective_at, leaves) {
+                Ok(order) => order,
+                Err(IsLast(_)) => return Ok(RevokeOutcome::Last),
+            };
+            return Ok(match self.commit(order).await? {
+                Ok(_) => RevokeOutcome::Revoked(revocation.into()),
+                Err(Refused(Guard::Standing(..))) => continue,
+                Err(Refused(_)) => {
+                    let record = self.token(TokenReference::Id(token)).await?;
+                    match record.and_then(|record| record.revocation) {
+                        Some(note) => RevokeOutcome::AlreadyRevoked(note),
+                        None => RevokeOutcome::Unknown,
+                    }
                 }
-            }
-        })
+            });
+        }
     }
 
     async fn cut_off(

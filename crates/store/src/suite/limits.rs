@@ -3,8 +3,10 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
+use crate::rules::limits;
 use crate::rules::tokens::{Limit, Naming};
 use crate::suite::clerk::{RecordOrder, RecordOutcome};
+use crate::{Cause, Guard, KeyStep};
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
 
 use super::replacement::{recorded, rotate};
@@ -153,6 +155,62 @@ pub(crate) async fn a_grace_gives_room_only_while_the_successor_lives(world: Wor
     // At once gone, both leave room in the same instant.
     world.revoke(fourth.id, revocation(2_000, 0)).await;
     assert!(has_room(&world, token(world.owner(), 2_000), 1).await);
+}
+
+/// A token in its grace counts again if the key of its successor is cut off, and its own is not.
+pub(crate) async fn a_successor_that_is_cut_off_alone_gives_no_room(world: World) {
+    let first = world.record(token(world.owner(), 0)).await;
+    let key = world.publish_key("second", 0).await;
+    let now = key.signs_from.seconds() - at(0).seconds();
+    let signs = world.store.advance_key("second", KeyStep::Sign, at(now));
+    assert!(signs.await.unwrap());
+    let by_second = |token| NewToken {
+        kid: "second".into(),
+        ..token
+    };
+    let former = Record {
+        token: by_second(first.token.clone()),
+        ..first
+    };
+    recorded(rotate(&world, &former, (now, 1_000), Some(1)).await);
+    let cut_off = CutOff {
+        reach: Reach {
+            kid: Some("second".to_owned()),
+            ..Reach::default()
+        },
+        issued_through: at(now).seconds(),
+        effective_at: at(now + 1),
+    };
+    let cut = world.store.cut_off(cut_off, actor("operator"), None, at(now + 1));
+    cut.await.unwrap();
+    let issued = |seconds| by_second(token(world.owner(), seconds));
+    assert!(!has_room(&world, issued(now + 1), 1).await);
+    assert!(!has_room(&world, issued(now + 999), 1).await);
+    assert!(has_room(&world, issued(now + 1_000), 1).await);
+}
+
+/// A token that is recorded while its owner's tokens are counted is noticed, though no limit applied to it.
+pub(crate) async fn a_count_notices_what_is_issued_without_a_limit(world: World) {
+    let owner = Owner::User {
+        user: world.admin.clone(),
+        organization: None,
+    };
+    let cause = || Cause::operator(at(1));
+    let begun = world.store.commit(limits::begin(cause(), owner.clone()));
+    assert!(begun.await.unwrap().is_ok());
+    let counted = world.store.count_tokens(owner.clone(), at(1)).await.unwrap();
+    let issued = world.record(token(owner.clone(), 1)).await;
+    for revoked in [false, true] {
+        if revoked {
+            world.revoke(issued.id, revocation(1, 0)).await;
+        }
+        let order = limits::recounted(cause(), owner.clone(), &counted);
+        let late = world.store.commit(order).await.unwrap();
+        let expected = Guard::CountUnmoved(owner.clone(), counted.version);
+        assert_eq!(late.unwrap_err().0, expected);
+    }
+    let counted = world.store.count_tokens(owner.clone(), at(1)).await.unwrap();
+    assert_eq!((counted.version, counted.active), (Some(3), 0));
 }
 
 /// What acts for a person in all of their organizations takes room in each of them.

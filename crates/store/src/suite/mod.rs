@@ -5,6 +5,7 @@
 
 mod bulk;
 pub mod clerk;
+mod counts;
 mod directory;
 mod finding;
 mod house;
@@ -20,6 +21,7 @@ mod revocation;
 mod tokens;
 pub mod world;
 
+pub use counts::counts_are_never_too_low;
 pub use house::{ending, round};
 pub use model::the_model_agrees;
 pub use orders::pages_joined_are_sorted;
@@ -78,6 +80,8 @@ macro_rules! every_case {
                 a_hundred_issuers_leave_no_more_than_allowed
                 only_active_tokens_count
                 a_grace_gives_room_only_while_the_successor_lives
+                a_successor_that_is_cut_off_alone_gives_no_room
+                a_count_notices_what_is_issued_without_a_limit
                 what_is_good_everywhere_counts_everywhere
                 issuing_within_a_cut_off_waits
                 a_cut_off_is_remembered
@@ -193,6 +197,11 @@ macro_rules! contract_tests {
         #[test]
         fn the_model_agrees() {
             $crate::suite::the_model_agrees::<$backend>();
+        }
+
+        #[test]
+        fn counts_are_never_too_low() {
+            $crate::suite::counts_are_never_too_low::<$backend>();
         }
 
         #[test]

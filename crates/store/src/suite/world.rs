@@ -472,7 +472,7 @@ pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Resu
         let place = store.reserve(&order.token).await?;
         match store.record(order.clone(), place).await? {
             // Somebody else was faster.
-            RecordOutcome::SlotTaken => {}
+            RecordOutcome::SlotTaken | RecordOutcome::Recounted => {}
             outcome => return Ok(outcome),
         }
     }

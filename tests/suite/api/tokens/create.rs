@@ -454,6 +454,45 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     app.ask_for_token(&site, order).await.is(201);
 }
 
+/// An owner at the limit can issue again in the second in which a token ends, however recently its tokens were
+/// counted.
+#[tokio::test]
+async fn what_has_ended_makes_room_at_once() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let limit = async |most: Option<u32>| {
+        let policy = json!({"policy": {"max_active_tokens_per_owner": most}});
+        let home = format!("/organizations/{}", NORTH.name);
+        app.patch(&admin, &home, policy).await.is(200);
+    };
+    limit(Some(1)).await;
+    ask(&app, json!({"expires_in": "30s"})).await.is(201);
+    let full = async || ask(&app, json!({})).await.fails(409, "limit_reached");
+    full().await;
+    app.clock.pass(29);
+    full().await;
+    app.clock.pass(1);
+    let token = ask(&app, json!({})).await.is(201);
+    full().await;
+    let path = format!("/tokens/{}/revoke", token.text_at("/token_info/id"));
+    app.post(&admin, &path, json!({})).await.is(201);
+    ask(&app, json!({})).await.is(201);
+    full().await;
+    let everything = json!({"organization": NORTH.name});
+    app.post(&admin, "/revocations", everything).await.is(201);
+    app.clock.pass(1);
+    ask(&app, json!({})).await.is(201);
+    full().await;
+    // What is issued without a limit counts once there is one again.
+    limit(None).await;
+    ask(&app, json!({})).await.is(201);
+    limit(Some(2)).await;
+    full().await;
+    limit(Some(3)).await;
+    ask(&app, json!({})).await.is(201);
+    full().await;
+}
+
 #[tokio::test]
 async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
     let app = TestApp::new().await;

@@ -1,0 +1,156 @@
+//! Which tokens of an owner are active, as conditions of queries.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::cut_offs::uncut;
+use crate::failure::Failure;
+use crate::values::{Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Owner, TokenId};
+
+/// An owner by the numbers of its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct OwnerNumbers {
+    pub(super) organization: Option<i64>,
+    pub(super) team: Option<i64>,
+    pub(super) user: Option<i64>,
+}
+
+impl OwnerNumbers {
+    /// Looks the numbers up by the public ids; `None` if one is unknown.
+    pub(super) fn of(connection: &Connection, owner: &Owner) -> Result<Option<Self>, Failure> {
+        Ok(connection
+            .prepare_cached(
+                "SELECT organizations.id, teams.id, users.id FROM (SELECT 1)
+                 LEFT JOIN organizations ON organizations.public_id = ?1
+                 LEFT JOIN teams ON teams.public_id = ?2
+                 LEFT JOIN users ON users.public_id = ?3
+                 WHERE (?1 IS NULL OR organizations.id IS NOT NULL)
+                     AND (?2 IS NULL OR teams.id IS NOT NULL) AND (?3 IS NULL OR users.id IS NOT NULL)",
+            )?
+            .query_row(params![owner.organization(), owner.team(), owner.user()], |row| {
+                Self::read(&mut Columns::of(row))
+            })
+            .optional()?)
+    }
+
+    /// Reads the columns `organization`, `team` and `user`.
+    pub(super) fn read(columns: &mut Columns<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            organization: columns.take()?,
+            team: columns.take()?,
+            user: columns.take()?,
+        })
+    }
+}
+
+/// Whether a token is one of its owner's active ones: no session, not expired, neither revoked nor in
+/// its grace.
+pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    let query = format!(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND {})",
+        standing("?2", "?3")
+    );
+    Ok(connection
+        .prepare_cached(&query)?
+        .query_row(params![id.0, now, EVER], |row| get(row, 0))?)
+}
+
+/// Whether a token is its owner's last active one, in an organization that keeps those.
+pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
+    let keeps = connection
+        .prepare_cached(
+            "SELECT coalesce(json_extract(organizations.policy, '$.keep_last_token'), 0)
+             FROM tokens JOIN organizations ON organizations.id = tokens.organization WHERE tokens.id = ?1",
+        )?
+        .query_row(params![id.0], |row| get(row, 0))
+        .optional()?
+        .unwrap_or(false);
+    Ok(keeps && is_standing(connection, id, now)? && other_active(connection, id, now)?.is_none())
+}
+
+/// The newest other active token of a token's owner.
+pub(super) fn other_active(
+    connection: &Connection,
+    id: TokenId,
+    now: Timestamp,
+) -> Result<Option<TokenId>, Failure> {
+    let owner = connection
+        .prepare_cached("SELECT organization, team, user FROM tokens WHERE id = ?1")?
+        .query_row(params![id.0], |row| OwnerNumbers::read(&mut Columns::of(row)))
+        .optional()?;
+    let Some(owner) = owner else { return Ok(None) };
+    let numbers = params![owner.organization, owner.team, owner.user, now, EVER, id.0];
+    Ok(connection
+        .prepare_cached(&other(owner))?
+        .query_row(numbers, |row| get(row, 0).map(TokenId))
+        .optional()?)
+}
+
+/// Any other active token of an owner than the sixth parameter's. The newest first: revocations of many
+/// go the other way, and would otherwise pass by all that they have revoked, each time.
+pub(super) fn other(owner: OwnerNumbers) -> String {
+    let (of_owner, standing) = (source(owner), standing("?4", "?5"));
+    format!("SELECT id FROM {of_owner} AND {standing} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
+}
+
+/// The active tokens of an owner that have the sixth parameter's name.
+pub(super) fn named(owner: OwnerNumbers) -> String {
+    let (of_owner, standing) = (source(owner), standing("?4", "?5"));
+    format!("SELECT id FROM {of_owner} AND name = ?6 AND {standing}")
+}
+
+/// How many tokens of an owner a limit counts, and when the first of them ends by itself.
+pub(super) fn count(owner: OwnerNumbers) -> String {
+    let (of_owner, counted) = (source(owner), counted("?4", "?5"));
+    format!(
+        "SELECT count(*),
+            min(min(coalesce(effective_at, {EVER}), coalesce(expires_at / 1000 * 1000, {EVER})))
+         FROM {of_owner} AND {counted}"
+    )
+}
+
+fn source(owner: OwnerNumbers) -> &'static str {
+    match owner {
+        OwnerNumbers { team: Some(_), .. } => "tokens INDEXED BY tokens_by_team WHERE team = ?2",
+        OwnerNumbers { user: Some(_), .. } => {
+            "tokens INDEXED BY tokens_by_user WHERE user = ?3 AND organization IS ?1"
+        }
+        OwnerNumbers {
+            organization: Some(_),
+            ..
+        } => {
+            "tokens INDEXED BY tokens_by_organization
+             WHERE organization = ?1 AND team IS NULL AND user IS NULL"
+        }
+        OwnerNumbers { .. } => "tokens WHERE organization IS NULL AND team IS NULL AND user IS NULL",
+    }
+}
+
+/// Cut-offs that are yet to be obeyed put tokens into their grace.
+pub(super) const EVER: i64 = i64::MAX;
+
+/// A condition on `tokens`: active and not in its grace, by the parameters for this instant and [`EVER`].
+fn standing(now: &str, ever: &str) -> String {
+    let alive = alive(now, ever);
+    format!("effective_at IS NULL AND {alive}")
+}
+
+/// A condition on `tokens`: what a limit counts, by the same parameters. The rule is
+/// [`counts`](jeton_store::rules::limits::counts), said in SQL for counts and lists.
+pub(super) fn counted(now: &str, ever: &str) -> String {
+    let alive = alive(now, ever);
+    let cut = uncut(ever).replace("tokens.", "successor.");
+    format!(
+        "(effective_at IS NULL OR effective_at > {now} AND EXISTS (
+             SELECT 1 FROM tokens AS successor WHERE successor.rotated_from = tokens.id
+             AND (successor.effective_at IS NOT NULL OR successor.expires_at / 1000 <= {now} / 1000
+                 OR NOT ({cut}))))
+         AND {alive}"
+    )
+}
+
+fn alive(now: &str, ever: &str) -> String {
+    let uncut = uncut(ever);
+    format!("session = 0 AND (expires_at IS NULL OR expires_at / 1000 > {now} / 1000) AND {uncut}")
+}

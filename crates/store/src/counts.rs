@@ -1,0 +1,88 @@
+//! Counts of the active tokens that limited owners have, and how they are renewed.
+
+use jeton_core::clock::Timestamp;
+use jeton_core::token::Owner;
+
+use crate::rules::limits::{self, Next};
+use crate::{Cause, Guard, JudgedAt, Order, Refused, Result, Store};
+
+/// The count of an owner's active tokens: an upper bound, which every order about the owner's tokens keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerCount {
+    /// Raised by every change of the count.
+    pub version: u64,
+    /// How many tokens count at most, at [`OwnerCount::as_of`] and later; `None` until they are counted.
+    pub active: Option<u32>,
+    /// The latest instant of a change.
+    pub as_of: Timestamp,
+    /// When the tokens were counted.
+    pub counted_at: Timestamp,
+    /// The feed's last event when the tokens were counted.
+    pub sequence: u64,
+    /// When the first of the counted tokens expires, or ends its grace; [`Timestamp::LAST`] if none does.
+    pub first_end: Timestamp,
+}
+
+/// What is known of the active tokens of an owner without counting them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountFacts {
+    /// The count, if the owner has one.
+    pub count: Option<OwnerCount>,
+    /// The feed's last event that is a cut-off; 0 if there is none.
+    pub last_cut_off: u64,
+}
+
+/// The active tokens of an owner, counted one by one in one snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recount {
+    /// The version of the owner's count in the snapshot; `None` if the owner has none.
+    pub version: Option<u64>,
+    /// How many tokens count.
+    pub active: u32,
+    /// As in [`OwnerCount::first_end`].
+    pub first_end: Timestamp,
+    /// The feed's last event in the snapshot.
+    pub sequence: u64,
+}
+
+/// Renews the counts of owners where [`limits::next`] says so, and returns their sum. `cause` gives the
+/// instant at which tokens are counted.
+///
+/// Returns the guard that was refused if a fact has changed meanwhile: [`Guard::CountUnmoved`] if the tokens
+/// of an owner have.
+///
+/// # Errors
+///
+/// Fails as the store does.
+pub async fn renew_counts(
+    store: &dyn Store,
+    cause: &Cause,
+    owners: &[Owner],
+    judged_at: &JudgedAt,
+) -> Result<std::result::Result<u64, Refused>> {
+    let commit = async |order: Order| store.commit(order.judged_at(judged_at.clone())).await;
+    let mut sum = 0;
+    for owner in owners {
+        let active = loop {
+            let facts = store.owner_count(owner.clone()).await?;
+            match limits::next(&facts, cause.at) {
+                Next::Known(active) => break active,
+                Next::Begin => match commit(limits::begin(cause.clone(), owner.clone())).await? {
+                    // Somebody else may have begun it.
+                    Ok(_) | Err(Refused(Guard::CountUnmoved(..))) => {}
+                    Err(refused) => return Ok(Err(refused)),
+                },
+                Next::Recount => {
+                    let recount = store.count_tokens(owner.clone(), cause.at).await?;
+                    let order = limits::recounted(cause.clone(), owner.clone(), &recount);
+                    match commit(order).await? {
+                        Ok(_) => break recount.active,
+                        Err(refused) => return Ok(Err(refused)),
+                    }
+                }
+            }
+        };
+        sum += u64::from(active);
+    }
+    Ok(Ok(sum))
+}
