@@ -53,7 +53,7 @@ pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
 pub use house::Walk;
 pub use issue::{Issue, Issued, WhichOrganization};
-pub use keys::{KeyRetired, ListedKey};
+pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};

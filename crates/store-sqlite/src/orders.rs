@@ -30,9 +30,13 @@ impl Writes for SqliteStore {
 /// What takes more than one statement is held together by a savepoint.
 fn undo(order: &Order) -> Undo {
     match order.effects.as_slice() {
-        [Effect::Record(_) | Effect::Describe(..) | Effect::Revoke(..) | Effect::CutOff(_)] => {
-            Undo::Statement
-        }
+        [
+            Effect::Record(_)
+            | Effect::Describe(..)
+            | Effect::Revoke(..)
+            | Effect::CutOff(_)
+            | Effect::NeedKey(..),
+        ] => Undo::Statement,
         _ => Undo::Savepoint,
     }
 }
@@ -130,6 +134,13 @@ impl Batch<'_> {
             Effect::CreatePerson(new) => self.create_person(&new)?,
             Effect::ChangePerson(person, password_hash) => self.change_person(&person, password_hash)?,
             Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+            Effect::PublishKey(row) => self.publish_key(&row)?,
+            Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
+            Effect::NeedKey(kid, until) => {
+                let numbers = &mut self.memory.numbers;
+                numbers.needed_key(self.connection, &kid, Some(until))?;
+            }
+            Effect::PromiseJwks(promise) => self.promise_jwks(promise)?,
         }
         Ok(())
     }

@@ -45,7 +45,7 @@ pub use directory::{
 };
 pub use generation::{Generation, Realm, Versioned};
 pub use house::{House, Purged};
-pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
+pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
     Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
     Refused, Surface,

@@ -15,7 +15,9 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
 
-use crate::{BulkOrder, BulkRevocation, Generation, Realm, Recorded, ReservedPlace};
+use crate::{
+    BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, Realm, Recorded, ReservedPlace,
+};
 
 /// A write: all of its effects, if every guard holds, or nothing.
 #[derive(Debug)]
@@ -93,6 +95,18 @@ impl Cause {
             },
             reason: None,
             idempotency_key: None,
+        }
+    }
+
+    /// What the server orders by itself.
+    pub fn server(at: Timestamp) -> Self {
+        Self {
+            by: Actor {
+                name: "jeton".to_owned(),
+                user: None,
+            },
+            origin: Origin::default(),
+            ..Self::operator(at)
         }
     }
 
@@ -228,6 +242,14 @@ pub enum Effect {
     ChangePerson(Person, Option<String>),
     /// Removes a person from everything, and forgets the password hash. Their name stays for what they did.
     RemovePerson(UserId),
+    /// Adds a signing key. Fails if one with its id is known.
+    PublishKey(Box<KeyRow>),
+    /// Sets the state of a signing key, as from the order's instant.
+    SetKeyState(String, KeyState),
+    /// Keeps the key that signs until an instant at least; it may be kept for up to a minute longer.
+    NeedKey(String, Timestamp),
+    /// Notes for how long copies of the JWKS may be kept.
+    PromiseJwks(JwksPromise),
 }
 
 /// What becomes of a role that is there already.
@@ -339,7 +361,9 @@ impl Effect {
             | Self::Describe(..)
             | Self::Revoke(..)
             | Self::CutOff(_)
-            | Self::RevokeMany(_) => Vec::new(),
+            | Self::RevokeMany(_)
+            | Self::NeedKey(..) => Vec::new(),
+            Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
             Self::RemoveOrganization(id)
             | Self::Invite(id, ..)

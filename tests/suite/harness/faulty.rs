@@ -16,10 +16,9 @@ use jeton_core::token::{
 };
 use jeton_store::{
     BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
-    House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order, Organizations,
-    OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Refused, ReservedPlace, Result,
-    Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Usage, UseReport,
-    UseReported, Versioned, Writes,
+    House, Keys, Medium, Order, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
+    Purged, Refused, ReservedPlace, Result, Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot,
+    Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -247,13 +246,8 @@ faulty! {
         Read ready() -> ();
     }
     Keys {
-        Read keys() -> Vec<KeyRow>;
+        Read keys() -> Versioned<SigningKeys>;
         Read live_tokens(now: Timestamp) -> Vec<(String, u64)>;
-        Write promise_jwks(max_age: u32, now: Timestamp) -> ();
-        Write publish_key(key: NewKey, now: Timestamp) -> KeyRow;
-        Write advance_key(kid: &str, step: KeyStep, now: Timestamp) -> bool;
-        Write revoke_key(order: KeyRevocation) -> KeyRevoked;
-        Write need_key(kid: &str, until: Timestamp) -> bool;
     }
     House {
         Write purge(after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Purged;

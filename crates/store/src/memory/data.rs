@@ -12,17 +12,15 @@ use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, Token
 use jeton_verifier::event::Event;
 use uuid::Uuid;
 
-use crate::rules::keys::JwksPromise;
 use crate::rules::status_lists::LifetimeClass;
 use crate::rules::tokens::counts;
-use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, Versioned};
+use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, SigningKeys, Versioned};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
     pub(super) epoch: Uuid,
     pub(super) issuer: Option<String>,
     pub(super) edit: Generation,
-    pub(super) keys_generation: Generation,
     pub(super) organizations: HashMap<OrganizationId, Kept<Organization>>,
     pub(super) teams: HashMap<TeamId, Kept<Team>>,
     pub(super) people: HashMap<UserId, Kept<Account>>,
@@ -31,8 +29,7 @@ pub(super) struct Data {
     pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Role>,
     pub(super) projects: BTreeMap<u32, Project>,
     pub(super) newest_project: u32,
-    pub(super) keys: Vec<KeyRow>,
-    pub(super) promise: JwksPromise,
+    pub(super) keys: Versioned<SigningKeys>,
     pub(super) lists: BTreeMap<u32, StatusList>,
     pub(super) tokens: BTreeMap<TokenId, Arc<Record>>,
     pub(super) newest_token: i64,
@@ -122,7 +119,10 @@ impl Data {
         Self {
             epoch,
             edit: Generation(1),
-            keys_generation: Generation(1),
+            keys: Versioned {
+                value: SigningKeys::default(),
+                generation: Generation(1),
+            },
             ..Self::default()
         }
     }
@@ -186,8 +186,10 @@ impl Data {
         })
     }
 
-    pub(super) fn signing_key(&mut self) -> Option<&mut KeyRow> {
-        self.keys.iter_mut().find(|key| key.state == KeyState::Signing)
+    /// The key with this id, if it signs.
+    pub(super) fn signing_key(&mut self, kid: &str) -> Option<&mut KeyRow> {
+        let mut rows = self.keys.value.rows.iter_mut();
+        rows.find(|row| row.key.kid == kid && row.state == KeyState::Signing)
     }
 
     pub(super) fn organization(&self, id: OrganizationId) -> Option<&Organization> {

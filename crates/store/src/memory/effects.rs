@@ -137,6 +137,19 @@ impl Batch<'_> {
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
             }
+            Effect::PublishKey(row) if data.keys.value.row(&row.key.kid).is_some() => {
+                return Err(failed("a key is published once"));
+            }
+            Effect::PublishKey(row) => data.keys.value.rows.push(*row),
+            Effect::SetKeyState(kid, state) => {
+                for row in &mut data.keys.value.rows {
+                    if row.key.kid == kid {
+                        (row.state, row.changed_at) = (state, cause.at);
+                    }
+                }
+            }
+            Effect::NeedKey(kid, until) => data.need_key(&kid, until)?,
+            Effect::PromiseJwks(promise) => data.keys.value.promise = promise,
         }
         Ok(())
     }
@@ -157,7 +170,7 @@ impl Batch<'_> {
         data.edit = generation;
         for realm in &realms {
             let version = match realm {
-                Realm::Keys => Some(&mut data.keys_generation),
+                Realm::Keys => Some(&mut data.keys.generation),
                 Realm::Organization(id) => data.organizations.get_mut(id).map(|kept| &mut kept.generation),
                 Realm::Person(id) => data.people.get_mut(id).map(|kept| &mut kept.generation),
             };
@@ -187,9 +200,7 @@ impl Batch<'_> {
             ));
         }
         let until = token.expires_at.unwrap_or(Timestamp::LAST);
-        let key = data.signing_key().filter(|key| *key.key.kid == *token.kid);
-        let key = key.ok_or_else(|| failed("a token is recorded with a key that does not sign"))?;
-        key.needed_until = key.needed_until.max(until);
+        data.need_key(&token.kid, until)?;
         data.newest_token += 1;
         let id = TokenId(data.newest_token);
         if let Some(former) = rotated_from.and_then(|former| data.token_mut(former)) {
@@ -330,6 +341,13 @@ impl Data {
                 None => self.memberships.insert((organization, id.clone()), role),
             };
         }
+    }
+
+    fn need_key(&mut self, kid: &str, until: Timestamp) -> Result<()> {
+        let key = self.signing_key(kid);
+        let key = key.ok_or_else(|| failed("only the key that signs is needed for longer"))?;
+        key.needed_until = key.needed_until.max(until);
+        Ok(())
     }
 
     /// Whoever does something, as a person, is one who was made.

@@ -1,11 +1,13 @@
 //! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
 
+use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
 use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
-use crate::rules::{members, organizations, people, projects, teams, tokens};
+use crate::rules::{keys, members, organizations, people, projects, teams, tokens};
 use crate::{
-    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, LastToken,
-    NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
+    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow, KeyStep,
+    LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result,
+    SharedStore,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -248,6 +250,18 @@ pub trait Clerk {
         now: Timestamp,
     ) -> Result<u64>;
     async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
+    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
+    /// Whether the step was due.
+    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool>;
+    async fn withdraw_key(
+        &self,
+        kid: &str,
+        successor: Option<NewKey>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<(), NotWithdrawn>>;
+    /// Whether the key signs.
+    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool>;
 }
 
 /// An organization and the guard that it is unchanged, if it lives.
@@ -722,5 +736,59 @@ impl Clerk for SharedStore {
             Ok(committed) => Judged::Done(committed.bulk.unwrap()),
             Err(_) => Judged::Stale,
         })
+    }
+
+    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {
+        loop {
+            let Some(order) = keys::promise(Cause::server(now), &self.keys().await?, max_age) else {
+                return Ok(());
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow> {
+        loop {
+            let (order, row) = keys::publish(Cause::server(now), &self.keys().await?, key.clone());
+            if self.commit(order).await?.is_ok() {
+                return Ok(row);
+            }
+        }
+    }
+
+    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool> {
+        loop {
+            let Some(order) = keys::advance(Cause::server(now), &self.keys().await?, kid, step) else {
+                return Ok(false);
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn withdraw_key(
+        &self,
+        kid: &str,
+        successor: Option<NewKey>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<(), NotWithdrawn>> {
+        loop {
+            let cause = Cause::operator(now).because(Some("leaked".to_owned()));
+            let order = match keys::withdraw(cause, &self.keys().await?, kid, successor.clone()) {
+                Ok(order) => order,
+                Err(not) => return Ok(Err(not)),
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(Ok(()));
+            }
+        }
+    }
+
+    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool> {
+        let order = keys::need(Cause::server(until), kid, until);
+        Ok(self.commit(order).await?.is_ok())
     }
 }
