@@ -64,7 +64,6 @@ pub use presented_token::PresentedToken;
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
-pub use usage::SeenTokens;
 
 use uuid::Uuid;
 

@@ -134,6 +134,9 @@ impl Batch<'_> {
             Effect::CreatePerson(new) => self.create_person(&new)?,
             Effect::ChangePerson(person, password_hash) => self.change_person(&person, password_hash)?,
             Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+            Effect::NoteUse(uses) => self.note_use(&uses)?,
+            Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
+            Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,
             Effect::PublishKey(row) => self.publish_key(&row)?,
             Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
             Effect::NeedKey(kid, until) => {

@@ -14,15 +14,15 @@ use crate::people;
 use crate::records::{self, by_id, by_jti};
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
-use crate::writer::{Batch, Undo};
+use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Refusals, Revocation, Scope, Slot, TokenId,
-    TokenKind, TokenReference,
+    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, Scope, Slot, TokenId, TokenKind,
+    TokenReference,
 };
 use jeton_store::{
-    Cause, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, ReservedPlace, Result,
-    Tokens,
+    Cause, Description, Generation, JudgedAt, KnownToken, Liveness, NewRecord, Presented, Realm,
+    ReservedPlace, Result, Tokens,
 };
 
 #[async_trait]
@@ -87,18 +87,23 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
-        self.writer
-            .run(Undo::Savepoint, move |batch| {
-                let mut update = batch.connection.prepare_cached(
-                    "UPDATE tokens SET refusals = refusals + ?2,
-                        last_refused_at = max(coalesce(last_refused_at, 0), ?3)
-                     WHERE id = ?1",
-                )?;
-                for (id, Refusals { count, last_at }) in refused {
-                    update.execute(params![id.0, count, last_at])?;
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
+        self.readers
+            .read(move |connection| {
+                let mut query = connection
+                    .prepare_cached("SELECT id, created_at FROM tokens WHERE jti = ?1 AND session = 0")?;
+                let mut known = Vec::new();
+                for jti in jtis {
+                    let found = query.query_row(params![Bytes(jti)], |row| {
+                        Ok(KnownToken {
+                            jti,
+                            id: TokenId(get(row, 0)?),
+                            created_at: get(row, 1)?,
+                        })
+                    });
+                    known.extend(found.optional()?);
                 }
-                Ok(())
+                Ok(known)
             })
             .await
     }

@@ -34,7 +34,6 @@ pub mod rules;
 )]
 pub mod suite;
 mod tokens;
-mod usage;
 
 use std::sync::Arc;
 
@@ -51,8 +50,9 @@ pub use order::{
     Refused, Surface,
 };
 pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
-pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
-pub use usage::{Usage, UseReport, UseReported};
+pub use tokens::{
+    KnownToken, LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens,
+};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};
@@ -92,7 +92,6 @@ pub trait Store:
     Medium
     + Writes
     + Tokens
-    + Usage
     + BulkRevocations
     + Organizations
     + Teams
@@ -108,7 +107,6 @@ impl<T> Store for T where
     T: Medium
         + Writes
         + Tokens
-        + Usage
         + BulkRevocations
         + Organizations
         + Teams

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
-use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
+use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 
 use crate::{
     BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, Realm, Recorded, ReservedPlace,
@@ -242,6 +242,12 @@ pub enum Effect {
     ChangePerson(Person, Option<String>),
     /// Removes a person from everything, and forgets the password hash. Their name stays for what they did.
     RemovePerson(UserId),
+    /// Notes when tokens were last used. Never moves an instant back; unknown tokens are ignored.
+    NoteUse(Vec<Use>),
+    /// Notes that these audiences report use, at the order's instant; never moves an instant back.
+    NoteReports(Vec<String>),
+    /// Adds to the refusals of revoked tokens that were presented; unknown tokens are ignored.
+    NoteRefusals(Vec<(TokenId, Refusals)>),
     /// Adds a signing key. Fails if one with its id is known.
     PublishKey(Box<KeyRow>),
     /// Sets the state of a signing key, as from the order's instant.
@@ -362,6 +368,9 @@ impl Effect {
             | Self::Revoke(..)
             | Self::CutOff(_)
             | Self::RevokeMany(_)
+            | Self::NoteUse(_)
+            | Self::NoteReports(_)
+            | Self::NoteRefusals(_)
             | Self::NeedKey(..) => Vec::new(),
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),

@@ -9,7 +9,7 @@ use crate::{JudgedAt, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Person;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Refusals, Slot, TokenId, TokenReference,
+    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenReference,
 };
 
 /// Tokens' records.
@@ -41,8 +41,19 @@ pub trait Tokens: Send + Sync {
     /// will: no revocation, now or later, and no cut-off.
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool>;
 
-    /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
+    /// Returns the API tokens that have one of these `jti` claims, in any order.
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
+}
+
+/// An API token that somebody names by its `jti` claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownToken {
+    /// The claim.
+    pub jti: Uuid,
+    /// Its id.
+    pub id: TokenId,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// A status list index that is reserved for one token. Dropped, it is returned to the backend, unless

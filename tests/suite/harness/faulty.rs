@@ -11,14 +11,12 @@ use jeton_core::directory::{
     Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
     Project, Team, TeamId, TeamReference, UserId,
 };
-use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
-};
+use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
     BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
-    House, Keys, Medium, Order, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
-    Purged, Refused, ReservedPlace, Result, Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot,
-    Standing, StoreError, Teams, Tokens, Usage, UseReport, UseReported, Versioned, Writes,
+    House, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People, PersonReference,
+    Presented, Projects, Purged, Refused, ReservedPlace, Result, Revocations, Search, SharedStore,
+    SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -199,16 +197,12 @@ faulty! {
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
-        Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
+        Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }
     BulkRevocations {
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
         Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
-    }
-    Usage {
-        Write note_use(uses: Vec<Use>) -> ();
-        Write report_use(report: UseReport) -> UseReported;
     }
     Organizations {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;

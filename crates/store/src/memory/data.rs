@@ -1,7 +1,6 @@
 //! What the store holds.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
@@ -225,24 +224,5 @@ impl Data {
 
     pub(super) fn is_member(&self, organization: OrganizationId, user: &UserId) -> bool {
         self.memberships.contains_key(&(organization, user.clone()))
-    }
-
-    /// Notes that a token was seen, unless it was seen later.
-    pub(super) fn see(&mut self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
-        if let Some(record) = self.token_mut(token)
-            && record.last_used_at < Some(at)
-        {
-            (record.last_used_at, record.last_used_from) = (Some(at), from);
-        }
-    }
-
-    pub(super) fn reports(&mut self, audience: String, at: Timestamp) {
-        let first = ReportingAudience {
-            audience: audience.clone(),
-            first_reported_at: at,
-            last_reported_at: at,
-        };
-        let reporting = self.reporting.entry(audience).or_insert(first);
-        reporting.last_reported_at = reporting.last_reported_at.max(at);
     }
 }

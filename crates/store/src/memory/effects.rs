@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
-use jeton_core::token::{Actor, CutOff, Lineage, Record, Revocation, RevocationNote, TokenId, TokenKind};
+use jeton_core::token::{
+    Actor, CutOff, Lineage, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
+    TokenKind, Use,
+};
 use jeton_verifier::event::{Ends, Event};
 
 use super::data::{Account, Data, Entry, Kept};
@@ -136,6 +139,36 @@ impl Batch<'_> {
                 kept.value.password_hash.clear();
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
+            }
+            Effect::NoteUse(uses) => {
+                for Use { token, at, from } in uses {
+                    if let Some(record) = data.token_mut(token)
+                        && record.last_used_at < Some(at)
+                    {
+                        (record.last_used_at, record.last_used_from) = (Some(at), from);
+                    }
+                }
+            }
+            Effect::NoteReports(audiences) => {
+                for audience in audiences {
+                    let first = ReportingAudience {
+                        audience: audience.clone(),
+                        first_reported_at: cause.at,
+                        last_reported_at: cause.at,
+                    };
+                    let reporting = data.reporting.entry(audience).or_insert(first);
+                    reporting.last_reported_at = reporting.last_reported_at.max(cause.at);
+                }
+            }
+            Effect::NoteRefusals(refused) => {
+                for (token, Refusals { count, last_at }) in refused {
+                    if let Some(record) = data.token_mut(token) {
+                        let none = Refusals { count: 0, last_at };
+                        let known = record.refusals.get_or_insert(none);
+                        known.count += count;
+                        known.last_at = known.last_at.max(last_at);
+                    }
+                }
             }
             Effect::PublishKey(row) if data.keys.value.row(&row.key.kid).is_some() => {
                 return Err(failed("a key is published once"));

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Refusals, Slot, TokenId, TokenKind, TokenReference,
+    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenKind, TokenReference,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
-use crate::{JudgedAt, Liveness, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens};
+use crate::{
+    JudgedAt, KnownToken, Liveness, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens,
+};
 
 #[async_trait]
 impl Tokens for MemoryStore {
@@ -54,20 +56,16 @@ impl Tokens for MemoryStore {
             .is_some_and(|record| data.is_standing(record, now)))
     }
 
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
-        self.write(|batch| {
-            for (id, more) in refused {
-                if let Some(record) = batch.data.token_mut(id) {
-                    let known = record.refusals;
-                    record.refusals = Some(Refusals {
-                        count: known.map_or(0, |known| known.count) + more.count,
-                        last_at: known.map_or(more.last_at, |known| known.last_at.max(more.last_at)),
-                    });
-                }
-            }
-            Ok(())
-        })
-        .await
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
+        let data = self.data();
+        let records = jtis.into_iter().filter_map(|jti| data.token_with(jti));
+        let api_tokens = records.filter(|record| record.token.kind == TokenKind::Api);
+        let known = api_tokens.map(|record| KnownToken {
+            jti: record.token.jti,
+            id: record.id,
+            created_at: record.token.created_at,
+        });
+        Ok(known.collect())
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
 use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
-use crate::rules::{keys, members, organizations, people, projects, teams, tokens};
+use crate::rules::usage::{UseReport, UseReported};
+use crate::rules::{keys, members, organizations, people, projects, teams, tokens, usage};
 use crate::{
     BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow, KeyStep,
     LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result,
@@ -15,7 +16,8 @@ use jeton_core::directory::{
     Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{
-    Actor, CutOff, NewToken, Owner, Record, Revocation, RevocationNote, TokenId, TokenReference,
+    Actor, CutOff, NewToken, Owner, Record, Refusals, Revocation, RevocationNote, TokenId, TokenReference,
+    Use,
 };
 
 /// What became of an order that was judged at an edit of the directory.
@@ -250,6 +252,9 @@ pub trait Clerk {
         now: Timestamp,
     ) -> Result<u64>;
     async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
+    async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported>;
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
     /// Whether the step was due.
@@ -736,6 +741,26 @@ impl Clerk for SharedStore {
             Ok(committed) => Judged::Done(committed.bulk.unwrap()),
             Err(_) => Judged::Stale,
         })
+    }
+
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
+        let order = Order::new(noon()).effect(Effect::NoteUse(uses));
+        self.commit(order).await?.unwrap();
+        Ok(())
+    }
+
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
+        let order = Order::new(noon()).effect(Effect::NoteRefusals(refused));
+        self.commit(order).await?.unwrap();
+        Ok(())
+    }
+
+    async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported> {
+        let jtis = report.uses.iter().map(|reported| reported.jti);
+        let known = self.known_tokens(jtis.collect()).await?;
+        let (order, reported) = usage::report(Cause::server(now), report, &known);
+        self.commit(order).await?.unwrap();
+        Ok(reported)
     }
 
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {

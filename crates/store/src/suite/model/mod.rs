@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::clerk::{
     Clerk, NewTeam, PersonChanges, RecordOrder, RecordOutcome, RevokeOrder, RevokeOutcome, Rotation,
 };
+use crate::rules::usage::UseReport;
 use super::world::{
     Backend, Seeded, World, actor, at, email, entropy, new_key, organization, person, removal,
     reserve_and_record, revocation, token,
@@ -26,7 +27,7 @@ use crate::memory::MemoryDatabase;
 use crate::rules::tokens::Naming;
 use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
-    SharedStore, Slice, UseReport,
+    SharedStore, Slice,
 };
 
 const ROLES: [Role; 3] = [Role::Admin, Role::Member, Role::Viewer];
@@ -512,7 +513,8 @@ impl Twins {
                         let uses = [token.jti, Uuid::from_u128(7)];
                         let uses = uses.map(|jti| ReportedUse { jti, at: at(now - 5) }).to_vec();
                         let audiences = token.audience.clone();
-                        told(world.store.report_use(UseReport { uses, audiences, at: at(now) }).await).map(Some)
+                        let report = UseReport { uses, audiences };
+                        told(world.store.report_use(report, at(now)).await).map(Some)
                     }
                 });
             }
