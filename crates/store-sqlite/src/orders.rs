@@ -14,9 +14,14 @@ use jeton_store::{
 #[async_trait]
 impl Writes for SqliteStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        self.prune_journal(&order).await?;
+        let retiring = self.retiring(&order);
         let done = self
             .writer
-            .run(undo(&order), move |batch| batch.carry_out(order))
+            .run(undo(&order), move |batch| {
+                retiring();
+                batch.carry_out(order)
+            })
             .await?;
         Ok(done.map(|done| Committed {
             sequence: done.sequence,
@@ -137,6 +142,7 @@ impl Batch<'_> {
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,
+            Effect::Forget(forgotten) => self.forget(&forgotten, cause.at)?,
             Effect::PublishKey(row) => self.publish_key(&row)?,
             Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
             Effect::NeedKey(kid, until) => {

@@ -18,11 +18,11 @@
 mod bulk;
 mod directory;
 mod generation;
-mod house;
 mod keys;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod order;
+mod retention;
 mod revocations;
 pub mod rules;
 #[cfg(feature = "suite")]
@@ -43,12 +43,12 @@ pub use directory::{
     Standing, Teams, slices,
 };
 pub use generation::{Generation, Realm, Versioned};
-pub use house::{House, Purged};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
-    Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
-    Refused, Surface,
+    Cause, Committed, Description, Effect, Existing, Forgotten, Guard, JudgedAt, NewPerson, NewRecord, Order,
+    Origin, Refused, Surface,
 };
+pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
 pub use tokens::{
     KnownToken, LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens,
@@ -99,7 +99,7 @@ pub trait Store:
     + People
     + Revocations
     + Keys
-    + House
+    + Retention
 {
 }
 
@@ -114,7 +114,7 @@ impl<T> Store for T where
         + People
         + Revocations
         + Keys
-        + House
+        + Retention
 {
 }
 

@@ -248,6 +248,8 @@ pub enum Effect {
     NoteReports(Vec<String>),
     /// Adds to the refusals of revoked tokens that were presented; unknown tokens are ignored.
     NoteRefusals(Vec<(TokenId, Refusals)>),
+    /// Forgets what has ended.
+    Forget(Box<Forgotten>),
     /// Adds a signing key. Fails if one with its id is known.
     PublishKey(Box<KeyRow>),
     /// Sets the state of a signing key, as from the order's instant.
@@ -302,6 +304,22 @@ impl std::fmt::Debug for NewPerson {
             .field("person", &self.person)
             .finish_non_exhaustive()
     }
+}
+
+/// What has ended and is forgotten; what of it is gone already is ignored. What pruned events ended stays ended.
+/// No number of a token, event or list is given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// All of it had ended by this instant.
+    pub ended_by: Timestamp,
+    /// Records of tokens that have expired.
+    pub records: Vec<TokenId>,
+    /// The feed is pruned up to this event.
+    pub events_through: Option<u64>,
+    /// Cut-offs whose events were pruned before.
+    pub cut_offs: Vec<u64>,
+    /// Status lists that retire.
+    pub lists: Vec<u32>,
 }
 
 /// An order that is on disk.
@@ -371,6 +389,7 @@ impl Effect {
             | Self::NoteUse(_)
             | Self::NoteReports(_)
             | Self::NoteRefusals(_)
+            | Self::Forget(_)
             | Self::NeedKey(..) => Vec::new(),
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),

@@ -13,9 +13,9 @@ use jeton_core::directory::{
 };
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found, Generation,
-    House, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People, PersonReference,
-    Presented, Projects, Purged, Refused, ReservedPlace, Result, Revocations, Search, SharedStore,
+    Aged, BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found,
+    Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People, PersonReference,
+    Presented, Projects, Refused, ReservedPlace, Result, Retention, Revocations, Search, SharedStore,
     SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use tokio::sync::Notify;
@@ -243,7 +243,7 @@ faulty! {
         Read keys() -> Versioned<SigningKeys>;
         Read live_tokens(now: Timestamp) -> Vec<(String, u64)>;
     }
-    House {
-        Write purge(after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Purged;
+    Retention {
+        Read aged(after: Option<TokenId>) -> Aged;
     }
 }

@@ -170,6 +170,7 @@ impl Batch<'_> {
                     }
                 }
             }
+            Effect::Forget(forgotten) => self.forget(*forgotten),
             Effect::PublishKey(row) if data.keys.value.row(&row.key.kid).is_some() => {
                 return Err(failed("a key is published once"));
             }

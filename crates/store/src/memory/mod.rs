@@ -9,9 +9,9 @@ mod data;
 mod directory;
 mod effects;
 mod guards;
-mod house;
 mod keys;
 mod list;
+mod retention;
 mod revocations;
 mod tokens;
 

@@ -2,9 +2,10 @@
 
 use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
+use crate::rules::retention::Purged;
 use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
 use crate::rules::usage::{UseReport, UseReported};
-use crate::rules::{keys, members, organizations, people, projects, teams, tokens, usage};
+use crate::rules::{keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
     BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow, KeyStep,
     LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result,
@@ -255,6 +256,7 @@ pub trait Clerk {
     async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
     async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported>;
+    async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged>;
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
     /// Whether the step was due.
@@ -761,6 +763,15 @@ impl Clerk for SharedStore {
         let (order, reported) = usage::report(Cause::server(now), report, &known);
         self.commit(order).await?.unwrap();
         Ok(reported)
+    }
+
+    async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged> {
+        let aged = self.aged(after).await?;
+        let (order, purged) = retention::forget(Cause::server(now), aged, ended_by);
+        if let Some(order) = order {
+            self.commit(order).await?.unwrap();
+        }
+        Ok(purged)
     }
 
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {

@@ -7,7 +7,6 @@ mod bulk;
 pub mod clerk;
 mod directory;
 mod finding;
-mod house;
 mod keys;
 mod limits;
 mod lists;
@@ -16,13 +15,14 @@ mod names;
 mod orders;
 mod policies;
 mod replacement;
+mod retention;
 mod revocation;
 mod tokens;
 pub mod world;
 
-pub use house::{ending, round};
 pub use model::the_model_agrees;
 pub use orders::pages_joined_are_sorted;
+pub use retention::{ending, round};
 pub use world::{Backend, World};
 
 /// Hands all cases, by their modules, to a macro.
@@ -118,7 +118,7 @@ macro_rules! every_case {
                 steps_that_are_not_due_do_nothing
                 live_tokens_are_counted
             }
-            house {
+            retention {
                 only_what_has_expired_is_forgotten
                 a_round_goes_over_every_record
                 the_feed_is_pruned_from_its_beginning
