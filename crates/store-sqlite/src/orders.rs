@@ -112,6 +112,7 @@ impl Batch<'_> {
                 self.cut_off(cut_off, &cause.by, cause.reason.as_deref(), cause.at)?;
             }
             Effect::RevokeMany(order) => done.bulk = Some(bulk::take_down(self, *order)?),
+            Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
             Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
             Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,

@@ -37,7 +37,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
+pub use bulk::{BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper};
 pub use directory::{
     Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Search, Slice,
     Standing, Teams, slices,

@@ -16,7 +16,8 @@ use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, R
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 
 use crate::{
-    BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, Realm, Recorded, ReservedPlace,
+    BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, Realm, Recorded,
+    ReservedPlace,
 };
 
 /// A write: all of its effects, if every guard holds, or nothing.
@@ -171,6 +172,8 @@ pub enum Guard {
     /// The token is known, and its owner has another one that is active at this instant, by the same rule as
     /// [`Guard::TokenNameFree`]. Whether the token itself is active does not matter.
     NotLast(TokenId, Timestamp),
+    /// The order to revoke many is not carried out to its end, and its position is this one.
+    BulkAt(BulkId, TokenId),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
     /// The deployment has a site administrator who can log in, other than this person.
@@ -205,8 +208,10 @@ pub enum Effect {
     Revoke(TokenId, Timestamp, Option<String>),
     /// Ends what is in reach; adds the event to the feed.
     CutOff(CutOff),
-    /// Takes down an order to revoke many tokens, up to the one with the highest number. Revokes none yet.
+    /// Takes down an order to revoke many tokens, of those that are recorded now. Revokes none yet.
     RevokeMany(Box<BulkOrder>),
+    /// Notes how far an order to revoke many is carried out.
+    AdvanceBulk(Box<BulkRevocation>),
     /// Makes an organization.
     CreateOrganization(Organization),
     /// Makes an organization what it is to be, but for when it was made.
@@ -386,6 +391,7 @@ impl Effect {
             | Self::Revoke(..)
             | Self::CutOff(_)
             | Self::RevokeMany(_)
+            | Self::AdvanceBulk(_)
             | Self::NoteUse(_)
             | Self::NoteReports(_)
             | Self::NoteRefusals(_)

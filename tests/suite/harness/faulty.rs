@@ -13,10 +13,10 @@ use jeton_core::directory::{
 };
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
-    Aged, BulkId, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials, Found,
-    Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People, PersonReference,
-    Presented, Projects, Refused, ReservedPlace, Result, Retention, Revocations, Search, SharedStore,
-    SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
+    Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Changes, Committed, Covered, Credentials,
+    Found, Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People,
+    PersonReference, Presented, Projects, Refused, ReservedPlace, Result, Retention, Revocations, Search,
+    SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -202,7 +202,7 @@ faulty! {
     BulkRevocations {
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
-        Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
+        Read bulk_portion(id: BulkId, limit: u32, now: Timestamp) -> Option<BulkPortion>;
     }
     Organizations {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;

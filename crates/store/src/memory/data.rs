@@ -33,7 +33,8 @@ pub(super) struct Data {
     pub(super) tokens: BTreeMap<TokenId, Arc<Record>>,
     pub(super) newest_token: i64,
     pub(super) feed: Feed,
-    pub(super) bulk: BTreeMap<i64, BulkRevocation>,
+    /// Each with the last token that was recorded when it was taken down.
+    pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
 }
 

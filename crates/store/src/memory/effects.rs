@@ -53,6 +53,10 @@ impl Batch<'_> {
             }
             Effect::CutOff(cut_off) => self.cut_off(cut_off, &cause.by, cause.at)?,
             Effect::RevokeMany(order) => done.bulk = Some(self.take_down(*order)?),
+            Effect::AdvanceBulk(bulk) => {
+                let (known, _) = known(data.bulk.get_mut(&bulk.id.0))?;
+                *known = *bulk;
+            }
             Effect::CreateOrganization(new) => {
                 data.organizations.insert(new.id, Kept::new(new));
             }
@@ -332,11 +336,10 @@ impl Batch<'_> {
             id: BulkId(id),
             order,
             revoked: 0,
-            through: data.tokens.last_key_value().map_or(TokenId(0), |(last, _)| *last),
             position: TokenId(0),
             finished_at: None,
         };
-        data.bulk.insert(id, bulk.clone());
+        data.bulk.insert(id, (bulk.clone(), TokenId(data.newest_token)));
         Ok(bulk)
     }
 }

@@ -53,6 +53,10 @@ impl Data {
                 .is_some_and(|record| self.is_standing(record, *at) && record.lineage.replaced_by.is_none()),
             Guard::NotEndedBy(token, at) => self.token(*token).is_some_and(|record| !record.is_revoked(*at)),
             Guard::NotLast(token, at) => self.has_other(*token, *at),
+            Guard::BulkAt(id, position) => self
+                .bulk
+                .get(&id.0)
+                .is_some_and(|(bulk, _)| bulk.position == *position && bulk.finished_at.is_none()),
             Guard::AnotherAdmin(organization, than) => self.memberships.iter().any(|((of, user), role)| {
                 of == organization
                     && user != than

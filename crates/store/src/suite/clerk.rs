@@ -5,11 +5,11 @@ use crate::rules::members::Addressee;
 use crate::rules::retention::Purged;
 use crate::rules::tokens::{Demands, Former, Limit, Naming, Replaces};
 use crate::rules::usage::{UseReport, UseReported};
-use crate::rules::{keys, members, organizations, people, projects, retention, teams, tokens, usage};
+use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
-    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow, KeyStep,
-    LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result,
-    SharedStore,
+    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow,
+    KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace,
+    Result, SharedStore,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -253,6 +253,7 @@ pub trait Clerk {
         now: Timestamp,
     ) -> Result<u64>;
     async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>>;
     async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
     async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported>;
@@ -743,6 +744,21 @@ impl Clerk for SharedStore {
             Ok(committed) => Judged::Done(committed.bulk.unwrap()),
             Err(_) => Judged::Stale,
         })
+    }
+
+    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>> {
+        loop {
+            let Some(portion) = self.bulk_portion(id, 500, now).await? else {
+                return Ok(None);
+            };
+            if portion.bulk.finished_at.is_some() {
+                return Ok(Some(portion.bulk));
+            }
+            let (order, bulk) = bulk::advance(portion, now);
+            if self.commit(order).await?.is_ok() {
+                return Ok(Some(bulk));
+            }
+        }
     }
 
     async fn note_use(&self, uses: Vec<Use>) -> Result<()> {

@@ -18,13 +18,13 @@ use uuid::Uuid;
 use super::clerk::{
     Clerk, NewTeam, PersonChanges, RecordOrder, RecordOutcome, RevokeOrder, RevokeOutcome, Rotation,
 };
-use crate::rules::usage::UseReport;
 use super::world::{
     Backend, Seeded, World, actor, at, email, entropy, new_key, organization, person, removal,
     reserve_and_record, revocation, token,
 };
 use crate::memory::MemoryDatabase;
 use crate::rules::tokens::Naming;
+use crate::rules::usage::UseReport;
 use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
     SharedStore, Slice,
