@@ -21,8 +21,8 @@ use jeton_core::token::{
     TokenReference,
 };
 use jeton_store::{
-    Cause, Description, Generation, JudgedAt, KnownToken, Liveness, NewRecord, Presented, Realm,
-    ReservedPlace, Result, Tokens,
+    Cause, Description, Generation, JudgedAt, KnownToken, NewRecord, Presented, Realm, ReservedPlace, Result,
+    Tokens,
 };
 
 #[async_trait]
@@ -35,7 +35,7 @@ impl Tokens for SqliteStore {
         self.readers
             .look_up(move |connection| {
                 let query = format!(
-                    "SELECT {}, {}, {LIVES}, organizations.generation, users.generation FROM {} WHERE tokens.jti = ?1",
+                    "SELECT {}, {}, {OWNER}, organizations.generation, users.generation FROM {} WHERE tokens.jti = ?1",
                     records::COLUMNS,
                     people::COLUMNS,
                     records::FROM
@@ -236,22 +236,17 @@ pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// Whether everything that a token rests on still lives. A site administrator belongs everywhere.
-const LIVES: &str = "organizations.deleted_at IS NULL AND teams.deleted_at IS NULL \
-     AND users.deleted_at IS NULL AND users.disabled_at IS NULL \
-     AND (tokens.user IS NULL OR tokens.organization IS NULL OR users.site_admin = 1 \
-         OR EXISTS (SELECT 1 FROM memberships WHERE memberships.organization = tokens.organization \
-             AND memberships.user = tokens.user))";
+/// What [`Presented`] says of a token's owner.
+const OWNER: &str = "organizations.deleted_at IS NOT NULL OR teams.deleted_at IS NOT NULL \
+         OR users.deleted_at IS NOT NULL, \
+     EXISTS (SELECT 1 FROM memberships WHERE memberships.organization = tokens.organization \
+         AND memberships.user = tokens.user)";
 
 fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
     let record = records::record(row)?;
     let person = people::person_if_any(&mut Columns::from(row, records::COUNT))?;
     let columns = &mut Columns::from(row, records::COUNT + people::COUNT);
-    let liveness = if columns.take()? {
-        Liveness::Live
-    } else {
-        Liveness::Gone
-    };
+    let (is_owner_removed, is_member) = (columns.take()?, columns.take()?);
     let organization: Option<u64> = columns.take()?;
     let user: Option<u64> = columns.take()?;
     let owner = &record.token.owner;
@@ -267,6 +262,7 @@ fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
         generations: JudgedAt(generations.collect()),
         record,
         person,
-        liveness,
+        is_owner_removed,
+        is_member,
     })
 }

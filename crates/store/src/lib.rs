@@ -50,9 +50,7 @@ pub use order::{
 };
 pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{Changes, Covered, Revocations, Snapshot, ends};
-pub use tokens::{
-    KnownToken, LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens,
-};
+pub use tokens::{KnownToken, LastToken, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};

@@ -139,18 +139,10 @@ pub struct Presented {
     pub record: Record,
     /// The person it acts for, where it acts for one.
     pub person: Option<Person>,
-    /// Whether everything it rests on still lives.
-    pub liveness: Liveness,
+    /// Whether its organization, its team or its person was removed.
+    pub is_owner_removed: bool,
+    /// Whether its person belongs to its organization; `false` if it has none of the one or of the other.
+    pub is_member: bool,
     /// The versions of its organization and its person, in the same instant.
     pub generations: JudgedAt,
-}
-
-/// Whether owner, team, organization and person of a token still live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    /// All of them.
-    Live,
-    /// One is gone or disabled, or the person no longer belongs to the token's organization. Site
-    /// administrators belong to every organization while they are that.
-    Gone,
 }

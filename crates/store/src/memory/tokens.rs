@@ -11,9 +11,7 @@ use uuid::Uuid;
 use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
-use crate::{
-    JudgedAt, KnownToken, Liveness, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens,
-};
+use crate::{JudgedAt, KnownToken, Presented, Realm, ReservedPlace, Result, ReturnedPlaces, Tokens};
 
 #[async_trait]
 impl Tokens for MemoryStore {
@@ -111,12 +109,6 @@ impl Data {
         let account = owner.user().and_then(|user| self.people.get(user));
         let organization = owner.organization().and_then(|id| self.organizations.get(&id));
         let team = owner.team().and_then(|id| self.teams.get(id));
-        let is_live = organization.is_none_or(|kept| !kept.is_removed)
-            && team.is_none_or(|kept| !kept.is_removed)
-            && account.is_none_or(|kept| !kept.is_removed && kept.value.person.disabled_at.is_none())
-            && owner
-                .user()
-                .is_none_or(|user| self.belongs(user, owner.organization()));
         let realms = [
             owner
                 .organization()
@@ -131,10 +123,11 @@ impl Data {
         Presented {
             record: record.clone(),
             person: account.map(|kept| kept.value.person.clone()),
-            liveness: match is_live {
-                true => Liveness::Live,
-                false => Liveness::Gone,
-            },
+            is_owner_removed: organization.is_some_and(|kept| kept.is_removed)
+                || team.is_some_and(|kept| kept.is_removed)
+                || account.is_some_and(|kept| kept.is_removed),
+            is_member: (owner.organization().zip(owner.user()))
+                .is_some_and(|(organization, user)| self.is_member(organization, user)),
             generations: JudgedAt(realms.into_iter().flatten().collect()),
         }
     }

@@ -1,8 +1,8 @@
 //! Tokens: recorded, replaced, revoked.
 
-use crate::{Cause, Effect, Guard, LastToken, NewRecord, Order, ReservedPlace};
+use crate::{Cause, Effect, Guard, LastToken, NewRecord, Order, Presented, ReservedPlace};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::OrganizationId;
+use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
 
 /// The most active tokens, the new one included, that an owner may have in an organization. What acts
@@ -22,6 +22,30 @@ pub fn counts(record: &Record, successor: Option<&Record>, now: Timestamp) -> bo
     record.revocation.is_none()
         || !record.is_revoked(now)
             && successor.is_some_and(|successor| successor.revocation.is_some() || successor.is_expired(now))
+}
+
+/// Whether organization, team and person of a token still live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// All of them.
+    Live,
+    /// One is removed or disabled, or the person does not belong to the token's organization.
+    Gone,
+}
+
+/// Returns whether what a token rests on still lives. Site administrators belong to every organization while
+/// they are that.
+pub fn liveness(presented: &Presented) -> Liveness {
+    let organization = presented.record.token.owner.organization();
+    let is_gone = |person: &Person| {
+        let belongs = presented.is_member || person.site_admin || organization.is_none();
+        person.disabled_at.is_some() || !belongs
+    };
+    if presented.is_owner_removed || presented.person.as_ref().is_some_and(is_gone) {
+        Liveness::Gone
+    } else {
+        Liveness::Live
+    }
 }
 
 /// What is asked of the name of a token about to be recorded.
