@@ -27,7 +27,8 @@ use crate::revocation::Index;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person, UserId};
 use jeton_core::token::{TokenKind, Use};
-use jeton_store::{Generation, JudgedAt, Liveness, Realm, Result, SharedStore};
+use jeton_store::rules::tokens::{Liveness, liveness};
+use jeton_store::{Generation, JudgedAt, Realm, Result, SharedStore};
 
 /// Why a token is not active. Told to nobody but the log: a stranger learns nothing from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -261,8 +262,8 @@ impl ActiveTokens {
         {
             return Ok(Err(Inactive::Unknown));
         }
-        let JudgedAt(generations) = presented.generations;
-        for (realm, generation) in &generations {
+        let JudgedAt(generations) = &presented.generations;
+        for (realm, generation) in generations {
             self.index.realms().changed(realm, *generation);
         }
         let of = |realm: Option<Realm>| {
@@ -285,7 +286,7 @@ impl ActiveTokens {
             is_restricted: claims.projects.is_some(),
             expires_at: record.token.expires_at,
             key,
-            liveness: presented.liveness,
+            liveness: liveness(&presented),
             noted: LastNoted::new(record.last_used_at),
             read_at,
         };

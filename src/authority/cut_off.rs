@@ -142,8 +142,8 @@ impl Authority {
 
     async fn known_key(&self, kid: &str) -> Result<String> {
         let keys = self.store.keys().await?;
-        match keys.into_iter().find(|row| row.key.kid == kid) {
-            Some(row) => Ok(row.key.kid),
+        match keys.value.row(kid) {
+            Some(row) => Ok(row.key.kid.clone()),
             None => Err(Error::Invalid(vec![FieldFault::new(
                 "key",
                 kid,

@@ -14,7 +14,6 @@ mod describe;
 mod error;
 mod expiry;
 mod grant;
-mod house;
 mod introspect;
 mod issue;
 mod keys;
@@ -32,6 +31,7 @@ pub mod policy;
 mod presented_token;
 mod projects;
 mod refusals;
+mod retention;
 mod retry;
 mod revoke;
 mod revoke_many;
@@ -52,9 +52,8 @@ pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
-pub use house::Walk;
 pub use issue::{Issue, Issued, WhichOrganization};
-pub use keys::{KeyRetired, ListedKey};
+pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
@@ -62,10 +61,10 @@ pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingT
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;
+pub use retention::RetentionScan;
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
-pub use usage::SeenTokens;
 
 use uuid::Uuid;
 

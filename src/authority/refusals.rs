@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::authority::{Authority, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Refusals, TokenId};
+use jeton_store::{Cause, Effect, Order};
 
 /// How many tokens are counted between two writes. Beyond it further ones are not: who presents so
 /// many revoked tokens at once has been noticed.
@@ -56,7 +57,9 @@ impl Authority {
         if refused.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.store.note_refusals(refused.clone()).await {
+        let effect = Effect::NoteRefusals(refused.clone());
+        let order = Order::new(Cause::server(self.clock.now())).effect(effect);
+        if let Err(error) = self.store.commit(order).await {
             // It may have happened all the same: rather counted twice than never.
             self.active.refused().give_back(refused);
             return Err(error.into());

@@ -29,7 +29,7 @@ impl<T> Judged<T> {
 }
 
 /// How often an order is judged before the caller is told to come back.
-const ATTEMPTS: usize = 32;
+pub(super) const ATTEMPTS: usize = 32;
 
 /// How long an operation waits for a change that another process has made to reach this one's memory.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -171,6 +171,7 @@ pub(super) fn refusal(guard: Guard) -> Option<Error> {
         | Guard::AfterCutOffs
         | Guard::SlotHolds { .. }
         | Guard::NotEndedBy(..)
+        | Guard::BulkAt(..)
         | Guard::NoSiteAdministrator
         | Guard::EmailFree(_) => None,
     }

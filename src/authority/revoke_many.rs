@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::filter::CountTotal;
 use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, WantedStatus};
-use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore};
+use jeton_store::rules::bulk;
+use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError};
 
 /// Which tokens are to be revoked.
 #[derive(Debug, Clone)]
@@ -199,7 +201,7 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
         }
         // One portion of each, so that a large one holds up no other.
         for id in due {
-            match store.continue_bulk_revocation(id, clock.now()).await {
+            match advance(&store, &*clock, id).await {
                 Ok(bulk) => {
                     put_off.remove(&id);
                     if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
@@ -222,4 +224,33 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
             }
         }
     }
+}
+
+/// How many tokens are revoked in one order. A thousand take about 40 ms, and whoever writes meanwhile waits
+/// for one portion at most.
+const PORTION: u32 = 500;
+
+/// Carries out the next portion of an order, and returns how far it is carried out then. A portion that is
+/// refused is read again, and smaller: somebody who rotates a token of it all the time holds up no other.
+async fn advance(
+    store: &SharedStore,
+    clock: &dyn Clock,
+    id: BulkId,
+) -> jeton_store::Result<Option<BulkRevocation>> {
+    let mut limit = PORTION;
+    for _ in 0..ATTEMPTS {
+        let now = clock.now();
+        let Some(portion) = store.bulk_portion(id, limit, now).await? else {
+            return Ok(None);
+        };
+        if portion.bulk.finished_at.is_some() {
+            return Ok(Some(portion.bulk));
+        }
+        let (order, bulk) = bulk::advance(portion, now);
+        if store.commit(order).await?.is_ok() {
+            return Ok(Some(bulk));
+        }
+        limit = (limit / 2).max(1);
+    }
+    Err(StoreError::Busy)
 }

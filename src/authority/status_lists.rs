@@ -17,7 +17,8 @@ use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, Validity};
 use jeton_core::clock::{Clock, Timestamp};
-use jeton_store::SharedStore;
+use jeton_store::rules::keys;
+use jeton_store::{Cause, SharedStore};
 
 /// How long somebody waits until the bits behind a cut-off are set.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -107,7 +108,8 @@ impl StatusLists {
             }
             // For twice as long, so that it need not be written for every list.
             let until = now.plus_seconds(2 * LIFE);
-            if self.store.need_key(&kid, until).await? {
+            let order = keys::need(Cause::server(now), &kid, until);
+            if self.store.commit(order).await?.is_ok() {
                 self.kept.store(Some(Arc::new((Arc::clone(&kid), until))));
                 return Ok(kid);
             }

@@ -12,7 +12,8 @@ use quick_cache::sync::Cache;
 use crate::authority::usage::LastNoted;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{ManagementScope, Owner, Place, TokenId, TokenKind};
-use jeton_store::{Generation, Liveness};
+use jeton_store::Generation;
+use jeton_store::rules::tokens::Liveness;
 
 /// SHA-256 over all bytes of a token without its prefix. Nobody can construct a second text with the
 /// digest of a token that was verified.

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::authority::{Authority, Caller, Result, policy};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{ReportedUse, TokenId, Use};
-use jeton_store::{UseReport, UseReported};
+use jeton_core::token::{TokenId, Use};
+use jeton_store::rules::usage::{self, UseReport, UseReported};
+use jeton_store::{Cause, Effect, Order};
 
 /// How many milliseconds apart two sightings of a token are at least that are written down.
 const RESOLUTION: i64 = 10_000;
@@ -24,15 +25,6 @@ const NOTICE: i64 = 7 * 86_400;
 pub(super) struct Usage {
     seen: Mutex<Vec<Use>>,
     ending: Mutex<HashSet<TokenId>>,
-}
-
-/// What a verifier saw.
-#[derive(Debug, Clone)]
-pub struct SeenTokens {
-    /// Which tokens, when.
-    pub uses: Vec<ReportedUse>,
-    /// The audiences of which this is all.
-    pub audiences: Vec<String>,
 }
 
 /// When one token was last noted.
@@ -95,9 +87,12 @@ impl Authority {
     /// Writes down which tokens were seen since the last time. What a crash takes is not missed.
     pub async fn write_usage(&self) -> Result<()> {
         let seen = self.active.usage().take();
-        if !seen.is_empty()
-            && let Err(error) = self.store.note_use(seen.clone()).await
-        {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let cause = Cause::server(self.clock.now());
+        let order = Order::new(cause).effect(Effect::NoteUse(seen.clone()));
+        if let Err(error) = self.store.commit(order).await {
             self.active.usage().give_back(seen);
             return Err(error.into());
         }
@@ -105,14 +100,14 @@ impl Authority {
     }
 
     /// Notes what a verifier saw.
-    pub async fn report_use(&self, caller: &Caller, seen: SeenTokens) -> Result<UseReported> {
+    pub async fn report_use(&self, caller: &Caller, report: UseReport) -> Result<UseReported> {
         policy::report_use(caller)?;
-        let report = UseReport {
-            uses: seen.uses,
-            audiences: seen.audiences,
-            at: self.clock.now(),
-        };
-        Ok(self.store.report_use(report).await?)
+        let jtis = report.uses.iter().map(|reported| reported.jti);
+        let known = self.store.known_tokens(jtis.collect()).await?;
+        let (order, reported) = usage::report(caller.cause(self.clock.now()), report, &known);
+        // It has no guards: a token that is deleted meanwhile is ignored.
+        let _ = self.store.commit(order).await?;
+        Ok(reported)
     }
 }
 

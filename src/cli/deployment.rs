@@ -46,7 +46,6 @@ impl Deployment {
                 max_age: config.keys.jwks_max_age,
                 every: config.keys.rotate_every,
             },
-            index.realms().keys(),
             clock.now(),
         )
         .await?;

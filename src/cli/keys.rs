@@ -7,11 +7,11 @@ use jeton_verifier::KeyId;
 
 use super::deployment::Deployment;
 use super::{Failure, output};
-use crate::authority::{Authority, KeyRetired, ListedKey};
+use crate::authority::{Authority, KeyRetired, KeyRevoked, ListedKey};
 use crate::config::Config;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, Span};
-use jeton_store::{KeyRevoked, KeyState};
+use jeton_store::KeyState;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -75,7 +75,7 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
         KeyRevoked::Revoked | KeyRevoked::AlreadyRevoked => output::print(&format!(
             "{kid} is withdrawn, and every token it signed is revoked"
         )),
-        KeyRevoked::SuccessorNeeded | KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
+        KeyRevoked::Unknown => Err(Failure::UnknownKey(kid)),
     }
 }
 

@@ -63,10 +63,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     deployment.store.settle().await?;
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
-    deployment
-        .store
-        .promise_jwks(config.keys.jwks_max_age, now)
-        .await?;
+    deployment.keys.promise(&*deployment.store, now).await?;
     let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::found(&authority, &config, &*deployment.entropy).await?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::output;
-use crate::authority::{Error, Walk};
+use crate::authority::{Error, RetentionScan};
 use crate::http::App;
 use jeton_store::SharedStore;
 
@@ -16,11 +16,11 @@ use jeton_store::SharedStore;
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Follows what other processes write to the database, tends the keys, writes down which tokens were
-/// seen, and keeps house, until the store dies or its history turns out to be another one.
+/// seen, and deletes what has expired, until the store dies or its history turns out to be another one.
 pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(EVERY);
-    let mut walk = Walk::default();
+    let mut scan = RetentionScan::default();
     let mut troubles = Troubles::default();
     loop {
         tokio::select! {
@@ -36,7 +36,7 @@ pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
         }
         troubles.note("signing key maintenance failed", authority.tend_keys().await);
         write_down(&app, &mut troubles).await;
-        match authority.keep_house(&mut walk).await {
+        match authority.purge(&mut scan).await {
             // Whoever waits goes first.
             Err(Error::Busy) => {}
             kept => troubles.note("retention failed: expired records cannot be deleted", kept),

@@ -14,7 +14,10 @@ use crate::keys::{
 };
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenKind;
-use jeton_store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
+use jeton_store::rules::keys as rules;
+use jeton_store::{
+    Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
+};
 
 /// For how many seconds a key that has just retired still signs, since a status list may have been begun
 /// with it.
@@ -62,8 +65,8 @@ pub struct KeyRing {
 }
 
 struct Keyring {
-    generation: Generation,
-    rows: Vec<KeyRow>,
+    /// The keys as the store had them.
+    keys: Arc<Versioned<SigningKeys>>,
     /// The key that signs; `None` if its private half is not here.
     signing: Option<Arc<str>>,
     signers: Vec<Arc<Signer>>,
@@ -90,19 +93,23 @@ impl std::fmt::Debug for KeyRing {
 impl KeyRing {
     /// Reads the keys; makes one where none signs, as at the very first start.
     pub async fn open(
-        store: &dyn Keys,
+        store: &dyn Store,
         directory: KeyDirectory,
         rotation: Rotation,
-        generation: Generation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
         let directory = Arc::new(directory);
-        let mut rows = store.keys().await?;
-        if rows.iter().all(|row| row.state != KeyState::Signing) {
-            store.publish_key(make(&directory, rotation).await?, now).await?;
-            rows = store.keys().await?;
-        }
-        let current = Keyring::read(rows, &directory, rotation, None, generation, now)?;
+        let keys = loop {
+            let keys = store.keys().await?;
+            if keys.value.signing().is_some() {
+                break keys;
+            }
+            let new = make(&directory, rotation).await?;
+            let (order, _) = rules::publish(Cause::server(now), &keys, new);
+            // If it is refused, another process has published one.
+            let _ = store.commit(order).await?;
+        };
+        let current = Keyring::read(keys, &directory, rotation, None, now)?;
         Ok(Self {
             directory,
             rotation,
@@ -111,8 +118,21 @@ impl KeyRing {
         })
     }
 
-    /// Takes over the keys as the store has them, if it has other ones at this version of the
-    /// directory. On an error everything stays as it was.
+    /// Promises for how long copies of the JWKS may be kept. Whoever serves it calls this first.
+    pub async fn promise(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let keys = store.keys().await?;
+            let Some(order) = rules::promise(Cause::server(now), &keys, self.rotation.max_age) else {
+                return Ok(());
+            };
+            if store.commit(order).await?.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over the keys as the store has them, if it has a newer version of them. On an error
+    /// everything stays as it was.
     pub async fn catch_up(
         &self,
         store: &dyn Keys,
@@ -124,21 +144,14 @@ impl KeyRing {
         }
         let _replacing = self.replacing.lock().await;
         let before = self.current.load_full();
-        if before.generation >= generation {
+        if before.keys.generation >= generation {
             return Ok(());
         }
-        let rows = store.keys().await?;
-        let after = Keyring::read(
-            rows,
-            &self.directory,
-            self.rotation,
-            Some(&before),
-            generation,
-            now,
-        )?;
+        let keys = store.keys().await?;
+        let after = Keyring::read(keys, &self.directory, self.rotation, Some(&before), now)?;
         after
             .unsigning()
-            .filter(|row| !before.rows.iter().any(|known| known.key.kid == row.key.kid))
+            .filter(|row| before.keys.value.row(&row.key.kid).is_none())
             .for_each(warn);
         self.current.store(Arc::new(after));
         Ok(())
@@ -149,12 +162,13 @@ impl KeyRing {
         make(&self.directory, self.rotation).await
     }
 
-    /// What is to be done for the keys now.
-    pub fn due(&self, now: Timestamp) -> Option<Due> {
+    /// Returns what is to be done for the keys now, and the keys for which it is.
+    pub fn due(&self, now: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
-        self.rotation.due(&current.rows, now, |row| {
+        let due = self.rotation.due(&current.keys.value.rows, now, |row| {
             current.is_spread(row, self.rotation, now)
-        })
+        });
+        Some((due?, Arc::clone(&current.keys)))
     }
 
     /// Fails if there is no private half to sign with, now or soon; warns of each that is missing.
@@ -168,9 +182,9 @@ impl KeyRing {
         Ok(())
     }
 
-    /// The directory's version that the keys are of.
+    /// The version of the keys.
     pub fn generation(&self) -> Generation {
-        self.current.load().generation
+        self.current.load().keys.generation
     }
 
     /// The key that signs from now on.
@@ -226,17 +240,17 @@ impl KeyRing {
 
 impl Keyring {
     fn read(
-        rows: Vec<KeyRow>,
+        keys: Versioned<SigningKeys>,
         directory: &KeyDirectory,
         rotation: Rotation,
         before: Option<&Self>,
-        generation: Generation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
+        let published_rows = || keys.value.rows.iter().filter(|row| row.state.is_published());
         let mut signers = Vec::new();
         let mut published = HashMap::new();
         let mut signing = None;
-        for row in rows.iter().filter(|row| row.state.is_published()) {
+        for row in published_rows() {
             let (kid, key) = publish(row, before, now)?;
             if let Some(signer) = signer(row, &kid, directory, before, now)? {
                 if row.state == KeyState::Signing {
@@ -248,13 +262,9 @@ impl Keyring {
         }
         // The one that signs is looked for at every token.
         signers.sort_by_key(|signer| signing.as_ref() != Some(signer.kid()));
-        let jwks = Jwks::of(
-            rows.iter().filter(|row| row.state.is_published()),
-            rotation.max_age,
-        );
+        let jwks = Jwks::of(published_rows(), rotation.max_age);
         Ok(Self {
-            generation,
-            rows,
+            keys: Arc::new(keys),
             signing,
             signers,
             published,
@@ -265,9 +275,8 @@ impl Keyring {
     /// Keys that should sign, now or soon, and cannot.
     fn unsigning(&self) -> impl Iterator<Item = &KeyRow> {
         let can_sign = |row: &KeyRow| self.signers.iter().any(|signer| **signer.kid() == row.key.kid);
-        self.rows
-            .iter()
-            .filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
+        let rows = self.keys.value.rows.iter();
+        rows.filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
     }
 
     /// Whether every copy of this process's JWKS has the key, and it can sign.

@@ -1,29 +1,28 @@
 //! Revoking many tokens, a portion at a time.
 
+use std::collections::{HashMap, HashSet};
+
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::SqliteStore;
-use crate::active::is_kept;
+use crate::active::{self, OwnerNumbers};
 use crate::failure::Failure;
 use crate::list::Selection;
-use crate::revocable::Revocable;
 use crate::values::{Columns, get, params};
-use crate::writer::{Batch, Undo};
+use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, TokenId};
-use jeton_store::rules::bulk as rules;
-use jeton_store::{BulkId, BulkOrder, BulkRevocation, BulkRevocations, LastToken, Result};
-
-/// How many tokens are revoked in one transaction. A thousand take about 40 ms, and whoever writes
-/// meanwhile waits for one portion at most.
-const PORTION: usize = 500;
+use jeton_store::{
+    BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Generation, JudgedAt, Keeper,
+    LastToken, Realm, Result,
+};
 
 #[async_trait]
 impl BulkRevocations for SqliteStore {
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>> {
         self.readers
-            .look_up(move |connection| by_id(connection, id))
+            .look_up(move |connection| Ok(by_id(connection, id)?.map(|(bulk, _)| bulk)))
             .await
     }
 
@@ -37,20 +36,11 @@ impl BulkRevocations for SqliteStore {
             .await
     }
 
-    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>> {
+    async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>> {
         // A filter that matches few of many is slow to find them, which must hold up no writer.
-        let found = self
-            .readers
-            .read(move |connection| next_portion(connection, id))
-            .await?;
-        match found {
-            Some((bulk, portion)) if bulk.finished_at.is_none() => {
-                self.writer
-                    .run(Undo::Savepoint, move |batch| advance(batch, bulk, portion, now))
-                    .await
-            }
-            found => Ok(found.map(|(bulk, _)| bulk)),
-        }
+        self.readers
+            .read(move |connection| portion(connection, id, limit as usize, now))
+            .await
     }
 }
 
@@ -61,10 +51,11 @@ pub(super) fn take_down(
     batch: &mut Batch<'_>,
     order: BulkOrder,
 ) -> std::result::Result<BulkRevocation, Failure> {
-    let through = batch
+    // Ids follow the order of commits, as there is one writer: these are the tokens that are recorded.
+    let through: i64 = batch
         .connection
         .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
-        .query_row((), |row| get(row, 0).map(TokenId))?;
+        .query_row((), |row| get(row, 0))?;
     let actor_user = batch.actor_number(&order.ordered_by)?;
     let id = batch
         .connection
@@ -75,7 +66,7 @@ pub(super) fn take_down(
         )?
         .insert(params![
             order.filter,
-            through.0,
+            through,
             order.matched,
             order.ordered_at,
             order.ordered_by.name,
@@ -88,26 +79,46 @@ pub(super) fn take_down(
         id: BulkId(id),
         order,
         revoked: 0,
-        through,
         position: TokenId(0),
         finished_at: None,
     })
 }
 
-fn by_id(connection: &Connection, id: BulkId) -> std::result::Result<Option<BulkRevocation>, Failure> {
+/// Notes how far an order is carried out.
+pub(super) fn advance(batch: &Batch<'_>, bulk: &BulkRevocation) -> std::result::Result<(), Failure> {
+    batch
+        .connection
+        .prepare_cached(
+            "UPDATE bulk_revocations SET position = ?2, revoked = ?3, finished_at = ?4 WHERE id = ?1",
+        )?
+        .execute(params![
+            bulk.id.0,
+            bulk.position.0,
+            bulk.revoked,
+            bulk.finished_at
+        ])?;
+    Ok(())
+}
+
+/// An order, and the last token that was recorded when it was taken down.
+fn by_id(
+    connection: &Connection,
+    id: BulkId,
+) -> std::result::Result<Option<(BulkRevocation, TokenId)>, Failure> {
     Ok(connection
         .prepare_cached(
             "SELECT bulk.id, bulk.filter, bulk.matched, bulk.ordered_at, bulk.actor, users.public_id,
-                bulk.reason, bulk.effective_at, bulk.last_may_go, bulk.revoked, bulk.through, bulk.position, bulk.finished_at
+                bulk.reason, bulk.effective_at, bulk.last_may_go, bulk.revoked, bulk.position, bulk.finished_at,
+                bulk.through
              FROM bulk_revocations AS bulk LEFT JOIN users ON users.id = bulk.actor_user WHERE bulk.id = ?1",
         )?
         .query_row(params![id.0], bulk)
         .optional()?)
 }
 
-fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
+fn bulk(row: &Row<'_>) -> rusqlite::Result<(BulkRevocation, TokenId)> {
     let columns = &mut Columns::of(row);
-    Ok(BulkRevocation {
+    let bulk = BulkRevocation {
         id: BulkId(columns.take()?),
         order: BulkOrder {
             filter: columns.take()?,
@@ -125,109 +136,163 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<BulkRevocation> {
             },
         },
         revoked: columns.take()?,
-        through: TokenId(columns.take()?),
         position: TokenId(columns.take()?),
         finished_at: columns.take()?,
-    })
+    };
+    Ok((bulk, TokenId(columns.take()?)))
 }
 
-/// An order and the next tokens that it is about.
-fn next_portion(
+/// An order and the next tokens that it is about, all of one instant.
+fn portion(
     connection: &Connection,
     id: BulkId,
-) -> std::result::Result<Option<(BulkRevocation, Vec<TokenId>)>, Failure> {
+    limit: usize,
+    now: Timestamp,
+) -> std::result::Result<Option<BulkPortion>, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let Some(bulk) = by_id(&transaction, id)? else {
+    let Some((bulk, through)) = by_id(&transaction, id)? else {
         return Ok(None);
     };
-    let selection = Selection::when_last_was(&transaction, &bulk.order.filter, bulk.through)?;
-    let portion = selection.between(&transaction, bulk.position, bulk.through, PORTION)?;
-    Ok(Some((bulk, portion)))
-}
-
-/// Revokes a portion and notes that it is done, both or neither.
-fn advance(
-    batch: &mut Batch<'_>,
-    mut bulk: BulkRevocation,
-    portion: Vec<TokenId>,
-    now: Timestamp,
-) -> std::result::Result<Option<BulkRevocation>, Failure> {
-    let is_last = portion.len() < PORTION;
-    let position = portion
-        .last()
-        .filter(|_| !is_last)
-        .map_or(bulk.through, |last| *last);
-    let moved = batch
-        .connection
-        .prepare_cached(
-            "UPDATE bulk_revocations SET position = ?3, finished_at = ?4
-             WHERE id = ?1 AND position = ?2 AND finished_at IS NULL",
-        )?
-        .execute(params![
-            bulk.id.0,
-            bulk.position.0,
-            position.0,
-            is_last.then_some(now)
-        ])?;
-    if moved == 0 {
-        // Somebody else has done this portion since it was looked up.
-        return by_id(batch.connection, bulk.id);
-    }
-    for token in portion {
-        // Whoever holds a token can rotate it between the order and its turn.
-        for token in std::iter::once(token).chain(successors(batch.connection, &bulk, token, now)?) {
-            bulk.revoked += u64::from(revoke(batch, &bulk, token, now)?);
+    let matching = match bulk.finished_at {
+        None => Selection::when_last_was(&transaction, &bulk.order.filter, through)?.between(
+            &transaction,
+            bulk.position,
+            through,
+            limit,
+        )?,
+        Some(_) => Vec::new(),
+    };
+    let is_last = matching.len() < limit;
+    let mut keeping = (bulk.order.last_token == LastToken::Stays).then(|| Keeping::new(&transaction, now));
+    let mut tokens = Vec::new();
+    let mut itself = transaction.prepare_cached(ITSELF)?;
+    let mut successors = transaction.prepare_cached(SUCCESSORS)?;
+    for token in matching {
+        let line = itself
+            .query_map(params![token.0], |row| bulk_token(row, false))?
+            .chain(successors.query_map(params![token.0, through.0, now], |row| bulk_token(row, true))?);
+        for token in line {
+            let (token, owner) = token?;
+            if let Some(keeping) = &mut keeping {
+                keeping.add(token.id, owner)?;
+            }
+            tokens.push(token);
         }
     }
-    bulk.position = position;
-    bulk.finished_at = is_last.then_some(now);
-    batch
-        .connection
-        .prepare_cached("UPDATE bulk_revocations SET revoked = ?2 WHERE id = ?1")?
-        .execute(params![bulk.id.0, bulk.revoked])?;
-    Ok(Some(bulk))
-}
-
-/// Revokes a token, unless an earlier revocation stands or it is the last one that its owner keeps.
-fn revoke(
-    batch: &mut Batch<'_>,
-    bulk: &BulkRevocation,
-    token: TokenId,
-    now: Timestamp,
-) -> std::result::Result<bool, Failure> {
-    let connection = batch.connection;
-    let Some(token) = Revocable::by_id(connection, token)? else {
-        return Ok(false);
+    let (keepers, judged_at) = match keeping {
+        Some(keeping) => keeping.finish()?,
+        None => Default::default(),
     };
-    let is_kept = || is_kept(connection, token.id, now);
-    let revocation = rules::revocation(&bulk.order, token.revocation.as_ref(), is_kept, now)?;
-    if let Some(revocation) = &revocation {
-        batch.revoke(&token, revocation)?;
-    }
-    Ok(revocation.is_some())
+    Ok(Some(BulkPortion {
+        bulk,
+        tokens,
+        is_last,
+        keepers,
+        judged_at,
+    }))
 }
 
-/// What lives of the line of tokens that took over from one since the order, where those are meant too.
-fn successors(
-    connection: &Connection,
-    bulk: &BulkRevocation,
-    TokenId(token): TokenId,
-    now: Timestamp,
-) -> std::result::Result<Vec<TokenId>, Failure> {
-    if !rules::follows_successors(&bulk.order) {
-        return Ok(Vec::new());
-    }
-    let mut query = connection.prepare_cached(SUCCESSORS)?;
-    let rows = query.query_map(params![token, bulk.through.0, now], |row| {
-        get(row, 0).map(TokenId)
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
+/// The columns that [`bulk_token`] reads.
+const ITSELF: &str = "SELECT id, effective_at, organization, team, user FROM tokens WHERE id = ?1";
 
-/// The line may be long; of it at most two are alive. The crosses keep SQLite from going through all tokens
-/// and looking each up in the line.
+/// What lives of the line of tokens that took over from one since the order, with the same columns. The line
+/// may be long; of it at most two are alive. The crosses keep SQLite from going through all tokens and
+/// looking each up in the line.
 pub(super) const SUCCESSORS: &str = "WITH RECURSIVE line (id) AS (
          SELECT id FROM tokens WHERE rotated_from = ?1 AND id > ?2
          UNION ALL SELECT tokens.id FROM line CROSS JOIN tokens ON tokens.rotated_from = line.id)
-     SELECT tokens.id FROM line CROSS JOIN tokens ON tokens.id = line.id
+     SELECT tokens.id, tokens.effective_at, tokens.organization, tokens.team, tokens.user
+     FROM line CROSS JOIN tokens ON tokens.id = line.id
      WHERE tokens.effective_at IS NULL OR tokens.effective_at > ?3";
+
+fn bulk_token(row: &Row<'_>, is_successor: bool) -> rusqlite::Result<(BulkToken, OwnerNumbers)> {
+    let columns = &mut Columns::of(row);
+    let token = BulkToken {
+        id: TokenId(columns.take()?),
+        effective_at: columns.take()?,
+        is_successor,
+    };
+    let owner = OwnerNumbers {
+        organization: columns.take()?,
+        team: columns.take()?,
+        user: columns.take()?,
+    };
+    Ok((token, owner))
+}
+
+/// The owners whose organizations keep their last active tokens.
+struct Keeping<'a> {
+    connection: &'a Connection,
+    now: Timestamp,
+    /// Whether an organization does, by its number.
+    organizations: HashMap<i64, bool>,
+    judged_at: JudgedAt,
+    owners: HashMap<OwnerNumbers, Keeper>,
+}
+
+impl<'a> Keeping<'a> {
+    fn new(connection: &'a Connection, now: Timestamp) -> Self {
+        Self {
+            connection,
+            now,
+            organizations: HashMap::new(),
+            judged_at: JudgedAt::default(),
+            owners: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, token: TokenId, owner: OwnerNumbers) -> std::result::Result<(), Failure> {
+        let Some(organization) = owner.organization else {
+            return Ok(());
+        };
+        let keeps = match self.organizations.get(&organization) {
+            Some(keeps) => *keeps,
+            None => self.read(organization)?,
+        };
+        if keeps && active::is_standing(self.connection, token, self.now)? {
+            self.owners.entry(owner).or_default().active.push(token);
+        }
+        Ok(())
+    }
+
+    /// Nothing of a removed organization is active.
+    fn read(&mut self, organization: i64) -> std::result::Result<bool, Failure> {
+        let read = self
+            .connection
+            .prepare_cached(
+                "SELECT public_id, generation, coalesce(json_extract(policy, '$.keep_last_token'), 0)
+                 FROM organizations WHERE id = ?1 AND deleted_at IS NULL",
+            )?
+            .query_row(params![organization], |row| {
+                let realm = Realm::Organization(get(row, 0)?);
+                Ok(((realm, Generation(get(row, 1)?)), get(row, 2)?))
+            })
+            .optional()?;
+        let keeps = read.is_some_and(|(version, keeps)| {
+            self.judged_at.0.push(version);
+            keeps
+        });
+        self.organizations.insert(organization, keeps);
+        Ok(keeps)
+    }
+
+    /// Looks for another active token of each owner.
+    fn finish(self) -> std::result::Result<(Vec<Keeper>, JudgedAt), Failure> {
+        let mut keepers = Vec::new();
+        for (owner, mut keeper) in self.owners {
+            let mut query = self.connection.prepare_cached(&active::active(owner))?;
+            let numbers = params![owner.organization, owner.team, owner.user, self.now, active::EVER];
+            let mut rows = query.query(numbers)?;
+            let active: HashSet<TokenId> = keeper.active.iter().copied().collect();
+            while let Some(row) = rows.next()? {
+                let token = TokenId(get(row, 0)?);
+                if !active.contains(&token) {
+                    keeper.other = Some(token);
+                    break;
+                }
+            }
+            keepers.push(keeper);
+        }
+        Ok((keepers, self.judged_at))
+    }
+}

@@ -128,12 +128,12 @@ impl Batch<'_> {
         if realms.is_empty() {
             return Ok(());
         }
-        let head = &mut self.memory.head;
-        head.edits += 1;
-        let generation = Generation(head.edits);
+        self.memory.head.edits += 1;
+        let generation = Generation(self.memory.head.edits);
         for realm in &realms {
             let (statement, id): (_, &dyn Parameter) = match realm {
                 Realm::Keys => {
+                    self.memory.numbers.forget_keys();
                     self.memory.head.keys = generation;
                     continue;
                 }

@@ -65,6 +65,13 @@ impl Batch<'_> {
                 .query_row(params![token.0, at], |row| get(row, 0))
                 .optional()?
                 .unwrap_or(false)),
+            Guard::BulkAt(id, position) => Ok(self
+                .connection
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM bulk_revocations
+                     WHERE id = ?1 AND position = ?2 AND finished_at IS NULL)",
+                )?
+                .query_row(params![id.0, position.0], |row| get(row, 0))?),
             Guard::AnotherAdmin(organization, than) => {
                 let organization = self.memory.numbers.organization(self.connection, *organization)?;
                 let than = self.memory.numbers.user(self.connection, than)?;

@@ -213,7 +213,7 @@ impl Numbers {
         self.signing_key(at, kid)?;
         let Some(key) = &mut self.signing_key else {
             return Err(Failure::Impossible(
-                "a token is recorded with a key that does not sign",
+                "only the key that signs is needed for longer",
             ));
         };
         let until = until.unwrap_or(Timestamp::LAST);

@@ -15,9 +15,14 @@ use jeton_store::{
 #[async_trait]
 impl Writes for SqliteStore {
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>> {
+        self.prune_journal(&order).await?;
+        let retiring = self.retiring(&order);
         let done = self
             .writer
-            .run(undo(&order), move |batch| batch.carry_out(order))
+            .run(undo(&order), move |batch| {
+                retiring();
+                batch.carry_out(order)
+            })
             .await?;
         Ok(done.map(|done| Committed {
             position: done.position,
@@ -32,9 +37,13 @@ impl Writes for SqliteStore {
 fn undo(order: &Order) -> Undo {
     match order.effects.as_slice() {
         [Effect::Record(new)] if new.is_counted => Undo::Savepoint,
-        [Effect::Record(_) | Effect::Describe(..) | Effect::CutOff(_) | Effect::SetCount(..)] => {
-            Undo::Statement
-        }
+        [
+            Effect::Record(_)
+            | Effect::Describe(..)
+            | Effect::CutOff(_)
+            | Effect::SetCount(..)
+            | Effect::NeedKey(..),
+        ] => Undo::Statement,
         _ => Undo::Savepoint,
     }
 }
@@ -113,6 +122,7 @@ impl Batch<'_> {
                 self.set_count(owner, &count)?;
             }
             Effect::ForgetCounts(organization) => self.forget_counts(organization)?,
+            Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
             Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
             Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,
@@ -140,6 +150,17 @@ impl Batch<'_> {
             Effect::CreatePerson(new) => self.create_person(&new)?,
             Effect::ChangePerson(person, password_hash) => self.change_person(&person, password_hash)?,
             Effect::RemovePerson(user) => self.remove_person(&user, cause.at)?,
+            Effect::NoteUse(uses) => self.note_use(&uses)?,
+            Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
+            Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,
+            Effect::Forget(forgotten) => self.forget(&forgotten, cause.at)?,
+            Effect::PublishKey(row) => self.publish_key(&row)?,
+            Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
+            Effect::NeedKey(kid, until) => {
+                let numbers = &mut self.memory.numbers;
+                numbers.needed_key(self.connection, &kid, Some(until))?;
+            }
+            Effect::PromiseJwks(promise) => self.promise_jwks(promise)?,
         }
         Ok(())
     }

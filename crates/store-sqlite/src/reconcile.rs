@@ -21,6 +21,7 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Actor, CutOff, Reach};
+use jeton_store::Realm;
 
 /// What a restore does where the journal does not tell all that was revoked since the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,7 +281,7 @@ fn end_everything(batch: &mut Batch<'_>, now: Timestamp) -> Result<Replayed, Fai
         "UPDATE keys SET state = 'withdrawn', changed_at = ?1 WHERE state <> 'withdrawn'",
         [now.millis()],
     )?;
-    batch.keys_changed()?;
+    batch.changed(vec![Realm::Keys])?;
     Ok(Replayed {
         tokens: 0,
         cut_offs: vec![cut_off],

@@ -14,6 +14,7 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, OrganizationId, UserId};
 use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
+use jeton_store::Realm;
 
 /// What was revoked again. What was revoked already is not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl<'a, 'b> Replay<'a, 'b> {
                     .execute(params![kid, algorithm, public_jwk, created_at, recorded_at])?;
                 if withdrawn > 0 {
                     self.replayed.keys += 1;
-                    self.batch.keys_changed()?;
+                    self.batch.changed(vec![Realm::Keys])?;
                 }
                 Ok(())
             }

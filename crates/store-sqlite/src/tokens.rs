@@ -15,14 +15,14 @@ use crate::people;
 use crate::records::{self, by_id, by_jti};
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
-use crate::writer::{Batch, Undo};
+use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Refusals, Revocation, Scope, Slot, TokenId,
-    TokenKind, TokenReference,
+    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, Scope, Slot, TokenId, TokenKind,
+    TokenReference,
 };
 use jeton_store::{
-    Cause, CountFacts, Description, Generation, JudgedAt, Liveness, NewRecord, Presented, Realm, Recount,
+    Cause, CountFacts, Description, Generation, JudgedAt, KnownToken, NewRecord, Presented, Realm, Recount,
     ReservedPlace, Result, Tokens,
 };
 
@@ -36,7 +36,7 @@ impl Tokens for SqliteStore {
         self.readers
             .look_up(move |connection| {
                 let query = format!(
-                    "SELECT {}, {}, {LIVES}, organizations.generation, users.generation FROM {} WHERE tokens.jti = ?1",
+                    "SELECT {}, {}, {OWNER}, organizations.generation, users.generation FROM {} WHERE tokens.jti = ?1",
                     records::COLUMNS,
                     people::COLUMNS,
                     records::FROM
@@ -107,18 +107,23 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
-        self.writer
-            .run(Undo::Savepoint, move |batch| {
-                let mut update = batch.connection.prepare_cached(
-                    "UPDATE tokens SET refusals = refusals + ?2,
-                        last_refused_at = max(coalesce(last_refused_at, 0), ?3)
-                     WHERE id = ?1",
-                )?;
-                for (id, Refusals { count, last_at }) in refused {
-                    update.execute(params![id.0, count, last_at])?;
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
+        self.readers
+            .read(move |connection| {
+                let mut query = connection
+                    .prepare_cached("SELECT id, created_at FROM tokens WHERE jti = ?1 AND session = 0")?;
+                let mut known = Vec::new();
+                for jti in jtis {
+                    let found = query.query_row(params![Bytes(jti)], |row| {
+                        Ok(KnownToken {
+                            jti,
+                            id: TokenId(get(row, 0)?),
+                            created_at: get(row, 1)?,
+                        })
+                    });
+                    known.extend(found.optional()?);
                 }
-                Ok(())
+                Ok(known)
             })
             .await
     }
@@ -253,22 +258,17 @@ pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// Whether everything that a token rests on still lives. A site administrator belongs everywhere.
-const LIVES: &str = "organizations.deleted_at IS NULL AND teams.deleted_at IS NULL \
-     AND users.deleted_at IS NULL AND users.disabled_at IS NULL \
-     AND (tokens.user IS NULL OR tokens.organization IS NULL OR users.site_admin = 1 \
-         OR EXISTS (SELECT 1 FROM memberships WHERE memberships.organization = tokens.organization \
-             AND memberships.user = tokens.user))";
+/// What [`Presented`] says of a token's owner.
+const OWNER: &str = "organizations.deleted_at IS NOT NULL OR teams.deleted_at IS NOT NULL \
+         OR users.deleted_at IS NOT NULL, \
+     EXISTS (SELECT 1 FROM memberships WHERE memberships.organization = tokens.organization \
+         AND memberships.user = tokens.user)";
 
 fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
     let record = records::record(row)?;
     let person = people::person_if_any(&mut Columns::from(row, records::COUNT))?;
     let columns = &mut Columns::from(row, records::COUNT + people::COUNT);
-    let liveness = if columns.take()? {
-        Liveness::Live
-    } else {
-        Liveness::Gone
-    };
+    let (is_owner_removed, is_member) = (columns.take()?, columns.take()?);
     let organization: Option<u64> = columns.take()?;
     let user: Option<u64> = columns.take()?;
     let owner = &record.token.owner;
@@ -284,6 +284,7 @@ fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
         generations: JudgedAt(generations.collect()),
         record,
         person,
-        liveness,
+        is_owner_removed,
+        is_member,
     })
 }

@@ -2,39 +2,48 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::SqliteStore;
 use crate::failure::Failure;
-use crate::values::{Bytes, get, params};
-use crate::writer::Undo;
-use jeton_core::token::{Record, ReportedUse, ReportingAudience, Use};
-use jeton_store::{Result, Usage, UseReport, UseReported};
+use crate::values::{get, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{Record, Refusals, ReportingAudience, TokenId, Use};
 
-#[async_trait]
-impl Usage for SqliteStore {
-    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
-        self.writer
-            .run(Undo::Savepoint, move |batch| {
-                let mut update = batch.connection.prepare_cached(
-                    "UPDATE tokens SET last_used_at = ?2, last_used_from = ?3
-                     WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
-                )?;
-                for Use { token, at, from } in uses {
-                    update.execute(params![token.0, at, from.map(|address| address.to_string())])?;
-                }
-                Ok(())
-            })
-            .await
+impl Batch<'_> {
+    pub(super) fn note_use(&self, uses: &[Use]) -> Result<(), Failure> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE tokens SET last_used_at = ?2, last_used_from = ?3
+             WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)",
+        )?;
+        for Use { token, at, from } in uses {
+            update.execute(params![token.0, at, from.map(|address| address.to_string())])?;
+        }
+        Ok(())
     }
 
-    async fn report_use(&self, report: UseReport) -> Result<UseReported> {
-        self.writer
-            .run(Undo::Savepoint, move |batch| {
-                report_use(batch.connection, &report)
-            })
-            .await
+    pub(super) fn note_reports(&self, audiences: &[String], now: Timestamp) -> Result<(), Failure> {
+        let mut note = self.connection.prepare_cached(
+            "INSERT INTO reporting_audiences (audience, first_reported_at, last_reported_at)
+             VALUES (?1, ?2, ?2)
+             ON CONFLICT (audience) DO UPDATE SET last_reported_at = max(last_reported_at, ?2)",
+        )?;
+        for audience in audiences {
+            note.execute(params![audience, now])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_refusals(&self, refused: &[(TokenId, Refusals)]) -> Result<(), Failure> {
+        let mut update = self.connection.prepare_cached(
+            "UPDATE tokens SET refusals = refusals + ?2,
+                last_refused_at = max(coalesce(last_refused_at, 0), ?3)
+             WHERE id = ?1",
+        )?;
+        for (id, Refusals { count, last_at }) in refused {
+            update.execute(params![id.0, count, last_at])?;
+        }
+        Ok(())
     }
 }
 
@@ -42,7 +51,7 @@ impl Usage for SqliteStore {
 pub(super) fn reporting_audiences(
     connection: &Connection,
     tokens: &[Record],
-) -> std::result::Result<Vec<ReportingAudience>, Failure> {
+) -> Result<Vec<ReportingAudience>, Failure> {
     let audiences: BTreeSet<&String> = tokens.iter().flat_map(|record| &record.token.audience).collect();
     let mut query = connection.prepare_cached(
         "SELECT audience, first_reported_at, last_reported_at FROM reporting_audiences WHERE audience = ?1",
@@ -71,31 +80,4 @@ pub(super) fn reporting(since: &str, until: &str) -> String {
              AND reporting.first_reported_at <= {since}
              AND reporting.last_reported_at >= {until} - 86400000))"
     )
-}
-
-fn report_use(connection: &Connection, report: &UseReport) -> std::result::Result<UseReported, Failure> {
-    let mut update = connection.prepare_cached(
-        "UPDATE tokens SET last_used_at = max(?2, created_at), last_used_from = NULL
-         WHERE jti = ?1 AND session = 0 AND coalesce(last_used_at, -1) < max(?2, created_at)",
-    )?;
-    let mut find =
-        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM tokens WHERE jti = ?1 AND session = 0)")?;
-    let mut known = 0;
-    for ReportedUse { jti, at } in &report.uses {
-        let changed = update.execute(params![Bytes(*jti), (*at).min(report.at)])?;
-        if changed > 0 || find.query_row(params![Bytes(*jti)], |row| get(row, 0))? {
-            known += 1;
-        }
-    }
-    let mut note = connection.prepare_cached(
-        "INSERT INTO reporting_audiences (audience, first_reported_at, last_reported_at) VALUES (?1, ?2, ?2)
-         ON CONFLICT (audience) DO UPDATE SET last_reported_at = max(last_reported_at, ?2)",
-    )?;
-    for audience in &report.audiences {
-        note.execute(params![audience, report.at])?;
-    }
-    Ok(UseReported {
-        known,
-        unknown: report.uses.len() - known,
-    })
 }

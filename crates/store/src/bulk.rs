@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 
-use crate::{LastToken, Result};
+use crate::{JudgedAt, LastToken, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, Filter, TokenId};
 
 /// Revocations of many tokens, each of which is an event of its own.
 ///
 /// An order is on disk before anything is revoked, so that whoever opens the store after a crash can
-/// go on with it. It is carried out in portions that hold up no other write for long.
+/// go on with it. It is carried out in portions that hold up no other write for long:
+/// [`rules::bulk`](crate::rules::bulk) makes an order of each.
 #[async_trait]
 pub trait BulkRevocations: Send + Sync {
     /// How far an order is carried out.
@@ -18,16 +19,51 @@ pub trait BulkRevocations: Send + Sync {
     /// The orders that are not carried out to their end, the oldest first.
     async fn unfinished_bulk_revocations(&self) -> Result<Vec<BulkId>>;
 
-    /// Carries out the next portion of an order, in the order of the tokens' numbers, and says how far
-    /// it is now. Two who do this at once harm nobody: each token is revoked and counted once.
+    /// Returns the next tokens that an order is about, at most `limit` without their successors, as they are at
+    /// an instant; `None` if there is no such order. None of them after its end.
     ///
-    /// The order is about what matches its filter, up to its last token, and about what has got a successor
-    /// after that one: it was active then. What becomes of each says [`rules::bulk`](crate::rules::bulk).
-    ///
-    /// What was rotated since the order is revoked together with the whole line of its successors, or
-    /// the holders could outrun the order. Only where the order is about what breaks a policy do they
-    /// stay: they were made under it.
-    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>>;
+    /// The order is about those tokens that were recorded when it was taken down and that match its filter, or
+    /// have got a successor since: they were active then. How a backend tells them from later ones is its own
+    /// matter. Ids do so where they follow the order of commits.
+    async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>>;
+}
+
+/// The next tokens that an order to revoke many is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkPortion {
+    /// The order, and how far it is carried out.
+    pub bulk: BulkRevocation,
+    /// The tokens in the order of their ids, each followed by its successors.
+    pub tokens: Vec<BulkToken>,
+    /// Whether the order is about none after these.
+    pub is_last: bool,
+    /// The owners of active tokens among these whose organizations keep the last one. Empty if the order
+    /// revokes that too.
+    pub keepers: Vec<Keeper>,
+    /// The versions of the organizations that say so, or do not.
+    pub judged_at: JudgedAt,
+}
+
+/// A token that an order to revoke many is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkToken {
+    /// Which one.
+    pub id: TokenId,
+    /// When its revocation takes effect, if it has one.
+    pub effective_at: Option<Timestamp>,
+    /// Whether it is a successor, recorded since the order was taken down, of a token that the order is about:
+    /// of the line of successors, those that are not revoked yet.
+    pub is_successor: bool,
+}
+
+/// An owner whose last active token is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keeper {
+    /// The owner's tokens of the portion that are active as [`Tokens::is_standing`](crate::Tokens::is_standing)
+    /// says, in its order.
+    pub active: Vec<TokenId>,
+    /// Another active token of the owner.
+    pub other: Option<TokenId>,
 }
 
 /// The number of an order to revoke many tokens.
@@ -63,9 +99,7 @@ pub struct BulkRevocation {
     /// How many it has revoked, successors included. Fewer than matched in the end where others revoked
     /// some before it, or where a token has ceased to match.
     pub revoked: u64,
-    /// The last token that was there when it was ordered.
-    pub through: TokenId,
-    /// All tokens up to this one are done.
+    /// All of its tokens up to this one are done.
     pub position: TokenId,
     /// When the last of them was done.
     pub finished_at: Option<Timestamp>,

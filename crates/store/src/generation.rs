@@ -20,7 +20,7 @@ pub enum Realm {
 pub struct Generation(pub u64);
 
 /// A fact of the directory, and the version of its realm in the same instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The fact.
     pub value: T,

@@ -5,44 +5,62 @@ use std::fmt;
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
 
-use crate::Result;
+use crate::{Result, Versioned};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::Actor;
 
 /// How many seconds a copy of the JWKS without a new key may still be handed out after the key was
 /// recorded: other processes notice it within a second, and an answer takes its time on the way.
 pub const KEY_NOTICED_WITHIN: i64 = 1;
 
-/// Signing keys. What an operation requires is judged in its own transaction, by [`rules::keys`](crate::rules::keys);
-/// whatever changes a key's state gives [`Realm::Keys`](crate::Realm::Keys) a new version.
+/// Signing keys. [`rules::keys`](crate::rules::keys) makes the orders that change them.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// All keys that ever were, the oldest first.
-    async fn keys(&self) -> Result<Vec<KeyRow>>;
+    /// Returns all signing keys and the promise about the JWKS, with the version of
+    /// [`Realm::Keys`](crate::Realm::Keys) in the same instant.
+    async fn keys(&self) -> Result<Versioned<SigningKeys>>;
 
     /// How many live tokens, sessions included, each key has signed; keys without any are left out.
     /// Reads every token.
     async fn live_tokens(&self, now: Timestamp) -> Result<Vec<(String, u64)>>;
+}
 
-    /// Notes for how many seconds from now on everybody may keep a copy of the JWKS. Whoever serves it
-    /// calls this first.
-    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
+/// All signing keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SigningKeys {
+    /// All keys that ever were, the oldest first.
+    pub rows: Vec<KeyRow>,
+    /// For how long copies of the JWKS may be kept.
+    pub promise: JwksPromise,
+}
 
-    /// Adds a key to the JWKS. It may sign once every copy that anybody may keep has it, those that
-    /// were handed out under a longer promise included. Where no key signs, as at the very first start,
-    /// it does so at once.
-    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
+impl SigningKeys {
+    /// Returns the key with this id.
+    pub fn row(&self, kid: &str) -> Option<&KeyRow> {
+        self.rows.iter().find(|row| row.key.kid == kid)
+    }
 
-    /// Takes a key a step further; `false`, and nothing done, if the step is not due at this instant.
-    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool>;
+    /// Returns the key that signs; `None` before the first one is published.
+    pub fn signing(&self) -> Option<&KeyRow> {
+        self.rows.iter().find(|row| row.state == KeyState::Signing)
+    }
+}
 
-    /// Withdraws a key and ends everything it signed by a cut-off. Where it is the one that signs, its
-    /// successor is published and signs in the same instant.
-    async fn revoke_key(&self, order: KeyRevocation) -> Result<KeyRevoked>;
+/// For how long copies of the JWKS may be kept that are handed out, and have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JwksPromise {
+    /// How many seconds a copy that is handed out from now on may be kept.
+    pub max_age: u32,
+    /// By when every copy that was handed out under an earlier promise has been given up.
+    pub copies_until: Timestamp,
+}
 
-    /// Notes that the signing key signs something that lives until an instant; `false`, and nothing
-    /// noted, if the key does not sign. Recording a token does this by itself.
-    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool>;
+impl Default for JwksPromise {
+    fn default() -> Self {
+        Self {
+            max_age: 0,
+            copies_until: Timestamp::EPOCH,
+        }
+    }
 }
 
 /// A key about to be published.
@@ -138,32 +156,4 @@ impl fmt::Display for KeyStep {
             Self::Leave => "leave the key set",
         })
     }
-}
-
-/// The order to withdraw a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRevocation {
-    /// Which one.
-    pub kid: String,
-    /// Who signs in its place, if it is the one that signs; otherwise unused.
-    pub successor: Option<NewKey>,
-    /// Why, in the operator's words.
-    pub reason: Option<String>,
-    /// Who orders it.
-    pub by: Actor,
-    /// Now.
-    pub at: Timestamp,
-}
-
-/// What became of an order to withdraw a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyRevoked {
-    /// It is withdrawn, and so is everything it signed.
-    Revoked,
-    /// It had been withdrawn before; nothing changed.
-    AlreadyRevoked,
-    /// It signs, and no successor was given; nothing changed.
-    SuccessorNeeded,
-    /// There is no such key.
-    Unknown,
 }

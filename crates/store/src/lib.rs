@@ -21,11 +21,11 @@ mod bulk;
 mod counts;
 mod directory;
 mod generation;
-mod house;
 mod keys;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod order;
+mod retention;
 mod revocations;
 pub mod rules;
 #[cfg(feature = "suite")]
@@ -37,26 +37,24 @@ pub mod rules;
 )]
 pub mod suite;
 mod tokens;
-mod usage;
 
 use std::sync::Arc;
 
-pub use bulk::{BulkId, BulkOrder, BulkRevocation, BulkRevocations};
+pub use bulk::{BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper};
 pub use counts::{CountFacts, OwnerCount, Recount, renew_counts};
 pub use directory::{
     Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Search, Slice,
     Standing, Teams, slices,
 };
 pub use generation::{Generation, Realm, Versioned};
-pub use house::{House, Purged};
-pub use keys::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, Keys, NewKey};
+pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
-    Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
-    Refused, Surface,
+    Cause, Committed, Description, Effect, Existing, Forgotten, Guard, JudgedAt, NewPerson, NewRecord, Order,
+    Origin, Refused, Surface,
 };
+pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{Changes, Continuation, Covered, Revocations, Snapshot, ends};
-pub use tokens::{LastToken, Liveness, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
-pub use usage::{Usage, UseReport, UseReported};
+pub use tokens::{KnownToken, LastToken, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};
@@ -97,7 +95,6 @@ pub trait Store:
     Medium
     + Writes
     + Tokens
-    + Usage
     + BulkRevocations
     + Organizations
     + Teams
@@ -105,7 +102,7 @@ pub trait Store:
     + People
     + Revocations
     + Keys
-    + House
+    + Retention
 {
 }
 
@@ -113,7 +110,6 @@ impl<T> Store for T where
     T: Medium
         + Writes
         + Tokens
-        + Usage
         + BulkRevocations
         + Organizations
         + Teams
@@ -121,7 +117,7 @@ impl<T> Store for T where
         + People
         + Revocations
         + Keys
-        + House
+        + Retention
 {
 }
 

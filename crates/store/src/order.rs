@@ -13,10 +13,13 @@ use std::net::IpAddr;
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
-use jeton_core::token::{Actor, CutOff, NewToken, Owner, Slot, TokenId};
+use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 use jeton_verifier::event::Position;
 
-use crate::{BulkOrder, BulkRevocation, Generation, OwnerCount, Realm, Recorded, ReservedPlace};
+use crate::{
+    BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm, Recorded,
+    ReservedPlace,
+};
 
 /// A write: all of its effects, if every guard holds, or nothing.
 #[derive(Debug)]
@@ -97,6 +100,18 @@ impl Cause {
         }
     }
 
+    /// What the server orders by itself.
+    pub fn server(at: Timestamp) -> Self {
+        Self {
+            by: Actor {
+                name: "jeton".to_owned(),
+                user: None,
+            },
+            origin: Origin::default(),
+            ..Self::operator(at)
+        }
+    }
+
     /// The same for a reason.
     #[must_use]
     pub fn because(self, reason: Option<String>) -> Self {
@@ -154,6 +169,8 @@ pub enum Guard {
     Standing(TokenId, Timestamp),
     /// The token is known, API token or session, and no revocation of its own takes effect by this instant.
     NotEndedBy(TokenId, Timestamp),
+    /// The order to revoke many is not carried out to its end, and its position is this one.
+    BulkAt(BulkId, TokenId),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
     /// The deployment has a site administrator who can log in, other than this person.
@@ -190,12 +207,14 @@ pub enum Effect {
     Revoke(TokenId, Timestamp, Option<String>),
     /// Ends what is in reach; adds the event to the feed.
     CutOff(CutOff),
-    /// Takes down an order to revoke many tokens, up to the one with the highest number. Revokes none yet.
+    /// Takes down an order to revoke many tokens, of those that are recorded now. Revokes none yet.
     RevokeMany(Box<BulkOrder>),
     /// Gives an owner this count, instead of another.
     SetCount(Owner, OwnerCount),
     /// Forgets the counts of all owners in an organization.
     ForgetCounts(OrganizationId),
+    /// Notes how far an order to revoke many is carried out.
+    AdvanceBulk(Box<BulkRevocation>),
     /// Makes an organization.
     CreateOrganization(Organization),
     /// Makes an organization what it is to be, but for when it was made.
@@ -231,6 +250,22 @@ pub enum Effect {
     ChangePerson(Person, Option<String>),
     /// Removes a person from everything, and forgets their counts and the password hash. Their name stays for what they did.
     RemovePerson(UserId),
+    /// Notes when tokens were last used. Never moves an instant back; unknown tokens are ignored.
+    NoteUse(Vec<Use>),
+    /// Notes that these audiences report use, at the order's instant; never moves an instant back.
+    NoteReports(Vec<String>),
+    /// Adds to the refusals of revoked tokens that were presented; unknown tokens are ignored.
+    NoteRefusals(Vec<(TokenId, Refusals)>),
+    /// Forgets what has ended.
+    Forget(Box<Forgotten>),
+    /// Adds a signing key. Fails if one with its id is known.
+    PublishKey(Box<KeyRow>),
+    /// Sets the state of a signing key, as from the order's instant.
+    SetKeyState(String, KeyState),
+    /// Keeps the key that signs until an instant at least; it may be kept for up to a minute longer.
+    NeedKey(String, Timestamp),
+    /// Notes for how long copies of the JWKS may be kept.
+    PromiseJwks(JwksPromise),
 }
 
 /// What becomes of a role that is there already.
@@ -279,6 +314,22 @@ impl std::fmt::Debug for NewPerson {
             .field("person", &self.person)
             .finish_non_exhaustive()
     }
+}
+
+/// What has ended and is forgotten; what of it is gone already is ignored. What pruned events ended stays ended.
+/// No number of a token, event or list is given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// All of it had ended by this instant.
+    pub ended_by: Timestamp,
+    /// Records of tokens that have expired.
+    pub records: Vec<TokenId>,
+    /// The feed is pruned up to this event.
+    pub events_through: Option<u64>,
+    /// Cut-offs whose events were pruned before.
+    pub cut_offs: Vec<u64>,
+    /// Status lists that retire.
+    pub lists: Vec<u32>,
 }
 
 /// An order that is on disk.
@@ -346,7 +397,14 @@ impl Effect {
             | Self::CutOff(_)
             | Self::RevokeMany(_)
             | Self::SetCount(..)
-            | Self::ForgetCounts(_) => Vec::new(),
+            | Self::ForgetCounts(_)
+            | Self::AdvanceBulk(_)
+            | Self::NoteUse(_)
+            | Self::NoteReports(_)
+            | Self::NoteRefusals(_)
+            | Self::Forget(_)
+            | Self::NeedKey(..) => Vec::new(),
+            Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
             Self::RemoveOrganization(id)
             | Self::Invite(id, ..)

@@ -9,7 +9,7 @@ use crate::{CountFacts, JudgedAt, Recount, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Person;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Refusals, Slot, TokenId, TokenReference,
+    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenReference,
 };
 
 /// Tokens' records.
@@ -51,8 +51,19 @@ pub trait Tokens: Send + Sync {
     /// tokens of the owner.
     async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount>;
 
-    /// Adds to what is known of revoked tokens that were presented. Unknown tokens are passed over.
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
+    /// Returns the API tokens that have one of these `jti` claims, in any order.
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
+}
+
+/// An API token that somebody names by its `jti` claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownToken {
+    /// The claim.
+    pub jti: Uuid,
+    /// Its id.
+    pub id: TokenId,
+    /// When it was made.
+    pub created_at: Timestamp,
 }
 
 /// A status list index that is reserved for one token. Dropped, it is returned to the backend, unless
@@ -138,18 +149,10 @@ pub struct Presented {
     pub record: Record,
     /// The person it acts for, where it acts for one.
     pub person: Option<Person>,
-    /// Whether everything it rests on still lives.
-    pub liveness: Liveness,
+    /// Whether its organization, its team or its person was removed.
+    pub is_owner_removed: bool,
+    /// Whether its person belongs to its organization; `false` if it has none of the one or of the other.
+    pub is_member: bool,
     /// The versions of its organization and its person, in the same instant.
     pub generations: JudgedAt,
-}
-
-/// Whether owner, team, organization and person of a token still live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Liveness {
-    /// All of them.
-    Live,
-    /// One is gone or disabled, or the person no longer belongs to the token's organization. Site
-    /// administrators belong to every organization while they are that.
-    Gone,
 }

@@ -10,13 +10,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::authority::SeenTokens;
 use crate::http::caller::{Caller, UsageWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ReportedUse;
+use jeton_store::rules::usage::UseReport;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(report))
@@ -53,7 +53,7 @@ pub(crate) struct ReportForm {
     audience: Option<OneOrMany>,
 }
 
-impl Request for SeenTokens {
+impl Request for UseReport {
     type Form = ReportForm;
 
     fn parse(form: ReportForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
@@ -99,7 +99,7 @@ struct ReportedUsage {
 async fn report(
     caller: Caller<UsageWrite>,
     State(app): State<Arc<App>>,
-    Input { body, .. }: Input<(), (), SeenTokens>,
+    Input { body, .. }: Input<(), (), UseReport>,
 ) -> Result<Json<ReportedUsage>, Failure> {
     let reported = app.authority.report_use(&caller, body).await?;
     Ok(Json(ReportedUsage {

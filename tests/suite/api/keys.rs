@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jeton::authority::KeyRetired;
+use jeton::authority::{KeyRetired, KeyRevoked};
 use jeton::keys::{Due, Rotation};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::{Actor as By, Span, TokenId, TokenReference};
-use jeton_store::{KeyRevoked, KeyRow, KeyState};
+use jeton_store::{KeyRow, KeyState};
 use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use jeton::authority::KeyRevoked;
 use jeton_core::token::Actor as By;
-use jeton_store::KeyRevoked;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, NORTH, Plan, TestApp, password};

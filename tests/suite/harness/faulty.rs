@@ -11,15 +11,12 @@ use jeton_core::directory::{
     Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
     Project, Team, TeamId, TeamReference, UserId,
 };
-use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Record, Refusals, Slot, TokenId, TokenReference, Use,
-};
+use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
-    BulkId, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered, Credentials, Found,
-    Generation, House, KeyRevocation, KeyRevoked, KeyRow, KeyStep, Keys, Medium, NewKey, Order,
-    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Purged, Recount, Refused,
-    ReservedPlace, Result, Revocations, Search, SharedStore, Slice, Snapshot, Standing, StoreError, Teams,
-    Tokens, Usage, UseReport, UseReported, Versioned, Writes,
+    Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
+    Credentials, Found, Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People,
+    PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention, Revocations, Search,
+    SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use tokio::sync::Notify;
@@ -204,16 +201,12 @@ faulty! {
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
-        Write note_refusals(refused: Vec<(TokenId, Refusals)>) -> ();
+        Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }
     BulkRevocations {
         Read bulk_revocation(id: BulkId) -> Option<BulkRevocation>;
         Read unfinished_bulk_revocations() -> Vec<BulkId>;
-        Write continue_bulk_revocation(id: BulkId, now: Timestamp) -> Option<BulkRevocation>;
-    }
-    Usage {
-        Write note_use(uses: Vec<Use>) -> ();
-        Write report_use(report: UseReport) -> UseReported;
+        Read bulk_portion(id: BulkId, limit: u32, now: Timestamp) -> Option<BulkPortion>;
     }
     Organizations {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;
@@ -251,15 +244,10 @@ faulty! {
         Read ready() -> ();
     }
     Keys {
-        Read keys() -> Vec<KeyRow>;
+        Read keys() -> Versioned<SigningKeys>;
         Read live_tokens(now: Timestamp) -> Vec<(String, u64)>;
-        Write promise_jwks(max_age: u32, now: Timestamp) -> ();
-        Write publish_key(key: NewKey, now: Timestamp) -> KeyRow;
-        Write advance_key(kid: &str, step: KeyStep, now: Timestamp) -> bool;
-        Write revoke_key(order: KeyRevocation) -> KeyRevoked;
-        Write need_key(kid: &str, until: Timestamp) -> bool;
     }
-    House {
-        Write purge(after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Purged;
+    Retention {
+        Read aged(after: Option<TokenId>) -> Aged;
     }
 }

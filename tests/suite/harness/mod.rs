@@ -158,16 +158,9 @@ impl TestApp {
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot(clock.now()).await.unwrap());
         let directory = KeyDirectory::open(self.key_folder()).unwrap();
-        let keys = KeyRing::open(
-            &store,
-            directory,
-            self.rotation,
-            index.realms().keys(),
-            clock.now(),
-        );
+        let keys = KeyRing::open(&store, directory, self.rotation, clock.now());
         let keys = Arc::new(keys.await.unwrap());
-        let promise = store.promise_jwks(self.rotation.max_age, clock.now());
-        promise.await.unwrap();
+        keys.promise(&store, clock.now()).await.unwrap();
         let settings = Settings {
             issuer: self.issuer.clone(),
             default_audience: ISSUER.to_owned(),

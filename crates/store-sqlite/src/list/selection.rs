@@ -303,6 +303,7 @@ impl Selection {
         }
     }
 
+    /// The rule that memory has in Rust, and issuing in `bounds.rs`: lists are paged and counted by it.
     fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
         let Breach { policy, at } = breach;
         let mut rules = Vec::new();

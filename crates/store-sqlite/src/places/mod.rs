@@ -19,15 +19,27 @@ use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{NewToken, Place};
 use jeton_store::rules::status_lists::{LIST_SIZE, LifetimeClass};
-use jeton_store::{ReservedPlace, ReturnedPlaces, StoreError};
+use jeton_store::{OpenedList, ReservedPlace, ReturnedPlaces, StoreError};
 use permutation::Permutation;
 
-/// For each class of lists that end, its number and the seconds after its opening by which the last
-/// token of a list has ended.
-pub(super) fn retirement_ages() -> impl Iterator<Item = (i64, i64)> {
-    LifetimeClass::ALL
-        .into_iter()
-        .filter_map(|class| Some((number(class), class.retires_after()?)))
+/// The lists that are not retired.
+pub(super) fn opened_lists(connection: &Connection) -> Result<Vec<OpenedList>, Failure> {
+    let mut query = connection
+        .prepare_cached("SELECT id, lifetime_class, opened_at FROM status_lists WHERE retired_at IS NULL")?;
+    let mut rows = query.query(())?;
+    let mut lists = Vec::new();
+    while let Some(row) = rows.next()? {
+        let stands: i64 = get(row, 1)?;
+        let class = LifetimeClass::ALL
+            .into_iter()
+            .find(|class| number(*class) == stands);
+        lists.push(OpenedList {
+            id: get(row, 0)?,
+            class: class.ok_or(Failure::Unknown("the lifetime class of a status list"))?,
+            opened_at: get(row, 2)?,
+        });
+    }
+    Ok(lists)
 }
 
 /// How the class stands in the file.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
 use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
-use jeton_store::{Continuation, KeyRevocation, KeyState, LastToken};
+use jeton_store::{Continuation, KeyState, LastToken};
 use jeton_store_sqlite::{BackupError, JournalError, Missing, OpenError, Replayed, backup, restore};
 
 use super::Sqlite;
@@ -218,14 +218,8 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     let removed = world.store.remove_team(team.clone(), removal(14), generation);
     removed.await.unwrap();
     world.publish_key("second", 14).await;
-    let order = KeyRevocation {
-        kid: "second".to_owned(),
-        successor: None,
-        reason: None,
-        by: actor("operator"),
-        at: at(14),
-    };
-    world.store.revoke_key(order).await.unwrap();
+    let withdrawn = world.store.withdraw_key("second", None, at(14));
+    withdrawn.await.unwrap().unwrap();
     let last_number = world.record(token(world.owner(), 15)).await.id;
     let first_epoch = epoch(&sqlite);
     let followed = world.changes().await.reached;
@@ -271,7 +265,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
             .iter()
             .any(|(_, cut_off)| cut_off.ends(&live, at(20)))
     );
-    let keys = world.store.keys().await.unwrap();
+    let keys = world.store.keys().await.unwrap().value.rows;
     let states: Vec<_> = keys.iter().map(|key| (key.key.kid.as_str(), key.state)).collect();
     assert_eq!(
         states,
@@ -339,7 +333,7 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
                 .any(|(_, cut_off)| cut_off.ends(record, at(20)))
         );
     }
-    let keys = world.store.keys().await.unwrap();
+    let keys = world.store.keys().await.unwrap().value.rows;
     assert!(keys.iter().all(|key| key.state == KeyState::Withdrawn));
     // From here on there is a journal again.
     let world = world.reopen();
@@ -489,15 +483,7 @@ async fn a_withdrawal_that_is_tried_again_is_journaled() {
     let world = World::new(sqlite.clone()).await;
     world.publish_key("second", 1).await;
     let backup = back_up(&sqlite);
-    let withdraw = || {
-        world.store.revoke_key(KeyRevocation {
-            kid: "second".to_owned(),
-            successor: None,
-            reason: None,
-            by: actor("operator"),
-            at: at(10),
-        })
-    };
+    let withdraw = || world.store.withdraw_key("second", None, at(10));
     let aside = sqlite.path().with_file_name("aside");
     copy_folder(&journal(&sqlite), &aside);
     fs::remove_dir_all(journal(&sqlite)).unwrap();
@@ -505,14 +491,14 @@ async fn a_withdrawal_that_is_tried_again_is_journaled() {
     withdraw().await.unwrap_err();
     fs::remove_file(journal(&sqlite)).unwrap();
     fs::rename(&aside, journal(&sqlite)).unwrap();
-    withdraw().await.unwrap();
+    withdraw().await.unwrap().unwrap();
     let mut replayed = None;
     let world = world.reopen_after(|| {
         lose(&sqlite);
         replayed = Some(bring_back(&sqlite, &backup, Missing::Refuse).unwrap());
     });
     assert_eq!(replayed.unwrap().keys, 1);
-    let keys = world.store.keys().await.unwrap();
+    let keys = world.store.keys().await.unwrap().value.rows;
     let second = keys.iter().find(|row| row.key.kid == "second").unwrap();
     assert_eq!(second.state, KeyState::Withdrawn);
 }

@@ -1,96 +1,99 @@
 //! Revoking many tokens, a portion at a time.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Record, TokenId};
+use jeton_core::token::{Owner, Record, TokenId};
 
 use super::MemoryStore;
 use super::data::Data;
-use crate::rules::bulk;
-use crate::{BulkId, BulkRevocation, BulkRevocations, Result};
-
-/// How many tokens are looked at in one go.
-const PORTION: usize = 500;
+use crate::{
+    BulkId, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, JudgedAt, Keeper, LastToken, Realm,
+    Result,
+};
 
 #[async_trait]
 impl BulkRevocations for MemoryStore {
     async fn bulk_revocation(&self, id: BulkId) -> Result<Option<BulkRevocation>> {
-        Ok(self.data().bulk.get(&id.0).cloned())
+        Ok(self.data().bulk.get(&id.0).map(|(bulk, _)| bulk.clone()))
     }
 
     async fn unfinished_bulk_revocations(&self) -> Result<Vec<BulkId>> {
         let data = self.data();
-        let unfinished = data.bulk.values().filter(|bulk| bulk.finished_at.is_none());
-        Ok(unfinished.map(|bulk| bulk.id).collect())
+        let unfinished = data.bulk.values().filter(|(bulk, _)| bulk.finished_at.is_none());
+        Ok(unfinished.map(|(bulk, _)| bulk.id).collect())
     }
 
-    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>> {
-        self.write(|batch| {
-            let Some(mut order) = batch.data.bulk.get(&id.0).cloned() else {
-                return Ok(None);
-            };
-            if order.finished_at.is_some() {
-                return Ok(Some(order));
-            }
-            let portion = batch.data.portion(&order);
-            let is_last = portion.len() < PORTION;
-            order.position = match portion.last() {
-                Some(last) if !is_last => *last,
-                _ => order.through,
-            };
-            order.finished_at = is_last.then_some(now);
-            for token in portion {
-                let successors = match bulk::follows_successors(&order.order) {
-                    true => batch.data.successors(token, order.through, now),
-                    false => Vec::new(),
+    async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>> {
+        let data = self.data();
+        let Some((bulk, through)) = data.bulk.get(&id.0) else {
+            return Ok(None);
+        };
+        let matching = match bulk.finished_at {
+            None => data.portion(bulk, *through, limit as usize),
+            Some(_) => Vec::new(),
+        };
+        let is_last = matching.len() < limit as usize;
+        let (mut tokens, mut owners) = (Vec::new(), BTreeMap::<String, (&Owner, Keeper)>::new());
+        let mut judged_at = JudgedAt::default();
+        for token in matching {
+            let line = std::iter::once(token).chain(data.successors(token, *through, now));
+            for (place, record) in line.enumerate() {
+                tokens.push(BulkToken {
+                    id: record.id,
+                    effective_at: record.revocation.as_ref().map(|note| note.effective_at),
+                    is_successor: place > 0,
+                });
+                let owner = &record.token.owner;
+                let id = owner.organization();
+                let organization = id.and_then(|id| data.organizations.get(&id));
+                let Some((id, organization)) = id.zip(organization.filter(|kept| !kept.is_removed)) else {
+                    continue;
                 };
-                for token in std::iter::once(token).chain(successors) {
-                    let Some(record) = batch.data.token(token) else {
-                        continue;
-                    };
-                    let is_kept = || Ok(batch.data.is_kept(record, now));
-                    let stands = record.revocation.as_ref();
-                    if let Some(revocation) = bulk::revocation(&order.order, stands, is_kept, now)? {
-                        batch.revoke(token, revocation)?;
-                        order.revoked += 1;
+                if bulk.order.last_token == LastToken::Stays {
+                    judged_at
+                        .0
+                        .push((Realm::Organization(id), organization.generation));
+                    if organization.value.policy.keep_last_token && data.is_standing(record, now) {
+                        let keeper = owners.entry(format!("{owner:?}"));
+                        let (_, keeper) = keeper.or_insert((owner, Keeper::default()));
+                        keeper.active.push(record.id);
                     }
                 }
             }
-            batch.data.bulk.insert(id.0, order.clone());
-            Ok(Some(order))
-        })
-        .await
+        }
+        judged_at.0.dedup();
+        for (owner, keeper) in owners.values_mut() {
+            let mut others = data.of_owner(owner).filter(|other| data.is_standing(other, now));
+            let other = others.find(|other| !keeper.active.contains(&other.id));
+            keeper.other = other.map(|other| other.id);
+        }
+        Ok(Some(BulkPortion {
+            bulk: bulk.clone(),
+            tokens,
+            is_last,
+            keepers: owners.into_values().map(|(_, keeper)| keeper).collect(),
+            judged_at,
+        }))
     }
 }
 
 impl Data {
     /// The next tokens that an order is about. Who has a successor that came after it was active then.
-    fn portion(&self, bulk: &BulkRevocation) -> Vec<TokenId> {
+    fn portion<'a>(&'a self, bulk: &'a BulkRevocation, through: TokenId, limit: usize) -> Vec<&'a Record> {
         let filter = &bulk.order.filter;
         let ahead = self.matching_in_any_status(filter);
-        let ahead = ahead.filter(|record| bulk.position < record.id && record.id <= bulk.through);
-        let meant = ahead.filter(|record| {
-            record.lineage.replaced_by > Some(bulk.through) || self.is_in(record, filter.status)
-        });
-        meant.map(|record| record.id).take(PORTION).collect()
+        let ahead = ahead.filter(|record| bulk.position < record.id && record.id <= through);
+        let meant = ahead
+            .filter(|record| record.lineage.replaced_by > Some(through) || self.is_in(record, filter.status));
+        meant.take(limit).collect()
     }
 
     /// What lives of the line of tokens that took over from one since an order.
-    fn successors(&self, token: TokenId, through: TokenId, now: Timestamp) -> Vec<TokenId> {
+    fn successors(&self, token: &Record, through: TokenId, now: Timestamp) -> impl Iterator<Item = &Record> {
         let next = |record: &&Record| record.lineage.replaced_by.and_then(|id| self.token(id));
-        let first = self.token(token).as_ref().and_then(next);
-        let line = std::iter::successors(first.filter(|first| first.id > through), next);
-        line.filter(|record| !record.is_revoked(now))
-            .map(|record| record.id)
-            .collect()
-    }
-
-    /// Whether a token is its owner's last active one, in an organization that keeps those.
-    fn is_kept(&self, record: &Record, now: Timestamp) -> bool {
-        let organization = record.token.owner.organization();
-        let keeps = organization
-            .and_then(|id| self.organizations.get(&id))
-            .is_some_and(|kept| kept.value.policy.keep_last_token);
-        keeps && self.is_standing(record, now) && self.other_active(record.id, now).is_none()
+        let first = next(&token).filter(|first| first.id > through);
+        std::iter::successors(first, next).filter(move |record| !record.is_revoked(now))
     }
 }

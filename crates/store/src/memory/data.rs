@@ -1,7 +1,6 @@
 //! What the store holds.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
@@ -12,17 +11,15 @@ use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, Token
 use jeton_verifier::event::{Event, Position};
 use uuid::Uuid;
 
-use crate::rules::keys::JwksPromise;
 use crate::rules::limits::{Countable, Succession, counts};
 use crate::rules::status_lists::LifetimeClass;
-use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, Versioned};
+use crate::{BulkRevocation, Change, Generation, KeyRow, KeyState, OwnerCount, SigningKeys, Versioned};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Data {
     pub(super) epoch: Uuid,
     pub(super) issuer: Option<String>,
     pub(super) edit: Generation,
-    pub(super) keys_generation: Generation,
     pub(super) organizations: HashMap<OrganizationId, Kept<Organization>>,
     pub(super) teams: HashMap<TeamId, Kept<Team>>,
     pub(super) people: HashMap<UserId, Kept<Account>>,
@@ -31,14 +28,14 @@ pub(super) struct Data {
     pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Role>,
     pub(super) projects: BTreeMap<u32, Project>,
     pub(super) newest_project: u32,
-    pub(super) keys: Vec<KeyRow>,
-    pub(super) promise: JwksPromise,
+    pub(super) keys: Versioned<SigningKeys>,
     pub(super) lists: BTreeMap<u32, StatusList>,
     pub(super) tokens: BTreeMap<TokenId, Arc<Record>>,
     pub(super) newest_token: i64,
     pub(super) counts: HashMap<Owner, OwnerCount>,
     pub(super) feed: Feed,
-    pub(super) bulk: BTreeMap<i64, BulkRevocation>,
+    /// Each with the last token that was recorded when it was taken down.
+    pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
 }
 
@@ -131,7 +128,10 @@ impl Data {
         Self {
             epoch,
             edit: Generation(1),
-            keys_generation: Generation(1),
+            keys: Versioned {
+                value: SigningKeys::default(),
+                generation: Generation(1),
+            },
             ..Self::default()
         }
     }
@@ -219,8 +219,10 @@ impl Data {
         other.map(|other| other.id)
     }
 
-    pub(super) fn signing_key(&mut self) -> Option<&mut KeyRow> {
-        self.keys.iter_mut().find(|key| key.state == KeyState::Signing)
+    /// The key with this id, if it signs.
+    pub(super) fn signing_key(&mut self, kid: &str) -> Option<&mut KeyRow> {
+        let mut rows = self.keys.value.rows.iter_mut();
+        rows.find(|row| row.key.kid == kid && row.state == KeyState::Signing)
     }
 
     pub(super) fn organization(&self, id: OrganizationId) -> Option<&Organization> {
@@ -256,24 +258,5 @@ impl Data {
 
     pub(super) fn is_member(&self, organization: OrganizationId, user: &UserId) -> bool {
         self.memberships.contains_key(&(organization, user.clone()))
-    }
-
-    /// Notes that a token was seen, unless it was seen later.
-    pub(super) fn see(&mut self, token: TokenId, at: Timestamp, from: Option<IpAddr>) {
-        if let Some(record) = self.token_mut(token)
-            && record.last_used_at < Some(at)
-        {
-            (record.last_used_at, record.last_used_from) = (Some(at), from);
-        }
-    }
-
-    pub(super) fn reports(&mut self, audience: String, at: Timestamp) {
-        let first = ReportingAudience {
-            audience: audience.clone(),
-            first_reported_at: at,
-            last_reported_at: at,
-        };
-        let reporting = self.reporting.entry(audience).or_insert(first);
-        reporting.last_reported_at = reporting.last_reported_at.max(at);
     }
 }

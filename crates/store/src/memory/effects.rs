@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
 use jeton_core::token::{
-    Actor, CutOff, Lineage, Owner, Record, Revocation, RevocationNote, TokenId, TokenKind,
+    Actor, CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
+    TokenKind, Use,
 };
 use jeton_verifier::event::{Ends, Event, Position};
 
@@ -56,6 +57,10 @@ impl Batch<'_> {
                 data.counts.insert(owner, count);
             }
             Effect::ForgetCounts(id) => data.forget_counts(|owner| owner.organization() == Some(id)),
+            Effect::AdvanceBulk(bulk) => {
+                let (known, _) = known(data.bulk.get_mut(&bulk.id.0))?;
+                *known = *bulk;
+            }
             Effect::CreateOrganization(new) => {
                 data.organizations.insert(new.id, Kept::new(new));
             }
@@ -145,6 +150,50 @@ impl Batch<'_> {
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
             }
+            Effect::NoteUse(uses) => {
+                for Use { token, at, from } in uses {
+                    if let Some(record) = data.token_mut(token)
+                        && record.last_used_at < Some(at)
+                    {
+                        (record.last_used_at, record.last_used_from) = (Some(at), from);
+                    }
+                }
+            }
+            Effect::NoteReports(audiences) => {
+                for audience in audiences {
+                    let first = ReportingAudience {
+                        audience: audience.clone(),
+                        first_reported_at: cause.at,
+                        last_reported_at: cause.at,
+                    };
+                    let reporting = data.reporting.entry(audience).or_insert(first);
+                    reporting.last_reported_at = reporting.last_reported_at.max(cause.at);
+                }
+            }
+            Effect::NoteRefusals(refused) => {
+                for (token, Refusals { count, last_at }) in refused {
+                    if let Some(record) = data.token_mut(token) {
+                        let none = Refusals { count: 0, last_at };
+                        let known = record.refusals.get_or_insert(none);
+                        known.count += count;
+                        known.last_at = known.last_at.max(last_at);
+                    }
+                }
+            }
+            Effect::Forget(forgotten) => self.forget(*forgotten),
+            Effect::PublishKey(row) if data.keys.value.row(&row.key.kid).is_some() => {
+                return Err(failed("a key is published once"));
+            }
+            Effect::PublishKey(row) => data.keys.value.rows.push(*row),
+            Effect::SetKeyState(kid, state) => {
+                for row in &mut data.keys.value.rows {
+                    if row.key.kid == kid {
+                        (row.state, row.changed_at) = (state, cause.at);
+                    }
+                }
+            }
+            Effect::NeedKey(kid, until) => data.need_key(&kid, until)?,
+            Effect::PromiseJwks(promise) => data.keys.value.promise = promise,
         }
         Ok(())
     }
@@ -165,7 +214,7 @@ impl Batch<'_> {
         data.edit = generation;
         for realm in &realms {
             let version = match realm {
-                Realm::Keys => Some(&mut data.keys_generation),
+                Realm::Keys => Some(&mut data.keys.generation),
                 Realm::Organization(id) => data.organizations.get_mut(id).map(|kept| &mut kept.generation),
                 Realm::Person(id) => data.people.get_mut(id).map(|kept| &mut kept.generation),
             };
@@ -196,9 +245,7 @@ impl Batch<'_> {
             ));
         }
         let until = token.expires_at.unwrap_or(Timestamp::LAST);
-        let key = data.signing_key().filter(|key| *key.key.kid == *token.kid);
-        let key = key.ok_or_else(|| failed("a token is recorded with a key that does not sign"))?;
-        key.needed_until = key.needed_until.max(until);
+        data.need_key(&token.kid, until)?;
         if is_counted && let Some(count) = data.counts.get_mut(owner) {
             *count = count.recorded(&token);
         }
@@ -308,11 +355,10 @@ impl Batch<'_> {
             id: BulkId(id),
             order,
             revoked: 0,
-            through: data.tokens.last_key_value().map_or(TokenId(0), |(last, _)| *last),
             position: TokenId(0),
             finished_at: None,
         };
-        data.bulk.insert(id, bulk.clone());
+        data.bulk.insert(id, (bulk.clone(), TokenId(data.newest_token)));
         Ok(bulk)
     }
 }
@@ -356,6 +402,13 @@ impl Data {
                 None => self.memberships.insert((organization, id.clone()), role),
             };
         }
+    }
+
+    fn need_key(&mut self, kid: &str, until: Timestamp) -> Result<()> {
+        let key = self.signing_key(kid);
+        let key = key.ok_or_else(|| failed("only the key that signs is needed for longer"))?;
+        key.needed_until = key.needed_until.max(until);
+        Ok(())
     }
 
     /// Whoever does something, as a person, is one who was made.

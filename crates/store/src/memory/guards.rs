@@ -3,17 +3,14 @@
 use jeton_core::token::NewToken;
 
 use super::data::Data;
-use crate::{Generation, Guard, KeyState, Realm};
+use crate::{Generation, Guard, Realm};
 
 impl Data {
     /// Whether a guard holds. `recorded` is the token that the order records, if it records one.
     pub(super) fn holds(&self, guard: &Guard, recorded: Option<&NewToken>) -> bool {
         match guard {
             Guard::Unchanged(realm, generation) => self.generation(realm) == Some(*generation),
-            Guard::Signs(kid) => self
-                .keys
-                .iter()
-                .any(|key| key.key.kid == *kid && key.state == KeyState::Signing),
+            Guard::Signs(kid) => self.keys.value.signing().is_some_and(|row| row.key.kid == *kid),
             Guard::AfterCutOffs => recorded.is_none_or(|token| {
                 !self.feed.cut_offs.values().any(|cut_off| {
                     token.created_at.seconds() <= cut_off.issued_through && cut_off.reach.covers(token)
@@ -44,6 +41,10 @@ impl Data {
                 .token(*token)
                 .is_some_and(|record| self.is_standing(record, *at) && record.lineage.replaced_by.is_none()),
             Guard::NotEndedBy(token, at) => self.token(*token).is_some_and(|record| !record.is_revoked(*at)),
+            Guard::BulkAt(id, position) => self
+                .bulk
+                .get(&id.0)
+                .is_some_and(|(bulk, _)| bulk.position == *position && bulk.finished_at.is_none()),
             Guard::AnotherAdmin(organization, than) => self.memberships.iter().any(|((of, user), role)| {
                 of == organization
                     && user != than
@@ -76,7 +77,7 @@ impl Data {
 
     fn generation(&self, realm: &Realm) -> Option<Generation> {
         let (is_removed, generation) = match realm {
-            Realm::Keys => (false, self.keys_generation),
+            Realm::Keys => (false, self.keys.generation),
             Realm::Organization(id) => {
                 let kept = self.organizations.get(id)?;
                 (kept.is_removed, kept.generation)

@@ -9,9 +9,9 @@ mod data;
 mod directory;
 mod effects;
 mod guards;
-mod house;
 mod keys;
 mod list;
+mod retention;
 mod revocations;
 mod tokens;
 
@@ -20,12 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jeton_core::entropy::Entropy;
-use jeton_core::token::{Place, TokenKind, Use};
+use jeton_core::token::Place;
 
-use crate::rules::usage::seen_at;
 use crate::{
     Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
-    ReturnedPlaces, StoreError, Usage, UseReport, UseReported, Writes,
+    ReturnedPlaces, StoreError, Writes,
 };
 use data::Data;
 use effects::Done;
@@ -201,40 +200,5 @@ impl Batch<'_> {
 impl ReturnedPlaces for Shared {
     fn give_back(&self, Place { list, index }: Place) {
         locked(&self.returned).entry(list).or_default().push(index);
-    }
-}
-
-#[async_trait]
-impl Usage for MemoryStore {
-    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
-        self.write(|batch| {
-            for Use { token, at, from } in uses {
-                batch.data.see(token, at, from);
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    async fn report_use(&self, report: UseReport) -> Result<UseReported> {
-        self.write(|batch| {
-            let mut known = 0;
-            for reported in &report.uses {
-                let token = batch.data.token_with(reported.jti);
-                if let Some(record) = token.filter(|record| record.token.kind == TokenKind::Api) {
-                    known += 1;
-                    let at = seen_at(reported.at, record.token.created_at, report.at);
-                    batch.data.see(record.id, at, None);
-                }
-            }
-            for audience in report.audiences {
-                batch.data.reports(audience, report.at);
-            }
-            Ok(UseReported {
-                known,
-                unknown: report.uses.len() - known,
-            })
-        })
-        .await
     }
 }

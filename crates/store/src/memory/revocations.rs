@@ -22,7 +22,7 @@ impl Data {
     }
 
     fn realms_changed_after(&self, edit: Generation) -> Vec<(Realm, Generation)> {
-        let keys = [(Realm::Keys, self.keys_generation)];
+        let keys = [(Realm::Keys, self.keys.generation)];
         let organizations = self.organizations.iter();
         let organizations = organizations.map(|(id, kept)| (Realm::Organization(*id), kept.generation));
         let people = self.people.iter();
@@ -47,7 +47,7 @@ impl Revocations for MemoryStore {
         Ok(Snapshot {
             position: data.position(),
             edit: data.edit,
-            keys: data.keys_generation,
+            keys: data.keys.generation,
             lists: data.status_lists(),
             revoked: revoked.collect(),
             cut_offs: data

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Refusals, Slot, TokenId, TokenKind, TokenReference,
+    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenKind, TokenReference,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
-    CountFacts, JudgedAt, Liveness, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces, Tokens,
+    CountFacts, JudgedAt, KnownToken, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces, Tokens,
 };
 
 #[async_trait]
@@ -86,20 +86,16 @@ impl Tokens for MemoryStore {
         })
     }
 
-    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
-        self.write(|batch| {
-            for (id, more) in refused {
-                if let Some(record) = batch.data.token_mut(id) {
-                    let known = record.refusals;
-                    record.refusals = Some(Refusals {
-                        count: known.map_or(0, |known| known.count) + more.count,
-                        last_at: known.map_or(more.last_at, |known| known.last_at.max(more.last_at)),
-                    });
-                }
-            }
-            Ok(())
-        })
-        .await
+    async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
+        let data = self.data();
+        let records = jtis.into_iter().filter_map(|jti| data.token_with(jti));
+        let api_tokens = records.filter(|record| record.token.kind == TokenKind::Api);
+        let known = api_tokens.map(|record| KnownToken {
+            jti: record.token.jti,
+            id: record.id,
+            created_at: record.token.created_at,
+        });
+        Ok(known.collect())
     }
 }
 
@@ -145,12 +141,6 @@ impl Data {
         let account = owner.user().and_then(|user| self.people.get(user));
         let organization = owner.organization().and_then(|id| self.organizations.get(&id));
         let team = owner.team().and_then(|id| self.teams.get(id));
-        let is_live = organization.is_none_or(|kept| !kept.is_removed)
-            && team.is_none_or(|kept| !kept.is_removed)
-            && account.is_none_or(|kept| !kept.is_removed && kept.value.person.disabled_at.is_none())
-            && owner
-                .user()
-                .is_none_or(|user| self.belongs(user, owner.organization()));
         let realms = [
             owner
                 .organization()
@@ -165,10 +155,11 @@ impl Data {
         Presented {
             record: record.clone(),
             person: account.map(|kept| kept.value.person.clone()),
-            liveness: match is_live {
-                true => Liveness::Live,
-                false => Liveness::Gone,
-            },
+            is_owner_removed: organization.is_some_and(|kept| kept.is_removed)
+                || team.is_some_and(|kept| kept.is_removed)
+                || account.is_some_and(|kept| kept.is_removed),
+            is_member: (owner.organization().zip(owner.user()))
+                .is_some_and(|(organization, user)| self.is_member(organization, user)),
             generations: JudgedAt(realms.into_iter().flatten().collect()),
         }
     }

@@ -1,106 +1,147 @@
-//! Signing keys: when one may sign, when one may leave, and what withdrawing one means.
+//! Signing keys: published, advanced, withdrawn, and kept while something needs them.
+//!
+//! The orders are guarded by the version of the keys that they were judged by, the promise about the JWKS
+//! included: of two processes that publish, advance or withdraw a key at once, the second is refused.
 
+use super::end_all;
+use crate::{
+    Cause, Effect, Guard, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, NewKey, Order, Realm,
+    SigningKeys, Versioned,
+};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, Reach};
-
-use crate::{KEY_NOTICED_WITHIN, KeyRevocation, KeyRevoked, KeyRow, KeyState, KeyStep, NewKey};
-
-/// For how long copies of the JWKS may be kept that are handed out, and have been.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct JwksPromise {
-    /// How many seconds a copy that is handed out from now on may be kept.
-    pub max_age: u32,
-    /// By when every copy that was handed out under an earlier promise has been given up.
-    pub copies_until: Option<Timestamp>,
-}
+use jeton_core::token::Reach;
 
 impl JwksPromise {
     /// The promise from an instant on. The same promise again changes nothing.
     #[must_use]
-    pub fn renewed(self, max_age: u32, now: Timestamp) -> Self {
+    fn renewed(self, max_age: u32, now: Timestamp) -> Self {
         if max_age == self.max_age {
             return self;
         }
         Self {
             max_age,
-            copies_until: Some(self.known_everywhere(now)),
+            copies_until: self.known_everywhere(now),
         }
     }
 
     /// By when every copy that anybody may keep has a key that is published at this instant.
-    pub fn known_everywhere(self, published_at: Timestamp) -> Timestamp {
+    fn known_everywhere(self, published_at: Timestamp) -> Timestamp {
         let kept_until = published_at.plus_seconds(i64::from(self.max_age) + KEY_NOTICED_WITHIN);
-        self.copies_until
-            .map_or(kept_until, |earlier| earlier.max(kept_until))
+        self.copies_until.max(kept_until)
     }
 }
 
-/// A key that is published. It signs once every copy of the JWKS has it; where no key signs, at once.
-pub fn publish(key: NewKey, another_signs: bool, promise: JwksPromise, now: Timestamp) -> KeyRow {
-    let (state, signs_from) = if another_signs {
-        (KeyState::Published, promise.known_everywhere(now))
-    } else {
-        (KeyState::Signing, now)
+/// Promises for how many seconds from now on a copy of the JWKS may be kept; `None` if that is promised
+/// already.
+pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Option<Order> {
+    let before = keys.value.promise;
+    let renewed = before.renewed(max_age, cause.at);
+    (renewed != before).then(|| judged_by(keys, cause).effect(Effect::PromiseJwks(renewed)))
+}
+
+/// Publishes a key, and returns its row. It may sign once every copy of the JWKS that may be kept has it,
+/// those that were handed out under a longer promise included; where no key signs, as at the very first
+/// start, it signs at once.
+pub fn publish(cause: Cause, keys: &Versioned<SigningKeys>, key: NewKey) -> (Order, KeyRow) {
+    let now = cause.at;
+    let row = match keys.value.signing() {
+        Some(_) => KeyRow {
+            signs_from: keys.value.promise.known_everywhere(now),
+            ..KeyRow::new(key, KeyState::Published, now)
+        },
+        None => KeyRow::new(key, KeyState::Signing, now),
     };
-    KeyRow {
-        key,
-        state,
-        created_at: now,
-        changed_at: now,
-        signs_from,
-        needed_until: Timestamp::EPOCH,
-    }
+    let order = judged_by(keys, cause).effect(Effect::PublishKey(Box::new(row.clone())));
+    (order, row)
 }
 
-/// The state that a step brings a key to; `None` if the step is not due. With a key that begins to sign, the
-/// one that did retires in the same instant.
-pub fn advance(row: &KeyRow, step: KeyStep, now: Timestamp) -> Option<KeyState> {
+/// Takes a key a step further; `None` if the step is not due. With a key that begins to sign, the one that
+/// signs retires in the same instant.
+pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: KeyStep) -> Option<Order> {
+    let (row, now) = (keys.value.row(kid)?, cause.at);
     let (is_due, state) = match step {
         KeyStep::Sign => (
             row.state == KeyState::Published && row.signs_from <= now,
             KeyState::Signing,
         ),
         KeyStep::Retire => (row.state == KeyState::Published, KeyState::Retired),
+        // What has retired signs nothing more, so that it is not needed for longer than this says.
         KeyStep::Leave => (
             row.state == KeyState::Retired && row.needed_until <= now,
             KeyState::Gone,
         ),
     };
-    is_due.then_some(state)
+    let mut order = judged_by(keys, cause);
+    if let (KeyState::Signing, Some(former)) = (state, keys.value.signing()) {
+        order = order.effect(Effect::SetKeyState(former.key.kid.clone(), KeyState::Retired));
+    }
+    is_due.then(|| order.effect(Effect::SetKeyState(kid.to_owned(), state)))
 }
 
-/// What withdrawing a key brings about, beside [`KeyState::Withdrawn`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Withdrawal {
-    /// What ends everything that the key signed.
-    pub cut_off: CutOff,
-    /// The key that is published and signs in the same instant.
-    pub successor: Option<KeyRow>,
+/// Why no order withdraws a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotWithdrawn {
+    /// It was withdrawn before.
+    AlreadyWithdrawn,
+    /// It signs, and no successor is given.
+    SuccessorNeeded,
+    /// There is no such key.
+    Unknown,
 }
 
-/// Decides on an order to withdraw a key that is in this state, if there is one.
+/// Withdraws a key and ends everything it signed by a cut-off. Where it is the one that signs, the successor
+/// is published and signs in the same instant; otherwise that is unused.
 ///
 /// # Errors
 ///
-/// Gives the outcome where nothing is to be done.
-pub fn withdraw(state: Option<KeyState>, order: &KeyRevocation) -> Result<Withdrawal, KeyRevoked> {
-    let successor = match (state, &order.successor) {
-        (None, _) => return Err(KeyRevoked::Unknown),
-        (Some(KeyState::Withdrawn), _) => return Err(KeyRevoked::AlreadyRevoked),
-        (Some(KeyState::Signing), None) => return Err(KeyRevoked::SuccessorNeeded),
-        (Some(KeyState::Signing), Some(successor)) => Some(successor.clone()),
-        (Some(KeyState::Published | KeyState::Retired | KeyState::Gone), _) => None,
-    };
+/// Fails where nothing is to be done.
+pub fn withdraw(
+    cause: Cause,
+    keys: &Versioned<SigningKeys>,
+    kid: &str,
+    successor: Option<NewKey>,
+) -> Result<Order, NotWithdrawn> {
+    let state = keys.value.row(kid).ok_or(NotWithdrawn::Unknown)?.state;
     let reach = Reach {
-        kid: Some(order.kid.clone()),
+        kid: Some(kid.to_owned()),
         ..Reach::default()
     };
-    Ok(Withdrawal {
-        cut_off: CutOff {
-            reach,
-            issued_through: order.at.seconds(),
-            effective_at: order.at,
-        },
-        successor: successor.map(|key| publish(key, false, JwksPromise::default(), order.at)),
-    })
+    let (ending, now) = (end_all(&cause, reach), cause.at);
+    let order = judged_by(keys, cause)
+        .effect(Effect::SetKeyState(kid.to_owned(), KeyState::Withdrawn))
+        .effect(ending);
+    match state {
+        KeyState::Withdrawn => Err(NotWithdrawn::AlreadyWithdrawn),
+        KeyState::Signing => {
+            let successor = successor.ok_or(NotWithdrawn::SuccessorNeeded)?;
+            let row = KeyRow::new(successor, KeyState::Signing, now);
+            Ok(order.effect(Effect::PublishKey(Box::new(row))))
+        }
+        KeyState::Published | KeyState::Retired | KeyState::Gone => Ok(order),
+    }
+}
+
+/// Keeps the key that signs in the JWKS until an instant, for something that it signs and that is not
+/// recorded as a token.
+pub fn need(cause: Cause, kid: &str, until: Timestamp) -> Order {
+    Order::new(cause)
+        .guard(Guard::Signs(kid.to_owned()))
+        .effect(Effect::NeedKey(kid.to_owned(), until))
+}
+
+fn judged_by(keys: &Versioned<SigningKeys>, cause: Cause) -> Order {
+    Order::new(cause).guard(Guard::Unchanged(Realm::Keys, keys.generation))
+}
+
+impl KeyRow {
+    fn new(key: NewKey, state: KeyState, now: Timestamp) -> Self {
+        Self {
+            key,
+            state,
+            created_at: now,
+            changed_at: now,
+            signs_from: now,
+            needed_until: Timestamp::EPOCH,
+        }
+    }
 }

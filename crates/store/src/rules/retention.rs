@@ -1,11 +1,56 @@
-//! What may be forgotten.
+//! Retention: what is deleted, and when.
 
+use crate::{Aged, Cause, Effect, Forgotten, Order};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::CutOff;
+use jeton_core::token::{CutOff, TokenId};
 
-/// Whether a cut-off covers no record, of which the oldest was made at this instant: once its event is
-/// pruned, it may go. One of a key stays: whoever stole the key writes what time of issue they like.
-pub fn is_idle(cut_off: &CutOff, oldest_record: Option<Timestamp>) -> bool {
+/// What is deleted of one portion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// The number of records of tokens.
+    pub records: usize,
+    /// The number of events of the feed.
+    pub events: usize,
+    /// Where the next portion begins; `None` at the end of the scan.
+    pub next: Option<TokenId>,
+}
+
+/// Deletes what has ended by an instant: records of tokens that had expired, revoked or not; the oldest events
+/// of the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
+/// nothing to delete.
+///
+/// Nothing guards the order. What it deletes had ended for good when it was read: the end of a token never
+/// changes, and an order that records a token that a cut-off covers is refused for as long as that is known.
+pub fn forget(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
+    // Whole seconds, as `exp` has them. A token that never expires is never deleted.
+    let has_ended = |end: Option<Timestamp>| end.is_some_and(|end| end.seconds() <= ended_by.seconds());
+    let ended = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
+    let events = aged.events.iter().take_while(|(_, at)| *at <= ended_by);
+    let cut_offs = aged.cut_offs.iter();
+    let idle = cut_offs.filter(|(_, cut_off)| is_idle(cut_off, aged.oldest_record));
+    let lists = aged.lists.iter();
+    let retired = lists.filter(|list| list.class.has_ended(list.opened_at, ended_by));
+    let forgotten = Forgotten {
+        ended_by,
+        records: ended.map(|(token, _)| token).collect(),
+        events_through: events.clone().last().map(|(sequence, _)| *sequence),
+        cut_offs: idle.map(|(sequence, _)| *sequence).collect(),
+        lists: retired.map(|list| list.id).collect(),
+    };
+    let purged = Purged {
+        records: forgotten.records.len(),
+        events: events.count(),
+        next: aged.next,
+    };
+    // The last order of a scan deletes what a backend keeps beside, as after a restore.
+    let is_needed = aged.next.is_none() || purged.records > 0 || purged.events > 0;
+    let order = is_needed.then(|| Order::new(cause).effect(Effect::Forget(Box::new(forgotten))));
+    (order, purged)
+}
+
+/// Whether a cut-off covers no record, of which the oldest was made at this instant. One of a key stays:
+/// whoever stole the key writes what time of issue they like.
+fn is_idle(cut_off: &CutOff, oldest_record: Option<Timestamp>) -> bool {
     cut_off.reach.kid.is_none()
         && oldest_record.is_none_or(|oldest| cut_off.issued_through < oldest.seconds())
 }

@@ -43,13 +43,10 @@ impl LifetimeClass {
 
     /// Whether the tokens of a list that was opened then have all ended.
     pub fn has_ended(self, opened_at: Timestamp, now: Timestamp) -> bool {
-        self.retires_after()
-            .is_some_and(|age| opened_at.seconds() + age < now.seconds())
-    }
-
-    /// How many seconds after its opening the last token of a list has ended, if it ever has.
-    pub fn retires_after(self) -> Option<i64> {
-        Some(self.open_for().saturating_add(self.longest_life()?))
+        self.longest_life().is_some_and(|life| {
+            let age = self.open_for().saturating_add(life);
+            opened_at.seconds() + age < now.seconds()
+        })
     }
 
     /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,

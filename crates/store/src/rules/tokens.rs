@@ -1,9 +1,9 @@
 //! Tokens: recorded, replaced, revoked.
 
 use super::limits::{counted_in, is_counted};
-use crate::{Cause, Effect, Guard, NewRecord, Order, ReservedPlace};
+use crate::{Cause, Effect, Guard, NewRecord, Order, Presented, ReservedPlace};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::OrganizationId;
+use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
 
 /// The most active tokens, the new one included, that an owner may have in an organization. What acts
@@ -14,6 +14,30 @@ pub struct Limit {
     pub organization: OrganizationId,
     /// How many.
     pub most: u32,
+}
+
+/// Whether organization, team and person of a token still live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// All of them.
+    Live,
+    /// One is removed or disabled, or the person does not belong to the token's organization.
+    Gone,
+}
+
+/// Returns whether what a token rests on still lives. Site administrators belong to every organization while
+/// they are that.
+pub fn liveness(presented: &Presented) -> Liveness {
+    let organization = presented.record.token.owner.organization();
+    let is_gone = |person: &Person| {
+        let belongs = presented.is_member || person.site_admin || organization.is_none();
+        person.disabled_at.is_some() || !belongs
+    };
+    if presented.is_owner_removed || presented.person.as_ref().is_some_and(is_gone) {
+        Liveness::Gone
+    } else {
+        Liveness::Live
+    }
 }
 
 /// What is asked of the name of a token about to be recorded.

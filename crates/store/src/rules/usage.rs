@@ -1,10 +1,53 @@
-//! Reports of use.
+//! Use of tokens, seen here or reported by verifiers.
 
+use std::collections::HashMap;
+
+use crate::{Cause, Effect, KnownToken, Order};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::ReportingAudience;
+use jeton_core::token::{ReportedUse, ReportingAudience, Use};
+
+/// What verifiers saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UseReport {
+    /// Which tokens, when.
+    pub uses: Vec<ReportedUse>,
+    /// The audiences of which this is all that was seen since the report before.
+    pub audiences: Vec<String>,
+}
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UseReported {
+    /// The number of uses of API tokens that are known.
+    pub known: usize,
+    /// The number of other uses, which are ignored.
+    pub unknown: usize,
+}
+
+/// Notes what verifiers saw, and that they report. `known` are the reported tokens that are known.
+pub fn report(cause: Cause, report: UseReport, known: &[KnownToken]) -> (Order, UseReported) {
+    let known: HashMap<_, _> = known.iter().map(|token| (token.jti, token)).collect();
+    let uses = report.uses.iter().filter_map(|reported| {
+        let token = known.get(&reported.jti)?;
+        Some(Use {
+            token: token.id,
+            at: seen_at(reported.at, token.created_at, cause.at),
+            from: None,
+        })
+    });
+    let uses: Vec<Use> = uses.collect();
+    let reported = UseReported {
+        known: uses.len(),
+        unknown: report.uses.len() - uses.len(),
+    };
+    let order = Order::new(cause)
+        .effect(Effect::NoteUse(uses))
+        .effect(Effect::NoteReports(report.audiences));
+    (order, reported)
+}
 
 /// When a token was seen that somebody reports: not before it was made, and not after the report.
-pub fn seen_at(reported: Timestamp, created_at: Timestamp, reported_at: Timestamp) -> Timestamp {
+fn seen_at(reported: Timestamp, created_at: Timestamp, reported_at: Timestamp) -> Timestamp {
     reported.min(reported_at).max(created_at)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::suite::clerk::RecordOutcome;
+use crate::suite::clerk::{Clerk, RecordOutcome};
 use crate::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
 use jeton_core::directory::Policy;
 use jeton_core::token::filter::Breach;

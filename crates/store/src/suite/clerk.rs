@@ -1,12 +1,15 @@
 //! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
 
+use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
+use crate::rules::retention::Purged;
 use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, Naming, Replaces};
-use crate::rules::{members, organizations, people, projects, teams, tokens};
+use crate::rules::usage::{UseReport, UseReported};
+use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
-    BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, JudgedAt, LastToken,
-    NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedPlace, Result, SharedStore,
-    renew_counts,
+    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, JudgedAt,
+    KeyRow, KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused,
+    ReservedPlace, Result, SharedStore, renew_counts,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -14,7 +17,8 @@ use jeton_core::directory::{
     Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{
-    Actor, CutOff, NewToken, Owner, Record, Revocation, RevocationNote, TokenId, TokenReference,
+    Actor, CutOff, NewToken, Owner, Record, Refusals, Revocation, RevocationNote, TokenId, TokenReference,
+    Use,
 };
 
 /// What became of an order that was judged at an edit of the directory.
@@ -251,6 +255,23 @@ pub trait Clerk {
         now: Timestamp,
     ) -> Result<u64>;
     async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>>;
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
+    async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported>;
+    async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged>;
+    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
+    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
+    /// Whether the step was due.
+    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool>;
+    async fn withdraw_key(
+        &self,
+        kid: &str,
+        successor: Option<NewKey>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<(), NotWithdrawn>>;
+    /// Whether the key signs.
+    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool>;
 }
 
 /// An organization and the guard that it is unchanged, if it lives.
@@ -744,5 +765,103 @@ impl Clerk for SharedStore {
             Ok(committed) => Judged::Done(committed.bulk.unwrap()),
             Err(_) => Judged::Stale,
         })
+    }
+
+    async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>> {
+        loop {
+            let Some(portion) = self.bulk_portion(id, 500, now).await? else {
+                return Ok(None);
+            };
+            if portion.bulk.finished_at.is_some() {
+                return Ok(Some(portion.bulk));
+            }
+            let (order, bulk) = bulk::advance(portion, now);
+            if self.commit(order).await?.is_ok() {
+                return Ok(Some(bulk));
+            }
+        }
+    }
+
+    async fn note_use(&self, uses: Vec<Use>) -> Result<()> {
+        let order = Order::new(noon()).effect(Effect::NoteUse(uses));
+        self.commit(order).await?.unwrap();
+        Ok(())
+    }
+
+    async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()> {
+        let order = Order::new(noon()).effect(Effect::NoteRefusals(refused));
+        self.commit(order).await?.unwrap();
+        Ok(())
+    }
+
+    async fn report_use(&self, report: UseReport, now: Timestamp) -> Result<UseReported> {
+        let jtis = report.uses.iter().map(|reported| reported.jti);
+        let known = self.known_tokens(jtis.collect()).await?;
+        let (order, reported) = usage::report(Cause::server(now), report, &known);
+        self.commit(order).await?.unwrap();
+        Ok(reported)
+    }
+
+    async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged> {
+        let aged = self.aged(after).await?;
+        let (order, purged) = retention::forget(Cause::server(now), aged, ended_by);
+        if let Some(order) = order {
+            self.commit(order).await?.unwrap();
+        }
+        Ok(purged)
+    }
+
+    async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()> {
+        loop {
+            let Some(order) = keys::promise(Cause::server(now), &self.keys().await?, max_age) else {
+                return Ok(());
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow> {
+        loop {
+            let (order, row) = keys::publish(Cause::server(now), &self.keys().await?, key.clone());
+            if self.commit(order).await?.is_ok() {
+                return Ok(row);
+            }
+        }
+    }
+
+    async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool> {
+        loop {
+            let Some(order) = keys::advance(Cause::server(now), &self.keys().await?, kid, step) else {
+                return Ok(false);
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn withdraw_key(
+        &self,
+        kid: &str,
+        successor: Option<NewKey>,
+        now: Timestamp,
+    ) -> Result<std::result::Result<(), NotWithdrawn>> {
+        loop {
+            let cause = Cause::operator(now).because(Some("leaked".to_owned()));
+            let order = match keys::withdraw(cause, &self.keys().await?, kid, successor.clone()) {
+                Ok(order) => order,
+                Err(not) => return Ok(Err(not)),
+            };
+            if self.commit(order).await?.is_ok() {
+                return Ok(Ok(()));
+            }
+        }
+    }
+
+    async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool> {
+        let order = keys::need(Cause::server(until), kid, until);
+        Ok(self.commit(order).await?.is_ok())
     }
 }

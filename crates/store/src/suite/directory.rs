@@ -3,8 +3,9 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
+use crate::rules::tokens::{self, Liveness};
 use crate::suite::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
-use crate::{Change, Liveness, OrganizationsOf, PersonReference, Search, Slice, Standing};
+use crate::{Change, OrganizationsOf, PersonReference, Search, Slice, Standing};
 use jeton_core::directory::{
     Belonging, Organization, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
 };
@@ -67,7 +68,7 @@ async fn standing(world: &World, user: &UserId) -> Standing {
 
 async fn liveness(world: &World, record: &Record) -> Liveness {
     let presented = world.store.presented(record.token.jti).await.unwrap();
-    presented.unwrap().liveness
+    tokens::liveness(&presented.unwrap())
 }
 
 fn last_cut_off(world: &World) -> CutOff {
@@ -982,7 +983,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         .await;
     assert_eq!(by_name.unwrap().map(|team| team.id), Some(web.clone()));
     let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
-    assert_eq!(presented.liveness, Liveness::Live);
+    assert_eq!(tokens::liveness(&presented), Liveness::Live);
     for (id, organization) in [(&web, world.organization), (&elsewhere, other)] {
         let found = world.store.team_with_id(id.clone()).await.unwrap();
         assert_eq!(found.map(|team| team.organization), Some(organization));

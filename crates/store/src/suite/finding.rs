@@ -4,7 +4,7 @@ use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::UseReport;
+use crate::rules::usage::UseReport;
 use jeton_core::token::{
     CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
     Sort, Start, Status, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility, WantedStatus,
@@ -306,11 +306,10 @@ pub(crate) async fn a_status_is_that_of_the_instant(world: World) {
     assert!(seen.len() > 12, "{seen:?}");
 }
 
-fn report(jti: Uuid, seconds: i64, now: i64) -> UseReport {
+fn report(jti: Uuid, seconds: i64) -> UseReport {
     UseReport {
         uses: vec![ReportedUse { jti, at: at(seconds) }],
         audiences: Vec::new(),
-        at: at(now),
     }
 }
 
@@ -326,7 +325,11 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
         (160, 300, 200),
         (250, 300, 250),
     ] {
-        let reported = world.store.report_use(report(jti, seconds, now)).await.unwrap();
+        let reported = world
+            .store
+            .report_use(report(jti, seconds), at(now))
+            .await
+            .unwrap();
         assert_eq!((reported.known, reported.unknown), (1, 0));
         let read = read(&world, record.id).await;
         assert_eq!(read.last_used_at, Some(at(expected)), "{seconds} at {now}");
@@ -344,9 +347,9 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
         (seen.last_used_at, seen.last_used_from),
         (Some(at(400)), Some(from))
     );
-    world.store.report_use(report(jti, 399, 500)).await.unwrap();
+    world.store.report_use(report(jti, 399), at(500)).await.unwrap();
     assert_eq!(read(&world, record.id).await.last_used_from, Some(from));
-    world.store.report_use(report(jti, 401, 500)).await.unwrap();
+    world.store.report_use(report(jti, 401), at(500)).await.unwrap();
     assert_eq!(read(&world, record.id).await.last_used_from, None);
 
     // Sessions and strangers are passed over, and the others counted all the same.
@@ -358,9 +361,8 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
             .map(|jti| ReportedUse { jti, at: at(450) })
             .to_vec(),
         audiences: Vec::new(),
-        at: at(500),
     };
-    let reported = world.store.report_use(mixed).await.unwrap();
+    let reported = world.store.report_use(mixed, at(500)).await.unwrap();
     assert_eq!((reported.known, reported.unknown), (1, 2));
     let presented = world.store.presented(session.token.jti).await.unwrap().unwrap();
     assert_eq!(presented.record.last_used_at, None);
@@ -380,9 +382,8 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
         let report = UseReport {
             uses: Vec::new(),
             audiences: audiences.into_iter().map(str::to_owned).collect(),
-            at: at(second),
         };
-        world.store.report_use(report).await.unwrap();
+        world.store.report_use(report, at(second)).await.unwrap();
     }
     let reporting = async |filter| {
         let reporting = listing(&world, filter).await.reporting_audiences;
@@ -421,9 +422,8 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
     let report = UseReport {
         uses: Vec::new(),
         audiences: vec!["b".to_owned()],
-        at: at(2 * DAY),
     };
-    world.store.report_use(report).await.unwrap();
+    world.store.report_use(report, at(2 * DAY)).await.unwrap();
     assert_eq!(found(&world, since(DAY)).await, [late, early]);
     assert_eq!(found(&world, since(2 * DAY)).await, [late, other, both, early]);
 }

@@ -2,36 +2,39 @@
 
 use crate::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
 use crate::KeyStep::{Leave, Retire, Sign};
-use crate::suite::clerk::RecordOutcome;
-use crate::{Change, KeyRevocation, KeyRevoked, KeyRow, KeyStep, NewKey};
+use crate::rules::keys::NotWithdrawn;
+use crate::suite::clerk::{Clerk, RecordOutcome};
+use crate::{Change, KeyRow, KeyStep, NewKey};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, NewToken, Reach, Record};
 
-use super::world::{World, actor, at, new_key, reserve_and_record, revocation, token};
+use super::world::{World, at, new_key, reserve_and_record, revocation, token};
 
 async fn row(world: &World, kid: &str) -> KeyRow {
-    let rows = world.store.keys().await.unwrap();
-    rows.into_iter().find(|row| row.key.kid == kid).unwrap()
+    let keys = world.store.keys().await.unwrap().value;
+    keys.row(kid).unwrap().clone()
 }
 
 async fn states(world: &World) -> Vec<(String, KeyState)> {
-    let rows = world.store.keys().await.unwrap();
-    rows.into_iter().map(|row| (row.key.kid, row.state)).collect()
+    let keys = world.store.keys().await.unwrap().value;
+    keys.rows
+        .into_iter()
+        .map(|row| (row.key.kid, row.state))
+        .collect()
 }
 
 async fn advance(world: &World, kid: &str, step: KeyStep, seconds: i64) -> bool {
     world.store.advance_key(kid, step, at(seconds)).await.unwrap()
 }
 
-async fn revoke(world: &World, kid: &str, successor: Option<NewKey>, seconds: i64) -> KeyRevoked {
-    let order = KeyRevocation {
-        kid: kid.to_owned(),
-        successor,
-        reason: Some("leaked".to_owned()),
-        by: actor("operator"),
-        at: at(seconds),
-    };
-    world.store.revoke_key(order).await.unwrap()
+async fn revoke(
+    world: &World,
+    kid: &str,
+    successor: Option<NewKey>,
+    seconds: i64,
+) -> Result<(), NotWithdrawn> {
+    let withdrawn = world.store.withdraw_key(kid, successor, at(seconds));
+    withdrawn.await.unwrap()
 }
 
 fn signed_with(world: &World, kid: &str, seconds: i64, life: Option<i64>) -> NewToken {
@@ -181,7 +184,7 @@ pub(crate) async fn only_the_key_that_signs_is_recorded(world: World) {
     assert!(advance(&world, "second", Sign, 10).await);
     assert!(stale("first").await && !stale("second").await);
     let revoked = revoke(&world, "second", Some(new_key("third")), 11).await;
-    assert_eq!(revoked, KeyRevoked::Revoked);
+    assert_eq!(revoked, Ok(()));
     assert!(stale("second").await && !stale("third").await);
     assert!(row(&world, "first").await.needed_until < at(86_400));
 }
@@ -192,7 +195,7 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
     world.publish_key("second", 10).await;
     assert_eq!(
         revoke(&world, "first", None, 20).await,
-        KeyRevoked::SuccessorNeeded
+        Err(NotWithdrawn::SuccessorNeeded)
     );
     assert_eq!(row(&world, "first").await.state, Signing);
     assert!(
@@ -202,10 +205,13 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
             .iter()
             .all(|change| !matches!(change, Change::CutOff { .. }))
     );
-    assert_eq!(revoke(&world, "no such key", None, 20).await, KeyRevoked::Unknown);
+    assert_eq!(
+        revoke(&world, "no such key", None, 20).await,
+        Err(NotWithdrawn::Unknown)
+    );
 
     let revoked = revoke(&world, "first", Some(new_key("third")), 20).await;
-    assert_eq!(revoked, KeyRevoked::Revoked);
+    assert_eq!(revoked, Ok(()));
     let expected = [("first", Withdrawn), ("second", Published), ("third", Signing)]
         .map(|(kid, state)| (kid.to_owned(), state));
     assert_eq!(states(&world).await, expected);
@@ -232,10 +238,10 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
 
     // Again changes nothing; one that does not sign needs no successor, and gets none.
     let again = revoke(&world, "first", Some(new_key("fourth")), 30).await;
-    assert_eq!(again, KeyRevoked::AlreadyRevoked);
+    assert_eq!(again, Err(NotWithdrawn::AlreadyWithdrawn));
     assert_eq!(
         revoke(&world, "second", Some(new_key("fourth")), 40).await,
-        KeyRevoked::Revoked
+        Ok(())
     );
     let world = world.reopen();
     let expected = [("first", Withdrawn), ("second", Withdrawn), ("third", Signing)]
@@ -294,6 +300,6 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
     assert_eq!(count(110).await, of(4, 1));
     assert_eq!(count(111).await, of(4, 1)[..1]);
     assert_eq!(count(1_000).await, of(1, 0)[..1]);
-    assert_eq!(revoke(&world, "first", None, 200).await, KeyRevoked::Revoked);
+    assert_eq!(revoke(&world, "first", None, 200).await, Ok(()));
     assert_eq!(count(200).await, []);
 }

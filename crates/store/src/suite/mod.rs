@@ -8,7 +8,6 @@ pub mod clerk;
 mod counts;
 mod directory;
 mod finding;
-mod house;
 mod keys;
 mod limits;
 mod lists;
@@ -17,14 +16,15 @@ mod names;
 mod orders;
 mod policies;
 mod replacement;
+mod retention;
 mod revocation;
 mod tokens;
 pub mod world;
 
 pub use counts::counts_are_never_too_low;
-pub use house::{ending, round};
 pub use model::the_model_agrees;
 pub use orders::pages_joined_are_sorted;
+pub use retention::{ending, round};
 pub use world::{Backend, World};
 
 /// Hands all cases, by their modules, to a macro.
@@ -123,7 +123,7 @@ macro_rules! every_case {
                 steps_that_are_not_due_do_nothing
                 live_tokens_are_counted
             }
-            house {
+            retention {
                 only_what_has_expired_is_forgotten
                 a_round_goes_over_every_record
                 the_feed_is_pruned_from_its_beginning

@@ -8,6 +8,7 @@ use jeton_core::token::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::clerk::Clerk;
 use super::world::{Backend, World, actor, at, token};
 
 /// A token about to be made, and when it is used.

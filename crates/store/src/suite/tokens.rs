@@ -3,9 +3,9 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::{self, Demands, Naming};
+use crate::rules::tokens::{self, Demands, Liveness, Naming, liveness};
 use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
-use crate::{Cause, Change, Description, Generation, LastToken, Liveness, ReservedPlace};
+use crate::{Cause, Change, Description, Generation, LastToken, ReservedPlace};
 use jeton_core::directory::Role;
 use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
@@ -61,7 +61,7 @@ pub(crate) async fn what_was_recorded_is_read_back(world: World) {
         }
         let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
         assert_eq!(presented.record, record);
-        assert_eq!(presented.liveness, Liveness::Live);
+        assert_eq!(liveness(&presented), Liveness::Live);
         assert_eq!(
             presented.person.map(|person| person.id),
             record.token.owner.user().cloned()
@@ -312,7 +312,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                         .any(|(_, cut_off)| cut_off.ends(&record, at(2)))
                 );
                 let presented = world.store.presented(record.token.jti).await.unwrap().unwrap();
-                assert_eq!(presented.liveness, Liveness::Gone);
+                assert_eq!(liveness(&presented), Liveness::Gone);
             }
             RecordOutcome::Stale => {}
             other => panic!("{other:?}"),

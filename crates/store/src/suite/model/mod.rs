@@ -24,9 +24,10 @@ use super::world::{
 };
 use crate::memory::MemoryDatabase;
 use crate::rules::tokens::Naming;
+use crate::rules::usage::UseReport;
 use crate::{
-    BulkId, BulkOrder, Change, Description, Generation, KeyRevocation, KeyStep, LastToken, Observer,
-    OrganizationsOf, SharedStore, Slice, UseReport,
+    BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
+    SharedStore, Slice,
 };
 
 const ROLES: [Role; 3] = [Role::Admin, Role::Member, Role::Viewer];
@@ -486,15 +487,12 @@ impl Twins {
             }
             Step::Key(_) => {
                 self.keys += 1;
-                let order = KeyRevocation {
-                    kid: self.kid.clone(),
-                    successor: (now % 2 == 0).then(|| new_key(&format!("key {}", self.keys))),
-                    reason: None,
-                    by: actor("operator"),
-                    at: at(now),
-                };
-                let outcome = same!(self, world => told(world.store.revoke_key(order.clone()).await));
-                if outcome == Some(crate::KeyRevoked::Revoked) {
+                let kid = self.kid.clone();
+                let successor = (now % 2 == 0).then(|| new_key(&format!("key {}", self.keys)));
+                let outcome = same!(self, world => {
+                    told(world.store.withdraw_key(&kid, successor.clone(), at(now)).await)
+                });
+                if outcome == Some(Ok(())) {
                     self.kid = format!("key {}", self.keys);
                 }
             }
@@ -515,7 +513,8 @@ impl Twins {
                         let uses = [token.jti, Uuid::from_u128(7)];
                         let uses = uses.map(|jti| ReportedUse { jti, at: at(now - 5) }).to_vec();
                         let audiences = token.audience.clone();
-                        told(world.store.report_use(UseReport { uses, audiences, at: at(now) }).await).map(Some)
+                        let report = UseReport { uses, audiences };
+                        told(world.store.report_use(report, at(now)).await).map(Some)
                     }
                 });
             }
@@ -629,8 +628,11 @@ impl Twins {
         }
         same!(self, world => world.store.live_tokens(at(now)).await.unwrap());
         same!(self, world => world.store.unfinished_bulk_revocations().await.unwrap());
-        let keys = self.backend.store.keys().await.unwrap();
-        for (said, expected) in keys.into_iter().zip(self.memory.store.keys().await.unwrap()) {
+        let (keys, expected) = (self.backend.store.keys(), self.memory.store.keys());
+        let (keys, expected) = (keys.await.unwrap(), expected.await.unwrap());
+        assert_eq!(keys.generation, expected.generation);
+        assert_eq!(keys.value.promise, expected.value.promise);
+        for (said, expected) in keys.value.rows.into_iter().zip(expected.value.rows) {
             // It may be said a minute too late.
             let most = expected.needed_until.plus_seconds(60);
             assert!((expected.needed_until..=most).contains(&said.needed_until));

@@ -1,4 +1,4 @@
-//! Keeping house: what has ended is forgotten, and nothing that anybody may still ask for.
+//! Retention: what has ended is forgotten, and nothing that anybody may still ask for.
 
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;

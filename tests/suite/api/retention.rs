@@ -1,6 +1,6 @@
-//! Keeping house behind the API: what has ended is shown for a while, and then forgotten.
+//! Retention behind the API: what has ended is shown for a while, and then forgotten.
 
-use jeton::authority::Walk;
+use jeton::authority::RetentionScan;
 use serde_json::json;
 
 use crate::harness::{Actor, NORTH, TestApp, password};
@@ -23,10 +23,10 @@ async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
     }
     // A process of its own on the same database.
     let authority = app.authority().await;
-    let mut walk = Walk::default();
+    let mut scan = RetentionScan::default();
     for (days, status) in [(30, 200), (1, 404)] {
         app.clock.pass(days * DAY);
-        authority.keep_house(&mut walk).await.unwrap();
+        authority.purge(&mut scan).await.unwrap();
         app.restart().await;
         // The session of the beginning has long expired, and is forgotten with everything else.
         let email = NORTH.email("admin");
@@ -47,14 +47,14 @@ async fn a_round_begins_an_hour_after_the_one_before() {
     let body = json!({"name": "n", "organization": NORTH.name, "expires_in": "1h"});
     app.post(&admin, "/tokens", body.clone()).await.is(201);
     let authority = app.authority().await;
-    let mut walk = Walk::default();
+    let mut scan = RetentionScan::default();
     app.clock.pass(40 * DAY);
-    let first = authority.keep_house(&mut walk).await.unwrap().records;
+    let first = authority.purge(&mut scan).await.unwrap().records;
     assert!(first >= 1);
     app.clock.pass(-40 * DAY);
     app.post(&admin, "/tokens", body).await.is(201);
     app.clock.pass(40 * DAY + 3_599);
-    assert_eq!(authority.keep_house(&mut walk).await.unwrap().records, 0);
+    assert_eq!(authority.purge(&mut scan).await.unwrap().records, 0);
     app.clock.pass(1);
-    assert_eq!(authority.keep_house(&mut walk).await.unwrap().records, 1);
+    assert_eq!(authority.purge(&mut scan).await.unwrap().records, 1);
 }

@@ -1,0 +1,175 @@
+//! Retention: a scan that finds what may be old enough to be deleted, and the deletion.
+//!
+//! No index says when tokens end: every issue would pay for it. Instead all records are scanned in the
+//! order of their ids, on a connection that only reads.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use crate::SqliteStore;
+use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::failure::Failure;
+use crate::journal;
+use crate::places;
+use crate::values::{Columns, get, params};
+use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, TokenId};
+use jeton_store::{Aged, Change, Effect, Forgotten, Order, Result, Retention};
+
+/// How many records, and how many events, a portion has. As many rows are deleted in one job of the
+/// writer at most, in three or four milliseconds.
+const PORTION: usize = 500;
+
+#[async_trait]
+impl Retention for SqliteStore {
+    async fn aged(&self, after: Option<TokenId>) -> Result<Aged> {
+        self.readers
+            .read(move |connection| {
+                let transaction = connection.unchecked_transaction()?;
+                let records = records(&transaction, after)?;
+                let next = records.last().filter(|_| records.len() == PORTION);
+                let aged = Aged {
+                    next: next.map(|(id, _)| *id),
+                    records,
+                    events: oldest_events(&transaction)?,
+                    ..Aged::default()
+                };
+                if aged.next.is_some() {
+                    return Ok(aged);
+                }
+                Ok(Aged {
+                    cut_offs: pruned_cut_offs(&transaction)?,
+                    oldest_record: transaction
+                        .prepare_cached("SELECT (SELECT created_at FROM tokens ORDER BY jti LIMIT 1)")?
+                        .query_row((), |row| get(row, 0))?,
+                    lists: places::opened_lists(&transaction)?,
+                    ..aged
+                })
+            })
+            .await
+    }
+}
+
+fn records(
+    connection: &Connection,
+    after: Option<TokenId>,
+) -> std::result::Result<Vec<(TokenId, Option<Timestamp>)>, Failure> {
+    let mut query =
+        connection.prepare_cached("SELECT id, expires_at FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2")?;
+    let after = after.map_or(0, |after| after.0);
+    let found = query.query_map(params![after, PORTION], |row| {
+        Ok((TokenId(get(row, 0)?), get(row, 1)?))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+fn oldest_events(connection: &Connection) -> std::result::Result<Vec<(u64, Timestamp)>, Failure> {
+    let mut query = connection.prepare_cached(
+        "SELECT sequence, recorded_at FROM revocations
+         WHERE sequence > (SELECT pruned_through FROM meta) ORDER BY sequence LIMIT ?1",
+    )?;
+    let found = query.query_map(params![PORTION], |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Those of keys, and those that a restore has made, stay for good: they would fill the portion.
+fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, CutOff)>, Failure> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT event.sequence, {CUT_OFF_COLUMNS}
+         FROM revocations AS event INDEXED BY cut_offs_by_instant {REACH_JOINS}
+         WHERE event.kind = 'cut_off' AND event.kid IS NULL
+            AND event.sequence <= (SELECT pruned_through FROM meta)
+            AND event.sequence > (SELECT restored_through FROM meta)
+         ORDER BY event.issued_through_seconds LIMIT ?1"
+    ))?;
+    let found = query.query_map(params![PORTION], |row| {
+        Ok((get(row, 0)?, cut_offs::cut_off(&mut Columns::from(row, 1))?))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What an order forgets, if it does.
+fn forgotten(order: &Order) -> Option<&Forgotten> {
+    order.effects.iter().find_map(|effect| match effect {
+        Effect::Forget(forgotten) => Some(&**forgotten),
+        _ => None,
+    })
+}
+
+impl SqliteStore {
+    /// Prunes the journal where an order prunes the feed, of which the journal holds the same events.
+    pub(super) async fn prune_journal(&self, order: &Order) -> Result<()> {
+        let Some(forgotten) = forgotten(order).filter(|forgotten| forgotten.events_through.is_some()) else {
+            return Ok(());
+        };
+        let (folder, ended_by) = (self.journal.clone(), forgotten.ended_by);
+        let pruned = tokio::task::spawn_blocking(move || journal::prune(&folder, ended_by)).await;
+        pruned
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(Failure::from)?;
+        Ok(())
+    }
+
+    /// Returns what stops giving out indexes of the status lists that an order retires.
+    pub(super) fn retiring(&self, order: &Order) -> impl FnOnce() + Send + use<> {
+        let retiring = forgotten(order).filter(|forgotten| !forgotten.lists.is_empty());
+        let retiring = retiring.map(|forgotten| (Arc::clone(&self.places), forgotten.lists.clone()));
+        move || {
+            if let Some((places, lists)) = retiring {
+                places.drop_lists(&lists);
+            }
+        }
+    }
+}
+
+impl Batch<'_> {
+    pub(super) fn forget(
+        &mut self,
+        forgotten: &Forgotten,
+        now: Timestamp,
+    ) -> std::result::Result<(), Failure> {
+        let connection = self.connection;
+        if !forgotten.records.is_empty() {
+            // First, since the schema lets go only of what has ended by then. Whole seconds, as `exp` has them.
+            connection
+                .prepare_cached("UPDATE meta SET purged_through = max(purged_through, ?1)")?
+                .execute(params![forgotten.ended_by.seconds() * 1000 + 999])?;
+        }
+        let mut delete = connection.prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
+        for id in &forgotten.records {
+            delete.execute(params![id.0])?;
+        }
+        connection
+            .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
+            .execute(params![forgotten.ended_by.seconds()])?;
+        if let Some(through) = forgotten.events_through {
+            // First, since the schema lets go only of what lies before this.
+            connection
+                .prepare_cached(
+                    "UPDATE meta SET pruned_through = ?1, pruned_hash = event.hash
+                     FROM (SELECT hash FROM revocations WHERE sequence = ?1) AS event
+                     WHERE pruned_through < ?1",
+                )?
+                .execute(params![through])?;
+            connection
+                .prepare_cached("DELETE FROM revocations WHERE sequence <= ?1 AND kind = 'token'")?
+                .execute(params![through])?;
+        }
+        let mut delete = connection.prepare_cached("DELETE FROM revocations WHERE sequence = ?1")?;
+        for sequence in &forgotten.cut_offs {
+            delete.execute(params![sequence])?;
+        }
+        let mut retire = connection
+            .prepare_cached("UPDATE status_lists SET retired_at = ?2 WHERE id = ?1 AND retired_at IS NULL")?;
+        for list in &forgotten.lists {
+            if retire.execute(params![list, now])? > 0 {
+                self.changes.push(Change::Retired(*list));
+            }
+        }
+        Ok(())
+    }
+}

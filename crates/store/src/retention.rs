@@ -1,0 +1,45 @@
+//! The contract for retention: what may be old enough to be deleted.
+
+use async_trait::async_trait;
+
+use crate::Result;
+use crate::rules::status_lists::LifetimeClass;
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, TokenId};
+
+/// What may be old enough to be deleted. [`rules::retention`](crate::rules::retention) makes the order that
+/// deletes it.
+#[async_trait]
+pub trait Retention: Send + Sync {
+    /// Returns the next portion of a scan over all records, in the order of their ids: what follows `after`, or
+    /// the first ones. A portion is bounded, so that other writes wait for its order a few milliseconds at most.
+    async fn aged(&self, after: Option<TokenId>) -> Result<Aged>;
+}
+
+/// A portion of what may be old enough to be deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aged {
+    /// The next records, sessions too, and when their tokens expire.
+    pub records: Vec<(TokenId, Option<Timestamp>)>,
+    /// The last of them; `None` at the end of the scan.
+    pub next: Option<TokenId>,
+    /// The oldest events of the feed, and when they were recorded.
+    pub events: Vec<(u64, Timestamp)>,
+    /// At the end of the scan: cut-offs whose events are pruned, those first that cover the fewest seconds.
+    pub cut_offs: Vec<(u64, CutOff)>,
+    /// At the end of the scan: when the oldest record was made.
+    pub oldest_record: Option<Timestamp>,
+    /// At the end of the scan: the status lists that are not retired.
+    pub lists: Vec<OpenedList>,
+}
+
+/// A status list and how long it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenedList {
+    /// Its number.
+    pub id: u32,
+    /// How long its tokens live.
+    pub class: LifetimeClass,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+}
