@@ -9,6 +9,7 @@ mod authorize_request;
 mod bounds;
 mod caller;
 mod claims;
+mod concurrency;
 mod cut_off;
 mod describe;
 mod error;
@@ -39,7 +40,6 @@ mod status_lists;
 mod teams;
 pub mod throttle;
 mod token_cache;
-mod turns;
 mod usage;
 mod view;
 
@@ -75,11 +75,11 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
+use self::concurrency::ConcurrencyLimit;
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
 use self::status_lists::StatusLists;
 use self::throttle::Throttle;
-use self::turns::Turns;
 use self::view::Views;
 
 /// What never changes while the process runs.
@@ -132,7 +132,7 @@ pub struct Authority {
     throttle: Throttle,
     turn: Turn,
     /// For tokens that are presented by nobody in particular.
-    verifications: Turns,
+    verifications: ConcurrencyLimit,
 }
 
 impl std::fmt::Debug for Authority {
@@ -171,7 +171,7 @@ impl Authority {
             views: Views::default(),
             throttle: Throttle::default(),
             turn: Turn::default(),
-            verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
+            verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             store,
             keys,
             index,

@@ -9,7 +9,7 @@ use argon2::{Argon2, Params};
 use argon2::{PasswordHasher as _, PasswordVerifier as _};
 use zeroize::Zeroizing;
 
-use crate::authority::turns::Turns;
+use crate::authority::concurrency::ConcurrencyLimit;
 use jeton_core::entropy::Entropy;
 
 /// A password as somebody gave it, good or bad. Overwritten in memory when dropped.
@@ -39,7 +39,7 @@ pub enum Verdict {
 /// back, and costs everyone else at most those processors.
 pub struct PasswordHasher {
     entropy: Arc<dyn Entropy>,
-    turns: Turns,
+    limit: ConcurrencyLimit,
     /// Checked where there is no person, so that the answer takes as long as for a known one.
     nobody: PasswordHash,
 }
@@ -120,7 +120,7 @@ impl PasswordHasher {
         let nobody = PasswordHash::of_nobody(&*entropy).map_err(PasswordError::Hash)?;
         Ok(Self {
             entropy,
-            turns: Turns::new(Self::RUNNING, Self::WAITING),
+            limit: ConcurrencyLimit::new(Self::RUNNING, Self::WAITING),
             nobody,
         })
     }
@@ -163,12 +163,12 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn = self.turns.take().await.ok_or(PasswordError::Busy)?;
-        // The turn goes with the work: a client that leaves drops this future, but not the thread
-        // that is still hashing for it.
+        let permit = self.limit.acquire().await.ok_or(PasswordError::Busy)?;
+        // The thread holds the permit: a client that disconnects drops this future, but the thread
+        // continues to hash.
         tokio::task::spawn_blocking(move || {
             let answer = work();
-            drop(turn);
+            drop(permit);
             answer
         })
         .await
@@ -226,7 +226,7 @@ impl fmt::Debug for PasswordHash {
 impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordHasher")
-            .field("turns", &self.turns)
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }
@@ -333,7 +333,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_beyond_the_limit_is_wrong_without_being_hashed() {
         let full = PasswordHasher {
-            turns: Turns::new(0, 0),
+            limit: ConcurrencyLimit::new(0, 0),
             ..hasher()
         };
         let long = full.verify(password(&"x".repeat(129)), None).await;
