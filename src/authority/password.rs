@@ -143,7 +143,7 @@ impl PasswordHasher {
         hash: Option<PasswordHash>,
     ) -> Result<Verdict, PasswordError> {
         if password.is_too_long() {
-            // No user can have such a password. The early return reveals nothing: it does not depend on the user.
+            // No user can have such a password. The early return does not depend on the user.
             return Ok(Verdict::Wrong);
         }
         let is_known = hash.is_some();
