@@ -11,7 +11,7 @@ use jeton_store::StoreError;
 /// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of an operation.
+/// The error of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request has no credential.

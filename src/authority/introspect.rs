@@ -7,8 +7,8 @@ impl Authority {
     /// Returns the token if it is active and the caller could manage it: an organization's token can
     /// introspect the tokens of that organization, a token of the deployment all tokens.
     ///
-    /// Every other token is `None`, so that a caller cannot find out whose a token is. So is a session:
-    /// it is valid for the authority only.
+    /// Every other token is `None`, so that a caller cannot find out whose a token is. A session is
+    /// `None` too: it is valid for the authority only.
     pub async fn introspect(&self, caller: &Caller, token: &str) -> Result<Option<Active>> {
         let Ok(active) = self.find(token, Presented::ForUse(None)).await? else {
             return Ok(None);

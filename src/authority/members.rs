@@ -36,7 +36,7 @@ impl Whom {
 pub enum RoleGiven {
     /// The user has the role.
     Given,
-    /// The user is not one of those for whom it was meant; nothing changed.
+    /// [`Whom`] excludes the user; nothing changed.
     NotMeant,
 }
 
@@ -134,8 +134,8 @@ impl Authority {
         Ok(self.store.team_members(team.id, slice).await?)
     }
 
-    /// Adds a user to a team, or changes their role. A user who is not a member of the organization
-    /// becomes one; only an admin of the organization can add such a user.
+    /// Adds a user to a team, or changes their role. A user who does not belong to the
+    /// organization is added to it too; only an admin of the organization can add such a user.
     pub async fn put_team_member(
         &self,
         caller: &Caller,

@@ -66,7 +66,7 @@ pub enum PasswordPolicyError {
     TooLong,
 }
 
-/// A stored string is not an Argon2 hash in the PHC string format.
+/// The error of a stored string that is not an Argon2 hash in the PHC string format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an Argon2 hash in the PHC string format")]
 pub struct NotAPasswordHash;

@@ -146,7 +146,7 @@ pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     }
 }
 
-/// Returns whether the caller may grant a scope to any token; some scopes are for the deployment's only.
+/// Returns whether the caller may grant a scope to at least one owner; some are for the deployment only.
 pub fn may_ever_grant(caller: &Caller, scope: &Scope) -> bool {
     caller.may_grant(scope.as_str()) && (!scope.is_deployment_only() || rank_everywhere(caller) == Rank::Site)
 }
