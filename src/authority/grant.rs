@@ -32,10 +32,7 @@ impl Authority {
         let refusal = |scope: &Scope| refusal(scope, caller, owner, bounds);
         let (mut scopes, mut preset) = match (requested.scopes, requested.preset) {
             (Some(names), None) => (self.known_scopes(names, faults), None),
-            (None, Some(name)) => (
-                self.allowed_preset(name, bounds, faults),
-                Some(name.to_owned()),
-            ),
+            (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.to_owned())),
             (None, None) => self.default_scopes(bounds, faults),
             // Both, as long as they say the same.
             (Some(names), Some(name)) => {
