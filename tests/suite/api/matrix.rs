@@ -76,7 +76,11 @@ pub(super) fn rows() -> Vec<Row> {
     let usual = operations().into_iter().filter_map(|operation| {
         let is_listed = TABLE.iter().any(|row| row.operation == operation.id);
         (!is_listed && matches!(operation.method, Method::GET | Method::HEAD)).then(|| Row {
-            expected: if operation.is_public { FOR_EVERYBODY } else { FOR_MEMBERS },
+            expected: if operation.is_public {
+                FOR_EVERYBODY
+            } else {
+                FOR_MEMBERS
+            },
             operation: Cow::Owned(operation.id),
             target: "",
             body: "",

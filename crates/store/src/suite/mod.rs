@@ -58,6 +58,7 @@ macro_rules! every_case {
                 a_cut_off_finds_its_tokens
                 many_tokens_come_in_portions
                 two_processes_share_one_truth
+                two_processes_write_one_feed
                 the_issuer_is_pinned_once
             }
             replacement {

@@ -517,6 +517,42 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     ));
 }
 
+/// Two processes that revoke at once: their events are one chain without a gap, and each observer is told of
+/// its own in the order of the feed.
+pub(crate) async fn two_processes_write_one_feed(world: World) {
+    const EACH: usize = 40;
+    let mut tokens = Vec::new();
+    for _ in 0..2 * EACH {
+        tokens.push(world.record(token(world.owner(), 0)).await.id);
+    }
+    let stores = [Arc::clone(&world.store), world.beside()];
+    let revoking: Vec<_> = tokens
+        .iter()
+        .enumerate()
+        .map(|(number, token)| {
+            let store = Arc::clone(&stores[number % 2]);
+            let order = crate::suite::clerk::RevokeOrder {
+                token: *token,
+                revocation: revocation(1, 0),
+                last_token: crate::LastToken::MayGo,
+            };
+            tokio::spawn(async move { store.revoke(order).await.unwrap() })
+        })
+        .collect();
+    for revoked in revoking {
+        assert!(matches!(revoked.await.unwrap(), RevokeOutcome::Revoked(_)));
+    }
+    drop(stores);
+    let events = world.events().await;
+    let numbers: Vec<_> = events.iter().filter_map(sequence).collect();
+    assert_eq!(numbers, (1..=2 * EACH as u64).collect::<Vec<_>>());
+    let told: Vec<_> = world.seen.all().iter().filter_map(sequence).collect();
+    assert_eq!(told.len(), EACH);
+    assert!(told.is_sorted());
+    // Opening checks the chain.
+    drop(world.reopen());
+}
+
 /// The issuer of a database is the first that was pinned.
 pub(crate) async fn the_issuer_is_pinned_once(world: World) {
     for issuer in ["https://one.example.org", "https://two.example.org"] {

@@ -68,7 +68,9 @@ pub(super) async fn remove(
     Input { path, .. }: Input<TeamPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    owner.revoke(&app.authority, &caller, Kind::Authentication).await?;
+    owner
+        .revoke(&app.authority, &caller, Kind::Authentication)
+        .await?;
     Ok(no_content())
 }
 
