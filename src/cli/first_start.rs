@@ -1,4 +1,4 @@
-//! The first administrator and what a newcomer is told.
+//! The first start: creates the site administrator and prints the welcome text.
 
 use std::net::SocketAddr;
 
@@ -11,18 +11,18 @@ use crate::config::Config;
 use jeton_core::directory::{Email, Name};
 use jeton_core::entropy::Entropy;
 
-/// Whom the first start makes where the environment names nobody.
+/// The e-mail address of the first administrator unless `JETON_ADMIN_EMAIL` is set.
 const EMAIL: &str = "admin@example.com";
 const ORGANIZATION: &str = "default";
 
-/// The administrator whom this start has made.
+/// The administrator created at this start.
 pub(super) struct Founded {
     email: Email,
-    /// Only where it was drawn; a given one is known to whoever gave it.
+    /// The generated password; `None` if the operator gave one.
     drawn: Option<Zeroizing<String>>,
 }
 
-/// Makes the first administrator and organization, unless there is an administrator already.
+/// Creates the first administrator and organization unless a site administrator exists.
 pub(super) async fn found(
     authority: &Authority,
     config: &Config,
@@ -53,7 +53,7 @@ pub(super) async fn found(
     Ok(founded.then_some(Founded { email, drawn }))
 }
 
-/// What to do next.
+/// Returns the welcome text: the address of the API reference and a first request.
 pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
     let docs = format!("explore the API at http://{bound}/docs");
     let Some(Founded { email, drawn }) = founded else {

@@ -1,4 +1,4 @@
-//! One command in, one exit code out; a file per subcommand.
+//! The command line: parses the arguments, runs the subcommand and returns the exit code.
 
 use std::io;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ enum Command {
     Openapi(openapi::Arguments),
 }
 
-/// Why a command ends with an exit code of 1.
+/// The reason why a command fails with exit code 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
@@ -139,7 +139,7 @@ pub enum Failure {
     Cut(usize),
 }
 
-/// The threads that do the work.
+/// Starts the worker threads.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -147,12 +147,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::Runtime)
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command of the process's arguments.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A reader of the help that has gone away is no failure.
+            // A closed pipe (`jeton --help | head -1`) is not a failure.
             let _ = error.print();
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
@@ -183,7 +183,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
     }
 }
 
-/// The checked configuration, with the log as it says.
+/// Loads the checked configuration and starts the log.
 fn prepare(flags: Flags) -> Result<Config, Failure> {
     let config = Config::load(flags, &|name| std::env::var_os(name))?;
     log::start(&config.log);

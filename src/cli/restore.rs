@@ -1,4 +1,4 @@
-//! `jeton restore`: back from a backup, without bringing a revoked token back to life.
+//! `jeton restore`: restores a backup and repeats later revocations, so that no revoked token becomes valid.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     output::print(&report(&replayed))
 }
 
-/// What an operator has to know, and to look after.
+/// Returns the report for the operator: repeated revocations, and what to check.
 fn report(replayed: &Replayed) -> String {
     let Replayed {
         tokens,

@@ -1,4 +1,4 @@
-//! `jeton serve`: from a configuration to a listening server, and back down.
+//! `jeton serve`: starts the server, and drains it after a stop signal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
 
-/// How long a server that was asked to stop still takes new connections while it says that it is not
-/// ready, so that whoever sends it requests sees that before a connection is refused.
+/// How long the server still accepts new connections after a stop signal while it reports that it is
+/// not ready. Load balancers notice that before a connection is refused.
 const NOTICE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
@@ -90,7 +90,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
                 app.stop();
                 tokio::time::sleep(NOTICE).await;
             }
-            // Whoever waits for a write is told that it failed.
+            // Clients that wait for a write receive an error.
             _ = &mut follower => app.stop(),
         }
     };
@@ -98,7 +98,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if !follower.is_finished() {
         upkeep::write_down(&app, &mut Troubles::default()).await;
     }
-    // It may have died with the last request, or of what was written down just now.
+    // The store may have died in the last request, or in the write of token use above.
     if follower.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);
     }
@@ -108,8 +108,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
 }
 
-/// The issuer that the database was begun with. Another one would end every token alive, since all of
-/// them carry it.
+/// Returns the issuer of the database's first start. A different issuer would invalidate all tokens,
+/// which contain it.
 async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer) -> Result<String, Failure> {
     let wanted = config.issuer.as_ref().unwrap_or(bound).as_str();
     let pinned = deployment.store.pin_issuer(wanted).await?;

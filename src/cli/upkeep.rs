@@ -1,4 +1,4 @@
-//! What a server does by itself, beside answering.
+//! Background tasks of a server: key rotation, token use, retention, status lists and bulk revocations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::authority::{Error, Walk};
 use crate::http::App;
 use jeton_store::SharedStore;
 
-/// How often it is looked whether there is anything to do, such as that another process has written to the
-/// database.
+/// The interval between two checks for background work, such as changes that another process wrote to
+/// the database.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Follows what other processes write to the database, tends the keys, writes down which tokens were
-/// seen, and keeps house, until the store dies.
+/// Reads changes by other processes, rotates keys, records token use and deletes expired records, until
+/// the store dies.
 pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
     let authority = &app.authority;
     let mut ticks = interval(EVERY);
@@ -34,14 +34,14 @@ pub(super) async fn follow(app: Arc<App>, store: SharedStore) {
         troubles.note("signing key maintenance failed", authority.tend_keys().await);
         write_down(&app, &mut troubles).await;
         match authority.keep_house(&mut walk).await {
-            // Whoever waits goes first.
+            // Requests go first; the next tick tries again.
             Err(Error::Busy) => {}
             kept => troubles.note("retention failed: expired records cannot be deleted", kept),
         }
     }
 }
 
-/// Writes down which tokens were seen and which were refused.
+/// Records token use and refused uses of revoked tokens.
 pub(super) async fn write_down(app: &App, troubles: &mut Troubles) {
     troubles.note("cannot write token use", app.authority.write_usage().await);
     troubles.note(
@@ -50,7 +50,8 @@ pub(super) async fn write_down(app: &App, troubles: &mut Troubles) {
     );
 }
 
-/// Keeps the status lists ready. On its own, since setting the bits of a million tokens takes a while.
+/// Keeps the status lists up to date. A task of its own, since setting the bits of a million tokens
+/// takes a while.
 pub(super) async fn tend(app: Arc<App>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -64,8 +65,7 @@ pub(super) async fn tend(app: Arc<App>) {
     }
 }
 
-/// Carries out the orders to revoke many tokens that nobody carries out: whoever took one down was
-/// interrupted, or their client went away first, or it failed.
+/// Resumes bulk revocations that were interrupted, whose client disconnected, or that failed.
 pub(super) async fn carry_on(app: Arc<App>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,11 +75,11 @@ pub(super) async fn carry_on(app: Arc<App>) {
     }
 }
 
-/// How long something goes wrong before that is said again.
+/// The minimum time between two log lines about the same failure.
 const REMINDER: Duration = Duration::from_mins(1);
 
-/// What goes wrong, by its description, and when that was said last. It is tried again at every tick, and
-/// a full disk would be filled further by lines that all say the same.
+/// The current failures by description, with the time each was last logged. Every tick retries, and a
+/// line per retry would fill a full disk further.
 #[derive(Debug, Default)]
 pub(super) struct Troubles(BTreeMap<&'static str, Instant>);
 

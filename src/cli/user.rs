@@ -1,4 +1,4 @@
-//! `jeton user`: make people and set their passwords, for whoever has the database at hand.
+//! `jeton user`: creates users and sets passwords, for operators with access to the database file.
 
 use std::io::{self, BufRead};
 
@@ -29,8 +29,8 @@ pub(super) struct Create {
     site_admin: bool,
 }
 
-/// Who, and where the password comes from. It is no argument, since every user of the machine can
-/// read those of every process.
+/// The user's address and the source of the password. The password is no argument, since every user of
+/// the machine can read the arguments of every process.
 #[derive(Debug, Args)]
 pub(super) struct Person {
     /// The user's e-mail address
@@ -47,7 +47,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     let password = person.password()?;
     super::runtime()?.block_on(async {
         let deployment = Deployment::open(config).await?;
-        // What is done here signs nothing, so it needs no issuer.
+        // These commands sign no token, so the authority needs no issuer.
         let authority = deployment.authority(config, String::new())?;
         let person = match command {
             Command::Create(Create { site_admin, .. }) => {
@@ -84,10 +84,10 @@ impl Person {
     }
 }
 
-/// The first line without its end, whatever program wrote it.
+/// Reads the first line without its line ending (LF or CRLF).
 fn first_line(input: impl BufRead) -> Result<Password, Failure> {
-    // A byte more than the longest password and its line's end. With the room made beforehand the
-    // bytes never move in memory and leave no copy behind.
+    // One byte more than the longest password and its line ending. The buffer never grows, so no copy
+    // of the password stays in freed memory.
     const ROOM: usize = Password::MAXIMUM * 4 + 3;
     let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
     input

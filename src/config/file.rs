@@ -1,7 +1,7 @@
-//! Reads a TOML file setting by setting, and goes on after a mistake.
+//! Reads a TOML file setting by setting and continues after a mistake.
 //!
-//! serde stops at the first wrong type, so that somebody with five mistakes starts the server five
-//! times; here each is noted with its line.
+//! serde stops at the first wrong type, so that five mistakes would take five attempts to start the
+//! server. This reader records each with its line.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,25 +17,25 @@ const TEXT: &str = "must be a string in quotation marks";
 const TEXTS: &str = "must be a list of strings in square brackets";
 const TABLE: &str = "must be a table";
 
-/// A configuration file. A setting's name begins with the tables that it is in, with dots between.
+/// A configuration file. A setting's name is its dotted path, such as `keys.folder`.
 pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
     notes: &'a Notes,
     root: DeTable<'a>,
-    /// The settings that there are.
+    /// The names of all settings read so far.
     asked: RefCell<BTreeSet<String>>,
 }
 
-/// A list of texts, each with the line it is on.
+/// A list of texts, each with its line.
 pub(super) type Texts<'a> = Vec<Setting<'a>>;
 
-/// Lists with keys of the writer's choice, in the order of the file.
+/// Lists under user-defined keys, in the order of the file.
 pub(super) type Lists<'a> = Vec<(String, Setting<'a, Texts<'a>>)>;
 
 impl<'a> File<'a> {
-    /// Parses a file. One that is not TOML is noted and counts as empty, since what follows from a guess
-    /// at what was meant would be no mistake of the writer's.
+    /// Parses a file. Invalid TOML is recorded as a mistake and the file counts as empty: a partial parse
+    /// would report mistakes that the file does not contain.
     pub(super) fn new(path: &'a Path, text: &'a str, notes: &'a Notes) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut file = Self {
@@ -76,7 +76,7 @@ impl<'a> File<'a> {
         self.setting(name, TEXTS, |value| self.items(name, value))
     }
 
-    /// Returns a table whose keys the writer chooses.
+    /// Returns a table with user-defined keys.
     pub(super) fn lists(&self, name: &str) -> Setting<'a, Lists<'a>> {
         self.setting(name, TABLE, |table| {
             let mut entries: Vec<_> = table.as_table()?.iter().collect();
@@ -91,7 +91,7 @@ impl<'a> File<'a> {
         })
     }
 
-    /// Notes a problem of a table, if it is there.
+    /// Records a problem of a table, if the file has the table.
     pub(super) fn note_table(&self, name: &str, problem: &str) {
         if let Some((key, value)) = self.entry(name)
             && value.get_ref().is_table()
@@ -100,7 +100,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Notes every name that is no setting's: it must be called when all settings have been read.
+    /// Records every unknown name. Call it after all settings have been read.
     pub(super) fn note_unknown(&self) {
         self.note_unknown_below("", &self.root);
     }
@@ -153,7 +153,7 @@ impl<'a> File<'a> {
         Some(items.filter(Setting::is_given).collect())
     }
 
-    /// Returns a setting as `read` takes it; where that cannot, what is `expected` is noted.
+    /// Converts a setting with `read`, or records `expected` as the problem.
     fn read<T>(
         &self,
         place: Place,

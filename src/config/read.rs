@@ -1,4 +1,4 @@
-//! Each setting: its name in the file, its flag and variable where it has them, its check and its default.
+//! Reads each setting: its name in the file, its flag and variable if any, its check and its default.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -18,22 +18,23 @@ use crate::authority::password::{NewPassword, Password};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
 
-/// The configuration file that is read where none is named, if it is there.
+/// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "jeton.toml";
 
-/// More than anybody can mean, and less than what overflows further on.
+/// The largest accepted number: beyond any real setting, and small enough not to overflow in later
+/// arithmetic.
 const LARGEST_NUMBER: u32 = 1_000_000;
 
-/// Three gigabytes of verified tokens.
+/// Three gigabytes of cached tokens.
 const MOST_CACHED_TOKENS: u32 = 10_000_000;
 
 impl Config {
-    /// Reads and checks everything. Relative paths are relative to the working directory, wherever
-    /// the file that names them is.
+    /// Reads and checks all settings. Relative paths are relative to the working directory, not to the
+    /// configuration file.
     ///
     /// # Errors
     ///
-    /// Every mistake at once.
+    /// All mistakes, not only the first.
     pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
         let notes = Notes::default();
         let process = Process {
@@ -155,8 +156,8 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     })
 }
 
-/// A catalogue of one's own replaces the standard one with its presets; presets of one's own
-/// replace the standard presets.
+/// Returns the catalogue: configured scopes replace the standard ones and their presets, configured
+/// presets the standard presets.
 fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue {
     let mut catalogue = match (&scopes, &presets) {
         (None, None) => return Catalogue::standard(),
@@ -173,7 +174,7 @@ fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue
                 .into_iter()
                 .filter_map(|item| item.parse().value())
                 .collect();
-            // Where an item is no scope, whether the rest would make a preset does not matter.
+            // An invalid scope is already reported; a check of the remaining ones would only add noise.
             if scopes.len() < given {
                 Ok(())
             } else {
@@ -191,7 +192,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn network(text: &str) -> Result<IpNet, &'static str> {
     let network: IpNet = text.parse().map_err(|_| "must be a network such as 10.0.0.0/8")?;
-    // 10.0.0.1/8 is either one host or sixteen million; which one matters here.
+    // 10.0.0.1/8 could mean one host or sixteen million, and trust depends on which.
     if network.trunc() != network {
         return Err("must have no bits set beyond its prefix length");
     }
@@ -244,7 +245,7 @@ fn up_to_an_hour(text: &str) -> Result<Duration, String> {
 
 fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
     let span = span(text)?;
-    // Each would wait for its turn in the JWKS, with all that come after it.
+    // Each key is published for `jwks_max_age` before it signs, so faster rotation would queue up keys.
     if span.seconds() < jwks_max_age.into() {
         return Err("must be at least `keys.jwks_max_age`".to_owned());
     }

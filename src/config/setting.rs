@@ -1,4 +1,4 @@
-//! One setting as it was given by flag, variable or file, and the mistakes found so far.
+//! One setting as given by flag, variable or file, and the mistakes recorded so far.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The values of the command line's flags.
+/// Values of the command line's flags.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     pub config: Option<PathBuf>,
@@ -16,11 +16,11 @@ pub struct Flags {
     pub issuer: Option<String>,
 }
 
-/// The process's environment, or a test's. A variable without a value counts as absent, since
-/// that is what templates for containers make of an option left open.
+/// The environment of the process or of a test. An empty variable counts as absent, since container
+/// templates set unused options to the empty string.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Every mistake of a configuration, at least one, each a sentence that begins with its place.
+/// All mistakes of a configuration, at least one, each a sentence that begins with the setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
 
@@ -36,30 +36,31 @@ impl Display for Mistakes {
     }
 }
 
-/// Where a setting was given, also in words.
+/// The source of a setting, and its description.
 #[derive(Debug)]
 pub(super) struct Place(pub(super) Source, pub(super) String);
 
-/// Where a setting was given, in the order in which a person would look.
+/// The source of a setting, in the order in which mistakes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Flag,
     Variable,
-    /// The line, or 0 for the whole file.
+    /// The line number, or 0 for the whole file.
     File(usize),
 }
 
-/// The mistakes found so far: the first does not hide the next.
+/// The mistakes recorded so far.
 #[derive(Debug, Default)]
 pub(super) struct Notes(RefCell<Vec<(Place, String)>>);
 
 impl Notes {
-    /// Notes a mistake. The problem goes on where the place ends: "must be …", "is not …".
+    /// Records a mistake. `problem` continues the sentence that `place` begins: "must be …", "is not
+    /// …".
     pub(super) fn note(&self, place: Place, problem: impl Display) {
         self.0.borrow_mut().push((place, problem.to_string()));
     }
 
-    /// Returns the value, or all mistakes in the order of their places.
+    /// Returns the value, or all mistakes in the order of their sources.
     pub(super) fn or_mistakes<T>(self, value: T) -> Result<T, Mistakes> {
         let mut notes = self.0.into_inner();
         if notes.is_empty() {
@@ -71,8 +72,8 @@ impl Notes {
     }
 }
 
-/// A setting as it was given, if it was. One that a check refuses is noted, and counts as not given from
-/// then on, so that the caller goes on with the default.
+/// A setting, if given. A setting that fails a check is recorded as a mistake and becomes absent, so
+/// that the caller continues with the default.
 #[derive(Debug)]
 pub(super) struct Setting<'n, T = OsString> {
     given: Option<(T, Place)>,
@@ -89,7 +90,7 @@ impl<'n, T> Setting<'n, T> {
         if self.given.is_some() { self } else { other }
     }
 
-    /// Returns what `check` makes of the value, or notes the problem that it finds.
+    /// Converts the value with `check`, or records the problem.
     pub(super) fn judge<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
         let notes = self.notes;
         let given = self.given.and_then(|(value, place)| match check(value) {
@@ -116,7 +117,7 @@ impl<'n, T> Setting<'n, T> {
 }
 
 impl<'n> Setting<'n> {
-    /// Returns what `check` makes of the text, or notes the problem that it finds, with the text.
+    /// Converts the text with `check`, or records the problem together with the text.
     pub(super) fn check<U, E: Display>(self, check: impl FnOnce(&str) -> Result<U, E>) -> Setting<'n, U> {
         self.judge(|value| {
             let text = value.into_string().map_err(|_| "must be UTF-8".to_owned())?;
@@ -129,7 +130,7 @@ impl<'n> Setting<'n> {
     }
 }
 
-/// What the process was started with.
+/// The environment of the process, and where mistakes are recorded.
 #[derive(Clone, Copy)]
 pub(super) struct Process<'n> {
     pub(super) environment: Environment<'n>,
@@ -137,7 +138,7 @@ pub(super) struct Process<'n> {
 }
 
 impl<'n> Process<'n> {
-    /// Returns a flag's value, or else the variable's.
+    /// Returns the flag's value, else the variable's.
     pub(super) fn flag(&self, flag: &str, value: Option<impl Into<OsString>>, variable: &str) -> Setting<'n> {
         let place = || Place(Source::Flag, format!("the flag `{flag}`"));
         let given = value.map(|value| (value.into(), place()));
