@@ -1,4 +1,4 @@
-//! Who is asking, and with which permission: what a handler demands stands in its signature.
+//! The caller of a request and its permissions: a handler's signature declares what it requires.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
 use jeton_core::token::{ManagementScope, TokenKind};
 
-/// The caller of a handler that cannot run without the permission `P`.
+/// The caller, for a handler that requires the permission `P`.
 #[derive(Debug)]
 pub struct Caller<P> {
     caller: authority::Caller,
@@ -34,44 +34,45 @@ impl<P> Deref for Caller<P> {
     }
 }
 
-/// In place of a caller where anybody may ask, so that this too stands in the signature.
+/// Declares in a handler's signature that it needs no credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Anyone;
 
-/// What a handler demands of its caller, beside an active token.
+/// A permission that a handler requires in addition to an active token.
 pub trait Permission {
-    /// What is said of `Authorization` headers that cannot be read.
+    /// Returns the error for an unreadable `Authorization` header.
     fn unreadable() -> Failure {
         Failure::AmbiguousCredential
     }
 
-    /// What the caller's token is presented for, with the address where that is to be kept.
+    /// Returns the purpose for which the token is presented, with the client address if addresses are
+    /// recorded.
     fn presented(from: Option<IpAddr>) -> Presented {
         Presented::ForUse(from)
     }
 
-    /// Refuses a caller who does not have it.
+    /// Refuses a caller without the permission.
     fn demand(caller: &authority::Caller) -> Result<(), Error>;
 }
 
-/// Any active token, whatever it is meant for: for what holders may do with the token itself.
+/// Any active token with any audience: for operations on the token itself.
 #[derive(Debug)]
 pub struct Holder;
 
-/// The same, where the token is presented to be ended.
+/// Same as [`AnyToken`], for a token that is presented to be revoked.
 #[derive(Debug)]
 pub struct Ender;
 
-/// Any active API token, whatever it is meant for. A session is for the authority itself, and to
-/// everybody else no token at all.
+/// Any active API token with any audience. Sessions are refused: only the authority itself accepts
+/// them.
 #[derive(Debug)]
 pub struct ApiToken;
 
-/// Any active token that is meant for the authority's own API.
+/// Any active token whose audience includes the authority's API.
 #[derive(Debug)]
 pub struct Authenticated;
 
-/// A person who has logged in.
+/// A user's session.
 #[derive(Debug)]
 pub struct LoggedIn;
 
@@ -92,7 +93,7 @@ impl Permission for Ender {
 }
 
 impl Permission for ApiToken {
-    /// Only a proxy asks, which knows no status but 401 and 403 that its client can be the cause of.
+    /// The caller is a proxy, which attributes only 401 and 403 to its client.
     fn unreadable() -> Failure {
         Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
     }
@@ -107,7 +108,7 @@ impl Permission for ApiToken {
 
 impl Permission for Authenticated {
     fn demand(caller: &authority::Caller) -> Result<(), Error> {
-        // A token that some other service was handed must not work here.
+        // A token issued for another service must not work here.
         if caller.is_for_issuer() {
             Ok(())
         } else {
@@ -122,7 +123,7 @@ impl Permission for LoggedIn {
     }
 }
 
-/// Both.
+/// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
     fn demand(caller: &authority::Caller) -> Result<(), Error> {
         P::demand(caller)?;
@@ -130,8 +131,8 @@ impl<P: Permission, Q: Permission> Permission for (P, Q) {
     }
 }
 
-/// A permission for each management scope that endpoints demand. A session has them all, within what
-/// its person may do.
+/// Declares a permission for each management scope that endpoints require. A session has all of them,
+/// within its user's role.
 macro_rules! scoped {
     ($($name:ident),*) => {$(
         #[doc = concat!("A session, or a token with the scope of this name.")]
@@ -166,8 +167,8 @@ impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
     }
 }
 
-/// For what anybody may do, and a caller in their own name. A credential that is not active is
-/// refused all the same: whoever sends one means to be known.
+/// A caller where a credential is optional. An inactive credential is refused all the same: its sender
+/// means to be authenticated.
 impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
@@ -177,7 +178,7 @@ impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
 }
 
 impl<P: Permission> Caller<P> {
-    /// The caller, or `None` where the request carries no credential.
+    /// Returns the caller, or `None` if the request has no credential.
     async fn known(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
         let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable())? else {
             return Ok(None);
@@ -192,7 +193,7 @@ impl<P: Permission> Caller<P> {
             .authenticate(credential.token(), P::presented(from), origin.0)
             .await?;
         if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
-            // Set at most once: a request has one caller.
+            // Set at most once, since a request has one caller.
             let _ = slot.set(seconds);
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
@@ -212,9 +213,9 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
     }
 }
 
-/// The token of a request, as it came.
+/// The credential of a request, borrowed from its header.
 enum Credential<'a> {
-    /// Where it stands in the header.
+    /// The token within the header.
     Bearer(&'a str),
     Basic(Zeroizing<String>),
 }
@@ -228,12 +229,12 @@ impl Credential<'_> {
     }
 }
 
-/// Two `Authorization` headers, or one that makes no sense.
+/// The error for repeated or malformed `Authorization` headers.
 #[derive(Debug)]
 struct Unreadable;
 
-/// The token of a request: `Bearer`, or Basic with the token as username and an empty password, or
-/// as password with any username.
+/// Returns the token of a request: `Bearer`, or Basic with the token as username and an empty password,
+/// or as password with any username.
 fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {

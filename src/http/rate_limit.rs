@@ -1,7 +1,7 @@
-//! How many requests are answered, where the operator has set a limit.
+//! Rate limits per caller and per address, if the operator has configured any.
 //!
-//! Without one nothing is counted and no header is sent: a header that states no true limit would
-//! slow down clients that believe it.
+//! Without a limit requests are not counted and no header is sent: clients would slow down for a limit
+//! that does not exist.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -23,7 +23,8 @@ use crate::config::{Rate, RateLimits as Configured};
 use crate::http::address::ClientAddress;
 use crate::http::{App, Failure};
 
-/// Counts are swept once this many requests, so that strangers cannot fill memory with addresses.
+/// How many requests pass between two sweeps of idle entries, so that addresses of strangers do not
+/// fill memory.
 const SWEEP_EVERY: u64 = 4096;
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
@@ -35,7 +36,7 @@ struct Limit<K: Clone + Eq + std::hash::Hash> {
     admitted: std::sync::atomic::AtomicU64,
 }
 
-/// The limits in force.
+/// The configured limits.
 #[derive(Default)]
 pub struct RateLimits {
     address: Option<Limit<IpAddr>>,
@@ -48,21 +49,21 @@ impl std::fmt::Debug for RateLimits {
     }
 }
 
-/// What a limit leaves to whoever was counted, for the headers of the answer. The answer carries that of
-/// the limit that leaves least, for surfaces that say it in a form of their own.
+/// The state of a rate limit after a request, for the response headers. The response carries the limit
+/// with the fewest remaining requests, for APIs with headers of their own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     name: &'static str,
-    /// The limit.
+    /// The configured rate.
     pub(super) rate: Rate,
-    /// How many more requests are answered at this moment.
+    /// How many more requests are allowed now.
     pub(super) remaining: u32,
-    /// How long this one came too early.
+    /// How long to wait before the request would have been allowed; `None` if it was.
     wait: Option<Duration>,
 }
 
 impl RateLimits {
-    /// The limits as configured.
+    /// Creates the limits.
     pub fn new(configured: Configured) -> Self {
         Self {
             address: configured.per_address.map(|rate| Limit::new("address", rate)),
@@ -70,7 +71,7 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a caller: of the owner, whichever of its tokens it comes with.
+    /// Counts a request of a caller, by the token's owner, across all of its tokens.
     pub(super) fn admit_caller(
         &self,
         caller: &authority::Caller,
@@ -79,7 +80,7 @@ impl RateLimits {
         let Some(limit) = &self.caller else { return Ok(()) };
         let standing = limit.admit(&caller.owner().subject());
         if let Some(slot) = extensions.get::<Arc<OnceLock<Standing>>>() {
-            // Set at most once: a request has one caller.
+            // Set at most once, since a request has one caller.
             let _ = slot.set(standing);
         }
         standing.judge()
@@ -119,7 +120,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
     }
 }
 
-/// A router whose requests are counted, where there is anything to count.
+/// Adds rate limiting to a router, if any limit is configured.
 pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     match &app.rate_limits {
         RateLimits {
@@ -130,8 +131,8 @@ pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<Ap
     }
 }
 
-/// Counts a request of an address before anything else looks at it, and says in the answer what is
-/// left (draft-ietf-httpapi-ratelimit-headers).
+/// Counts a request by its address before any other processing, and adds the rate limit headers
+/// (draft-ietf-httpapi-ratelimit-headers).
 async fn admit(
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
@@ -164,7 +165,7 @@ async fn admit(
 }
 
 impl Standing {
-    /// How long it is until the next request is answered; nothing while any is left.
+    /// Returns the time until the next request is allowed; zero if any remain.
     pub(super) fn until_next(&self) -> Duration {
         match (self.wait, self.remaining) {
             (Some(wait), _) => wait,

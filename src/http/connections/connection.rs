@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -26,10 +26,10 @@ use super::Limits;
 use super::progress::{Pressure, Progress};
 use super::socket::Socket;
 
-/// Bytes that hyper may hold of what one client sent, or is yet to take, beyond one chunk.
+/// The maximum number of bytes that hyper buffers per direction, beyond one chunk.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves one client until it leaves, breaks the rules, or outstays a limit.
+/// Serves one client until it disconnects, violates the protocol or exceeds a limit.
 pub(super) async fn run(
     stream: TcpStream,
     peer: SocketAddr,
@@ -76,10 +76,10 @@ pub(super) async fn run(
     }
 }
 
-/// Ready once the connection has outstayed its deadline, which moves with every step it takes.
+/// Ready once the deadline of the connection has passed, which moves with every step.
 ///
-/// Setting a timer costs more than everything else here, and nearly every step moves the deadline
-/// away: the alarm is left as it is then, and looks again when it rings.
+/// Setting a timer costs more than the rest of a poll, and nearly every step extends the deadline. So
+/// the timer stays as set, and the deadline is checked again when it fires.
 fn poll_overdue(
     progress: &Progress,
     limits: &Limits,
@@ -140,10 +140,11 @@ async fn answer(
     }))
 }
 
-/// Whether two servers on the way could read this request in two ways, beyond what hyper refuses.
+/// Returns whether two servers could parse this request differently (request smuggling), beyond what
+/// hyper rejects.
 ///
-/// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: of the transfer codings
-/// only `chunked` is understood here; hyper would take `gzip, chunked` and hand on gzip.
+/// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: only the transfer coding
+/// `chunked` is supported; hyper would accept `gzip, chunked` and pass on gzip.
 fn doubtful(request: &Request<Incoming>) -> bool {
     let headers: &HeaderMap = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
@@ -158,7 +159,7 @@ fn refusal() -> Response {
     (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
 }
 
-/// A body that tells when it is done with, whether it was read to its end or not.
+/// A body that reports when it has been read completely or dropped.
 struct Watched<B> {
     body: B,
     ended: bool,

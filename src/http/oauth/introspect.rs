@@ -1,4 +1,4 @@
-//! What a token is, for a service that was handed it (RFC 7662).
+//! Token introspection (RFC 7662).
 
 use std::sync::Arc;
 

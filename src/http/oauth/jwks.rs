@@ -1,4 +1,4 @@
-//! The public keys (RFC 7517).
+//! The key set (RFC 7517).
 
 use std::sync::Arc;
 

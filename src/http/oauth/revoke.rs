@@ -1,4 +1,4 @@
-//! Ending a token that one has (RFC 7009).
+//! Revocation of a presented token (RFC 7009).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ async fn revoke(
     Ok(StatusCode::OK)
 }
 
-/// Nobody vouches for who did it, so that from where is all there is to go after.
+/// Returns the reason to record. The client is unauthenticated, so its address is the only trace.
 fn reason(given: Option<String>, address: IpAddr) -> String {
     match given {
         Some(reason) => format!("{reason} (from {address})"),

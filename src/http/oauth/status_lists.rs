@@ -21,7 +21,7 @@ use crate::http::oauth::kept::{Kept, listed, open};
 use crate::http::v1::Problem;
 use crate::http::{App, Failure};
 
-/// For how many seconds the list of lists may be kept: a new list comes with its first token.
+/// How long clients may cache the aggregation, in seconds: a new list appears with its first token.
 const MAX_AGE: u32 = 60;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -121,7 +121,7 @@ async fn lists(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Re
     Ok(kept.answer(&headers))
 }
 
-/// In its one spelling, so that a list has one address.
+/// Parses a list number in its canonical spelling, so that a list has one URL.
 fn number(text: &str) -> Option<u32> {
     text.parse()
         .ok()
@@ -135,7 +135,7 @@ fn asks_for_the_past(query: Option<&str>) -> bool {
     pairs.into_iter().any(|(name, _)| name == "time")
 }
 
-/// Whether an answer in gzip is welcome (RFC 9110, section 12.5.3).
+/// Returns whether the client accepts gzip (RFC 9110, section 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let quality = |named: &str| {
         listed(headers, header::ACCEPT_ENCODING).find_map(|item| {

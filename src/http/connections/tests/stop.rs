@@ -1,4 +1,4 @@
-//! Stopping.
+//! Shutdown.
 
 use super::*;
 
@@ -27,8 +27,8 @@ async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
     assert_eq!(server.ended.await.unwrap(), Drained::Whole);
 }
 
-/// The request that was on its way when the stop came: cut by a server that closes idle
-/// connections on the instant.
+/// A request that was on its way when the shutdown began: a server that closes idle connections at once
+/// would cut it.
 #[tokio::test]
 async fn a_stop_answers_a_request_that_comes_a_moment_later() {
     let server = start(Limits::default()).await;
@@ -63,10 +63,10 @@ async fn a_stop_ends_in_time_with_stuck_clients() {
 
     let stopped = Instant::now();
     server.stop.send(()).unwrap();
-    // Who waits longest goes first; the other one stays stuck.
+    // The first waiter is released first; the second stays blocked.
     server.gate.release.notify_one();
     assert!(till_closed(good).await.ends_with("waited"));
-    // The one that the server itself did not finish; the clients that stopped halfway are none.
+    // Counts the request that the server did not finish, not the clients that stopped halfway.
     assert_eq!(server.ended.await.unwrap(), Drained::Cut(1));
     assert!(stopped.elapsed() < 2 * LATER, "{:?}", stopped.elapsed());
 }

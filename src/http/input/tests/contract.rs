@@ -1,4 +1,4 @@
-//! The types, places and texts of the answers.
+//! The types, locations and texts of violations.
 
 use super::*;
 
