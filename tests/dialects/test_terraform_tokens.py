@@ -163,7 +163,7 @@ def test_pytfe_sets_the_longest_life_of_all_tokens(native, team, pytfe):
     assert native.get(f"organizations/{ORGANIZATION}")["policy"]["max_lifetime"] == two_years / 1000
     token = pytfe.team_tokens.create(team)
     assert (token.expired_at - token.created_at).total_seconds() == two_years / 1000
-    with pytest.raises(TFEError, match="all kinds have one longest life"):
+    with pytest.raises(TFEError, match="the same maximum lifetime"):
         policies.update(ORGANIZATION, OrgTokenTTLPolicyUpdateOptions(team="90d"))
 
 

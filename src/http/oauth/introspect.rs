@@ -29,7 +29,7 @@ struct IntrospectForm {
     /// The token, with or without the configured prefix.
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
-    #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
+    #[expect(dead_code, reason = "required by the RFC and ignored")]
     token_type_hint: Option<String>,
 }
 

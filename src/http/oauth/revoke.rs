@@ -25,7 +25,7 @@ struct RevokeForm {
     /// The token, with or without the configured prefix.
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
-    #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
+    #[expect(dead_code, reason = "required by the RFC and ignored")]
     token_type_hint: Option<String>,
     /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]

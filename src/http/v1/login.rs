@@ -1,4 +1,4 @@
-//! `/login` and `/logout`.
+//! Sessions: `/login` and `/logout`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/me`.
+//! The caller: `/me`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/members`, and the same below a team.
+//! Members: `/organizations/{organization}/members`, and the same below a team.
 
 use std::sync::Arc;
 

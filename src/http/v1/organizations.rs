@@ -1,4 +1,4 @@
-//! `/organizations`.
+//! Organizations: `/organizations`.
 
 use std::sync::Arc;
 

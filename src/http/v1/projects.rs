@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/projects`.
+//! Projects: `/organizations/{organization}/projects`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How the native API says what went wrong.
+//! Error responses of the native API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ pub(crate) struct Problem {
     code: String,
 }
 
-/// The errors of an operation, as its document has them.
+/// Returns the errors of an operation for the OpenAPI document.
 pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     let mut errors = openapi::usual_errors(takes, || openapi::named("application/json", "Problem"));
     if takes.anything && takes.caller || takes.body {
@@ -35,7 +35,7 @@ pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
     errors
 }
 
-/// Returns the native API's answer to a failure: its code and text as they are.
+/// Renders a failure with its code and message.
 pub(crate) fn render(failure: &Failure) -> Response {
     if let Failure::Input(InputError::Invalid(violations)) = failure {
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(violations)).into_response();

@@ -1,4 +1,4 @@
-//! `/revocations`: cut-offs.
+//! Cut-offs: `/revocations`.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A revocation to create. It covers the tokens that match all given fields.
 #[derive(Debug, Form)]
-// A misspelt team must not end the whole organization's tokens.
+// A misspelt `team` must not revoke all tokens of the organization.
 #[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
     /// Tokens of this organization, by name or id. Required unless you are a site administrator.

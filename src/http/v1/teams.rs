@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/teams`.
+//! Teams: `/organizations/{organization}/teams`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/usage`.
+//! Reports of token use by verifiers: `/usage`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/users`.
+//! Users: `/users`.
 
 use std::sync::Arc;
 

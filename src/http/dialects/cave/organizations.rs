@@ -1,4 +1,4 @@
-//! `/organizations`.
+//! Organizations: `/organizations`.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, delete))
 }
 
-/// What CAVE holds its own organizations to: so many tokens an owner, of which the last one stays. It is
-/// the new organization's policy, so that it holds whoever asks in whichever way, and can be changed.
+/// Returns CAVE's limits on its own organizations: a maximum number of tokens per owner, of which the
+/// last one is kept. As the new organization's policy they apply to all APIs and can be changed.
 fn policy() -> Policy {
     Policy {
         max_active_tokens_per_owner: Some(3),
@@ -40,7 +40,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Something that is empty where it is not known, as answers have it: what was read can be sent back.
+/// A field that is empty if unknown, in requests too, so that clients can send back what they received.
 #[derive(Debug)]
 struct Known<T>(Option<T>);
 
@@ -63,18 +63,18 @@ impl<T: Scalar> Scalar for Known<T> {
     }
 }
 
-/// A new organization.
+/// An organization to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateOrganization")]
 struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique whatever
-    /// its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit.
+    /// Unique, ignoring case.
     #[form(example = "acme")]
     name: String,
-    /// Whom to write to.
+    /// A contact e-mail address.
     #[form(example = "ops@example.com")]
     email: Known<Contact>,
-    /// Where it wants to be told things: an `http` or `https` address.
+    /// A URL for notifications, `http` or `https`.
     #[form(example = "https://example.com/notify")]
     notification_url: Known<NotificationUrl>,
 }
@@ -83,13 +83,13 @@ impl Body for CreateForm {
     const UNREADABLE: &'static str = "Cannot parse JSON as Organization.";
 }
 
-/// Changes to an organization. What is absent stays as it is.
+/// Changes to an organization. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeOrganization", example = json!({"email": "ops@example.com"}))]
 struct ChangeForm {
-    /// Whom to write to.
+    /// A contact e-mail address.
     email: Option<Known<Contact>>,
-    /// Where it wants to be told things: an `http` or `https` address.
+    /// A URL for notifications, `http` or `https`.
     notification_url: Option<Known<NotificationUrl>>,
 }
 
@@ -103,13 +103,14 @@ impl Body for ChangeForm {
 struct OrganizationInfo {
     #[schema(example = "acme")]
     name: String,
-    /// Empty where none is known.
+    /// The contact e-mail address; empty if unknown.
     #[schema(example = "ops@example.com")]
     email: String,
-    /// Empty where none is known.
+    /// The URL for notifications; empty if unknown.
     #[schema(example = "https://example.com/notify")]
     notification_url: String,
-    /// Its active tokens, as far as the caller manages them; those of its teams are not among them.
+    /// The organization's own active tokens, without those of its teams. Empty unless the caller
+    /// manages them.
     tokens: Vec<TokenInfo>,
 }
 
@@ -124,15 +125,15 @@ impl OrganizationInfo {
     }
 }
 
-/// Make an organization
+/// Create an organization
 ///
-/// Whoever makes it becomes its admin. It gets a policy: an owner has at most three active tokens, and the
-/// last one cannot be deleted. It also gets a token with the description `default`, which this answer and
-/// no other shows. Needs a session.
+/// The caller becomes its admin. Its policy allows an owner at most three active tokens, of which the
+/// last one cannot be deleted. It gets a token with the description `default`, which only this response
+/// shows. Needs a session.
 #[utoipa::path(post, path = "/organizations", tag = "organizations", operation_id = "create_organization",
     request_body = CreateForm,
-    responses((status = CREATED, description = "The organization, with its first token this once", body = OrganizationInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The organization, with its first token, shown only once", body = OrganizationInfo,
+                  headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
               (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain")))]
 async fn create(
@@ -166,13 +167,13 @@ async fn create(
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Show an organization
+/// Get an organization
 ///
-/// For everybody who belongs to it; its tokens for its admins only.
+/// For all members of the organization. Only admins see its tokens.
 #[utoipa::path(get, path = "/organizations/{organization}", tag = "organizations", operation_id = "get_organization",
     params(OrganizationPath),
     responses((status = OK, description = "The organization", body = OrganizationInfo,
-                  headers(("Location" = String, description = "Its address")))))]
+                  headers(("Location" = String, description = "The URL of the resource")))))]
 async fn show(
     caller: Caller<(OrganizationsRead, TokensRead)>,
     State(app): State<Arc<App>>,
@@ -184,12 +185,12 @@ async fn show(
     Ok(([(header::LOCATION, location)], shown).into_response())
 }
 
-/// Change an organization
+/// Update an organization
 ///
-/// For its admins.
+/// Only for admins of the organization.
 #[utoipa::path(patch, path = "/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
-    responses((status = OK, description = "The organization as it is now", body = OrganizationInfo),
+    responses((status = OK, description = "The updated organization", body = OrganizationInfo),
               (status = BAD_REQUEST, description = "`No fields specified for update.`, `Cannot parse JSON as Organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 async fn change(
     caller: Caller<(OrganizationsWrite, TokensRead)>,
@@ -226,10 +227,11 @@ async fn shown(app: &App, caller: &authority::Caller, organization: Organization
 
 /// Delete an organization
 ///
-/// For its admins, once it has no teams. From the answer on all of its tokens are refused. Needs a session.
+/// Revokes all of its tokens at once. The organization must have no teams. Only for admins of the
+/// organization. Needs a session.
 #[utoipa::path(delete, path = "/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
     params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
+    responses((status = NO_CONTENT, description = "The organization is deleted"),
               (status = BAD_REQUEST, description = "`Cannot delete account with teams attached. Delete teams first.`", body = String, content_type = "text/plain")))]
 async fn delete(
     caller: Caller<LoggedIn>,

@@ -1,4 +1,4 @@
-//! What clients send.
+//! The input of CAVE's handlers.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -7,13 +7,13 @@ use super::render::Refusal;
 use crate::http::Failure;
 use crate::http::input::{self, Input, InputError};
 
-/// What a body is read as.
+/// A request body.
 pub(super) trait Body: input::Request {
-    /// What is said of JSON that it cannot be read from.
+    /// The message for JSON that does not match the form.
     const UNREADABLE: &'static str;
 }
 
-/// What a path names, and a body.
+/// Path parameters and a body.
 pub(super) struct Sent<P, B> {
     pub(super) path: P,
     pub(super) body: B,
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// CAVE takes two names of JSON, of which everybody else knows one.
+/// Requires a JSON media type. CAVE also accepts `text/json`, which the shared parser refuses.
 fn demand_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
     let given = headers
         .get(header::CONTENT_TYPE)

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/teams`.
+//! Teams: `/organizations/{organization}/teams`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,12 +29,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, delete))
 }
 
-/// A new team.
+/// A team to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateTeam")]
 struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique in the
-    /// organization whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit.
+    /// Unique in the organization, ignoring case.
     #[form(example = "runners")]
     name: String,
 }
@@ -49,15 +49,15 @@ impl Body for CreateForm {
 struct TeamInfo {
     #[schema(example = "runners")]
     name: String,
-    /// Its active tokens, for whoever manages them.
+    /// The team's active tokens. Empty unless the caller manages them.
     tokens: Vec<TokenInfo>,
 }
 
-/// How many teams have their tokens read together. The store merges so many by their indexes.
+/// How many teams' tokens are read in one query, which merges an index range per team.
 const TEAMS_AT_ONCE: usize = 100;
 
 impl TeamInfo {
-    /// Teams, each with its active tokens as far as the caller manages them.
+    /// Returns the teams, each with its active tokens if the caller manages them.
     async fn of(
         app: &App,
         caller: &authority::Caller,
@@ -92,11 +92,11 @@ impl TeamInfo {
 
 /// List teams
 ///
-/// All of the organization's, in the order of their names. For everybody who belongs to it; a team's tokens
-/// for those who manage them only.
+/// Lists the teams of the organization, sorted by name. For all members of the organization; a team's
+/// tokens are visible to users who manage them.
 #[utoipa::path(get, path = "/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath),
-    responses((status = OK, description = "Its teams", body = Vec<TeamInfo>)))]
+    responses((status = OK, description = "The teams", body = Vec<TeamInfo>)))]
 async fn list(
     caller: Caller<(OrganizationsRead, TokensRead)>,
     State(app): State<Arc<App>>,
@@ -108,14 +108,14 @@ async fn list(
     Ok(json(TeamInfo::of(&app, &caller, organization, &teams).await?))
 }
 
-/// Make a team
+/// Create a team
 ///
-/// For admins of the organization. The team gets a token with the description `default`, which this answer
-/// and no other shows.
+/// The team gets a token with the description `default`, which only this response shows. Only for
+/// admins of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The team, with its first token this once", body = TeamInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The team, with its first token, shown only once", body = TeamInfo,
+                  headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Team.`, `Invalid team name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
               (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain")))]
 async fn create(
@@ -143,9 +143,9 @@ async fn create(
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Show a team
+/// Get a team
 ///
-/// For everybody who belongs to the organization; the team's tokens for those who manage them only.
+/// For all members of the organization; the team's tokens are visible to users who manage them.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "get_team",
     params(TeamPath),
     responses((status = OK, description = "The team", body = TeamInfo)))]
@@ -162,10 +162,10 @@ async fn show(
 
 /// Delete a team
 ///
-/// For admins of the organization. From the answer on all of the team's tokens are refused.
+/// Revokes all of its tokens at once. Only for admins of the organization.
 #[utoipa::path(delete, path = "/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
     params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The team is deleted")))]
 async fn delete(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! What every answer says beside its body.
+//! The headers of every response.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::http::rate_limit::Standing;
 const API_VERSION: HeaderName = HeaderName::from_static("tfp-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The version that clients of the API's last years know.
+/// The API version that recent clients expect.
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 
-/// The longest identifier of a request that is repeated to whoever sent it.
+/// The maximum length of a request id that is returned to the client.
 const LONGEST_ID: usize = 128;
 
-/// A router whose answers say the version, which request they are for, and what is left of the limits.
+/// Adds the API version, the request id and the rate limit to all responses.
 pub(super) fn stated(router: Router, app: &Arc<App>) -> Router {
     router.layer(from_fn_with_state(Arc::clone(app), state))
 }
@@ -36,7 +36,7 @@ async fn state(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-/// The client's own identifier of the request where it is plain enough to stand in anybody's log.
+/// Returns the client's request id if it is safe to log.
 fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     let is_plain = |value: &&HeaderValue| {
         let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -48,8 +48,8 @@ fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// The limit that leaves least. All are numbers that a client can read as floats: go-tfe ends the process
-/// where the last one is not.
+/// Returns the headers of the limit with the fewest remaining requests. All are numbers that parse as
+/// floats: go-tfe ends the process if the last one does not.
 fn limits(standing: Standing) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let stated = [
         ("x-ratelimit-limit", standing.rate.per_second.to_string()),

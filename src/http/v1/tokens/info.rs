@@ -1,4 +1,4 @@
-//! What is shown of a token.
+//! The metadata of a token in responses.
 
 use std::net::IpAddr;
 

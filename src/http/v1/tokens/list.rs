@@ -1,4 +1,4 @@
-//! `GET /tokens`.
+//! The list of tokens: `GET /tokens`.
 
 use std::sync::Arc;
 

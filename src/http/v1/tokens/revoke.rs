@@ -1,4 +1,4 @@
-//! `POST /tokens/{id}/revoke`.
+//! Revocation of a token: `POST /tokens/{id}/revoke`.
 
 use std::sync::Arc;
 

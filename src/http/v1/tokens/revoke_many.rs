@@ -1,4 +1,4 @@
-//! `POST /tokens/revoke`: many tokens by the filters of the list.
+//! Bulk revocation by the filters of the list: `POST /tokens/revoke`.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use jeton_store::{BulkId, BulkRevocation, LastToken};
 
 /// Which active tokens to revoke, by the filters of `GET /api/v1/tokens`.
 #[derive(Debug, Form)]
-// A misspelt filter must not match everything.
+// A misspelt filter must not match all tokens.
 #[form(body, name = "RevokeTokens", unknown = Forbidden, example = json!({"organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true}))]
 pub(crate) struct RevokeManyForm {
     #[form(flatten)]

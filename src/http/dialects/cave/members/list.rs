@@ -1,4 +1,4 @@
-//! `GET …/users`.
+//! Lists members: `GET …/users`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, whole};
 use jeton_core::directory::{Member, Role};
 
-/// Somebody who belongs to an organization or a team.
+/// A member of an organization or a team.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub(super) struct MemberInfo {
@@ -37,10 +37,10 @@ impl From<&Member> for MemberInfo {
 
 /// List the members of an organization
 ///
-/// In the order of their addresses. For everybody who belongs to it.
+/// Sorted by e-mail address. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/users", tag = "members", operation_id = "list_members",
     params(OrganizationPath),
-    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+    responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]
 pub(super) async fn of_organization(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -52,10 +52,10 @@ pub(super) async fn of_organization(
 
 /// List the members of a team
 ///
-/// In the order of their addresses. For everybody who belongs to the organization.
+/// Sorted by e-mail address. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "list_team_members",
     params(TeamPath),
-    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+    responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]
 pub(super) async fn of_team(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,

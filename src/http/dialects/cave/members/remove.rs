@@ -1,4 +1,4 @@
-//! `DELETE …/users/{email}`.
+//! Removes members: `DELETE …/users/{email}`.
 
 use std::sync::Arc;
 
@@ -11,13 +11,14 @@ use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::{App, no_content};
 
-/// Take somebody out of an organization
+/// Remove a member from an organization
 ///
-/// And out of its teams; not oneself. For its admins. From the answer on their tokens of this organization
-/// are refused, for good. Needs a session.
+/// Removes the user from the organization and its teams, and revokes the user's tokens of this
+/// organization permanently. You cannot remove yourself. Only for admins of the organization. Needs a
+/// session.
 #[utoipa::path(delete, path = "/organizations/{organization}/users/{email}", tag = "members", operation_id = "remove_member",
     params(MemberPath),
-    responses((status = NO_CONTENT, description = "They do not belong to it"),
+    responses((status = NO_CONTENT, description = "The user is removed"),
               (status = BAD_REQUEST, description = "`Cannot remove self.`", body = String, content_type = "text/plain")))]
 pub(super) async fn from_organization(
     caller: Caller<LoggedIn>,
@@ -30,13 +31,13 @@ pub(super) async fn from_organization(
     Ok(no_content().into_response())
 }
 
-/// Take somebody out of a team
+/// Remove a member from a team
 ///
-/// For its admins and those of the organization. They stay in the organization, and so do their own tokens.
-/// Needs a session.
+/// The user stays in the organization and keeps their own tokens. Only for admins of the team and of
+/// the organization. Needs a session.
 #[utoipa::path(delete, path = "/organizations/{organization}/teams/{team}/users/{email}", tag = "members", operation_id = "remove_team_member",
     params(TeamMemberPath),
-    responses((status = NO_CONTENT, description = "They do not belong to it")))]
+    responses((status = NO_CONTENT, description = "The user is removed")))]
 pub(super) async fn from_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

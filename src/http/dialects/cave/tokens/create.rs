@@ -1,4 +1,4 @@
-//! `POST …/tokens`.
+//! Creates tokens: `POST …/tokens`.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
 use jeton_store::rules::tokens::Naming;
 
-/// A new token.
+/// A token to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
-    /// Which token it is, for people.
+    /// A description.
     description: String,
 }
 
@@ -30,13 +30,13 @@ impl Body for CreateForm {
     const UNREADABLE: &'static str = "Cannot parse request body: description is missing.";
 }
 
-/// Make a token for an organization
+/// Create a token of an organization
 ///
-/// For admins of the organization. The answer is the only one that shows the token.
+/// Only this response shows the token. Only for admins of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/tokens", tag = "tokens", operation_id = "create_organization_token",
     params(OrganizationPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
+                  headers(("Location" = String, description = "The URL of its metadata"))),
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 pub(super) async fn for_organization(
     caller: Caller<TokensWrite>,
@@ -47,13 +47,13 @@ pub(super) async fn for_organization(
     create(&app, &caller, path.into(), body, &uri).await
 }
 
-/// Make a token for a team
+/// Create a token of a team
 ///
-/// For admins of the team and of the organization. The answer is the only one that shows the token.
+/// Only this response shows the token. Only for admins of the team and of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/tokens", tag = "tokens", operation_id = "create_team_token",
     params(TeamPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
+                  headers(("Location" = String, description = "The URL of its metadata"))),
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 pub(super) async fn for_team(
     caller: Caller<TokensWrite>,
@@ -77,7 +77,7 @@ async fn create(
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Issues a token as CAVE knows them: for whatever its owner may do, and for as long as is allowed.
+/// Creates a token as CAVE does: with all scopes and the longest lifetime that its owner may have.
 pub(in crate::http::dialects::cave) async fn issue(
     app: &App,
     caller: &authority::Caller,

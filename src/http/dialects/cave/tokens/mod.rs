@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/tokens`, and the same below a team: a file per thing that can be done.
+//! Tokens: `/organizations/{organization}/tokens`, and the same below a team, a file per operation.
 
 mod create;
 mod delete;
@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show::of_team, delete::of_team))
 }
 
-/// Whose tokens: an organization's own, or a team's.
+/// The owner in a path: an organization or a team.
 pub(super) struct Place {
     pub(super) organization: OrganizationReference,
     pub(super) team: Option<TeamReference>,
@@ -55,7 +55,7 @@ impl From<TeamPath> for Place {
     }
 }
 
-/// Which token of a place.
+/// A token in a path, with its owner.
 struct Which {
     place: Place,
     id: String,
@@ -80,7 +80,7 @@ impl From<TeamTokenPath> for Which {
     }
 }
 
-/// Which token of an organization.
+/// A token of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TokenPath {
@@ -92,7 +92,7 @@ struct TokenPath {
     id: String,
 }
 
-/// Which token of a team.
+/// A token of a team.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TeamTokenPath {
@@ -111,12 +111,12 @@ struct TeamTokenPath {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(super) struct TokenInfo {
-    /// Its number, as text.
+    /// The token's number, as a string.
     #[schema(example = "81")]
     id: String,
     #[schema(example = "November 2026")]
     description: String,
-    /// The token itself in the answer that makes it; its first characters ever after.
+    /// The token itself in the response that creates it, else its first characters.
     #[schema(example = "eyJhbGciOi...")]
     value: String,
     #[schema(value_type = nouns::Instant)]
@@ -124,7 +124,7 @@ pub(super) struct TokenInfo {
 }
 
 impl TokenInfo {
-    /// What is shown of a token.
+    /// Returns the metadata of a token.
     pub(super) fn of(record: &Record) -> Self {
         Self {
             id: record.id.to_string(),
@@ -134,7 +134,7 @@ impl TokenInfo {
         }
     }
 
-    /// The same with the token itself, for the one answer that shows it.
+    /// Returns the metadata with the token itself, for the response that creates it.
     pub(super) fn made(issued: &Issued) -> Self {
         Self {
             value: issued.token.expose().to_owned(),
@@ -143,7 +143,7 @@ impl TokenInfo {
     }
 }
 
-/// Of an organization, its own active tokens or its teams', as far as the caller manages them.
+/// Returns an organization's own active tokens, or its teams', as far as the caller manages them.
 pub(super) async fn managed(
     app: &App,
     caller: &authority::Caller,
@@ -161,7 +161,7 @@ pub(super) async fn managed(
     whole::tokens(&app.authority, caller, &wanted).await
 }
 
-/// The token of its place that has this number.
+/// Returns the token of the path's owner with this number.
 async fn found(app: &App, caller: &authority::Caller, which: Which) -> Result<Record, Error> {
     let reference = which.id.parse().map_err(|_| Error::Absent)?;
     let Place { organization, team } = which.place;

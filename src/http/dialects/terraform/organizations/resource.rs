@@ -1,4 +1,4 @@
-//! What is shown of an organization.
+//! Organization resources in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,7 +15,7 @@ use jeton_core::token::ManagementScope;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Organization)]
 pub(super) struct OrganizationResource {
-    /// Its name.
+    /// The name of the organization.
     #[schema(example = "default")]
     id: String,
     #[serde(rename = "type")]
@@ -25,13 +25,13 @@ pub(super) struct OrganizationResource {
     links: Itself,
 }
 
-/// What is said of it.
+/// The attributes of an organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct OrganizationAttributes {
     #[schema(example = "default")]
     name: String,
-    /// What no renaming changes, and what tokens carry.
+    /// The id in tokens, which never changes.
     external_id: String,
     #[schema(required = true)]
     email: Option<String>,
@@ -40,7 +40,7 @@ struct OrganizationAttributes {
     permissions: OrganizationPermissions,
 }
 
-/// What the caller may do with it.
+/// The caller's permissions on the organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct OrganizationPermissions {

@@ -1,4 +1,4 @@
-//! `/users/{user_id}/authentication-tokens`: a person's own tokens.
+//! A user's own tokens: `/users/{user_id}/authentication-tokens`.
 
 use std::sync::Arc;
 
@@ -21,18 +21,19 @@ use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
 use jeton_store::rules::tokens::Naming;
 
-/// As in the list that is whole.
+/// The same order as in the complete list.
 const OLDEST_FIRST: Sort = Sort {
     by: SortBy::CreatedAt,
     order: Order::Ascending,
 };
 
-/// List a person's tokens
+/// List tokens of a user
 ///
-/// Your own. Another person's list is empty; without any of the page's parameters it is whole.
+/// Lists your own tokens; for other users the list is empty. Without page parameters the list is
+/// complete.
 #[utoipa::path(get, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
     operation_id = "list_user_tokens", params(UserPath, PageIfAny),
-    responses((status = OK, description = "A page of the list, or all of it", body = ListDocument<TokenResource>,
+    responses((status = OK, description = "A page of the list, or the complete list", body = ListDocument<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
     caller: Caller<TokensRead>,
@@ -65,20 +66,20 @@ pub(super) async fn list(
     )))
 }
 
-/// Make a token of your own
+/// Create a token of a user
 ///
-/// It is good in every organization that you belong to, for as long as you do.
+/// The token is valid in every organization that you belong to, for as long as you do.
 #[utoipa::path(post, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
     operation_id = "create_user_token", params(UserPath),
     request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
-    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+    responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<UserPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
-    // Nobody makes a token for another.
+    // Users create only their own tokens.
     if *person_asking(&caller)? != path.id()? {
         return Err(Error::Absent.into());
     }
@@ -86,7 +87,7 @@ pub(super) async fn create(
     made(&app.authority, &caller, &order).await
 }
 
-/// The person for whom the caller acts. Tokens of teams and organizations have no such tokens.
+/// Returns the user that the caller acts for. Tokens of teams and organizations have no such user.
 fn person_asking<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
     caller.user().ok_or(Error::Absent)
 }

@@ -155,13 +155,13 @@ async fn what_needs_mail_is_refused() {
         (
             "/users/register",
             address.clone(),
-            "Cannot register: this server sends no mail. A site administrator makes accounts.",
+            "Cannot register: this server sends no e-mail. A site administrator creates accounts.",
             "Cannot parse request body: email is missing.",
         ),
         (
             "/users/forgot-password",
             address,
-            "Cannot reset the password: this server sends no mail. A site administrator sets passwords.",
+            "Cannot reset the password: this server sends no e-mail. A site administrator sets passwords.",
             "Cannot parse request body: email is missing.",
         ),
         (
