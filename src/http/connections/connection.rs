@@ -41,7 +41,7 @@ pub(super) async fn run(
     let socket = match Socket::new(stream, Arc::clone(&progress), &limits) {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::debug!(%peer, %error, "the client was gone before it was served");
+            tracing::debug!(%peer, %error, "the client disconnected before it was served");
             return;
         }
     };
