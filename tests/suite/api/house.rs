@@ -1,4 +1,4 @@
-//! Keeping house behind the API: what has ended is shown for a while, and then forgotten.
+//! Retention: ended tokens are shown for a while, and then deleted.
 
 use jeton::authority::Walk;
 use serde_json::json;
@@ -21,14 +21,14 @@ async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
             .is(201);
         paths.push(path);
     }
-    // A process of its own on the same database.
+    // A second process on the same database.
     let authority = app.authority().await;
     let mut walk = Walk::default();
     for (days, status) in [(30, 200), (1, 404)] {
         app.clock.pass(days * DAY);
         authority.keep_house(&mut walk).await.unwrap();
         app.restart().await;
-        // The session of the beginning has long expired, and is forgotten with everything else.
+        // The session of the start has long expired and is deleted too.
         let email = NORTH.email("admin");
         let session = app.log_in(&email, &password(&email)).await.is(200);
         let admin = Actor::holding(&session.text_at("/token"));
@@ -39,7 +39,7 @@ async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
     }
 }
 
-/// Between two rounds nothing is looked at.
+/// Between two rounds the database is not read.
 #[tokio::test]
 async fn a_round_begins_an_hour_after_the_one_before() {
     let app = TestApp::new().await;

@@ -46,7 +46,7 @@ async fn one_event_ends_everything_that_matches() {
         .await
         .is(200);
     assert_eq!(shown.text_at("/status"), "revoked");
-    // The next event of the feed has the next number.
+    // The next event of the feed has the next sequence number.
     let order = json!({"organization": NORTH.name, "team": NORTH.team});
     let next = cut(&app, &admin, order).await.is(201).json();
     assert_eq!(next["sequence"], json!(answer["sequence"].as_u64().unwrap() + 1));
@@ -64,7 +64,7 @@ async fn what_was_issued_later_stays() {
     assert_eq!(answer.text_at("/issued_before"), "2026-01-02T03:05:15.000Z");
     assert_eq!(status(&app, &early.holder).await, 401);
     assert_eq!(status(&app, &late.holder).await, 200);
-    // The most restrictive decides: an earlier one takes nothing back.
+    // The latest cut-off decides: an earlier instant undoes nothing.
     let order = json!({"organization": NORTH.name, "issued_before": "2026-01-02T03:05:01Z"});
     cut(&app, &admin, order).await.is(201);
     assert_eq!(status(&app, &early.holder).await, 401);
@@ -138,7 +138,7 @@ async fn an_organizations_admin_reaches_that_organization_and_no_session() {
         (json!({"key": "any"}), 403),
         (json!({"organization": NORTH.name, "key": "any"}), 403),
         (json!({"organization": NORTH.name, "team": SOUTH.team}), 404),
-        // Whether somebody exists elsewhere is not to be found out.
+        // The response does not reveal whether a user of another organization exists.
         (
             json!({"organization": NORTH.name, "user": SOUTH.email("member")}),
             404,
@@ -192,7 +192,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
         assert_eq!(status(&app, &south.holder).await, 401);
         app.restart().await;
     }
-    // Somebody who logs in again is let in again.
+    // A new login is accepted.
     app.clock.pass(2);
     let password = crate::harness::password(&NORTH.email("lead"));
     app.log_in(&NORTH.email("lead"), &password).await.is(200);

@@ -1,4 +1,4 @@
-//! Status lists: what services elsewhere read that never ask about a token.
+//! Status lists, for services that verify tokens offline.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -97,7 +97,7 @@ async fn a_list_can_be_kept_until_it_changes() {
     let head = ask(&app, Method::HEAD, place.path(), &[]).await.is(200);
     assert_eq!((head.header("etag"), head.text.as_str()), (tag.as_str(), ""));
 
-    // The same bytes for all who ask, until something changes.
+    // All clients get the same bytes until a revocation.
     app.clock.pass(60);
     assert_eq!(app.get(&app.anyone(), place.path()).await.text, list.text);
     revoke(&app, &token).await;
@@ -126,7 +126,7 @@ async fn a_list_that_nothing_happens_to_is_signed_anew_in_time() {
         app.clock.pass(600);
     }
     assert!((5..=10).contains(&signed.len()), "{signed:?}");
-    // A clock that is put back leaves no list from the future behind.
+    // A clock that is set back leaves no list with a future time.
     app.clock.pass(-3 * 3600);
     let claims = app.list(&place.uri, None).await;
     assert_eq!(claims.issued_at, app.clock.now_seconds());
@@ -184,7 +184,7 @@ async fn what_is_no_list_is_not_found() {
         .is(405);
 }
 
-/// A token of every lifetime: each is in a list of its own, which is there as soon as the token is.
+/// Tokens of every lifetime: each is in a list of its own, which is published with the token.
 #[tokio::test]
 async fn every_list_that_a_token_names_is_there() {
     let app = TestApp::new().await;
@@ -219,8 +219,7 @@ async fn every_list_that_a_token_names_is_there() {
     );
 }
 
-/// Whoever fetches the list after their revocation was answered sees it, however many others do so
-/// at the same time.
+/// A list fetched after the response to a revocation includes it, with many concurrent requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_list_fetched_after_a_revocation_shows_it() {
     let app = Arc::new(TestApp::new().await);
@@ -264,13 +263,14 @@ async fn one_rendering_serves_all_who_wait() {
         for task in tasks {
             texts.insert(task.await.unwrap());
         }
-        // Each signature is another, so that each rendering would be.
+        // Each signature differs, so a second rendering would have different bytes.
         assert_eq!(texts.len(), 1);
         revoke(&app, &token).await;
     }
 }
 
-/// What takes effect later is in the list when it does, and no copy is good beyond that instant.
+/// A scheduled revocation is in the list once it takes effect, and no copy is valid beyond that
+/// instant.
 #[tokio::test]
 async fn no_list_outlives_the_next_revocation() {
     let mut app = TestApp::new().await;
@@ -318,7 +318,7 @@ async fn a_cut_off_shows_in_the_lists_or_there_is_no_list() {
     let path = format!("/organizations/{}/teams/{}", NORTH.name, NORTH.team);
     app.delete(&app.admin_of(&NORTH), &path).await.is(204);
 
-    // Its tokens cannot be read: a list without them would say that they are good.
+    // If tokens cannot be read, a list without them would report them as not revoked.
     for (fault, code) in [(Fault::Fails, "unavailable"), (Fault::Busy, "busy")] {
         plan.arm(fault, Some(Kind::Read), 0);
         app.get(&app.anyone(), place.path()).await.fails(503, code);

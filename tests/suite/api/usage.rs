@@ -1,4 +1,4 @@
-//! When tokens were last seen, by the authority and by verifiers that report.
+//! Token use, as seen by the authority and reported by verifiers.
 
 use jeton_core::clock::Clock;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn verifiers_report_what_nobody_else_sees() {
     assert_eq!(written["last_used_at"], now.plus_seconds(-60).to_string());
     assert_eq!(written["last_used_from"], Value::Null);
 
-    // A clock that is ahead makes nobody look used tomorrow.
+    // A verifier's clock that is ahead records no use in the future.
     let ahead = json!({"uses": [{"jti": jti, "at": now.plus_seconds(86_400)}]});
     app.post(&verifier, "/usage", ahead).await.is(200);
     assert_eq!(shown(&app, &token.id).await["last_used_at"], now.to_string());
@@ -86,7 +86,7 @@ async fn verifiers_report_what_nobody_else_sees() {
         list["reporting_audiences"],
         json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
     );
-    // Who has no token for it does not learn that it exists.
+    // A caller that may not see a token does not learn that it exists.
     app.organization_token(&SOUTH, &[]).await;
     let list = app.get(&app.admin_of(&SOUTH), "/tokens").await.is(200).json();
     assert_eq!(list["reporting_audiences"], json!([]));
@@ -146,7 +146,7 @@ async fn a_report_has_bounds_and_every_fault_is_named() {
 #[tokio::test]
 async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
     let app = TestApp::new().await;
-    // A session would not outlast what follows, and no token revokes itself.
+    // A session would expire meanwhile, and no token revokes itself.
     let admin = app.organization_token(&NORTH, &MANAGEMENT).await.holder;
     let verifier = verifier(&app).await;
     let report = async |audience: &str| {
@@ -167,12 +167,12 @@ async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
     };
     assert_eq!(matched(json!({})).await, 1);
     assert_eq!(matched(json!({"include_unreported": true})).await, 2);
-    // A filter that says nothing of use asks no audience.
+    // A filter without use ignores audiences.
     assert_eq!(
         matched(json!({"never_used": false, "owner": "organization"})).await,
         2
     );
-    // Whoever has been silent for more than a day may have missed something.
+    // A verifier that has not reported for more than a day may have missed use.
     app.clock.pass(86_401);
     assert_eq!(matched(json!({})).await, 0);
     report("https://reporting.example").await;

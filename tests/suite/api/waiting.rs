@@ -1,6 +1,7 @@
-//! A request authenticates once and may then wait. What is shut out meanwhile does not act once more.
+//! A request authenticates once and may then wait. A caller that loses access meanwhile must not act
+//! any more.
 //!
-//! Each test delays what a request has ordered, as it was judged, until whoever asked for it is shut out.
+//! Each test delays a request's order after its permission check, until the caller has lost access.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ impl Delayed {
         }
     }
 
-    /// What a request is answered when something else happens before its order is carried out.
+    /// Returns the response to a request when something else happens before its order is carried out.
     async fn while_it_waits<T>(
         &self,
         request: impl Future<Output = Answer>,
@@ -41,7 +42,7 @@ impl Delayed {
         answer
     }
 
-    /// A session of somebody new, whom this process has not seen yet.
+    /// Returns a session of a new user, which this process has not cached yet.
     async fn unseen(&self, email: &str, site_admin: bool) -> Actor {
         let admin = self.app.site_admin();
         let account = json!({"email": email, "password": password(email), "site_admin": site_admin});
@@ -75,7 +76,7 @@ async fn an_administrator_who_is_shut_out_makes_nobody() {
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
     let friend = json!({"email": "friend@example.com", "password": password("friend"), "site_admin": true});
-    // Who is not shut out meanwhile does.
+    // Other callers succeed.
     let other = json!({"email": "other@example.com", "password": password("other")});
     let request = app.post(&rogue, "/users", other);
     delayed
@@ -120,7 +121,7 @@ async fn a_token_that_is_cut_off_issues_none_that_comes_after() {
         app.post(&app.admin_of(&NORTH), "/revocations", everything)
             .await
             .is(201);
-        // Or the second that is cut off would be waited for.
+        // Or the test would wait for the cut-off's second.
         app.clock.pass(2);
     };
     let request = app.post(&token.holder, "/tokens", order("organization"));
@@ -166,7 +167,7 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
         .await
         .fails(401, "invalid_token");
 
-    // Whoever may still do something is judged by what that is.
+    // A caller that keeps some rights is checked against these.
     let former = delayed.unseen("former@example.com", true).await;
     let request = app.post(&former, "/tokens/revoke", everything);
     delayed
@@ -203,7 +204,7 @@ async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
         let path = "/users/ada@example.com";
         let new = json!({"password": password("another")});
         app.patch(&app.site_admin(), path, new).await.is(200);
-        // Or the second whose sessions have ended would be waited for.
+        // Or the test would wait for the second in which the sessions were revoked.
         app.clock.pass(2);
     };
     let old = password("ada@example.com");

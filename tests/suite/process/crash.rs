@@ -1,4 +1,4 @@
-//! Killed at any point: what was answered has happened, and what was refused has not.
+//! Killed at any point: acknowledged orders are durable, and refused ones have had no effect.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const ROUNDS: u64 = 50;
 const THREADS: u64 = 4;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the clients know, kept outside of what is killed.
+/// What the clients know, stored outside of the killed process.
 #[derive(Debug, Clone, Default)]
 struct Log {
     /// By name, which is unique.
@@ -26,31 +26,31 @@ struct Log {
     addresses: BTreeMap<String, Text>,
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Acknowledged,
     Refused,
-    /// No answer came.
+    /// No response arrived.
     Unknown,
 }
 
 #[derive(Debug, Clone)]
 struct Token {
     issued: Outcome,
-    /// What only an acknowledged one has.
+    /// Set only for acknowledged tokens.
     id: String,
     secret: String,
-    /// `None`: nobody asked for it.
+    /// `None`: no revocation was requested.
     revoked: Option<Outcome>,
     description: Text,
 }
 
-/// A text that was changed now and then.
+/// A text that changes from time to time.
 #[derive(Debug, Clone, Default)]
 struct Text {
     acknowledged: Option<String>,
-    /// Sent after the acknowledged one, with no answer.
+    /// Sent after the acknowledged one, without a response.
     unknown: Option<String>,
 }
 
@@ -73,18 +73,18 @@ impl Text {
     }
 }
 
-/// What the server says after it was started again.
+/// What the server reports after a restart.
 #[derive(Debug, Default)]
 struct Seen {
-    /// By name, as listed; more than one of a name is half of two things.
+    /// By name, as listed; several with one name mean a partial order.
     tokens: BTreeMap<String, Vec<Value>>,
-    /// By name, of those with a known secret: whether the authority accepts it.
+    /// By name, for tokens with a known secret: whether the authority accepts it.
     accepted: BTreeMap<String, bool>,
     teams: Vec<String>,
     addresses: BTreeMap<String, Option<String>>,
 }
 
-/// Everything in which the server contradicts what its clients know.
+/// Returns all contradictions between the server and its clients' knowledge.
 fn contradictions(log: &Log, seen: &Seen) -> Vec<String> {
     let mut found = Vec::new();
     let mut ids = BTreeMap::new();
@@ -186,7 +186,7 @@ fn what_was_answered_survives_fifty_kills() {
         assert!(ready < READY_WITHIN, "round {round}: ready after {ready:?}");
 
         let mut log = log.lock().unwrap();
-        // Every secret of every round at the end, and until then those of this round.
+        // At the end all secrets of all rounds, until then only those of this round.
         let prefix = if round + 1 == ROUNDS {
             String::new()
         } else {
@@ -202,7 +202,7 @@ fn what_was_answered_survives_fifty_kills() {
         settle(&mut log, &seen);
     }
 
-    // The judge is one that can say no.
+    // The control: the check finds false logs.
     let log = log.into_inner().unwrap();
     let seen = look(&mut server.client().with_token(&session), &log);
     assert_eq!(contradictions(&log, &seen), Vec::<String>::new());
@@ -212,7 +212,7 @@ fn what_was_answered_survives_fifty_kills() {
     }
 }
 
-/// What was unknown is known once it has been looked at, and must stay so.
+/// Records what the server reports for unknown outcomes, which must not change from then on.
 fn settle(log: &mut Log, seen: &Seen) {
     for (organization, address) in &mut log.addresses {
         *address = Text {
@@ -240,7 +240,7 @@ fn settle(log: &mut Log, seen: &Seen) {
     }
 }
 
-/// Logs that claim what did not happen.
+/// Returns logs with false claims.
 fn lies(log: &Log) -> Vec<(&'static str, Log)> {
     let alive = |token: &Token| token.issued == Outcome::Acknowledged && token.revoked.is_none();
     let ended = |token: &Token| token.revoked == Some(Outcome::Acknowledged);
@@ -284,7 +284,7 @@ fn lies(log: &Log) -> Vec<(&'static str, Log)> {
     ]
 }
 
-/// The part of a log whose tokens have names of a kind.
+/// Returns the part of a log whose tokens have a name prefix.
 fn select(log: &Log, prefix: &str) -> Log {
     let of = |name: &String| name.starts_with(prefix);
     Log {
@@ -298,7 +298,7 @@ fn select(log: &Log, prefix: &str) -> Log {
     }
 }
 
-/// Several threads do what clients do, until the process is killed among it.
+/// Several threads send requests until the process is killed.
 fn storm(server: &mut Server, session: &str, log: &Mutex<Log>, round: u64, chance: &mut Chance) {
     let answered = AtomicUsize::new(0);
     let seeds: Vec<u64> = (0..THREADS).map(|_| chance.next()).collect();
@@ -337,13 +337,13 @@ struct Worker<'a> {
     log: &'a Mutex<Log>,
     name: String,
     organization: String,
-    /// Names of tokens that live as far as this worker knows.
+    /// Names of tokens that are active as far as this worker knows.
     mine: Vec<String>,
     chance: Chance,
     count: u32,
 }
 
-/// The server is gone.
+/// The error after the server was killed.
 struct Gone;
 
 impl Worker<'_> {
@@ -457,7 +457,7 @@ fn gone(answer: Option<Answer>) -> Result<(), Gone> {
     answer.map(drop).ok_or(Gone)
 }
 
-/// Asks for everything that the log speaks of.
+/// Reads everything in the log from the server.
 fn look(client: &mut Client, log: &Log) -> Seen {
     let mut seen = Seen::default();
     for organization in log.addresses.keys() {
@@ -492,7 +492,7 @@ fn look(client: &mut Client, log: &Log) -> Seen {
     seen
 }
 
-/// Every page of a list.
+/// Returns every page of a list.
 fn all(client: &mut Client, path: &str) -> Vec<Value> {
     let mut items = Vec::new();
     let mut next = path.to_owned();
@@ -506,8 +506,8 @@ fn all(client: &mut Client, path: &str) -> Vec<Value> {
     }
 }
 
-/// A first start that is killed at any point is begun again, and ends with one administrator who
-/// can log in.
+/// A first start that is killed at any point can be repeated, and ends with one administrator who can
+/// log in.
 #[test]
 fn a_first_start_can_be_killed_at_any_point() {
     let whole = Home::new().serve().started_within;
@@ -541,7 +541,7 @@ fn a_first_start_can_be_killed_at_any_point() {
     }
 }
 
-/// Numbers that differ and are the same in every run.
+/// A seeded random generator.
 struct Chance(u64);
 
 impl Chance {

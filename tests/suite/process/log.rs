@@ -1,4 +1,4 @@
-//! The log of a server: who changed what, and nothing that did not happen.
+//! The server's log: who changed what, and nothing that did not happen.
 
 use axum::http::StatusCode;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a token can mint: nothing beyond what it holds itself.
+//! The limits of tokens created by a token: nothing beyond its own rights.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ async fn a_token_grants_the_scopes_that_it_holds() {
         "a preset is no way around it: {}",
         answer.text
     );
-    // Nothing named is every ordinary scope that it holds: no management scope slips in.
+    // Without scopes, the token gets all of its creator's scopes except management scopes.
     let child = app.ask_for_token(&minter, order(json!({}))).await.is(201);
     assert_eq!(child.json()["token_info"]["scopes"], json!(["content:write"]));
 }
@@ -126,7 +126,7 @@ async fn a_token_makes_none_that_outlives_it() {
             .await
             .blames(&[&format!("value_error at body.{field}")]);
     }
-    // A session bounds no lifetime.
+    // A session limits no lifetime.
     let order = json!({"organization": NORTH.name, "expires_in": "never"});
     app.mint(&app.member_of(&NORTH), order).await;
 }
@@ -168,7 +168,7 @@ async fn a_token_for_another_service_is_of_no_use_here() {
     app.post(&token.holder, "/tokens/current/revoke", json!({}))
         .await
         .is(201);
-    // Named beside others, this API is among the services it is meant for.
+    // The audience may include this API among others.
     let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "audience": ["https://elsewhere.example", ISSUER]});
     let token = app.mint(&app.admin_of(&NORTH), order).await;

@@ -1,4 +1,4 @@
-//! `POST /tokens`: what can be asked for, and what a token then says.
+//! `POST /tokens`: the request's fields, and the resulting claims.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Asks as the admin for a token of the organization with these fields beside its name.
+/// Creates a token of the organization as the admin, with additional fields.
 async fn ask(app: &TestApp, fields: Value) -> Answer {
     let mut order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
     for (field, value) in fields.as_object().unwrap() {
@@ -72,7 +72,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
     );
     assert!(place["idx"].is_u64());
 
-    // By its number and by its jti, to whoever manages it; and what it says of itself.
+    // By number and by jti, for callers that manage it; and by the token itself.
     for path in [
         format!("/tokens/{id}"),
         format!("/tokens/{}", info["jti"].as_str().unwrap()),
@@ -121,7 +121,7 @@ async fn a_misspelt_field_makes_no_token_unless_a_client_of_dayzero_sent_it() {
         }
         app.send(request).await
     };
-    // What was meant is a token with one scope for 30 days.
+    // The intended token has one scope for 30 days.
     let misspelt = json!({"name": "n", "scope": ["projects:read"], "audiences": "x", "expires": "30d"});
     let blamed = [
         "extra_forbidden at body.audiences",
@@ -131,7 +131,7 @@ async fn a_misspelt_field_makes_no_token_unless_a_client_of_dayzero_sent_it() {
     ask("/tokens", None, misspelt.clone()).await.blames(&blamed);
     let north = Some(NORTH.id());
     ask("/tokens", north, misspelt.clone()).await.is(201);
-    // A field that DayZero has not tells that the body is meant for jeton.
+    // A field unknown to DayZero shows that the body is meant for jeton.
     for (ours, value) in [
         ("preset", json!("content_management")),
         ("expires_in", json!("30d")),
@@ -191,7 +191,7 @@ async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
     assert_eq!(only, default);
     ask(Some("there-is-none"), None).await.fails(404, "not_found");
 
-    // With two of them there is no only one.
+    // With two organizations there is no default.
     let path = format!("/organizations/{}/members/admin@example.com", NORTH.name);
     app.put(&app.admin_of(&NORTH), &path, json!({"role": "member"}))
         .await
@@ -254,7 +254,8 @@ async fn a_life_can_be_said_in_three_ways() {
             "2026-02-03T03:05:06.000Z",
             1_770_087_906,
         ),
-        // Never is the last second of the year 9999 for verifiers, which need one, and null for people.
+        // Never is the last second of the year 9999 in claims, which require `exp`, and null in
+        // responses.
         (json!({"expires_in": "never"}), "", 253_402_300_799),
     ] {
         assert_eq!(ends(fields.clone()).await, (at.to_owned(), exp), "{fields}");
@@ -386,7 +387,7 @@ async fn what_is_right_by_itself_and_wrong_here_is_422_too() {
     }
     let answer = ask(&app, json!({"owner": "team", "team": SOUTH.team})).await;
     answer.fails(404, "not_found");
-    // None of these has left anything behind.
+    // None of these has created a token.
     let listed = app
         .get(&app.admin_of(&NORTH), "/tokens?include_total_count=true")
         .await;
@@ -400,9 +401,10 @@ async fn scopes_stand_in_the_catalogues_order_and_once() {
     let order = json!({"scopes": scopes, "audience": "https://api.example"});
     let info = ask(&app, order).await.is(201).json()["token_info"].clone();
     assert_eq!(info["scopes"], json!(["tokens:read", "projects:read", "ai:use"]));
-    // A scope for the authority itself is worth nothing to a token that the authority does not accept.
+    // A management scope has no effect if the token's audience excludes the authority.
     assert_eq!(info["audience"], json!(["https://api.example", ISSUER]));
-    // None at all is no claim: an empty one would be malformed, and the token of no use to anybody.
+    // A token without scopes has no `scope` claim: an empty one would be malformed, and the token
+    // invalid.
     let none = ask(&app, json!({"scopes": []})).await.is(201);
     assert_eq!(none.json()["token_info"]["scopes"], json!([]));
     assert_eq!(claims(&none.text_at("/token")).get("scope"), None);
@@ -425,7 +427,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     ask(&app, json!({"expires_in_days": 2}))
         .await
         .blames(&["value_error at body.expires_in_days"]);
-    // A default is shortened; and what was refused has used up nothing.
+    // A default is reduced; and refused requests have not used up the limit.
     let first = ask(&app, json!({})).await.is(201);
     assert_eq!(
         first.text_at("/token_info/expires_at"),
@@ -433,7 +435,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     );
     ask(&app, json!({"expires_in": "1d"})).await.is(201);
     ask(&app, json!({})).await.fails(409, "limit_reached");
-    // Each owner has its own count, and wrong fields come before the limit.
+    // Each owner has its own count, and invalid fields are reported before the limit.
     app.personal_token(&admin, &NORTH, &[]).await;
     app.team_token(&NORTH, &[]).await;
     ask(&app, json!({"scopes": ["no:such"]})).await.is(422);
@@ -442,7 +444,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     ask(&app, json!({})).await.is(201);
     ask(&app, json!({})).await.fails(409, "limit_reached");
     app.clock.pass(86_400);
-    // What has expired does not count. Sessions of the harness have ended too.
+    // Expired tokens do not count. The harness's sessions have expired too.
     let token = app
         .log_in(
             "admin@example.com",
@@ -476,7 +478,7 @@ async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
     app.ask_for_token(&app.site_admin(), projects)
         .await
         .blames(&["value_error at body.projects"]);
-    // It sees every organization, and still does nothing that needs a person.
+    // It sees every organization, but may not do what needs a session.
     let token = app.deployment_token(&MANAGEMENT).await.holder;
     app.get(&token, &format!("/organizations/{}", SOUTH.name))
         .await
@@ -511,7 +513,7 @@ async fn what_is_read_about_a_token_can_be_changed() {
         json!(["projects:read"]),
         "what it can do never changes"
     );
-    // The token itself says so at once, although it is known from memory.
+    // The token itself shows it at once, although it is cached.
     let current = app.get(&token.holder, "/tokens/current").await.is(200);
     assert_eq!(current.text_at("/name"), "new");
     app.patch(&member, &path, json!({})).await.is(200);

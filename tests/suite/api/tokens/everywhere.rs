@@ -1,5 +1,5 @@
-//! Tokens of a person that are good in all of their organizations, and names that are asked to be an
-//! owner's own.
+//! Users' tokens that are valid in all of their organizations, and names that must be unique for an
+//! owner.
 
 use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganization};
 use jeton_core::clock::Clock;
@@ -46,7 +46,7 @@ fn holder(issued: &Issued) -> Actor {
     Actor::holding(issued.token.expose())
 }
 
-/// Which fields are blamed.
+/// Returns the invalid fields.
 fn faults(refused: Result<Issued, Error>) -> Vec<&'static str> {
     match refused {
         Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.field).collect(),
@@ -54,7 +54,7 @@ fn faults(refused: Result<Issued, Error>) -> Vec<&'static str> {
     }
 }
 
-/// The member of one organization becomes a member of the other too.
+/// Adds the member of one organization to the other.
 async fn join_south(app: &TestApp) {
     let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("member"));
     let admin = app.admin_of(&SOUTH);
@@ -109,7 +109,7 @@ async fn only_the_person_themselves_makes_one() {
         .await
         .unwrap();
     assert_eq!(second.record.token.owner, first.record.token.owner);
-    // No more than it holds, and no longer than it lives.
+    // No more scopes than the creator has, and no later expiry.
     let refused = issue(&app, &holder(&first), &with_scopes(&["tokens:read"])).await;
     assert_eq!(faults(refused), ["scopes"]);
     let for_ever = Issue {
@@ -120,7 +120,7 @@ async fn only_the_person_themselves_makes_one() {
         faults(issue(&app, &holder(&first), &for_ever).await),
         ["expires_in"]
     );
-    // What is not a person's is good in one organization.
+    // Tokens of other owners are valid in one organization.
     for owner in [OwnerKind::Team, OwnerKind::Organization] {
         let refused = issue(
             &app,
@@ -189,7 +189,7 @@ async fn the_strictest_of_the_policies_bounds_it() {
         ..everywhere()
     };
     assert!(faults(issue(&app, &member, &preset).await).contains(&"preset"));
-    // Rotating is bounded in the same way.
+    // Rotation has the same limits.
     let token = issue(&app, &member, &with_scopes(&["tokens:write", "content:write"]))
         .await
         .unwrap();
@@ -257,7 +257,7 @@ async fn it_is_its_persons_and_nobody_elses_to_see() {
         .unwrap();
     let id = issued.record.id.to_string();
     let beside = app.personal_token(&member, &NORTH, &[]).await.id;
-    // The only organization is meant where none is named; what is good everywhere is good there too.
+    // The only organization is the default; tokens for all organizations are valid there too.
     for query in ["", "?owner=user"] {
         let list = app.get(&member, &format!("/tokens{query}")).await.is(200);
         assert_eq!(list.each("id"), [beside.as_str(), id.as_str()], "{query}");
@@ -272,7 +272,7 @@ async fn it_is_its_persons_and_nobody_elses_to_see() {
         (&shown["organization"], &shown["owner"]),
         (&Value::Null, &json!("user"))
     );
-    // It is no token of the organization.
+    // It is not a token of the organization.
     let admin = app.admin_of(&NORTH);
     assert!(!app.get(&admin, "/tokens").await.is(200).each("id").contains(&id));
     app.get(&admin, &format!("/tokens/{id}")).await.is(404);
@@ -354,7 +354,7 @@ async fn ends_are_seen_from_now() {
         .operator()
         .authenticate(admin.token(), Presented::ForUse(None), Origin::default())
         .await;
-    // A session lives for half a day.
+    // A session lasts half a day.
     assert!(caller.is_err());
     let admin = app
         .log_in(

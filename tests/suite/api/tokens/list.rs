@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};
 
-/// Follows a list to its end, one way.
+/// Reads all pages of a list in one direction.
 async fn walk(app: &TestApp, actor: &Actor, query: &str, direction: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut cursor = String::new();
@@ -43,7 +43,7 @@ async fn pages_joined_are_the_list_in_both_directions() {
     assert_eq!(walk(&app, &admin, "", "next").await, ids);
     assert_eq!(walk(&app, &admin, "", "prev").await, ids);
 
-    // From the middle both ways, and a new token moves nothing.
+    // From the middle in both directions, and a new token moves nothing.
     let second = app
         .get(&admin, "/tokens?limit=2")
         .await
@@ -239,7 +239,7 @@ async fn what_a_persons_token_has_made_is_found_by_the_person() {
         std::slice::from_ref(&made.id)
     );
     assert_eq!(by(NORTH.email("lead")).await, [""; 0]);
-    // Nor does it matter that the person is gone.
+    // Nor does it matter that the user is deleted.
     let account = format!("/users/{}", NORTH.email("admin"));
     app.delete(&app.site_admin(), &account).await.is(204);
     let path = format!("/tokens?include_revoked=true&created_by={}", NORTH.email("admin"));
@@ -338,14 +338,14 @@ async fn whoever_has_left_sees_nothing_of_it_in_a_list_either() {
     for list in lists {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [""; 0]);
     }
-    // Whoever is back sees what has become of it.
+    // A user who is added again sees the current state.
     app.put(&admin, &place, json!({"role": "member"})).await.is(204);
     app.get(&member, &format!("/tokens/{token}")).await.is(200);
     for list in lists {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [token.as_str()]);
     }
 
-    // A site administrator belongs everywhere.
+    // A site administrator sees all organizations.
     let site = app.site_admin();
     let own = app.personal_token(&site, &SOUTH, &[]).await.id;
     let list = app.get(&site, "/tokens?owner=user").await.is(200);

@@ -6,7 +6,7 @@ use tower::ServiceExt;
 
 use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, TestApp, request};
 
-/// A token of the organization, made with these fields.
+/// Creates a token of the organization with these fields.
 async fn token(app: &TestApp, fields: Value) -> Minted {
     let mut order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["content:write"]});
     let all = order.as_object_mut().unwrap();
@@ -85,7 +85,7 @@ async fn a_successor_has_the_same_rights_and_the_one_before_ends_after_its_grace
     assert_eq!(shown["revocation_effective_at"], "2026-01-02T05:05:05.678Z");
     assert_eq!(shown["revocation_reason"], "rotated");
 
-    // Nothing has to run at the instant itself.
+    // No background task is needed for the instant itself.
     app.clock.pass(3_600);
     for _ in 0..2 {
         assert!(!is_good(&app, &old.holder).await && is_good(&app, &holder).await);
@@ -192,7 +192,7 @@ async fn what_is_no_longer_active_is_not_rotated() {
             .await
             .fails(409, "not_active");
     }
-    // Whoever holds a token in its grace cannot make it last either.
+    // A token in its grace period cannot extend itself either.
     app.post(&replaced.holder, "/tokens/current/rotate", json!({}))
         .await
         .fails(409, "not_active");
@@ -244,7 +244,7 @@ async fn nobody_rotates_what_they_could_not_have_made() {
     let within = token(&app, json!({"scopes": [], "projects": [NORTH.project_id()]})).await;
     app.post(&restricted, &path(&within.id), json!({})).await.is(201);
 
-    // Not even an admin comes into the possession of somebody's own token.
+    // Not even an admin obtains another user's token.
     let member = app.member_of(&NORTH);
     let own = app.personal_token(&member, &NORTH, &["content:write"]).await;
     app.post(&admin, &path(&own.id), json!({}))
@@ -271,7 +271,7 @@ async fn limits_and_policies_hold_for_successors() {
     app.post(&admin, &path(&id), json!({"expires_in": "2d"}))
         .await
         .blames(&["value_error at body.expires_in"]);
-    // The one in its grace does not count, and the successor does.
+    // The token in its grace period does not count, and the successor does.
     let more = json!({"name": "more", "organization": NORTH.name, "owner": "organization"});
     app.ask_for_token(&admin, more).await.fails(409, "limit_reached");
     let again = app.post(&admin, &path(&id), json!({})).await.is(201);
@@ -335,7 +335,7 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
         assert_eq!(shown["last_refused_at"], "2026-01-02T03:06:06.678Z");
         app.restart().await;
     }
-    // Nobody can make up such an event: what is not well signed is nobody's token.
+    // Such an event cannot be forged: a token without a valid signature is ignored.
     let (rest, signature) = old.secret.rsplit_once('.').unwrap();
     let forged = format!("{rest}.{}A", &signature[..signature.len() - 2]);
     assert!(!is_good(&app, &Actor::holding(&forged)).await);

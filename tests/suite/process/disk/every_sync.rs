@@ -1,15 +1,15 @@
-//! Each sync in turn is the last one, or the first that fails: what was acknowledged until then is there.
+//! The process is killed at, or fails at, each sync in turn: everything acknowledged before is durable.
 
 use super::super::client::{Answer, Client};
 use super::super::home::{EMAIL, Home, PASSWORD, SOON};
 use super::{Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, epoch};
 
-/// What a client knows of a token whose issue was acknowledged.
+/// What a client knows of a token whose creation was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Active,
     Revoked,
-    /// Its revocation was refused or not answered.
+    /// The revocation was refused or not answered.
     Unknown,
 }
 
@@ -60,11 +60,11 @@ fn exit_code(fault: Fault) -> Option<i32> {
     }
 }
 
-/// Something was refused, or not answered.
+/// An order was refused or not answered.
 #[derive(Debug, PartialEq, Eq)]
 struct Struck;
 
-/// Issues and revokes one after the other, until something is not acknowledged.
+/// Issues and revokes tokens until an order is not acknowledged.
 fn script(client: &mut Client, tokens: &mut Vec<(Token, Known)>) -> Result<(), Struck> {
     for _ in 0..2 {
         for _ in 0..2 {
@@ -91,7 +91,7 @@ fn acknowledged(client: &mut Client, path: &str, order: &str) -> Result<Answer, 
     }
 }
 
-/// Finds everything as it is known, and remembers what was not.
+/// Checks every token against what is known, and records unknown outcomes.
 fn look(client: &mut Client, tokens: &mut [(Token, Known)]) {
     for (token, known) in tokens {
         if *known == Known::Unknown {

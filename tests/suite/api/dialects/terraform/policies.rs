@@ -52,7 +52,7 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
     assert_eq!(policy["max_active_tokens_per_owner"], 7);
 }
 
-/// The rest of the policy is what it is by the time of the change, not what it was when the request came.
+/// The rest of the policy is that of the time of the change, not of the request.
 #[tokio::test]
 async fn what_is_changed_beside_it_stays() {
     let plan = Arc::new(Plan::default());
