@@ -71,7 +71,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueNames<'de, A> {
             return Ok(None);
         };
         if self.seen.contains(&name) {
-            return Err(A::Error::custom("a name stands twice"));
+            return Err(A::Error::custom("a name is repeated"));
         }
         let key = seed.deserialize(StrDeserializer::new(&name))?;
         self.seen.push(name);

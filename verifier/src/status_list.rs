@@ -30,7 +30,7 @@ impl StatusList {
     /// Sets a bit and returns whether it was set before; `None` if the index is out of range.
     ///
     /// All later calls of [`StatusList::is_set`] see it.
-    #[must_use = "a place outside the list is a revocation that nobody hears of"]
+    #[must_use = "an index out of range is a revocation that is not recorded"]
     pub fn set(&self, index: u32) -> Option<bool> {
         let (word, mask) = self.place(index)?;
         Some(word.fetch_or(mask, Ordering::AcqRel) & mask != 0)
