@@ -42,7 +42,7 @@ static long strikes(const char *fault, int descriptor)
     return before;
 }
 
-/* A full disk stays full. The first write is partial and later ones fail, so that a line of a journal is
+/* A full disk stays full. Writes are partial before they fail, so that a line of a journal is
  * torn. */
 static int is_full(int descriptor, size_t *length)
 {
