@@ -66,7 +66,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
                 let _ = read.await;
             };
             match serve(listener, router, Limits::default(), input_ends).await {
-                Drained::Whole => Ok(()),
+                Drained::Complete => Ok(()),
                 Drained::Cut(connections) => Err(format!("{connections} connections were cut").into()),
             }
         })

@@ -16,28 +16,30 @@ const EMAIL: &str = "admin@example.com";
 const ORGANIZATION: &str = "default";
 
 /// The administrator created at this start.
-pub(super) struct Founded {
+pub(super) struct FirstAdministrator {
     email: Email,
     /// The generated password; `None` if the operator gave one.
-    drawn: Option<Zeroizing<String>>,
+    generated: Option<Zeroizing<String>>,
 }
 
 /// Creates the first administrator and organization unless a site administrator exists.
-pub(super) async fn found(
+pub(super) async fn create_administrator(
     authority: &Authority,
     config: &Config,
     entropy: &dyn Entropy,
-) -> Result<Option<Founded>, Failure> {
+) -> Result<Option<FirstAdministrator>, Failure> {
     let given = config.administrator.email.as_deref().unwrap_or(EMAIL);
     let email: Email = given.parse()?;
-    let organization: Name = ORGANIZATION.parse().map_err(|_| Failure::Unnamed(ORGANIZATION))?;
-    let (password, drawn) = match &config.administrator.password {
+    let organization: Name = ORGANIZATION
+        .parse()
+        .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
+    let (password, generated) = match &config.administrator.password {
         Some(password) => (password.copy(), None),
         None => {
-            let drawn = Zeroizing::new(entropy.alphanumeric(20));
+            let generated = Zeroizing::new(entropy.alphanumeric(20));
             (
-                NewPassword::try_from(Password::new(drawn.to_string()))?,
-                Some(drawn),
+                NewPassword::try_from(Password::new(generated.to_string()))?,
+                Some(generated),
             )
         }
     };
@@ -50,16 +52,16 @@ pub(super) async fn found(
         site_admin: true,
     };
     let founded = authority.found(administrator, organization).await?;
-    Ok(founded.then_some(Founded { email, drawn }))
+    Ok(founded.then_some(FirstAdministrator { email, generated }))
 }
 
 /// Returns the welcome text: the address of the API reference and a first request.
-pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
+pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -> String {
     let docs = format!("explore the API at http://{bound}/docs");
-    let Some(Founded { email, drawn }) = founded else {
+    let Some(FirstAdministrator { email, generated }) = founded else {
         return docs;
     };
-    let (shown, quoted) = match drawn {
+    let (shown, quoted) = match generated {
         Some(password) => (
             format!("password, shown only once: {}", **password),
             format!("\"password\":\"{}\"", **password),

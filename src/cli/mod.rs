@@ -128,15 +128,15 @@ pub enum Failure {
     #[error(transparent)]
     Email(#[from] NotAnEmail),
     #[error("{0} is not a valid organization name")]
-    Unnamed(&'static str),
+    InvalidOrganizationName(&'static str),
     #[error("no user has the e-mail address {0}")]
-    UnknownPerson(Email),
+    UnknownUser(Email),
     #[error("the e-mail address {0} belongs to another user")]
     AddressTaken(Email),
     #[error(transparent)]
     Refused(#[from] crate::authority::Error),
     #[error("{0} connections were closed at the drain deadline before their requests finished")]
-    Cut(usize),
+    ConnectionsCut(usize),
 }
 
 /// Starts the worker threads.
@@ -160,7 +160,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::complain(&failure);
+            output::print_failure(&failure);
             ExitCode::FAILURE
         }
     }
@@ -198,12 +198,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_contradict_nowhere() {
+    fn the_command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn shared_flags_stand_before_or_after_the_subcommand() {
+    fn shared_flags_are_accepted_before_and_after_the_subcommand() {
         for arguments in [
             ["jeton", "--database", "a.db", "--keys", "k", "keys", "list"],
             ["jeton", "keys", "--database", "a.db", "--keys", "k", "list"],
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_name_of_a_command_is_asked_for() {
+    fn commands_need_no_arguments() {
         assert!(Cli::try_parse_from(["jeton", "serve"]).is_ok());
         assert!(Cli::try_parse_from(["jeton", "openapi"]).is_ok());
         assert!(Cli::try_parse_from(["jeton", "keys", "rotate"]).is_ok());

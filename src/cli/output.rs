@@ -17,7 +17,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints why a command failed: one line per mistake, each followed by its causes.
-pub(super) fn complain(failure: &Failure) {
+pub(super) fn print_failure(failure: &Failure) {
     let mut stderr = io::stderr().lock();
     for line in lines(failure) {
         // A failure to write to standard error cannot be reported anywhere.
@@ -53,11 +53,11 @@ fn lines(failure: &Failure) -> Vec<String> {
     if let Failure::Configuration(mistakes) = failure {
         return mistakes.iter().map(ToString::to_string).collect();
     }
-    vec![sentence(failure)]
+    vec![error_chain(failure)]
 }
 
 /// Returns an error followed by its causes, separated by colons.
-pub(super) fn sentence(error: &dyn Error) -> String {
+pub(super) fn error_chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -59,7 +59,7 @@ fn report(replayed: &Replayed) -> String {
     );
     for cut_off in cut_offs {
         // Writing to a string does not fail.
-        let _ = write!(text, "\ncut off: {}", described(&cut_off.reach, addresses));
+        let _ = write!(text, "\ncut off: {}", cut_off_text(&cut_off.reach, addresses));
     }
     if !cut_offs.is_empty() {
         text.push_str(
@@ -73,7 +73,7 @@ fn report(replayed: &Replayed) -> String {
     text
 }
 
-fn described(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
+fn cut_off_text(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
     let parts = [
         ("organization", reach.organization.map(|id| id.to_string())),
         ("team", reach.team.as_ref().map(ToString::to_string)),

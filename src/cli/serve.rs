@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
-use super::upkeep::{self, Troubles};
+use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::ServeLock;
 use crate::config::{Config, Flags, Issuer, Limits};
@@ -52,12 +52,12 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
-    let unheard = |source| Failure::Listen {
+    let listen_failure = |source| Failure::Listen {
         address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
-    let bound = listener.local_addr().map_err(unheard)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
+    let bound = listener.local_addr().map_err(listen_failure)?;
 
     let deployment = Deployment::open(&config).await?;
     deployment.store.settle().await?;
@@ -69,16 +69,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
         .await?;
     let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
     let authority = deployment.authority(&config, issuer)?;
-    let founded = first_start::found(&authority, &config, &*deployment.entropy).await?;
+    let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
     let app = Arc::new(App::new(
         authority,
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
     let store = Arc::clone(&deployment.store);
-    let mut follower = tokio::spawn(upkeep::follow(Arc::clone(&app), deployment.store));
-    tokio::spawn(upkeep::tend(Arc::clone(&app)));
-    tokio::spawn(upkeep::carry_on(Arc::clone(&app)));
+    let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
+    tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
+    tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -91,20 +91,20 @@ async fn serve(config: Config) -> Result<(), Failure> {
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.
-            _ = &mut follower => app.stop(),
+            _ = &mut maintenance => app.stop(),
         }
     };
     let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
-    if !follower.is_finished() {
-        upkeep::write_down(&app, &mut Troubles::default()).await;
+    if !maintenance.is_finished() {
+        upkeep::write_usage(&app, &mut FailureLog::default()).await;
     }
     // The store may have died in the last request, or in the write of token use above.
-    if follower.is_finished() || store.has_died() {
+    if maintenance.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);
     }
     match drained {
-        Drained::Whole => Ok(()),
-        Drained::Cut(connections) => Err(Failure::Cut(connections)),
+        Drained::Complete => Ok(()),
+        Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),
     }
 }
 

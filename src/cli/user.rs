@@ -64,7 +64,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
             Command::SetPassword(_) => authority.operator_sets_password(&email, password).await,
         };
         let person = person.map_err(|error| match error {
-            Error::Absent => Failure::UnknownPerson(whom),
+            Error::Absent => Failure::UnknownUser(whom),
             Error::AddressTaken => Failure::AddressTaken(whom),
             other => other.into(),
         })?;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_line_is_no_part_of_the_password() {
+    fn the_line_ending_is_not_part_of_the_password() {
         assert!(read(b"12345678").is_ok());
         for end in ["", "\n", "\r\n", "\nmore lines\n"] {
             let refused = read(format!("1234567{end}").as_bytes()).unwrap_err();

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_is_kept_as_written() {
+    fn a_canonical_issuer_is_accepted_unchanged() {
         for text in [
             "http://127.0.0.1:8080",
             "http://[::1]:8080",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_libraries_could_write_differently_is_refused() {
+    fn an_issuer_in_non_canonical_form_is_refused() {
         let form = |text: &str| IssuerError::Form(text.to_owned());
         for (text, error) in [
             ("", IssuerError::NoUrl),

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use validator::ValidateEmail;
 
 use super::file::{File, Lists, Texts};
-use super::setting::{Environment, Flags, Notes, Place, Process, Source};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::password::{NewPassword, Password};
 use jeton_core::token::lifetime::{Lifetime, Span};
@@ -36,10 +36,10 @@ impl Config {
     ///
     /// All mistakes, not only the first.
     pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
-        let notes = Notes::default();
+        let mistakes = MistakeLog::default();
         let process = Process {
             environment,
-            notes: &notes,
+            mistakes: &mistakes,
         };
         let named = process
             .flag("--config", flags.config.clone(), "JETON_CONFIG")
@@ -47,15 +47,15 @@ impl Config {
         let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
             if named.is_some() || error.kind() != ErrorKind::NotFound {
-                let place = Place(Source::File(0), format!("the file `{}`", path.display()));
-                notes.note(place, format!("cannot be read: {error}"));
+                let location = Location(Source::File(0), format!("the file `{}`", path.display()));
+                mistakes.record(location, format!("cannot be read: {error}"));
             }
             String::new()
         });
-        let file = File::new(path, &text, &notes);
+        let file = File::new(path, &text, &mistakes);
         let config = Self::read(flags, process, &file);
-        file.note_unknown();
-        notes.or_mistakes(config)
+        file.record_unknown();
+        mistakes.or_mistakes(config)
     }
 
     fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
@@ -71,7 +71,7 @@ impl Config {
         let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
         let cached = file.integer("tokens.cached");
         let cached = cached
-            .judge(|number| number_up_to(MOST_CACHED_TOKENS, number))
+            .check_value(|number| number_up_to(MOST_CACHED_TOKENS, number))
             .value();
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or(Vec::new()).into_iter();
         Self {
@@ -119,7 +119,10 @@ impl Config {
             },
             administrator: Administrator {
                 email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
-                password: process.variable("JETON_ADMIN_PASSWORD").judge(password).value(),
+                password: process
+                    .variable("JETON_ADMIN_PASSWORD")
+                    .check_value(password)
+                    .value(),
             },
             log: process
                 .variable("JETON_LOG")
@@ -131,7 +134,7 @@ impl Config {
 
 fn limits(file: &File<'_>, default: Limits) -> Limits {
     let duration = |name, default| file.text(name).check(up_to_an_hour).unwrap_or(default);
-    let max_connections = file.integer("limits.max_connections").judge(number);
+    let max_connections = file.integer("limits.max_connections").check_value(number);
     Limits {
         max_connections: max_connections
             .value()
@@ -147,10 +150,10 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     let per_second = file.integer(&format!("{name}.per_second"));
     let burst = file.integer(&format!("{name}.burst"));
     if !per_second.is_given() {
-        file.note_table(name, "must have `per_second`, the number of requests per second");
+        file.record_table(name, "must have `per_second`, the number of requests per second");
     }
-    let burst = burst.judge(number).value();
-    per_second.judge(number).value().map(|per_second| Rate {
+    let burst = burst.check_value(number).value();
+    per_second.check_value(number).value().map(|per_second| Rate {
         per_second,
         burst: burst.unwrap_or(per_second),
     })
@@ -165,10 +168,10 @@ fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue
         (None, Some(_)) => Catalogue::standard_scopes(),
     };
     for scope in scopes.into_iter().flatten() {
-        scope.parse().judge(|scope| catalogue.add_scope(scope));
+        scope.parse().check_value(|scope| catalogue.add_scope(scope));
     }
     for (name, items) in presets.into_iter().flatten() {
-        items.judge(|items| {
+        items.check_value(|items| {
             let given = items.len();
             let scopes: Vec<Scope> = items
                 .into_iter()

@@ -38,7 +38,7 @@ impl Display for Mistakes {
 
 /// The source of a setting, and its description.
 #[derive(Debug)]
-pub(super) struct Place(pub(super) Source, pub(super) String);
+pub(super) struct Location(pub(super) Source, pub(super) String);
 
 /// The source of a setting, in the order in which mistakes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,24 +51,24 @@ pub(super) enum Source {
 
 /// The mistakes recorded so far.
 #[derive(Debug, Default)]
-pub(super) struct Notes(RefCell<Vec<(Place, String)>>);
+pub(super) struct MistakeLog(RefCell<Vec<(Location, String)>>);
 
-impl Notes {
-    /// Records a mistake. `problem` continues the sentence that `place` begins: "must be …", "is not
+impl MistakeLog {
+    /// Records a mistake. `problem` continues the sentence that `location` begins: "must be …", "is not
     /// …".
-    pub(super) fn note(&self, place: Place, problem: impl Display) {
-        self.0.borrow_mut().push((place, problem.to_string()));
+    pub(super) fn record(&self, location: Location, problem: impl Display) {
+        self.0.borrow_mut().push((location, problem.to_string()));
     }
 
     /// Returns the value, or all mistakes in the order of their sources.
     pub(super) fn or_mistakes<T>(self, value: T) -> Result<T, Mistakes> {
-        let mut notes = self.0.into_inner();
-        if notes.is_empty() {
+        let mut mistakes = self.0.into_inner();
+        if mistakes.is_empty() {
             return Ok(value);
         }
-        notes.sort_by_key(|(Place(source, _), _)| *source);
-        let sentence = |(Place(_, place), problem)| format!("{place} {problem}");
-        Err(Mistakes(notes.into_iter().map(sentence).collect()))
+        mistakes.sort_by_key(|(Location(source, _), _)| *source);
+        let sentence = |(Location(_, location), problem)| format!("{location} {problem}");
+        Err(Mistakes(mistakes.into_iter().map(sentence).collect()))
     }
 }
 
@@ -76,13 +76,13 @@ impl Notes {
 /// that the caller continues with the default.
 #[derive(Debug)]
 pub(super) struct Setting<'n, T = OsString> {
-    given: Option<(T, Place)>,
-    notes: &'n Notes,
+    given: Option<(T, Location)>,
+    mistakes: &'n MistakeLog,
 }
 
 impl<'n, T> Setting<'n, T> {
-    pub(super) fn new(given: Option<(T, Place)>, notes: &'n Notes) -> Self {
-        Self { given, notes }
+    pub(super) fn new(given: Option<(T, Location)>, mistakes: &'n MistakeLog) -> Self {
+        Self { given, mistakes }
     }
 
     /// Returns the other setting if this one was not given.
@@ -91,16 +91,16 @@ impl<'n, T> Setting<'n, T> {
     }
 
     /// Converts the value with `check`, or records the problem.
-    pub(super) fn judge<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
-        let notes = self.notes;
-        let given = self.given.and_then(|(value, place)| match check(value) {
-            Ok(value) => Some((value, place)),
+    pub(super) fn check_value<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
+        let mistakes = self.mistakes;
+        let given = self.given.and_then(|(value, location)| match check(value) {
+            Ok(value) => Some((value, location)),
             Err(problem) => {
-                notes.note(place, problem);
+                mistakes.record(location, problem);
                 None
             }
         });
-        Setting { given, notes }
+        Setting { given, mistakes }
     }
 
     pub(super) fn is_given(&self) -> bool {
@@ -119,7 +119,7 @@ impl<'n, T> Setting<'n, T> {
 impl<'n> Setting<'n> {
     /// Converts the text with `check`, or records the problem together with the text.
     pub(super) fn check<U, E: Display>(self, check: impl FnOnce(&str) -> Result<U, E>) -> Setting<'n, U> {
-        self.judge(|value| {
+        self.check_value(|value| {
             let text = value.into_string().map_err(|_| "must be UTF-8".to_owned())?;
             check(&text).map_err(|error| format!("{error} (it is {text:?})"))
         })
@@ -134,20 +134,20 @@ impl<'n> Setting<'n> {
 #[derive(Clone, Copy)]
 pub(super) struct Process<'n> {
     pub(super) environment: Environment<'n>,
-    pub(super) notes: &'n Notes,
+    pub(super) mistakes: &'n MistakeLog,
 }
 
 impl<'n> Process<'n> {
     /// Returns the flag's value, else the variable's.
     pub(super) fn flag(&self, flag: &str, value: Option<impl Into<OsString>>, variable: &str) -> Setting<'n> {
-        let place = || Place(Source::Flag, format!("the flag `{flag}`"));
-        let given = value.map(|value| (value.into(), place()));
-        Setting::new(given, self.notes).or(self.variable(variable))
+        let location = || Location(Source::Flag, format!("the flag `{flag}`"));
+        let given = value.map(|value| (value.into(), location()));
+        Setting::new(given, self.mistakes).or(self.variable(variable))
     }
 
     pub(super) fn variable(&self, name: &str) -> Setting<'n> {
         let value = (self.environment)(name).filter(|value| !value.is_empty());
-        let place = || Place(Source::Variable, format!("the variable `{name}`"));
-        Setting::new(value.map(|value| (value, place())), self.notes)
+        let location = || Location(Source::Variable, format!("the variable `{name}`"));
+        Setting::new(value.map(|value| (value, location())), self.mistakes)
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_configured_proxy_is_believed_and_only_about_its_own_neighbour() {
+    fn only_configured_proxies_are_trusted_about_their_peer() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let of = |peer: &str, forwarded: &str, trusted: &[IpNet]| {
             let mut headers = HeaderMap::new();

@@ -9,7 +9,7 @@ use axum::response::Response;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 use crate::http::{App, Failure, rate_limit, rendered_by};
 
 /// An API: a set of paths with one format of bodies and errors.
@@ -122,7 +122,7 @@ impl Surface {
     /// inputs.
     pub(super) fn new(
         routes: OpenApiRouter<Arc<App>>,
-        errors: fn(Takes) -> Vec<ErrorAnswer>,
+        errors: fn(Inputs) -> Vec<ErrorAnswer>,
         render: fn(&Failure) -> Response,
     ) -> Self {
         let (routes, document) = routes.split_for_parts();
@@ -135,20 +135,20 @@ impl Surface {
     }
 
     /// Adds a layer around all responses, including errors.
-    pub(super) fn within(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
+    pub(super) fn with_layer(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
         self.around = around;
         self
     }
 
     /// Adds routes that the OpenAPI document does not list.
-    pub(super) fn beside(mut self, routes: Router<Arc<App>>) -> Self {
+    pub(super) fn with_routes(mut self, routes: Router<Arc<App>>) -> Self {
         self.routes = self.routes.merge(routes);
         self
     }
 
     /// Returns the complete router. Unknown paths and methods are answered in this API's error format
     /// too.
-    pub(super) fn served(self, app: &Arc<App>) -> Router {
+    pub(super) fn into_router(self, app: &Arc<App>) -> Router {
         let routes = self
             .routes
             .fallback(async || Failure::NoRoute)

@@ -41,7 +41,7 @@ pub struct Anyone;
 /// A permission that a handler requires in addition to an active token.
 pub trait Permission {
     /// Returns the error for an unreadable `Authorization` header.
-    fn unreadable() -> Failure {
+    fn unreadable_credential() -> Failure {
         Failure::AmbiguousCredential
     }
 
@@ -52,7 +52,7 @@ pub trait Permission {
     }
 
     /// Refuses a caller without the permission.
-    fn demand(caller: &authority::Caller) -> Result<(), Error>;
+    fn check(caller: &authority::Caller) -> Result<(), Error>;
 }
 
 /// Any active token with any audience: for operations on the token itself.
@@ -77,7 +77,7 @@ pub struct Authenticated;
 pub struct LoggedIn;
 
 impl Permission for Holder {
-    fn demand(_: &authority::Caller) -> Result<(), Error> {
+    fn check(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -87,18 +87,18 @@ impl Permission for Ender {
         Presented::ToEnd
     }
 
-    fn demand(_: &authority::Caller) -> Result<(), Error> {
+    fn check(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
 
 impl Permission for ApiToken {
     /// The caller is a proxy, which attributes only 401 and 403 to its client.
-    fn unreadable() -> Failure {
+    fn unreadable_credential() -> Failure {
         Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
     }
 
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
         match caller.token().kind() {
             TokenKind::Api => Ok(()),
             TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
@@ -107,7 +107,7 @@ impl Permission for ApiToken {
 }
 
 impl Permission for Authenticated {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
         // A token issued for another service must not work here.
         if caller.is_for_issuer() {
             Ok(())
@@ -118,16 +118,16 @@ impl Permission for Authenticated {
 }
 
 impl Permission for LoggedIn {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
         policy::logged_in(caller)
     }
 }
 
 /// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
-        P::demand(caller)?;
-        Q::demand(caller)
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
+        P::check(caller)?;
+        Q::check(caller)
     }
 }
 
@@ -140,8 +140,8 @@ macro_rules! scoped {
         pub struct $name;
 
         impl Permission for $name {
-            fn demand(caller: &authority::Caller) -> Result<(), Error> {
-                Authenticated::demand(caller)?;
+            fn check(caller: &authority::Caller) -> Result<(), Error> {
+                Authenticated::check(caller)?;
                 let scope = ManagementScope::$name;
                 if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str().into())) }
             }
@@ -162,7 +162,7 @@ impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let caller = Self::known(parts, app).await?;
+        let caller = Self::authenticate(parts, app).await?;
         Ok(caller.ok_or(Error::NoCredential)?)
     }
 }
@@ -173,14 +173,15 @@ impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        Self::known(parts, app).await
+        Self::authenticate(parts, app).await
     }
 }
 
 impl<P: Permission> Caller<P> {
     /// Returns the caller, or `None` if the request has no credential.
-    async fn known(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable())? else {
+    async fn authenticate(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
+        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable_credential())?
+        else {
             return Ok(None);
         };
         let origin = RequestOrigin::of_request(parts, &app.trusted_proxies);
@@ -197,7 +198,7 @@ impl<P: Permission> Caller<P> {
             let _ = slot.set(seconds);
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
-        P::demand(&caller)?;
+        P::check(&caller)?;
         Ok(Some(Self {
             caller,
             permission: PhantomData,

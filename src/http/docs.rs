@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_needed_is_not_there() {
+    async fn unused_files_are_not_served() {
         for path in [
             "/docs/swagger-ui-es-bundle.js",
             "/docs/swagger-ui-es-bundle-core.js",

@@ -158,7 +158,7 @@ where
         request.extensions_mut().insert(Arc::clone(&expires_in));
         let mut response = next.run(request).await;
         if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
-            response = said(response, render(&failure));
+            response = keep_headers(response, render(&failure));
         }
         let headers = response.headers_mut();
         if let Some(seconds) = expires_in.get() {
@@ -175,7 +175,7 @@ where
 }
 
 /// Keeps headers and extensions of the bare response, such as `Allow`.
-fn said(mut bare: Response, mut rendered: Response) -> Response {
+fn keep_headers(mut bare: Response, mut rendered: Response) -> Response {
     rendered
         .extensions_mut()
         .extend(std::mem::take(bare.extensions_mut()));

@@ -75,8 +75,8 @@ pub(super) struct Description {
 impl Failure {
     pub(super) fn description(&self) -> Description {
         let (kind, code, text) = match self {
-            Self::Input(error) => return of_input(error),
-            Self::Refused(error) => return of_refusal(error),
+            Self::Input(error) => return describe_input(error),
+            Self::Refused(error) => return describe_refusal(error),
             Self::AmbiguousCredential => (
                 Kind::BadRequest,
                 "ambiguous_credential",
@@ -110,7 +110,7 @@ impl Description {
     }
 }
 
-fn of_input(error: &InputError) -> Description {
+fn describe_input(error: &InputError) -> Description {
     let (kind, code, text) = match error {
         InputError::Invalid(violations) => {
             return Description::new(Kind::InvalidInput, "invalid", violations.to_string());
@@ -144,7 +144,7 @@ fn of_input(error: &InputError) -> Description {
     Description::new(kind, code, text)
 }
 
-fn of_refusal(error: &Error) -> Description {
+fn describe_refusal(error: &Error) -> Description {
     let (kind, code, text) = match error {
         Error::NoCredential => (
             Kind::Unauthenticated,

@@ -3,22 +3,22 @@
 //! [`Api::of`] selects the API of a request; the API's router answers it, including errors.
 
 pub mod address;
+mod all_pages;
 mod api;
 pub mod caller;
 pub mod connections;
 mod dialects;
 pub mod docs;
+mod domain_types;
 mod error;
 mod health;
 pub mod input;
 mod kind;
-mod nouns;
 mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
 mod v1;
-mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +93,7 @@ pub fn router(app: Arc<App>) -> Router {
         let json = [(header::CONTENT_TYPE, "application/json")];
         router.route(one.path(), get(async move || (json, text)))
     });
-    let native = native().beside(documents).beside(docs::router());
+    let native = native().with_routes(documents).with_routes(docs::router());
     let surfaces = [
         native,
         oauth(),
@@ -101,7 +101,7 @@ pub fn router(app: Arc<App>) -> Router {
         terraform::surface(),
         quant::surface(),
     ];
-    let routers = Arc::new(surfaces.map(|surface| surface.served(&app)));
+    let routers = Arc::new(surfaces.map(|surface| surface.into_router(&app)));
     Router::new().fallback(async move |mut request: Request| {
         let [native, oauth, cave, terraform, quant] = &*routers;
         let api = Api::of(&request);

@@ -87,7 +87,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
 
 /// The inputs of an operation, from which its errors follow.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Takes {
+pub(super) struct Inputs {
     /// Requires a credential.
     pub(super) caller: bool,
     /// Has path parameters.
@@ -112,23 +112,23 @@ pub(super) struct ErrorAnswer {
 
 /// Adds to every operation the errors that follow from its inputs, so that handlers need not repeat
 /// them. Responses that a handler declares itself stay.
-pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnswer>) -> OpenApi {
+pub(super) fn complete(mut document: OpenApi, errors: fn(Inputs) -> Vec<ErrorAnswer>) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
-            let errors = errors(Takes {
+            let errors = errors(Inputs {
                 write: true,
-                ..takes(operation)
+                ..inputs_of(operation)
             });
             complete_operation(operation, errors);
         }
         if let Some(operation) = &mut item.get {
-            let errors = errors(takes(operation));
+            let errors = errors(inputs_of(operation));
             complete_operation(operation, errors);
         }
         // HEAD responses have no body.
         if let Some(operation) = &mut item.head {
-            let mut errors = errors(takes(operation));
+            let mut errors = errors(inputs_of(operation));
             errors.iter_mut().for_each(|error| error.body = None);
             complete_operation(operation, errors);
         }
@@ -136,7 +136,7 @@ pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnsw
     document
 }
 
-fn takes(operation: &Operation) -> Takes {
+fn inputs_of(operation: &Operation) -> Inputs {
     let is_public = operation.security.as_ref().is_some_and(|required| {
         required
             .iter()
@@ -148,7 +148,7 @@ fn takes(operation: &Operation) -> Takes {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
         RefOr::Ref(_) => false,
     });
-    Takes {
+    Inputs {
         caller: !is_public,
         path: path.count() > 0,
         body,
@@ -158,7 +158,7 @@ fn takes(operation: &Operation) -> Takes {
 }
 
 fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
-    let has_caller = takes(operation).caller;
+    let has_caller = inputs_of(operation).caller;
     let answers = &mut operation.responses.responses;
     if has_caller {
         for answer in answers.values_mut() {
@@ -194,26 +194,26 @@ fn expires_in() -> Header {
 }
 
 /// Returns the errors that follow from an operation's inputs, all with the same body.
-pub(super) fn usual_errors(
-    takes: Takes,
+pub(super) fn common_errors(
+    inputs: Inputs,
     body: impl Fn() -> Option<(&'static str, RefOr<Schema>)>,
 ) -> Vec<ErrorAnswer> {
     let mut errors = vec![(
         "429",
         "Too many requests; `Retry-After` is the number of seconds to wait",
     )];
-    if takes.caller {
+    if inputs.caller {
         errors.push(("401", "No credential, or the credential is not active"));
         errors.push(("403", "The caller may not do this"));
         errors.push(("503", "The server is overloaded or failed"));
     }
-    if takes.caller || takes.body {
+    if inputs.caller || inputs.body {
         errors.push(("400", "The request is malformed"));
     }
-    if takes.path {
+    if inputs.path {
         errors.push(("404", "No such resource, or you may not see it"));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB"));
         errors.push(("415", "The body has an unsupported media type"));
     }
@@ -226,6 +226,9 @@ pub(super) fn usual_errors(
 }
 
 /// Returns a JSON body by the name of its schema.
-pub(super) fn named(media_type: &'static str, schema: &'static str) -> Option<(&'static str, RefOr<Schema>)> {
+pub(super) fn body_named(
+    media_type: &'static str,
+    schema: &'static str,
+) -> Option<(&'static str, RefOr<Schema>)> {
     Some((media_type, RefOr::Ref(Ref::from_schema_name(schema))))
 }

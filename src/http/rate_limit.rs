@@ -52,7 +52,7 @@ impl std::fmt::Debug for RateLimits {
 /// The state of a rate limit after a request, for the response headers. The response carries the limit
 /// with the fewest remaining requests, for APIs with headers of their own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct RateLimitState {
     name: &'static str,
     /// The configured rate.
     pub(super) rate: Rate,
@@ -78,12 +78,12 @@ impl RateLimits {
         extensions: &Extensions,
     ) -> Result<(), Failure> {
         let Some(limit) = &self.caller else { return Ok(()) };
-        let standing = limit.admit(&caller.owner().subject());
-        if let Some(slot) = extensions.get::<Arc<OnceLock<Standing>>>() {
+        let state = limit.admit(&caller.owner().subject());
+        if let Some(slot) = extensions.get::<Arc<OnceLock<RateLimitState>>>() {
             // Set at most once, since a request has one caller.
-            let _ = slot.set(standing);
+            let _ = slot.set(state);
         }
-        standing.judge()
+        state.into_result()
     }
 }
 
@@ -99,7 +99,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
         }
     }
 
-    fn admit(&self, key: &K) -> Standing {
+    fn admit(&self, key: &K) -> RateLimitState {
         if self
             .admitted
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
@@ -111,7 +111,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(until) => (0, Some(until.wait_time_from(DefaultClock::default().now()))),
         };
-        Standing {
+        RateLimitState {
             name: self.name,
             rate: self.rate,
             remaining,
@@ -146,25 +146,25 @@ async fn admit(
     let by_address = limits.address.as_ref().map(|limit| limit.admit(&address));
     let by_caller = Arc::new(OnceLock::new());
     request.extensions_mut().insert(Arc::clone(&by_caller));
-    let mut response = match by_address.map_or(Ok(()), Standing::judge) {
+    let mut response = match by_address.map_or(Ok(()), RateLimitState::into_result) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     };
-    let standings = [by_address, by_caller.get().copied()];
-    for standing in standings.into_iter().flatten() {
-        standing.append_to(&mut response);
+    let states = [by_address, by_caller.get().copied()];
+    for state in states.into_iter().flatten() {
+        state.append_to(&mut response);
     }
-    let least = standings
+    let least = states
         .into_iter()
         .flatten()
-        .max_by_key(|standing| (Reverse(standing.remaining), standing.until_next()));
+        .max_by_key(|state| (Reverse(state.remaining), state.until_next()));
     if let Some(least) = least {
         response.extensions_mut().insert(least);
     }
     response
 }
 
-impl Standing {
+impl RateLimitState {
     /// Returns the time until the next request is allowed; zero if any remain.
     pub(super) fn until_next(&self) -> Duration {
         match (self.wait, self.remaining) {
@@ -174,7 +174,7 @@ impl Standing {
         }
     }
 
-    fn judge(self) -> Result<(), Failure> {
+    fn into_result(self) -> Result<(), Failure> {
         match self.wait {
             None => Ok(()),
             Some(wait) => Err(Failure::TooManyRequests {

@@ -248,7 +248,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A new file name survives a power failure only if the directory is synced as well.
+/// Syncs the directory: a new file name survives a power failure only after that.
 fn sync(folder: &Path) -> Result<(), DirectoryError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_there_after_opening_again() {
+    fn stored_keys_survive_reopening() {
         let (temporary, directory) = folder();
         let mut kids: Vec<KeyId> = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256]
             .into_iter()
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_behind_is_no_key_and_in_nobodys_way() {
+    fn unfinished_key_files_of_a_crash_are_ignored() {
         let (_temporary, directory) = folder();
         let (key, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
         fs::write(

@@ -235,7 +235,7 @@ mod tests {
     const ALL: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
 
     #[test]
-    fn what_is_generated_is_read_back_as_the_same_key() {
+    fn a_generated_key_is_read_back_unchanged() {
         for algorithm in ALL {
             let (made, pem) = SigningKey::generate(algorithm).unwrap();
             let read = SigningKey::from_pem(&pem).unwrap();
@@ -295,14 +295,14 @@ MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 
     /// RFC 8410 section 10.1 gives its public key.
     #[test]
-    fn a_known_key_has_its_known_public_half() {
+    fn a_known_key_has_its_known_public_key() {
         let key = SigningKey::from_pem(ED25519).unwrap();
         let json = serde_json::to_value(key.public_jwk()).unwrap();
         assert_eq!(json["x"], "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE");
     }
 
     #[test]
-    fn halves_that_do_not_match_are_refused() {
+    fn a_mismatched_key_pair_is_refused() {
         let (_, mine) = SigningKey::generate(Algorithm::Es256).unwrap();
         let (_, theirs) = SigningKey::generate(Algorithm::Es256).unwrap();
         let der = |text: &str| pem::parse(text).unwrap().into_contents();
@@ -335,7 +335,7 @@ LIHTUxcFLLuEVhq4
 ";
 
     #[test]
-    fn what_is_no_such_key_is_refused() {
+    fn unsupported_keys_are_refused() {
         let good = ED25519;
         let p384 = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
         assert!(matches!(

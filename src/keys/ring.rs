@@ -18,7 +18,7 @@ use jeton_store::{Generation, KeyRow, KeyState, Keys, NewKey, StoreError};
 
 /// How long a retired key still signs, in seconds: a status list may have been prepared with it just
 /// before.
-const FINISHES_WITHIN: i64 = 60;
+const SIGNS_AFTER_RETIREMENT: i64 = 60;
 
 /// The reason why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,9 +137,9 @@ impl KeyRing {
             now,
         )?;
         after
-            .unsigning()
+            .rows_without_signer()
             .filter(|row| !before.rows.iter().any(|known| known.key.kid == row.key.kid))
-            .for_each(warn);
+            .for_each(log_missing_key);
         self.current.store(Arc::new(after));
         Ok(())
     }
@@ -154,18 +154,18 @@ impl KeyRing {
     pub fn due(&self, now: Timestamp) -> Option<Due> {
         let current = self.current.load();
         self.rotation.due(&current.rows, now, |row| {
-            current.is_spread(row, self.rotation, now)
+            current.is_distributed(row, self.rotation, now)
         })
     }
 
     /// Logs each missing private key, and fails if no key can sign now or soon.
     pub fn ensure_signers(&self) -> Result<(), RingError> {
         let current = self.current.load();
-        if let (true, Some(row)) = (current.signers.is_empty(), current.unsigning().next()) {
+        if let (true, Some(row)) = (current.signers.is_empty(), current.rows_without_signer().next()) {
             let file = format!("{}.pem", row.key.kid);
             return Err(RingError::Missing(self.directory.path().join(file)));
         }
-        current.unsigning().for_each(warn);
+        current.rows_without_signer().for_each(log_missing_key);
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl Keyring {
     }
 
     /// Returns the keys that sign now or soon but whose private key is missing.
-    fn unsigning(&self) -> impl Iterator<Item = &KeyRow> {
+    fn rows_without_signer(&self) -> impl Iterator<Item = &KeyRow> {
         let can_sign = |row: &KeyRow| self.signers.iter().any(|signer| **signer.kid() == row.key.kid);
         self.rows
             .iter()
@@ -273,14 +273,14 @@ impl Keyring {
 
     /// Returns whether every cached copy of this process's JWKS contains the key and its private key is
     /// loaded.
-    fn is_spread(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
+    fn is_distributed(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
         let since = row.key.kid.parse().ok().and_then(|kid| self.published.get(&kid));
-        since.is_some_and(|published| published.since.plus_seconds(rotation.spread()) <= now)
+        since.is_some_and(|published| published.since.plus_seconds(rotation.distribution_time()) <= now)
             && self.signers.iter().any(|signer| **signer.kid() == row.key.kid)
     }
 }
 
-fn warn(row: &KeyRow) {
+fn log_missing_key(row: &KeyRow) {
     let (kid, state) = (&row.key.kid, row.state.as_str());
     tracing::error!(kid, state, "the private key file is missing: the key cannot sign");
 }
@@ -331,7 +331,7 @@ fn signer(
             loaded => loaded?.map(Arc::new),
         },
         KeyState::Published | KeyState::Signing => known,
-        KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(FINISHES_WITHIN)),
+        KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(SIGNS_AFTER_RETIREMENT)),
         KeyState::Gone | KeyState::Withdrawn => None,
     })
 }

@@ -41,18 +41,18 @@ pub enum Due {
 impl Rotation {
     /// Returns how many seconds a process must serve a key before every cached copy of its JWKS
     /// contains it.
-    pub(super) fn spread(&self) -> i64 {
+    pub(super) fn distribution_time(&self) -> i64 {
         i64::from(self.max_age) + KEY_NOTICED_WITHIN
     }
 
     /// Returns the next step that is due. A key signs only once this process has its private key and
-    /// has served it long enough, which `is_spread` tells: the row alone cannot rule out that this
+    /// has served it long enough, which `is_distributed` tells: the row alone cannot rule out that this
     /// process noticed it late.
     pub(super) fn due(
         &self,
         rows: &[KeyRow],
         now: Timestamp,
-        is_spread: impl Fn(&KeyRow) -> bool,
+        is_distributed: impl Fn(&KeyRow) -> bool,
     ) -> Option<Due> {
         let of = |row: &KeyRow, step| Due::Advance {
             kid: row.key.kid.clone(),
@@ -60,7 +60,7 @@ impl Rotation {
         };
         let signs = rows
             .iter()
-            .filter(|row| row.state == KeyState::Published && row.signs_from <= now && is_spread(row))
+            .filter(|row| row.state == KeyState::Published && row.signs_from <= now && is_distributed(row))
             .min_by_key(|row| row.signs_from)
             .map(|row| of(row, KeyStep::Sign));
         let leaves = || {
@@ -68,7 +68,7 @@ impl Rotation {
                 let wait = if row.needed_until == Timestamp::EPOCH {
                     0
                 } else {
-                    SKEW + self.spread()
+                    SKEW + self.distribution_time()
                 };
                 row.state == KeyState::Retired
                     && row.needed_until < Timestamp::LAST
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_signs_when_its_time_has_come_and_this_process_has_spread_it() {
+    fn a_key_signs_once_due_and_distributed_by_this_process() {
         let rows = [
             row("a", KeyState::Signing, 0),
             row("b", KeyState::Published, 1_000),

@@ -30,7 +30,7 @@ def basic(username, password):
 
 
 @dataclass(frozen=True)
-class Door:
+class Presentation:
     """A request that presents a token."""
 
     method: str
@@ -41,7 +41,7 @@ class Door:
     # The status without an active token.
     refusal: int = 401
 
-    def opens(self, url, token, session):
+    def send(self, url, token, session):
         """Returns the status; `session` is the credential of requests about a token."""
         return httpx.request(
             self.method,
@@ -53,21 +53,21 @@ class Door:
 
 
 # Every way to present a token to jeton.
-DOORS = {
-    "Bearer": Door("GET", "/api/v1/tokens"),
-    "Basic, as username": Door("GET", "/api/v1/tokens", lambda token: basic(token, "")),
-    "Basic, as password": Door("GET", "/api/v1/tokens", lambda token: basic("anybody", token)),
-    "current": Door("GET", "/api/v1/tokens/current"),
-    "forward-auth": Door("GET", "/oauth/authorize-request"),
-    "CAVE": Door("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
-    "Terraform": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens"),
-    "QuantCDN": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
+PRESENTATIONS = {
+    "Bearer": Presentation("GET", "/api/v1/tokens"),
+    "Basic, as username": Presentation("GET", "/api/v1/tokens", lambda token: basic(token, "")),
+    "Basic, as password": Presentation("GET", "/api/v1/tokens", lambda token: basic("anybody", token)),
+    "current": Presentation("GET", "/api/v1/tokens/current"),
+    "forward-auth": Presentation("GET", "/oauth/authorize-request"),
+    "CAVE": Presentation("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
+    "Terraform": Presentation("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens"),
+    "QuantCDN": Presentation("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
 }
 # Requests that revoke the presented token.
-LAST_DOORS = {
-    "rotate": Door("POST", "/api/v1/tokens/current/rotate", status=201),
-    "revoke": Door("POST", "/api/v1/tokens/current/revoke", status=201),
-    "RFC 7009": Door("POST", "/oauth/revoke", data=lambda token: {"token": token}),
+REVOCATIONS = {
+    "rotate": Presentation("POST", "/api/v1/tokens/current/rotate", status=201),
+    "revoke": Presentation("POST", "/api/v1/tokens/current/revoke", status=201),
+    "RFC 7009": Presentation("POST", "/oauth/revoke", data=lambda token: {"token": token}),
 }
 FORMS = {
     "bare": lambda token: token,
@@ -90,10 +90,10 @@ def token(native):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-def test_every_form_opens_every_door(native, token, door, form):
-    answer = door.opens(native.server.url, form(token), native.session)
-    assert answer.status_code == door.status, answer.text
+@pytest.mark.parametrize("presentation", PRESENTATIONS.values(), ids=PRESENTATIONS)
+def test_every_form_opens_every_door(native, token, presentation, form):
+    answer = presentation.send(native.server.url, form(token), native.session)
+    assert answer.status_code == presentation.status, answer.text
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -102,12 +102,12 @@ def test_every_form_is_active_when_asked_about(native, token, form):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("door", LAST_DOORS.values(), ids=LAST_DOORS)
-def test_every_form_can_be_rotated_and_ended(native, door, form):
+@pytest.mark.parametrize("presentation", REVOCATIONS.values(), ids=REVOCATIONS)
+def test_every_form_can_be_rotated_and_ended(native, presentation, form):
     token = issued(native)
-    answer = door.opens(native.server.url, form(token), native.session)
-    assert answer.status_code == door.status, answer.text
-    if "rotate" in door.path:
+    answer = presentation.send(native.server.url, form(token), native.session)
+    assert answer.status_code == presentation.status, answer.text
+    if "rotate" in presentation.path:
         successor = answer.json()["token"]
         assert successor.startswith("dz_eyJ") and native.is_active(successor)
     else:
@@ -117,8 +117,8 @@ def test_every_form_can_be_rotated_and_ended(native, door, form):
 
 @pytest.mark.parametrize("wrong", ["dz_dz_", "d-z_", "_", "dz", "dz__", "0123456789abcdefg_"])
 def test_what_is_no_prefix_opens_nothing(native, token, wrong):
-    for door in DOORS.values():
-        assert door.opens(native.server.url, wrong + token, native.session).status_code == door.refusal
+    for presentation in PRESENTATIONS.values():
+        assert presentation.send(native.server.url, wrong + token, native.session).status_code == presentation.refusal
     assert not native.is_active(wrong + token)
 
 

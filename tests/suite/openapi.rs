@@ -216,7 +216,7 @@ fn every_document_is_complete() {
 }
 
 #[test]
-fn what_is_missing_is_found() {
+fn missing_tests_are_found() {
     let mut document = generated(Document::Native);
     let paths = &mut document["paths"];
     paths["/api/v1/me"]["get"]["operationId"] = "login".into();

@@ -42,7 +42,7 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
         }
     });
     let idents: Vec<_> = fields.iter().map(|field| field.ident).collect();
-    let fill = fields.iter().map(Field::fill);
+    let readers = fields.iter().map(Field::reader);
     let document = fields.iter().map(Field::document);
     let described = described(input, attributes.part);
     Ok(quote! {
@@ -56,9 +56,9 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
 
             #example
 
-            fn fill(fields: &mut crate::http::input::Fields<'_>) -> Option<Self> {
+            fn read_fields(fields: &mut crate::http::input::Fields<'_>) -> Option<Self> {
                 // All fields are read before a failure returns, so that all violations are reported.
-                #(let #idents = #fill;)*
+                #(let #idents = #readers;)*
                 Some(Self { #(#idents: #idents?),* })
             }
 

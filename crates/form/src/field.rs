@@ -109,8 +109,8 @@ impl<'a> Field<'a> {
     }
 
     /// Generates the expression that reads the field: `None` if the field is invalid.
-    pub(crate) fn fill(&self) -> TokenStream {
-        let (name, bounds) = (&self.name, self.judge());
+    pub(crate) fn reader(&self) -> TokenStream {
+        let (name, bounds) = (&self.name, self.bound_check());
         match &self.kind {
             Kind::Required(value) => quote!(fields.required::<#value>(#name, #bounds)),
             Kind::Default(value, default) => quote!(fields.or::<#value>(#name, #default, #bounds)),
@@ -120,7 +120,7 @@ impl<'a> Field<'a> {
             Kind::Nested(form) => quote!(fields.nested::<#form>(#name)),
             Kind::NestedOrEmpty(form) => quote!(fields.nested_or_empty::<#form>(#name)),
             Kind::NestedList(form) => quote!(fields.nested_list::<#form>(#name, #bounds)),
-            Kind::Flatten(form) => quote!(<#form as crate::http::input::Form>::fill(fields)),
+            Kind::Flatten(form) => quote!(<#form as crate::http::input::Form>::read_fields(fields)),
         }
     }
 
@@ -138,7 +138,7 @@ impl<'a> Field<'a> {
         };
         let need = |need: TokenStream| {
             quote! {
-                crate::http::input::Described {
+                crate::http::input::FieldDescription {
                     name: #name,
                     description: #description,
                     need: crate::http::input::Need::#need,
@@ -163,7 +163,7 @@ impl<'a> Field<'a> {
     }
 
     /// Generates a function that returns the bound that a value violates.
-    fn judge(&self) -> TokenStream {
+    fn bound_check(&self) -> TokenStream {
         let bounds = [("length", &self.length), ("range", &self.range)];
         let calls = bounds.into_iter().filter_map(|(function, bounds)| {
             let (min, max) = limits(Some(bounds.as_ref()?));

@@ -76,7 +76,7 @@ pub(super) async fn run(
     }
 }
 
-/// Ready once the deadline of the connection has passed, which moves with every step.
+/// Waits until the deadline of the connection has passed, which moves with every step.
 ///
 /// Setting a timer costs more than the rest of a poll, and nearly every step extends the deadline. So
 /// the timer stays as set, and the deadline is checked again when it fires.
@@ -101,7 +101,7 @@ fn poll_overdue(
     }
 }
 
-type Answer = Response<Watched<axum::body::Body>>;
+type Answer = Response<TrackedBody<axum::body::Body>>;
 
 async fn answer(
     mut router: Router,
@@ -110,14 +110,14 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     progress.requested();
-    let doubtful = doubtful(&request);
-    let mut request = request.map(|body| Watched {
+    let is_ambiguous = is_ambiguous(&request);
+    let mut request = request.map(|body| TrackedBody {
         ended: body.is_end_stream(),
         body,
         progress: Arc::clone(&progress),
         done: Progress::body_read,
     });
-    let mut response = if doubtful {
+    let mut response = if is_ambiguous {
         drop(request);
         refusal()
     } else {
@@ -132,7 +132,7 @@ async fn answer(
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Watched {
+    Ok(response.map(|body| TrackedBody {
         ended: false,
         body,
         progress,
@@ -145,7 +145,7 @@ async fn answer(
 ///
 /// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: only the transfer coding
 /// `chunked` is supported; hyper would accept `gzip, chunked` and pass on gzip.
-fn doubtful(request: &Request<Incoming>) -> bool {
+fn is_ambiguous(request: &Request<Incoming>) -> bool {
     let headers: &HeaderMap = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     let coded = headers
@@ -160,20 +160,20 @@ fn refusal() -> Response {
 }
 
 /// A body that reports when it has been read completely or dropped.
-struct Watched<B> {
+struct TrackedBody<B> {
     body: B,
     ended: bool,
     progress: Arc<Progress>,
     done: fn(&Progress, bool),
 }
 
-impl<B> Drop for Watched<B> {
+impl<B> Drop for TrackedBody<B> {
     fn drop(&mut self) {
         (self.done)(&self.progress, self.ended);
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -74,7 +74,7 @@ impl Default for Limits {
 pub enum Drained {
     /// All requests received were answered. Connections of clients that did not finish a request, or
     /// did not read the response, were closed.
-    Whole,
+    Complete,
     /// The number of connections cut at the deadline while the server was still processing their
     /// request.
     Cut(usize),
@@ -108,7 +108,7 @@ where
     let mut stop = pin!(stop);
     loop {
         let full = connections.len() >= limits.connections;
-        pressure.send_if_modified(|now| now.follow(connections.len(), limits.connections));
+        pressure.send_if_modified(|now| now.update(connections.len(), limits.connections));
         tokio::select! {
             biased;
             () = &mut stop => break,
@@ -130,7 +130,7 @@ where
         }
     });
     match drained.await {
-        Ok(()) => Drained::Whole,
+        Ok(()) => Drained::Complete,
         Err(_) => Drained::Cut(connections.len()),
     }
 }

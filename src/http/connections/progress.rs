@@ -20,7 +20,7 @@ impl Pressure {
     /// Updates the pressure from the number of open connections and returns whether it changed. The
     /// lower threshold of the way back (hysteresis) avoids waking all connections at every change near
     /// the limit.
-    pub(super) fn follow(&mut self, open: usize, most: usize) -> bool {
+    pub(super) fn update(&mut self, open: usize, most: usize) -> bool {
         let next = match *self {
             Self::Calm if open >= most => Self::Crowded,
             Self::Crowded if open * 4 <= most * 3 => Self::Calm,
@@ -48,7 +48,7 @@ enum Phase {
 
 /// The minimum idle time before a connection is closed under pressure. It must exceed the network
 /// latency of a request, or the close would cut a request.
-const SETTLE: Duration = Duration::from_millis(500);
+const MINIMUM_IDLE: Duration = Duration::from_millis(500);
 
 /// How long further input of a client is discarded, so that the client gets to read its response.
 const LINGER: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ impl Progress {
         let state = self.state();
         let resting = |limit: Duration| match state.pressure {
             Pressure::Calm => limit,
-            Pressure::Crowded | Pressure::Stopping => limit.min(SETTLE),
+            Pressure::Crowded | Pressure::Stopping => limit.min(MINIMUM_IDLE),
         };
         let limit = match state.phase {
             Phase::New => Some(resting(limits.header_time)),
@@ -160,7 +160,7 @@ impl Progress {
     }
 
     /// Records that the client read `bytes` bytes.
-    pub(super) fn took(&self, bytes: usize) {
+    pub(super) fn client_read(&self, bytes: usize) {
         let mut state = self.state();
         if let Some(since) = state.blocked {
             let earned = Duration::from_secs(1) / SLOWEST * u32::try_from(bytes).unwrap_or(u32::MAX);

@@ -50,7 +50,7 @@ impl Socket {
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(bytes)) => self.progress.took(*bytes),
+            Poll::Ready(Ok(bytes)) => self.progress.client_read(*bytes),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.progress.blocked(),
         }

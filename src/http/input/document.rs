@@ -17,7 +17,7 @@ pub(crate) struct Document {
 
 /// The declaration of a field.
 #[derive(Debug)]
-pub(crate) struct Described {
+pub(crate) struct FieldDescription {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) need: Need,
@@ -39,7 +39,7 @@ pub(crate) enum Need {
 }
 
 struct Member {
-    described: Described,
+    described: FieldDescription,
     schema: Schema,
     /// The name of the schema in the document's components.
     reference: Option<String>,
@@ -48,17 +48,17 @@ struct Member {
 
 impl Document {
     /// Adds a field.
-    pub(crate) fn field<T: Field>(&mut self, described: Described) {
+    pub(crate) fn field<T: Field>(&mut self, described: FieldDescription) {
         self.value::<T>(described, None);
     }
 
     /// Adds a field with a default value.
-    pub(crate) fn defaulting<T: Field>(&mut self, described: Described, default: T) {
-        self.value::<T>(described, default.written());
+    pub(crate) fn defaulting<T: Field>(&mut self, described: FieldDescription, default: T) {
+        self.value::<T>(described, default.to_default());
     }
 
     /// Adds an object field with its own form.
-    pub(crate) fn nested<R: Request>(&mut self, described: Described) {
+    pub(crate) fn nested<R: Request>(&mut self, described: FieldDescription) {
         self.define::<R::Form>();
         self.members.push(Member {
             described,
@@ -70,7 +70,7 @@ impl Document {
 
     /// Adds an object field that counts as empty when absent: it is required if one of its fields is. A
     /// form without fields is omitted.
-    pub(crate) fn nested_or_empty<R: Request>(&mut self, described: Described) {
+    pub(crate) fn nested_or_empty<R: Request>(&mut self, described: FieldDescription) {
         let members = Self::of::<R::Form>().members;
         let is_required = |member: &Member| member.described.need == Need::Required;
         let need = match members.iter().any(is_required) {
@@ -78,12 +78,12 @@ impl Document {
             false => Need::Nullable,
         };
         if !members.is_empty() {
-            self.nested::<R>(Described { need, ..described });
+            self.nested::<R>(FieldDescription { need, ..described });
         }
     }
 
     /// Adds a field that is a list of objects.
-    pub(crate) fn nested_list<R: Request>(&mut self, described: Described) {
+    pub(crate) fn nested_list<R: Request>(&mut self, described: FieldDescription) {
         self.define::<R::Form>();
         self.members.push(Member {
             described,
@@ -99,7 +99,7 @@ impl Document {
         document
     }
 
-    fn value<T: Field>(&mut self, described: Described, default: Option<Value>) {
+    fn value<T: Field>(&mut self, described: FieldDescription, default: Option<Value>) {
         if let Some(name) = T::NAME {
             self.schemas.push((name.to_owned(), T::schema().into()));
         }
@@ -130,7 +130,7 @@ pub(crate) fn schemas<F: Form>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
 /// Returns the parameters of a path, query or header form.
 pub(crate) fn parameters<F: Form>(place: ParameterIn) -> Vec<Parameter> {
     let parameter = |member: Member| {
-        let Described {
+        let FieldDescription {
             name,
             description,
             need,

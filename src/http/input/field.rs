@@ -29,8 +29,8 @@ pub trait Field: Sized {
     /// Returns the OpenAPI schema of the type.
     fn schema() -> Schema;
 
-    /// See [`Scalar::written`].
-    fn written(&self) -> Option<serde_json::Value> {
+    /// See [`Scalar::to_default`].
+    fn to_default(&self) -> Option<serde_json::Value> {
         None
     }
 }
@@ -50,8 +50,8 @@ impl<T: Scalar> Field for T {
         T::schema()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
-        T::written(self)
+    fn to_default(&self) -> Option<serde_json::Value> {
+        T::to_default(self)
     }
 }
 

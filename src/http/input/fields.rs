@@ -18,7 +18,7 @@ pub struct Fields<'a> {
     at: Location,
     members: &'a Object<'a>,
     headers: Option<&'a HeaderMap>,
-    asked: Vec<Asked>,
+    fields_read: Vec<ReadField>,
     refused: Vec<Violation>,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fields")
             .field("at", &self.at)
-            .field("asked", &self.asked)
+            .field("fields_read", &self.fields_read)
             .finish_non_exhaustive()
     }
 }
@@ -47,7 +47,7 @@ pub(super) enum Part {
 pub struct Refused(());
 
 #[derive(Debug)]
-struct Asked {
+struct ReadField {
     name: &'static str,
     violations: Vec<Violation>,
 }
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
             Some(value) => self.read(name, value, broken),
             None => {
                 let violation = self.violation(Fault::Missing, self.at(name), None);
-                self.put_down(name, vec![violation]);
+                self.record(name, vec![violation]);
                 None
             }
         }
@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
     ) -> Option<Option<Option<T>>> {
         match self.member(name) {
             Some(Value::Null) => {
-                self.put_down(name, Vec::new());
+                self.record(name, Vec::new());
                 Some(Some(None))
             }
             Some(value) => self.read(name, value, broken).map(|read| Some(Some(read))),
@@ -148,7 +148,7 @@ impl<'a> Fields<'a> {
                 None => self.violation(Fault::Missing, at, None),
                 Some(value) => Violation::new(Fault::ListType, at, value),
             };
-            self.put_down(name, vec![violation]);
+            self.record(name, vec![violation]);
             return None;
         };
         let (mut list, mut violations) = (Vec::new(), Vec::new());
@@ -186,7 +186,7 @@ impl<'a> Fields<'a> {
             at,
             members,
             headers: None,
-            asked: Vec::new(),
+            fields_read: Vec::new(),
             refused: Vec::new(),
         }
     }
@@ -212,9 +212,9 @@ impl<'a> Fields<'a> {
         match T::take(value, &at) {
             // No stored text contains U+0000: some databases cannot store it, and C libraries end a
             // text there.
-            Ok(_) if self.part == Part::Body && value.holds_nul() => {
+            Ok(_) if self.part == Part::Body && value.contains_nul() => {
                 let error = "must not contain the character U+0000".to_owned();
-                self.put_down(name, vec![Violation::new(Fault::Value { error }, at, value)]);
+                self.record(name, vec![Violation::new(Fault::Value { error }, at, value)]);
                 None
             }
             Ok(read) => {
@@ -225,7 +225,7 @@ impl<'a> Fields<'a> {
                 // An out-of-bounds error says more than that an integer is too large.
                 let fault = T::nearest(value).and_then(|nearest| broken(&nearest));
                 let fault = fault.map(|fault| vec![Violation::new(fault, at, value)]);
-                self.put_down(name, fault.unwrap_or(violations));
+                self.record(name, fault.unwrap_or(violations));
                 None
             }
         }
@@ -237,7 +237,7 @@ impl<'a> Fields<'a> {
             Ok(request) => return self.judged(name, request, Vec::new()),
             Err(Violations { detail }) => detail,
         };
-        self.put_down(name, violations);
+        self.record(name, violations);
         None
     }
 
@@ -249,18 +249,18 @@ impl<'a> Fields<'a> {
     }
 
     fn absent<T>(&mut self, name: &'static str) -> Option<Option<T>> {
-        self.put_down(name, Vec::new());
+        self.record(name, Vec::new());
         Some(None)
     }
 
     fn judged<T>(&mut self, name: &'static str, value: T, violations: Vec<Violation>) -> Option<T> {
         let is_right = violations.is_empty();
-        self.put_down(name, violations);
+        self.record(name, violations);
         is_right.then_some(value)
     }
 
-    fn put_down(&mut self, name: &'static str, violations: Vec<Violation>) {
-        self.asked.push(Asked { name, violations });
+    fn record(&mut self, name: &'static str, violations: Vec<Violation>) {
+        self.fields_read.push(ReadField { name, violations });
     }
 
     fn has(&self, name: &str) -> bool {
@@ -275,7 +275,7 @@ impl<'a> Fields<'a> {
         self.at.field(name)
     }
 
-    /// A missing member of a body echoes the object that lacks it; other parts have no such object.
+    /// Creates a violation. A missing member of a body echoes the object that lacks it.
     fn violation(&self, fault: Fault, at: Location, value: Option<&Value<'_>>) -> Violation {
         match value {
             Some(value) => Violation::new(fault, at, value),
@@ -290,14 +290,14 @@ impl<'a> Fields<'a> {
             Unknown::Forbidden => true,
             Unknown::ForbiddenUnless(header, theirs) => {
                 let is_theirs = self.headers.is_some_and(|headers| headers.contains_key(header));
-                let mut named = self.asked.iter().filter(|asked| self.has(asked.name));
-                !is_theirs || named.any(|asked| !theirs.contains(&asked.name))
+                let mut named = self.fields_read.iter().filter(|field| self.has(field.name));
+                !is_theirs || named.any(|field| !theirs.contains(&field.name))
             }
         }
     }
 
     fn forbid_unknown(&mut self) {
-        let known = |name: &str| self.asked.iter().any(|asked| asked.name == name);
+        let known = |name: &str| self.fields_read.iter().any(|field| field.name == name);
         let unknown = self.members.iter().filter(|(name, _)| !known(name));
         let violations = unknown
             .map(|(name, value)| Violation::new(Fault::ExtraForbidden, self.at.field(name.clone()), value));
@@ -305,20 +305,23 @@ impl<'a> Fields<'a> {
     }
 
     fn forbid_repeated(&mut self) {
-        for asked in &mut self.asked {
-            let at = self.at.field(asked.name);
-            if let Some(value @ Value::Texts(texts)) = self.members.get(asked.name)
+        for field in &mut self.fields_read {
+            let at = self.at.field(field.name);
+            if let Some(value @ Value::Texts(texts)) = self.members.get(field.name)
                 && texts.len() > 1
             {
                 let error = "must not be given twice".to_owned();
-                asked.violations = vec![Violation::new(Fault::Value { error }, at, value)];
+                field.violations = vec![Violation::new(Fault::Value { error }, at, value)];
             }
         }
     }
 
     fn violations(&mut self) -> Option<Violations> {
-        let asked = self.asked.iter_mut().flat_map(|asked| asked.violations.drain(..));
-        let detail: Vec<Violation> = asked.chain(self.refused.drain(..)).collect();
+        let violations = self
+            .fields_read
+            .iter_mut()
+            .flat_map(|field| field.violations.drain(..));
+        let detail: Vec<Violation> = violations.chain(self.refused.drain(..)).collect();
         (!detail.is_empty()).then_some(Violations { detail })
     }
 }
@@ -327,7 +330,7 @@ impl<'a> Fields<'a> {
 ///
 /// Rules across fields are checked last and only between valid fields.
 pub(super) fn read<R: Request>(mut fields: Fields<'_>) -> Result<R, Violations> {
-    let form = R::Form::fill(&mut fields);
+    let form = R::Form::read_fields(&mut fields);
     if R::Form::REPEATED == Repeated::Refused {
         fields.forbid_repeated();
     }

@@ -27,7 +27,7 @@ use url::form_urlencoded;
 pub(crate) use body::JSON_API;
 pub use body::{Encoding, MAX_BODY};
 pub(crate) use bounds::{length, range};
-pub(crate) use document::{Described, Document, Need, object, parameters, schemas};
+pub(crate) use document::{Document, FieldDescription, Need, object, parameters, schemas};
 pub use error::InputError;
 pub use field::Field;
 pub use fields::{Fields, Refused};
@@ -83,7 +83,7 @@ pub(crate) trait Form: Sized {
     }
 
     /// Reads every field, in the order of the error report. `None` if one is invalid.
-    fn fill(fields: &mut Fields<'_>) -> Option<Self>;
+    fn read_fields(fields: &mut Fields<'_>) -> Option<Self>;
 
     /// Adds every field to the schema, in the same order.
     fn document(document: &mut Document);
@@ -162,7 +162,7 @@ pub(crate) struct Nothing;
 impl Form for Nothing {
     const BODY: Presence = Presence::Unread;
 
-    fn fill(_: &mut Fields<'_>) -> Option<Self> {
+    fn read_fields(_: &mut Fields<'_>) -> Option<Self> {
         Some(Self)
     }
 

@@ -26,7 +26,7 @@ pub trait Scalar: Sized {
     fn schema() -> Schema;
 
     /// Returns the value as a default in an OpenAPI schema.
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         None
     }
 }
@@ -68,7 +68,7 @@ impl<T: Choice> Scalar for T {
         choice.description(T::DESCRIPTION).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         self.word().map(Into::into)
     }
 }
@@ -116,7 +116,7 @@ impl Scalar for bool {
         ObjectBuilder::new().schema_type(Type::Boolean).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some((*self).into())
     }
 }
@@ -133,7 +133,7 @@ impl Scalar for i64 {
         formatted(Type::Integer, KnownFormat::Int64).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some((*self).into())
     }
 

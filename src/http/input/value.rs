@@ -54,11 +54,11 @@ pub(super) struct Malformed {
 
 impl<'a> Value<'a> {
     /// Returns whether a text in the value contains U+0000.
-    pub(super) fn holds_nul(&self) -> bool {
+    pub(super) fn contains_nul(&self) -> bool {
         match self {
             Self::Text(text) => text.contains('\0'),
             Self::Texts(texts) => texts.iter().any(|text| text.contains('\0')),
-            Self::List(elements) => elements.iter().any(Self::holds_nul),
+            Self::List(elements) => elements.iter().any(Self::contains_nul),
             Self::Null | Self::Boolean(_) | Self::Number(_) | Self::Object(_) => false,
         }
     }

@@ -108,7 +108,7 @@ pub enum Fault {
 impl Violation {
     /// Creates the violation of a fault at a location. It echoes `input`.
     pub fn new(fault: Fault, loc: Location, input: &(impl Serialize + ?Sized)) -> Self {
-        let (kind, msg, ctx) = fault.describe();
+        let (kind, msg, ctx) = fault.type_and_message();
         // Only a map with keys other than texts fails to serialize, and no request contains one.
         let input = to_raw_value(input).unwrap_or_else(|_| RawValue::NULL.to_owned());
         Self {
@@ -169,7 +169,7 @@ impl From<Violation> for Violations {
 }
 
 impl Location {
-    /// The root location: `path`, `query`, `header` or `body`.
+    /// Returns the root location: `path`, `query`, `header` or `body`.
     pub fn root(part: &'static str) -> Self {
         Self(vec![LocationPart::Name(Cow::Borrowed(part))])
     }
@@ -207,7 +207,7 @@ impl Location {
 
 impl Fault {
     /// Returns pydantic's type, message and context for this fault.
-    fn describe(self) -> (&'static str, Cow<'static, str>, Option<serde_json::Value>) {
+    fn type_and_message(self) -> (&'static str, Cow<'static, str>, Option<serde_json::Value>) {
         match self {
             Self::Missing => ("missing", "Field required".into(), None),
             Self::ExtraForbidden => ("extra_forbidden", "Extra inputs are not permitted".into(), None),

@@ -22,13 +22,13 @@ const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     // For scripts of any origin, since no credential is involved.
-    let open = || CorsLayer::new().allow_origin(Any);
+    let allow_any_origin = || CorsLayer::new().allow_origin(Any);
     OpenApiRouter::new()
-        .routes(routes!(metadata).layer(open()))
-        .routes(routes!(openid_configuration).layer(open()))
+        .routes(routes!(metadata).layer(allow_any_origin()))
+        .routes(routes!(openid_configuration).layer(allow_any_origin()))
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
-            get(metadata_of_path).layer(open()),
+            get(metadata_of_path).layer(allow_any_origin()),
         )
 }
 

@@ -1,9 +1,9 @@
 //! The RFC endpoints for services that receive tokens, with the RFCs' error formats.
 
 mod authorize_request;
+mod cacheable;
 mod introspect;
 mod jwks;
-mod kept;
 mod metadata;
 mod render;
 mod revoke;

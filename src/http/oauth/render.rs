@@ -11,7 +11,7 @@ use crate::http::Failure;
 use crate::http::error::INVALID_TOKEN;
 use crate::http::input::InputError;
 use crate::http::kind::Kind;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An OAuth error (RFC 6749, section 5.2).
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,8 +26,8 @@ pub(crate) struct OAuthError {
 
 /// Returns the errors of an operation for the OpenAPI document. OAuth uses 400 both for an invalid
 /// field and for a malformed request.
-pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    openapi::usual_errors(takes, || openapi::named("application/json", "OAuthError"))
+pub(crate) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    openapi::common_errors(inputs, || openapi::body_named("application/json", "OAuthError"))
 }
 
 /// Renders a failure as an OAuth error.

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::Description;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -23,13 +23,13 @@ pub(crate) struct Problem {
 }
 
 /// Returns the errors of an operation for the OpenAPI document.
-pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let mut errors = openapi::usual_errors(takes, || openapi::named("application/json", "Problem"));
-    if takes.anything && takes.caller || takes.body {
+pub(crate) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let mut errors = openapi::common_errors(inputs, || openapi::body_named("application/json", "Problem"));
+    if inputs.anything && inputs.caller || inputs.body {
         errors.push(ErrorAnswer {
             status: "422",
             description: "Invalid fields, all of them, in the order of the fields",
-            body: openapi::named("application/json", "HTTPValidationError"),
+            body: openapi::body_named("application/json", "HTTPValidationError"),
         });
     }
     errors

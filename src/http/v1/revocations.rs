@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -109,12 +109,12 @@ struct CutOffInfo {
     #[schema(required = true)]
     key: Option<String>,
     /// Tokens issued at or after this instant are not covered.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     issued_before: Timestamp,
     /// Whether sessions are covered too.
     sessions: bool,
     /// When the revocation took effect.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     effective_at: Timestamp,
     /// Who created the revocation.
     #[schema(example = "admin@example.com")]

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::authority::SeenTokens;
 use crate::http::caller::{Caller, UsageWrite};
+use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ReportedUse;

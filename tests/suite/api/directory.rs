@@ -16,7 +16,7 @@ async fn follow(app: &TestApp, actor: &Actor, made: &Answer) -> Answer {
 }
 
 #[tokio::test]
-async fn who_makes_an_organization_is_its_admin() {
+async fn the_creator_of_an_organization_is_its_admin() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let order = json!({"name": "Brand.New_1", "email": "ops@example.com",
@@ -409,7 +409,7 @@ async fn a_person_is_made_shown_changed_and_removed_by_site_administrators() {
 }
 
 #[tokio::test]
-async fn everybody_changes_their_own_password_and_nothing_else() {
+async fn users_change_only_their_own_password() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let email = NORTH.email("member");
@@ -432,7 +432,7 @@ async fn everybody_changes_their_own_password_and_nothing_else() {
         .fails(403, "forbidden");
     app.patch(&member, &path, other).await.is(200);
     app.get(&member, "/me").await.fails(401, "invalid_token");
-    app.clock.pass(2);
+    app.clock.advance(2);
     app.log_in(&email, new).await.is(200);
 }
 

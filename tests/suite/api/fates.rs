@@ -29,7 +29,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, Place, SOUTH, TestApp, password};
+use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, Tenant, TestApp, password};
 
 /// An active token of each kind: of the lead, who is an admin of NORTH's team and also a member of SOUTH,
 /// and of the lead's team and organization.
@@ -66,7 +66,7 @@ impl Scene {
         };
         assert_eq!(scene.alive().await, ALL);
         // A cut-off covers whole seconds, so the test continues in a later one.
-        scene.app.clock.pass(2);
+        scene.app.clock.advance(2);
         scene
     }
 
@@ -117,12 +117,12 @@ impl Scene {
     async fn deletes(&self, actor: &Actor, path: &str) {
         self.app.delete(actor, path).await.is(204);
         // The next requests happen in another second.
-        self.app.clock.pass(2);
+        self.app.clock.advance(2);
     }
 }
 
-fn home(place: &Place) -> String {
-    format!("/organizations/{}", place.name)
+fn home(tenant: &Tenant) -> String {
+    format!("/organizations/{}", tenant.name)
 }
 
 fn lead() -> String {
@@ -269,7 +269,7 @@ async fn a_disabled_person_is_enabled_again() {
             .patch(&site, &path, json!({"disabled": disabled}))
             .await
             .is(200);
-        scene.app.clock.pass(2);
+        scene.app.clock.advance(2);
     }
     scene.ends_as([false, false, false, true, true, true]).await;
     scene.app.log_in(&lead(), &password(&lead())).await.is(200);
@@ -325,7 +325,7 @@ async fn a_password_is_changed() {
     scene.ends_as([false, true, true, true, true, true]).await;
     let login = scene.app.log_in(&lead(), &password(&lead())).await;
     login.fails(401, "login_failed");
-    scene.app.clock.pass(2);
+    scene.app.clock.advance(2);
     scene.app.log_in(&lead(), "another password").await.is(200);
 }
 
@@ -398,7 +398,7 @@ async fn a_project_is_deleted() {
             "never unrestricted"
         );
         let order = json!({"name": "child", "owner": "organization", "scopes": ["tokens:read"]});
-        let child = scene.app.ask_for_token(&restricted.holder, order).await.is(201);
+        let child = scene.app.request_token(&restricted.holder, order).await.is(201);
         assert_eq!(
             child.json()["token_info"]["projects"],
             json!([NORTH.project_id()])
@@ -473,7 +473,7 @@ async fn cut_off(actor: fn(&TestApp) -> Actor, order: serde_json::Value, expecte
     let mut scene = Scene::set().await;
     let actor = actor(&scene.app);
     scene.app.post(&actor, "/revocations", order).await.is(201);
-    scene.app.clock.pass(2);
+    scene.app.clock.advance(2);
     scene.ends_as(expected).await;
 }
 

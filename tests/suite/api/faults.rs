@@ -120,7 +120,7 @@ async fn a_call_that_fails_is_503_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_busy_is_503_and_says_when_to_come_back() {
+async fn a_busy_store_is_503_with_retry_after() {
     let findings = all_findings(Fault::Busy, Some(Kind::Write)).await;
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
@@ -132,7 +132,7 @@ async fn a_write_that_happened_and_failed_is_503_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_failure_that_reads_as_absence() {
+async fn the_checker_finds_a_failure_reported_as_absence() {
     let stage = Stage::set().await;
     let operations = operations();
     let rows = rows();

@@ -15,7 +15,7 @@ use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Actor, Answer, Fault, Kind, ListPlace, MANAGEMENT, Minted, NORTH, Plan, TestApp, password,
+    Actor, Answer, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, StatusListEntry, TestApp, password,
 };
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -53,7 +53,7 @@ async fn row(app: &TestApp, kid: &str) -> KeyRow {
 }
 
 /// Runs the background task of a server, which runs four times a second.
-async fn tend(app: &TestApp) {
+async fn run_key_maintenance(app: &TestApp) {
     app.operator().catch_up().await.unwrap();
     app.operator().tend_keys().await.unwrap();
 }
@@ -100,26 +100,26 @@ async fn a_successor_signs_once_every_copy_has_it_and_the_old_key_leaves_after_i
         app.get(&app.anyone(), JWKS).await.header("etag"),
         jwks.header("etag")
     );
-    app.clock.pass(300);
-    tend(&app).await;
+    app.clock.advance(300);
+    run_key_maintenance(&app).await;
     assert_eq!(kid(&mint(&app, &admin, "1h").await.secret), first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     let young = mint(&app, &admin, "2h").await;
     assert_eq!(kid(&young.secret), second);
     assert!(is_good(&app, &old).await && is_good(&app, &young).await);
     assert_eq!(row(&app, &first).await.state, KeyState::Retired);
 
     // Until the last token has expired, plus the allowed clock skew.
-    app.clock.pass(20 * 3600 - 301 - 1);
-    tend(&app).await;
+    app.clock.advance(20 * 3600 - 301 - 1);
+    run_key_maintenance(&app).await;
     assert!(is_good(&app, &old).await);
-    app.clock.pass(1 + 60);
-    tend(&app).await;
+    app.clock.advance(1 + 60);
+    run_key_maintenance(&app).await;
     assert!(!is_good(&app, &old).await);
     assert_eq!(published(&app).await, [first.clone(), second.clone()]);
-    app.clock.pass(60 + 301);
-    tend(&app).await;
+    app.clock.advance(60 + 301);
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await, [second]);
     assert_eq!(row(&app, &first).await.state, KeyState::Gone);
 }
@@ -131,10 +131,10 @@ async fn a_token_that_never_ends_keeps_its_key() {
     let first = published(&app).await.remove(0);
     let endless = mint(&app, &admin, "never").await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(301);
-    tend(&app).await;
-    app.clock.pass(50 * 365 * 86_400);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
+    app.clock.advance(50 * 365 * 86_400);
+    run_key_maintenance(&app).await;
     assert!(published(&app).await.contains(&first));
     assert!(is_good(&app, &endless).await);
 }
@@ -188,16 +188,16 @@ async fn another_algorithm_is_a_rotation() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Rs256, Algorithm::Es256] {
         app.rotation.algorithm = algorithm;
         app.restart().await;
-        tend(&app).await;
+        run_key_maintenance(&app).await;
         let before = published(&app).await.len();
         let waits = mint(&app, &admin, "1d").await;
         assert_ne!(header(&waits.secret)["alg"], algorithm.name());
-        app.clock.pass(301);
-        tend(&app).await;
+        app.clock.advance(301);
+        run_key_maintenance(&app).await;
         tokens.push(mint(&app, &admin, "1d").await);
         assert_eq!(header(&tokens.last().unwrap().secret)["alg"], algorithm.name());
         // One run suffices.
-        tend(&app).await;
+        run_key_maintenance(&app).await;
         assert_eq!(published(&app).await.len(), before);
         for token in &tokens {
             assert!(is_good(&app, token).await);
@@ -224,8 +224,8 @@ async fn a_key_taken_out_of_the_succession_never_signs() {
     assert_eq!(retire(&second).await, KeyRetired::Retired);
     let unknown = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
     assert_eq!(retire(&unknown).await, KeyRetired::Unknown);
-    app.clock.pass(301);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await, [first.to_string()]);
     let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
     assert_eq!(kid(&token.secret), first.as_str());
@@ -237,23 +237,23 @@ async fn a_key_taken_out_of_the_succession_never_signs() {
 async fn a_shorter_max_age_does_not_forget_the_longer_one() {
     let mut app = TestApp::new().await;
     let first = published(&app).await.remove(0);
-    app.clock.pass(10);
+    app.clock.advance(10);
     app.rotation.max_age = 5;
     app.restart().await;
     assert_eq!(max_age(&app.get(&app.anyone(), JWKS).await), 5);
     app.operator().rotate_key().await.unwrap();
     let signs = async |app: &TestApp| kid(&mint(app, &app.admin_of(&NORTH), "1h").await.secret);
-    app.clock.pass(299);
-    tend(&app).await;
+    app.clock.advance(299);
+    run_key_maintenance(&app).await;
     assert_eq!(signs(&app).await, first);
-    app.clock.pass(2);
-    tend(&app).await;
+    app.clock.advance(2);
+    run_key_maintenance(&app).await;
     assert_ne!(signs(&app).await, first);
     // Then the shorter one applies.
     let second = signs(&app).await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(6);
-    tend(&app).await;
+    app.clock.advance(6);
+    run_key_maintenance(&app).await;
     assert_ne!(signs(&app).await, second);
 }
 
@@ -266,17 +266,17 @@ async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
     // Another process publishes it, and this one does not read changes for an hour.
     let beside = app.authority().await;
     beside.rotate_key().await.unwrap();
-    app.clock.pass(3600);
+    app.clock.advance(3600);
     assert_eq!(published(&app).await, std::slice::from_ref(&first));
-    tend(&app).await;
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await.len(), 2);
     let signs = async || kid(&mint(&app, &app.admin_of(&NORTH), "1h").await.secret);
     assert_eq!(signs().await, first);
-    app.clock.pass(300);
-    tend(&app).await;
+    app.clock.advance(300);
+    run_key_maintenance(&app).await;
     assert_eq!(signs().await, first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     assert_ne!(signs().await, first);
 }
 
@@ -295,8 +295,8 @@ async fn a_token_is_recorded_only_while_its_key_signs() {
     let rotation = async {
         plan.under_way.notified().await;
         app.operator().rotate_key().await.unwrap();
-        app.clock.pass(301);
-        tend(&app).await;
+        app.clock.advance(301);
+        run_key_maintenance(&app).await;
         plan.release.notify_one();
     };
     let (token, ()) = tokio::join!(recorded, rotation);
@@ -329,8 +329,8 @@ async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     let admin = app.admin_of(&NORTH);
     let former = mint(&app, &admin, "1h").await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(301);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
     let leaked = kid(&mint(&app, &admin, "1h").await.secret);
     let path = format!("/tokens/{}/rotate", former.id);
     let rotated = async {
@@ -372,7 +372,7 @@ async fn a_withdrawn_key_leaves_even_if_the_next_cannot_be_read() {
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(file.unwrap().path(), open).unwrap();
     }
-    tend(&app).await;
+    run_key_maintenance(&app).await;
     assert!(!published(&app).await.contains(&leaked));
     app.get(&app.anyone(), "/readyz").await.is(503);
 }
@@ -386,19 +386,19 @@ async fn issuing_goes_on_while_keys_change_hands() {
     let rotate = async {
         for round in 0..30 {
             app.operator().rotate_key().await.unwrap();
-            app.clock.pass(301);
+            app.clock.advance(301);
             if round % 10 == 9 {
                 // An emergency in between. The session was signed by the first key, which is spared.
                 let kid = kid(&mint(&app, &admin, "1h").await.secret);
                 assert_eq!(revoke(&app, &kid).await, KeyRevoked::Revoked);
             }
-            tend(&app).await;
+            run_key_maintenance(&app).await;
         }
     };
     let issue = async || {
         for _ in 0..60 {
             let order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
-            let made = app.ask_for_token(&admin, order).await.is(201);
+            let made = app.request_token(&admin, order).await.is(201);
             used.lock().unwrap().insert(kid(&made.text_at("/token")));
         }
     };
@@ -477,7 +477,7 @@ impl Storm {
         };
         app.restart().await;
         // Copies that may be cached for five minutes have expired then.
-        app.clock.pass(301);
+        app.clock.advance(301);
         let mut verifiers: Vec<_> = (0..4)
             .map(|number| Verifier::keeping(100 - number * 20, 0..0))
             .collect();
@@ -529,7 +529,7 @@ impl Storm {
             verifier.look(&self.app, second, &self.live).await;
         }
         self.ticks += 1;
-        self.app.clock.pass_millis(100 + self.ticks * 37 % 150);
+        self.app.clock.advance_millis(100 + self.ticks * 37 % 150);
     }
 
     #[track_caller]
@@ -537,7 +537,7 @@ impl Storm {
         let refusals: Vec<_> = self.verifiers.iter().map(|verifier| verifier.refusals).collect();
         let (careless, careful) = refusals.split_last().unwrap();
         assert!(careful.iter().all(|refusals| *refusals == 0), "{refusals:?}");
-        assert!(*careless > 0, "nobody could have been refused");
+        assert!(*careless > 0, "no verifier could have been refused");
         assert!(
             self.used.len() >= rotations,
             "only {} keys signed",
@@ -547,10 +547,10 @@ impl Storm {
 }
 
 #[tokio::test]
-async fn rotation_every_second_refuses_nobody() {
+async fn rotation_every_second_refuses_no_token() {
     let mut storm = Storm::new(TestApp::new().await).await;
     while storm.second() < 150 {
-        tend(&storm.app).await;
+        run_key_maintenance(&storm.app).await;
         storm.tick().await;
     }
     storm.judge(120);
@@ -565,7 +565,7 @@ async fn rotation_every_second_refuses_nobody() {
 
 /// Every step of a rotation fails, before and after its commit, and the process ends in it.
 #[tokio::test]
-async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
+async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
     let plan = Arc::new(Plan::default());
     let mut storm = Storm::new(TestApp::over(plan.follow()).await).await;
     let faults = [Fault::Lost, Fault::Unheard, Fault::Fails, Fault::FailsAfterwards];
@@ -598,7 +598,7 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
             // A process that has just started waits for its own cached copies to expire.
             quiet_until = storm.second() + 4;
         } else {
-            tend(&storm.app).await;
+            run_key_maintenance(&storm.app).await;
         }
         storm.tick().await;
     }
@@ -618,22 +618,22 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
 async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good() {
     let app = TestApp::new().await;
     let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
-    let place = ListPlace::of(&token.secret);
+    let place = StatusListEntry::of(&token.secret);
     // All tokens and sessions of the first key have expired: only the list still needs it.
-    app.clock.pass(13 * 3600);
+    app.clock.advance(13 * 3600);
     let first = published(&app).await.remove(0);
     let second = app.operator().rotate_key().await.unwrap().key.kid;
-    app.clock.pass(300);
+    app.clock.advance(300);
     let last_of_first = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(kid(&last_of_first.text), first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     let list = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(kid(&list.text), second);
 
     let end = app.read_list(&last_of_first, &place.uri, None).await.expires_at;
-    app.clock.pass(end - app.clock.now_seconds() - 1);
-    tend(&app).await;
+    app.clock.advance(end - app.clock.now_seconds() - 1);
+    run_key_maintenance(&app).await;
     app.read_list(&last_of_first, &place.uri, None).await;
     assert!(published(&app).await.contains(&first));
 

@@ -76,7 +76,11 @@ pub(super) fn rows() -> Vec<Row> {
     let usual = operations().into_iter().filter_map(|operation| {
         let is_listed = TABLE.iter().any(|row| row.operation == operation.id);
         (!is_listed && matches!(operation.method, Method::GET | Method::HEAD)).then(|| Row {
-            expected: if operation.is_public { FOR_EVERYBODY } else { FOR_MEMBERS },
+            expected: if operation.is_public {
+                FOR_EVERYBODY
+            } else {
+                FOR_MEMBERS
+            },
             operation: Cow::Owned(operation.id),
             target: "",
             body: "",
@@ -234,7 +238,7 @@ impl Stage {
         let viewer = app.viewer_of(&NORTH).await;
         let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
         let expired = app.mint(&admin, short).await;
-        app.clock.pass(61);
+        app.clock.advance(61);
         let revoked = app.organization_token(&NORTH, &MANAGEMENT).await;
         app.post(&revoked.holder, "/tokens/current/revoke", json!({}))
             .await
@@ -409,7 +413,7 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_permission_that_is_gone_and_a_leak() {
+async fn the_checker_finds_a_missing_permission_and_a_leak() {
     use axum::Json;
     use axum::routing::get;
 

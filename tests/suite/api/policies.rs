@@ -20,7 +20,7 @@ async fn ask(app: &TestApp, more: Value) -> Answer {
     for (name, value) in more.as_object().unwrap() {
         order[name] = value.clone();
     }
-    app.ask_for_token(&app.admin_of(&NORTH), order).await
+    app.request_token(&app.admin_of(&NORTH), order).await
 }
 
 async fn status(app: &TestApp, id: &str) -> String {
@@ -90,7 +90,7 @@ async fn what_is_not_said_comes_from_the_policy() {
     let scopes = ["tokens:write", "content:write"];
     let minter = app.organization_token(&NORTH, &scopes).await;
     let order = json!({"name": "x", "owner": "organization", "expires_in": "1h"});
-    let made = app.ask_for_token(&minter.holder, order).await.is(201).json()["token_info"].clone();
+    let made = app.request_token(&minter.holder, order).await.is(201).json()["token_info"].clone();
     assert_eq!(
         (&made["scopes"], &made["preset"]),
         (&json!(["content:write"]), &Value::Null)
@@ -152,7 +152,7 @@ async fn a_policy_that_names_what_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_what_would_break_and_changes_nothing() {
+async fn a_dry_run_lists_violating_tokens_and_changes_nothing() {
     let app = TestApp::new().await;
     let long = app.organization_token(&NORTH, &[]).await.id;
     let short = ask(&app, json!({"expires_in": "1d"})).await.is(201);
@@ -179,7 +179,7 @@ async fn a_dry_run_shows_what_would_break_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
+async fn tokens_that_violate_a_policy_are_kept_ended_early_or_revoked() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let long = app
@@ -202,15 +202,15 @@ async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
     assert_eq!(answer.header("token-expires-in"), "3600");
     // A token that it creates meanwhile is revoked with it.
     let order = json!({"name": "n", "owner": "organization", "scopes": []});
-    let child = app.ask_for_token(&long.holder, order).await.is(201).json();
+    let child = app.request_token(&long.holder, order).await.is(201).json();
     let ended = app.get(&long.holder, "/tokens/current").await.is(200);
     assert_eq!(
         child["token_info"]["expires_at"],
         ended.json()["revocation_effective_at"]
     );
-    app.clock.pass(3_599);
+    app.clock.advance(3_599);
     app.get(&long.holder, "/tokens").await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.get(&long.holder, "/tokens").await.fails(401, "invalid_token");
 
     // The administrator has seen which tokens are revoked, so not even the last one is kept.
@@ -301,7 +301,7 @@ async fn the_last_token_stays_but_for_its_holder_and_by_force() {
     assert_eq!(status(&app, &last.id).await, "revoked");
     // A cut-off ignores `keep_last_token`.
     let cut = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     let order = json!({"organization": NORTH.name});
     assert!((200..300).contains(&app.post(&admin, "/revocations", order).await.status));
     assert_eq!(status(&app, &cut.id).await, "revoked");
@@ -314,7 +314,7 @@ async fn every_caller_is_told_how_long_their_token_lasts() {
         .await
         .is(201);
     let holder = Actor::holding(&token.text_at("/token"));
-    app.clock.pass(600);
+    app.clock.advance(600);
     for (path, status) in [
         ("/tokens/current", 200),
         ("/tokens", 200),

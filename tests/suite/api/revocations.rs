@@ -20,7 +20,7 @@ async fn one_event_ends_everything_that_matches() {
         "projects": [NORTH.project_id()]});
     let restricted = app.mint(&admin, restricted).await;
     let free = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(5);
+    app.clock.advance(5);
     let order = json!({"organization": NORTH.name, "project": NORTH.project_id(), "reason": "broken into"});
     let answer = cut(&app, &admin, order).await.is(201).json();
     let expected = json!({
@@ -30,7 +30,7 @@ async fn one_event_ends_everything_that_matches() {
         "reason": "broken into",
     });
     assert_eq!(answer, expected);
-    app.clock.pass(1);
+    app.clock.advance(1);
     let later = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "projects": [NORTH.project_id()]});
     let later = app.mint(&admin, later).await;
@@ -57,7 +57,7 @@ async fn what_was_issued_later_stays() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let early = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(10);
+    app.clock.advance(10);
     let late = app.organization_token(&NORTH, &[]).await;
     let order = json!({"organization": NORTH.name, "issued_before": "2026-01-02T03:05:15Z"});
     let answer = cut(&app, &admin, order).await.is(201);
@@ -76,7 +76,7 @@ async fn what_was_issued_later_stays() {
 }
 
 #[tokio::test]
-async fn what_could_reach_too_far_is_refused() {
+async fn revocations_that_would_cover_too_much_are_refused() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &[]).await;
     let site = app.site_admin();
@@ -131,7 +131,7 @@ async fn an_organizations_admin_reaches_that_organization_and_no_session() {
     let own = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await;
     let other = app.personal_token(&app.team_admin(&NORTH), &NORTH, &[]).await;
     let south = app.organization_token(&SOUTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     for (order, expected) in [
         (json!({"organization": SOUTH.name}), 404),
         (json!({"user": NORTH.email("member")}), 403),
@@ -155,7 +155,7 @@ async fn an_organizations_admin_reaches_that_organization_and_no_session() {
     assert_eq!(answer.json()["sessions"], false);
     assert_eq!(status(&app, &own.holder).await, 401);
     assert_eq!(status(&app, &other.holder).await, 200);
-    app.clock.pass(2);
+    app.clock.advance(2);
     cut(&app, &admin, json!({"organization": NORTH.name}))
         .await
         .is(201);
@@ -173,7 +173,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
     let (member, lead) = (app.member_of(&NORTH), app.team_admin(&NORTH));
     let own = app.personal_token(&member, &NORTH, &[]).await;
     let south = app.organization_token(&SOUTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     let answer = cut(&app, &site, json!({"user": NORTH.email("member")}))
         .await
         .is(201);
@@ -181,7 +181,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
     app.get(&member, "/me").await.is(401);
     app.get(&lead, "/me").await.is(200);
     assert_eq!(status(&app, &own.holder).await, 401);
-    app.clock.pass(2);
+    app.clock.advance(2);
     let jwks = app.get(&site, "/.well-known/jwks.json").await.is(200).json();
     let order = json!({"key": jwks["keys"][0]["kid"], "reason": "stolen"});
     cut(&app, &site, order).await.is(201);
@@ -193,7 +193,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
         app.restart().await;
     }
     // A new login is accepted.
-    app.clock.pass(2);
+    app.clock.advance(2);
     let password = crate::harness::password(&NORTH.email("lead"));
     app.log_in(&NORTH.email("lead"), &password).await.is(200);
 }

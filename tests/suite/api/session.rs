@@ -31,9 +31,9 @@ async fn logging_in_gives_a_session_for_half_a_day() {
     assert_eq!(claims["aud"], format!("{ISSUER}/session"));
     assert_eq!(claims.get("scope"), None);
     app.get(&session, "/me").await.is(200);
-    app.clock.pass(12 * 3600 - 1);
+    app.clock.advance(12 * 3600 - 1);
     app.get(&session, "/me").await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.get(&session, "/me").await.fails(401, "invalid_token");
 }
 
@@ -58,7 +58,7 @@ async fn a_wrong_password_and_an_unknown_person_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
+async fn guessing_is_delayed_and_allowed_after_a_second() {
     let app = TestApp::new().await;
     let email = NORTH.email("member");
     for _ in 0..5 {
@@ -75,7 +75,7 @@ async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
     app.log_in(&SOUTH.email("member"), &password(&SOUTH.email("member")))
         .await
         .is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.log_in(&email, &password(&email)).await.is(200);
 }
 
@@ -103,9 +103,9 @@ async fn a_present_password_is_guessed_no_faster_than_at_the_login() {
     app.log_in(&email, &password(&email))
         .await
         .fails(429, "login_throttled");
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.patch(&member, &path, change(&password(&email))).await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.log_in(&email, "a new password").await.is(200);
 }
 
@@ -128,7 +128,7 @@ async fn logging_out_ends_this_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn me_is_the_person_or_the_token_and_what_they_reach() {
+async fn me_is_the_user_or_the_token_with_organizations_and_scopes() {
     let app = TestApp::new().await;
     let lead = app.team_admin(&NORTH);
     let me = app.get(&lead, "/me").await.is(200).json();
@@ -304,7 +304,7 @@ async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
         .await
         .fails(403, "session_needed");
     let order = json!({"name": "n", "organization": NORTH.name, "audience": format!("{ISSUER}/session")});
-    let answer = app.ask_for_token(&app.member_of(&NORTH), order).await;
+    let answer = app.request_token(&app.member_of(&NORTH), order).await;
     answer.blames(&["value_error at body.audience.0"]);
 
     // A session is not listed as a token.

@@ -15,10 +15,10 @@ async fn verifier(app: &TestApp) -> Actor {
 }
 
 #[tokio::test]
-async fn what_the_authority_sees_is_written_down_in_batches() {
+async fn token_use_is_recorded_in_batches() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["tokens:read"]).await;
-    app.clock.pass(100);
+    app.clock.advance(100);
     let seen_at = app.clock.now().to_string();
     for _ in 0..3 {
         app.get(&token.holder, "/tokens/current").await.is(200);
@@ -37,12 +37,12 @@ async fn presenting_a_token_to_end_it_is_no_use_of_it() {
         app.organization_token(&NORTH, &[]).await,
         app.organization_token(&NORTH, &[]).await,
     ];
-    app.clock.pass(100);
+    app.clock.advance(100);
     let used_at = app.clock.now().to_string();
     for token in [&one, &other] {
         app.get(&token.holder, "/tokens/current").await.is(200);
     }
-    app.clock.pass(100);
+    app.clock.advance(100);
     app.post(&one.holder, "/tokens/current/revoke", json!({}))
         .await
         .is(201);
@@ -57,13 +57,13 @@ async fn presenting_a_token_to_end_it_is_no_use_of_it() {
 }
 
 #[tokio::test]
-async fn verifiers_report_what_nobody_else_sees() {
+async fn verifiers_report_offline_use() {
     let app = TestApp::new().await;
     let verifier = verifier(&app).await;
     let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "audience": "https://api.example"});
     let token = app.mint(&app.admin_of(&NORTH), order).await;
-    app.clock.pass(3600);
+    app.clock.advance(3600);
     let now = app.clock.now();
     let jti = token.info["jti"].as_str().unwrap();
     let report = json!({"audience": "https://api.example", "uses": [
@@ -101,7 +101,7 @@ async fn only_the_deployments_verifiers_report() {
     }
     let order = json!({"name": "x", "organization": NORTH.name, "owner": "organization",
         "scopes": ["usage:write"]});
-    app.ask_for_token(&app.admin_of(&NORTH), order)
+    app.request_token(&app.admin_of(&NORTH), order)
         .await
         .blames(&["value_error at body.scopes.0"]);
     let other = app.deployment_token(&["tokens:read"]).await.holder;
@@ -173,7 +173,7 @@ async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
         2
     );
     // A verifier that has not reported for more than a day may have missed use.
-    app.clock.pass(86_401);
+    app.clock.advance(86_401);
     assert_eq!(matched(json!({})).await, 0);
     report("https://reporting.example").await;
     assert_eq!(matched(json!({})).await, 1);

@@ -71,7 +71,7 @@ fn order(owner: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_administrator_who_is_shut_out_makes_nobody() {
+async fn an_administrator_without_access_creates_no_user() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
@@ -96,7 +96,7 @@ async fn an_administrator_who_is_shut_out_makes_nobody() {
 }
 
 #[tokio::test]
-async fn one_who_is_no_administrator_any_more_lets_nobody_in() {
+async fn a_former_administrator_promotes_no_user() {
     let delayed = Delayed::new().await;
     let former = delayed.unseen("former@example.com", true).await;
     let app = &delayed.app;
@@ -122,7 +122,7 @@ async fn a_token_that_is_cut_off_issues_none_that_comes_after() {
             .await
             .is(201);
         // Or the test would wait for the cut-off's second.
-        app.clock.pass(2);
+        app.clock.advance(2);
     };
     let request = app.post(&token.holder, "/tokens", order("organization"));
     delayed
@@ -145,7 +145,7 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
         };
         let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
         assert_eq!(outcome, KeyRevoked::Revoked);
-        app.clock.pass(2);
+        app.clock.advance(2);
     };
     let request = app.post(&token.holder, "/tokens", order("organization"));
     delayed
@@ -155,7 +155,7 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
 }
 
 #[tokio::test]
-async fn nobody_who_is_shut_out_has_tokens_revoked() {
+async fn a_caller_without_access_revokes_no_tokens() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
@@ -178,7 +178,7 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
 }
 
 #[tokio::test]
-async fn nobody_who_is_shut_out_changes_a_policy() {
+async fn a_caller_without_access_changes_no_policy() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
@@ -205,7 +205,7 @@ async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
         let new = json!({"password": password("another")});
         app.patch(&app.site_admin(), path, new).await.is(200);
         // Or the test would wait for the second in which the sessions were revoked.
-        app.clock.pass(2);
+        app.clock.advance(2);
     };
     let old = password("ada@example.com");
     let request = app.log_in("ada@example.com", &old);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::world::{Place, World, password};
+use crate::harness::world::{Tenant, World, password};
 use crate::harness::{Answer, TestApp};
 
 /// The management scopes that every owner can have.
@@ -72,25 +72,25 @@ impl TestApp {
     }
 
     /// Returns the admin of an organization.
-    pub(crate) fn admin_of(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("admin"))
+    pub(crate) fn admin_of(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("admin"))
     }
 
     /// Returns a member of an organization who is in no team.
-    pub(crate) fn member_of(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("member"))
+    pub(crate) fn member_of(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("member"))
     }
 
     /// Returns a viewer of an organization who is an admin of its team, created when first needed.
-    pub(crate) async fn viewer_of(&self, place: &Place) -> Actor {
-        let (site, admin) = (self.site_admin(), self.admin_of(place));
-        let email = place.email("viewer");
+    pub(crate) async fn viewer_of(&self, tenant: &Tenant) -> Actor {
+        let (site, admin) = (self.site_admin(), self.admin_of(tenant));
+        let email = tenant.email("viewer");
         let account = json!({"email": email, "password": password(&email)});
         self.post(&site, "/users", account).await.is(201);
-        let home = format!("/organizations/{}", place.name);
+        let home = format!("/organizations/{}", tenant.name);
         for (path, role) in [
             (format!("{home}/members/{email}"), "viewer"),
-            (format!("{home}/teams/{}/members/{email}", place.team), "admin"),
+            (format!("{home}/teams/{}/members/{email}", tenant.team), "admin"),
         ] {
             self.put(&admin, &path, json!({"role": role})).await.is(204);
         }
@@ -99,8 +99,8 @@ impl TestApp {
     }
 
     /// Returns a member of an organization who is an admin of its team.
-    pub(crate) fn team_admin(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("lead"))
+    pub(crate) fn team_admin(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("lead"))
     }
 
     /// Returns the admin of another organization than [`crate::harness::NORTH`].
@@ -114,7 +114,7 @@ impl TestApp {
     }
 
     /// Requests a token.
-    pub(crate) async fn ask_for_token(&self, actor: &Actor, order: Value) -> Answer {
+    pub(crate) async fn request_token(&self, actor: &Actor, order: Value) -> Answer {
         self.post(actor, "/tokens", order).await
     }
 
@@ -123,7 +123,7 @@ impl TestApp {
         if order["name"].is_null() {
             order["name"] = "minted".into();
         }
-        let answer = self.ask_for_token(actor, order).await.is(201);
+        let answer = self.request_token(actor, order).await.is(201);
         let secret = answer.text_at("/token");
         Minted {
             holder: Actor::holding(&secret),
@@ -134,21 +134,21 @@ impl TestApp {
     }
 
     /// Creates a token of an organization.
-    pub(crate) async fn organization_token(&self, place: &Place, scopes: &[&str]) -> Minted {
-        let order = json!({"organization": place.name, "owner": "organization", "scopes": scopes});
-        self.mint(&self.admin_of(place), order).await
+    pub(crate) async fn organization_token(&self, tenant: &Tenant, scopes: &[&str]) -> Minted {
+        let order = json!({"organization": tenant.name, "owner": "organization", "scopes": scopes});
+        self.mint(&self.admin_of(tenant), order).await
     }
 
     /// Creates a token of an organization's team.
-    pub(crate) async fn team_token(&self, place: &Place, scopes: &[&str]) -> Minted {
+    pub(crate) async fn team_token(&self, tenant: &Tenant, scopes: &[&str]) -> Minted {
         let order =
-            json!({"organization": place.name, "owner": "team", "team": place.team, "scopes": scopes});
-        self.mint(&self.team_admin(place), order).await
+            json!({"organization": tenant.name, "owner": "team", "team": tenant.team, "scopes": scopes});
+        self.mint(&self.team_admin(tenant), order).await
     }
 
     /// Creates a token of a user in an organization.
-    pub(crate) async fn personal_token(&self, actor: &Actor, place: &Place, scopes: &[&str]) -> Minted {
-        let order = json!({"organization": place.name, "owner": "user", "scopes": scopes});
+    pub(crate) async fn personal_token(&self, actor: &Actor, tenant: &Tenant, scopes: &[&str]) -> Minted {
+        let order = json!({"organization": tenant.name, "owner": "user", "scopes": scopes});
         self.mint(actor, order).await
     }
 

@@ -14,12 +14,12 @@ impl FakeClock {
     }
 
     /// Advances the clock by seconds.
-    pub(crate) fn pass(&self, seconds: i64) {
-        self.pass_millis(seconds * 1000);
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.advance_millis(seconds * 1000);
     }
 
     /// Advances the clock by milliseconds.
-    pub(crate) fn pass_millis(&self, millis: i64) {
+    pub(crate) fn advance_millis(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 

@@ -11,20 +11,20 @@ use crate::harness::{Answer, ISSUER, TestApp};
 
 /// The status list entry of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListPlace {
+pub(crate) struct StatusListEntry {
     pub(crate) uri: String,
     pub(crate) index: u32,
 }
 
-impl ListPlace {
+impl StatusListEntry {
     /// Returns the entry that the token names.
     pub(crate) fn of(token: &str) -> Self {
         let claims = strip_prefix(token).split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        let place = &claims["status"]["status_list"];
+        let entry = &claims["status"]["status_list"];
         Self {
-            uri: place["uri"].as_str().unwrap().to_owned(),
-            index: place["idx"].as_u64().unwrap().try_into().unwrap(),
+            uri: entry["uri"].as_str().unwrap().to_owned(),
+            index: entry["idx"].as_u64().unwrap().try_into().unwrap(),
         }
     }
 
@@ -64,8 +64,8 @@ impl TestApp {
 
     /// Returns whether the list that a token names reports it as revoked.
     pub(crate) async fn is_revoked_in_its_list(&self, token: &str) -> bool {
-        let place = ListPlace::of(token);
-        let list = self.list(&place.uri, None).await.list.inflate().unwrap();
-        list.is_set(place.index).unwrap()
+        let entry = StatusListEntry::of(token);
+        let list = self.list(&entry.uri, None).await.list.inflate().unwrap();
+        list.is_set(entry.index).unwrap()
     }
 }

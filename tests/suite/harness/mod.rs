@@ -37,8 +37,8 @@ pub(crate) use actor::{Actor, MANAGEMENT, Minted};
 pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
-pub(crate) use lists::ListPlace;
-pub(crate) use world::{NORTH, Place, SOUTH, World, password};
+pub(crate) use lists::StatusListEntry;
+pub(crate) use world::{NORTH, SOUTH, Tenant, World, password};
 
 /// The issuer of all tokens.
 pub(crate) const ISSUER: &str = "https://jeton.example.org";

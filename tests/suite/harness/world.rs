@@ -16,27 +16,27 @@ use crate::harness::{Actor, TestApp};
 ///
 /// No name is part of another, so that a leak is found by searching for it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Tenant {
     pub(crate) name: &'static str,
     pub(crate) team: &'static str,
     pub(crate) project: &'static str,
 }
 
 /// The organization that most tests are about.
-pub(crate) const NORTH: Place = Place {
+pub(crate) const NORTH: Tenant = Tenant {
     name: "northwind",
     team: "polar-crew",
     project: "icebreaker",
 };
 
 /// The organization that must learn nothing of it.
-pub(crate) const SOUTH: Place = Place {
+pub(crate) const SOUTH: Tenant = Tenant {
     name: "southgate",
     team: "desert-crew",
     project: "oasis",
 };
 
-impl Place {
+impl Tenant {
     /// Returns the e-mail address of the admin, member or lead.
     pub(crate) fn email(&self, role: &str) -> String {
         email(role, self.name)
@@ -133,50 +133,50 @@ impl World {
         };
         world.enter(&app, &root).await;
         let site = Actor::holding(world.sessions.get(&root).unwrap());
-        for place in [&NORTH, &SOUTH] {
-            world.settle(&app, &site, place).await;
+        for tenant in [&NORTH, &SOUTH] {
+            world.settle(&app, &site, tenant).await;
         }
-        app.clock.pass(60);
+        app.clock.advance(60);
         world.opened_at = app.clock.now();
         let folder = app.close();
         super::copy(folder.path(), world.folder.path());
         world
     }
 
-    async fn settle(&mut self, app: &TestApp, site: &Actor, place: &Place) {
+    async fn settle(&mut self, app: &TestApp, site: &Actor, tenant: &Tenant) {
         for role in ["admin", "member", "lead"] {
-            let email = place.email(role);
+            let email = tenant.email(role);
             let account = json!({"email": email, "password": password(&email)});
             app.post(site, "/users", account).await.is(201);
             self.enter(app, &email).await;
         }
-        let admin = Actor::holding(self.sessions.get(&place.email("admin")).unwrap());
+        let admin = Actor::holding(self.sessions.get(&tenant.email("admin")).unwrap());
         let made = app
-            .post(&admin, "/organizations", json!({"name": place.name}))
+            .post(&admin, "/organizations", json!({"name": tenant.name}))
             .await
             .is(201);
-        self.ids.insert(place.name, made.text_at("/id"));
-        let home = format!("/organizations/{}", place.name);
+        self.ids.insert(tenant.name, made.text_at("/id"));
+        let home = format!("/organizations/{}", tenant.name);
         for role in ["member", "lead"] {
-            let path = format!("{home}/members/{}", place.email(role));
+            let path = format!("{home}/members/{}", tenant.email(role));
             app.put(&admin, &path, json!({"role": "member"})).await.is(204);
         }
         let made = app
-            .post(&admin, &format!("{home}/teams"), json!({"name": place.team}))
+            .post(&admin, &format!("{home}/teams"), json!({"name": tenant.team}))
             .await
             .is(201);
-        self.ids.insert(place.team, made.text_at("/id"));
-        let path = format!("{home}/teams/{}/members/{}", place.team, place.email("lead"));
+        self.ids.insert(tenant.team, made.text_at("/id"));
+        let path = format!("{home}/teams/{}/members/{}", tenant.team, tenant.email("lead"));
         app.put(&admin, &path, json!({"role": "admin"})).await.is(204);
         let made = app
             .post(
                 &admin,
                 &format!("{home}/projects"),
-                json!({"name": place.project}),
+                json!({"name": tenant.project}),
             )
             .await
             .is(201);
-        self.ids.insert(place.project, made.json()["id"].to_string());
+        self.ids.insert(tenant.project, made.json()["id"].to_string());
     }
 
     async fn enter(&mut self, app: &TestApp, email: &str) {

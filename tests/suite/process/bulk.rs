@@ -38,7 +38,7 @@ fn an_order_is_carried_out_after_a_kill() {
 
 /// The process may be killed before it begins the order.
 #[test]
-fn an_order_that_nobody_began_is_carried_out() {
+fn an_order_is_carried_out_after_a_crash_before_its_start() {
     let home = Home::new();
     let server = home.serve();
     let mut client = server.administrator();

@@ -13,7 +13,7 @@ use super::home::{Home, eventually};
 const WAITS: Duration = Duration::from_secs(15);
 
 #[test]
-fn a_write_waits_for_another_process_then_says_busy_and_reads_go_on() {
+fn a_write_waits_for_another_process_then_fails_as_busy_while_reads_succeed() {
     let home = Home::new();
     let server = home.serve();
     let mut client = server.administrator();

@@ -75,7 +75,7 @@ fn a_site_administrator_can_be_made_from_the_command_line() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_sentence() {
+fn failures_are_reported_in_one_sentence() {
     let home = Home::new();
     drop(home.serve());
     for (arguments, input, sentence) in [

@@ -133,7 +133,7 @@ fn judge_token(name: &str, token: &Token, info: &Value, seen: &Seen, found: &mut
         wrong("half of a token");
     }
     match token.revoked {
-        None | Some(Outcome::Refused) if is_revoked => wrong("revoked, which nobody asked for"),
+        None | Some(Outcome::Refused) if is_revoked => wrong("revoked, which was not requested"),
         Some(Outcome::Acknowledged) if !is_revoked => wrong("its revocation is lost"),
         _ => {}
     }
@@ -193,7 +193,7 @@ fn what_was_answered_survives_fifty_kills() {
             format!("r{round}-")
         };
         let of_this_round = select(&log, &prefix);
-        let seen = look(&mut client, &of_this_round);
+        let seen = read_back(&mut client, &of_this_round);
         assert_eq!(
             contradictions(&of_this_round, &seen),
             Vec::<String>::new(),
@@ -204,10 +204,10 @@ fn what_was_answered_survives_fifty_kills() {
 
     // The control: the check finds false logs.
     let log = log.into_inner().unwrap();
-    let seen = look(&mut server.client().with_token(&session), &log);
+    let seen = read_back(&mut server.client().with_token(&session), &log);
     assert_eq!(contradictions(&log, &seen), Vec::<String>::new());
     assert!(log.tokens.len() > 500, "only {} tokens", log.tokens.len());
-    for (what, lie) in lies(&log) {
+    for (what, lie) in false_logs(&log) {
         assert!(!contradictions(&lie, &seen).is_empty(), "believed: {what}");
     }
 }
@@ -241,7 +241,7 @@ fn settle(log: &mut Log, seen: &Seen) {
 }
 
 /// Returns logs with false claims.
-fn lies(log: &Log) -> Vec<(&'static str, Log)> {
+fn false_logs(log: &Log) -> Vec<(&'static str, Log)> {
     let alive = |token: &Token| token.issued == Outcome::Acknowledged && token.revoked.is_none();
     let ended = |token: &Token| token.revoked == Some(Outcome::Acknowledged);
     let name =
@@ -259,11 +259,11 @@ fn lies(log: &Log) -> Vec<(&'static str, Log)> {
     team.teams.insert("invented".to_owned(), Outcome::Acknowledged);
     vec![
         (
-            "a revocation that nobody ordered",
+            "a revocation that was not requested",
             changed(&living, &|token| token.revoked = Some(Outcome::Acknowledged)),
         ),
         (
-            "a revocation that nobody knows of",
+            "an unknown revocation",
             changed(&dead, &|token| token.revoked = None),
         ),
         (
@@ -298,7 +298,7 @@ fn select(log: &Log, prefix: &str) -> Log {
     }
 }
 
-/// Several threads send requests until the process is killed.
+/// Sends requests from several threads until the process is killed.
 fn storm(server: &mut Server, session: &str, log: &Mutex<Log>, round: u64, chance: &mut Chance) {
     let answered = AtomicUsize::new(0);
     let seeds: Vec<u64> = (0..THREADS).map(|_| chance.next()).collect();
@@ -344,10 +344,10 @@ struct Worker<'a> {
 }
 
 /// The error after the server was killed.
-struct Gone;
+struct ServerKilled;
 
 impl Worker<'_> {
-    fn step(&mut self) -> Result<(), Gone> {
+    fn step(&mut self) -> Result<(), ServerKilled> {
         self.count += 1;
         let name = format!("{}-{}", self.name, self.count);
         match (self.chance.below(20), self.mine.is_empty()) {
@@ -361,7 +361,7 @@ impl Worker<'_> {
         }
     }
 
-    fn issue(&mut self, name: String, scopes: Value) -> Result<(), Gone> {
+    fn issue(&mut self, name: String, scopes: Value) -> Result<(), ServerKilled> {
         let body = json!({"name": name, "organization": self.organization, "scopes": scopes, "description": "first"});
         let (outcome, answer) = self.order("POST", "/api/v1/tokens", body);
         let (mut id, mut secret) = (String::new(), String::new());
@@ -383,19 +383,19 @@ impl Worker<'_> {
             description,
         };
         self.log.lock().unwrap().tokens.insert(name, token);
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn revoke(&mut self) -> Result<(), Gone> {
+    fn revoke(&mut self) -> Result<(), ServerKilled> {
         let index = self.chance.index(self.mine.len());
         let name = self.mine.swap_remove(index);
         let path = format!("/api/v1/tokens/{}/revoke", self.id(&name));
         let (outcome, answer) = self.order("POST", &path, json!({"reason": "storm"}));
         self.change(&name, |token| token.revoked = Some(outcome));
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn revoke_for_too_long_a_reason(&mut self) -> Result<(), Gone> {
+    fn revoke_for_too_long_a_reason(&mut self) -> Result<(), ServerKilled> {
         let name = self.mine[self.chance.index(self.mine.len())].clone();
         let path = format!("/api/v1/tokens/{}/revoke", self.id(&name));
         let (_, answer) = self.order("POST", &path, json!({"reason": "x".repeat(1001)}));
@@ -403,25 +403,25 @@ impl Worker<'_> {
             answer.as_ref().is_none_or(|answer| answer.status == 422),
             "{answer:?}"
         );
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn describe(&mut self, text: String) -> Result<(), Gone> {
+    fn describe(&mut self, text: String) -> Result<(), ServerKilled> {
         let name = self.mine[self.chance.index(self.mine.len())].clone();
         let path = format!("/api/v1/tokens/{}", self.id(&name));
         let (outcome, answer) = self.order("PATCH", &path, json!({"description": text}));
         self.change(&name, |token| token.description.order(text, outcome));
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn found_team(&mut self, name: String) -> Result<(), Gone> {
+    fn found_team(&mut self, name: String) -> Result<(), ServerKilled> {
         let path = format!("/api/v1/organizations/{}/teams", self.organization);
         let (outcome, answer) = self.order("POST", &path, json!({"name": name}));
         self.log.lock().unwrap().teams.insert(name, outcome);
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn change_organization(&mut self, text: &str) -> Result<(), Gone> {
+    fn change_organization(&mut self, text: &str) -> Result<(), ServerKilled> {
         let text = format!("{text}@example.com");
         let path = format!("/api/v1/organizations/{}", self.organization);
         let (outcome, answer) = self.order("PATCH", &path, json!({"email": text}));
@@ -431,7 +431,7 @@ impl Worker<'_> {
             .unwrap()
             .order(text, outcome);
         drop(log);
-        gone(answer)
+        require_answer(answer)
     }
 
     fn order(&mut self, method: &str, path: &str, body: Value) -> (Outcome, Option<Answer>) {
@@ -453,12 +453,12 @@ impl Worker<'_> {
     }
 }
 
-fn gone(answer: Option<Answer>) -> Result<(), Gone> {
-    answer.map(drop).ok_or(Gone)
+fn require_answer(answer: Option<Answer>) -> Result<(), ServerKilled> {
+    answer.map(drop).ok_or(ServerKilled)
 }
 
 /// Reads everything in the log from the server.
-fn look(client: &mut Client, log: &Log) -> Seen {
+fn read_back(client: &mut Client, log: &Log) -> Seen {
     let mut seen = Seen::default();
     for organization in log.addresses.keys() {
         let path = format!("/api/v1/tokens?organization={organization}&include_revoked=true&limit=1000");
@@ -545,7 +545,7 @@ fn a_first_start_can_be_killed_at_any_point() {
 struct Chance(u64);
 
 impl Chance {
-    /// splitmix64.
+    /// Returns the next number (splitmix64).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -4,7 +4,7 @@ use super::client::Answer;
 use super::home::Home;
 
 #[test]
-fn an_address_and_a_caller_are_told_what_is_left_and_then_when_to_come_back() {
+fn rate_limit_headers_state_the_remaining_requests_and_retry_after() {
     let home = Home::new();
     home.configure(
         "trusted_proxies = [\"127.0.0.1/32\"]\n\

@@ -39,7 +39,7 @@ fn lose(home: &Home) {
 /// After a backup of a running server and a lost disk, the restore brings back everything except
 /// revoked tokens.
 #[test]
-fn what_was_revoked_since_the_backup_stays_revoked() {
+fn revocations_since_the_backup_are_repeated() {
     let home = Home::new();
     let mut server = home.serve();
     let mut client = server.administrator();

@@ -207,7 +207,7 @@ fn storm(killed_every: Option<Duration>) {
         }
         assert!(
             !careless.join().unwrap().is_empty(),
-            "nobody could have been refused"
+            "no verifier could have been refused"
         );
     });
 
@@ -236,12 +236,12 @@ fn storm(killed_every: Option<Duration>) {
 }
 
 #[test]
-fn rotation_every_second_under_load_refuses_nobody() {
+fn rotation_every_second_under_load_refuses_no_token() {
     storm(None);
 }
 
 #[test]
-fn kills_between_the_steps_of_rotations_refuse_nobody() {
+fn kills_between_the_steps_of_rotations_refuse_no_token() {
     storm(Some(KILLED_EVERY));
 }
 

@@ -353,7 +353,7 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
 
 /// A generated password is on standard output, in the lines of the first start and nowhere else.
 #[test]
-fn a_drawn_password_is_shown_once_and_kept_nowhere() {
+fn a_generated_password_is_shown_once_and_stored_nowhere() {
     let home = Home::new();
     let mut command = home.command(["serve", "--listen", "127.0.0.1:0"]);
     command.env("JETON_LOG", "trace");

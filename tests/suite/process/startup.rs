@@ -118,7 +118,7 @@ fn a_key_that_others_can_read() {
 }
 
 #[test]
-fn a_damaged_a_missing_and_a_stray_key() {
+fn damaged_missing_and_stray_keys_refuse_the_start() {
     let home = used();
     let key = key_file(&home);
     let name = key.file_name().unwrap().to_str().unwrap().to_owned();
@@ -202,7 +202,7 @@ fn a_database_of_a_later_version() {
 }
 
 #[test]
-fn a_folder_that_is_not_there() {
+fn a_missing_folder_or_file() {
     let home = Home::new();
     assert_refused(
         &home,
@@ -274,7 +274,7 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
 }
 
 #[test]
-fn a_good_configuration_is_checked_without_starting() {
+fn a_valid_configuration_is_checked_without_starting() {
     let home = Home::new();
     home.configure("[keys]\nalgorithm = \"EdDSA\"\n");
     let checked = serve(&home, &["--check-config"]);
@@ -346,7 +346,7 @@ fn an_address_that_is_taken() {
 }
 
 #[test]
-fn what_is_made_is_for_its_owner_alone() {
+fn created_files_are_private_to_their_owner() {
     let home = Home::new();
     let server = home.serve();
     server.administrator();

@@ -35,7 +35,7 @@ fn assert_throttled(answer: &Answer) {
 }
 
 #[test]
-fn guesses_have_to_wait_and_waiting_helps() {
+fn guesses_are_delayed_until_the_wait_ends() {
     let server = Home::new().serve();
     assert_throttled(&locked_out(server.client(), &[EMAIL]));
     // The right password is delayed as well, or it could be told apart; but not for long.

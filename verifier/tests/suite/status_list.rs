@@ -260,7 +260,7 @@ fn a_list_that_grows_too_large_is_none() {
 }
 
 #[test]
-fn what_nobody_would_read_is_not_signed() {
+fn an_oversized_status_list_is_not_signed() {
     let header = ES256.header(TokenType::StatusList).encode();
     // The largest list, incompressible.
     let largest = claims(vec![0; STATUS_LIST_CAPACITY as usize / 8 + 64]);

@@ -10,7 +10,7 @@ fn refused(input: &DeriveInput) -> String {
 }
 
 #[test]
-fn misuse_is_told_at_compile_time() {
+fn misuse_is_a_compile_error() {
     for (input, message) in [
         (
             parse_quote!(

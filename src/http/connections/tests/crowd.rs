@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn one_connection_too_many_waits_for_a_resting_one() {
+async fn a_connection_above_the_limit_closes_an_idle_one() {
     let server = start(Limits {
         connections: 2,
         ..Limits::default()
@@ -26,7 +26,7 @@ async fn one_connection_too_many_waits_for_a_resting_one() {
 }
 
 #[tokio::test]
-async fn room_for_all_leaves_a_resting_connection_alone() {
+async fn idle_connections_stay_open_below_the_limit() {
     let server = start(Limits {
         connections: 3,
         ..Limits::default()
@@ -90,7 +90,7 @@ fn cpu_time() -> Duration {
 }
 
 #[test]
-fn the_soft_descriptor_limit_follows_the_wish_as_far_as_the_hard_one() {
+fn the_soft_descriptor_limit_is_raised_up_to_the_hard_one() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let (current, maximum) = (current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX));
     assert_eq!(raise_descriptor_limit(1), current, "never lowered");

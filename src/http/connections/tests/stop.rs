@@ -24,7 +24,7 @@ async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
     let answer = answered(&mut busy, "waited").await;
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert_eq!(till_closed(busy).await, "");
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }
 
 /// A request that was on its way when the shutdown began: a server that closes idle connections at once
@@ -41,7 +41,7 @@ async fn a_stop_answers_a_request_that_comes_a_moment_later() {
     fresh.write_all(GET.as_bytes()).await.unwrap();
     assert!(till_closed(client).await.contains("connection: close\r\n"));
     assert!(till_closed(fresh).await.contains("connection: close\r\n"));
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }
 
 #[tokio::test]
@@ -85,5 +85,5 @@ async fn clients_that_do_not_go_on_are_left_behind_and_nothing_is_cut() {
         .await;
     let _unread = server.saying("GET /large HTTP/1.1\r\nHost: here\r\n\r\n").await;
     server.stop.send(()).unwrap();
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }

@@ -1,9 +1,9 @@
 //! CAVE's API.
 
+mod input;
 mod members;
 mod organizations;
 mod render;
-mod sent;
 mod teams;
 mod tokens;
 mod users;
@@ -60,6 +60,6 @@ fn json<T: Serialize>(body: T) -> Response {
 }
 
 /// Returns the URL of a resource below the request's path.
-fn below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {
+fn url_below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {
     format!("{}{}/{id}", app.authority.settings().issuer, uri.path())
 }

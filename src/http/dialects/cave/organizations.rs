@@ -11,10 +11,10 @@ use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::input::{Body, CaveInput};
 use super::render::Refusal;
-use super::sent::{Body, Sent};
-use super::tokens::{self, Place, TokenInfo};
-use super::{below, json};
+use super::tokens::{self, PathOwner, TokenInfo};
+use super::{json, url_below};
 use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
@@ -42,15 +42,15 @@ fn policy() -> Policy {
 
 /// A field that is empty if unknown, in requests too, so that clients can send back what they received.
 #[derive(Debug)]
-struct Known<T>(Option<T>);
+struct EmptyIfUnknown<T>(Option<T>);
 
-impl<T: Into<String>> Known<T> {
+impl<T: Into<String>> EmptyIfUnknown<T> {
     fn text(self) -> Option<String> {
         self.0.map(T::into)
     }
 }
 
-impl<T: Scalar> Scalar for Known<T> {
+impl<T: Scalar> Scalar for EmptyIfUnknown<T> {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
         match value.text() {
             Some("") => Ok(Self(None)),
@@ -73,10 +73,10 @@ struct CreateForm {
     name: String,
     /// A contact e-mail address.
     #[form(example = "ops@example.com")]
-    email: Known<Contact>,
+    email: EmptyIfUnknown<Contact>,
     /// A URL for notifications, `http` or `https`.
     #[form(example = "https://example.com/notify")]
-    notification_url: Known<NotificationUrl>,
+    notification_url: EmptyIfUnknown<NotificationUrl>,
 }
 
 impl Body for CreateForm {
@@ -88,9 +88,9 @@ impl Body for CreateForm {
 #[form(body, name = "ChangeOrganization", example = json!({"email": "ops@example.com"}))]
 struct ChangeForm {
     /// A contact e-mail address.
-    email: Option<Known<Contact>>,
+    email: Option<EmptyIfUnknown<Contact>>,
     /// A URL for notifications, `http` or `https`.
-    notification_url: Option<Known<NotificationUrl>>,
+    notification_url: Option<EmptyIfUnknown<NotificationUrl>>,
 }
 
 impl Body for ChangeForm {
@@ -140,7 +140,7 @@ async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { body, .. }: Sent<(), CreateForm>,
+    CaveInput { body, .. }: CaveInput<(), CreateForm>,
 ) -> Result<Response, Refusal> {
     let CreateForm {
         name,
@@ -148,7 +148,7 @@ async fn create(
         notification_url,
     } = body;
     let named = name.parse::<Name>();
-    let valid = named.map_err(|_| Refusal::wrong(format!("Invalid organization name {name}.")))?;
+    let valid = named.map_err(|_| Refusal::bad_request(format!("Invalid organization name {name}.")))?;
     let details = OrganizationChanges {
         name: None,
         email: Some(email.text()),
@@ -156,14 +156,14 @@ async fn create(
         policy: Some(policy()),
     };
     let made = app.authority.create_organization(&caller, &valid, &details).await;
-    let made = made.map_err(|error| Refusal::of_making(error, "Organization", &name))?;
-    let place = Place {
+    let made = made.map_err(|error| Refusal::of_creation(error, "Organization", &name))?;
+    let place = PathOwner {
         organization: made.id.into(),
         team: None,
     };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
-    let location = [(header::LOCATION, below(&app, &uri, &made.name))];
-    let body = json(OrganizationInfo::of(made, vec![TokenInfo::made(&token)]));
+    let location = [(header::LOCATION, url_below(&app, &uri, &made.name))];
+    let body = json(OrganizationInfo::of(made, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
@@ -180,7 +180,7 @@ async fn show(
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
     let organization = app.authority.organization(&caller, &path.organization).await?;
-    let location = below(&app, &Uri::from_static("/organizations"), &organization.name);
+    let location = url_below(&app, &Uri::from_static("/organizations"), &organization.name);
     let shown = shown(&app, &caller, organization).await?;
     Ok(([(header::LOCATION, location)], shown).into_response())
 }
@@ -195,16 +195,16 @@ async fn show(
 async fn change(
     caller: Caller<(OrganizationsWrite, TokensRead)>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<OrganizationPath, ChangeForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, ChangeForm>,
 ) -> Result<Response, Refusal> {
     let changes = OrganizationChanges {
         name: None,
-        email: body.email.map(Known::text),
-        notification_url: body.notification_url.map(Known::text),
+        email: body.email.map(EmptyIfUnknown::text),
+        notification_url: body.notification_url.map(EmptyIfUnknown::text),
         policy: None,
     };
     if changes == OrganizationChanges::default() {
-        return Err(Refusal::wrong("No fields specified for update."));
+        return Err(Refusal::bad_request("No fields specified for update."));
     }
     let order = ChangeOrganization {
         changes,
@@ -220,7 +220,7 @@ async fn change(
 
 async fn shown(app: &App, caller: &authority::Caller, organization: Organization) -> Result<Response, Error> {
     let own = OwnerKind::Organization;
-    let tokens: Vec<Record> = tokens::managed(app, caller, &organization.id.into(), own, None).await?;
+    let tokens: Vec<Record> = tokens::managed_tokens(app, caller, &organization.id.into(), own, None).await?;
     let tokens = tokens.iter().map(TokenInfo::of).collect();
     Ok(json(OrganizationInfo::of(organization, tokens)))
 }
@@ -244,7 +244,7 @@ async fn delete(
         .await?;
     match removed {
         OrganizationRemoved::Removed => Ok(no_content().into_response()),
-        OrganizationRemoved::HasTeams => Err(Refusal::wrong(
+        OrganizationRemoved::HasTeams => Err(Refusal::bad_request(
             "Cannot delete account with teams attached. Delete teams first.",
         )),
     }

@@ -10,7 +10,7 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::{Description, Kind};
-use crate::http::openapi::{ErrorAnswer, Takes};
+use crate::http::openapi::{ErrorAnswer, Inputs};
 use jeton_core::token::OwnerKind;
 
 /// The reason why a request of this API failed.
@@ -19,21 +19,21 @@ pub(super) enum Refusal {
     /// A failure common to all APIs.
     Failure(Failure),
     /// A status and message specific to CAVE.
-    Said(StatusCode, Cow<'static, str>),
+    Response(StatusCode, Cow<'static, str>),
 }
 
 impl Refusal {
     /// Returns a 400 with CAVE's message.
-    pub(super) fn wrong(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::Said(StatusCode::BAD_REQUEST, text.into())
+    pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Response(StatusCode::BAD_REQUEST, text.into())
     }
 
     /// Converts the error of creating a resource with a unique name.
-    pub(super) fn of_making(error: Error, kind: &str, name: &str) -> Self {
+    pub(super) fn of_creation(error: Error, kind: &str, name: &str) -> Self {
         match error {
             Error::NameTaken => {
                 let text = format!("{kind} '{name}' already exists.");
-                Self::Said(StatusCode::CONFLICT, text.into())
+                Self::Response(StatusCode::CONFLICT, text.into())
             }
             other => other.into(),
         }
@@ -56,20 +56,20 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Failure(failure) => failure.into_response(),
-            Self::Said(status, text) => (status, text).into_response(),
+            Self::Response(status, text) => (status, text).into_response(),
         }
     }
 }
 
 /// Returns the errors of an operation for the OpenAPI document.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
     let text = || Some(("text/plain", text_schema()));
     let mut errors = vec![(
         "429",
         "Too many requests; `Retry-After` says when to retry",
         text(),
     )];
-    if takes.caller {
+    if inputs.caller {
         errors.push((
             "401",
             "The request has no credential; `WWW-Authenticate` asks for Basic",
@@ -82,13 +82,13 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
         ));
         errors.push(("503", "The server is overloaded or failed", text()));
     }
-    if takes.caller || takes.body {
+    if inputs.caller || inputs.body {
         errors.push(("400", "The request is invalid", text()));
     }
-    if takes.path {
+    if inputs.path {
         errors.push(("404", "The resource does not exist, or you may not see it", None));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB", text()));
     }
     let errors = errors.into_iter().map(|(status, description, body)| ErrorAnswer {
@@ -165,7 +165,9 @@ fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
             Error::WrongPassword => "Cannot change the password: current_password is missing or wrong.",
             Error::LastAdmin => "Cannot remove the last organization admin.",
             Error::LastAdministrator => "Cannot remove the last administrator.",
-            Error::OrganizationNeeded => "Bad Request: Name the organization: you do not belong to exactly one.",
+            Error::OrganizationNeeded => {
+                "Bad Request: Name the organization: you do not belong to exactly one."
+            }
             Error::NotActive => "The token is not active any more.",
             Error::BadCursor => "Bad Request: The cursor does not belong to this list.",
             _ => return None,

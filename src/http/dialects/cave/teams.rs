@@ -11,15 +11,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::input::{Body, CaveInput};
 use super::render::Refusal;
-use super::sent::{Body, Sent};
-use super::tokens::{self, Place, TokenInfo};
-use super::{below, json};
+use super::tokens::{self, PathOwner, TokenInfo};
+use super::{json, url_below};
 use crate::authority::{self, Error, Wanted};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, no_content, whole};
+use crate::http::{App, all_pages, no_content};
 use jeton_core::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
 use jeton_core::token::{Status, WantedStatus};
 
@@ -73,7 +73,7 @@ impl TeamInfo {
                 ..Wanted::default()
             };
             let mut tokens: HashMap<TeamId, Vec<TokenInfo>> = HashMap::new();
-            for record in whole::tokens(&app.authority, caller, &wanted).await? {
+            for record in all_pages::tokens(&app.authority, caller, &wanted).await? {
                 if let Some(team) = record.token.owner.team() {
                     tokens
                         .entry(team.clone())
@@ -104,7 +104,7 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let OrganizationPath { organization } = &path;
     let part = |slice| app.authority.teams(&caller, organization, slice);
-    let teams = whole::slices(part, |team| team.name.canonical()).await?;
+    let teams = all_pages::slices(part, |team| team.name.canonical()).await?;
     Ok(json(TeamInfo::of(&app, &caller, organization, &teams).await?))
 }
 
@@ -122,23 +122,23 @@ async fn create(
     caller: Caller<(OrganizationsWrite, TokensWrite)>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<OrganizationPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     let CreateForm { name } = body;
     let named = name.parse::<Name>();
-    let valid = named.map_err(|_| Refusal::wrong(format!("Invalid team name {name}.")))?;
+    let valid = named.map_err(|_| Refusal::bad_request(format!("Invalid team name {name}.")))?;
     let OrganizationPath { organization } = path;
     let made = app.authority.create_team(&caller, &organization, &valid).await;
-    let team = made.map_err(|error| Refusal::of_making(error, "Team", &name))?;
-    let place = Place {
+    let team = made.map_err(|error| Refusal::of_creation(error, "Team", &name))?;
+    let place = PathOwner {
         organization: team.organization.into(),
         team: Some(TeamReference::Id(team.id)),
     };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
-    let location = [(header::LOCATION, below(&app, &uri, &team.name))];
+    let location = [(header::LOCATION, url_below(&app, &uri, &team.name))];
     let body = json(TeamInfo {
         name: team.name.to_string(),
-        tokens: vec![TokenInfo::made(&token)],
+        tokens: vec![TokenInfo::with_secret(&token)],
     });
     Ok((StatusCode::CREATED, location, body).into_response())
 }

@@ -10,9 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, OrganizationsRead};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationReference};
 
@@ -57,10 +57,10 @@ struct Shown {
     /// Always `null`.
     #[schema(required = true)]
     subscription: Option<String>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
     /// Always `null`.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     updated_at: Option<Timestamp>,
 }
 
@@ -83,7 +83,7 @@ async fn list(
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<Listed>>, Failure> {
     let part = |slice| app.authority.organizations(&caller, slice);
-    let found = whole::slices(part, |one| one.name.canonical()).await?;
+    let found = all_pages::slices(part, |one| one.name.canonical()).await?;
     Ok(Json(found.iter().map(Listed::of).collect()))
 }
 

@@ -10,7 +10,7 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::Kind;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,10 +24,10 @@ pub(super) struct QuantError {
 }
 
 /// Returns the errors of an operation for the OpenAPI document.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let body = || openapi::named("application/json", "QuantError");
-    let mut errors = openapi::usual_errors(takes, body);
-    if takes.body {
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let body = || openapi::body_named("application/json", "QuantError");
+    let mut errors = openapi::common_errors(inputs, body);
+    if inputs.body {
         errors.push(ErrorAnswer {
             status: "422",
             description: "Invalid fields, all of which the message names",

@@ -87,7 +87,7 @@ impl Form for NoData {
     const BODY: Presence = Presence::Unread;
     const ENCODING: Encoding = Encoding::JsonApi;
 
-    fn fill(_: &mut Fields<'_>) -> Option<Self> {
+    fn read_fields(_: &mut Fields<'_>) -> Option<Self> {
         Some(Self)
     }
 

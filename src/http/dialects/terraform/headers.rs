@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
 use crate::http::App;
-use crate::http::rate_limit::Standing;
+use crate::http::rate_limit::RateLimitState;
 
 const API_VERSION: HeaderName = HeaderName::from_static("tfp-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,18 +21,18 @@ const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 const LONGEST_ID: usize = 128;
 
 /// Adds the API version, the request id and the rate limit to all responses.
-pub(super) fn stated(router: Router, app: &Arc<App>) -> Router {
+pub(super) fn add_to_responses(router: Router, app: &Arc<App>) -> Router {
     router.layer(from_fn_with_state(Arc::clone(app), state))
 }
 
 async fn state(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = id(&app, request.headers());
     let mut response = next.run(request).await;
-    let standing = response.extensions_mut().remove::<Standing>();
+    let state = response.extensions_mut().remove::<RateLimitState>();
     let headers = response.headers_mut();
     headers.insert(API_VERSION, VERSION);
     headers.extend(id.map(|id| (REQUEST_ID, id)));
-    headers.extend(standing.into_iter().flat_map(limits));
+    headers.extend(state.into_iter().flat_map(limits));
     response
 }
 
@@ -50,13 +50,13 @@ fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Returns the headers of the limit with the fewest remaining requests. All are numbers that parse as
 /// floats: go-tfe ends the process if the last one does not.
-fn limits(standing: Standing) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+fn limits(state: RateLimitState) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let stated = [
-        ("x-ratelimit-limit", standing.rate.per_second.to_string()),
-        ("x-ratelimit-remaining", standing.remaining.to_string()),
+        ("x-ratelimit-limit", state.rate.per_second.to_string()),
+        ("x-ratelimit-remaining", state.remaining.to_string()),
         (
             "x-ratelimit-reset",
-            format!("{:.3}", standing.until_next().as_secs_f64()),
+            format!("{:.3}", state.until_next().as_secs_f64()),
         ),
     ];
     stated

@@ -61,5 +61,5 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(teams::routes())
         .merge(tokens::routes())
         .merge(token_ttl_policies::routes());
-    Surface::new(routes, render::errors, render::render).within(headers::stated)
+    Surface::new(routes, render::errors, render::render).with_layer(headers::add_to_responses)
 }

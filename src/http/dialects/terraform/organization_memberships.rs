@@ -17,8 +17,8 @@ use crate::http::dialects::terraform::document::{Document, Including, JsonApi, L
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
+use crate::http::domain_types::Word;
 use crate::http::input::{Choice, Form, Input};
-use crate::http::nouns::Word;
 use crate::http::{App, Failure};
 use jeton_core::directory::{Email, Member, Organization, TeamReference};
 use jeton_store::{Found, PersonReference, Search};

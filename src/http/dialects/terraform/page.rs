@@ -64,7 +64,7 @@ impl<const MAX: i64> Scalar for Clamped<MAX> {
         <i64 as Scalar>::schema()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some(self.0.into())
     }
 }
@@ -81,7 +81,7 @@ impl PageIfAny {
 
 impl PageForm {
     /// Returns the only page of a complete list.
-    pub(super) fn whole(length: usize) -> Self {
+    pub(super) fn complete(length: usize) -> Self {
         Self {
             number: Clamped(1),
             size: Clamped(i64::try_from(length).unwrap_or(i64::MAX).max(1)),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn links_keep_what_was_asked_and_encode_brackets() {
+    fn links_keep_the_query_and_encode_brackets() {
         let (links, _) = at(2, 25);
         let link = |page: u32| {
             let query = format!("q=a%26b&page%5Bnumber%5D={page}&page%5Bsize%5D=10");

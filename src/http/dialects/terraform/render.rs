@@ -13,7 +13,7 @@ use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::error::INVALID_TOKEN;
 use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
 use crate::http::kind::{Description, Kind};
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// A document of errors.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,28 +63,28 @@ enum Source {
 
 /// Returns the errors of an operation for the OpenAPI document. This API has no 403: forbidden
 /// resources are 404.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let body = || openapi::named(JSON_API, "ErrorDocument");
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let body = || openapi::body_named(JSON_API, "ErrorDocument");
     let answer = |status, description| ErrorAnswer {
         status,
         description,
         body: body(),
     };
-    let mut errors = openapi::usual_errors(takes, body);
+    let mut errors = openapi::common_errors(inputs, body);
     errors.retain(|error| !["403", "404", "415"].contains(&error.status));
-    if takes.write {
+    if inputs.write {
         errors.push(answer(
             "415",
             "The request has no `Content-Type: application/vnd.api+json`, which is needed also without a body",
         ));
     }
-    if takes.caller {
+    if inputs.caller {
         errors.push(answer(
             "404",
             "The resource does not exist, or the caller may not see or change it",
         ));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(answer(
             "422",
             "Invalid attributes, all of them, in the order of the attributes",
@@ -95,7 +95,7 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
 
 /// Renders a failure as JSON:API errors.
 pub(super) fn render(failure: &Failure) -> Response {
-    let errors = said(failure);
+    let errors = error_objects(failure);
     // Errors in the path come first and determine the status.
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
@@ -104,9 +104,9 @@ pub(super) fn render(failure: &Failure) -> Response {
     failure.with_headers((status, JsonApi(ErrorDocument { errors })), challenge)
 }
 
-fn said(failure: &Failure) -> Vec<ErrorObject> {
+fn error_objects(failure: &Failure) -> Vec<ErrorObject> {
     if let Failure::Input(InputError::Invalid(violations)) = failure {
-        let mut errors: Vec<ErrorObject> = violations.detail.iter().map(violated).collect();
+        let mut errors: Vec<ErrorObject> = violations.detail.iter().map(error_object).collect();
         // An invalid path is answered like an unknown one, with a single error.
         if errors
             .first()
@@ -118,10 +118,10 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
     }
     if let Failure::Refused(Error::NameTaken) = failure {
         let attributes = Location::root("body").field("data").field("attributes");
-        return vec![violated(&taken(&attributes, "name"))];
+        return vec![error_object(&not_unique(&attributes, "name"))];
     }
-    let (status, usual) = usual(failure);
-    let detail = own_words(failure).map_or(usual, Some);
+    let (status, usual) = status_and_message(failure);
+    let detail = terraform_message(failure).map_or(usual, Some);
     vec![ErrorObject {
         status: Status(status),
         title: title(status),
@@ -131,7 +131,7 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
 }
 
 /// Returns the status of a failure, and its message if the API sends one.
-fn usual(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
+fn status_and_message(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
     let Description { kind, text, .. } = failure.description();
     let kind = match failure {
         // A token for other services counts as invalid.
@@ -164,7 +164,7 @@ fn usual(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
 }
 
 /// Returns the messages that Terraform words differently; an empty text suppresses the message.
-fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
+fn terraform_message(failure: &Failure) -> Option<Cow<'static, str>> {
     let words = match failure {
         Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
             return Some(format!("Send Content-Type: {JSON_API}, also without a body.").into());
@@ -182,7 +182,9 @@ fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
             }
             Error::LockedOut { .. } => "Too many failed logins.",
             Error::LastAdministrator => "At least one site administrator must remain.",
-            Error::LastToken { .. } => "This is the owner's last active token, which the organization's policy keeps.",
+            Error::LastToken { .. } => {
+                "This is the owner's last active token, which the organization's policy keeps."
+            }
             Error::NotActive => "The token is revoked, expired or already replaced.",
             Error::OrganizationNeeded => "Name the organization: the caller does not belong to exactly one.",
             Error::BadCursor => "",
@@ -195,7 +197,7 @@ fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
 }
 
 /// Returns the violation of an attribute that must be unique.
-pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
+pub(super) fn not_unique(attributes: &Location, name: &'static str) -> Violation {
     let fault = Fault::Value {
         error: TAKEN.to_owned(),
     };
@@ -206,12 +208,18 @@ pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
 const TAKEN: &str = "has already been taken";
 
 /// Converts a violation. An invalid path is 404; an invalid query or header and malformed JSON are 400.
-fn violated(violation: &Violation) -> ErrorObject {
+fn error_object(violation: &Violation) -> ErrorObject {
     let (status, source) = match violation.loc.parts() {
         Some((LocationPart::Name(part), rest)) => match &**part {
             "path" => (StatusCode::NOT_FOUND, None),
-            "query" => (StatusCode::BAD_REQUEST, Some(Source::Parameter(last(rest)))),
-            "header" => (StatusCode::BAD_REQUEST, Some(Source::Header(last(rest)))),
+            "query" => (
+                StatusCode::BAD_REQUEST,
+                Some(Source::Parameter(parameter_name(rest))),
+            ),
+            "header" => (
+                StatusCode::BAD_REQUEST,
+                Some(Source::Header(parameter_name(rest))),
+            ),
             _ if violation.kind == "json_invalid" => (StatusCode::BAD_REQUEST, None),
             _ => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -245,7 +253,7 @@ fn capitalized(name: &str) -> String {
 }
 
 /// Returns the name of a parameter or header.
-fn last(way: &[LocationPart]) -> String {
+fn parameter_name(way: &[LocationPart]) -> String {
     way.first().map(segment).unwrap_or_default()
 }
 
@@ -331,14 +339,14 @@ mod tests {
         let violation = |(at, fault): &(Location, Fault)| Violation::new(fault.clone(), at.clone(), &());
         let detail = places.iter().map(violation).collect();
         let failure = Failure::Input(InputError::Invalid(Violations { detail }));
-        let objects = said(&failure).into_iter();
+        let objects = error_objects(&failure).into_iter();
         objects
             .map(|object| serde_json::to_value(object).unwrap())
             .collect()
     }
 
     #[test]
-    fn a_wrong_field_is_named_where_it_stands() {
+    fn a_violation_names_the_location() {
         let number = Location::root("query").field("page[number]");
         let name = Location::root("body").field("data").index(3).field("a/b~c");
         let errors = blamed(&[(number, Fault::IntegerParsing), (name, Fault::Missing)]);
@@ -346,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_path_does_not_exist_and_nothing_else_is_said() {
+    fn an_invalid_path_is_404_without_other_errors() {
         let path = Location::root("path").field("team_id");
         let body = Location::root("body").field("data");
         let errors = blamed(&[(path, Fault::StringType), (body, Fault::ObjectType)]);

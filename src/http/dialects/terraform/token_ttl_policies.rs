@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::domain_types::Word;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
-use crate::http::nouns::Word;
 use crate::http::{App, Failure};
 use jeton_core::directory::{Organization, Policy};
 
@@ -88,9 +88,9 @@ pub(crate) struct SentPolicyAttributes {
 
 /// The maximum lifetime of all tokens, in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LongestLife(u64);
+pub(crate) struct MaximumLifetime(u64);
 
-impl LongestLife {
+impl MaximumLifetime {
     /// Returns the policy with this maximum lifetime, otherwise unchanged.
     fn amend(&self, policy: Policy) -> Policy {
         let Self(seconds) = *self;
@@ -102,7 +102,7 @@ impl LongestLife {
     }
 }
 
-impl Request for LongestLife {
+impl Request for MaximumLifetime {
     type Form = ChangeForm;
 
     fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
@@ -201,7 +201,7 @@ async fn list(
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), LongestLife>,
+    Input { path, body, .. }: Input<OrganizationPath, (), MaximumLifetime>,
 ) -> Result<JsonApi<Policies>, Failure> {
     let changed = app
         .authority

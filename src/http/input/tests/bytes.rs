@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use super::*;
 
 #[tokio::test]
-async fn malformed_json_is_said_with_its_place() {
+async fn malformed_json_is_reported_with_its_position() {
     for (body, offset) in [
         ("  ", 2),
         ("{", 1),

@@ -31,7 +31,7 @@ async fn integers_are_as_lax_as_pydantics() {
 }
 
 #[tokio::test]
-async fn integers_beyond_64_bits_break_the_bound_on_their_side_and_come_back_as_they_came() {
+async fn integers_beyond_64_bits_violate_the_nearest_bound_and_are_echoed_exactly() {
     for (value, kind) in [
         ("123456789012345678901234567890", "less_than_equal"),
         ("-123456789012345678901234567890", "greater_than_equal"),

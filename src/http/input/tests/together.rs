@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn everything_wrong_is_reported_at_once_in_order() {
+async fn all_violations_are_reported_at_once() {
     let request =
         HttpRequest::post("/tokens/abc?owners=1&owners=x&direction=up&include_revoked=maybe&limit=0")
             .header("content-type", "application/json")
@@ -104,7 +104,7 @@ async fn a_list_of_nothing_but_wrong_elements_has_a_short_answer() {
 }
 
 #[tokio::test]
-async fn a_form_that_takes_a_password_sends_nothing_back() {
+async fn a_form_with_a_password_echoes_no_input() {
     for body in [
         r#"{"password":["hunter2hunter2"]}"#,
         r#"{"pasword":"hunter2hunter2"}"#,

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};

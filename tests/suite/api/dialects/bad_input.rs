@@ -165,11 +165,11 @@ impl Stage {
     }
 
     fn fill(&self, text: &str) -> String {
-        self.fill_but(text, "", "")
+        self.fill_placeholders_except(text, "", "")
     }
 
     /// Replaces placeholders, one of them with `value`.
-    fn fill_but(&self, text: &str, name: &str, value: &str) -> String {
+    fn fill_placeholders_except(&self, text: &str, name: &str, value: &str) -> String {
         let mut text = text.replace(&format!("{{{name}}}"), value);
         for (name, Named { own, .. }) in &self.names {
             text = text.replace(&format!("{{{name}}}"), own);
@@ -253,7 +253,7 @@ impl Trial<'_> {
             let finding = format!("{} is not at {target}", self.row.operation);
             self.findings.push(finding);
         }
-        self.demand("as it should be", self.good(), &[good]).await;
+        self.check("as it should be", self.good(), &[good]).await;
         if !self.operation.is_public {
             self.credentials().await;
         }
@@ -286,12 +286,12 @@ impl Trial<'_> {
             ("revoked", bad),
         ] {
             let what = format!("by {caller}");
-            self.demand(&what, self.good_by(caller), &[status]).await;
+            self.check(&what, self.good_by(caller), &[status]).await;
             let unreadable = Sent {
                 body: b"{".to_vec(),
                 ..self.good_by(caller)
             };
-            self.demand(&format!("{what}, unreadable"), unreadable, &[status])
+            self.check(&format!("{what}, unreadable"), unreadable, &[status])
                 .await;
         }
         let Row {
@@ -302,7 +302,7 @@ impl Trial<'_> {
         } = *self.row;
         for (caller, status) in [("member", member), ("unscoped", unscoped), ("outsider", outsider)] {
             let what = format!("by {caller}");
-            self.demand(&what, self.good_by(caller), &[status]).await;
+            self.check(&what, self.good_by(caller), &[status]).await;
         }
     }
 
@@ -333,15 +333,15 @@ impl Trial<'_> {
                 ("-1", &absent),
                 ("..%2F..", &absent),
             ] {
-                let path = stage.fill_but(target, name, value);
+                let path = stage.fill_placeholders_except(target, name, value);
                 let what = format!("with {:.20} as {name}", value);
                 let sent = Sent { path, ..self.good() };
-                self.demand(&what, sent, status).await;
+                self.check(&what, sent, status).await;
             }
-            let path = stage.fill_but(target, name, "%FF");
+            let path = stage.fill_placeholders_except(target, name, "%FF");
             let sent = Sent { path, ..self.good() };
             let unreadable = [absent, vec![self.surface.refusals.malformed]].concat();
-            self.demand(&format!("with no UTF-8 as {name}"), sent, &unreadable)
+            self.check(&format!("with no UTF-8 as {name}"), sent, &unreadable)
                 .await;
         }
     }
@@ -356,7 +356,7 @@ impl Trial<'_> {
                     ..self.good()
                 };
                 let what = format!("by the method {}", sent.method);
-                self.demand(&what, sent, &[self.surface.refusals.no_method]).await;
+                self.check(&what, sent, &[self.surface.refusals.no_method]).await;
             }
         }
     }
@@ -389,7 +389,7 @@ impl Trial<'_> {
             ("without a body", Vec::new(), nothing.to_vec()),
             ("with too long a body", long.into_bytes(), vec![413]),
         ] {
-            self.demand(what, Sent { body, ..self.good() }, &expected).await;
+            self.check(what, Sent { body, ..self.good() }, &expected).await;
         }
         for media_type in ["text/plain", "application/x-www-form-urlencoded"] {
             let media_type = Some(media_type);
@@ -397,7 +397,7 @@ impl Trial<'_> {
                 media_type,
                 ..self.good()
             };
-            self.demand("of another media type", sent, &[refusals.media_type])
+            self.check("of another media type", sent, &[refusals.media_type])
                 .await;
         }
     }
@@ -452,11 +452,11 @@ impl Trial<'_> {
     async fn demand_body(&mut self, what: &str, body: &Value, expected: &[u16]) {
         let body = body.to_string().into_bytes();
         let sent = Sent { body, ..self.good() };
-        self.demand(what, sent, expected).await;
+        self.check(what, sent, expected).await;
     }
 
     /// Sends a request and records an unexpected response.
-    async fn demand(&mut self, what: &str, sent: Sent, expected: &[u16]) {
+    async fn check(&mut self, what: &str, sent: Sent, expected: &[u16]) {
         let changes = sent.method != Method::GET && expected.iter().any(|status| *status < 400);
         let twin = match changes {
             true => Some(self.stage.app().twin().await),
@@ -581,7 +581,7 @@ fn resolved(document: &Value, schema: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_checker_notices_what_is_not_refused_and_what_is_in_another_form() {
+async fn the_checker_finds_wrong_statuses_and_formats() {
     use axum::Json;
     use axum::http::StatusCode;
     use axum::routing::{get, post};

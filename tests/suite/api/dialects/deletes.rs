@@ -57,7 +57,7 @@ async fn two_at_once(
 }
 
 #[tokio::test]
-async fn of_two_deletes_at_once_one_succeeds() {
+async fn of_two_concurrent_deletes_one_succeeds() {
     let server = delayed().await;
     let app = &server.0;
     let organization = format!("/api/v2/organizations/{}", NORTH.name);
@@ -123,7 +123,7 @@ async fn of_two_deletes_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn what_cannot_delete_all_of_its_tokens_deletes_none() {
+async fn a_failed_bulk_delete_deletes_none() {
     let server = delayed().await;
     let app = &server.0;
     let [one, shared, other] = &team_tokens(app).await;

@@ -46,7 +46,7 @@ pub(super) async fn findings(stage: &Stage, surface: &Surface, change: fn(Router
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_failure_that_reads_as_absence() {
+async fn the_checker_finds_a_failure_reported_as_absence() {
     let hide = |router: Router| {
         router.layer(map_response(async |mut response: Response| {
             if response.status() == 503 {

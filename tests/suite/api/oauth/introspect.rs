@@ -63,7 +63,7 @@ async fn an_active_token_is_described_in_full() {
 
 /// A response cached until `exp` must not outlive a scheduled revocation.
 #[tokio::test]
-async fn an_end_that_lies_ahead_is_the_end() {
+async fn exp_is_the_scheduled_revocation() {
     let app = TestApp::new().await;
     let (admin, service) = (app.admin_of(&NORTH), app.service().await);
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
@@ -157,7 +157,7 @@ async fn whatever_is_not_active_is_answered_alike() {
     let path = format!("/tokens/{}/revoke", revoked.id);
     assert_ne!(app.introspect(&service, &revoked.secret).await.text, INACTIVE);
     app.post(&app.admin_of(&NORTH), &path, json!({})).await.is(201);
-    app.clock.pass(60);
+    app.clock.advance(60);
     let live = app.organization_token(&NORTH, &["projects:read"]).await.secret;
     let live = live.trim_start_matches("jtn_");
     let (message, signature) = live.rsplit_once('.').unwrap();

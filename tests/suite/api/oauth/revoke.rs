@@ -42,7 +42,7 @@ async fn who_has_a_token_can_end_it_and_where_from_is_recorded() {
         app.restart().await;
     }
     let first = app.record(&minted).await;
-    app.clock.pass(5);
+    app.clock.advance(5);
     app.revoke(&app.anyone(), &minted.secret).await.is(200);
     assert_eq!(app.record(&minted).await, first, "the first revocation counts");
 }
@@ -96,7 +96,7 @@ async fn what_is_not_active_is_answered_as_if_it_had_been() {
     let app = TestApp::new().await;
     let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
     let expired = app.mint(&app.admin_of(&NORTH), short).await;
-    app.clock.pass(60);
+    app.clock.advance(60);
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
     let (message, _) = minted.secret.rsplit_once('.').unwrap();
     for token in [

@@ -17,7 +17,7 @@ async fn ask(app: &TestApp, fields: Value) -> Answer {
     for (field, value) in fields.as_object().unwrap() {
         order[field] = value.clone();
     }
-    app.ask_for_token(&app.admin_of(&NORTH), order).await
+    app.request_token(&app.admin_of(&NORTH), order).await
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
         "team": NORTH.team_id(), "preset": "content_management", "projects": [NORTH.project_id()],
         "audience": ["https://a.example", "https://b.example"], "expires_in": "30d", "slot": "pipeline",
     });
-    let answer = app.ask_for_token(&app.team_admin(&NORTH), order).await.is(201);
+    let answer = app.request_token(&app.team_admin(&NORTH), order).await.is(201);
     assert_eq!(answer.header("cache-control"), "no-store");
     let info = answer.json()["token_info"].clone();
     let id = info["id"].as_str().unwrap();
@@ -89,7 +89,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
 async fn with_nothing_but_a_name_it_is_ones_own_for_a_year_with_every_ordinary_scope() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
-    let answer = app.ask_for_token(&member, json!({"name": "n"})).await.is(201);
+    let answer = app.request_token(&member, json!({"name": "n"})).await.is(201);
     let info = answer.json()["token_info"].clone();
     let me = app.get(&member, "/me").await.text_at("/user/id");
     assert_eq!(info["owner"], "user");
@@ -201,7 +201,7 @@ async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_life_can_be_said_in_three_ways() {
+async fn the_lifetime_can_be_given_in_three_ways() {
     let app = TestApp::new().await;
     let ends = async |fields: Value| {
         let answer = ask(&app, fields).await.is(201);
@@ -304,7 +304,7 @@ async fn a_life_can_be_said_in_three_ways() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
+async fn all_violations_are_reported_in_field_order() {
     let app = TestApp::new().await;
     let long = "x".repeat(2001);
     let everything = json!({
@@ -312,7 +312,7 @@ async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
         "scopes": ["projects:read", 5], "preset": "y".repeat(65), "projects": "all", "audience": 5,
         "expires_in": "soon", "expires_in_days": 1000, "expires_at": 5,
     });
-    let answer = app.ask_for_token(&app.admin_of(&NORTH), everything).await;
+    let answer = app.request_token(&app.admin_of(&NORTH), everything).await;
     answer.blames(&[
         "string_too_short at body.name",
         "string_too_long at body.description",
@@ -327,12 +327,12 @@ async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
         "less_than_equal at body.expires_in_days",
         "datetime_type at body.expires_at",
     ]);
-    let missing = app.ask_for_token(&app.admin_of(&NORTH), json!({})).await;
+    let missing = app.request_token(&app.admin_of(&NORTH), json!({})).await;
     missing.blames(&["missing at body.name"]);
 }
 
 #[tokio::test]
-async fn what_is_right_by_itself_and_wrong_here_is_422_too() {
+async fn fields_that_the_authority_refuses_are_422() {
     let app = TestApp::new().await;
     let many: Vec<String> = (0..21).map(|n| format!("https://{n}.example")).collect();
     for (fields, faults) in [
@@ -443,7 +443,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     app.post(&admin, &path, json!({})).await.is(201);
     ask(&app, json!({})).await.is(201);
     ask(&app, json!({})).await.fails(409, "limit_reached");
-    app.clock.pass(86_400);
+    app.clock.advance(86_400);
     // Expired tokens do not count. The harness's sessions have expired too.
     let token = app
         .log_in(
@@ -453,29 +453,29 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
         .await;
     let site = Actor::holding(&token.is(200).text_at("/token"));
     let order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
-    app.ask_for_token(&site, order).await.is(201);
+    app.request_token(&site, order).await.is(201);
 }
 
 #[tokio::test]
-async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
+async fn only_site_administrators_create_tokens_of_the_deployment() {
     let app = TestApp::new().await;
     let order = json!({"name": "feed", "owner": "deployment", "scopes": ["revocations:read"]});
-    let answer = app.ask_for_token(&app.site_admin(), order.clone()).await.is(201);
+    let answer = app.request_token(&app.site_admin(), order.clone()).await.is(201);
     let info = answer.json()["token_info"].clone();
     assert_eq!(
         (&info["owner"], &info["organization"]),
         (&json!("deployment"), &Value::Null)
     );
     assert_eq!(claims(&answer.text_at("/token")).get("org"), None);
-    app.ask_for_token(&app.admin_of(&NORTH), order)
+    app.request_token(&app.admin_of(&NORTH), order)
         .await
         .fails(403, "forbidden");
     let confined = json!({"name": "n", "owner": "deployment", "organization": NORTH.name});
-    app.ask_for_token(&app.site_admin(), confined)
+    app.request_token(&app.site_admin(), confined)
         .await
         .blames(&["value_error at body.organization"]);
     let projects = json!({"name": "n", "owner": "deployment", "projects": [1]});
-    app.ask_for_token(&app.site_admin(), projects)
+    app.request_token(&app.site_admin(), projects)
         .await
         .blames(&["value_error at body.projects"]);
     // It sees every organization, but may not do what needs a session.
@@ -487,7 +487,7 @@ async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
 }
 
 #[tokio::test]
-async fn what_is_read_about_a_token_can_be_changed() {
+async fn name_and_description_can_be_changed() {
     let app = TestApp::new().await;
     let token = app
         .personal_token(&app.member_of(&NORTH), &NORTH, &["projects:read"])

@@ -8,7 +8,7 @@ use jeton_store::Origin;
 use jeton_store::rules::tokens::Naming;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
+use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
 
 fn everywhere() -> Issue {
     Issue {
@@ -61,19 +61,19 @@ async fn join_south(app: &TestApp) {
     app.put(&admin, &path, json!({"role": "member"})).await.is(204);
 }
 
-async fn set_policy(app: &TestApp, place: &Place, policy: Value) {
-    let path = format!("/organizations/{}", place.name);
+async fn set_policy(app: &TestApp, tenant: &Tenant, policy: Value) {
+    let path = format!("/organizations/{}", tenant.name);
     let body = json!({"policy": policy});
-    app.patch(&app.admin_of(place), &path, body).await.is(200);
+    app.patch(&app.admin_of(tenant), &path, body).await.is(200);
 }
 
 #[tokio::test]
-async fn it_can_do_in_each_organization_what_its_person_can_do_there_now() {
+async fn it_has_the_users_current_rights_in_each_organization() {
     let mut app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let issued = issue(&app, &member, &with_scopes(&MANAGEMENT)).await.unwrap();
     let token = holder(&issued);
-    let teams = |place: &Place| format!("/organizations/{}/teams", place.name);
+    let teams = |tenant: &Tenant| format!("/organizations/{}/teams", tenant.name);
     app.get(&token, &teams(&NORTH)).await.is(200);
     app.get(&token, &teams(&SOUTH)).await.is(404);
     join_south(&app).await;
@@ -242,14 +242,14 @@ async fn it_counts_against_the_limit_of_every_organization() {
         "{full:?}"
     );
     let order = json!({"name": "x", "organization": NORTH.name, "scopes": []});
-    app.ask_for_token(&member, order)
+    app.request_token(&member, order)
         .await
         .fails(409, "limit_reached");
     app.personal_token(&member, &SOUTH, &[]).await;
 }
 
 #[tokio::test]
-async fn it_is_its_persons_and_nobody_elses_to_see() {
+async fn only_the_user_sees_such_a_token() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let issued = issue(&app, &member, &with_scopes(&["projects:read"]))
@@ -349,7 +349,7 @@ async fn ends_are_seen_from_now() {
             json!({"organization": NORTH.name, "owner": "organization", "expires_in": life, "scopes": []});
         ids.push(app.mint(&admin, order).await.id);
     }
-    app.clock.pass(86_400);
+    app.clock.advance(86_400);
     let caller = app
         .operator()
         .authenticate(admin.token(), Presented::ForUse(None), Origin::default())

@@ -227,17 +227,17 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     let mut tried = Vec::new();
     for _ in 0..8 {
         tried.push(is_tried().await);
-        app.clock.pass(1);
+        app.clock.advance(1);
     }
     assert_eq!(tried, [false, true, false, true, false, false, false, true]);
     // A clock that is set back does not prolong the back-off.
-    app.clock.pass(-3_600);
+    app.clock.advance(-3_600);
     assert!(is_tried().await);
-    app.clock.pass(3_600);
+    app.clock.advance(3_600);
 
     let readable = "UPDATE bulk_revocations SET filter = json_remove(filter, '$.later')";
     app.db().execute(readable, ()).unwrap();
-    app.clock.pass(60);
+    app.clock.advance(60);
     app.operator().carry_on().await;
     assert_eq!(finished(&app, &admin, &unreadable).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&first]).await, [false]);

@@ -17,7 +17,7 @@ enum Known {
 const MOST: usize = 20;
 
 #[test]
-fn whichever_sync_fails_or_is_the_last_one_what_was_acknowledged_stays() {
+fn acknowledged_orders_survive_a_fault_at_any_sync() {
     let home = Home::new();
     let disk = Disk::new();
     let mut server = disk.serve(&home);
@@ -41,7 +41,7 @@ fn whichever_sync_fails_or_is_the_last_one_what_was_acknowledged_stays() {
                     );
                 }
                 server = disk.serve(&home);
-                look(&mut server.client().with_token(&session), &mut tokens);
+                read_back(&mut server.client().with_token(&session), &mut tokens);
                 if struck < nth {
                     break;
                 }
@@ -92,7 +92,7 @@ fn acknowledged(client: &mut Client, path: &str, order: &str) -> Result<Answer, 
 }
 
 /// Checks every token against what is known, and records unknown outcomes.
-fn look(client: &mut Client, tokens: &mut [(Token, Known)]) {
+fn read_back(client: &mut Client, tokens: &mut [(Token, Known)]) {
     for (token, known) in tokens {
         if *known == Known::Unknown {
             *known = match client.current(&token.secret) {

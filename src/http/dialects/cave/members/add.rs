@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::accepted;
+use super::role_response;
 use crate::authority::Whom;
 use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::directory::{Email, Role};
@@ -41,14 +41,14 @@ impl Body for AddForm {
 pub(super) async fn to_organization(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<OrganizationPath, AddForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, AddForm>,
 ) -> Result<Response, Refusal> {
     let AddForm { email, role } = &body;
     let added = app
         .authority
         .put_member(&caller, &path.organization, email, *role, Whom::Newcomer)
         .await?;
-    Ok(accepted(added, StatusCode::CONFLICT))
+    Ok(role_response(added, StatusCode::CONFLICT))
 }
 
 /// Add a member to a team
@@ -64,7 +64,7 @@ pub(super) async fn to_organization(
 pub(super) async fn to_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<TeamPath, AddForm>,
+    CaveInput { path, body }: CaveInput<TeamPath, AddForm>,
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let AddForm { email, role } = &body;
@@ -72,5 +72,5 @@ pub(super) async fn to_team(
         .authority
         .put_team_member(&caller, organization, team, email, *role, Whom::Newcomer)
         .await?;
-    Ok(accepted(added, StatusCode::CONFLICT))
+    Ok(role_response(added, StatusCode::CONFLICT))
 }

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::{MemberPath, TeamMemberPath, accepted, another, somebody};
+use super::{MemberPath, TeamMemberPath, other_email, parse_email, role_response};
 use crate::authority::Whom;
 use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::Form;
 use jeton_core::directory::Role;
 
@@ -37,15 +37,15 @@ impl Body for ChangeForm {
 pub(super) async fn in_organization(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<MemberPath, ChangeForm>,
+    CaveInput { path, body }: CaveInput<MemberPath, ChangeForm>,
 ) -> Result<Response, Refusal> {
     let MemberPath { organization, email } = &path;
-    let email = another(&caller, email, "Cannot modify self.")?;
+    let email = other_email(&caller, email, "Cannot modify self.")?;
     let changed = app
         .authority
         .put_member(&caller, organization, &email, body.role, Whom::Member)
         .await?;
-    Ok(accepted(changed, StatusCode::NOT_FOUND))
+    Ok(role_response(changed, StatusCode::NOT_FOUND))
 }
 
 /// Update a member of a team
@@ -58,7 +58,7 @@ pub(super) async fn in_organization(
 pub(super) async fn in_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<TeamMemberPath, ChangeForm>,
+    CaveInput { path, body }: CaveInput<TeamMemberPath, ChangeForm>,
 ) -> Result<Response, Refusal> {
     let TeamMemberPath {
         organization,
@@ -71,10 +71,10 @@ pub(super) async fn in_team(
             &caller,
             organization,
             team,
-            &somebody(email)?,
+            &parse_email(email)?,
             body.role,
             Whom::Member,
         )
         .await?;
-    Ok(accepted(changed, StatusCode::NOT_FOUND))
+    Ok(role_response(changed, StatusCode::NOT_FOUND))
 }

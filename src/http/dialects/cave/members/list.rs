@@ -11,10 +11,10 @@ use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::users::UserInfo;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::{Member, Role};
 
 /// A member of an organization or a team.
@@ -22,7 +22,7 @@ use jeton_core::directory::{Member, Role};
 #[schema(as = Member)]
 pub(super) struct MemberInfo {
     user: UserInfo,
-    #[schema(value_type = nouns::RoleWord)]
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn of_organization(
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
     let part = |slice| app.authority.members(&caller, &path.organization, slice);
-    Ok(listed(&whole::members(part).await?))
+    Ok(listed(&all_pages::members(part).await?))
 }
 
 /// List the members of a team
@@ -63,7 +63,7 @@ pub(super) async fn of_team(
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let part = |slice| app.authority.team_members(&caller, organization, team, slice);
-    Ok(listed(&whole::members(part).await?))
+    Ok(listed(&all_pages::members(part).await?))
 }
 
 fn listed(members: &[Member]) -> Response {

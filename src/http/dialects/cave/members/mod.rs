@@ -54,7 +54,7 @@ struct TeamMemberPath {
 }
 
 /// Returns CAVE's response to a change of role: a status without a body.
-fn accepted(given: RoleGiven, otherwise: StatusCode) -> Response {
+fn role_response(given: RoleGiven, otherwise: StatusCode) -> Response {
     match given {
         RoleGiven::Given => StatusCode::ACCEPTED.into_response(),
         RoleGiven::NotMeant => otherwise.into_response(),
@@ -62,15 +62,15 @@ fn accepted(given: RoleGiven, otherwise: StatusCode) -> Response {
 }
 
 /// Parses an e-mail address. An invalid one is answered like an unknown user.
-fn somebody(email: &str) -> Result<Email, Error> {
+fn parse_email(email: &str) -> Result<Email, Error> {
     email.parse().map_err(|_| Error::Absent)
 }
 
 /// Parses an e-mail address and refuses the caller's own with the message `otherwise`.
-fn another(caller: &authority::Caller, email: &str, otherwise: &'static str) -> Result<Email, Refusal> {
-    let email = somebody(email)?;
+fn other_email(caller: &authority::Caller, email: &str, otherwise: &'static str) -> Result<Email, Refusal> {
+    let email = parse_email(email)?;
     match caller.logged_in() {
-        Some(person) if person.email == email => Err(Refusal::wrong(otherwise)),
+        Some(person) if person.email == email => Err(Refusal::bad_request(otherwise)),
         _ => Ok(email),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{MemberPath, TeamMemberPath, another, somebody};
+use super::{MemberPath, TeamMemberPath, other_email, parse_email};
 use crate::http::caller::{Caller, LoggedIn};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
@@ -26,7 +26,7 @@ pub(super) async fn from_organization(
     Input { path, .. }: Input<MemberPath>,
 ) -> Result<Response, Refusal> {
     let MemberPath { organization, email } = &path;
-    let email = another(&caller, email, "Cannot remove self.")?;
+    let email = other_email(&caller, email, "Cannot remove self.")?;
     app.authority.remove_member(&caller, organization, &email).await?;
     Ok(no_content().into_response())
 }
@@ -49,7 +49,7 @@ pub(super) async fn from_team(
         email,
     } = &path;
     app.authority
-        .remove_team_member(&caller, organization, team, &somebody(email)?.into())
+        .remove_team_member(&caller, organization, team, &parse_email(email)?.into())
         .await?;
     Ok(no_content().into_response())
 }

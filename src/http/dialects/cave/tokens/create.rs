@@ -6,13 +6,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Place, TokenInfo};
+use super::{PathOwner, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::dialects::cave::{below, json};
+use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
@@ -42,7 +42,7 @@ pub(super) async fn for_organization(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<OrganizationPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     create(&app, &caller, path.into(), body, &uri).await
 }
@@ -59,7 +59,7 @@ pub(super) async fn for_team(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<TeamPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<TeamPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     create(&app, &caller, path.into(), body, &uri).await
 }
@@ -67,13 +67,13 @@ pub(super) async fn for_team(
 async fn create(
     app: &App,
     caller: &authority::Caller,
-    place: Place,
+    place: PathOwner,
     body: CreateForm,
     uri: &Uri,
 ) -> Result<Response, Refusal> {
     let issued = issue(app, caller, place, body.description).await?;
-    let location = [(header::LOCATION, below(app, uri, &issued.record.id))];
-    let body = json(TokenInfo::made(&issued));
+    let location = [(header::LOCATION, url_below(app, uri, &issued.record.id))];
+    let body = json(TokenInfo::with_secret(&issued));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
@@ -81,7 +81,7 @@ async fn create(
 pub(in crate::http::dialects::cave) async fn issue(
     app: &App,
     caller: &authority::Caller,
-    place: Place,
+    place: PathOwner,
     description: String,
 ) -> Result<Issued, Error> {
     let order = Issue {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{TeamTokenPath, TokenPath, Which, found};
+use super::{PathToken, TeamTokenPath, TokenPath, find_token};
 use crate::authority;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
@@ -42,8 +42,8 @@ pub(super) async fn of_team(
     delete(&app, &caller, path.into()).await
 }
 
-async fn delete(app: &App, caller: &authority::Caller, which: Which) -> Result<Response, Refusal> {
-    let record = found(app, caller, which).await?;
+async fn delete(app: &App, caller: &authority::Caller, which: PathToken) -> Result<Response, Refusal> {
+    let record = find_token(app, caller, which).await?;
     app.authority.delete_tokens(caller, vec![record]).await?;
     Ok(no_content().into_response())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{Place, TokenInfo, managed};
+use super::{PathOwner, TokenInfo, managed_tokens};
 use crate::authority;
 use crate::http::App;
 use crate::http::caller::{Caller, TokensRead};
@@ -42,9 +42,9 @@ pub(super) async fn of_team(
     list(&app, &caller, &path.into()).await
 }
 
-async fn list(app: &App, caller: &authority::Caller, place: &Place) -> Result<Response, Refusal> {
-    let Place { organization, team } = place;
+async fn list(app: &App, caller: &authority::Caller, place: &PathOwner) -> Result<Response, Refusal> {
+    let PathOwner { organization, team } = place;
     let owner = app.authority.owner(caller, organization, team.as_ref()).await?;
-    let tokens = managed(app, caller, organization, owner.kind(), team.as_ref()).await?;
+    let tokens = managed_tokens(app, caller, organization, owner.kind(), team.as_ref()).await?;
     Ok(json(tokens.iter().map(TokenInfo::of).collect::<Vec<_>>()))
 }

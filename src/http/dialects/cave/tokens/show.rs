@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{TeamTokenPath, TokenInfo, TokenPath, found};
+use super::{TeamTokenPath, TokenInfo, TokenPath, find_token};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::cave::json;
@@ -23,7 +23,7 @@ pub(super) async fn of_organization(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<Response, Refusal> {
-    let record = found(&app, &caller, path.into()).await?;
+    let record = find_token(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }
 
@@ -39,6 +39,6 @@ pub(super) async fn of_team(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamTokenPath>,
 ) -> Result<Response, Refusal> {
-    let record = found(&app, &caller, path.into()).await?;
+    let record = find_token(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }

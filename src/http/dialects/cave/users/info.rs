@@ -11,9 +11,9 @@ use crate::authority::{Error, PersonPatch};
 use crate::http::App;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Authenticated, Caller, LoggedIn};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::Form;
 
 /// Changes to the caller. An absent field stays unchanged.
@@ -59,7 +59,7 @@ pub(super) async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
-    Sent { body, .. }: Sent<(), ChangeForm>,
+    CaveInput { body, .. }: CaveInput<(), ChangeForm>,
 ) -> Result<Response, Refusal> {
     let ChangeForm {
         first_name,
@@ -68,11 +68,11 @@ pub(super) async fn change(
         current_password,
     } = body;
     if first_name.is_none() && last_name.is_none() && password.is_none() {
-        return Err(Refusal::wrong(NOTHING_TO_CHANGE));
+        return Err(Refusal::bad_request(NOTHING_TO_CHANGE));
     }
     let password = password.map(Password::new).map(NewPassword::try_from).transpose();
     let patch = PersonPatch {
-        password: password.map_err(|unfit: PasswordPolicyError| Refusal::wrong(unfit.to_string()))?,
+        password: password.map_err(|unfit: PasswordPolicyError| Refusal::bad_request(unfit.to_string()))?,
         current_password: current_password.map(Password::new),
         first_name: first_name.map(Some),
         last_name: last_name.map(Some),

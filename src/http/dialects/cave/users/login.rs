@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::origin::RequestOrigin;
 use crate::http::v1::Credentials;
 use jeton_core::clock::Timestamp;
@@ -42,7 +42,7 @@ pub(super) async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     origin: RequestOrigin,
-    Sent { body, .. }: Sent<(), Credentials>,
+    CaveInput { body, .. }: CaveInput<(), Credentials>,
 ) -> Result<Response, Refusal> {
     let session = app.authority.login(&body.email, body.password, &origin.0).await?;
     Ok(json(Session {

@@ -16,8 +16,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::{Fields, Form, Refused, Request};
 use crate::http::openapi;
 
@@ -71,7 +71,7 @@ where
         .response("400", refusal.build());
     let mut paths = Paths::new();
     paths.add_path_operation(path, vec![HttpMethod::Post], operation.build());
-    let handler = async move |_: Anyone, _: Sent<(), B>| Refusal::wrong(answer);
+    let handler = async move |_: Anyone, _: CaveInput<(), B>| Refusal::bad_request(answer);
     (vec![openapi::schema::<B::Form>()], paths, post(handler))
 }
 

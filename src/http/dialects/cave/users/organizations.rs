@@ -12,8 +12,8 @@ use crate::http::App;
 use crate::http::caller::{Authenticated, Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
 use crate::http::v1::OrganizationPath;
 use jeton_core::directory::{Name, Role};
 
@@ -24,7 +24,7 @@ pub(super) struct Membership {
     #[schema(example = "acme")]
     name: String,
     /// The caller's role.
-    #[schema(value_type = nouns::RoleWord)]
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 

@@ -10,7 +10,7 @@ use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::{Form, Input};
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::Person;
 
 /// A search.
@@ -34,6 +34,6 @@ pub(super) async fn search(
     Input { query, .. }: Input<(), SearchForm>,
 ) -> Result<Response, Refusal> {
     let part = |slice| app.authority.find_people(&caller, &query.q, slice);
-    let found = whole::slices(part, |person: &Person| person.email.to_string()).await?;
+    let found = all_pages::slices(part, |person: &Person| person.email.to_string()).await?;
     Ok(json(found.iter().map(UserInfo::of).collect::<Vec<_>>()))
 }

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
+use crate::http::domain_types;
 use crate::http::input::{Choice, Form, Input};
-use crate::http::nouns;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
@@ -98,9 +98,9 @@ pub(super) struct Created {
     #[schema(required = true, example = "content_management")]
     preset: Option<String>,
     /// When the token expires; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     expires_at: Option<Timestamp>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 
@@ -142,13 +142,13 @@ pub(super) async fn create(
         app.authority
             .revoke(&caller, TokenReference::Id(id), reason, LastToken::MayGo)
             .await?;
-        return Err(beyond_their_numbers(id).into());
+        return Err(number_too_large(id).into());
     };
     Ok((StatusCode::CREATED, Json(Created::of(readable, &issued))))
 }
 
-/// QuantCDN's Go client accepts only numbers below 2^31 and would lose the secret of an active token.
-fn beyond_their_numbers(id: TokenId) -> Error {
+/// Returns the error for a number from 2^31, with which QuantCDN's Go client would lose the token's secret.
+fn number_too_large(id: TokenId) -> Error {
     let message =
         "numbers of tokens are beyond what clients of this API read; make the token at /api/v1/tokens";
     Error::Invalid(vec![FieldFault::new("id", id.0, message)])

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use crate::authority::Wanted;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::quant::organizations::OrganizationPath;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status, WantedStatus};
 
@@ -26,9 +26,9 @@ pub(super) struct Listed {
     #[schema(example = "My CI token")]
     name: String,
     /// The last use that the authority saw or a verifier reported; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_used: Option<Timestamp>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 
@@ -61,6 +61,6 @@ pub(super) async fn list(
         status: Some(WantedStatus::Only(Status::Active)),
         ..Wanted::default()
     };
-    let found = whole::tokens(&app.authority, &caller, &wanted).await?;
+    let found = all_pages::tokens(&app.authority, &caller, &wanted).await?;
     Ok(Json(found.iter().map(Listed::of).collect()))
 }

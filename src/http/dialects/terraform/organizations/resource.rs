@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::{Caller, Error, policy};
 use crate::http::App;
 use crate::http::dialects::terraform::document::Itself;
-use crate::http::nouns;
+use crate::http::domain_types;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Organization;
 use jeton_core::token::ManagementScope;
@@ -35,7 +35,7 @@ struct OrganizationAttributes {
     external_id: String,
     #[schema(required = true)]
     email: Option<String>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
     permissions: OrganizationPermissions,
 }

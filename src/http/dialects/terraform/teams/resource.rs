@@ -8,7 +8,7 @@ use crate::authority::{Caller, Error, policy};
 use crate::http::dialects::terraform::document::{Identifier, Including, Itself, ToMany, ToOne};
 use crate::http::dialects::terraform::teams::Included;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::{Member, Team, TeamReference};
 use jeton_core::token::ManagementScope;
 
@@ -80,7 +80,7 @@ impl TeamResource {
         let rank = app.authority.rank(caller, team.organization).await?;
         let itself = TeamReference::Id(team.id.clone());
         let part = |slice| app.authority.team_members(caller, &home, &itself, slice);
-        let members = whole::members(part).await?;
+        let members = all_pages::members(part).await?;
         let shown = Self::shown(caller, &rank, organization.name.as_str(), &team, &members);
         Ok((shown, members))
     }

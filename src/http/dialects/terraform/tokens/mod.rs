@@ -91,20 +91,20 @@ async fn page(
 }
 
 /// Creates a token and returns it with its secret, which no later response shows.
-async fn made(
+async fn create_token(
     authority: &Authority,
     caller: &Caller,
     order: &Issue,
 ) -> Result<(StatusCode, JsonApi<Document<TokenResource>>), Failure> {
-    let issued = authority.issue(caller, order).await.map_err(unmade)?;
+    let issued = authority.issue(caller, order).await.map_err(creation_failure)?;
     Ok((StatusCode::CREATED, JsonApi(issued.into())))
 }
 
 /// Converts the error of creating a token, with its location in the document.
-fn unmade(error: Error) -> Failure {
+fn creation_failure(error: Error) -> Failure {
     let attributes = Location::root("body").field("data").field("attributes");
     let detail = match error {
-        Error::NameTaken => vec![render::taken(&attributes, "description")],
+        Error::NameTaken => vec![render::not_unique(&attributes, "description")],
         Error::Invalid(faults) => {
             let violations = faults.into_iter().map(|fault| {
                 let name = match fault.field {

@@ -13,7 +13,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content};
 
@@ -58,7 +58,7 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = Owner::Organization(path.organization);
     let order = owner.replace(&body.data.attributes, query.token);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
 /// Delete the token of an organization

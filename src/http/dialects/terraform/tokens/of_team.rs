@@ -14,7 +14,7 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_store::rules::tokens::Naming;
@@ -52,7 +52,7 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.replace(&body.data.attributes, Kind::Authentication);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
 /// Delete the token of a team
@@ -69,7 +69,9 @@ pub(super) async fn remove(
     Input { path, .. }: Input<TeamPath, (), NoData>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    owner.revoke(&app.authority, &caller, Kind::Authentication).await?;
+    owner
+        .revoke(&app.authority, &caller, Kind::Authentication)
+        .await?;
     Ok(no_content())
 }
 
@@ -88,7 +90,7 @@ pub(super) async fn create(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.issue(&body.data.attributes, Naming::Unique);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
 async fn team<P>(app: &App, caller: &Caller<P>, path: &TeamPath) -> Result<Owner, Failure> {

@@ -14,9 +14,9 @@ use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
 use crate::http::dialects::terraform::path::UserPath;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made, page};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token, page};
 use crate::http::input::Input;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
 use jeton_store::rules::tokens::Naming;
@@ -41,7 +41,7 @@ pub(super) async fn list(
     uri: Uri,
     Input { path, query, .. }: Input<UserPath, PageIfAny>,
 ) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
-    let is_own = path.id().ok().as_ref() == Some(person_asking(&caller)?);
+    let is_own = path.id().ok().as_ref() == Some(calling_user(&caller)?);
     let wanted = Wanted {
         status: Some(WantedStatus::Unrevoked),
         ..Owner::Caller.wanted()
@@ -51,11 +51,11 @@ pub(super) async fn list(
         return Ok(JsonApi(list));
     }
     let all = match is_own {
-        true => whole::tokens(&app.authority, &caller, &wanted).await?,
+        true => all_pages::tokens(&app.authority, &caller, &wanted).await?,
         false => Vec::new(),
     };
     let data = all.iter().map(TokenResource::of).collect();
-    let page = query.page().unwrap_or(PageForm::whole(all.len()));
+    let page = query.page().unwrap_or(PageForm::complete(all.len()));
     let base = &app.authority.settings().issuer;
     Ok(JsonApi(ListDocument::of(
         data,
@@ -80,14 +80,14 @@ pub(super) async fn create(
     Input { path, body, .. }: Input<UserPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
     // Users create only their own tokens.
-    if *person_asking(&caller)? != path.id()? {
+    if *calling_user(&caller)? != path.id()? {
         return Err(Error::Absent.into());
     }
     let order = Owner::Caller.issue(&body.data.attributes, Naming::Free);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
 /// Returns the user that the caller acts for. Tokens of teams and organizations have no such user.
-fn person_asking<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
+fn calling_user<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
     caller.user().ok_or(Error::Absent)
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::Issued;
 use crate::http::dialects::terraform::document::{Document, Identifier, ToOne};
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::nouns;
+use crate::http::domain_types;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Record;
 
@@ -28,10 +28,10 @@ pub(super) struct TokenResource {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct TokenAttributes {
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
     /// The last use that the authority saw or a verifier reported; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
     /// The description; `null` for a token of which the owner has only one.
     #[schema(required = true)]
@@ -40,7 +40,7 @@ struct TokenAttributes {
     #[schema(required = true)]
     token: Option<String>,
     /// When the token expires; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     expired_at: Option<Timestamp>,
 }
 

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_place_that_can_be_written() {
+    fn every_kind_has_a_valid_slot() {
         for kind in Kind::ALL {
             assert_eq!(kind.name().parse(), Ok(kind.slot()));
         }

@@ -49,7 +49,7 @@ type Tokens = Identifiers<String>;
 struct TeamTokenSort(Sort);
 
 impl Default for TeamTokenSort {
-    /// The earliest expiry first.
+    /// Returns the default order: the earliest expiry first.
     fn default() -> Self {
         ascending(SortBy::ExpiresAt)
     }

@@ -72,7 +72,7 @@ async fn the_oldest_comes_first_and_nobody_elses_is_among_them() {
     let admin = app.admin_of(&NORTH);
     let mut made = Vec::new();
     for description in ["first", "", "third"] {
-        app.clock.pass(1);
+        app.clock.advance(1);
         let order = json!({"description": description});
         let token = SURFACE
             .post(&app, &admin, &format!("{}/tokens", home()), order)
@@ -321,7 +321,7 @@ async fn a_token_lasts_for_as_long_as_is_allowed() {
         );
     }
     // Expired tokens are not listed.
-    app.clock.pass(3600);
+    app.clock.advance(3600);
     let listed = SURFACE.get(&app, &admin, &format!("{}/tokens", home())).await;
     assert_eq!(listed.is(200).json().as_array().unwrap().len(), 2);
 }

@@ -37,9 +37,9 @@ async fn a_session_is_got_by_e_mail_and_password() {
         log_in(body).await.refuses(400, "Login failed.");
     }
     // The session expires as announced, regardless of use.
-    app.clock.pass(12 * 3600 - 1);
+    app.clock.advance(12 * 3600 - 1);
     SURFACE.get(&app, &session, "/users/info").await.is(200);
-    app.clock.pass(2);
+    app.clock.advance(2);
     SURFACE.get(&app, &session, "/users/info").await.refuses(403, "");
 }
 
@@ -90,7 +90,7 @@ async fn everybody_changes_their_password_and_administrators_names() {
     assert_eq!(changed.json()["email"], NORTH.email("member"));
     // All sessions are revoked, including this one.
     SURFACE.get(&app, &member, "/users/info").await.refuses(403, "");
-    app.clock.pass(2);
+    app.clock.advance(2);
     app.log_in(&NORTH.email("member"), "another one").await.is(200);
     let named = change(
         &app.site_admin(),

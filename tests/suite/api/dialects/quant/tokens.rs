@@ -168,7 +168,7 @@ async fn the_list_has_what_is_good_and_the_caller_may_see() {
         listed(&app, &admin).await,
         [&mine, &teams.id, &members.id, &short.id].map(String::clone)
     );
-    app.clock.pass(61);
+    app.clock.advance(61);
     let left = [mine.clone(), teams.id.clone(), members.id.clone()];
     assert_eq!(listed(&app, &admin).await, left);
     assert_eq!(listed(&app, &app.site_admin()).await, left);

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::SURFACE;
-use crate::harness::{Actor, Answer, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
+use crate::harness::{Actor, Answer, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
 
 async fn patch(app: &TestApp, actor: &Actor, path: &str, body: Value) -> Answer {
     let request = SURFACE.request(actor, Method::PATCH, path, body.to_string());
@@ -20,12 +20,12 @@ fn attributes(kind: &str, attributes: Value) -> Value {
     json!({"data": {"type": kind, "attributes": attributes}})
 }
 
-fn home(place: &Place) -> String {
-    format!("/api/v2/organizations/{}", place.name)
+fn home(tenant: &Tenant) -> String {
+    format!("/api/v2/organizations/{}", tenant.name)
 }
 
-fn team(place: &Place) -> String {
-    format!("/api/v2/teams/{}", place.team_id())
+fn team(tenant: &Tenant) -> String {
+    format!("/api/v2/teams/{}", tenant.team_id())
 }
 
 /// Returns the value at a pointer in every resource of a list.

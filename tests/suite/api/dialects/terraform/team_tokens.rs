@@ -129,7 +129,7 @@ async fn a_description_is_taken_while_a_token_of_the_team_has_it() {
     };
     brief().await.is(201);
     brief().await.is(422);
-    app.clock.pass(61);
+    app.clock.advance(61);
     describe(&app, json!("brief")).await.is(201);
     // An empty description counts as none, and is never taken.
     for _ in 0..2 {
@@ -147,7 +147,7 @@ async fn a_revoked_token_is_gone_and_an_expired_one_is_not() {
             .post(&app, &lead, &team("authentication-token"), body)
             .await,
     );
-    app.clock.pass(61);
+    app.clock.advance(61);
     SURFACE
         .get(&app, &holder, &organization("team-tokens"))
         .await

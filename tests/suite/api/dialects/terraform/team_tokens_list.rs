@@ -61,7 +61,7 @@ async fn stage() -> TestApp {
         .is(204);
     app.organization_token(&NORTH, &["content:write"]).await;
     app.team_token(&SOUTH, &["content:write"]).await;
-    app.clock.pass(61);
+    app.clock.advance(61);
     app
 }
 

@@ -82,7 +82,7 @@ async fn a_viewer_makes_none() {
 }
 
 #[tokio::test]
-async fn nobody_sees_or_makes_those_of_another() {
+async fn users_neither_see_nor_create_tokens_of_others() {
     let app = TestApp::new().await;
     let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
     let (own, theirs) = (user_id(&app, &admin).await, user_id(&app, &member).await);

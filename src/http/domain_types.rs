@@ -122,7 +122,7 @@ impl Field for OneOrMany {
     }
 }
 
-/// The schema of an instant in a response: `#[schema(value_type = nouns::Instant)]`.
+/// The schema of an instant in a response: `#[schema(value_type = domain_types::Instant)]`.
 #[derive(Debug)]
 pub(super) struct Instant;
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tower_http::cors::{Any, CorsLayer};
 
 /// A public document.
-pub(super) struct Kept {
+pub(super) struct CacheableDocument {
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
     /// The entity tag of this version and content coding, in quotes.
@@ -15,14 +15,14 @@ pub(super) struct Kept {
     pub(super) max_age: u32,
 }
 
-impl Kept {
+impl CacheableDocument {
     /// Returns the document, or 304 if the client's cached copy is current.
-    pub(super) fn answer(self, headers: &HeaderMap) -> Response {
+    pub(super) fn respond(self, headers: &HeaderMap) -> Response {
         let cached = [
             (header::CACHE_CONTROL, format!("public, max-age={}", self.max_age)),
             (header::ETAG, self.etag.clone()),
         ];
-        let has_current = listed(headers, header::IF_NONE_MATCH)
+        let has_current = list_items(headers, header::IF_NONE_MATCH)
             .map(|tag| tag.trim_start_matches("W/"))
             .any(|tag| tag == self.etag || tag == "*");
         if has_current {
@@ -34,7 +34,7 @@ impl Kept {
 }
 
 /// Returns the items of a list header.
-pub(super) fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(super) fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).map(str::trim)
@@ -42,6 +42,6 @@ pub(super) fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Ite
 
 /// Allows scripts of any origin to read (CORS), since no credential is involved. There is no preflight:
 /// a plain GET needs none, and browsers add `If-None-Match` themselves.
-pub(super) fn open() -> CorsLayer {
+pub(super) fn allow_any_origin() -> CorsLayer {
     CorsLayer::new().allow_origin(Any).expose_headers([header::ETAG])
 }

@@ -7,7 +7,7 @@ use jeton_store::Slice;
 pub(super) use jeton_store::slices;
 
 /// The page size, so that one long list does not occupy a database reader for long.
-const PART: u32 = 250;
+const PAGE_SIZE: u32 = 250;
 
 /// Returns all tokens that the caller may see and that match, oldest first.
 pub(super) async fn tokens(
@@ -22,7 +22,7 @@ pub(super) async fn tokens(
         },
         start: Start::Beginning,
         direction: Direction::Next,
-        limit: PART,
+        limit: PAGE_SIZE,
         count: CountTotal::No,
     };
     let mut tokens = Vec::new();
@@ -37,10 +37,10 @@ pub(super) async fn tokens(
 }
 
 /// Returns all members of a list, without invited addresses that have no user yet.
-pub(super) async fn members<Part>(part: impl Fn(Slice) -> Part) -> Result<Vec<Member>, Error>
+pub(super) async fn members<Read>(read: impl Fn(Slice) -> Read) -> Result<Vec<Member>, Error>
 where
-    Part: Future<Output = Result<Vec<Belonging>, Error>>,
+    Read: Future<Output = Result<Vec<Belonging>, Error>>,
 {
-    let listed = slices(part, |belonging| belonging.email().to_string()).await?;
+    let listed = slices(read, |belonging| belonging.email().to_string()).await?;
     Ok(listed.into_iter().filter_map(Belonging::member).collect())
 }

@@ -14,12 +14,12 @@ pub(super) trait Body: input::Request {
 }
 
 /// Path parameters and a body.
-pub(super) struct Sent<P, B> {
+pub(super) struct CaveInput<P, B> {
     pub(super) path: P,
     pub(super) body: B,
 }
 
-impl<S, P, B> FromRequest<S> for Sent<P, B>
+impl<S, P, B> FromRequest<S> for CaveInput<P, B>
 where
     S: Send + Sync,
     P: input::Request,
@@ -28,11 +28,11 @@ where
     type Rejection = Refusal;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Refusal> {
-        demand_json(request.headers_mut())?;
+        require_json(request.headers_mut())?;
         match Input::<P, (), B>::from_request(request, state).await {
             Ok(Input { path, body, .. }) => Ok(Self { path, body }),
             Err(InputError::Invalid(violations)) if !violations.is_malformed() => {
-                Err(Refusal::wrong(B::UNREADABLE))
+                Err(Refusal::bad_request(B::UNREADABLE))
             }
             Err(other) => Err(Failure::from(other).into()),
         }
@@ -40,7 +40,7 @@ where
 }
 
 /// Requires a JSON media type. CAVE also accepts `text/json`, which the shared parser refuses.
-fn demand_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
+fn require_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
