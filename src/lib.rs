@@ -1,4 +1,4 @@
-//! Jeton, a token authority.
+//! Jeton, a token authority: signs API tokens, revokes them, and publishes keys and revocations.
 
 pub mod authority;
 pub mod backend;

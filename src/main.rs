@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
-/// A request's data goes to the writer's thread and comes back, and the C library's allocator locks
-/// where a thread frees what another made: of the time of a token issued, a seventh was its own.
+/// mimalloc, because request data is allocated on one thread and freed on the database writer's. The C
+/// library's allocator takes a lock there, which cost a seventh of the time of issuing a token.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

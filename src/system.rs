@@ -1,10 +1,10 @@
-//! The machine's clock and random generator: the only place that reads either.
+//! The system clock and random generator: the only module that reads either, so that tests can replace both.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::entropy::Entropy;
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -26,7 +26,7 @@ pub struct SystemEntropy;
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         // AWS-LC seeds itself from the kernel and aborts the process when it cannot, so an error
-        // never reaches this point; going on with predictable bytes would be worse than stopping.
+        // never reaches this point. Predictable bytes would be worse than an abort.
         if SystemRandom::new().fill(bytes).is_err() {
             std::process::abort();
         }

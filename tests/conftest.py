@@ -1,4 +1,4 @@
-"""A running server for the tests that talk to it as a stranger's client would."""
+"""A running server for tests with third-party clients."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ STOPS_WITHIN_SECONDS = 30
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server listens, the administrator of its first start, and the folder of its private keys."""
+    """A server's URL, the administrator of its first start, and the directory of its private keys."""
 
     url: str
     email: str
@@ -26,7 +26,7 @@ class Server:
     keys: Path
 
     def session(self) -> str:
-        """A fresh session token of the administrator."""
+        """Returns a new session token of the administrator."""
         answer = httpx.post(f"{self.url}/api/v1/login", json={"email": self.email, "password": self.password})
         assert answer.status_code == 200, answer.text
         return answer.json()["token"]
@@ -34,7 +34,7 @@ class Server:
 
 @contextmanager
 def running(folder: Path, configuration: str = ""):
-    """Serves a new database from `folder` on a free port, and ends it as an operator does."""
+    """Serves a new database in `folder` on a free port, and stops the server with SIGTERM."""
     config = folder / "jeton.toml"
     config.write_text(configuration)
     email, password = "admin@example.org", "correct horse battery staple"
@@ -53,7 +53,7 @@ def running(folder: Path, configuration: str = ""):
             text=True,
         )
     try:
-        # A server that neither says its address nor ends would hold the test for ever.
+        # A server that neither prints its address nor exits would block the test for ever.
         deadline = threading.Timer(STARTS_WITHIN_SECONDS, process.kill)
         deadline.start()
         line = process.stdout.readline()

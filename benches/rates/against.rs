@@ -1,7 +1,7 @@
-//! Rows of the server of this build against that of another commit: processor time for each operation.
+//! Rows of this build's server against that of another commit: processor time per operation.
 //!
-//! Each server has its own database, and both are driven by HTTP alone, since the other one's store and
-//! crates may be laid out otherwise.
+//! Each server has its own database and is driven by HTTP alone, since the other commit's store and
+//! crates may differ.
 
 use std::path::Path;
 
@@ -17,13 +17,14 @@ use crate::tokens::Tokens;
 
 const ROUNDS: usize = 10;
 
-/// Enough requests that a hundredth of a second, which is what the kernel tells apart, is little of a round.
+/// Enough requests to make the resolution of the kernel's processor time, a hundredth of a second,
+/// negligible.
 const WRITES: usize = 40_000;
 const READS: usize = 60_000;
 const PAGES: usize = 4_000;
 const CHANGES: usize = 5_000;
 
-/// How many tokens services present in turn.
+/// The number of tokens that services present in turn.
 const IN_TURN: usize = 1_000;
 
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +59,7 @@ pub(crate) async fn rows(bench: &Bench<'_>, other: &Path) -> Outcome<()> {
         }
         let mut pairs = Vec::new();
         for round in 0..ROUNDS {
-            // The second place is not always the same build's.
+            // The order of the builds alternates.
             let (baseline, subject) = if round.is_multiple_of(2) {
                 let baseline = other.round(bench, operation).await?;
                 (baseline, own.round(bench, operation).await?)
@@ -79,7 +80,7 @@ pub(crate) async fn rows(bench: &Bench<'_>, other: &Path) -> Outcome<()> {
     other.jeton.server.stop().await
 }
 
-/// A server and what it is asked with.
+/// A server and its clients.
 struct Build {
     jeton: Jeton,
     introspector: String,
@@ -98,7 +99,7 @@ impl Build {
         })
     }
 
-    /// One round of so many requests.
+    /// Runs one round of an operation.
     async fn round(&self, bench: &Bench<'_>, operation: Operation) -> Outcome<Measured> {
         let jeton = &self.jeton;
         let load = |ask, path: &str, count| -> Outcome<Load> {

@@ -1,4 +1,4 @@
-//! Rows about requests that write nothing, against answers of the same size.
+//! Rows of read-only requests, against responses of the same size.
 
 use crate::Outcome;
 use crate::client::{Ask, Body, Caller};
@@ -20,7 +20,7 @@ const fn row(name: &'static str, least: f64) -> Row {
     }
 }
 
-/// How many tokens services present in turn.
+/// The number of tokens that services present in turn.
 const IN_TURN: usize = 10_000;
 
 pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
@@ -67,7 +67,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
         };
         let introspect = Ask::introspect(&introspector, Body::AboutInTurn);
         let load_introspect = load(&jeton.server, &introspect, INTROSPECT)?;
-        // So that no round counts the first sight of a token.
+        // Fills the cache, so that no round includes first uses.
         drive(&load_introspect.clone().numbered(tokens.count)).await?;
         let form = format!("/form/{about_size}");
         bench

@@ -1,5 +1,5 @@
-//! Bare server: the handlers that rows are compared with. The same accept loop and the same axum parse the
-//! same requests; nobody is authenticated and nothing is judged.
+//! The bare server: the handlers that rows are compared with. It accepts and parses the same requests
+//! with the same accept loop and axum, without authentication and permission checks.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ use crate::Outcome;
 use crate::bare_rows::Rows;
 use crate::issue::Create;
 
-/// Serves until its standard input ends, which it does when the process that started it ends. The first
-/// argument is the database of `/rows`, each further one the size of a JSON answer that `/json/{size}` and
-/// `/form/{size}` give.
+/// Serves until its standard input closes, which happens when the parent process ends. The first
+/// argument is the database of `/rows`, each further one the size of a JSON response of `/json/{size}`
+/// and `/form/{size}`.
 pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
     let rows = Rows::open(arguments.next().ok_or("no database")?.as_ref())?;
     let answers = arguments
@@ -59,14 +59,14 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("listening on http://{}", listener.local_addr()?);
             let input_ends = async {
-                // Read on a thread of its own, which the end of the process takes with it.
+                // Read on a thread of its own, which ends with the process.
                 let read = tokio::task::spawn_blocking(|| {
                     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())
                 });
                 let _ = read.await;
             };
             match serve(listener, router, Limits::default(), input_ends).await {
-                Drained::Whole => Ok(()),
+                Drained::Complete => Ok(()),
                 Drained::Cut(connections) => Err(format!("{connections} connections were cut").into()),
             }
         })
@@ -79,7 +79,7 @@ struct Bare {
     answers: Vec<Fields>,
 }
 
-/// Signs the claims that a token would have, records a row, and returns both once the row is on disk.
+/// Signs the claims that a token would have, records a row, and returns both once the row is durable.
 async fn issue(State(bare): State<Arc<Bare>>, Json(create): Json<Create>) -> Response {
     let entropy: &dyn Entropy = &SystemEntropy;
     let now = SystemClock.now();
@@ -104,7 +104,7 @@ async fn json(State(bare): State<Arc<Bare>>, Path(size): Path<usize>) -> Respons
     }
 }
 
-/// Static bytes.
+/// Returns static bytes.
 async fn bytes(Path(size): Path<usize>) -> Response {
     static READY: [u8; 1 << 18] = [b'x'; 1 << 18];
     match READY.get(..size) {
@@ -128,7 +128,7 @@ async fn form(bare: State<Arc<Bare>>, size: Path<usize>, Form(_form): Form<Intro
     json(bare, size).await
 }
 
-/// As many headers as forward-auth sends, and no body.
+/// Returns as many headers as request authorization, without a body.
 async fn empty() -> impl IntoResponse {
     [
         ("x-member-one", TEAM),
@@ -232,7 +232,7 @@ struct Info {
     revocation_reason: Option<String>,
 }
 
-/// An answer of so many bytes and about as many members as a token's has.
+/// A response of a given size, with about as many members as a token's metadata.
 struct Fields {
     size: usize,
     members: Vec<(String, String)>,
@@ -241,7 +241,7 @@ struct Fields {
 impl Fields {
     fn of(size: usize) -> Self {
         const MEMBERS: usize = 20;
-        // Two braces, and for each member four quotes, a colon, a comma and a name of eight letters.
+        // Two braces, and per member four quotes, a colon, a comma and a name of eight letters.
         let room = size.saturating_sub(2 + 14 * MEMBERS - 1);
         let member = |number: usize| {
             let length = room / MEMBERS + usize::from(number < room % MEMBERS);

@@ -1,5 +1,5 @@
-//! Bare rows: the least that issuing a token durably costs. A row is on disk before its token is handed out,
-//! and all rows that wait are in one commit.
+//! Bare rows: the minimal cost of issuing a token durably. A row is durable before its token is
+//! returned, and all waiting rows share one commit.
 
 use std::path::Path;
 use std::thread;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::Outcome;
 
-/// A queue to the thread that writes.
+/// A queue to the writer thread.
 pub(crate) struct Rows(mpsc::Sender<Row>);
 
 struct Row {
@@ -81,12 +81,12 @@ fn write(connection: &Connection, mut rows: mpsc::Receiver<Row>) {
         }
         let committed = match commit(connection, &batch) {
             Ok(ids) => ids,
-            // The end of the channel fails the requests that wait.
+            // Closing the channel fails the waiting requests.
             Err(error) => return eprintln!("the bare rows cannot be written: {error}"),
         };
         for (number, row) in batch.drain(..).enumerate() {
             if let Some(id) = committed.get(number) {
-                // Nobody waits any more when the round is over.
+                // Fails only after the round has ended.
                 let _ = row.reply.send(*id);
             }
         }

@@ -1,4 +1,4 @@
-//! HTTP client: one HTTP/1.1 connection that stays open.
+//! An HTTP client: one persistent HTTP/1.1 connection.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
 }
 
-/// A request except its path. An answer with another status than `expected` is an error.
+/// A request except its path. A response with a status other than `expected` is an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ask {
     pub(crate) method: String,
@@ -26,12 +26,12 @@ pub(crate) struct Ask {
     pub(crate) expected: u16,
 }
 
-/// What the `Authorization` header presents.
+/// The credential of a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Caller {
     Nobody,
     Bearer(String),
-    /// The tokens of a file, one after the other.
+    /// The tokens of a file in turn.
     InTurn,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Caller {
 pub(crate) enum Body {
     Empty,
     Json(String),
-    /// A form with `token`: the tokens of a file, one after the other.
+    /// A form with `token`: the tokens of a file in turn.
     AboutInTurn,
     /// A form with this `token`.
     About(String),
@@ -55,7 +55,7 @@ impl Ask {
         }
     }
 
-    /// A `GET` without a credential.
+    /// Returns a `GET` without a credential.
     pub(crate) fn get_as_nobody() -> Self {
         Self {
             caller: Caller::Nobody,
@@ -72,7 +72,7 @@ impl Ask {
         }
     }
 
-    /// The introspection of a token (RFC 7662).
+    /// Returns an introspection request (RFC 7662).
     pub(crate) fn introspect(caller: &str, body: Body) -> Self {
         Self {
             expected: 200,
@@ -86,13 +86,13 @@ impl Client {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // An error of the connection also reaches the caller that waits for the answer.
+        // A connection error also reaches the caller that waits for the response.
         tokio::spawn(connection);
         Ok(Self { address, sender })
     }
 
-    /// Returns the body of the answer. `in_turn` is the token for the parts of the request that are
-    /// `InTurn`.
+    /// Sends a request and returns the body of the response. `in_turn` is the token for the `InTurn`
+    /// parts of the request.
     pub(crate) async fn ask(&mut self, path: &str, ask: &Ask, in_turn: &str) -> Outcome<Bytes> {
         let mut request = Request::builder()
             .method(Method::from_bytes(ask.method.as_bytes())?)

@@ -1,4 +1,4 @@
-//! Rows of a server with a million tokens against one with ten thousand, and what is bounded for either.
+//! Rows of a server with a million tokens against one with ten thousand, and bounds for both.
 
 use std::time::Duration;
 
@@ -42,10 +42,10 @@ const BULK: Bound = Bound {
 const FEW: usize = 10_000;
 const MANY: usize = 1_000_000;
 
-/// Each tenth token is revoked.
+/// Every tenth token is revoked.
 const REVOKED: usize = 10;
 
-/// How many tokens another organization has, whose list is read.
+/// The number of tokens of another organization, whose list is read.
 const OTHERS: usize = 100;
 const OTHERS_LIST: &str = "/api/v1/tokens?organization=other&limit=100";
 
@@ -61,7 +61,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
         return Ok(());
     }
     let few = Crowd::gather(bench, "few", FEW).await?;
-    // Before the rounds, which make it many more.
+    // Before the rounds, which add tokens to it.
     if report.wants(PAGE.name) {
         few.slowest_page(bench).await?;
     }
@@ -84,10 +84,10 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
     few.jeton.server.stop().await
 }
 
-/// A server with many tokens, of which a tenth are revoked.
+/// A server with many tokens, a tenth of them revoked.
 struct Crowd {
     jeton: Jeton,
-    /// Ten thousand of those that are active, spread over all.
+    /// Ten thousand active tokens, spread over all.
     ids: Vec<String>,
     ready: Duration,
 }
@@ -139,7 +139,7 @@ impl Crowd {
         Ok(Self { jeton, ids, ready })
     }
 
-    /// Reads the first page in each order, one after the other on one connection.
+    /// Reads the first page in each order, sequentially on one connection.
     async fn slowest_page(&self, bench: &Bench<'_>) -> Outcome<()> {
         let mut slowest = (Duration::ZERO, "");
         for order in [
@@ -165,8 +165,8 @@ impl Crowd {
         Ok(())
     }
 
-    /// Issues one token after the other while the tokens of an organization are revoked by a filter. It
-    /// leaves no token of it behind.
+    /// Issues tokens sequentially while a bulk revocation runs. It leaves none of the revocation's
+    /// tokens active.
     async fn issue_beside_a_bulk_revocation(&self, bench: &Bench<'_>) -> Outcome<()> {
         let filter = json(r#"{"organization":"default","owner":"organization"}"#);
         let order = Ask {
@@ -186,7 +186,7 @@ impl Crowd {
     }
 }
 
-/// Returns the load of one connection that issues one token after the other.
+/// Returns the load of one connection that issues tokens sequentially.
 pub(crate) fn one_after_the_other(bench: &Bench<'_>, jeton: &Jeton) -> Outcome<Load> {
     Ok(Load {
         connections: 1,

@@ -1,4 +1,4 @@
-//! Row about ending the tokens of an organization after a while, against ending them at once.
+//! The row of revoking an organization's tokens after a grace period, against revoking them at once.
 
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
     Ok(())
 }
 
-/// Fills an organization of a new server, and ends its tokens by a policy that none of them keeps.
+/// Fills an organization of a new server, and revokes its tokens with a policy that all of them
+/// violate.
 async fn end(bench: &Bench<'_>, how: &str) -> Outcome<Measured> {
     #[derive(Deserialize)]
     struct Changed {
@@ -67,7 +68,7 @@ async fn end(bench: &Bench<'_>, how: &str) -> Outcome<Measured> {
     let ended = jeton.finish(&changed.breaking_tokens.revocation).await?;
     let took = begun.elapsed();
     let processor = processor_time(process)?.saturating_sub(before);
-    // One more is the token of the start.
+    // One more: the token of the start.
     let ended_count = usize::try_from(ended.revoked)?;
     if ended_count != count + 1 {
         return Err(format!("{ended_count} tokens were ended, not {}", count + 1).into());

@@ -1,4 +1,4 @@
-//! Rows about introspecting and issuing while other organizations and people change.
+//! Rows of introspecting and issuing while other organizations and users change.
 
 use crate::Outcome;
 use crate::client::{Ask, Body};
@@ -55,7 +55,7 @@ const TOKENS_IN_TURN: usize = 5_000;
 /// Changes a second.
 const PER_SECOND: f64 = 50.0;
 
-/// How many others there are of each kind.
+/// The number of other users, organizations and so on.
 const OTHERS: usize = 20;
 
 const PASSWORD: &str = "a long enough passphrase";
@@ -81,7 +81,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
             .await?;
     }
     if wants_passwords {
-        // Two groups, since a new password also ends the sessions that logins began.
+        // Two groups, since a new password also revokes the sessions of logins.
         let (logging_in, changing) = (
             create_people(&jeton, "login").await?,
             create_people(&jeton, "password").await?,
@@ -93,7 +93,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
     jeton.server.stop().await
 }
 
-/// What is measured.
+/// The measured operations.
 struct Own {
     introspect: Load,
     issue: Load,
@@ -115,7 +115,7 @@ impl Own {
         })
     }
 
-    /// Measures both beside `calm`, which changes nothing, and beside `changes`.
+    /// Measures both operations next to `calm`, which changes nothing, and next to `changes`.
     async fn measure(
         &self,
         bench: &Bench<'_>,
@@ -148,7 +148,7 @@ impl Own {
     }
 }
 
-/// Creates people and returns their addresses.
+/// Creates users and returns their e-mail addresses.
 async fn create_people(jeton: &Jeton, name: &str) -> Outcome<Vec<String>> {
     let mut addresses = Vec::new();
     for number in 0..OTHERS {
@@ -162,8 +162,8 @@ async fn create_people(jeton: &Jeton, name: &str) -> Outcome<Vec<String>> {
     Ok(addresses)
 }
 
-/// Returns the load of requests at [`PER_SECOND`]. So few connections that those who wait for a password's
-/// turn are never turned away.
+/// Returns the load of requests at [`PER_SECOND`], with few enough connections that the password hasher
+/// never refuses one.
 fn beside(bench: &Bench<'_>, jeton: &Jeton, asks: Vec<Ask>, paths: Vec<String>) -> Outcome<Load> {
     Ok(Load {
         connections: 4,
@@ -174,7 +174,7 @@ fn beside(bench: &Bench<'_>, jeton: &Jeton, asks: Vec<Ask>, paths: Vec<String>) 
     })
 }
 
-/// Roles in another organization, each time another one.
+/// Returns the load that sets roles in another organization, a different one each time.
 pub(crate) fn members(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Outcome<Load> {
     let mut asks = Vec::new();
     for role in ["member", "viewer"] {
@@ -187,15 +187,14 @@ pub(crate) fn members(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Ou
     }
     let path = |address| format!("/api/v1/organizations/other/members/{address}");
     let changes = beside(bench, jeton, asks, people.iter().map(path).collect())?;
-    // One after the other: those that change the directory at the same time are judged again, and turned
-    // away in the end.
+    // Sequential: concurrent directory changes are re-evaluated, and finally refused.
     Ok(Load {
         connections: 1,
         ..changes
     })
 }
 
-/// New passwords, which the administrator sets.
+/// Returns the load that sets new passwords as the administrator.
 fn passwords(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Outcome<Load> {
     let ask = Ask {
         method: "PATCH".to_owned(),
@@ -209,7 +208,7 @@ fn passwords(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Outcome<Loa
     beside(bench, jeton, vec![ask], people.iter().map(path).collect())
 }
 
-/// Logins, which take the same arithmetic as a new password.
+/// Returns the load of logins, which hash a password like a password change.
 fn logins(bench: &Bench<'_>, jeton: &Jeton, people: &[String]) -> Outcome<Load> {
     let asks = people.iter().map(|address| login(address, PASSWORD)).collect();
     beside(bench, jeton, asks, vec![LOGIN.to_owned()])

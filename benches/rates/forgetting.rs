@@ -1,4 +1,4 @@
-//! Bound of issuing while the records of many expired tokens are deleted.
+//! The bound of issuing while the records of many expired tokens are deleted.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const FOR_A_SECOND: &str =
 /// Records are deleted as soon as their tokens have expired.
 const SHORT_RETENTION: &str = "[tokens]\nretention = \"1s\"\n";
 
-/// More rounds than any deleting takes.
+/// More rounds than deletion ever takes.
 const MOST_ROUNDS: usize = 100;
 
 pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
@@ -34,7 +34,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
     let jeton = Jeton::start("expired", bench.folder).await?;
     let ask = Ask::post(&jeton.session, json(FOR_A_SECOND));
     bench.ids(&jeton, ask, bench.size.count(COUNT)).await?;
-    // Deleting begins with the start.
+    // Deletion starts with the server.
     let (jeton, _) = jeton.restart(SHORT_RETENTION).await?;
     let issue = one_after_the_other(bench, &jeton)?;
     let mut beside = Vec::new();
@@ -57,7 +57,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
     Ok(())
 }
 
-/// Returns how many tokens on record have expired.
+/// Returns the number of recorded tokens that have expired.
 async fn expired(jeton: &Jeton) -> Outcome<u64> {
     #[derive(Deserialize)]
     struct List {

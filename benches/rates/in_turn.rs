@@ -1,4 +1,4 @@
-//! Rows about introspecting very many tokens in turn, against few: what the cache of verified tokens holds.
+//! Rows of introspecting very many tokens in turn against few: the effect of the token cache.
 
 use crate::Outcome;
 use crate::client::{Ask, Body};
@@ -57,7 +57,7 @@ async fn measure(bench: &Bench<'_>, row: &Row, count: usize, configuration: &str
             ..bench.load(&jeton.server, ask, INTROSPECT)?
         })
     };
-    // Each token once: a round that the clock ends might get through a part of them only.
+    // Each token once: a timed round might cover only some of them.
     let all = load(&many)?.numbered(many.count);
     drive(&all).await?;
     let mut pairs = Vec::new();

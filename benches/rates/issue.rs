@@ -1,11 +1,11 @@
-//! The request that issues a token, for jeton and for the bare rows alike.
+//! The request that issues a token, shared by jeton and the bare rows.
 
 use serde::{Deserialize, Serialize};
 
 /// A token of the team `bench`.
 pub(crate) const BODY: &str = r#"{"name":"bench","organization":"default","owner":"team","team":"bench"}"#;
 
-/// Every field that the request may have.
+/// All fields that the request may have.
 #[derive(Debug, Deserialize)]
 #[expect(
     dead_code,
@@ -26,7 +26,7 @@ pub(crate) struct Create {
     pub(crate) expires_at: Option<String>,
 }
 
-/// The answer, as far as the bench reads it.
+/// The response, as far as the benchmark reads it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Created {
     pub(crate) token: String,

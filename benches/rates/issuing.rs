@@ -1,4 +1,4 @@
-//! Rows about issuing and revoking, which end on the disk.
+//! Rows of issuing and revoking, which sync to disk.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn half_load(bench: &Bench<'_>, baseline: &Load, load: &Load) -> Outcome<(
     Ok(())
 }
 
-/// Revokes what the round before issued.
+/// Revokes the tokens of the previous round.
 async fn revoke(bench: &Bench<'_>, jeton: &Jeton, issue: &Load) -> Outcome<()> {
     let issue = Load {
         keep: Keep::Ids,
@@ -91,7 +91,7 @@ async fn revoke(bench: &Bench<'_>, jeton: &Jeton, issue: &Load) -> Outcome<()> {
     Ok(())
 }
 
-/// The same token, issued by a session and by a token of the organization.
+/// Measures the same token issued by a session and by a token of the organization.
 async fn by_token(bench: &Bench<'_>, jeton: &Jeton) -> Outcome<()> {
     let issuer = json(
         r#"{"name":"issues","organization":"default","owner":"organization","scopes":["tokens:write","projects:read"]}"#,

@@ -1,4 +1,4 @@
-//! Load driver: one round of requests against one server, in a process of its own.
+//! The load driver: one round of requests against one server, in a process of its own.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -24,7 +24,7 @@ use crate::pace::{self, Measured, arrivals};
 use crate::process::processor_time;
 use crate::tokens::{Lines, Tokens};
 
-/// The requests of a round, and how they are sent.
+/// The requests of a round and their pacing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
@@ -32,30 +32,30 @@ pub(crate) struct Load {
     pub(crate) process: u32,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
-    /// Driven but not counted, except in the processor time for each operation.
+    /// The warm-up is driven but counted only in the processor time per operation.
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// How many requests there are: the round ends with the last, whatever `time` says.
+    /// The number of requests: the round ends with the last, regardless of `time`.
     pub(crate) requests: Option<usize>,
-    /// Used one after the other, and again from the start.
+    /// The requests, used in turn and again from the start.
     pub(crate) asks: Vec<Ask>,
-    /// The same.
+    /// The paths, used likewise.
     pub(crate) paths: Vec<String>,
-    /// The same, for the parts of requests that are `InTurn`.
+    /// The tokens of `InTurn` parts, used likewise.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) keep: Keep,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Pace {
-    /// Each connection sends the next request once it has its answer.
+    /// Each connection sends the next request after the response.
     Closed,
-    /// So many requests begin each second, however long answers take. A latency counts from the
-    /// instant at which the request was due, so that waiting for a connection counts too.
+    /// The number of requests that begin per second, independent of responses. Latency counts from the
+    /// scheduled instant, so that waiting for a connection is included (no coordinated omission).
     Open(f64),
 }
 
-/// What the round keeps of the tokens that it issued.
+/// Which data of the issued tokens the round keeps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Keep {
     Nothing,
@@ -65,7 +65,7 @@ pub(crate) enum Keep {
 }
 
 impl Load {
-    /// Returns the load with so many requests, all of which are counted.
+    /// Returns the load with a number of requests, all of which are counted.
     pub(crate) fn numbered(self, requests: usize) -> Self {
         Self {
             requests: Some(requests),
@@ -74,13 +74,13 @@ impl Load {
         }
     }
 
-    /// Whether only the clock ends the round. Then an answer that comes later does not count for the
-    /// rate (it does for the latencies); where the requests are numbered each of them counts.
+    /// Returns whether only the clock ends the round. Then a late response counts for the latencies but
+    /// not for the rate; in a round with a number of requests each response counts.
     fn is_endless(&self) -> bool {
         self.pace == Pace::Closed && self.requests.is_none()
     }
 
-    /// How long the round may take before it has failed.
+    /// Returns the time after which the round fails.
     fn limit(&self) -> Duration {
         const BEYOND_THE_CLOCK: Duration = Duration::from_secs(30);
         const NUMBERED: Duration = Duration::from_secs(180);
@@ -91,7 +91,7 @@ impl Load {
     }
 }
 
-/// Threads of the driver: half of the cores, which the server under test shares.
+/// Returns the number of driver threads: half of the cores, which it shares with the server under test.
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
@@ -147,7 +147,7 @@ async fn drive(load: Load) -> Outcome<Measured> {
     let last = sum.last.ok_or("the round was over before it counted anything")?;
     let wall = start.elapsed();
     let time = if round.load.is_endless() {
-        // Not until the last answer: a server that stood still before the end would look faster for it.
+        // Not until the last response: a server that stalled before the end would look faster.
         round.load.time
     } else {
         last.saturating_duration_since(round.counted_from)
@@ -186,7 +186,7 @@ fn own_processor_time() -> Outcome<Duration> {
     Ok(clock_gettime(ClockId::ProcessCPUTime).try_into()?)
 }
 
-/// Returns the instants at which requests are due, for an open loop.
+/// Schedules the requests of an open loop.
 fn open(load: &Load, start: Instant) -> Option<mpsc::UnboundedReceiver<Instant>> {
     let Pace::Open(per_second) = load.pace else {
         return None;
@@ -194,7 +194,7 @@ fn open(load: &Load, start: Instant) -> Option<mpsc::UnboundedReceiver<Instant>>
     let (due, queue) = mpsc::unbounded_channel();
     let time = load.warm_up + load.time;
     thread::spawn(move || {
-        // A send fails only when the round has failed already.
+        // Fails only if the round has already failed.
         arrivals(per_second, start, time, |instant| _ = due.send(instant));
     });
     Some(queue)
@@ -237,7 +237,7 @@ impl Round {
         Ok(tally)
     }
 
-    /// Returns when the next request begins, or was due if it is late already.
+    /// Returns the start of the next request, or when it was due if it is late.
     async fn begin(&self) -> Option<Instant> {
         match &self.due {
             Some(due) => due.lock().await.recv().await,
@@ -248,7 +248,7 @@ impl Round {
 
 struct Tally {
     latencies: Histogram<u64>,
-    /// All answers, those of the warm-up too.
+    /// All responses, including those of the warm-up.
     answers: u32,
     count: u64,
     last: Option<Instant>,

@@ -1,11 +1,11 @@
-//! How fast jeton is, against what a server can reach here that only answers or only writes rows: the
-//! program behind `make bench`.
+//! The benchmark behind `make bench`: jeton's speed against a bare server that only answers or only
+//! writes rows.
 //!
-//! It starts jeton and a bare server, both of the same build, drives them in turn from a third process and
-//! prints each row as it is measured. A ratio is the median of pairs taken one right after the other, so that
-//! a machine that grows slower or faster meanwhile changes both sides of it.
+//! It starts jeton and a bare server of the same build, drives them in turn from a third process and
+//! prints each row once it is measured. A ratio is the median of pairs measured in direct succession,
+//! so that a change of the machine's speed affects both sides.
 //!
-//! The bare server and the driver are this program again, named by its first argument.
+//! The bare server and the driver are this program again, selected by its first argument.
 
 mod against;
 mod asking;
@@ -30,10 +30,10 @@ mod tokens;
 
 use std::process::ExitCode;
 
-/// A bench says what went wrong and ends: nobody tells its errors apart.
+/// The result of a benchmark step. Errors are only printed, so their type does not matter.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The server's own, so that the bare server differs from it in nothing but the work.
+/// The server's allocator, so that the bare server differs only in its work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

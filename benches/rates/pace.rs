@@ -1,4 +1,4 @@
-//! Arrivals at a steady rate, and the figures of one round.
+//! Arrivals at a steady rate, and the measurements of one round.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
-/// Calls `arrive` once for each arrival with the instant at which it was due, never before that instant.
+/// Calls `arrive` for each arrival with its scheduled instant, never before that instant.
 ///
-/// On a thread of its own: the timers of an asynchronous runtime tick in milliseconds.
+/// Runs on a thread of its own: the timers of an asynchronous runtime have a resolution of
+/// milliseconds.
 pub(crate) fn arrivals(per_second: f64, start: Instant, time: Duration, mut arrive: impl FnMut(Instant)) {
     for number in 0_u32.. {
         let after = Duration::from_secs_f64(f64::from(number) / per_second);
@@ -23,7 +24,7 @@ pub(crate) fn arrivals(per_second: f64, start: Instant, time: Duration, mut arri
     }
 }
 
-/// Latencies in microseconds, to three digits.
+/// Creates a histogram of latencies in microseconds, to three digits.
 pub(crate) fn histogram() -> Outcome<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
@@ -32,19 +33,19 @@ pub(crate) fn record(histogram: &mut Histogram<u64>, latency: Duration) {
     histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
 }
 
-/// The figures of one round.
+/// The measurements of one round.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// Operations a second.
+    /// Operations per second.
     pub(crate) rate: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) slowest: Duration,
-    /// Processor time of the server (user and system) for each operation.
+    /// The server's processor time (user and system) per operation.
     pub(crate) processor: Duration,
-    /// Processor time of the driver, as a fraction of what its threads could have had.
+    /// The driver's processor time, as a fraction of its threads' capacity.
     pub(crate) busy: f64,
-    /// The ids of the tokens that were issued, where they were to be kept.
+    /// The ids of the issued tokens, if kept.
     pub(crate) ids: Vec<String>,
 }
 

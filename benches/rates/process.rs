@@ -1,4 +1,4 @@
-//! Processes: servers that run until they are stopped, and rounds that answer and end.
+//! Child processes: servers that run until stopped, and rounds that return a result.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -16,20 +16,20 @@ use tokio::time::timeout;
 
 use crate::Outcome;
 
-/// How long a server may take to start, and to stop.
+/// The maximum time for a server to start and to stop.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) struct Server {
     name: &'static str,
     child: Child,
     pub(crate) address: SocketAddr,
-    /// Kept, since a server that writes into a closed pipe dies of it.
+    /// Kept open, since a server that writes into a closed pipe is killed.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    /// Starts a server and waits until it says on its first line where it listens. What it logs
-    /// goes into `folder`. It is killed when the bench ends before it has stopped.
+    /// Starts a server and waits until its first line announces its address. Its log goes into
+    /// `folder`. It is killed if the benchmark ends first.
     pub(crate) async fn start(name: &'static str, mut command: Command, folder: &Path) -> Outcome<Self> {
         let log = folder.join(format!("{name}.log"));
         let mut child = command
@@ -70,7 +70,7 @@ impl Server {
         Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 
-    /// Ends it as an operator would, and holds it to its promise to end well.
+    /// Stops the server with SIGTERM and fails unless it exits successfully.
     pub(crate) async fn stop(mut self) -> Outcome<()> {
         let pid = Pid::from_raw(self.process()?.try_into()?).ok_or("no process")?;
         kill_process(pid, Signal::TERM)?;
@@ -85,10 +85,10 @@ impl Server {
     }
 }
 
-/// Returns the processor time of a process so far, user and system, of all its threads. The kernel gives
-/// it in hundredths of a second.
+/// Returns the processor time of a process, user and system, of all threads. The kernel reports it in
+/// hundredths of a second.
 pub(crate) fn processor_time(process: u32) -> Outcome<Duration> {
-    // Behind the name, which may contain spaces and brackets; proc_pid_stat(5) counts from 1, with the
+    // After the name, which may contain spaces and brackets; proc_pid_stat(5) counts from 1, with the
     // state as 3.
     const USER: usize = 14 - 3;
     let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
@@ -100,14 +100,14 @@ pub(crate) fn processor_time(process: u32) -> Outcome<Duration> {
     Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
 }
 
-/// This program again.
+/// Returns a command that runs this program again.
 pub(crate) fn myself(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Outcome<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments);
     Ok(command)
 }
 
-/// Runs this program as `kind` on the question and waits for its answer.
+/// Runs this program as `kind` with a question and returns its answer.
 pub(crate) async fn round<Q: Serialize, A: DeserializeOwned>(kind: &str, question: &Q) -> Outcome<A> {
     let mut child = myself([kind])?
         .stdin(Stdio::piped())

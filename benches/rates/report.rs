@@ -1,4 +1,4 @@
-//! Report: which rows are wanted, and one line for each as soon as it is measured.
+//! The report: selects rows, and prints each once it is measured.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Outcome;
 use crate::pace::Measured;
 
-/// A comparison: what is measured, what it is measured against, and the ratio that it must reach.
+/// A comparison of a measurement with a baseline, and the ratio that it must reach.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) baseline: &'static str,
@@ -15,15 +15,15 @@ pub(crate) struct Row {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
-    /// The rate is at least so much of the baseline's.
+    /// The minimum ratio of the rates.
     RateAtLeast(f64),
-    /// The 99th percentile of the latencies is at most so many times the baseline's.
+    /// The maximum ratio of the 99th percentiles of latency.
     P99AtMost(f64),
-    /// The server's processor time for each operation is at most so many times the baseline's.
+    /// The maximum ratio of the server's processor time per operation.
     ProcessorAtMost(f64),
 }
 
-/// Two rounds, one right after the other.
+/// Two rounds in direct succession.
 pub(crate) struct Pair {
     pub(crate) baseline: Measured,
     pub(crate) subject: Measured,
@@ -41,12 +41,12 @@ pub(crate) enum Quantity {
     Bytes(u64),
 }
 
-/// Prints rows, and knows which are wanted.
+/// Selects and prints rows.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// Rows whose names contain one of these words are measured; without any word all are.
+    /// Rows whose names contain one of these words are measured; without words, all rows.
     words: Vec<String>,
-    /// The names of all rows that could have been measured.
+    /// The names of all rows that could be measured.
     names: RefCell<Vec<&'static str>>,
     has_header: Cell<bool>,
     measured: Cell<u32>,
@@ -62,14 +62,13 @@ impl Report {
         }
     }
 
-    /// Whether a row of this name is wanted.
+    /// Returns whether a row is selected.
     pub(crate) fn wants(&self, name: &'static str) -> bool {
         self.know(name);
         self.words.is_empty() || self.words.iter().any(|word| name.contains(word))
     }
 
-    /// Whether a row is wanted that takes so long that it has to be named: only where its whole name is
-    /// among the words.
+    /// Returns whether a slow row is selected, which takes its whole name as a word.
     pub(crate) fn wants_by_name(&self, name: &'static str) -> bool {
         self.know(name);
         self.words.iter().any(|word| word == name)
@@ -82,7 +81,7 @@ impl Report {
         }
     }
 
-    /// Whether any of these rows is wanted, so that its servers have to be started.
+    /// Returns whether any of these rows is selected, so that its servers must start.
     pub(crate) fn wants_any(&self, names: &[&'static str]) -> bool {
         names.iter().filter(|name| self.wants(name)).count() > 0
     }
@@ -146,7 +145,7 @@ impl Report {
         }
     }
 
-    /// Prints a bound. `detail` says how it was measured.
+    /// Prints a bound. `detail` describes the measurement.
     pub(crate) fn bound(&self, bound: &Bound, measured: Quantity, detail: &str) {
         let is_met = measured <= bound.at_most;
         println!(
@@ -161,7 +160,7 @@ impl Report {
     /// Prints how many rows reach their targets.
     ///
     /// # Errors
-    /// A word to which no row answers: it is misspelt.
+    /// A word that matches no row.
     pub(crate) fn end(&self) -> Outcome<()> {
         if self.driver_bound.get() {
             println!(
@@ -198,7 +197,7 @@ impl Report {
 }
 
 impl Target {
-    /// The figure that counts.
+    /// Returns the measurement that the target is about.
     fn figure(self, round: &Measured) -> f64 {
         match self {
             Self::RateAtLeast(_) => round.rate,
@@ -211,7 +210,7 @@ impl Target {
         self.figure(&pair.subject) / self.figure(&pair.baseline)
     }
 
-    /// Returns the round in the middle: its figures belong together, as medians of each would not.
+    /// Returns the median round: its measurements belong together, unlike medians of each.
     fn middle<'a>(self, rounds: impl Iterator<Item = &'a Measured>) -> Measured {
         let mut rounds: Vec<&Measured> = rounds.collect();
         rounds.sort_by(|a, b| self.figure(a).total_cmp(&self.figure(b)));
@@ -252,7 +251,7 @@ fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Returns the value in the middle of sorted ones.
+/// Returns the median of sorted values.
 fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,4 +1,4 @@
-//! The run: what was asked for, how long each round takes, and what rounds have in common.
+//! The run: its arguments, the duration of rounds, and helpers shared by rows.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,13 +19,13 @@ use crate::{against, asking, crowd, deferred, disturbed, forgetting, in_turn, is
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
 
-/// How long, how often, and how many.
+/// The durations and counts of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) pairs: usize,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// What numbers of tokens and requests are divided by.
+    /// The divisor of numbers of tokens and requests.
     pub(crate) fraction: usize,
 }
 
@@ -36,7 +36,7 @@ const FULL: Size = Size {
     fraction: 1,
 };
 
-/// Shows that every row works. The figures mean nothing.
+/// Checks that every row works. The measurements are meaningless.
 const QUICK: Size = Size {
     pairs: 1,
     warm_up: Duration::from_millis(100),
@@ -45,7 +45,7 @@ const QUICK: Size = Size {
 };
 
 impl Size {
-    /// Returns so many, or fewer in a quick run.
+    /// Returns the count, reduced in a quick run.
     pub(crate) fn count(self, full: usize) -> usize {
         full / self.fraction
     }
@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
         } else if let Some(binary) = argument.strip_prefix("--against=") {
             other = Some(PathBuf::from(binary));
         } else if argument != "--bench" {
-            // `--bench` is what `cargo bench` adds.
+            // `cargo bench` adds `--bench`.
             return Err(format!(
                 "unknown argument {argument}; there are --quick, --rows=WORD,WORD and --against=BINARY"
             )
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
         .build()?
         .block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
-            // To return is to drop, and that ends the other processes.
+            // Returning drops the other processes, which ends them.
             tokio::select! {
                 outcome = all(size, words, other) => outcome,
                 _ = terminate.recv() => Err("stopped".into()),
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Outcome<()> {
 
 async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<()> {
     facts()?;
-    // Not in /tmp, which may be memory: a commit there costs nothing.
+    // Not in /tmp, which may be in memory: a commit there costs nothing.
     let folder = TempDir::with_prefix_in("rates-", env!("CARGO_TARGET_TMPDIR"))?;
     let report = Report::of(words);
     let bench = Bench {
@@ -110,7 +110,7 @@ async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<
     report.end()
 }
 
-/// Prints what the figures depend on.
+/// Prints the facts that the measurements depend on.
 fn facts() -> Outcome<()> {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo");
@@ -129,16 +129,16 @@ fn facts() -> Outcome<()> {
     Ok(())
 }
 
-/// What all rows share.
+/// The state shared by all rows.
 pub(crate) struct Bench<'a> {
     pub(crate) size: Size,
     pub(crate) report: &'a Report,
-    /// Where servers keep their files until the run ends.
+    /// The directory of the servers' files during the run.
     pub(crate) folder: &'a Path,
 }
 
 impl Bench<'_> {
-    /// Returns a load of 64 connections that send the same request again and again.
+    /// Returns a load of 64 connections that repeat one request.
     pub(crate) fn load(&self, server: &Server, ask: Ask, path: &str) -> Outcome<Load> {
         Ok(Load {
             address: server.address,
@@ -155,7 +155,7 @@ impl Bench<'_> {
         })
     }
 
-    /// Measures a row if it is wanted, and prints it.
+    /// Measures a row if it is selected, and prints it.
     pub(crate) async fn compare(&self, row: &Row, baseline: &Load, subject: &Load) -> Outcome<()> {
         if self.report.wants(row.name) {
             self.report.row(row, &self.pairs(baseline, subject).await?);
@@ -174,12 +174,12 @@ impl Bench<'_> {
         Ok(pairs)
     }
 
-    /// Issues so many tokens and returns their ids.
+    /// Issues `count` tokens and returns their ids.
     pub(crate) async fn ids(&self, jeton: &Jeton, ask: Ask, count: usize) -> Outcome<Vec<String>> {
         self.issue(jeton, ask, count, &Keep::Ids).await
     }
 
-    /// Issues so many tokens of the team `bench` into a new file.
+    /// Issues `count` tokens of the team `bench` into a new file.
     pub(crate) async fn tokens(&self, jeton: &Jeton, name: &str, count: usize) -> Outcome<Tokens> {
         let file = self.folder.join(name);
         let keep = Keep::Tokens(file.clone());
@@ -188,12 +188,12 @@ impl Bench<'_> {
     }
 
     async fn issue(&self, jeton: &Jeton, ask: Ask, count: usize, keep: &Keep) -> Outcome<Vec<String>> {
-        /// The driver holds all answers of a round in memory.
+        /// The driver holds all responses of a round in memory.
         const ROUND: usize = 100_000;
         let mut ids = Vec::new();
         for begin in (0..count).step_by(ROUND) {
             let load = Load {
-                // More than elsewhere: larger batches, and sooner done.
+                // More than elsewhere, for larger batches and a shorter run.
                 connections: 256,
                 keep: keep.clone(),
                 ..self.load(&jeton.server, ask.clone(), TOKENS)?
@@ -203,7 +203,7 @@ impl Bench<'_> {
         Ok(ids)
     }
 
-    /// Returns the load that revokes these tokens, each once.
+    /// Returns the load that revokes each of these tokens once.
     pub(crate) fn revoke(&self, jeton: &Jeton, ids: &[String]) -> Outcome<Load> {
         let ask = Ask::post(&jeton.session, crate::client::Body::Empty);
         let paths = ids.iter().map(|id| format!("{}/revoke", jeton.path(id)));
@@ -214,7 +214,7 @@ impl Bench<'_> {
         Ok(load.numbered(ids.len()))
     }
 
-    /// Starts the server of the handlers that rows are compared with. `sizes` are the bytes of its answers.
+    /// Starts the bare server. `sizes` are the sizes of its responses in bytes.
     pub(crate) async fn bare(
         &self,
         name: &'static str,

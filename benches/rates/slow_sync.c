@@ -1,4 +1,4 @@
-/* Five milliseconds more for every sync: a slow disk, for a server started under LD_PRELOAD. */
+/* Simulates a slow disk: adds five milliseconds to every sync of a server started with LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-//! The rows about status lists, of a server of their own: a list of 2^20 places of which 1% are revoked.
+//! Rows of status lists, on a server of their own: a list of 2^20 indexes of which 1% are revoked.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,7 +26,7 @@ const WHILE_REVOKING: Row = Row {
 /// 1% of 2^20.
 const REVOKED: usize = 10_486;
 
-/// Revocations a second, while others fetch the list.
+/// Revocations per second while other clients fetch the list.
 const PER_SECOND: f64 = 100.0;
 
 pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
@@ -40,7 +40,7 @@ pub(crate) async fn rows(bench: &Bench<'_>) -> Outcome<()> {
         jeton: &jeton,
         bare: bench.bare("bare-lists", &[], None).await?,
     };
-    // All of them in a quick run too: fewer would not be the list that is meant.
+    // All of them in a quick run too: fewer would be a different list.
     let revoked = bench.ids(&jeton, jeton.issue(), REVOKED).await?;
     drive(&bench.revoke(&jeton, &revoked)?).await?;
     if bench.report.wants(QUIET.name) {
@@ -113,11 +113,11 @@ impl Lists<'_> {
         Ok(pairs)
     }
 
-    /// Returns the loads of the bare answer and of the list, which have the same size.
+    /// Returns the loads of the bare response and of the list, which have the same size.
     async fn loads(&self) -> Outcome<(Load, Load)> {
         let ask = Ask::get_as_nobody();
         let size = self.jeton.ask(&self.path, &ask).await?.len();
-        // The smallest that a list with 1% of its bits set can be.
+        // The minimum size of a list with 1% of its bits set.
         if size < 20_000 {
             return Err(format!("the list has {size} bytes only").into());
         }

@@ -25,7 +25,7 @@ pub(crate) const INTROSPECT: &str = "/oauth/introspect";
 pub(crate) const AUTHORIZE_REQUEST: &str = "/oauth/authorize-request?scope=projects:read";
 pub(crate) const LOGIN: &str = "/api/v1/login";
 
-/// The longest that work in the background may take.
+/// The maximum duration of background work.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A server with an administrator's session, a team, and one token of that team.
@@ -38,7 +38,7 @@ pub(crate) struct Jeton {
     pub(crate) token: Created,
 }
 
-/// A revocation of many tokens, as far as the bench reads it.
+/// A bulk revocation, as far as the benchmark reads it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RevokedTokens {
     pub(crate) id: String,
@@ -85,8 +85,8 @@ impl Jeton {
         })
     }
 
-    /// Stops the server and starts it again with this configuration file. Returns also how long it took
-    /// until it was ready.
+    /// Restarts the server with this configuration file. Also returns how long it took until it was
+    /// ready.
     pub(crate) async fn restart(self, configuration: &str) -> Outcome<(Self, Duration)> {
         self.server.stop().await?;
         std::fs::write(self.home.join("jeton.toml"), configuration)?;
@@ -112,7 +112,7 @@ impl Jeton {
         format!("{TOKENS}/{id}")
     }
 
-    /// The request that issues a token of the team `bench`.
+    /// Returns the request that issues a token of the team `bench`.
     pub(crate) fn issue(&self) -> Ask {
         Ask::post(&self.session, json(BODY))
     }
@@ -131,13 +131,13 @@ impl Jeton {
         self.ask(path, &Ask::post(&self.session, body)).await.map(drop)
     }
 
-    /// Returns how far a revocation of many tokens is.
+    /// Returns the progress of a bulk revocation.
     pub(crate) async fn revocation(&self, id: &str) -> Outcome<RevokedTokens> {
         let path = format!("{TOKENS}/revoke/{id}");
         self.read(&path, &Ask::get(&self.session)).await
     }
 
-    /// Waits until a revocation of many tokens is finished.
+    /// Waits until a bulk revocation has finished.
     pub(crate) async fn finish(&self, id: &str) -> Outcome<RevokedTokens> {
         let begun = Instant::now();
         loop {
@@ -157,7 +157,7 @@ pub(crate) fn json(text: &str) -> Body {
     Body::Json(text.to_owned())
 }
 
-/// The request that logs somebody in.
+/// Returns a login request.
 pub(crate) fn login(email: &str, password: &str) -> Ask {
     let credentials = format!(r#"{{"email":"{email}","password":"{password}"}}"#);
     Ask {

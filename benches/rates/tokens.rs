@@ -1,4 +1,4 @@
-//! Files of tokens that a round presents one after the other.
+//! Files of tokens that a round presents in turn.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
-/// The first `count` lines of a file, each of which is a token.
+/// The first `count` lines of a file, each a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Tokens {
     pub(crate) file: PathBuf,
@@ -17,7 +17,7 @@ pub(crate) struct Tokens {
 #[derive(Default)]
 pub(crate) struct Lines {
     text: String,
-    /// Where each line ends, without the line break.
+    /// The end of each line, without the line break.
     ends: Vec<usize>,
 }
 

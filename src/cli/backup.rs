@@ -1,4 +1,4 @@
-//! `jeton backup`: a copy of the database, made while it is served.
+//! `jeton backup`: copies the database, also while the server runs.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Everything that a command stands on, opened in order.
+//! What every command needs: the store, the keys and the revocation index, opened in order.
 
 use std::sync::Arc;
 
@@ -25,13 +25,13 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// Opens the database and the keys, and rebuilds the index of revocations.
+    /// Opens the database and the keys, and rebuilds the revocation index.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let directory = KeyDirectory::open(&config.keys.folder)?;
-        // Every key of the folder is read, so that one that is damaged is noticed now and not on
-        // the day it is needed.
+        // Reading every key of the folder reports a damaged key now instead of on the day it is
+        // needed.
         for kid in directory.kids()? {
             directory.load(&kid)?;
         }
@@ -58,7 +58,7 @@ impl Deployment {
         })
     }
 
-    /// The authority over it.
+    /// Creates the authority.
     pub(super) fn authority(&self, config: &Config, issuer: String) -> Result<Authority, Failure> {
         let settings = Settings {
             default_audience: config

@@ -1,4 +1,4 @@
-//! The first administrator and what a newcomer is told.
+//! The first start: creates the site administrator and prints the welcome text.
 
 use std::net::SocketAddr;
 
@@ -11,33 +11,35 @@ use crate::config::Config;
 use jeton_core::directory::{Email, Name};
 use jeton_core::entropy::Entropy;
 
-/// Whom the first start makes where the environment names nobody.
+/// The e-mail address of the first administrator unless `JETON_ADMIN_EMAIL` is set.
 const EMAIL: &str = "admin@example.com";
 const ORGANIZATION: &str = "default";
 
-/// The administrator whom this start has made.
-pub(super) struct Founded {
+/// The administrator created at this start.
+pub(super) struct FirstAdministrator {
     email: Email,
-    /// Only where it was drawn; a given one is known to whoever gave it.
-    drawn: Option<Zeroizing<String>>,
+    /// The generated password; `None` if the operator gave one.
+    generated: Option<Zeroizing<String>>,
 }
 
-/// Makes the first administrator and organization, unless there is an administrator already.
-pub(super) async fn found(
+/// Creates the first administrator and organization unless a site administrator exists.
+pub(super) async fn create_administrator(
     authority: &Authority,
     config: &Config,
     entropy: &dyn Entropy,
-) -> Result<Option<Founded>, Failure> {
+) -> Result<Option<FirstAdministrator>, Failure> {
     let given = config.administrator.email.as_deref().unwrap_or(EMAIL);
     let email: Email = given.parse()?;
-    let organization: Name = ORGANIZATION.parse().map_err(|_| Failure::Unnamed(ORGANIZATION))?;
-    let (password, drawn) = match &config.administrator.password {
+    let organization: Name = ORGANIZATION
+        .parse()
+        .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
+    let (password, generated) = match &config.administrator.password {
         Some(password) => (password.copy(), None),
         None => {
-            let drawn = Zeroizing::new(entropy.alphanumeric(20));
+            let generated = Zeroizing::new(entropy.alphanumeric(20));
             (
-                NewPassword::try_from(Password::new(drawn.to_string()))?,
-                Some(drawn),
+                NewPassword::try_from(Password::new(generated.to_string()))?,
+                Some(generated),
             )
         }
     };
@@ -50,16 +52,16 @@ pub(super) async fn found(
         site_admin: true,
     };
     let founded = authority.found(administrator, organization).await?;
-    Ok(founded.then_some(Founded { email, drawn }))
+    Ok(founded.then_some(FirstAdministrator { email, generated }))
 }
 
-/// What to do next.
-pub(super) fn welcome(bound: SocketAddr, founded: Option<&Founded>) -> String {
+/// Returns the welcome text: the address of the API reference and a first request.
+pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -> String {
     let docs = format!("explore the API at http://{bound}/docs");
-    let Some(Founded { email, drawn }) = founded else {
+    let Some(FirstAdministrator { email, generated }) = founded else {
         return docs;
     };
-    let (shown, quoted) = match drawn {
+    let (shown, quoted) = match generated {
         Some(password) => (
             format!("password, shown only once: {}", **password),
             format!("\"password\":\"{}\"", **password),

@@ -1,4 +1,4 @@
-//! `jeton keys`: the life of the signing keys.
+//! `jeton keys`: rotates, retires, revokes and lists signing keys.
 
 use std::fmt::Write;
 
@@ -42,7 +42,7 @@ pub(super) struct Revoke {
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     super::runtime()?.block_on(async {
         let deployment = Deployment::open(config).await?;
-        // What is done here signs nothing, so it needs no issuer.
+        // These commands sign no token, so the authority needs no issuer.
         let authority = deployment.authority(config, String::new())?;
         match command {
             Command::Rotate => rotate(&authority).await,
@@ -108,7 +108,7 @@ async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<
     output::print(&text)
 }
 
-/// The time since an instant, in the largest unit of which one is full.
+/// Returns the time since an instant in the largest unit that has elapsed once.
 fn age(since: Timestamp, now: Timestamp) -> String {
     let seconds = u64::try_from(now.seconds() - since.seconds()).unwrap_or_default();
     let units = [Span::DAY.seconds(), Span::HOUR.seconds(), 60, 1];

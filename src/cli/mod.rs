@@ -1,4 +1,4 @@
-//! One command in, one exit code out; a file per subcommand.
+//! The command line: parses the arguments, runs the subcommand and returns the exit code.
 
 use std::io;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ enum Command {
     Openapi(openapi::Arguments),
 }
 
-/// Why a command ends with an exit code of 1.
+/// The reason why a command fails with exit code 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
@@ -133,18 +133,18 @@ pub enum Failure {
     #[error(transparent)]
     Email(#[from] NotAnEmail),
     #[error("{0} is not a valid organization name")]
-    Unnamed(&'static str),
+    InvalidOrganizationName(&'static str),
     #[error("no user has the e-mail address {0}")]
-    UnknownPerson(Email),
+    UnknownUser(Email),
     #[error("the e-mail address {0} belongs to another user")]
     AddressTaken(Email),
     #[error(transparent)]
     Refused(#[from] crate::authority::Error),
     #[error("{0} connections were closed at the drain deadline before their requests finished")]
-    Cut(usize),
+    ConnectionsCut(usize),
 }
 
-/// The threads that do the work.
+/// Starts the worker threads.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -152,12 +152,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(Failure::Runtime)
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command of the process's arguments.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A reader of the help that has gone away is no failure.
+            // A closed pipe (`jeton --help | head -1`) is not a failure.
             let _ = error.print();
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
@@ -165,7 +165,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::complain(&failure);
+            output::print_failure(&failure);
             ExitCode::FAILURE
         }
     }
@@ -188,7 +188,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
     }
 }
 
-/// The checked configuration, with the log as it says.
+/// Loads the checked configuration and starts the log.
 fn prepare(flags: Flags) -> Result<Config, Failure> {
     let config = Config::load(flags, &|name| std::env::var_os(name))?;
     log::start(&config.log);
@@ -203,12 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_contradict_nowhere() {
+    fn the_command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn shared_flags_stand_before_or_after_the_subcommand() {
+    fn shared_flags_are_accepted_before_and_after_the_subcommand() {
         for arguments in [
             ["jeton", "--database", "a.db", "--keys", "k", "keys", "list"],
             ["jeton", "keys", "--database", "a.db", "--keys", "k", "list"],
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_name_of_a_command_is_asked_for() {
+    fn commands_need_no_arguments() {
         assert!(Cli::try_parse_from(["jeton", "serve"]).is_ok());
         assert!(Cli::try_parse_from(["jeton", "openapi"]).is_ok());
         assert!(Cli::try_parse_from(["jeton", "keys", "rotate"]).is_ok());

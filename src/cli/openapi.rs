@@ -1,4 +1,4 @@
-//! `jeton openapi`: the document of an API, for `openapi.json` in the repository and for other tools.
+//! `jeton openapi`: prints the OpenAPI document of an API.
 
 use clap::Args;
 

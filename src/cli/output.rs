@@ -1,4 +1,4 @@
-//! What a command says: data on standard output, complaints on standard error.
+//! Output of a command: data on standard output, errors and progress on standard error.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -7,8 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 
-/// Writes data and a newline. A reader that has gone away (`jeton openapi | head -1`) has what it
-/// wanted, which is no failure.
+/// Writes data and a newline. A closed pipe (`jeton openapi | head -1`) is not a failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -17,23 +16,23 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Says why a command failed: one line a mistake, its causes behind it.
-pub(super) fn complain(failure: &Failure) {
+/// Prints why a command failed: one line per mistake, each followed by its causes.
+pub(super) fn print_failure(failure: &Failure) {
     let mut stderr = io::stderr().lock();
     for line in lines(failure) {
-        // Standard error is the last place to complain at.
+        // A failure to write to standard error cannot be reported anywhere.
         let _ = writeln!(stderr, "error: {line}");
     }
 }
 
-/// How far something has come, on standard error where that is a terminal, and nowhere else. It goes
+/// A progress bar on standard error if that is a terminal, else nothing. Dropping it removes the bar.
 /// with the value.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
     pub(super) fn new(what: &'static str) -> Self {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3}%, {eta} left");
-        // The template is a constant; a plain bar would do as well.
+        // The template is a constant, so the fallback is never used.
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(ProgressBar::new(0).with_style(style).with_message(what))
     }
@@ -54,11 +53,11 @@ fn lines(failure: &Failure) -> Vec<String> {
     if let Failure::Configuration(mistakes) = failure {
         return mistakes.iter().map(ToString::to_string).collect();
     }
-    vec![sentence(failure)]
+    vec![error_chain(failure)]
 }
 
-/// An error with its causes behind it.
-pub(super) fn sentence(error: &dyn Error) -> String {
+/// Returns an error followed by its causes, separated by colons.
+pub(super) fn error_chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

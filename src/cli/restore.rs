@@ -1,4 +1,4 @@
-//! `jeton restore`: back from a backup, without bringing a revoked token back to life.
+//! `jeton restore`: restores a backup and repeats later revocations, so that no revoked token becomes valid.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     output::print(&report(&replayed))
 }
 
-/// What an operator has to know, and to look after.
+/// Returns the report for the operator: repeated revocations, and what to check.
 fn report(replayed: &Replayed) -> String {
     let Replayed {
         tokens,
@@ -59,7 +59,7 @@ fn report(replayed: &Replayed) -> String {
     );
     for cut_off in cut_offs {
         // Writing to a string does not fail.
-        let _ = write!(text, "\ncut off: {}", described(&cut_off.reach, addresses));
+        let _ = write!(text, "\ncut off: {}", cut_off_text(&cut_off.reach, addresses));
     }
     if !cut_offs.is_empty() {
         text.push_str(
@@ -73,7 +73,7 @@ fn report(replayed: &Replayed) -> String {
     text
 }
 
-fn described(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
+fn cut_off_text(reach: &Reach, addresses: &BTreeMap<String, Email>) -> String {
     let parts = [
         ("organization", reach.organization.map(|id| id.to_string())),
         ("team", reach.team.as_ref().map(ToString::to_string)),

@@ -1,4 +1,4 @@
-//! `jeton serve`: from a configuration to a listening server, and back down.
+//! `jeton serve`: starts the server, and drains it after a stop signal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
-use super::upkeep::{self, Troubles};
+use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::ServeLock;
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
 
-/// How long a server that was asked to stop still takes new connections while it says that it is not
-/// ready, so that whoever sends it requests sees that before a connection is refused.
+/// How long the server still accepts new connections after a stop signal while it reports that it is
+/// not ready. Load balancers notice that before a connection is refused.
 const NOTICE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
@@ -52,12 +52,12 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
-    let unheard = |source| Failure::Listen {
+    let listen_failure = |source| Failure::Listen {
         address: config.listen,
         source,
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(unheard)?;
-    let bound = listener.local_addr().map_err(unheard)?;
+    let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
+    let bound = listener.local_addr().map_err(listen_failure)?;
 
     let deployment = Deployment::open(&config).await?;
     deployment.store.settle().await?;
@@ -66,16 +66,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
     deployment.keys.promise(&*deployment.store, now).await?;
     let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
     let authority = deployment.authority(&config, issuer)?;
-    let founded = first_start::found(&authority, &config, &*deployment.entropy).await?;
+    let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
     let app = Arc::new(App::new(
         authority,
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
     ));
     let store = Arc::clone(&deployment.store);
-    let mut follower = tokio::spawn(upkeep::follow(Arc::clone(&app), deployment.store));
-    tokio::spawn(upkeep::tend(Arc::clone(&app)));
-    tokio::spawn(upkeep::carry_on(Arc::clone(&app)));
+    let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
+    tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
+    tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -87,29 +87,29 @@ async fn serve(config: Config) -> Result<(), Failure> {
                 app.stop();
                 tokio::time::sleep(NOTICE).await;
             }
-            // Whoever waits for a write is told that it failed; nothing is called active any more.
-            _ = &mut follower => app.stop(),
+            // Clients that wait for a write receive an error.
+            _ = &mut maintenance => app.stop(),
         }
     };
     let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
     if app.authority.has_forked() {
         return Err(Failure::Forked);
     }
-    if !follower.is_finished() {
-        upkeep::write_down(&app, &mut Troubles::default()).await;
+    if !maintenance.is_finished() {
+        upkeep::write_usage(&app, &mut FailureLog::default()).await;
     }
-    // It may have died with the last request, or of what was written down just now.
-    if follower.is_finished() || store.has_died() {
+    // The store may have died in the last request, or in the write of token use above.
+    if maintenance.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);
     }
     match drained {
-        Drained::Whole => Ok(()),
-        Drained::Cut(connections) => Err(Failure::Cut(connections)),
+        Drained::Complete => Ok(()),
+        Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),
     }
 }
 
-/// The issuer that the database was begun with. Another one would end every token alive, since all of
-/// them carry it.
+/// Returns the issuer of the database's first start. A different issuer would invalidate all tokens,
+/// which contain it.
 async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer) -> Result<String, Failure> {
     let wanted = config.issuer.as_ref().unwrap_or(bound).as_str();
     let pinned = deployment.store.pin_issuer(wanted).await?;

@@ -1,16 +1,16 @@
-//! SIGTERM and SIGINT: the first asks the server to stop, the second ends it.
+//! SIGTERM and SIGINT: the first asks the server to stop, the second ends the process.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// A future that resolves at the first SIGTERM or SIGINT from now on. The next one ends the process
-/// at once, with 143 or 130 as a shell would report it: whoever asks twice does not want to wait
-/// for what is still under way.
+/// Returns a future that resolves at the first SIGTERM or SIGINT. The second signal ends the process at
+/// once, with the exit code that a shell reports (143 or 130), without waiting for requests in
+/// progress.
 ///
 /// # Errors
-/// Where the operating system does not let the process listen for signals.
+/// If the operating system does not let the process listen for signals.
 pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
     let mut signals = Signals {
         terminate: signal(SignalKind::terminate())?,
@@ -23,14 +23,14 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
             signal = first.name,
             "shutting down; a second signal exits at once"
         );
-        // Nobody waits any more where the server has ended by itself.
+        // Fails only if the server has already stopped by itself.
         let _ = asked.send(());
         let second = signals.next().await;
         tracing::warn!(signal = second.name, "exiting at once");
         std::process::exit(second.exit_code);
     });
     Ok(async move {
-        // An error means that the task above is gone, and with it whoever would hear a signal.
+        // An error means that the task above has ended and no signal will arrive.
         let _ = stop.await;
     })
 }

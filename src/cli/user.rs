@@ -1,4 +1,4 @@
-//! `jeton user`: make people and set their passwords, for whoever has the database at hand.
+//! `jeton user`: creates users and sets passwords, for operators with access to the database file.
 
 use std::io::{self, BufRead};
 
@@ -29,8 +29,8 @@ pub(super) struct Create {
     site_admin: bool,
 }
 
-/// Who, and where the password comes from. It is no argument, since every user of the machine can
-/// read those of every process.
+/// The user's address and the source of the password. The password is no argument, since every user of
+/// the machine can read the arguments of every process.
 #[derive(Debug, Args)]
 pub(super) struct Person {
     /// The user's e-mail address
@@ -47,7 +47,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     let password = person.password()?;
     super::runtime()?.block_on(async {
         let deployment = Deployment::open(config).await?;
-        // What is done here signs nothing, so it needs no issuer.
+        // These commands sign no token, so the authority needs no issuer.
         let authority = deployment.authority(config, String::new())?;
         let person = match command {
             Command::Create(Create { site_admin, .. }) => {
@@ -64,7 +64,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
             Command::SetPassword(_) => authority.operator_sets_password(&email, password).await,
         };
         let person = person.map_err(|error| match error {
-            Error::Absent => Failure::UnknownPerson(whom),
+            Error::Absent => Failure::UnknownUser(whom),
             Error::AddressTaken => Failure::AddressTaken(whom),
             other => other.into(),
         })?;
@@ -84,10 +84,10 @@ impl Person {
     }
 }
 
-/// The first line without its end, whatever program wrote it.
+/// Reads the first line without its line ending (LF or CRLF).
 fn first_line(input: impl BufRead) -> Result<Password, Failure> {
-    // A byte more than the longest password and its line's end. With the room made beforehand the
-    // bytes never move in memory and leave no copy behind.
+    // One byte more than the longest password and its line ending. The buffer never grows, so no copy
+    // of the password stays in freed memory.
     const ROOM: usize = Password::MAXIMUM * 4 + 3;
     let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
     input
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_line_is_no_part_of_the_password() {
+    fn the_line_ending_is_not_part_of_the_password() {
         assert!(read(b"12345678").is_ok());
         for end in ["", "\n", "\r\n", "\nmore lines\n"] {
             let refused = read(format!("1234567{end}").as_bytes()).unwrap_err();

@@ -1,7 +1,7 @@
-//! Reads a TOML file setting by setting, and goes on after a mistake.
+//! Reads a TOML file setting by setting and continues after a mistake.
 //!
-//! serde stops at the first wrong type, so that somebody with five mistakes starts the server five
-//! times; here each is noted with its line.
+//! serde stops at the first wrong type, so that five mistakes would take five attempts to start the
+//! server. This reader records each with its line.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,39 +11,39 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::setting::{Notes, Place, Setting, Source};
+use super::setting::{Location, MistakeLog, Setting, Source};
 
 const TEXT: &str = "must be a string in quotation marks";
 const TEXTS: &str = "must be a list of strings in square brackets";
 const TABLE: &str = "must be a table";
 
-/// A configuration file. A setting's name begins with the tables that it is in, with dots between.
+/// A configuration file. A setting's name is its dotted path, such as `keys.folder`.
 pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
-    notes: &'a Notes,
+    mistakes: &'a MistakeLog,
     root: DeTable<'a>,
-    /// The settings that there are.
-    asked: RefCell<BTreeSet<String>>,
+    /// The names of all settings read so far.
+    known_names: RefCell<BTreeSet<String>>,
 }
 
-/// A list of texts, each with the line it is on.
+/// A list of texts, each with its line.
 pub(super) type Texts<'a> = Vec<Setting<'a>>;
 
-/// Lists with keys of the writer's choice, in the order of the file.
+/// Lists under user-defined keys, in the order of the file.
 pub(super) type Lists<'a> = Vec<(String, Setting<'a, Texts<'a>>)>;
 
 impl<'a> File<'a> {
-    /// Parses a file. One that is not TOML is noted and counts as empty, since what follows from a guess
-    /// at what was meant would be no mistake of the writer's.
-    pub(super) fn new(path: &'a Path, text: &'a str, notes: &'a Notes) -> Self {
+    /// Parses a file. Invalid TOML is recorded as a mistake and the file counts as empty: a partial parse
+    /// would report mistakes that the file does not contain.
+    pub(super) fn new(path: &'a Path, text: &'a str, mistakes: &'a MistakeLog) -> Self {
         let (root, errors) = DeTable::parse_recoverable(text);
         let mut file = Self {
             path,
             text,
-            notes,
+            mistakes,
             root: root.into_inner(),
-            asked: RefCell::default(),
+            known_names: RefCell::default(),
         };
         if !errors.is_empty() {
             file.root.clear();
@@ -51,8 +51,8 @@ impl<'a> File<'a> {
         for error in errors {
             let line = file.line(error.span().map_or(0, |span| span.start));
             let words = format!("line {line} of `{}`", path.display());
-            let place = Place(Source::File(line), words);
-            notes.note(place, format!("is not TOML: {}", error.message()));
+            let location = Location(Source::File(line), words);
+            mistakes.record(location, format!("is not TOML: {}", error.message()));
         }
         file
     }
@@ -76,49 +76,49 @@ impl<'a> File<'a> {
         self.setting(name, TEXTS, |value| self.items(name, value))
     }
 
-    /// Returns a table whose keys the writer chooses.
+    /// Returns a table with user-defined keys.
     pub(super) fn lists(&self, name: &str) -> Setting<'a, Lists<'a>> {
         self.setting(name, TABLE, |table| {
             let mut entries: Vec<_> = table.as_table()?.iter().collect();
             entries.sort_by_key(|(key, _)| key.span().start);
             let lists = entries.into_iter().map(|(key, list)| {
                 let name = format!("{name}.{}", key.get_ref());
-                let place = self.place(&name, key);
-                let items = self.read(place, list, TEXTS, |list| self.items(&name, list));
+                let location = self.location(&name, key);
+                let items = self.read(location, list, TEXTS, |list| self.items(&name, list));
                 (key.get_ref().to_string(), items)
             });
             Some(lists.collect())
         })
     }
 
-    /// Notes a problem of a table, if it is there.
-    pub(super) fn note_table(&self, name: &str, problem: &str) {
+    /// Records a problem of a table, if the file has the table.
+    pub(super) fn record_table(&self, name: &str, problem: &str) {
         if let Some((key, value)) = self.entry(name)
             && value.get_ref().is_table()
         {
-            self.notes.note(self.place(name, key), problem);
+            self.mistakes.record(self.location(name, key), problem);
         }
     }
 
-    /// Notes every name that is no setting's: it must be called when all settings have been read.
-    pub(super) fn note_unknown(&self) {
-        self.note_unknown_below("", &self.root);
+    /// Records every unknown name. Call it after all settings have been read.
+    pub(super) fn record_unknown(&self) {
+        self.record_unknown_below("", &self.root);
     }
 
-    fn note_unknown_below(&self, above: &str, table: &DeTable<'a>) {
-        let asked = self.asked.borrow();
-        let below = asked.iter().filter_map(|name| name.strip_prefix(above));
+    fn record_unknown_below(&self, above: &str, table: &DeTable<'a>) {
+        let known_names = self.known_names.borrow();
+        let below = known_names.iter().filter_map(|name| name.strip_prefix(above));
         let known: BTreeSet<&str> = below.filter_map(|name| name.split('.').next()).collect();
         for (key, value) in table {
             let name = format!("{above}{}", key.get_ref());
             if !known.contains(&**key.get_ref()) {
                 let known: Vec<&str> = known.iter().copied().collect();
                 let problem = format!("is not a setting; the settings here are {}", known.join(", "));
-                self.notes.note(self.place(&name, key), problem);
-            } else if !asked.contains(&*name) {
+                self.mistakes.record(self.location(&name, key), problem);
+            } else if !known_names.contains(&*name) {
                 match value.get_ref() {
-                    DeValue::Table(table) => self.note_unknown_below(&format!("{name}."), table),
-                    _ => self.notes.note(self.place(&name, key), TABLE),
+                    DeValue::Table(table) => self.record_unknown_below(&format!("{name}."), table),
+                    _ => self.mistakes.record(self.location(&name, key), TABLE),
                 }
             }
         }
@@ -130,10 +130,10 @@ impl<'a> File<'a> {
         expected: &str,
         read: impl FnOnce(&DeValue<'a>) -> Option<T>,
     ) -> Setting<'a, T> {
-        self.asked.borrow_mut().insert(name.to_owned());
+        self.known_names.borrow_mut().insert(name.to_owned());
         match self.entry(name) {
-            Some((key, value)) => self.read(self.place(name, key), value, expected, read),
-            None => Setting::new(None, self.notes),
+            Some((key, value)) => self.read(self.location(name, key), value, expected, read),
+            None => Setting::new(None, self.mistakes),
         }
     }
 
@@ -149,26 +149,26 @@ impl<'a> File<'a> {
 
     fn items(&self, name: &str, list: &DeValue<'a>) -> Option<Texts<'a>> {
         let items = list.as_array()?.iter();
-        let items = items.map(|item| self.read(self.place(name, item), item, TEXT, text));
+        let items = items.map(|item| self.read(self.location(name, item), item, TEXT, text));
         Some(items.filter(Setting::is_given).collect())
     }
 
-    /// Returns a setting as `read` takes it; where that cannot, what is `expected` is noted.
+    /// Converts a setting with `read`, or records `expected` as the problem.
     fn read<T>(
         &self,
-        place: Place,
+        location: Location,
         value: &Spanned<DeValue<'a>>,
         expected: &str,
         read: impl FnOnce(&DeValue<'a>) -> Option<T>,
     ) -> Setting<'a, T> {
-        let given = Setting::new(Some((value.get_ref(), place)), self.notes);
-        given.judge(|value| read(value).ok_or(expected))
+        let given = Setting::new(Some((value.get_ref(), location)), self.mistakes);
+        given.check_value(|value| read(value).ok_or(expected))
     }
 
-    fn place<T>(&self, name: &str, at: &Spanned<T>) -> Place {
+    fn location<T>(&self, name: &str, at: &Spanned<T>) -> Location {
         let line = self.line(at.span().start);
         let words = format!("`{name}` in `{}` (line {line})", self.path.display());
-        Place(Source::File(line), words)
+        Location(Source::File(line), words)
     }
 
     fn line(&self, offset: usize) -> usize {

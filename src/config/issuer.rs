@@ -1,4 +1,4 @@
-//! The texts that end up in every token.
+//! Settings that every token contains: the issuer and the token prefix.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::str::FromStr;
 
 use url::Url;
 
-/// Who signs: the `iss` of every token, and the address below which its metadata stands.
+/// The `iss` of every token, and the base URL of the authorization server metadata.
 ///
-/// An http or https URL without user, query, fragment or slash at its end, in the one form in which
-/// every library writes it, since verifiers compare it byte by byte.
+/// An http or https URL without user, query, fragment or trailing slash, in normalized form, since
+/// verifiers compare it byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer(String);
 
 impl Issuer {
-    /// The issuer of a server that was told none: where it listens.
+    /// Returns the default issuer: the URL of the listening address.
     pub fn of_address(bound: SocketAddr) -> Self {
         Self(format!("http://{bound}"))
     }
 
-    /// The audience of sessions, which no token may have.
+    /// Returns the audience of sessions, which no token may have.
     pub fn session_audience(&self) -> String {
         format!("{}/session", self.0)
     }
@@ -29,7 +29,7 @@ impl Issuer {
     }
 }
 
-/// Why a text is no issuer.
+/// The reason why a text is not a valid issuer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerError {
     #[error("must be an http or https URL such as https://tokens.example.com")]
@@ -71,7 +71,7 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// What stands before a token so that people and scanners recognise it: 1 to 16 letters and digits
+/// The prefix by which people and secret scanners recognise a token: 1 to 16 letters and digits
 /// and an underscore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prefix(String);
@@ -82,7 +82,7 @@ impl Prefix {
     }
 }
 
-/// A text that is no prefix.
+/// The error for a text that is not a valid prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 16 letters or digits followed by an underscore, such as jeton_")]
 pub struct NotAPrefix;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_is_kept_as_written() {
+    fn a_canonical_issuer_is_accepted_unchanged() {
         for text in [
             "http://127.0.0.1:8080",
             "http://[::1]:8080",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_libraries_could_write_differently_is_refused() {
+    fn an_issuer_in_non_canonical_form_is_refused() {
         let form = |text: &str| IssuerError::Form(text.to_owned());
         for (text, error) in [
             ("", IssuerError::NoUrl),

@@ -1,7 +1,8 @@
-//! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, into one checked form.
+//! Configuration: flags, then `JETON_…` variables, then `jeton.toml`, checked and merged into a
+//! [`Config`].
 //!
-//! A setting that is wrong is noted and its default goes on in its place, so that a report holds every
-//! mistake and a [`Config`] none.
+//! An invalid setting is recorded as a mistake and replaced by its default, so that one report lists
+//! every mistake.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -23,16 +24,16 @@ pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
 pub use jeton_verifier::{Algorithm, NotAnAlgorithm};
 pub use setting::{Environment, Flags, Mistakes};
 
-/// Everything that can be set, checked.
+/// All settings, checked.
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
     /// The database file.
     pub database: PathBuf,
     pub keys: Keys,
-    /// `None` where it is to be [`Issuer::of_address`] of the address that is bound.
+    /// `None` selects [`Issuer::of_address`] of the bound address.
     pub issuer: Option<Issuer>,
-    /// Peers whose forwarded headers are believed.
+    /// Proxies whose forwarded headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub tokens: Tokens,
     pub session_lifetime: Span,
@@ -40,51 +41,51 @@ pub struct Config {
     pub limits: Limits,
     pub rate_limits: RateLimits,
     pub administrator: Administrator,
-    /// Directives for the log, such as `info` or `jeton=debug`.
+    /// The log filter's directives, such as `info` or `jeton=debug`.
     pub log: String,
 }
 
 #[derive(Debug)]
 pub struct Keys {
-    /// Where the private halves are.
+    /// The directory of the private keys.
     pub folder: PathBuf,
-    /// What a new key is made for.
+    /// The algorithm of new keys.
     pub algorithm: Algorithm,
-    /// For how many seconds anybody may keep the JWKS.
+    /// How long clients may cache the JWKS, in seconds.
     pub jwks_max_age: u32,
-    /// How old the newest key becomes before its successor is published.
+    /// The age of the newest key at which its successor is published; `None`: no automatic rotation.
     pub rotate_every: Option<Span>,
 }
 
 #[derive(Debug)]
 pub struct Tokens {
     pub prefix: Option<Prefix>,
-    /// `None` where it is to be the issuer.
+    /// `None` selects the issuer.
     pub default_audience: Option<String>,
     pub default_lifetime: Lifetime,
-    /// Whether it is kept from which address a token was last used.
+    /// Whether the IP address of a token's last use is recorded.
     pub record_addresses: bool,
-    /// How long a token's record is kept after the token has ended.
+    /// How long a token's record is retained after the token has expired or was revoked.
     pub retention: Span,
-    /// How many verified tokens are cached, of at most 300 bytes each.
+    /// The maximum number of cached verified tokens, of at most 300 bytes each.
     pub cached: usize,
 }
 
-/// What one connection, and all together, may take.
+/// Limits of a connection and of all connections together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_connections: usize,
-    /// From the first byte, or the opening of the connection, to the end of the headers.
+    /// From the first byte, or the start of the connection, to the end of the headers.
     pub header_timeout: Duration,
     /// From the end of the headers to the end of the body.
     pub body_timeout: Duration,
-    /// Between two requests of one connection.
+    /// Between two requests on one connection.
     pub idle_timeout: Duration,
-    /// From the signal to stop to the end of the process, whatever is still under way.
+    /// From the stop signal to the end of the process, including requests in progress.
     pub drain_deadline: Duration,
 }
 
-/// How many requests are answered; `None`: all.
+/// Rate limits; `None`: unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateLimits {
     pub per_caller: Option<Rate>,
@@ -94,11 +95,11 @@ pub struct RateLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub per_second: NonZeroU32,
-    /// How many may come at once.
+    /// The maximum number of requests at once.
     pub burst: NonZeroU32,
 }
 
-/// The first administrator, made where none exists yet.
+/// The first site administrator, created if none exists.
 #[derive(Debug, Default)]
 pub struct Administrator {
     pub email: Option<String>,
@@ -106,14 +107,14 @@ pub struct Administrator {
 }
 
 impl Limits {
-    /// Those of a server that is told none. The drain ends within the ten seconds that container
-    /// runtimes leave between SIGTERM and SIGKILL.
+    /// The default limits. The drain ends within the ten seconds that container runtimes leave between
+    /// SIGTERM and SIGKILL.
     pub const STANDARD: Self = Self {
         max_connections: 4096,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
-        // Longer than the 60 s for which common proxies keep a connection, so that it is the proxy
-        // that closes and no request meets a closed door.
+        // Longer than the 60 s for which common proxies keep a connection, so that the proxy closes it
+        // first and no request reaches a closed connection.
         idle_timeout: Duration::from_secs(75),
         drain_deadline: Duration::from_secs(8),
     };

@@ -1,4 +1,4 @@
-//! Each setting: its name in the file, its flag and variable where it has them, its check and its default.
+//! Reads each setting: its name in the file, its flag and variable if any, its check and its default.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -12,33 +12,34 @@ use tracing_subscriber::EnvFilter;
 use validator::ValidateEmail;
 
 use super::file::{File, Lists, Texts};
-use super::setting::{Environment, Flags, Notes, Place, Process, Source};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::password::{NewPassword, Password};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
 
-/// The configuration file that is read where none is named, if it is there.
+/// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "jeton.toml";
 
-/// More than anybody can mean, and less than what overflows further on.
+/// The largest accepted number: beyond any real setting, and small enough not to overflow in later
+/// arithmetic.
 const LARGEST_NUMBER: u32 = 1_000_000;
 
-/// Three gigabytes of verified tokens.
+/// Three gigabytes of cached tokens.
 const MOST_CACHED_TOKENS: u32 = 10_000_000;
 
 impl Config {
-    /// Reads and checks everything. Relative paths are relative to the working directory, wherever
-    /// the file that names them is.
+    /// Reads and checks all settings. Relative paths are relative to the working directory, not to the
+    /// configuration file.
     ///
     /// # Errors
     ///
-    /// Every mistake at once.
+    /// All mistakes, not only the first.
     pub fn load(flags: Flags, environment: Environment<'_>) -> Result<Self, Mistakes> {
-        let notes = Notes::default();
+        let mistakes = MistakeLog::default();
         let process = Process {
             environment,
-            notes: &notes,
+            mistakes: &mistakes,
         };
         let named = process
             .flag("--config", flags.config.clone(), "JETON_CONFIG")
@@ -46,15 +47,15 @@ impl Config {
         let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
             if named.is_some() || error.kind() != ErrorKind::NotFound {
-                let place = Place(Source::File(0), format!("the file `{}`", path.display()));
-                notes.note(place, format!("cannot be read: {error}"));
+                let location = Location(Source::File(0), format!("the file `{}`", path.display()));
+                mistakes.record(location, format!("cannot be read: {error}"));
             }
             String::new()
         });
-        let file = File::new(path, &text, &notes);
+        let file = File::new(path, &text, &mistakes);
         let config = Self::read(flags, process, &file);
-        file.note_unknown();
-        notes.or_mistakes(config)
+        file.record_unknown();
+        mistakes.or_mistakes(config)
     }
 
     fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
@@ -70,7 +71,7 @@ impl Config {
         let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
         let cached = file.integer("tokens.cached");
         let cached = cached
-            .judge(|number| number_up_to(MOST_CACHED_TOKENS, number))
+            .check_value(|number| number_up_to(MOST_CACHED_TOKENS, number))
             .value();
         let trusted_proxies = file.texts("trusted_proxies").unwrap_or(Vec::new()).into_iter();
         Self {
@@ -118,7 +119,10 @@ impl Config {
             },
             administrator: Administrator {
                 email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
-                password: process.variable("JETON_ADMIN_PASSWORD").judge(password).value(),
+                password: process
+                    .variable("JETON_ADMIN_PASSWORD")
+                    .check_value(password)
+                    .value(),
             },
             log: process
                 .variable("JETON_LOG")
@@ -130,7 +134,7 @@ impl Config {
 
 fn limits(file: &File<'_>, default: Limits) -> Limits {
     let duration = |name, default| file.text(name).check(up_to_an_hour).unwrap_or(default);
-    let max_connections = file.integer("limits.max_connections").judge(number);
+    let max_connections = file.integer("limits.max_connections").check_value(number);
     Limits {
         max_connections: max_connections
             .value()
@@ -146,17 +150,17 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     let per_second = file.integer(&format!("{name}.per_second"));
     let burst = file.integer(&format!("{name}.burst"));
     if !per_second.is_given() {
-        file.note_table(name, "must have `per_second`, the number of requests per second");
+        file.record_table(name, "must have `per_second`, the number of requests per second");
     }
-    let burst = burst.judge(number).value();
-    per_second.judge(number).value().map(|per_second| Rate {
+    let burst = burst.check_value(number).value();
+    per_second.check_value(number).value().map(|per_second| Rate {
         per_second,
         burst: burst.unwrap_or(per_second),
     })
 }
 
-/// A catalogue of one's own replaces the standard one with its presets; presets of one's own
-/// replace the standard presets.
+/// Returns the catalogue: configured scopes replace the standard ones and their presets, configured
+/// presets the standard presets.
 fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue {
     let mut catalogue = match (&scopes, &presets) {
         (None, None) => return Catalogue::standard(),
@@ -164,16 +168,16 @@ fn catalogue(scopes: Option<Texts<'_>>, presets: Option<Lists<'_>>) -> Catalogue
         (None, Some(_)) => Catalogue::standard_scopes(),
     };
     for scope in scopes.into_iter().flatten() {
-        scope.parse().judge(|scope| catalogue.add_scope(scope));
+        scope.parse().check_value(|scope| catalogue.add_scope(scope));
     }
     for (name, items) in presets.into_iter().flatten() {
-        items.judge(|items| {
+        items.check_value(|items| {
             let given = items.len();
             let scopes: Vec<Scope> = items
                 .into_iter()
                 .filter_map(|item| item.parse().value())
                 .collect();
-            // Where an item is no scope, whether the rest would make a preset does not matter.
+            // An invalid scope is already reported; a check of the remaining ones would only add noise.
             if scopes.len() < given {
                 Ok(())
             } else {
@@ -191,7 +195,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn network(text: &str) -> Result<IpNet, &'static str> {
     let network: IpNet = text.parse().map_err(|_| "must be a network such as 10.0.0.0/8")?;
-    // 10.0.0.1/8 is either one host or sixteen million; which one matters here.
+    // 10.0.0.1/8 could mean one host or sixteen million, and trust depends on which.
     if network.trunc() != network {
         return Err("must have no bits set beyond its prefix length");
     }
@@ -244,7 +248,7 @@ fn up_to_an_hour(text: &str) -> Result<Duration, String> {
 
 fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
     let span = span(text)?;
-    // Each would wait for its turn in the JWKS, with all that come after it.
+    // Each key is published for `jwks_max_age` before it signs, so faster rotation would queue up keys.
     if span.seconds() < jwks_max_age.into() {
         return Err("must be at least `keys.jwks_max_age`".to_owned());
     }

@@ -1,4 +1,4 @@
-//! One setting as it was given by flag, variable or file, and the mistakes found so far.
+//! One setting as given by flag, variable or file, and the mistakes recorded so far.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The values of the command line's flags.
+/// Values of the command line's flags.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     pub config: Option<PathBuf>,
@@ -16,11 +16,11 @@ pub struct Flags {
     pub issuer: Option<String>,
 }
 
-/// The process's environment, or a test's. A variable without a value counts as absent, since
-/// that is what templates for containers make of an option left open.
+/// The environment of the process or of a test. An empty variable counts as absent, since container
+/// templates set unused options to the empty string.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Every mistake of a configuration, at least one, each a sentence that begins with its place.
+/// All mistakes of a configuration, at least one, each a sentence that begins with the setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistakes(Vec<String>);
 
@@ -36,52 +36,53 @@ impl Display for Mistakes {
     }
 }
 
-/// Where a setting was given, also in words.
+/// The source of a setting, and its description.
 #[derive(Debug)]
-pub(super) struct Place(pub(super) Source, pub(super) String);
+pub(super) struct Location(pub(super) Source, pub(super) String);
 
-/// Where a setting was given, in the order in which a person would look.
+/// The source of a setting, in the order in which mistakes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
     Flag,
     Variable,
-    /// The line, or 0 for the whole file.
+    /// The line number, or 0 for the whole file.
     File(usize),
 }
 
-/// The mistakes found so far: the first does not hide the next.
+/// The mistakes recorded so far.
 #[derive(Debug, Default)]
-pub(super) struct Notes(RefCell<Vec<(Place, String)>>);
+pub(super) struct MistakeLog(RefCell<Vec<(Location, String)>>);
 
-impl Notes {
-    /// Notes a mistake. The problem goes on where the place ends: "must be …", "is not …".
-    pub(super) fn note(&self, place: Place, problem: impl Display) {
-        self.0.borrow_mut().push((place, problem.to_string()));
+impl MistakeLog {
+    /// Records a mistake. `problem` continues the sentence that `location` begins: "must be …", "is not
+    /// …".
+    pub(super) fn record(&self, location: Location, problem: impl Display) {
+        self.0.borrow_mut().push((location, problem.to_string()));
     }
 
-    /// Returns the value, or all mistakes in the order of their places.
+    /// Returns the value, or all mistakes in the order of their sources.
     pub(super) fn or_mistakes<T>(self, value: T) -> Result<T, Mistakes> {
-        let mut notes = self.0.into_inner();
-        if notes.is_empty() {
+        let mut mistakes = self.0.into_inner();
+        if mistakes.is_empty() {
             return Ok(value);
         }
-        notes.sort_by_key(|(Place(source, _), _)| *source);
-        let sentence = |(Place(_, place), problem)| format!("{place} {problem}");
-        Err(Mistakes(notes.into_iter().map(sentence).collect()))
+        mistakes.sort_by_key(|(Location(source, _), _)| *source);
+        let sentence = |(Location(_, location), problem)| format!("{location} {problem}");
+        Err(Mistakes(mistakes.into_iter().map(sentence).collect()))
     }
 }
 
-/// A setting as it was given, if it was. One that a check refuses is noted, and counts as not given from
-/// then on, so that the caller goes on with the default.
+/// A setting, if given. A setting that fails a check is recorded as a mistake and becomes absent, so
+/// that the caller continues with the default.
 #[derive(Debug)]
 pub(super) struct Setting<'n, T = OsString> {
-    given: Option<(T, Place)>,
-    notes: &'n Notes,
+    given: Option<(T, Location)>,
+    mistakes: &'n MistakeLog,
 }
 
 impl<'n, T> Setting<'n, T> {
-    pub(super) fn new(given: Option<(T, Place)>, notes: &'n Notes) -> Self {
-        Self { given, notes }
+    pub(super) fn new(given: Option<(T, Location)>, mistakes: &'n MistakeLog) -> Self {
+        Self { given, mistakes }
     }
 
     /// Returns the other setting if this one was not given.
@@ -89,17 +90,17 @@ impl<'n, T> Setting<'n, T> {
         if self.given.is_some() { self } else { other }
     }
 
-    /// Returns what `check` makes of the value, or notes the problem that it finds.
-    pub(super) fn judge<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
-        let notes = self.notes;
-        let given = self.given.and_then(|(value, place)| match check(value) {
-            Ok(value) => Some((value, place)),
+    /// Converts the value with `check`, or records the problem.
+    pub(super) fn check_value<U, E: Display>(self, check: impl FnOnce(T) -> Result<U, E>) -> Setting<'n, U> {
+        let mistakes = self.mistakes;
+        let given = self.given.and_then(|(value, location)| match check(value) {
+            Ok(value) => Some((value, location)),
             Err(problem) => {
-                notes.note(place, problem);
+                mistakes.record(location, problem);
                 None
             }
         });
-        Setting { given, notes }
+        Setting { given, mistakes }
     }
 
     pub(super) fn is_given(&self) -> bool {
@@ -116,9 +117,9 @@ impl<'n, T> Setting<'n, T> {
 }
 
 impl<'n> Setting<'n> {
-    /// Returns what `check` makes of the text, or notes the problem that it finds, with the text.
+    /// Converts the text with `check`, or records the problem together with the text.
     pub(super) fn check<U, E: Display>(self, check: impl FnOnce(&str) -> Result<U, E>) -> Setting<'n, U> {
-        self.judge(|value| {
+        self.check_value(|value| {
             let text = value.into_string().map_err(|_| "must be UTF-8".to_owned())?;
             check(&text).map_err(|error| format!("{error} (it is {text:?})"))
         })
@@ -129,24 +130,24 @@ impl<'n> Setting<'n> {
     }
 }
 
-/// What the process was started with.
+/// The environment of the process, and where mistakes are recorded.
 #[derive(Clone, Copy)]
 pub(super) struct Process<'n> {
     pub(super) environment: Environment<'n>,
-    pub(super) notes: &'n Notes,
+    pub(super) mistakes: &'n MistakeLog,
 }
 
 impl<'n> Process<'n> {
-    /// Returns a flag's value, or else the variable's.
+    /// Returns the flag's value, else the variable's.
     pub(super) fn flag(&self, flag: &str, value: Option<impl Into<OsString>>, variable: &str) -> Setting<'n> {
-        let place = || Place(Source::Flag, format!("the flag `{flag}`"));
-        let given = value.map(|value| (value.into(), place()));
-        Setting::new(given, self.notes).or(self.variable(variable))
+        let location = || Location(Source::Flag, format!("the flag `{flag}`"));
+        let given = value.map(|value| (value.into(), location()));
+        Setting::new(given, self.mistakes).or(self.variable(variable))
     }
 
     pub(super) fn variable(&self, name: &str) -> Setting<'n> {
         let value = (self.environment)(name).filter(|value| !value.is_empty());
-        let place = || Place(Source::Variable, format!("the variable `{name}`"));
-        Setting::new(value.map(|value| (value, place())), self.notes)
+        let location = || Location(Source::Variable, format!("the variable `{name}`"));
+        Setting::new(value.map(|value| (value, location())), self.mistakes)
     }
 }

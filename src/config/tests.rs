@@ -168,7 +168,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 }
 
 #[test]
-fn keys_rotate_no_faster_than_copies_grow_old() {
+fn keys_rotate_no_faster_than_jwks_copies_expire() {
     for (text, problem) in [
         ("rotate_every = \"1m\"", "must be at least `keys.jwks_max_age`"),
         (
@@ -189,7 +189,7 @@ fn keys_rotate_no_faster_than_copies_grow_old() {
 }
 
 #[test]
-fn every_mistake_is_reported_at_once_in_its_place() {
+fn every_mistake_is_reported_at_once_with_its_line() {
     let text = r#"listen = 8080
 databse = "x"
 issuer = "https://example.com/"
@@ -259,7 +259,7 @@ per_caller = { burst = -1 }
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_told_by_its_lines() {
+fn a_file_that_is_not_toml_is_reported_by_line() {
     let mistakes = file("listen = \n[keys\nissuer = 'x' 'y'\n").unwrap_err();
     assert!(mistakes.len() > 1, "{mistakes:?}");
     assert!(
@@ -311,7 +311,7 @@ fn tokens_cannot_have_the_audience_of_sessions() {
 }
 
 #[test]
-fn presets_of_ones_own_bundle_the_standard_scopes() {
+fn configured_presets_use_the_standard_scopes() {
     let config = file("[presets]\nzebra = ['ai:use']\nant = ['content:write', 'ai:use']").unwrap();
     let names: Vec<_> = config
         .catalogue
@@ -323,7 +323,7 @@ fn presets_of_ones_own_bundle_the_standard_scopes() {
 }
 
 #[test]
-fn no_form_of_a_configuration_shows_the_password() {
+fn no_output_of_a_configuration_contains_the_password() {
     let variables = [("JETON_ADMIN_PASSWORD", "hunter2hunter2")];
     let config = load("", &variables, Flags::default()).unwrap();
     assert!(config.administrator.password.is_some());

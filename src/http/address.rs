@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The client address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use ipnet::IpNet;
 
 use crate::http::App;
 
-/// The address of the client, as far as it is known.
+/// The client's IP address as far as it can be trusted.
 ///
-/// `X-Forwarded-For` is believed only from configured proxies, and read from its end: what stands
-/// further in front was written by the client, who could name a new address with every attempt.
+/// `X-Forwarded-For` is trusted only from configured proxies and read from its end: entries before the
+/// first untrusted address were written by the client, who could send a new address with every login
+/// attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// Follows the chain of believed proxies back to the first address that is none of them.
+    /// Follows the chain of trusted proxies back to the first untrusted address.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
         if !is_trusted(&peer) {
@@ -46,9 +47,9 @@ impl ClientAddress {
 }
 
 impl ClientAddress {
-    /// Where a request comes from.
+    /// Returns the client address of a request.
     pub(super) fn of_request(parts: &Parts, trusted: &[IpNet]) -> Self {
-        // Without a socket there is no peer; such a caller shares one address with all of its kind.
+        // Without a socket there is no peer address; such requests share one.
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| address.ip());
         Self::of(peer, &parts.headers, trusted)
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_configured_proxy_is_believed_and_only_about_its_own_neighbour() {
+    fn only_configured_proxies_are_trusted_about_their_peer() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let of = |peer: &str, forwarded: &str, trusted: &[IpNet]| {
             let mut headers = HeaderMap::new();

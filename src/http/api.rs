@@ -1,4 +1,4 @@
-//! The APIs that are served, and which one a request is for.
+//! The APIs of the server, and which of them a request belongs to.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use axum::response::Response;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 use crate::http::{App, Failure, rate_limit, rendered_by};
 
-/// An API: paths, shapes and errors of one form.
+/// An API: a set of paths with one format of bodies and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
-    /// Jeton's own, and everything that no other one has.
+    /// Jeton's native API, also for paths that belong to no other API.
     Native,
-    /// What RFCs define for whoever receives tokens.
+    /// The RFC endpoints for services that receive tokens.
     OAuth,
     /// CAVE's.
     Cave,
@@ -28,8 +28,8 @@ pub enum Api {
 }
 
 impl Api {
-    /// Which API a request is for: its path says it. Two systems have the organizations below `/api/v2`;
-    /// there the media type that the client speaks says it.
+    /// Returns the API of a request by its path. CAVE and Terraform both have organizations below
+    /// `/api/v2`; there the media type decides.
     pub fn of<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
         if path == "/.well-known/terraform.json" {
@@ -57,7 +57,8 @@ impl Api {
     }
 }
 
-/// Whether a client takes or sends JSON:API documents. Some say it in only one of the two headers.
+/// Returns whether the client accepts or sends JSON:API documents. Some clients set only one of the two
+/// headers.
 fn speaks_json_api(headers: &HeaderMap) -> bool {
     [header::ACCEPT, header::CONTENT_TYPE].iter().any(|name| {
         let mut values = headers.get_all(name).iter();
@@ -69,24 +70,24 @@ fn speaks_json_api(headers: &HeaderMap) -> bool {
     })
 }
 
-/// A document of an API.
+/// The OpenAPI document of an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Document {
-    /// Jeton's own API and what RFCs define
+    /// Jeton's own API with the RFC endpoints
     Native,
-    /// What CAVE's clients use
+    /// The API for CAVE's clients
     Cave,
-    /// What Terraform's clients use
+    /// The API for Terraform's clients
     Terraform,
-    /// What QuantCDN's clients use
+    /// The API for QuantCDN's clients
     Quant,
 }
 
 impl Document {
-    /// Every one, in the order in which a reader is offered them.
+    /// All documents, in the order in which the API reference offers them.
     pub const ALL: [Self; 4] = [Self::Native, Self::Cave, Self::Terraform, Self::Quant];
 
-    /// Where it is served.
+    /// Returns the path that serves the document.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Native => "/openapi.json",
@@ -96,7 +97,7 @@ impl Document {
         }
     }
 
-    /// What it is called where one can choose.
+    /// Returns the title in the API reference's selection.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Native => "jeton",
@@ -107,21 +108,21 @@ impl Document {
     }
 }
 
-/// One API as it is served: what it answers, what is written of it, and how it says what went wrong.
+/// An API to serve: its routes, its OpenAPI document and its error format.
 pub(super) struct Surface {
     routes: Router<Arc<App>>,
-    /// What is written of it.
+    /// The OpenAPI document.
     pub(super) document: OpenApi,
     render: fn(&Failure) -> Response,
     around: fn(Router, &Arc<App>) -> Router,
 }
 
 impl Surface {
-    /// Puts it together. Its document is completed with the errors that follow from what each operation
-    /// takes.
+    /// Creates an API. The document is completed with the errors that follow from each operation's
+    /// inputs.
     pub(super) fn new(
         routes: OpenApiRouter<Arc<App>>,
-        errors: fn(Takes) -> Vec<ErrorAnswer>,
+        errors: fn(Inputs) -> Vec<ErrorAnswer>,
         render: fn(&Failure) -> Response,
     ) -> Self {
         let (routes, document) = routes.split_for_parts();
@@ -133,21 +134,21 @@ impl Surface {
         }
     }
 
-    /// With something around everything that it answers, errors too.
-    pub(super) fn within(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
+    /// Adds a layer around all responses, including errors.
+    pub(super) fn with_layer(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
         self.around = around;
         self
     }
 
-    /// With what is served beside its operations.
-    pub(super) fn beside(mut self, routes: Router<Arc<App>>) -> Self {
+    /// Adds routes that the OpenAPI document does not list.
+    pub(super) fn with_routes(mut self, routes: Router<Arc<App>>) -> Self {
         self.routes = self.routes.merge(routes);
         self
     }
 
-    /// The complete router: an unknown address and a method that an address does not take are answered
-    /// in this API's form too.
-    pub(super) fn served(self, app: &Arc<App>) -> Router {
+    /// Returns the complete router. Unknown paths and methods are answered in this API's error format
+    /// too.
+    pub(super) fn into_router(self, app: &Arc<App>) -> Router {
         let routes = self
             .routes
             .fallback(async || Failure::NoRoute)

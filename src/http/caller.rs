@@ -1,4 +1,4 @@
-//! Who is asking, and with which permission: what a handler demands stands in its signature.
+//! The caller of a request and its permissions: a handler's signature declares what it requires.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
 use jeton_core::token::{ManagementScope, TokenKind};
 
-/// The caller of a handler that cannot run without the permission `P`.
+/// The caller, for a handler that requires the permission `P`.
 #[derive(Debug)]
 pub struct Caller<P> {
     caller: authority::Caller,
@@ -34,49 +34,50 @@ impl<P> Deref for Caller<P> {
     }
 }
 
-/// In place of a caller where anybody may ask, so that this too stands in the signature.
+/// Declares in a handler's signature that it needs no credential.
 #[derive(Debug, Clone, Copy)]
 pub struct Anyone;
 
-/// What a handler demands of its caller, beside an active token.
+/// A permission that a handler requires in addition to an active token.
 pub trait Permission {
-    /// What is said of `Authorization` headers that cannot be read.
-    fn unreadable() -> Failure {
+    /// Returns the error for an unreadable `Authorization` header.
+    fn unreadable_credential() -> Failure {
         Failure::AmbiguousCredential
     }
 
-    /// What the caller's token is presented for, with the address where that is to be kept.
+    /// Returns the purpose for which the token is presented, with the client address if addresses are
+    /// recorded.
     fn presented(from: Option<IpAddr>) -> Presented {
         Presented::ForUse(from)
     }
 
-    /// Refuses a caller who does not have it.
-    fn demand(caller: &authority::Caller) -> Result<(), Error>;
+    /// Refuses a caller without the permission.
+    fn check(caller: &authority::Caller) -> Result<(), Error>;
 }
 
-/// Any active token, whatever it is meant for: for what holders may do with the token itself.
+/// Any active token with any audience: for operations on the token itself.
 #[derive(Debug)]
 pub struct Holder;
 
-/// The same, where the token is presented to be ended.
+/// Same as [`AnyToken`], for a token that is presented to be revoked.
 #[derive(Debug)]
 pub struct Ender;
 
-/// Any active API token, whatever it is meant for. A session is for the authority itself, and to
-/// everybody else no token at all.
+/// Any active API token with any audience. Sessions are refused: only the authority itself accepts
+/// them.
 #[derive(Debug)]
 pub struct ApiToken;
 
-/// Any active token that is meant for the authority's own API.
+/// Any active token whose audience includes the authority's API.
 #[derive(Debug)]
 pub struct Authenticated;
 
-/// A person who has logged in.
+/// A user's session.
 #[derive(Debug)]
 pub struct LoggedIn;
 
 impl Permission for Holder {
-    fn demand(_: &authority::Caller) -> Result<(), Error> {
+    fn check(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -86,18 +87,18 @@ impl Permission for Ender {
         Presented::ToEnd
     }
 
-    fn demand(_: &authority::Caller) -> Result<(), Error> {
+    fn check(_: &authority::Caller) -> Result<(), Error> {
         Ok(())
     }
 }
 
 impl Permission for ApiToken {
-    /// Only a proxy asks, which knows no status but 401 and 403 that its client can be the cause of.
-    fn unreadable() -> Failure {
+    /// The caller is a proxy, which attributes only 401 and 403 to its client.
+    fn unreadable_credential() -> Failure {
         Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
     }
 
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
         match caller.token().kind() {
             TokenKind::Api => Ok(()),
             TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
@@ -106,8 +107,8 @@ impl Permission for ApiToken {
 }
 
 impl Permission for Authenticated {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
-        // A token that some other service was handed must not work here.
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
+        // A token issued for another service must not work here.
         if caller.is_for_issuer() {
             Ok(())
         } else {
@@ -117,21 +118,21 @@ impl Permission for Authenticated {
 }
 
 impl Permission for LoggedIn {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
         policy::logged_in(caller)
     }
 }
 
-/// Both.
+/// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
-    fn demand(caller: &authority::Caller) -> Result<(), Error> {
-        P::demand(caller)?;
-        Q::demand(caller)
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
+        P::check(caller)?;
+        Q::check(caller)
     }
 }
 
-/// A permission for each management scope that endpoints demand. A session has them all, within what
-/// its person may do.
+/// Declares a permission for each management scope that endpoints require. A session has all of them,
+/// within its user's role.
 macro_rules! scoped {
     ($($name:ident),*) => {$(
         #[doc = concat!("A session, or a token with the scope of this name.")]
@@ -139,8 +140,8 @@ macro_rules! scoped {
         pub struct $name;
 
         impl Permission for $name {
-            fn demand(caller: &authority::Caller) -> Result<(), Error> {
-                Authenticated::demand(caller)?;
+            fn check(caller: &authority::Caller) -> Result<(), Error> {
+                Authenticated::check(caller)?;
                 let scope = ManagementScope::$name;
                 if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str().into())) }
             }
@@ -161,25 +162,26 @@ impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let caller = Self::known(parts, app).await?;
+        let caller = Self::authenticate(parts, app).await?;
         Ok(caller.ok_or(Error::NoCredential)?)
     }
 }
 
-/// For what anybody may do, and a caller in their own name. A credential that is not active is
-/// refused all the same: whoever sends one means to be known.
+/// A caller where a credential is optional. An inactive credential is refused all the same: its sender
+/// means to be authenticated.
 impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        Self::known(parts, app).await
+        Self::authenticate(parts, app).await
     }
 }
 
 impl<P: Permission> Caller<P> {
-    /// The caller, or `None` where the request carries no credential.
-    async fn known(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable())? else {
+    /// Returns the caller, or `None` if the request has no credential.
+    async fn authenticate(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
+        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable_credential())?
+        else {
             return Ok(None);
         };
         let origin = RequestOrigin::of_request(parts, &app.trusted_proxies);
@@ -192,11 +194,11 @@ impl<P: Permission> Caller<P> {
             .authenticate(credential.token(), P::presented(from), origin.0)
             .await?;
         if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
-            // Set at most once: a request has one caller.
+            // Set at most once, since a request has one caller.
             let _ = slot.set(seconds);
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
-        P::demand(&caller)?;
+        P::check(&caller)?;
         Ok(Some(Self {
             caller,
             permission: PhantomData,
@@ -212,9 +214,9 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
     }
 }
 
-/// The token of a request, as it came.
+/// The credential of a request, borrowed from its header.
 enum Credential<'a> {
-    /// Where it stands in the header.
+    /// The token within the header.
     Bearer(&'a str),
     Basic(Zeroizing<String>),
 }
@@ -228,12 +230,12 @@ impl Credential<'_> {
     }
 }
 
-/// Two `Authorization` headers, or one that makes no sense.
+/// The error for repeated or malformed `Authorization` headers.
 #[derive(Debug)]
 struct Unreadable;
 
-/// The token of a request: `Bearer`, or Basic with the token as username and an empty password, or
-/// as password with any username.
+/// Returns the token of a request: `Bearer`, or Basic with the token as username and an empty password,
+/// or as password with any username.
 fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (given.next(), given.next()) else {

@@ -1,8 +1,8 @@
-//! The page at `/docs`: Swagger UI over the API's own document.
+//! The API reference at `/docs`: Swagger UI over the OpenAPI documents.
 //!
-//! A script that reads a foreign document here would act on the API's origin with whatever token a
-//! person typed into *Authorize*. So the page takes nothing from its address (`?url=`, `?configUrl=`),
-//! loads nothing from elsewhere, remembers no token, and only the files it needs exist.
+//! A script from a foreign document would act on the API's origin with the token entered into
+//! *Authorize*. So the page reads no parameter from its address (`?url=`, `?configUrl=`), loads nothing
+//! from other origins and stores no token, and only the files it needs are served.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use utoipa_swagger_ui::{Config, Url};
 
 use crate::http::Document;
 
-/// What is not named here is not served, although the crate embeds more (the bundles for module
-/// loaders, the OAuth redirect page).
+/// The served files. The crate embeds more, such as bundles for module loaders and the OAuth redirect
+/// page.
 const FILES: [&str; 8] = [
     "index.html",
     "index.css",
@@ -32,7 +32,7 @@ const FILES: [&str; 8] = [
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        // The hash is that of the one inline style there is, in the logo.
+        // The hash of the only inline style, in the logo.
         "default-src 'none'; script-src 'self'; \
          style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
          img-src 'self' data:; connect-src 'self'; \
@@ -43,8 +43,8 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "public, max-age=3600"),
 ];
 
-/// `GET /docs` and the files below it, public, without state and without a fallback of its own: a
-/// path that is not one of them is left to the router that this one is merged into.
+/// Serves `GET /docs` and the files below it without authentication. The router has no fallback, so
+/// that unknown paths reach the router that it is merged into.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let config = Arc::new(config());
     FILES
@@ -55,7 +55,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
             let answer = ([(header::CONTENT_TYPE, content_type)], HEADERS, content);
             router.route(&format!("/docs/{name}"), get(async || answer))
         })
-        // The page names its files relative to itself, which needs the slash at the end.
+        // The page refers to its files by relative paths, which need the trailing slash.
         .route("/docs", get(async || (HEADERS, Redirect::permanent("/docs/"))))
 }
 
@@ -63,7 +63,7 @@ fn config() -> Config<'static> {
     Config::new(Document::ALL.map(|one| Url::new(one.title(), one.path())))
         .query_config_enabled(false)
         .persist_authorization(false)
-        // The validator is somebody else's server, which would be told the document's address.
+        // The default validator is a third-party server, which would learn the document's address.
         .validator_url("none")
         .try_it_out_enabled(true)
         .deep_linking(true)
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_needed_is_not_there() {
+    async fn unused_files_are_not_served() {
         for path in [
             "/docs/swagger-ui-es-bundle.js",
             "/docs/swagger-ui-es-bundle-core.js",
@@ -163,8 +163,8 @@ mod tests {
         assert_eq!(answer.headers()[header::LOCATION], "/docs/");
     }
 
-    /// The crate's own DOMPurify is 3.4.0, so another version here also proves that the files in
-    /// `assets/swagger-ui` are the ones embedded.
+    /// The crate's own DOMPurify is 3.4.0, so another version also proves that the files in
+    /// `assets/swagger-ui` are embedded.
     #[test]
     fn no_known_vulnerable_script_is_embedded_served_or_not() {
         let config = Arc::new(config());

@@ -1,8 +1,8 @@
-//! One error that leaves handlers, rendered by the surface that the request came to.
+//! The error type of all handlers, rendered in the format of the API that received the request.
 //!
-//! A handler's `Err` becomes a bare response that carries the [`Failure`]; the layer of the router it
-//! leaves through ([`rendered_by`]) says it in that surface's own form. So an operation shared by
-//! several surfaces cannot answer in the wrong one, and neither can an extractor.
+//! A handler's `Err` becomes an empty response that carries the [`Failure`]; the layer of the API's
+//! router ([`rendered_by`]) renders it. So operations and extractors shared by several APIs cannot
+//! answer in the wrong format.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,42 +15,41 @@ use axum::response::{IntoResponse, Response};
 use crate::authority;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 
-/// The challenge to whoever sends a token that is not good.
+/// The challenge for a token that is not active.
 pub(crate) const INVALID_TOKEN: HeaderValue =
     HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
 
-/// Why a request has no good answer, as facts.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The request itself.
+    /// The request is invalid.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The operation.
+    /// The operation failed.
     #[error(transparent)]
     Refused(authority::Error),
-    /// Two `Authorization` headers, or one that cannot be read: which of them would count is
-    /// anybody's guess.
+    /// Repeated or unreadable `Authorization` headers: which one counts would be ambiguous.
     #[error("send exactly one readable Authorization header")]
     AmbiguousCredential,
-    /// No such address.
+    /// Unknown path.
     #[error("there is no such endpoint")]
     NoRoute,
-    /// The address is there, the method is not.
+    /// The path exists and does not support the method.
     #[error("this endpoint does not support this method")]
     NoMethod,
-    /// The state of something at an instant in the past.
+    /// A request for the state at a time in the past.
     #[error("past states are not kept")]
     NoHistory,
-    /// More requests than this deployment allows the caller or the address.
+    /// The rate limit of the caller or the address is exceeded.
     #[error("too many requests")]
     TooManyRequests {
-        /// Seconds until the next can be let through.
+        /// Seconds until the next request is allowed.
         retry_after: u64,
     },
 }
 
 impl From<authority::Error> for Failure {
-    /// What the authority finds wrong with fields joins what their own types and bounds say.
+    /// Converts an error of the authority. Its field errors join those of types and bounds.
     fn from(error: authority::Error) -> Self {
         match error {
             authority::Error::Invalid(faults) => {
@@ -71,7 +70,7 @@ impl From<authority::Error> for Failure {
 }
 
 impl Failure {
-    /// What a caller without a good token is told (RFC 6750, section 3): no error code where no
+    /// Returns the challenge for a missing or inactive token (RFC 6750, section 3): no error code if no
     /// credential was sent.
     pub(crate) fn challenge(&self) -> Option<HeaderValue> {
         let Self::Refused(error) = self else {
@@ -91,7 +90,7 @@ impl Failure {
         }
     }
 
-    /// After how many seconds it is worth to try again.
+    /// Returns the number of seconds after which to retry.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyRequests { retry_after } => Some(*retry_after),
@@ -101,7 +100,7 @@ impl Failure {
         }
     }
 
-    /// Returns the answer with the headers that say who is to authenticate how, and when to try again.
+    /// Adds the headers `WWW-Authenticate` and `Retry-After` to a response.
     pub(crate) fn with_headers(&self, answer: impl IntoResponse, challenge: Option<HeaderValue>) -> Response {
         let mut response = answer.into_response();
         if let Some(value) = challenge {
@@ -113,7 +112,7 @@ impl Failure {
         response
     }
 
-    /// Logs what an operator must know, once, with its causes, none of which is ever sent.
+    /// Logs errors that an operator must know, with their causes, which are never sent to the client.
     fn log(&self) {
         if let Self::Refused(authority::Error::Unavailable(cause)) = self {
             let causes =
@@ -139,18 +138,17 @@ impl IntoResponse for InputError {
     }
 }
 
-/// How many seconds the caller's token is still good for; whoever finds out who the caller is says it,
-/// for the answer's headers.
+/// The remaining lifetime of the caller's token in seconds, set by the extractor of the caller and sent
+/// in [`EXPIRES_IN`].
 pub(super) type ExpiresIn = Arc<OnceLock<u64>>;
 
-/// The header that says it.
+/// The response header with the remaining lifetime of the caller's token.
 pub(super) const EXPIRES_IN: HeaderName = HeaderName::from_static("token-expires-in");
 
-/// Has every failure that leaves a router said in one surface's form, every caller told how long their
-/// token lasts, and every answer kept by nobody unless it says otherwise: what is answered is one
-/// caller's.
+/// Renders every failure of a router in an API's format, adds [`EXPIRES_IN`], and forbids caching
+/// unless a response allows it: responses are specific to a caller.
 ///
-/// One layer for all of it, since each costs every request.
+/// A single layer, since each layer costs time on every request.
 pub fn rendered_by<S>(router: Router<S>, render: fn(&Failure) -> Response) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -160,7 +158,7 @@ where
         request.extensions_mut().insert(Arc::clone(&expires_in));
         let mut response = next.run(request).await;
         if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
-            response = said(response, render(&failure));
+            response = keep_headers(response, render(&failure));
         }
         let headers = response.headers_mut();
         if let Some(seconds) = expires_in.get() {
@@ -176,8 +174,8 @@ where
     }))
 }
 
-/// Keeps what was said beside the failure, such as `Allow`.
-fn said(mut bare: Response, mut rendered: Response) -> Response {
+/// Keeps headers and extensions of the bare response, such as `Allow`.
+fn keep_headers(mut bare: Response, mut rendered: Response) -> Response {
     rendered
         .extensions_mut()
         .extend(std::mem::take(bare.extensions_mut()));
@@ -194,9 +192,8 @@ pub(crate) mod tests {
     use super::*;
     use jeton_core::token::OwnerKind;
 
-    /// Every failure there is. A new one that is not added here is still described and rendered, since
-    /// neither descriptions nor the surfaces' tables have a wildcard; here it is shown to whoever reads
-    /// their snapshots.
+    /// Returns one of every failure. A failure missing here is still described and rendered, since the
+    /// matches have no wildcard; it only lacks a line in the snapshots.
     fn failures() -> Vec<Failure> {
         let refused = [
             authority::Error::NoCredential,
@@ -249,7 +246,7 @@ pub(crate) mod tests {
         input.chain(rest).chain(refused).collect()
     }
 
-    /// What a surface makes of each, a line each: status, the text in `field`, challenge and waiting time.
+    /// Renders each failure into a line: status, the text in `field`, challenge and retry delay.
     pub(crate) async fn table(render: fn(&Failure) -> Response, field: &str) -> String {
         let mut table = String::new();
         for failure in failures() {

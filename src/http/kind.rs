@@ -1,7 +1,7 @@
-//! The kind, the code and the text of every failure, defined once for all surfaces.
+//! The kind, code and message of every failure, defined once for all APIs.
 //!
-//! A surface maps kinds to its statuses and says in its own words only what it treats differently, so
-//! that a new error is described here and nowhere else.
+//! An API maps kinds to its status codes and overrides only what differs, so that a new error is
+//! described only here.
 
 use std::borrow::Cow;
 
@@ -11,39 +11,39 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 
-/// What a failure means to a client, whatever it is about.
+/// The category of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// There is no credential, or e-mail and password do not belong together.
+    /// No credential, or wrong e-mail address or password.
     Unauthenticated,
     /// The credential is not an active token.
     InvalidToken,
     Forbidden,
     NotFound,
     MethodNotAllowed,
-    /// The request cannot be understood.
+    /// The request is malformed.
     BadRequest,
-    /// Some fields are wrong.
+    /// One or more fields are invalid.
     InvalidInput,
     TooLarge,
     UnsupportedMedia,
-    /// What must be unique belongs to another.
+    /// A value that must be unique is in use.
     AlreadyExists,
-    /// The state of the thing does not allow this.
+    /// The state of the resource does not allow the operation.
     Conflict,
-    /// As many exist as are allowed.
+    /// The maximum number of resources exists.
     Limit,
-    /// The client asks too often.
+    /// The client exceeds a rate limit.
     Throttled,
     NotSupported,
-    /// The server has too much to do.
+    /// The server is overloaded.
     Busy,
-    /// Something that must work does not.
+    /// A component that the request needs fails.
     Unavailable,
 }
 
 impl Kind {
-    /// Returns the status that HTTP has for the kind.
+    /// Returns the default HTTP status of the kind.
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
@@ -62,21 +62,21 @@ impl Kind {
     }
 }
 
-/// What is said of a failure.
+/// A failure's kind, code and message.
 #[derive(Debug)]
 pub(super) struct Description {
     pub(super) kind: Kind,
-    /// For programs. Never changes.
+    /// The error code for programs. It never changes.
     pub(super) code: &'static str,
-    /// For people.
+    /// The message for people.
     pub(super) text: Cow<'static, str>,
 }
 
 impl Failure {
     pub(super) fn description(&self) -> Description {
         let (kind, code, text) = match self {
-            Self::Input(error) => return of_input(error),
-            Self::Refused(error) => return of_refusal(error),
+            Self::Input(error) => return describe_input(error),
+            Self::Refused(error) => return describe_refusal(error),
             Self::AmbiguousCredential => (
                 Kind::BadRequest,
                 "ambiguous_credential",
@@ -110,7 +110,7 @@ impl Description {
     }
 }
 
-fn of_input(error: &InputError) -> Description {
+fn describe_input(error: &InputError) -> Description {
     let (kind, code, text) = match error {
         InputError::Invalid(violations) => {
             return Description::new(Kind::InvalidInput, "invalid", violations.to_string());
@@ -144,7 +144,7 @@ fn of_input(error: &InputError) -> Description {
     Description::new(kind, code, text)
 }
 
-fn of_refusal(error: &Error) -> Description {
+fn describe_refusal(error: &Error) -> Description {
     let (kind, code, text) = match error {
         Error::NoCredential => (
             Kind::Unauthenticated,
@@ -244,7 +244,7 @@ fn of_refusal(error: &Error) -> Description {
             "last_token",
             "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
         ),
-        // Made into a list of violations before it comes here.
+        // Converted to a list of violations before this is called.
         Error::Invalid(_) => (Kind::InvalidInput, "invalid", "Some fields are wrong."),
         Error::BadCursor => (
             Kind::BadRequest,

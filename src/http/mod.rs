@@ -1,25 +1,24 @@
-//! Who is asking, and how it is said.
+//! The HTTP server: several APIs over the same operations, each with its own paths, bodies and errors.
 //!
-//! Several APIs over the same operations, each with its own paths, shapes and errors. [`Api::of`] says
-//! which one a request is for; that one's router answers it, whatever comes of it.
+//! [`Api::of`] selects the API of a request; the API's router answers it, including errors.
 
 pub mod address;
+mod all_pages;
 mod api;
 pub mod caller;
 pub mod connections;
 mod dialects;
 pub mod docs;
+mod domain_types;
 mod error;
 mod health;
 pub mod input;
 mod kind;
-mod nouns;
 mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
 mod v1;
-mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,20 +42,20 @@ use crate::authority::Authority;
 use crate::http::api::Surface;
 use crate::http::dialects::{cave, quant, terraform};
 
-/// What every handler can reach.
+/// The state shared by all handlers.
 #[derive(Debug)]
 pub struct App {
     /// The operations.
     pub authority: Authority,
-    /// Peers whose forwarded addresses are believed.
+    /// Proxies whose forwarded addresses are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How many requests are answered.
+    /// The rate limits.
     pub rate_limits: RateLimits,
     stopping: AtomicBool,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Creates the state.
     pub fn new(authority: Authority, trusted_proxies: Vec<IpNet>, rate_limits: RateLimits) -> Self {
         Self {
             authority,
@@ -66,7 +65,7 @@ impl App {
         }
     }
 
-    /// From now on it is not ready: whoever sends it requests should send them elsewhere.
+    /// Marks the server as not ready, so that load balancers send requests to other servers.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
     }
@@ -76,7 +75,7 @@ impl App {
     }
 }
 
-/// The document of an API. The native one's holds what RFCs define too: it is one API to its users.
+/// Returns the OpenAPI document of an API. The native one includes the RFC endpoints.
 pub fn document(document: Document) -> OpenApi {
     match document {
         Document::Native => native().document.merge_from(oauth().document),
@@ -86,15 +85,15 @@ pub fn document(document: Document) -> OpenApi {
     }
 }
 
-/// Everything that is served.
+/// Returns the router of all APIs.
 pub fn router(app: Arc<App>) -> Router {
     let documents = Document::ALL.into_iter().fold(Router::new(), |router, one| {
-        // Written once: it is the same for everybody.
+        // Serialized once: it is the same for all callers.
         let text = Bytes::from(document(one).to_pretty_json().unwrap_or_default());
         let json = [(header::CONTENT_TYPE, "application/json")];
         router.route(one.path(), get(async move || (json, text)))
     });
-    let native = native().beside(documents).beside(docs::router());
+    let native = native().with_routes(documents).with_routes(docs::router());
     let surfaces = [
         native,
         oauth(),
@@ -102,7 +101,7 @@ pub fn router(app: Arc<App>) -> Router {
         terraform::surface(),
         quant::surface(),
     ];
-    let routers = Arc::new(surfaces.map(|surface| surface.served(&app)));
+    let routers = Arc::new(surfaces.map(|surface| surface.into_router(&app)));
     Router::new().fallback(async move |mut request: Request| {
         let [native, oauth, cave, terraform, quant] = &*routers;
         let api = Api::of(&request);
@@ -130,7 +129,7 @@ fn oauth() -> Surface {
     Surface::new(oauth::routes(), oauth::errors, oauth::render)
 }
 
-/// An answer without a body.
+/// Returns a response without a body.
 fn no_content() -> impl IntoResponse {
     axum::http::StatusCode::NO_CONTENT
 }

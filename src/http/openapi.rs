@@ -1,4 +1,4 @@
-//! What a document says beside its operations, and what holds for all of them.
+//! OpenAPI documents: the preface of an API, and the errors common to its operations.
 
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn};
@@ -10,35 +10,35 @@ use utoipa::openapi::{
 
 use crate::http::error::EXPIRES_IN;
 
-/// What a document says before its first operation.
+/// The preface of an OpenAPI document.
 pub(super) struct About {
-    /// What the API is called.
+    /// The title of the API.
     pub(super) title: &'static str,
-    /// What it is for and what holds for all of it.
+    /// The description of the API.
     pub(super) description: &'static str,
-    /// The parts it has, and what each is about.
+    /// The tags with their descriptions.
     pub(super) tags: &'static [(&'static str, &'static str)],
-    /// How its errors are written, by name.
+    /// The error schemas, by name.
     pub(super) schemas: fn() -> Vec<(String, RefOr<Schema>)>,
 }
 
-/// The schema of a type under its name, for [`About::schemas`].
+/// Returns the schema of a type with its name, for [`About::schemas`].
 pub(super) fn schema<T: ToSchema>() -> (String, RefOr<Schema>) {
     (T::name().into_owned(), T::schema())
 }
 
-/// The schema of a type, by its name. utoipa writes out what a type parameter stands for, and clients that
-/// are generated from the document then have no type for it.
+/// Returns a reference to a type's schema. utoipa inlines type parameters, for which generated clients
+/// would then lack a type.
 pub(super) fn reference<T: ToSchema>() -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
 }
 
-/// A list of what has that schema.
+/// Returns the schema of a list of a type.
 pub(super) fn list_of<T: ToSchema>() -> Array {
     Array::new(reference::<T>())
 }
 
-/// The document before any operation is in it.
+/// Returns the document without operations.
 pub(super) fn preface(about: &About) -> OpenApi {
     let license = LicenseBuilder::new()
         .name("MIT OR Apache-2.0")
@@ -85,50 +85,50 @@ pub(super) fn preface(about: &About) -> OpenApi {
         .build()
 }
 
-/// What an operation takes, from which its errors follow.
+/// The inputs of an operation, from which its errors follow.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Takes {
-    /// A credential.
+pub(super) struct Inputs {
+    /// Requires a credential.
     pub(super) caller: bool,
-    /// Something in its path.
+    /// Has path parameters.
     pub(super) path: bool,
-    /// A body.
+    /// Has a body.
     pub(super) body: bool,
-    /// A method that changes something.
+    /// Uses a method that changes state.
     pub(super) write: bool,
-    /// A path, a query, a header or a body.
+    /// Has a path parameter, query, header or body.
     pub(super) anything: bool,
 }
 
-/// An error that an operation answers with.
+/// An error response of an operation.
 pub(super) struct ErrorAnswer {
-    /// The status.
+    /// The status code.
     pub(super) status: &'static str,
-    /// What it means.
+    /// The description.
     pub(super) description: &'static str,
-    /// The media type and the schema of the body, where it has one.
+    /// The media type and schema of the body, if any.
     pub(super) body: Option<(&'static str, RefOr<Schema>)>,
 }
 
-/// Adds to every operation the errors that follow from what it takes: one place for what would
-/// otherwise be repeated, and forgotten, at each handler. What a handler says itself stays.
-pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnswer>) -> OpenApi {
+/// Adds to every operation the errors that follow from its inputs, so that handlers need not repeat
+/// them. Responses that a handler declares itself stay.
+pub(super) fn complete(mut document: OpenApi, errors: fn(Inputs) -> Vec<ErrorAnswer>) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
-            let errors = errors(Takes {
+            let errors = errors(Inputs {
                 write: true,
-                ..takes(operation)
+                ..inputs_of(operation)
             });
             complete_operation(operation, errors);
         }
         if let Some(operation) = &mut item.get {
-            let errors = errors(takes(operation));
+            let errors = errors(inputs_of(operation));
             complete_operation(operation, errors);
         }
-        // Its answers have no body.
+        // HEAD responses have no body.
         if let Some(operation) = &mut item.head {
-            let mut errors = errors(takes(operation));
+            let mut errors = errors(inputs_of(operation));
             errors.iter_mut().for_each(|error| error.body = None);
             complete_operation(operation, errors);
         }
@@ -136,7 +136,7 @@ pub(super) fn complete(mut document: OpenApi, errors: fn(Takes) -> Vec<ErrorAnsw
     document
 }
 
-fn takes(operation: &Operation) -> Takes {
+fn inputs_of(operation: &Operation) -> Inputs {
     let is_public = operation.security.as_ref().is_some_and(|required| {
         required
             .iter()
@@ -148,7 +148,7 @@ fn takes(operation: &Operation) -> Takes {
         RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
         RefOr::Ref(_) => false,
     });
-    Takes {
+    Inputs {
         caller: !is_public,
         path: path.count() > 0,
         body,
@@ -158,7 +158,7 @@ fn takes(operation: &Operation) -> Takes {
 }
 
 fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
-    let has_caller = takes(operation).caller;
+    let has_caller = inputs_of(operation).caller;
     let answers = &mut operation.responses.responses;
     if has_caller {
         for answer in answers.values_mut() {
@@ -193,27 +193,27 @@ fn expires_in() -> Header {
     header
 }
 
-/// The errors that follow from what an operation takes, where each has the same body.
-pub(super) fn usual_errors(
-    takes: Takes,
+/// Returns the errors that follow from an operation's inputs, all with the same body.
+pub(super) fn common_errors(
+    inputs: Inputs,
     body: impl Fn() -> Option<(&'static str, RefOr<Schema>)>,
 ) -> Vec<ErrorAnswer> {
     let mut errors = vec![(
         "429",
         "Too many requests; `Retry-After` is the number of seconds to wait",
     )];
-    if takes.caller {
+    if inputs.caller {
         errors.push(("401", "No credential, or the credential is not active"));
         errors.push(("403", "The caller may not do this"));
         errors.push(("503", "The server is overloaded or failed"));
     }
-    if takes.caller || takes.body {
+    if inputs.caller || inputs.body {
         errors.push(("400", "The request is malformed"));
     }
-    if takes.path {
+    if inputs.path {
         errors.push(("404", "No such resource, or you may not see it"));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB"));
         errors.push(("415", "The body has an unsupported media type"));
     }
@@ -225,7 +225,10 @@ pub(super) fn usual_errors(
     errors.collect()
 }
 
-/// A body of a JSON media type, by the name of its schema.
-pub(super) fn named(media_type: &'static str, schema: &'static str) -> Option<(&'static str, RefOr<Schema>)> {
+/// Returns a JSON body by the name of its schema.
+pub(super) fn body_named(
+    media_type: &'static str,
+    schema: &'static str,
+) -> Option<(&'static str, RefOr<Schema>)> {
     Some((media_type, RefOr::Ref(Ref::from_schema_name(schema))))
 }

@@ -1,4 +1,4 @@
-//! Through which surface, from where and under which id a request came: what its orders carry.
+//! The origin of a request for the audit record: API, address and request id.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::http::api::Api;
 #[derive(Debug, Clone)]
 pub(super) struct RequestOrigin(pub(super) Origin);
 
-/// The longest request id that is taken over.
+/// The maximum length of a request id; longer ones are ignored.
 const LONGEST_ID: usize = 128;
 
 impl RequestOrigin {
@@ -35,13 +35,13 @@ impl RequestOrigin {
         })
     }
 
-    /// The client's address.
+    /// Returns the client's address.
     pub(super) fn address(&self) -> IpAddr {
         self.0.address.unwrap_or(IpAddr::from([0, 0, 0, 0]))
     }
 }
 
-/// `X-Request-Id` as the client or a proxy gave it; `None` where it is too long or not plain text.
+/// Returns `X-Request-Id` as set by the client or a proxy; `None` if it is too long or not plain text.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let given = headers.get("x-request-id")?.to_str().ok()?;
     let is_plain =

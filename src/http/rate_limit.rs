@@ -1,7 +1,7 @@
-//! How many requests are answered, where the operator has set a limit.
+//! Rate limits per caller and per address, if the operator has configured any.
 //!
-//! Without one nothing is counted and no header is sent: a header that states no true limit would
-//! slow down clients that believe it.
+//! Without a limit requests are not counted and no header is sent: clients would slow down for a limit
+//! that does not exist.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -23,7 +23,8 @@ use crate::config::{Rate, RateLimits as Configured};
 use crate::http::address::ClientAddress;
 use crate::http::{App, Failure};
 
-/// Counts are swept once this many requests, so that strangers cannot fill memory with addresses.
+/// How many requests pass between two sweeps of idle entries, so that addresses of strangers do not
+/// fill memory.
 const SWEEP_EVERY: u64 = 4096;
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>;
@@ -35,7 +36,7 @@ struct Limit<K: Clone + Eq + std::hash::Hash> {
     admitted: std::sync::atomic::AtomicU64,
 }
 
-/// The limits in force.
+/// The configured limits.
 #[derive(Default)]
 pub struct RateLimits {
     address: Option<Limit<IpAddr>>,
@@ -48,21 +49,21 @@ impl std::fmt::Debug for RateLimits {
     }
 }
 
-/// What a limit leaves to whoever was counted, for the headers of the answer. The answer carries that of
-/// the limit that leaves least, for surfaces that say it in a form of their own.
+/// The state of a rate limit after a request, for the response headers. The response carries the limit
+/// with the fewest remaining requests, for APIs with headers of their own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct RateLimitState {
     name: &'static str,
-    /// The limit.
+    /// The configured rate.
     pub(super) rate: Rate,
-    /// How many more requests are answered at this moment.
+    /// How many more requests are allowed now.
     pub(super) remaining: u32,
-    /// How long this one came too early.
+    /// How long to wait before the request would have been allowed; `None` if it was.
     wait: Option<Duration>,
 }
 
 impl RateLimits {
-    /// The limits as configured.
+    /// Creates the limits.
     pub fn new(configured: Configured) -> Self {
         Self {
             address: configured.per_address.map(|rate| Limit::new("address", rate)),
@@ -70,19 +71,19 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a caller: of the owner, whichever of its tokens it comes with.
+    /// Counts a request of a caller, by the token's owner, across all of its tokens.
     pub(super) fn admit_caller(
         &self,
         caller: &authority::Caller,
         extensions: &Extensions,
     ) -> Result<(), Failure> {
         let Some(limit) = &self.caller else { return Ok(()) };
-        let standing = limit.admit(&caller.owner().subject());
-        if let Some(slot) = extensions.get::<Arc<OnceLock<Standing>>>() {
-            // Set at most once: a request has one caller.
-            let _ = slot.set(standing);
+        let state = limit.admit(&caller.owner().subject());
+        if let Some(slot) = extensions.get::<Arc<OnceLock<RateLimitState>>>() {
+            // Set at most once, since a request has one caller.
+            let _ = slot.set(state);
         }
-        standing.judge()
+        state.into_result()
     }
 }
 
@@ -98,7 +99,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
         }
     }
 
-    fn admit(&self, key: &K) -> Standing {
+    fn admit(&self, key: &K) -> RateLimitState {
         if self
             .admitted
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
@@ -110,7 +111,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(until) => (0, Some(until.wait_time_from(DefaultClock::default().now()))),
         };
-        Standing {
+        RateLimitState {
             name: self.name,
             rate: self.rate,
             remaining,
@@ -119,7 +120,7 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
     }
 }
 
-/// A router whose requests are counted, where there is anything to count.
+/// Adds rate limiting to a router, if any limit is configured.
 pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
     match &app.rate_limits {
         RateLimits {
@@ -130,8 +131,8 @@ pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<Ap
     }
 }
 
-/// Counts a request of an address before anything else looks at it, and says in the answer what is
-/// left (draft-ietf-httpapi-ratelimit-headers).
+/// Counts a request by its address before any other processing, and adds the rate limit headers
+/// (draft-ietf-httpapi-ratelimit-headers).
 async fn admit(
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
@@ -145,26 +146,26 @@ async fn admit(
     let by_address = limits.address.as_ref().map(|limit| limit.admit(&address));
     let by_caller = Arc::new(OnceLock::new());
     request.extensions_mut().insert(Arc::clone(&by_caller));
-    let mut response = match by_address.map_or(Ok(()), Standing::judge) {
+    let mut response = match by_address.map_or(Ok(()), RateLimitState::into_result) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     };
-    let standings = [by_address, by_caller.get().copied()];
-    for standing in standings.into_iter().flatten() {
-        standing.append_to(&mut response);
+    let states = [by_address, by_caller.get().copied()];
+    for state in states.into_iter().flatten() {
+        state.append_to(&mut response);
     }
-    let least = standings
+    let least = states
         .into_iter()
         .flatten()
-        .max_by_key(|standing| (Reverse(standing.remaining), standing.until_next()));
+        .max_by_key(|state| (Reverse(state.remaining), state.until_next()));
     if let Some(least) = least {
         response.extensions_mut().insert(least);
     }
     response
 }
 
-impl Standing {
-    /// How long it is until the next request is answered; nothing while any is left.
+impl RateLimitState {
+    /// Returns the time until the next request is allowed; zero if any remain.
     pub(super) fn until_next(&self) -> Duration {
         match (self.wait, self.remaining) {
             (Some(wait), _) => wait,
@@ -173,7 +174,7 @@ impl Standing {
         }
     }
 
-    fn judge(self) -> Result<(), Failure> {
+    fn into_result(self) -> Result<(), Failure> {
         match self.wait {
             None => Ok(()),
             Some(wait) => Err(Failure::TooManyRequests {

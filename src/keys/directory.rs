@@ -1,4 +1,5 @@
-//! The folder of private keys: one `<kid>.pem` each, and nothing that others could read or swap.
+//! The directory of private keys: one `<kid>.pem` each, protected from reads and changes by other
+//! users.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,19 +13,21 @@ use super::material::{KeyError, SigningKey};
 
 const EXTENSION: &str = ".pem";
 
-/// More than the longest key of ours needs; whatever is longer is not read into memory.
+/// The maximum size of a key file, more than the longest key needs. Larger files are not read into
+/// memory.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// A folder that only its owner can change, with key files that only their owner can read.
+/// A directory that only its owner can change, with key files that only their owner can read.
 #[derive(Debug)]
 pub struct KeyDirectory {
     path: PathBuf,
 }
 
-/// Why the folder or a file in it cannot be used. The text names it, and the way out where one exists.
+/// The reason why the directory or a file in it cannot be used. The text names the path and, if one
+/// exists, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Whoever can write here can put a key of their own in place of ours.
+    /// Another user with write access could replace a key.
     #[error("{} can be changed by other users (mode {mode:04o}): run `chmod go-w {}`", path.display(), path.display())]
     Writable {
         /// The folder.
@@ -32,7 +35,7 @@ pub enum DirectoryError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Whoever can read a private key can sign.
+    /// Another user with read access could sign tokens.
     #[error("{} is readable by other users (mode {mode:04o}): run `chmod 600 {}`, and replace the key if others may have read it", path.display(), path.display())]
     Readable {
         /// The key file.
@@ -40,16 +43,17 @@ pub enum DirectoryError {
         /// Its permission bits.
         mode: u32,
     },
-    /// Something stands where the folder must be.
+    /// The path exists and is not a directory.
     #[error("{} is not a folder", path.display())]
     NotAFolder {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
-    /// A symbolic link, a pipe, a folder: the permissions of what we read must be those we checked.
+    /// A symbolic link, pipe or directory: the permissions that were checked must be those of the file
+    /// that is read.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
     /// A file ends in `.pem` and is not named after a key.
@@ -58,7 +62,7 @@ pub enum DirectoryError {
         /// The file.
         path: PathBuf,
     },
-    /// A key under another key's name.
+    /// The file contains a key other than its name says.
     #[error("{} contains a different key, {kid}: rename it to {kid}.pem", path.display())]
     Misnamed {
         /// The file.
@@ -66,7 +70,7 @@ pub enum DirectoryError {
         /// The key in it.
         kid: KeyId,
     },
-    /// The file does not hold a usable key.
+    /// The file does not contain a usable key.
     #[error("{} does not contain a usable key", path.display())]
     Key {
         /// The file.
@@ -74,24 +78,24 @@ pub enum DirectoryError {
         /// What is wrong with it.
         source: KeyError,
     },
-    /// A text to be stored is no key.
+    /// A text to be stored is not a key.
     #[error("cannot store a text that is not a key")]
     NotStorable(#[source] KeyError),
-    /// The operating system refused.
+    /// The operating system refused an operation.
     #[error("{} cannot be {action}", path.display())]
     Io {
-        /// What was to happen, as a participle.
+        /// The operation, as a participle.
         action: &'static str,
-        /// To which file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// Why it did not.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl KeyDirectory {
-    /// Opens the folder, making it (for its owner alone) if it is missing, and checks it and the
-    /// permissions of every key file in it.
+    /// Opens the directory, creates it (for its owner alone) if it is missing, and checks its
+    /// permissions and those of every key file.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
         let path = path.into();
         let metadata = match fs::metadata(&path) {
@@ -118,12 +122,12 @@ impl KeyDirectory {
         Ok(directory)
     }
 
-    /// Where the folder is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names of all keys here, sorted. Files that do not end in `.pem` are not ours to judge.
+    /// Returns the ids of all keys, sorted. Files that do not end in `.pem` are ignored.
     pub fn kids(&self) -> Result<Vec<KeyId>, DirectoryError> {
         let mut kids = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(io_error("listed", &self.path))? {
@@ -140,7 +144,7 @@ impl KeyDirectory {
         Ok(kids)
     }
 
-    /// The key of this name, or `None` when there is no such file.
+    /// Loads a key, or returns `None` if its file does not exist.
     pub fn load(&self, kid: &KeyId) -> Result<Option<SigningKey>, DirectoryError> {
         let path = self.file(kid);
         let Some(text) = read(&path)? else {
@@ -159,12 +163,12 @@ impl KeyDirectory {
         Ok(Some(key))
     }
 
-    /// Stores a key from its PEM under its own name. When this returns, the key survives a power
-    /// cut; when it fails, no part of a key stands under that name. Storing a key again is harmless.
+    /// Stores a key from its PEM under its key id. On return the key survives a power failure; on an
+    /// error no partial key file exists. Storing a key twice is harmless.
     pub fn store(&self, pem: &str) -> Result<SigningKey, DirectoryError> {
         let key = SigningKey::from_pem(pem).map_err(DirectoryError::NotStorable)?;
         let path = self.file(key.kid());
-        // Another ending, so that what a crash leaves behind is never taken for a key.
+        // A different extension, so that the remains of a crash are never read as a key.
         let unfinished = self.path.join(format!(".{}.unfinished", key.kid()));
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -202,14 +206,14 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, DirectoryError> {
     };
     check_file(path, &named)?;
     let file = File::open(path).map_err(io_error("opened", path))?;
-    // The file that was opened is the one that was examined, and not what a link put in between.
+    // Compares the opened file with the examined one: a link may have replaced it in between.
     let opened = file.metadata().map_err(io_error("examined", path))?;
     if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
         return Err(DirectoryError::NotAFile {
             path: path.to_owned(),
         });
     }
-    // Room from the start: a growing buffer would leave pieces of the key behind in memory.
+    // A buffer that grows would leave copies of the key in freed memory.
     let room = usize::try_from(opened.len().min(MAX_FILE_BYTES)).unwrap_or_default();
     let mut text = Zeroizing::new(String::with_capacity(room + 1));
     file.take(MAX_FILE_BYTES)
@@ -244,7 +248,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A new name in a folder is on disk only when the folder is.
+/// Syncs the directory: a new file name survives a power failure only after that.
 fn sync(folder: &Path) -> Result<(), DirectoryError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
@@ -299,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_there_after_opening_again() {
+    fn stored_keys_survive_reopening() {
         let (temporary, directory) = folder();
         let mut kids: Vec<KeyId> = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256]
             .into_iter()
@@ -457,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_behind_is_no_key_and_in_nobodys_way() {
+    fn unfinished_key_files_of_a_crash_are_ignored() {
         let (_temporary, directory) = folder();
         let (key, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
         fs::write(

@@ -1,4 +1,4 @@
-//! What is published of the keys.
+//! The published public keys (JWKS).
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 use jeton_store::KeyRow;
 
-/// The published public keys, ready to be sent.
+/// The JWKS as it is served.
 #[derive(Debug, Clone)]
 pub struct Jwks {
     /// The JSON document.
     pub body: bytes::Bytes,
-    /// A strong validator of it, in quotes.
+    /// The strong `ETag` of the document, in quotes.
     pub etag: String,
-    /// For how many seconds anybody may keep it.
+    /// How long clients may cache it, in seconds.
     pub max_age: u32,
 }
 

@@ -1,4 +1,4 @@
-//! One key pair: made, read, and used to sign.
+//! A key pair: generates and reads it, and signs with it.
 
 use std::fmt;
 
@@ -24,8 +24,8 @@ const LABEL: &str = "PRIVATE KEY";
 
 /// A private key and its public half, parsed once and ready to sign from any thread.
 ///
-/// It can be neither copied nor printed nor written: the PEM text that it came from is the only
-/// form in which it leaves the process, and that is handed out once, by [`SigningKey::generate`].
+/// It can be neither copied, printed nor written. The PEM text is the only form in which a private key
+/// leaves the process, returned once by [`SigningKey::generate`].
 pub struct SigningKey {
     pair: Pair,
     public: PublicKey,
@@ -38,31 +38,31 @@ enum Pair {
     Rs256(RsaKeyPair),
 }
 
-/// Why there is no signing key. Never holds any of the key.
+/// The reason why a signing key cannot be created or used. Never contains key material.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Anything but one block of unencrypted PKCS#8, also an encrypted key or one with a certificate.
+    /// Not exactly one block of unencrypted PKCS#8; also an encrypted key, or one with a certificate.
     #[error("expected exactly one PEM block with the label {LABEL}")]
     NotPem,
-    /// PKCS#8 of another kind of key, or damaged.
+    /// PKCS#8 of an unsupported kind of key, or damaged.
     #[error("expected a P-256, Ed25519 or RSA key of 2048 to 8192 bits in PKCS#8")]
     Unsupported,
-    /// A key that verifiers would not take, such as RSA with a huge exponent.
+    /// A key that verifiers do not accept, such as RSA with a huge exponent.
     #[error("the public key cannot be published")]
     Unpublishable(#[from] NotAPublicKey),
-    /// What the private half signs, the public half does not verify.
+    /// The public key does not verify a signature of the private key.
     #[error("the private and the public key do not match")]
     Mismatch,
-    /// The cryptographic library gave up.
+    /// The cryptographic library failed.
     #[error("the cryptographic library failed")]
     Failed(#[from] Unspecified),
 }
 
 impl SigningKey {
-    /// A fresh key, and its PKCS#8 PEM, which nobody can get again.
+    /// Generates a key and returns it with its PKCS#8 PEM, which cannot be obtained again.
     ///
-    /// AWS-LC draws the numbers from its own generator, seeded by the kernel. It takes no other
-    /// source, and a key made of seeded test numbers would be no key.
+    /// AWS-LC draws from its own generator, seeded by the kernel, and accepts no other source. A key
+    /// from a seeded test generator would be insecure.
     pub fn generate(algorithm: Algorithm) -> Result<(Self, Zeroizing<String>), KeyError> {
         let (pair, pem) = match algorithm {
             Algorithm::Es256 => {
@@ -86,7 +86,7 @@ impl SigningKey {
         Ok((Self::new(pair)?, pem))
     }
 
-    /// Reads a key of any of the three algorithms; the key itself says which.
+    /// Reads a key of any of the three algorithms, detected from the key.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         let mut blocks = pem::parse_many(text).map_err(|_| KeyError::NotPem)?.into_iter();
         let (Some(block), None) = (blocks.next(), blocks.next()) else {
@@ -97,7 +97,7 @@ impl SigningKey {
         if !fits {
             return Err(KeyError::NotPem);
         }
-        // Each of these looks at the key's object identifier first and refuses the others' keys.
+        // Each parser checks the key's object identifier first and rejects the other algorithms' keys.
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der)
             .map(Pair::Es256)
             .or_else(|_| Ed25519KeyPair::from_pkcs8(&der).map(Pair::EdDsa))
@@ -106,33 +106,33 @@ impl SigningKey {
         Self::new(pair)
     }
 
-    /// The thumbprint of the public half.
+    /// Returns the key id: the thumbprint of the public key.
     pub fn kid(&self) -> &KeyId {
         self.public.kid()
     }
 
-    /// The only algorithm this key signs with.
+    /// Returns the only algorithm that this key signs with.
     pub fn algorithm(&self) -> Algorithm {
         self.public.algorithm()
     }
 
-    /// The public half, to verify with.
+    /// Returns the public key, to verify signatures.
     pub fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The public half, to publish: `kid`, `alg` and `use` with the public numbers, nothing else.
+    /// Returns the JWK to publish: `kid`, `alg`, `use` and the public numbers, nothing else.
     pub fn public_jwk(&self) -> &Jwk {
         &self.jwk
     }
 
-    /// A signature in the form that JWS wants: R and S for ES256, not DER (RFC 7518 section 3.4).
+    /// Returns a signature in the JWS format: R and S for ES256, not DER (RFC 7518 section 3.4).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         self.pair.sign(message)
     }
 
-    /// Signs once and verifies with the published half: a key whose halves differ would go
-    /// unnoticed here and have every token refused elsewhere.
+    /// Checks that the key pair matches by signing once. A mismatch would go unnoticed here while
+    /// verifiers reject every token.
     fn new(pair: Pair) -> Result<Self, KeyError> {
         let mut jwk = pair.public_jwk();
         let public = PublicKey::try_from(&jwk)?;
@@ -145,7 +145,7 @@ impl SigningKey {
     }
 }
 
-/// The name of the key, which is public, so that what holds a key may derive `Debug`.
+/// Prints the public key id, so that types with a key can derive `Debug`.
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SigningKey").field(self.kid()).finish()
@@ -154,7 +154,7 @@ impl fmt::Debug for SigningKey {
 
 impl Pair {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        // AWS-LC ignores the generator that it is given and uses its own.
+        // AWS-LC ignores this argument and uses its own generator.
         let random = SystemRandom::new();
         match self {
             Self::Es256(pair) => Ok(pair.sign(&random, message)?.as_ref().to_vec()),
@@ -167,7 +167,7 @@ impl Pair {
         }
     }
 
-    /// The public half without its name, which is computed from it.
+    /// Returns the public JWK without its key id, which is computed from it.
     fn public_jwk(&self) -> Jwk {
         let (algorithm, numbers) = match self {
             Self::Es256(pair) => {
@@ -235,7 +235,7 @@ mod tests {
     const ALL: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
 
     #[test]
-    fn what_is_generated_is_read_back_as_the_same_key() {
+    fn a_generated_key_is_read_back_unchanged() {
         for algorithm in ALL {
             let (made, pem) = SigningKey::generate(algorithm).unwrap();
             let read = SigningKey::from_pem(&pem).unwrap();
@@ -293,16 +293,16 @@ MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
 -----END PRIVATE KEY-----
 ";
 
-    /// Its public half stands in RFC 8410 section 10.1.
+    /// RFC 8410 section 10.1 gives its public key.
     #[test]
-    fn a_known_key_has_its_known_public_half() {
+    fn a_known_key_has_its_known_public_key() {
         let key = SigningKey::from_pem(ED25519).unwrap();
         let json = serde_json::to_value(key.public_jwk()).unwrap();
         assert_eq!(json["x"], "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE");
     }
 
     #[test]
-    fn halves_that_do_not_match_are_refused() {
+    fn a_mismatched_key_pair_is_refused() {
         let (_, mine) = SigningKey::generate(Algorithm::Es256).unwrap();
         let (_, theirs) = SigningKey::generate(Algorithm::Es256).unwrap();
         let der = |text: &str| pem::parse(text).unwrap().into_contents();
@@ -315,7 +315,7 @@ MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
         assert!(SigningKey::from_pem(&to_pem(&mixed)).is_err());
     }
 
-    /// An RSA key of 1024 bits, which no library here would make.
+    /// An RSA key of 1024 bits, which no library here generates.
     const RSA_1024: &str = "-----BEGIN PRIVATE KEY-----
 MIICeAIBADANBgkqhkiG9w0BAQEFAASCAmIwggJeAgEAAoGBAL38phjc1Q3ogwd5
 7Vqcpv1YXx8YKTq0HGukmzVQkZr7hyvnEgxoAn042f35L0Yro7cZSf+QWTVfbwhk
@@ -335,7 +335,7 @@ LIHTUxcFLLuEVhq4
 ";
 
     #[test]
-    fn what_is_no_such_key_is_refused() {
+    fn unsupported_keys_are_refused() {
         let good = ED25519;
         let p384 = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
         assert!(matches!(

@@ -1,5 +1,4 @@
-//! Signing keys: where their private halves lie, how they sign, what is published of them, and when
-//! one takes over from another.
+//! Signing keys: storage of private keys, signing, the published JWKS, and rotation.
 
 pub mod directory;
 mod jwks;

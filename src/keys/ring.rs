@@ -1,4 +1,4 @@
-//! The keys in use: one that signs, those that verify, and the JWKS.
+//! The keys in use: the signing key, the verifying keys and the JWKS.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,32 +19,32 @@ use jeton_store::{
     Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
 };
 
-/// For how many seconds a key that has just retired still signs, since a status list may have been begun
-/// with it.
-const FINISHES_WITHIN: i64 = 60;
+/// How long a retired key still signs, in seconds: a status list may have been prepared with it just
+/// before.
+const SIGNS_AFTER_RETIREMENT: i64 = 60;
 
-/// Why the keys cannot be used.
+/// The reason why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
-    /// The folder or a file in it.
+    /// The key directory or a file in it.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A new key could not be made.
+    /// A new key could not be created.
     #[error("cannot create a signing key")]
     Generate(#[from] KeyError),
-    /// The thread that made a key was stopped.
+    /// The thread that created a key was stopped.
     #[error("the creation of a signing key was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
-    /// The database's row of a key.
+    /// A key in the database is invalid.
     #[error("cannot read the key `{kid}` in the database")]
     Row {
-        /// Which key.
+        /// The key id.
         kid: String,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: NotAPublicKey,
     },
-    /// The private half of the key that should sign is not there.
+    /// The private key of the signing key is missing.
     #[error(
         "the private key of the signing key is missing: restore {0}, or publish another key with `jeton keys \
          rotate` and start again"
@@ -55,30 +55,30 @@ pub enum RingError {
     Store(#[from] StoreError),
 }
 
-/// The keys in use. Replaced whole when the store's keys have changed.
+/// The keys in use, replaced as a whole when the keys in the store change.
 pub struct KeyRing {
     directory: Arc<KeyDirectory>,
     rotation: Rotation,
     current: ArcSwap<Keyring>,
-    /// Held by the one who replaces them.
+    /// Serializes replacement.
     replacing: Mutex<()>,
 }
 
 struct Keyring {
     /// The keys as the store had them.
     keys: Arc<Versioned<SigningKeys>>,
-    /// The key that signs; `None` if its private half is not here.
+    /// The key that signs; `None` if its private key is missing.
     signing: Option<Arc<str>>,
     signers: Vec<Arc<Signer>>,
     published: HashMap<KeyId, Published>,
     jwks: Jwks,
 }
 
-/// A key of the JWKS.
+/// A published key.
 #[derive(Clone)]
 struct Published {
     key: Arc<PublicKey>,
-    /// Since when this process hands it out.
+    /// When this process first served the key in its JWKS.
     since: Timestamp,
 }
 
@@ -91,7 +91,7 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// Reads the keys; makes one where none signs, as at the very first start.
+    /// Loads the keys, and creates one if none signs, as at the first start.
     pub async fn open(
         store: &dyn Store,
         directory: KeyDirectory,
@@ -118,7 +118,7 @@ impl KeyRing {
         })
     }
 
-    /// Promises for how long copies of the JWKS may be kept. Whoever serves it calls this first.
+    /// Promises for how long copies of the JWKS may be cached. A server calls this before it serves the JWKS.
     pub async fn promise(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         loop {
             let keys = store.keys().await?;
@@ -131,8 +131,7 @@ impl KeyRing {
         }
     }
 
-    /// Takes over the keys as the store has them, if it has a newer version of them. On an error
-    /// everything stays as it was.
+    /// Replaces the keys by those of the store if these are newer. On an error the current keys stay in use.
     pub async fn catch_up(
         &self,
         store: &dyn Keys,
@@ -150,65 +149,66 @@ impl KeyRing {
         let keys = store.keys().await?;
         let after = Keyring::read(keys, &self.directory, self.rotation, Some(&before), now)?;
         after
-            .unsigning()
+            .rows_without_signer()
             .filter(|row| before.keys.value.row(&row.key.kid).is_none())
-            .for_each(warn);
+            .for_each(log_missing_key);
         self.current.store(Arc::new(after));
         Ok(())
     }
 
-    /// A new key whose private half is on disk, so that no row can ask for a key that a crash ate.
+    /// Creates a key and syncs its private key to disk first, so that no database row refers to a key
+    /// lost in a crash.
     pub async fn make(&self) -> Result<NewKey, RingError> {
         make(&self.directory, self.rotation).await
     }
 
-    /// Returns what is to be done for the keys now, and the keys for which it is.
+    /// Returns the next rotation step that is due, and the keys for which it is.
     pub fn due(&self, now: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
         let due = self.rotation.due(&current.keys.value.rows, now, |row| {
-            current.is_spread(row, self.rotation, now)
+            current.is_distributed(row, self.rotation, now)
         });
         Some((due?, Arc::clone(&current.keys)))
     }
 
-    /// Fails if there is no private half to sign with, now or soon; warns of each that is missing.
+    /// Logs each missing private key, and fails if no key can sign now or soon.
     pub fn ensure_signers(&self) -> Result<(), RingError> {
         let current = self.current.load();
-        if let (true, Some(row)) = (current.signers.is_empty(), current.unsigning().next()) {
+        if let (true, Some(row)) = (current.signers.is_empty(), current.rows_without_signer().next()) {
             let file = format!("{}.pem", row.key.kid);
             return Err(RingError::Missing(self.directory.path().join(file)));
         }
-        current.unsigning().for_each(warn);
+        current.rows_without_signer().for_each(log_missing_key);
         Ok(())
     }
 
-    /// The version of the keys.
+    /// Returns the generation of the current keys.
     pub fn generation(&self) -> Generation {
         self.current.load().keys.generation
     }
 
-    /// The key that signs from now on.
+    /// Returns the id of the current signing key.
     pub fn signing_kid(&self) -> Result<Arc<str>, SigningError> {
         self.current.load().signing.clone().ok_or(SigningError::NoKey)
     }
 
-    /// A published key.
+    /// Returns the public key of a published key.
     pub fn verifying(&self, kid: &KeyId) -> Option<Arc<PublicKey>> {
         let current = self.current.load();
         current.published.get(kid).map(|found| Arc::clone(&found.key))
     }
 
-    /// Whether a key is published.
+    /// Returns whether a key is published.
     pub fn publishes(&self, kid: &KeyId) -> bool {
         self.current.load().published.contains_key(kid)
     }
 
-    /// The published keys.
+    /// Returns the JWKS.
     pub fn jwks(&self) -> Jwks {
         self.current.load().jwks.clone()
     }
 
-    /// Signs claims with the key that is to be recorded for them, or not at all.
+    /// Signs claims with the key recorded for them, and fails if that key no longer signs.
     pub(crate) fn sign(
         &self,
         kid: &str,
@@ -218,7 +218,7 @@ impl KeyRing {
         self.signing(kid, |signer| signer.sign(kind, claims))
     }
 
-    /// Signs a status list with a key that signs, or not at all.
+    /// Signs a status list with a signing key, and fails if that key no longer signs.
     pub(crate) fn sign_status_list(
         &self,
         kid: &str,
@@ -260,7 +260,7 @@ impl Keyring {
             }
             published.insert(kid, key);
         }
-        // The one that signs is looked for at every token.
+        // The signing key comes first, since every token looks it up.
         signers.sort_by_key(|signer| signing.as_ref() != Some(signer.kid()));
         let jwks = Jwks::of(published_rows(), rotation.max_age);
         Ok(Self {
@@ -272,27 +272,28 @@ impl Keyring {
         })
     }
 
-    /// Keys that should sign, now or soon, and cannot.
-    fn unsigning(&self) -> impl Iterator<Item = &KeyRow> {
+    /// Returns the keys that sign now or soon but whose private key is missing.
+    fn rows_without_signer(&self) -> impl Iterator<Item = &KeyRow> {
         let can_sign = |row: &KeyRow| self.signers.iter().any(|signer| **signer.kid() == row.key.kid);
         let rows = self.keys.value.rows.iter();
         rows.filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
     }
 
-    /// Whether every copy of this process's JWKS has the key, and it can sign.
-    fn is_spread(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
+    /// Returns whether every cached copy of this process's JWKS contains the key and its private key is
+    /// loaded.
+    fn is_distributed(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
         let since = row.key.kid.parse().ok().and_then(|kid| self.published.get(&kid));
-        since.is_some_and(|published| published.since.plus_seconds(rotation.spread()) <= now)
+        since.is_some_and(|published| published.since.plus_seconds(rotation.distribution_time()) <= now)
             && self.signers.iter().any(|signer| **signer.kid() == row.key.kid)
     }
 }
 
-fn warn(row: &KeyRow) {
+fn log_missing_key(row: &KeyRow) {
     let (kid, state) = (&row.key.kid, row.state.as_str());
     tracing::error!(kid, state, "the private key file is missing: the key cannot sign");
 }
 
-/// The key of a row as it is published, parsed once.
+/// Parses the public key of a row, or reuses the parsed one.
 fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(KeyId, Published), RingError> {
     let known = row
         .key
@@ -314,8 +315,8 @@ fn publish(row: &KeyRow, before: Option<&Keyring>, now: Timestamp) -> Result<(Ke
     Ok((published.key.kid().clone(), published))
 }
 
-/// The private half that a row needs: that of a key that signs or will, and for a moment that of one
-/// that has just retired, for what was begun before.
+/// Returns the private key for a row that signs or will sign; also for a key that retired a moment ago,
+/// to finish signatures begun before.
 fn signer(
     row: &KeyRow,
     kid: &KeyId,
@@ -329,8 +330,8 @@ fn signer(
     });
     Ok(match row.state {
         KeyState::Published | KeyState::Signing if known.is_none() => match Signer::load(kid, directory) {
-            // A server that runs goes on without it. As long as it waited for the file, as for one that
-            // another user's command has made, it would publish a key that was withdrawn meanwhile.
+            // A running server continues without the key. If it waited for the file (for example one
+            // that another user created), it would keep publishing a key that was revoked meanwhile.
             Err(error) if before.is_some() => {
                 tracing::error!(%error, "the private key file cannot be used: the key does not sign");
                 None
@@ -338,14 +339,14 @@ fn signer(
             loaded => loaded?.map(Arc::new),
         },
         KeyState::Published | KeyState::Signing => known,
-        KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(FINISHES_WITHIN)),
+        KeyState::Retired => known.filter(|_| now < row.changed_at.plus_seconds(SIGNS_AFTER_RETIREMENT)),
         KeyState::Gone | KeyState::Withdrawn => None,
     })
 }
 
 async fn make(directory: &Arc<KeyDirectory>, rotation: Rotation) -> Result<NewKey, RingError> {
     let directory = Arc::clone(directory);
-    // An RSA key takes a second to find, and a file its time to reach the disk.
+    // Generating an RSA key takes up to a second, and syncing blocks.
     let made = tokio::task::spawn_blocking(move || {
         let (_, pem) = SigningKey::generate(rotation.algorithm)?;
         let key = directory.store(&pem)?;

@@ -1,7 +1,7 @@
-//! When one key takes over from another.
+//! Key rotation: which key signs, and when its successor takes over.
 //!
-//! Nobody waits for anything here: what is due follows from the keys' rows and the time, so that a
-//! server that was down for a while, or killed between two steps, goes on where it stands.
+//! Rotation needs no timer: the next step follows from the keys' rows and the time. A server that was
+//! down for a while, or killed between two steps, resumes where it stopped.
 
 use jeton_verifier::Algorithm;
 
@@ -9,49 +9,50 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::Span;
 use jeton_store::{KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep};
 
-/// By how many seconds a verifier's clock may be behind: until then it may look for the key of a
-/// token that has ended by ours.
+/// The clock skew allowed to verifiers, in seconds: a slow verifier may request the key of a token that
+/// has expired by this server's clock.
 const SKEW: i64 = 60;
 
-/// How keys follow each other.
+/// The rotation policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
-    /// What a new key is made for. Where the newest key is for another one, its successor is due.
+    /// The algorithm of new keys. If the newest key has a different one, a successor is due.
     pub algorithm: Algorithm,
-    /// For how many seconds anybody may keep the JWKS.
+    /// How long clients may cache the JWKS, in seconds.
     pub max_age: u32,
-    /// How old the newest key becomes before its successor is published; `None`: as old as it likes.
+    /// The age of the newest key at which its successor is published; `None`: no limit.
     pub every: Option<Span>,
 }
 
-/// What is to be done for the keys now.
+/// The next rotation step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
-    /// A successor is to be made and published.
+    /// Create and publish a successor.
     Publish,
-    /// A key is to go a step further.
+    /// Advance a key to its next state.
     Advance {
-        /// Which key.
+        /// The key id.
         kid: String,
-        /// Which step.
+        /// The step.
         step: KeyStep,
     },
 }
 
 impl Rotation {
-    /// How many seconds this process must have handed out a key before every copy of its JWKS has it.
-    pub(super) fn spread(&self) -> i64 {
+    /// Returns how many seconds a process must serve a key before every cached copy of its JWKS
+    /// contains it.
+    pub(super) fn distribution_time(&self) -> i64 {
         i64::from(self.max_age) + KEY_NOTICED_WITHIN
     }
 
-    /// The next thing to do. A key signs only if this process can sign with it and has handed it out
-    /// for long enough, which `is_spread` knows: the row alone cannot say that nobody was late to
-    /// notice it.
+    /// Returns the next step that is due. A key signs only once this process has its private key and
+    /// has served it long enough, which `is_distributed` tells: the row alone cannot rule out that this
+    /// process noticed it late.
     pub(super) fn due(
         &self,
         rows: &[KeyRow],
         now: Timestamp,
-        is_spread: impl Fn(&KeyRow) -> bool,
+        is_distributed: impl Fn(&KeyRow) -> bool,
     ) -> Option<Due> {
         let of = |row: &KeyRow, step| Due::Advance {
             kid: row.key.kid.clone(),
@@ -59,7 +60,7 @@ impl Rotation {
         };
         let signs = rows
             .iter()
-            .filter(|row| row.state == KeyState::Published && row.signs_from <= now && is_spread(row))
+            .filter(|row| row.state == KeyState::Published && row.signs_from <= now && is_distributed(row))
             .min_by_key(|row| row.signs_from)
             .map(|row| of(row, KeyStep::Sign));
         let leaves = || {
@@ -67,7 +68,7 @@ impl Rotation {
                 let wait = if row.needed_until == Timestamp::EPOCH {
                     0
                 } else {
-                    SKEW + self.spread()
+                    SKEW + self.distribution_time()
                 };
                 row.state == KeyState::Retired
                     && row.needed_until < Timestamp::LAST
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_signs_when_its_time_has_come_and_this_process_has_spread_it() {
+    fn a_key_signs_once_due_and_distributed_by_this_process() {
         let rows = [
             row("a", KeyState::Signing, 0),
             row("b", KeyState::Published, 1_000),
@@ -147,7 +148,7 @@ mod tests {
         let rotation = rotation(None);
         assert_eq!(due(rotation, &rows, 1_300), None);
         assert_eq!(due(rotation, &rows, 1_301), step("b", KeyStep::Sign));
-        // After a long absence one after the other, the oldest first.
+        // After a long downtime one step after the other, the oldest first.
         assert_eq!(due(rotation, &rows, 9_999), step("b", KeyStep::Sign));
         assert_eq!(rotation.due(&rows, at(9_999), |_| false), None);
         assert_eq!(
@@ -167,7 +168,7 @@ mod tests {
             ..rotation(None)
         };
         assert_eq!(due(other, &rows, 1), Some(Due::Publish));
-        // A successor that waits already is enough, until it is old itself.
+        // A waiting successor suffices until it is itself too old.
         let mut waiting = row("b", KeyState::Published, 600);
         waiting.key.algorithm = Algorithm::EdDsa;
         let rows = [rows[0].clone(), waiting];
@@ -177,7 +178,7 @@ mod tests {
             ..other
         };
         assert_eq!(due(both, &rows, 900), None);
-        // One that was withdrawn or never to sign is no successor.
+        // A withdrawn or retired key is no successor.
         for state in [KeyState::Withdrawn, KeyState::Gone] {
             let mut rows = rows.clone();
             rows[1].state = state;

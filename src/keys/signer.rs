@@ -1,4 +1,4 @@
-//! A private half at work, and what comes out of it.
+//! A loaded private key, and the tokens it signs.
 
 use std::sync::Arc;
 
@@ -9,18 +9,19 @@ use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
 use jeton_core::token::{Record, TokenKind};
 use jeton_store::Recorded;
 
-/// A signed token: the secret itself. It is shown once and kept nowhere.
+/// A signed token: the secret itself, shown once and stored nowhere.
 ///
-/// No `Display`, no `Clone`, a silent `Debug`, and one way out.
+/// It has no `Display` and no `Clone`, its `Debug` hides the text, and only [`SignedToken::expose`]
+/// returns it.
 pub struct SignedToken(Zeroizing<String>);
 
 impl SignedToken {
-    /// The token, for the answer to whoever asked for it.
+    /// Returns the token, for the response to the client that requested it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// With a prefix in front, by which scanners recognise it.
+    /// Adds the prefix by which secret scanners recognise a token.
     pub(crate) fn prefixed(self, prefix: &str) -> Self {
         if prefix.is_empty() {
             self
@@ -30,13 +31,13 @@ impl SignedToken {
     }
 }
 
-/// A signed token whose record is not on disk yet, and that nobody has.
+/// A signed token whose record is not committed yet, and which has been shown to no client.
 #[must_use]
 #[derive(Debug)]
 pub struct SealedToken(SignedToken);
 
 impl SealedToken {
-    /// The token, now that it is recorded.
+    /// Returns the token after its record was committed.
     pub(crate) fn release(self, recorded: Recorded) -> (SignedToken, Record) {
         (self.0, recorded.into_record())
     }
@@ -48,16 +49,16 @@ impl std::fmt::Debug for SignedToken {
     }
 }
 
-/// Why nothing was signed.
+/// The reason why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SigningError {
-    /// The private half of the key that should sign is not here.
+    /// The private key of the signing key is missing.
     #[error("no signing key is available")]
     NoKey,
-    /// The key has retired or been withdrawn since it was chosen.
+    /// The key was retired or withdrawn after it was chosen.
     #[error("the key `{0}` is no longer a signing key")]
     KeyGone(String),
-    /// What it should say cannot be signed.
+    /// The claims cannot be signed.
     #[error(transparent)]
     Claims(#[from] Unsignable),
     /// The signature failed.
@@ -65,18 +66,18 @@ pub enum SigningError {
     Key(#[from] KeyError),
 }
 
-/// One key that can sign.
+/// A key with its private key loaded.
 pub(super) struct Signer {
     kid: Arc<str>,
     key: SigningKey,
-    /// The encoded headers, which are the same for all of a key's tokens of one type.
+    /// The encoded header, the same for all of a key's tokens of one type.
     api_header: String,
     session_header: String,
     list_header: String,
 }
 
 impl Signer {
-    /// The key of this name, if its private half is in the folder.
+    /// Loads the key, or returns `None` if its private key is not in the directory.
     pub(super) fn load(kid: &KeyId, directory: &KeyDirectory) -> Result<Option<Self>, DirectoryError> {
         let Some(key) = directory.load(kid)? else {
             return Ok(None);

@@ -1,4 +1,4 @@
-"""What a test does by the authority's own API, around the client that it tries."""
+"""The native API, for the steps of a test around the client under test."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ ORGANIZATION = "default"
 
 @dataclass(frozen=True)
 class Native:
-    """The API, as the administrator of the first start uses it or as somebody else."""
+    """The native API with the session of the first start's administrator or of another user."""
 
     server: Server
     session: str = field(repr=False)
@@ -24,7 +24,7 @@ class Native:
         return {"Authorization": f"Bearer {self.session}"}
 
     def ask(self, method: str, path: str, status: int, body: object = None) -> httpx.Response:
-        """The answer, which must have this status."""
+        """Sends a request, requires a status and returns the response."""
         answer = httpx.request(
             method, f"{self.server.url}/api/v1/{path}", headers=self.authorization, json=body, timeout=30
         )
@@ -38,12 +38,12 @@ class Native:
         return self.ask("POST", path, status, body).json()
 
     def issue(self, **wishes) -> dict:
-        """A token of the organization, and what is said of it."""
+        """Creates a token of the organization and returns it with its metadata."""
         defaults = {"name": "made", "organization": ORGANIZATION, "owner": "organization"}
         return self.post("tokens", defaults | wishes)
 
     def is_active(self, token: str) -> bool:
-        """Whether the authority takes a token for good; a session asks, which sees all of them here."""
+        """Returns whether a token is active, by introspection with a session that sees all tokens."""
         answer = httpx.post(
             f"{self.server.url}/oauth/introspect", headers=self.authorization, data={"token": token}, timeout=30
         )
@@ -51,7 +51,7 @@ class Native:
         return answer.json()["active"]
 
     def joined_by(self, email: str) -> "Native":
-        """The API as a new member of the organization uses it."""
+        """Creates a member of the organization and returns the API with the member's session."""
         password = f"password of {email}"
         self.post("users", {"email": email, "password": password})
         self.ask("PUT", f"organizations/{ORGANIZATION}/members/{email}", 204, {"role": "member"})

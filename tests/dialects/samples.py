@@ -1,4 +1,4 @@
-"""Runs the request samples of other systems' documents as they stand, but for the host and the token."""
+"""Runs the request samples of other systems' documents unchanged except for the host and the token."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENDS_WITHIN_SECONDS = 60
-# Says what the samples keep to themselves.
+# Prints the response, which the samples do not.
 NODE_SAYS = """
 console.log(JSON.stringify([response.status, Object.fromEntries(response.headers), JSON.stringify(data)]));
 """
@@ -20,7 +20,7 @@ print(json.dumps([response.status_code, dict(response.headers), json.dumps(data)
 
 @dataclass(frozen=True)
 class Answered:
-    """What a sample's request was answered with."""
+    """The response to a sample's request."""
 
     status: int
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class Answered:
 
 
 def filled(sample: str, replaced: dict[str, str]) -> str:
-    """The sample with a reader's own values in place of the example's, each of which must be there."""
+    """Replaces example values in a sample, each of which must occur in it."""
     for example, value in replaced.items():
         assert example in sample, f"the sample does not name {example}"
         sample = sample.replace(example, value)
@@ -40,15 +40,15 @@ def filled(sample: str, replaced: dict[str, str]) -> str:
 
 
 def curl(sample: str, replaced: dict[str, str], folder: Path) -> Answered:
-    """Runs a command in a shell. Status and headers are asked for in curl's own configuration file, so that the
-    command stays as it is."""
+    """Runs a command in a shell. curl's configuration file makes it print status and headers, so that the
+    command is unchanged."""
     headers = folder / "headers"
     (folder / ".curlrc").write_text(f'silent\nshow-error\ndump-header = "{headers}"\n')
     text = run(["sh"], filled(sample, replaced), {"CURL_HOME": str(folder)})
     if text.startswith("HTTP/"):
-        # The command asks for the head too.
+        # The command prints the headers too.
         text = text.partition("\n\n")[2]
-    # Of several answers to one command (a redirect, say) the last.
+    # Of several responses to one command (such as a redirect) the last.
     head = headers.read_text().replace("\r\n", "\n").rstrip("\n").split("\n\n")[-1]
     first, *lines = head.split("\n")
     pairs = (line.partition(":") for line in lines)

@@ -1,5 +1,5 @@
-"""CAVE's clients: the documented command, and the Scala client that apidoc made from its description, whose requests
-are sent here exactly as it sends them."""
+"""CAVE's clients: the documented command, and the Scala client that apidoc generates from CAVE's description, whose
+requests are reproduced here exactly."""
 
 import base64
 import re
@@ -20,7 +20,7 @@ CURL = r"""curl -i -u 8b896055-c295-4a30-a29c-5a97d15f1818: \
 
 
 class Failed(Exception):
-    """What the client throws for a status that it does not expect."""
+    """The client's exception for an unexpected status."""
 
     def __init__(self, answer: httpx.Response):
         super().__init__(f"{answer.status_code} {answer.text}")
@@ -29,7 +29,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """A token as the client reads it: it fails on a field that is missing or no text."""
+    """A token as the client parses it: fails on a field that is missing or not a text."""
 
     id: str
     description: str
@@ -46,7 +46,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Apidoc:
-    """The generated client: it authenticates without being asked, and takes one status for a success."""
+    """The generated client: authenticates preemptively and accepts a single success status."""
 
     url: str
     token: str = field(repr=False)
@@ -82,7 +82,7 @@ class Apidoc:
 
 @dataclass(frozen=True)
 class Acme:
-    """An organization with a team, as CAVE's client makes them, and their first tokens."""
+    """An organization with a team, created by CAVE's client, and their first tokens."""
 
     server: object
     client: Apidoc
@@ -126,14 +126,14 @@ def test_the_documented_command_makes_a_token(acme, tmp_path):
     assert re.fullmatch(r"[1-9][0-9]*", body["id"])
     assert body["description"] == "November 2014"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", body["created"])
-    # Neither `Some(81)` nor another host, as the document's own example has it by mistake.
+    # Neither `Some(81)` nor another host, both mistakes in the document's own example.
     assert answer.headers["location"] == f"{acme.server.url}{TEAM}/tokens/{body['id']}"
     assert int(answer.headers["content-length"]) == len(answer.text)
     assert acme.native.is_active(body["value"])
 
 
 def test_the_documented_command_with_a_token_that_is_none(acme, tmp_path):
-    """Whether the test above would notice a command that never arrives."""
+    """The control: the test above would detect a command that does not reach the server."""
     answer = curl(CURL, {"https://api.cavellc.io": acme.server.url}, tmp_path)
     assert (answer.status, answer.text) == (403, "")
 
@@ -146,7 +146,7 @@ def test_the_generated_client_lives_with_its_tokens(acme, owner):
     assert [token.id for token in client.list(owner)] == [first.id, second.id]
     shown = client.show(owner, second.id)
     assert (shown.id, shown.description, shown.created) == (second.id, second.description, second.created)
-    # The one thing that is not as it was: a token is shown once.
+    # The only difference: a token is shown once.
     assert second.value.startswith(shown.value.removesuffix("...")) and shown.value != second.value
     assert acme.native.is_active(second.value)
     assert client.delete(owner, second.id)
@@ -196,7 +196,7 @@ def test_who_has_no_credential_or_a_bad_one(acme):
         assert (answer.status_code, answer.text) == (403, "")
         assert "www-authenticate" not in answer.headers
     assert httpx.get(path, auth=httpx.BasicAuth(acme.client.token, "")).status_code == 200
-    # A token that may not do this is as good as none.
+    # A token without permission is answered like no token.
     value = acme.tokens[ORGANIZATION].value
     assert httpx.get(path, auth=httpx.BasicAuth(value, "")).status_code == 403
 

@@ -1,4 +1,4 @@
-"""DayZero's clients, which are its documented samples: the native API has all that they need."""
+"""DayZero's clients, which are its documented samples, use the native API."""
 
 import json
 import re
@@ -51,7 +51,7 @@ data = response.json()
 
 PREFIX = "dz_"
 CONFIGURATION = f'[tokens]\nprefix = "{PREFIX}"\n'
-# Members of `token_info` and of the answer to revoking, as their documents have them.
+# Members of `token_info` and of the response to a revocation, as DayZero documents them.
 TOKEN_INFO = {
     *("id", "jti", "name", "description", "token_prefix", "token_type", "created_at", "last_used_at", "expires_at"),
     *("revoked_at", "revocation_reason"),
@@ -68,13 +68,13 @@ def native(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def business(native):
-    """The id of the organization, which their clients send with every request."""
+    """The id of the organization, which DayZero's clients send with every request."""
     return native.get(f"organizations/{ORGANIZATION}")["id"]
 
 
 @dataclass(frozen=True)
 class DayZero:
-    """A client as their documents describe it."""
+    """A client as DayZero documents it."""
 
     native: Native
     token: str
@@ -100,9 +100,9 @@ class DayZero:
 
 @pytest.fixture(scope="module")
 def client(native, business):
-    """Somebody's token, which makes and lists that person's tokens."""
+    """A user's token that creates and lists that user's tokens."""
     ada = native.joined_by("ada@example.org")
-    # What a token makes does not outlive it.
+    # A token's tokens do not outlive it.
     wishes = {"owner": "user", "scopes": ["tokens:read", "tokens:write"], "expires_in": "2y"}
     token = ada.issue(**wishes)["token"]
     return DayZero(ada, token, {"x-business-id": business})
@@ -147,7 +147,7 @@ def of_days(kind, msg, given, ctx=None):
     return json.dumps({"name": "ci", "expires_in_days": given}), [fault(kind, DAYS, msg, given, ctx)]
 
 
-# Every row of what FastAPI and pydantic answer for a model with DayZero's limits.
+# Every row of FastAPI's and pydantic's responses for a model with DayZero's limits.
 WRONG = {
     "nothing": ("", [fault("missing", ["body"], "Field required", None)]),
     "no name": ("{}", [fault("missing", NAME, "Field required", {})]),
@@ -195,7 +195,7 @@ def test_every_wrong_body_is_answered_as_by_fastapi(client, body, detail):
 
 
 def damaged():
-    """A good body with one character taken out, and with one in another's place."""
+    """Yields a valid body with one character removed, and with one replaced."""
     good = '{"name": "a\\u00fc\\n", "expires_in_days": -1.5e+3, "x": [null, true, {"y": []}]}'
     for at in range(len(good)):
         for instead in ["", *' "\\{}[]:,0-x\t']:
@@ -219,7 +219,7 @@ def test_malformed_json_is_said_to_be_that_wherever_it_breaks(client):
             answer = http.post(f"{client.native.server.url}/api/v1/tokens", content=body)
             assert answer.status_code == 422, body
             [violation] = answer.json()["detail"]
-            # Where it breaks, and in which words, is each reader's own.
+            # Position and message of the error depend on the parser.
             (where, offset), words = violation.pop("loc"), violation.pop("ctx")
             assert where == "body" and 0 <= offset <= len(body) and list(words) == ["error"], body
             assert violation == {"type": "json_invalid", "msg": "JSON decode error", "input": {}}, body
@@ -263,7 +263,7 @@ def test_every_wrong_query_is_answered_as_by_fastapi(client, query, kind, msg, c
         ('{"name":"ci","expires_in_days":null}', "application/json", 365),
         ('{"name":"ci","unheard_of":[]}', "application/json; charset=utf-8", 365),
         ('{"name":"ci"}', "application/vnd.api+json", 365),
-        # Newer releases of FastAPI take no body without a media type; older ones did, as jeton does.
+        # Newer releases of FastAPI refuse a body without a media type; older ones accept it, like jeton.
         ('{"name":"ci"}', None, 365),
     ],
 )
@@ -282,7 +282,7 @@ def test_every_word_for_yes_is_one(client, yes):
 
 
 def refusal(answer, status):
-    """The text of an error, which has the form that FastAPI gives it."""
+    """Returns the message of an error in FastAPI's format."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     detail = answer.json()["detail"]
@@ -294,7 +294,7 @@ def test_a_credential_that_is_no_good_is_401(client, native):
     revoked = native.issue(owner="user", scopes=["tokens:read", "tokens:write"])
     native.post(f"tokens/{revoked['token_info']['id']}/revoke", {})
     for authorization in ["", "Bearer", "Bearer dz_nonsense", "Digest x", f"Bearer {revoked['token']}"]:
-        # What else is wrong does not matter yet.
+        # Other errors are not reported yet.
         refusal(client.send("POST", "", content="{", headers={"Authorization": authorization}), 401)
 
 
@@ -302,7 +302,7 @@ def test_whoever_lacks_a_scope_is_403_and_what_is_anothers_is_404(client, native
     reader = native.issue(owner="user", scopes=["tokens:read"])
     weak = DayZero(client.native, reader["token"], client.headers)
     refusal(weak.send("POST", "", json={"name": "ci"}), 403)
-    # The administrator's token is none that the person could manage.
+    # The user may not manage the administrator's token.
     refusal(client.send("POST", f"/{reader['token_info']['id']}/revoke"), 404)
     for absent in ["4711", "5d0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34", "nonsense"]:
         refusal(client.send("POST", f"/{absent}/revoke"), 404)
@@ -310,7 +310,7 @@ def test_whoever_lacks_a_scope_is_403_and_what_is_anothers_is_404(client, native
 
 def test_an_unknown_address_a_wrong_method_and_a_trailing_slash(client):
     refusal(client.send("GET", "/1/unheard-of"), 404)
-    # FastAPI would redirect to the address without the slash; clients do not follow by themselves.
+    # FastAPI would redirect to the path without the slash; clients do not follow redirects by default.
     refusal(client.send("GET", "/"), 404)
     answer = client.send("PUT", "", json={"name": "ci"})
     refusal(answer, 405)
@@ -320,14 +320,14 @@ def test_an_unknown_address_a_wrong_method_and_a_trailing_slash(client):
 def test_the_business_of_the_header_is_where_the_token_is_good(native, business):
     other = native.post("organizations", {"name": "elsewhere"})["id"]
     foreign = native.joined_by("eve@example.org")
-    # A session, whose person has both.
+    # A session, whose user belongs to both.
     both = DayZero(native, native.session, {})
     for organization in [business, other]:
         made = both.send("POST", "", json={"name": "ci"}, headers={"x-business-id": organization})
         assert made.status_code == 201, made.text
         assert made.json()["token_info"]["organization"] == organization
     assert "x-business-id" in refusal(both.send("POST", "", json={"name": "ci"}), 400)
-    # Whoever has only one need not say which.
+    # A user with only one organization need not name it.
     one = DayZero(foreign, foreign.session, {})
     assert one.create(name="ci")["token_info"]["organization"] == business
     for unknown in [other, "5d0c2f6e-8a8b-4c0e-9f3b-0c5a7d1e2f34", "nonsense"]:
@@ -370,7 +370,7 @@ def test_a_list_is_walked_both_ways(native, business):
 
 
 def test_the_list_of_ones_own_is_owner_user(native, business):
-    """Their list has the caller's own tokens; here an administrator sees everybody's unless asked otherwise."""
+    """DayZero lists the caller's own tokens; here an administrator sees all tokens by default."""
     theirs = native.joined_by("quiet@example.org").issue(owner="user")["token_info"]["id"]
     mine = native.issue(owner="user")["token_info"]["id"]
     administrator = DayZero(native, native.session, {"x-business-id": business})
@@ -435,7 +435,7 @@ def test_the_wrong_reason_is_a_422(client):
 
 
 def test_ten_active_tokens_a_person_are_a_policy(native):
-    """The limit is the organization's own; nothing is built in."""
+    """The limit is the organization's policy; none is built in."""
     limited = native.post("organizations", {"name": "limited", "policy": {"max_active_tokens_per_owner": 10}})
     client = DayZero(native, native.session, {"x-business-id": limited["id"]})
     made = [client.create(name="ci")["token_info"]["id"] for _ in range(10)]

@@ -1,4 +1,4 @@
-"""The prefix before tokens: for scanners, and otherwise of no consequence anywhere."""
+"""The token prefix: for secret scanners, and ignored everywhere else."""
 
 import base64
 from dataclasses import dataclass
@@ -30,19 +30,19 @@ def basic(username, password):
 
 
 @dataclass(frozen=True)
-class Door:
-    """A request that a token is presented with."""
+class Presentation:
+    """A request that presents a token."""
 
     method: str
     path: str
     headers: object = bearer
     data: object = None
     status: int = 200
-    # To whoever has no good token.
+    # The status without an active token.
     refusal: int = 401
 
-    def opens(self, url, token, session):
-        """The status of the answer; the session is for whoever asks about a token."""
+    def send(self, url, token, session):
+        """Returns the status; `session` is the credential of requests about a token."""
         return httpx.request(
             self.method,
             f"{url}{self.path}",
@@ -52,22 +52,22 @@ class Door:
         )
 
 
-# Every way in which a token is presented to jeton.
-DOORS = {
-    "Bearer": Door("GET", "/api/v1/tokens"),
-    "Basic, as username": Door("GET", "/api/v1/tokens", lambda token: basic(token, "")),
-    "Basic, as password": Door("GET", "/api/v1/tokens", lambda token: basic("anybody", token)),
-    "current": Door("GET", "/api/v1/tokens/current"),
-    "forward-auth": Door("GET", "/oauth/authorize-request"),
-    "CAVE": Door("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
-    "Terraform": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens"),
-    "QuantCDN": Door("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
+# Every way to present a token to jeton.
+PRESENTATIONS = {
+    "Bearer": Presentation("GET", "/api/v1/tokens"),
+    "Basic, as username": Presentation("GET", "/api/v1/tokens", lambda token: basic(token, "")),
+    "Basic, as password": Presentation("GET", "/api/v1/tokens", lambda token: basic("anybody", token)),
+    "current": Presentation("GET", "/api/v1/tokens/current"),
+    "forward-auth": Presentation("GET", "/oauth/authorize-request"),
+    "CAVE": Presentation("GET", f"/organizations/{ORGANIZATION}/tokens", lambda token: basic(token, ""), refusal=403),
+    "Terraform": Presentation("GET", f"/api/v2/organizations/{ORGANIZATION}/team-tokens"),
+    "QuantCDN": Presentation("GET", f"/api/v2/organizations/{ORGANIZATION}/tokens"),
 }
-# Those that end the token they are given.
-LAST_DOORS = {
-    "rotate": Door("POST", "/api/v1/tokens/current/rotate", status=201),
-    "revoke": Door("POST", "/api/v1/tokens/current/revoke", status=201),
-    "RFC 7009": Door("POST", "/oauth/revoke", data=lambda token: {"token": token}),
+# Requests that revoke the presented token.
+REVOCATIONS = {
+    "rotate": Presentation("POST", "/api/v1/tokens/current/rotate", status=201),
+    "revoke": Presentation("POST", "/api/v1/tokens/current/revoke", status=201),
+    "RFC 7009": Presentation("POST", "/oauth/revoke", data=lambda token: {"token": token}),
 }
 FORMS = {
     "bare": lambda token: token,
@@ -77,7 +77,7 @@ FORMS = {
 
 
 def issued(native):
-    """A token without its prefix, good for every door."""
+    """Returns an active token without its prefix, accepted by every request above."""
     made = native.issue(scopes=["tokens:read", "tokens:write", "organizations:read"])
     assert made["token"].startswith("dz_eyJ")
     assert made["token_info"]["token_prefix"].startswith("dz_eyJ")
@@ -90,10 +90,10 @@ def token(native):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
-def test_every_form_opens_every_door(native, token, door, form):
-    answer = door.opens(native.server.url, form(token), native.session)
-    assert answer.status_code == door.status, answer.text
+@pytest.mark.parametrize("presentation", PRESENTATIONS.values(), ids=PRESENTATIONS)
+def test_every_form_opens_every_door(native, token, presentation, form):
+    answer = presentation.send(native.server.url, form(token), native.session)
+    assert answer.status_code == presentation.status, answer.text
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -102,28 +102,28 @@ def test_every_form_is_active_when_asked_about(native, token, form):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("door", LAST_DOORS.values(), ids=LAST_DOORS)
-def test_every_form_can_be_rotated_and_ended(native, door, form):
+@pytest.mark.parametrize("presentation", REVOCATIONS.values(), ids=REVOCATIONS)
+def test_every_form_can_be_rotated_and_ended(native, presentation, form):
     token = issued(native)
-    answer = door.opens(native.server.url, form(token), native.session)
-    assert answer.status_code == door.status, answer.text
-    if "rotate" in door.path:
+    answer = presentation.send(native.server.url, form(token), native.session)
+    assert answer.status_code == presentation.status, answer.text
+    if "rotate" in presentation.path:
         successor = answer.json()["token"]
         assert successor.startswith("dz_eyJ") and native.is_active(successor)
     else:
-        # In whichever form it was revoked, it is over in every one.
+        # A token revoked in one form is revoked in all.
         assert not any(native.is_active(form(token)) for form in FORMS.values())
 
 
 @pytest.mark.parametrize("wrong", ["dz_dz_", "d-z_", "_", "dz", "dz__", "0123456789abcdefg_"])
 def test_what_is_no_prefix_opens_nothing(native, token, wrong):
-    for door in DOORS.values():
-        assert door.opens(native.server.url, wrong + token, native.session).status_code == door.refusal
+    for presentation in PRESENTATIONS.values():
+        assert presentation.send(native.server.url, wrong + token, native.session).status_code == presentation.refusal
     assert not native.is_active(wrong + token)
 
 
 def test_a_prefix_makes_no_other_token(native, token):
-    """It stands outside of the signature, so that it can neither help nor harm a forgery."""
+    """The prefix is not signed, so it makes no difference to a forgery."""
     head, payload, signature = token.split(".")
     assert not native.is_active(f"{PREFIX}{head}.{payload}.{signature[::-1]}")
 
@@ -138,7 +138,7 @@ def test_a_change_of_the_prefix_ends_nothing(tmp_path):
         for form in FORMS.values():
             assert native.is_active(form(old))
             assert httpx.get(f"{server.url}/api/v1/tokens/current", headers=bearer(form(old))).status_code == 200
-        # It is shown as it was given out.
+        # The stored display text has the prefix.
         assert native.get(f"tokens/{identity}")["token_prefix"].startswith("dz_")
         made = native.issue()
         assert made["token"].startswith("acme_eyJ")

@@ -1,4 +1,4 @@
-"""QuantCDN's clients: its Python client, its documented command, and what its generated Go client sends and takes."""
+"""QuantCDN's clients: its Python client, its documented command, and the requests and models of its Go client."""
 
 from datetime import datetime, timedelta
 
@@ -79,9 +79,9 @@ def test_their_python_client_raises_what_it_has_for_each_refusal(native, session
 
 
 class GoClient:
-    """Sends what the vendor's generated Go client sends, and takes only what it takes."""
+    """Sends the requests of the vendor's generated Go client, and accepts only what that accepts."""
 
-    # Its models: the type of each field, and whether `null` will do.
+    # The client's models: the type of each field, and whether `null` is allowed.
     CREATED = {
         "token": (str, False),
         "id": (int, False),
@@ -103,7 +103,7 @@ class GoClient:
 
     def create(self, organization, **body):
         answer = self.http.post(self.tokens(organization), json=body)
-        # Only here it says what it sends; what is not set is left out or `null`.
+        # The only request with a `Content-Type`; unset fields are absent or `null`.
         assert answer.request.headers["content-type"] == "application/json"
         return self.taken(answer, 201, lambda body: self.modelled(body, self.CREATED))
 
@@ -121,7 +121,7 @@ class GoClient:
         if answer.status_code == status:
             return model(answer.json())
         body = answer.json()
-        # Both keys are required: without one it reports that it could not read the answer.
+        # Both keys are required: without one the client reports an unreadable response.
         assert type(body["message"]) is str and type(body["error"]) is bool, body
         raise GoError(answer.status_code, body["message"])
 
@@ -203,7 +203,7 @@ def test_their_go_client_reads_what_a_credential_is_refused_with(native):
 
 
 def test_what_the_go_client_cannot_read_is_noticed(client):
-    """The checks above could pass because they take anything; these they must not take."""
+    """The control: the checks above must reject these responses."""
     good = {"id": 1, "name": "ci", "last_used": None, "created_at": "2026-11-22T00:17:05.123Z"}
     client.modelled(good, GoClient.LISTED)
     for wrong in [{"id": "1"}, {"id": 2**31}, {"name": None}, {"created_at": "2026-11-22T00:17:05"}]:

@@ -1,4 +1,4 @@
-"""Terraform's clients and the directory: where they begin, who they are, organizations, teams and members."""
+"""Terraform's clients and the directory: service discovery, the caller, organizations, teams and members."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from pytfe.models import (
 from terrasnek.api import TFC
 
 TOUR = Path(__file__).with_name("go") / "tour.go"
-# Debian's Go libraries lie in a GOPATH, from before modules.
+# Debian installs Go libraries into a GOPATH.
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
 
 
@@ -34,11 +34,11 @@ def native(server):
 
 @pytest.fixture
 def pytfe(native):
-    """Clients, by whom they are for: the administrator, unless somebody else's token is given."""
+    """Creates clients, for the administrator unless another token is given."""
     with ExitStack() as clients:
 
         def client(token: str = native.session) -> TFEClient:
-            # A retry would only make a failure slow, and a bundle of certificates is for TLS.
+            # A retry would only delay a failure, and certificates are for TLS.
             config = TFEConfig(address=native.server.url, token=token, max_retries=0, ca_bundle=None)
             return clients.enter_context(TFEClient(config))
 
@@ -82,7 +82,7 @@ def test_pytfe_manages_teams_and_who_belongs_to_them(native, pytfe):
     named = TeamListOptions(names=["shop", "ops"], query="S", page_size=1)
     assert [one.name for one in client.list(ORGANIZATION, named)] == ["ops", "shop"]
     client.add_users(team.id, ["ada@example.org", native.server.email])
-    # Who is not there yet is there once they are.
+    # An invited user becomes a member once created.
     assert [user.email for user in client.list_users(team.id)] == [native.server.email]
     ada = native.joined_by("ada@example.org")
     assert [user.username for user in client.list_users(team.id)] == ["ada@example.org", native.server.email]
@@ -154,7 +154,7 @@ def test_go_tfe_can_do_all_that_it_knows(native, tmp_path):
         "deleted organization token": unauthorized,
         "token of a deleted team": unauthorized,
     }
-    # The tour ends where something cannot be done: without a session nobody makes an organization.
+    # The tour fails at the first refused operation: creating an organization needs a session.
     refused = run(native.issue(scopes=["organizations:read", "organizations:write"])["token"])
     assert refused.returncode != 0 and "resource not found" in refused.stderr, refused
 

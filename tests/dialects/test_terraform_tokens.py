@@ -1,4 +1,4 @@
-"""Terraform's tokens, by the clients that people have: pytfe, terrasnek, curl, and what newer go-tfe sends."""
+"""Terraform's tokens with existing clients: pytfe, terrasnek, curl, and the requests of newer go-tfe."""
 
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from terrasnek.exceptions import TFCHTTPNotFound, TFCHTTPUnprocessableEntity
 JSON_API = "application/vnd.api+json"
 NEXT_YEAR = datetime(2101, 2, 3, 4, 5, 6, tzinfo=UTC)
 
-# The samples of the documentation, as they stand.
+# The samples of the documentation, unchanged.
 GENERATE = r"""curl \
   --header "Authorization: Bearer $TOKEN" \
   --header "Content-Type: application/vnd.api+json" \
@@ -44,7 +44,7 @@ def native(server):
 
 @pytest.fixture
 def team(native):
-    """The id of a team."""
+    """Returns the id of a team."""
     return native.post(f"organizations/{ORGANIZATION}/teams", {"name": "owners"})["id"]
 
 
@@ -55,7 +55,7 @@ def pytfe(native):
 
 
 def client(native, token):
-    # A retry would only make a failure slow, and a bundle of certificates is for TLS.
+    # A retry would only delay a failure, and certificates are for TLS.
     return TFEClient(TFEConfig(address=native.server.url, token=token, max_retries=0, ca_bundle=None))
 
 
@@ -163,14 +163,14 @@ def test_pytfe_sets_the_longest_life_of_all_tokens(native, team, pytfe):
     assert native.get(f"organizations/{ORGANIZATION}")["policy"]["max_lifetime"] == two_years / 1000
     token = pytfe.team_tokens.create(team)
     assert (token.expired_at - token.created_at).total_seconds() == two_years / 1000
-    with pytest.raises(TFEError, match="all kinds have one longest life"):
+    with pytest.raises(TFEError, match="the same maximum lifetime"):
         policies.update(ORGANIZATION, OrgTokenTTLPolicyUpdateOptions(team="90d"))
 
 
 def test_pytfe_is_told_what_it_may_not_do(native, team, pytfe):
     with client(native, "nothing") as stranger, pytest.raises(AuthError, match="unauthorized"):
         stranger.team_tokens.read(team)
-    # A token that is made here manages no tokens.
+    # A token created here may manage no tokens.
     own = pytfe.team_tokens.create(team).token
     with client(native, own) as holder, pytest.raises(NotFound):
         holder.team_tokens.read(team)
@@ -207,8 +207,8 @@ def test_terrasnek_keeps_tokens_of_teams_organizations_and_people(native, team):
 
 
 class GoTfe:
-    """The requests of go-tfe 1.x, which no registry has that this project builds from: no type, and attributes
-    only where something is set."""
+    """The requests of go-tfe 1.x, which no package registry of this build has: no type, and only attributes
+    that are set."""
 
     def __init__(self, native):
         self.native = native
@@ -274,7 +274,7 @@ def test_go_tfe_1_keeps_tokens_of_teams_organizations_and_people(native, team, g
 
 
 def test_pytfc_sends_null_and_a_deleting_client_too(native, team):
-    """pytfc speaks nothing but TLS; these are its bodies."""
+    """pytfc supports only TLS; these are its bodies."""
     url = f"{native.server.url}/api/v2/teams/{team}/authentication-token"
     headers = native.authorization | {"Content-Type": JSON_API}
     answer = httpx.post(url, headers=headers, content="null", timeout=30)

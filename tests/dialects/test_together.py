@@ -1,4 +1,4 @@
-"""One token, whichever API it was made through: every other that has a place for it lists, shows and revokes it."""
+"""A token created through one API is listed, shown and revoked by every other API that supports its kind."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import pytest
 from conftest import running
 from native import ORGANIZATION, Native
 
-# What a token acts for; a person either in the organization or in all that they belong to.
+# The owners of tokens; a user either in the organization or in all of the user's organizations.
 KINDS = {"organization", "team", "user", "user everywhere"}
 NONE = frozenset()
 TEAM = "crew"
@@ -16,7 +16,7 @@ TEAM = "crew"
 
 @dataclass(frozen=True)
 class World:
-    """Where the tokens are: one organization, its team, and the administrator."""
+    """The owners of the tokens: one organization, its team, and the administrator."""
 
     native: Native
     team_id: str
@@ -25,7 +25,7 @@ class World:
 
 @dataclass(frozen=True)
 class Issued:
-    """A token: the secret, the number by which jeton knows it, and its name."""
+    """A token: the secret, its number in jeton, and its name."""
 
     secret: str
     number: str
@@ -34,7 +34,7 @@ class Issued:
 
 @dataclass(frozen=True)
 class Api:
-    """What clients of one API can do, and with which kinds of token."""
+    """An API: its operations on tokens, and the kinds of tokens it supports."""
 
     world: World
 
@@ -50,15 +50,15 @@ class Api:
         return answer.json() if answer.content else None
 
     def issue(self, kind, name) -> Issued:
-        """A new token, of this name if such tokens have one here."""
+        """Creates a token, with this name if such tokens have names in this API."""
         raise NotImplementedError
 
     def listed(self, kind) -> dict[str, str]:
-        """The names of the tokens in the list, by their numbers."""
+        """Returns the names of the listed tokens by number."""
         raise NotImplementedError
 
     def shown(self, kind, number) -> str:
-        """The name of one token."""
+        """Returns the name of a token."""
         raise NotImplementedError
 
     def revoke(self, kind, number) -> None:
@@ -66,7 +66,7 @@ class Api:
 
 
 class Jeton(Api):
-    """DayZero's too."""
+    """The native API, which DayZero's clients use too."""
 
     issues = KINDS - {"user everywhere"}
     lists = shows = revokes = KINDS
@@ -91,7 +91,7 @@ class Jeton(Api):
 
 class Quant(Api):
     issues = {"organization"}
-    # What is good everywhere is no organization's.
+    # A token for all organizations belongs to none.
     lists = revokes = KINDS - {"user everywhere"}
     tokens = f"/api/v2/organizations/{ORGANIZATION}/tokens"
 
@@ -159,11 +159,11 @@ class Terraform(Api):
 
 
 class TerraformSlots(Terraform):
-    """The one token of a team or an organization, which has no name, and takes the place of the one before."""
+    """The only token of a team or an organization, which has no name and replaces the previous one."""
 
     issues = shows = {"organization", "team"}
     lists = {"team"}
-    # By its number, as above.
+    # By number, as above.
     revokes = NONE
 
     def slot(self, kind):
@@ -186,12 +186,12 @@ def world(tmp_path_factory):
 
 
 def issued():
-    """Every API with every kind of token that can be made through it."""
+    """Returns every API with every kind of token that it can create."""
     return [pytest.param(api, kind, id=f"{api.__name__}-{kind}") for api in APIS for kind in sorted(api.issues)]
 
 
 def revoked():
-    """Each of these again with every API that can revoke it."""
+    """Returns each of these with every API that can revoke it."""
     return [
         pytest.param(api, kind, other, id=f"{api.__name__}-{kind}-{other.__name__}")
         for api in APIS
@@ -241,7 +241,7 @@ def test_a_token_is_revoked_by_every_api_and_gone_from_all(world, api, kind, oth
 
 
 def test_every_api_has_a_place_for_what_every_other_makes():
-    """What is not in the tables above is not tried: no kind of token is anybody's alone."""
+    """The tables above cover at least two APIs for every kind of token."""
     for kind in KINDS:
         assert len([api for api in APIS if kind in api.lists]) > 1, kind
         assert len([api for api in APIS if kind in api.revokes]) > 1, kind

@@ -1,4 +1,4 @@
-"""Runs the recipes for libraries: programs that read a token and end well only if it is good."""
+"""Runs the recipes for libraries: programs that read a token and succeed only if it is valid."""
 
 import os
 import re
@@ -12,17 +12,17 @@ from tokens import AUDIENCE, Authority, claims
 
 NODE_MODULES = Path(__file__).with_name("node_modules")
 PHP_LIBRARY = Path("/usr/share/php/Firebase/JWT")
-# What Composer would write.
+# The autoloader that Composer would generate.
 AUTOLOAD = f"""<?php
 spl_autoload_register(function ($class) {{
     require '{PHP_LIBRARY}/' . substr($class, strlen('Firebase\\JWT\\')) . '.php';
 }});
 """
 ENDS_WITHIN_SECONDS = 60
-# Debian's Go libraries lie in a GOPATH, from before modules.
+# Debian installs Go libraries into a GOPATH.
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
 SUFFIX = {"python": ".py", "js": ".mjs", "go": ".go", "ruby": ".rb", "perl": ".pl", "php": ".php", "sh": ".sh"}
-# Debian's own, where the library is a Debian package.
+# Debian's interpreter if the library is a Debian package.
 INTERPRETER = {
     "python": sys.executable,
     "js": "node",
@@ -35,7 +35,7 @@ INTERPRETER = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a program said of one token."""
+    """A program's result for a token."""
 
     code: int
     output: str
@@ -44,14 +44,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Program:
-    """A recipe, ready to be run again and again."""
+    """A recipe that is ready to run."""
 
     command: list[str]
     environment: dict[str, str]
 
     @classmethod
     def written(cls, recipe: Recipe, text: str, folder: Path, **environment: str) -> "Program":
-        """Writes the text down as a reader would, and compiles it where its language asks for that."""
+        """Writes the recipe to a file, and compiles it if its language requires that."""
         source = folder / f"verify{SUFFIX[recipe.language]}"
         source.write_text(text)
         modules = folder / "node_modules"
@@ -68,7 +68,7 @@ class Program:
 
     @classmethod
     def of(cls, recipe: Recipe, authority: Authority, folder: Path, **environment: str) -> "Program":
-        """The recipe with the addresses of a running server in it."""
+        """Returns the recipe with the URLs of a running server."""
         text = recipe.filled(issuer=authority.issuer, audience=AUDIENCE)
         return cls.written(recipe, text.replace("ES256", authority.algorithm), folder, **environment)
 
@@ -85,13 +85,13 @@ class Program:
         return Verdict(done.returncode, done.stdout, done.stderr)
 
     def accepts(self, token: str) -> None:
-        """Fails the test unless the program takes the token, and names whom it is for."""
+        """Fails the test unless the program accepts the token and prints its subject."""
         verdict = self.judge(token)
         assert verdict.code == 0, verdict
         assert verdict.output == f"accepted {claims(token)['sub']}\n", verdict
 
     def refuses(self, token: str, reason: str) -> None:
-        """Fails the test unless the program refuses the token, and for this reason."""
+        """Fails the test unless the program refuses the token for this reason."""
         verdict = self.judge(token)
         assert verdict.code != 0 and "accepted" not in verdict.output, verdict
         assert re.search(reason, verdict.errors), f"not for {reason!r}: {verdict.errors}"

@@ -1,4 +1,4 @@
-"""Runs the recipes for proxies: between a client of the test's and a service that verifies nothing."""
+"""Runs the recipes for proxies: between the test's client and a service that verifies nothing."""
 
 import json
 import os
@@ -25,7 +25,7 @@ APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 
 class Service:
-    """What stands behind a proxy: it answers every request with the headers that it came with, and keeps count."""
+    """The service behind a proxy: returns each request's headers, and counts requests."""
 
     def __init__(self):
         service = self
@@ -49,7 +49,7 @@ class Service:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        # A proxy that closes a connection it kept is no error.
+        # A proxy that closes an idle connection is not an error.
         self._server.handle_error = lambda *_: None
         self.address = f"127.0.0.1:{self._server.server_port}"
 
@@ -76,7 +76,7 @@ class Proxy:
         return httpx.request(method, self.url, headers=[*credentials, *headers], timeout=30, **request)
 
     def passes(self, token: str, headers=(), **request) -> list[tuple[str, str]]:
-        """Fails the test unless the service answers; returns the headers that the service saw."""
+        """Fails the test unless the service answers; returns the headers that the service received."""
         before = self.service.requests
         answer = self.ask(token, headers, **request)
         assert answer.status_code == 200, (answer, answer.text)
@@ -84,7 +84,7 @@ class Proxy:
         return [(name.lower(), value) for name, value in answer.json()]
 
     def stops(self, token: str | None, *statuses: int, headers=()) -> httpx.Response:
-        """Fails the test unless the proxy answers with one of these, and the service hears nothing."""
+        """Fails the test unless the proxy answers with one of these statuses and the service gets no request."""
         before = self.service.requests
         answer = self.ask(token, headers)
         assert answer.status_code in statuses, (answer, answer.text)
@@ -94,7 +94,7 @@ class Proxy:
 
 @contextmanager
 def in_between(name, authority, folder, change=lambda text: text):
-    """The proxy of a recipe, with a service behind it; `change` spoils the recipe for those that must notice."""
+    """Starts the proxy of a recipe, with a service behind it; `change` breaks the recipe for control tests."""
     address = free_address()
     with Service() as service:
         places = {"proxy": address, "service": service.address}
@@ -122,14 +122,14 @@ def in_between(name, authority, folder, change=lambda text: text):
 
 @contextmanager
 def folder_for_others():
-    """Apache's workers are another user, whom pytest's own folders keep out."""
+    """A directory for Apache's workers, whose user has no access to pytest's directories."""
     with TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 def free_address() -> str:
-    """Below the ports that the system hands out by itself, so that nobody is given this one before the proxy is."""
+    """Returns a port below the ephemeral range, so that no other process gets it before the proxy does."""
     while True:
         port = random.randrange(10240, 32768)
         with socket.socket() as probe:
@@ -139,7 +139,7 @@ def free_address() -> str:
 
 @contextmanager
 def running_proxy(command: list, address: str, folder: Path):
-    """Starts a proxy in the foreground, waits until it listens, and ends it."""
+    """Starts a proxy in the foreground, waits until it listens, and stops it."""
     log = folder / "output"
     host, port = address.split(":")
     with log.open("wb") as output:
@@ -176,7 +176,7 @@ def recipe(name: str, authority: Authority, change=lambda text: text, **values: 
 
 
 def nginx(text: str, folder: Path) -> list:
-    """The recipe is a file of `sites-enabled`; around it stands what Debian's nginx.conf says, in this folder."""
+    """The recipe is a file of `sites-enabled`, within the settings of Debian's nginx.conf."""
     temporary = "".join(
         f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -205,7 +205,7 @@ def haproxy(text: str, folder: Path) -> list:
 
 
 def apache(text: str, folder: Path, address: str, certificate: Path) -> list:
-    """The recipe stands in a virtual host; around it, what Debian's apache2.conf and `a2enmod` would load."""
+    """The recipe is in a virtual host, within the settings of Debian's apache2.conf and `a2enmod`."""
     modules = {
         "mpm_event": "mpm_event",
         "authn_core": "authn_core",
@@ -230,7 +230,7 @@ def apache(text: str, folder: Path, address: str, certificate: Path) -> list:
 
 
 def public_key(authority: Authority, folder: Path) -> Path:
-    """What `openssl pkey -pubout` makes of the key's file."""
+    """Returns the public key, like `openssl pkey -pubout`."""
     path = folder / "jeton.pem"
     path.write_bytes(authority.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return path

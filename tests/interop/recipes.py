@@ -1,4 +1,4 @@
-"""The recipes, which are the fenced blocks of docs/verifying.md that have a name after their language."""
+"""The recipes: the fenced blocks of docs/verifying.md with a name after their language."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs/verifying.md"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One block of the document, as it stands."""
+    """A block of the document, unchanged."""
 
     name: str
     language: str
     text: str
 
     def filled(self, **values: str) -> str:
-        """The text with the example values that it was written with replaced; each must be there."""
+        """Replaces example values in the text, each of which must occur in it."""
         for example in values:
             assert EXAMPLES[example] in self.text, f"the recipe {self.name} does not name {EXAMPLES[example]}"
         return filled(self.text, **values)
@@ -28,11 +28,11 @@ def filled(text: str, **values: str) -> str:
     return text
 
 
-# What the document's recipes say where a reader says their own.
+# The example values in the document's recipes.
 EXAMPLES = {
     "issuer": "http://127.0.0.1:8080",
     "audience": "https://api.example.com",
-    # Where jeton is reached by HTTPS, the service behind a proxy, the proxy, and the proxy's files.
+    # The HTTPS URL of jeton, the service behind a proxy, the proxy, and the proxy's files.
     "tls": "https://127.0.0.1:8443",
     "service": "127.0.0.1:9000",
     "proxy": "127.0.0.1:8000",
@@ -45,7 +45,7 @@ EXAMPLES = {
 
 
 def recipes(text: str) -> dict[str, Recipe]:
-    """Every named block of a Markdown text, by its name."""
+    """Returns every named block of a Markdown text by name."""
     blocks = re.findall(r"^```(\w+) ([\w-]+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     named = {name: Recipe(name, language, body) for language, name, body in blocks}
     assert len(named) == len(blocks), "two recipes have one name"

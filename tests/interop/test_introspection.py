@@ -1,4 +1,4 @@
-"""The recipe that asks, which every language can follow."""
+"""The recipe that introspects tokens, which works in every language."""
 
 import json
 

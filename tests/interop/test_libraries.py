@@ -1,4 +1,4 @@
-"""Every library's recipe takes good tokens, and refuses each forgery for what is wrong with it."""
+"""Every library's recipe accepts valid tokens and refuses each forgery for the right reason."""
 
 import pytest
 import tokens
@@ -7,7 +7,7 @@ from programs import PHP_LIBRARY, Program
 from recipes import RECIPES
 from tokens import Authority
 
-# Forgeries by what is wrong with them; for a test each has a library's own words for that.
+# Forgeries by what is wrong with them; each test has the library's own messages.
 FORGERIES = {
     "signature": [tokens.tampered, tokens.signed_by_another_key, tokens.with_its_own_key],
     "key": [tokens.of_an_unpublished_key],
@@ -125,7 +125,7 @@ EVERYWHERE = {"pyjwt", "jose", "golang-jwt"}
 
 
 def marks(name):
-    """Debian 12 has no package of the PHP library; where it is missing, that recipe is not run, and pytest says so."""
+    """Debian 12 has no package of the PHP library; without it, that recipe is skipped."""
     absent = name == "php-firebase-jwt" and not PHP_LIBRARY.exists()
     without = [pytest.mark.skip(reason=f"{PHP_LIBRARY} is not installed")] if absent else []
     return without + ([] if name in EVERYWHERE else [pytest.mark.interop])
@@ -162,7 +162,7 @@ def test_a_forgery_is_refused_for_what_is_wrong_with_it(library, program, author
     program.refuses(forged(authority), WORDS[library][wrong])
 
 
-# Each check taken out of one recipe, and the forgery that it was there for.
+# Each check removed from one recipe, and the forgery that is then accepted.
 @pytest.mark.parametrize(
     ("check", "without", "forged", "reason"),
     [

@@ -1,4 +1,4 @@
-"""The recipe that cuts off the prefix before a token, in the place where the page says that it goes."""
+"""The recipe that removes the token prefix, inserted where the page says."""
 
 import pytest
 import tokens
@@ -41,7 +41,7 @@ def test_without_its_prefix_a_stock_library_takes_a_token(authority, tmp_path, n
 
 
 def test_with_its_prefix_it_is_refused(authority, tmp_path):
-    """What the recipe is there for: as it stands, the library does not take the token."""
+    """The control: without the recipe the library refuses the token."""
     whole = Program.of(RECIPES["pyjwt"], authority, tmp_path)
     token = authority.issue()
     assert whole.judge(bare(token)).code == 0

@@ -18,7 +18,7 @@ available = ["projects:read", "projects:readers", "myprojects:read", "content:wr
 [presets]
 content_management = ["projects:read", "content:write"]
 """
-# What a recipe cannot tell is let through, as docs/verifying.md says of it.
+# Tokens that a recipe cannot check are let through, as docs/verifying.md documents.
 CANNOT_TELL = {"apache-jwks": {tokens.of_another_type, tokens.of_no_type}}
 
 
@@ -93,7 +93,7 @@ def test_who_asks_learns_of_a_revocation_at_once(name, proxy, authority):
 
 
 def about(seen):
-    """What the service was told in headers of ours, in whatever spelling it reads as one of them."""
+    """Returns the `X-Jeton-…` headers that the service received, in any equivalent spelling."""
     told = {}
     for name, value in seen:
         told.setdefault(name.replace("_", "-"), []).append(value)
@@ -102,7 +102,7 @@ def about(seen):
 
 @pytest.fixture(scope="module", params=marked(["nginx", "caddy", "haproxy"]))
 def telling(request, authority):
-    """A proxy that tells the service about the token in headers of ours."""
+    """A proxy that passes the `X-Jeton-…` headers to the service."""
     with folder_for_others() as folder, in_between(request.param, authority, folder) as proxy:
         yield proxy
 
@@ -138,7 +138,7 @@ def test_a_service_can_tell_a_token_that_is_restricted_to_projects(telling, auth
 
 
 def test_a_client_cannot_have_them_dropped(telling, authority):
-    """`Connection` names headers that a proxy is not to pass on (RFC 9110, section 7.6.1)."""
+    """`Connection` names headers that a proxy must not pass on (RFC 9110, section 7.6.1)."""
     answer = telling.ask(authority.issue(), [("Connection", "close, x-jeton-team, X-Jeton-Subject")])
     if answer.status_code == 200:
         told = about((name.lower(), value) for name, value in answer.json())
@@ -186,7 +186,7 @@ def test_nothing_passes_while_the_authority_is_down(name, tmp_path_factory):
         proxy.stops(token, 401, 500, 502, 503)
 
 
-# A line taken out of a recipe, and what then reaches the service.
+# A line removed from a recipe, and the request that then reaches the service.
 @pytest.mark.parametrize(
     ("name", "line", "forged"),
     [

@@ -1,4 +1,4 @@
-"""The README's two chapters from a login to a verified call work as they stand."""
+"""The README's two chapters from a login to a verified call work unchanged."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ CHAPTERS = re.search(r"^## From a login to a token\n.*?(?=^## Where to read next
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What each command of the chapters prints, all run one after the other in one shell."""
+    """Runs the chapters' commands in one shell, and returns the output of each."""
     folder = tmp_path_factory.mktemp("reader")
     with running(tmp_path_factory.mktemp("authority")) as server:
         doomed = tokens.claims(Authority.of(server).issue())["jti"]

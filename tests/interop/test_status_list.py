@@ -1,4 +1,4 @@
-"""A stock implementation reads the published status lists, and its recipe believes no list that it must not."""
+"""An independent implementation reads the published status lists, and its recipe refuses invalid lists."""
 
 import json
 import threading
@@ -56,7 +56,7 @@ def test_a_list_of_somebody_else_is_not_asked_for(program, authority):
 
 
 class StandIn:
-    """An authority with the real one's keys, whose status list is whatever a test makes of it."""
+    """A fake authority with the real one's keys and a status list of the test's choice."""
 
     def __init__(self, authority):
         stand_in = self
@@ -84,7 +84,7 @@ class StandIn:
         return tokens.changed(self.authority, iss=self.url, status=place)
 
     def list(self, *revoked, key=None, typ="statuslist+jwt", **changes):
-        """Answers with a list of 1,024 tokens from now on, with one thing changed where a test asks for it."""
+        """Serves a list of 1,024 tokens from now on, with changes requested by the test."""
         bits = bytearray(128)
         for index in revoked:
             bits[index // 8] |= 1 << index % 8
@@ -111,7 +111,7 @@ def stand_in(authority):
 
 @pytest.fixture(scope="module")
 def deceived(stand_in, tmp_path_factory):
-    """The recipe, with the stand-in for its authority."""
+    """Returns the recipe with the fake authority."""
     text = RECIPES["status-list"].filled(issuer=stand_in.url, audience=AUDIENCE)
     return Program.written(RECIPES["status-list"], text, tmp_path_factory.mktemp("stand-in"))
 

@@ -1,4 +1,4 @@
-"""The table of docs/verifying.md says of every recipe which algorithms it does, and is right."""
+"""The table of docs/verifying.md lists the algorithms of every recipe correctly."""
 
 import re
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ TABLE = {
     for names, *answers in ROWS
     for name in re.findall(r"`(.*?)`", names)
 }
-# These have tests of their own, and nothing to do with algorithms.
+# These have tests of their own and use no algorithms.
 OTHERS = {"introspect", "status-list", "haproxy-revoke", "prefix"}
 
 
@@ -58,5 +58,5 @@ def proxied(name, authority, _):
         try:
             proxy = ended.enter_context(in_between(name, authority, folder))
         except AssertionError:
-            return False, True  # It does not start with an algorithm that it does not know.
+            return False, True  # The program does not start with an unknown algorithm.
         return proxy.ask(authority.issue()).status_code == 200, proxy.ask(tokens.tampered(authority)).status_code == 401

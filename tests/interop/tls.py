@@ -1,4 +1,4 @@
-"""HTTPS in front of a server that speaks HTTP, for clients that insist on it."""
+"""An HTTPS proxy in front of an HTTP server, for clients that require TLS."""
 
 import datetime
 import ipaddress
@@ -18,7 +18,7 @@ PASSED_ON = {"authorization", "content-type", "accept"}
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    """Creates a self-signed certificate for 127.0.0.1 and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -39,7 +39,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def in_front_of(url: str, folder: Path):
-    """The address under which `url` is there by HTTPS, and the certificate to trust."""
+    """Yields the HTTPS URL of `url`, and the certificate to trust."""
     public, private = certificate(folder)
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,7 +63,7 @@ def in_front_of(url: str, folder: Path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.handle_error = lambda *_: None  # Clients try the port, and go away.
+        server.handle_error = lambda *_: None  # Clients probe the port and disconnect.
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"https://127.0.0.1:{server.server_port}", public

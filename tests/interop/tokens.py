@@ -1,4 +1,4 @@
-"""Good tokens and forged ones.
+"""Valid tokens and forged ones.
 
 The strongest forgeries bear a right signature: the tests own the server's folder of keys, and sign with what is in it.
 """
@@ -25,7 +25,7 @@ NEW_KEY = {
 
 @dataclass(frozen=True)
 class Authority:
-    """A running server, and what its owner can do: hand out tokens, revoke them, sign with its key."""
+    """A running server with its private key: creates and revokes tokens, and signs forged ones."""
 
     server: Server
     session: str
@@ -51,7 +51,7 @@ class Authority:
         return answer.json()
 
     def issue(self, **wishes) -> str:
-        """A token of the organization for the recipes' audience, as the server hands it out."""
+        """Creates a token of the organization for the recipes' audience."""
         defaults = {
             "name": "interop",
             "organization": "default",
@@ -63,14 +63,14 @@ class Authority:
         return self.post("tokens", defaults | wishes)["token"]
 
     def introspector(self) -> str:
-        """The token with which a service of the organization asks about others."""
+        """Creates the token with which a service of the organization introspects others."""
         return self.issue(scopes=["tokens:introspect"], audience=self.issuer)
 
     def revoke(self, token: str) -> None:
         self.post(f"tokens/{claims(token)['jti']}/revoke", {"reason": "a test"})
 
     def sign(self, content: dict, *, key=None, **header) -> str:
-        """Signs with the server's own key, or another one under its name."""
+        """Signs with the server's own key, or with another one under its key id."""
         head = {"typ": "at+jwt", "kid": self.kid} | header
         return jwt.encode(content, key or self.key, algorithm=self.algorithm, headers=head)
 
@@ -93,12 +93,12 @@ def issued(authority: Authority) -> str:
 
 
 def issued_to_several(authority: Authority) -> str:
-    """`aud` is an array here, which is where a comparison of texts ends."""
+    """`aud` is an array here, which a comparison of texts cannot match."""
     return authority.issue(audience=["https://other.example.org", AUDIENCE])
 
 
 def signed_by_the_test(authority: Authority) -> str:
-    """What shows that the refusals below are for the one thing changed."""
+    """The control: shows that the forgeries below are refused for their only change."""
     return authority.sign(claims(authority.issue()))
 
 
@@ -118,7 +118,7 @@ def of_an_unpublished_key(authority: Authority) -> str:
 
 
 def with_its_own_key(authority: Authority) -> str:
-    """The key travels in the header (`jwk`), where a verifier must not look for it."""
+    """The key is in the header (`jwk`), where a verifier must not look for it."""
     key = NEW_KEY[authority.algorithm]()
     algorithm = jwt.get_algorithm_by_name(authority.algorithm)
     return authority.sign(claims(authority.issue()), key=key, jwk=algorithm.to_jwk(key.public_key(), as_dict=True))
@@ -141,13 +141,13 @@ def changed(authority: Authority, **changes) -> str:
 
 
 def expired(authority: Authority) -> str:
-    # Further back than the minute of leeway that some allow themselves.
+    # Earlier than the minute of leeway that some libraries allow.
     now = int(time.time())
     return changed(authority, iat=now - 7200, exp=now - 3600)
 
 
 def for_another_audience(authority: Authority) -> str:
-    """The name of the service that verifies with more behind it, and without its last letter."""
+    """The verifying service's name with a suffix, and without its last letter."""
     return authority.issue(audience=[f"{AUDIENCE}.evil.example", AUDIENCE[:-1]])
 
 
@@ -168,12 +168,12 @@ def of_no_type(authority: Authority) -> str:
 
 
 def without_the_scope(authority: Authority) -> str:
-    """Good in itself, for something else than what the recipes for proxies demand."""
+    """A valid token without the scope that the recipes for proxies require."""
     return authority.issue(scopes=["content:write"])
 
 
 def a_session(authority: Authority) -> str:
-    """What a login answers with, as the server signs it."""
+    """A session token, signed by the server."""
     return authority.session
 
 

@@ -1,4 +1,4 @@
-"""Keeps a schemathesis run signed in: loaded by it through SCHEMATHESIS_HOOKS."""
+"""Keeps a schemathesis run logged in: loaded through SCHEMATHESIS_HOOKS."""
 
 import os
 from urllib.parse import unquote
@@ -13,7 +13,7 @@ PASSWORD = os.environ["JETON_ADMIN_PASSWORD"]
 
 @schemathesis.auth(refresh_interval=None)
 class Session:
-    """A live session before every request: ending the caller's session is among the things under test."""
+    """Renews the session before every request: the operations under test can revoke it."""
 
     token = None
 
@@ -35,15 +35,15 @@ class Session:
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Aims what would end or change the caller's own account at an account that does not exist.
+    """Redirects requests that would change or delete the caller's own account to an unknown account.
 
-    schemathesis learns e-mail addresses from answers. Without its account the run could not sign in again,
-    and everything after would be 401.
+    schemathesis learns e-mail addresses from responses. Without its account the run could not log in again,
+    and all further responses would be 401.
     """
     email = case.path_parameters.get("email")
     if case.method.upper() != "GET" and isinstance(email, str) and unquote(email).strip().lower() == EMAIL:
         case.path_parameters["email"] = "nobody@example.org"
-    # The tokens that a body names are looked up too, and 404 for one of them says nothing of the organization that was
-    # made a moment before.
+    # 404 for an unknown token in the body would be reported as a missing organization, which was created a moment
+    # before.
     if case.method.upper() == "DELETE" and case.path.endswith("/team-tokens") and isinstance(case.body, dict):
         case.body = {"data": []}

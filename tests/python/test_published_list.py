@@ -1,4 +1,4 @@
-"""The published status list, read with nothing but PyJWT and Python's own zlib, as the draft describes it."""
+"""The published status list, read with only PyJWT and Python's zlib, as the draft describes."""
 
 import base64
 import gzip
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def tokens(server):
-    """Two tokens, which share a list, and the number and session to revoke the first with."""
+    """Two tokens of one list, and the number and session to revoke the first with."""
     session = {"Authorization": f"Bearer {server.session()}"}
     order = {"name": "listed", "organization": "default", "scopes": ["projects:read"], "expires_in_days": 30}
     created = [
@@ -27,7 +27,7 @@ def reference(token):
 
 
 def fetch(server, uri, **headers):
-    """The claims of the list at an address, after every check that a verifier makes."""
+    """Returns the claims of the list at a URL, after all checks of a verifier."""
     answer = httpx.get(uri, headers={"Accept": "application/statuslist+jwt", **headers})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/statuslist+jwt"
@@ -49,7 +49,7 @@ def fetch(server, uri, **headers):
 
 
 def bits(claims):
-    """The whole list, inflated by an implementation that shares nothing with the server's."""
+    """Returns the list, decompressed by an implementation independent of the server's."""
     status_list = claims["status_list"]
     assert status_list["bits"] == 1
     text = status_list["lst"]
@@ -76,7 +76,7 @@ def test_a_token_finds_its_bit_before_and_after_its_revocation(server, tokens):
 
     after = bits(fetch(server, mine["uri"]))
     assert (status(after, mine["idx"]), status(after, theirs["idx"])) == (1, 0)
-    # Nobody else's bit has changed.
+    # No other bit has changed.
     assert sum(byte.bit_count() for byte in after) == sum(byte.bit_count() for byte in before) + 1
 
 

@@ -1,4 +1,4 @@
-"""PyJWT, which knows nothing of this project, verifies a live token and refuses every altered one."""
+"""PyJWT, an independent library, verifies a valid token and refuses every altered one."""
 
 import base64
 import hmac
@@ -17,7 +17,7 @@ PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 @pytest.fixture(scope="module", params=["ES256", "EdDSA", "RS256"])
 def server(request, tmp_path_factory):
-    """One server for each algorithm; the first is the default and needs no configuration."""
+    """A server per algorithm; the first is the default and needs no configuration."""
     algorithm = request.param
     configuration = "" if algorithm == "ES256" else f'[keys]\nalgorithm = "{algorithm}"\n'
     with running(tmp_path_factory.mktemp(algorithm), configuration) as server:
@@ -27,7 +27,7 @@ def server(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def created(server):
-    """The answer to creating a token for thirty days: the secret, and what the authority says of it."""
+    """Creates a token for thirty days and returns the response: the secret and its metadata."""
     answer = httpx.post(
         f"{server.url}/api/v1/tokens",
         headers={"Authorization": f"Bearer {server.session()}"},
@@ -55,7 +55,7 @@ def published(server):
 
 
 def verify(server, token, **expectations):
-    """What a service does: the key by `kid` from the published set, the algorithm from that key."""
+    """Verifies like a service: the key by `kid` from the key set, the algorithm from that key."""
     key = jwt.PyJWKClient(f"{server.url}/.well-known/jwks.json").get_signing_key_from_jwt(token)
     expected = {"audience": server.url, "issuer": server.url} | expectations
     return jwt.decode_complete(
@@ -148,7 +148,7 @@ def with_algorithm_none(header, payload, signature, key):
 
 
 def signed_with_the_public_key_as_a_secret(header, payload, signature, key):
-    """The classic confusion: the verifier's public key taken as an HMAC key."""
+    """Algorithm confusion: the verifier's public key as an HMAC key."""
     pem = key.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     unsigned = f"{encoded(json.loads(decoded(header)) | {'alg': 'HS256'})}.{payload}"
     return f"{unsigned}.{encoded(hmac.digest(pem, unsigned.encode(), 'sha256'))}"

@@ -1,4 +1,4 @@
-"""schemathesis holds a running server to its own document: no finding, whatever is sent."""
+"""schemathesis checks a running server against its own OpenAPI document, without findings."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 
 SEED = 20260102
 EXAMPLES = 12
-# negative_data_rejection is not among them: the API takes "5" for 5 and 1 for true, as pydantic does, where the
+# negative_data_rejection is not among them: the API accepts "5" for 5 and 1 for true, like pydantic, although the
 # document's types are strict.
 CHECKS = [
     "not_a_server_error",
@@ -32,13 +32,13 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Api:
-    """A document, and what its clients take."""
+    """An OpenAPI document, and the media type of its clients."""
 
     document: str
     media_type: str = JSON
-    # The one operation that takes passwords.
+    # The login operation, if any.
     login: str | None = None
-    # The operations behind it are the same ones, so that fewer do for the forms of the others.
+    # The dialects share the native API's operations, so fewer examples suffice for their formats.
     examples: int = EXAMPLES // 2
 
 
@@ -51,8 +51,8 @@ APIS = [
 
 
 def runs():
-    """Wrong passwords lock the address they come from, so the operation that takes them has a server of its own:
-    beside it no session could be renewed."""
+    """Wrong passwords lock the client's address, so the login operation has a server of its own:
+    on a shared one no session could be renewed."""
     for api in APIS:
         name = Path(api.document).stem
         yield pytest.param(api, "--exclude-path", id=name)
@@ -61,7 +61,7 @@ def runs():
 
 
 def schemathesis(url, folder, *selection, api=APIS[0], environment=()):
-    """Runs schemathesis against `url`, and returns its exit code and what it printed."""
+    """Runs schemathesis against `url`, and returns its exit code and output."""
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", folder / "schemathesis.toml"),
         *("run", f"{url}{api.document}", "--header", f"Accept: {api.media_type}", "--checks", ",".join(CHECKS), "--seed", str(SEED)),
@@ -103,13 +103,13 @@ def test_every_operation_does_what_its_document_says(server, tmp_path, api, sele
     tested = re.search(r"Tested: (\d+)", output)
     assert tested and int(tested[1]) == len(operations), output
     if api.media_type == JSON and selection == "--exclude-path":
-        # Without a step from one operation to the next, nothing is looked up after it was made or deleted.
+        # Without links between operations, no resource is read after its creation or deletion.
         followed = re.search(r"API Links: +(\d+) covered", output)
         assert followed and int(followed[1]) > 0, output
 
 
 class Faulty(BaseHTTPRequestHandler):
-    """A server with one operation, which fails for names of more than three letters."""
+    """A server with one operation that fails for names of more than three letters."""
 
     document = {
         "openapi": "3.1.0",
@@ -160,7 +160,7 @@ class Faulty(BaseHTTPRequestHandler):
 
 
 def test_a_failing_server_is_found_out(tmp_path):
-    """The run above could pass because it sends nothing that matters; here the same run must not."""
+    """The control: the same run must find this server's fault."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Faulty) as faulty:
         threading.Thread(target=faulty.serve_forever, daemon=True).start()
         code, output = schemathesis(f"http://127.0.0.1:{faulty.server_port}", tmp_path)

@@ -1,4 +1,4 @@
-//! Everything that is tested from outside, in one binary.
+//! All tests from outside of the crate, in one binary.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

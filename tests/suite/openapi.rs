@@ -1,4 +1,4 @@
-//! The document of the API: complete, current, and true where that can be tried.
+//! The OpenAPI documents: complete, up to date, and correct as far as tests can tell.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::harness::TestApp;
 
-/// A document as it is generated.
+/// Returns a document as generated.
 fn generated(document: Document) -> Value {
     serde_json::to_value(jeton::http::document(document)).unwrap()
 }
 
-/// Every operation with its method and path.
+/// Returns every operation with its method and path.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     let items = paths.iter().flat_map(|(path, item)| {
@@ -24,24 +24,25 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
         .collect()
 }
 
-/// Operations whose success is said by the status and headers alone.
+/// Operations with an empty successful response.
 const EMPTY: [&str; 2] = ["authorize_request", "revoke_presented_token"];
 
-/// The errors that operations of an API list: those that ask who is asking, and those with a body.
+/// Returns the errors that operations of an API must list: those with a credential, and those with a
+/// body.
 fn errors(api: Document) -> (&'static [&'static str], &'static [&'static str]) {
     match api {
         Document::Native | Document::Quant => (&["401", "403", "503"], &["400", "413", "415", "422"]),
-        // Whoever may not is told that there is nothing.
+        // Forbidden is 404 there.
         Document::Terraform => (&["401", "404", "503"], &["400", "413", "415", "422"]),
-        // Whatever is wrong with a body is one status.
+        // Every invalid body is one status there.
         Document::Cave => (&["401", "403", "503"], &["400", "413"]),
     }
 }
 
-/// What can have no success, since it needs mail, which nobody sends.
+/// Operations without a successful response, since they need e-mail, which the server does not send.
 const NEVER: [&str; 4] = ["register", "confirm", "forgot_password", "reset_password"];
 
-/// What is wrong with a document, as sentences.
+/// Returns what is wrong with a document, as sentences.
 fn findings(api: Document, document: &Value) -> Vec<String> {
     let mut findings = Vec::new();
     let mut ids = BTreeSet::new();
@@ -84,7 +85,7 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
         }
         if operation["requestBody"].is_object() {
             for status in of_bodies {
-                // OAuth says 400 for a wrong field too.
+                // OAuth uses 400 for invalid fields too.
                 let is_oauths_own = *status == "422" && what.contains(" /oauth/");
                 demand(
                     responses.contains_key(*status) != is_oauths_own,
@@ -101,7 +102,7 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
             let is_empty = ["204", "304"].contains(&status.as_str())
                 || what.starts_with("head ")
                 || (status == "200" && EMPTY.contains(&id));
-            // CAVE's errors are texts or nothing at all, and what it has accepted needs no words.
+            // CAVE's errors are texts or empty, and so is its 202.
             let may_be_empty = api == Document::Cave && (status == "202" || status.starts_with('4'));
             demand(
                 has_body != is_empty || may_be_empty,
@@ -146,10 +147,10 @@ fn findings(api: Document, document: &Value) -> Vec<String> {
     findings
 }
 
-/// What generators of clients refuse, or have no type for.
+/// Returns what generators of clients refuse or have no type for.
 fn useless_to_generators(document: &Value) -> Vec<String> {
     let mut findings = Vec::new();
-    // openapi-generator takes a license without an SPDX identifier or an address for a mistake.
+    // openapi-generator reports a license without an SPDX identifier or URL as an error.
     if !document["info"]["license"]["identifier"].is_string() {
         findings.push("info.license needs its identifier".to_owned());
     }
@@ -170,7 +171,7 @@ fn useless_to_generators(document: &Value) -> Vec<String> {
     findings
 }
 
-/// Calls `found` with the schema of the elements of every list in a schema.
+/// Calls `found` with the element schema of every list in a schema.
 fn each_list(schema: &Value, found: &mut impl FnMut(&Value)) {
     if schema["items"].is_object() {
         found(&schema["items"]);
@@ -215,7 +216,7 @@ fn every_document_is_complete() {
 }
 
 #[test]
-fn what_is_missing_is_found() {
+fn missing_tests_are_found() {
     let mut document = generated(Document::Native);
     let paths = &mut document["paths"];
     paths["/api/v1/me"]["get"]["operationId"] = "login".into();

@@ -1,5 +1,4 @@
-//! `docs/standards.md` and the pages of `docs/migrating` name the tests that show what they say, and
-//! each of them exists.
+//! The tests named in `docs/standards.md` and the pages of `docs/migrating` exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +6,7 @@ use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Every function of the Rust and Python sources below a folder.
+/// Collects every function of the Rust and Python sources below a folder.
 fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -26,7 +25,7 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What stands in backquotes in the last column of every table whose last column is of tests.
+/// Returns the names in backquotes in the last column of every table of tests.
 fn named(document: &str) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     let mut last_column = None;
@@ -43,7 +42,7 @@ fn named(document: &str) -> BTreeSet<&str> {
     found
 }
 
-/// The pages that name tests, each with how many at least.
+/// Returns the pages that name tests, each with a minimum number.
 fn pages() -> Vec<(String, usize)> {
     let folder = Path::new(ROOT).join("docs/migrating");
     let migrating = fs::read_dir(folder).unwrap().map(|entry| {

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// How a key signs. There is no `none` and no shared secret to choose by mistake.
+/// A signature algorithm. `none` and symmetric algorithms do not exist as values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Algorithm {
@@ -16,7 +16,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name in `alg` (RFC 7518 section 3.1, RFC 8037 section 3.1).
+    /// Returns the `alg` value (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
@@ -26,7 +26,7 @@ impl Algorithm {
     }
 }
 
-/// A text that names none of the algorithms; the comparison minds the case, as RFC 8725 asks.
+/// The error for an unknown algorithm. The comparison is case-sensitive (RFC 8725).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be ES256, EdDSA or RS256")]
 pub struct NotAnAlgorithm;
@@ -44,7 +44,7 @@ impl FromStr for Algorithm {
     }
 }
 
-// A derived `Deserialize` would also take `{"ES256": null}`: serde's second form of an enum.
+// A derived `Deserialize` would also accept `{"ES256": null}`, serde's other form of an enum.
 impl TryFrom<String> for Algorithm {
     type Error = NotAnAlgorithm;
 

@@ -1,7 +1,7 @@
-//! An event of the revocation feed, and the hash that chains it to the one before.
+//! Events of the revocation feed, chained by hashes.
 //!
-//! A reader who keeps the last hash notices an event that was left out, altered or put in. Who
-//! revoked and why is no part of it: the feed belongs to every service that verifies tokens.
+//! A reader that stores the last hash detects events that were omitted, altered or inserted. Actor and
+//! reason of a revocation are excluded: all services that verify tokens read the feed.
 
 use std::fmt::Display;
 
@@ -38,61 +38,62 @@ impl Position {
     }
 }
 
-/// One event of the feed. Times are milliseconds since the Unix epoch.
+/// An event of the feed. Times are in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The database's epoch: another one means that an older copy was restored.
+    /// The database's epoch. A different one means that an older copy was restored.
     pub epoch: Uuid,
-    /// Its number; they have no gap.
+    /// The sequence number, without gaps.
     pub sequence: u64,
-    /// When it was recorded: `revoked_at` of a token.
+    /// When the event was recorded: `revoked_at` of a token.
     pub recorded_at: i64,
-    /// From when on it is obeyed.
+    /// When the revocation takes effect.
     pub effective_at: i64,
-    /// What it ends.
+    /// The revoked tokens.
     pub ends: Ends,
 }
 
-/// What an event ends.
+/// The tokens that an event revokes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ends {
-    /// One token.
+    /// A single token.
     Token {
-        /// Its `jti`.
+        /// The token's `jti`.
         jti: Uuid,
-        /// The number of its record.
+        /// The number of the token's record.
         id: i64,
-        /// Its status list.
+        /// The token's status list.
         status_list: u32,
-        /// Its bit in the list.
+        /// The token's index in the status list.
         index: u32,
-        /// When it ends anyway, if it does.
+        /// When the token expires; `None`: never.
         expires_at: Option<i64>,
     },
-    /// Every token that matches all that is named and was issued early enough.
+    /// Every token that matches all given fields and was issued no later than `issued_through`.
     CutOff {
-        /// Of this organization.
+        /// Tokens of this organization.
         organization: Option<Uuid>,
-        /// Of this team.
+        /// Tokens of this team.
         team: Option<String>,
-        /// Of this person.
+        /// Tokens of this user.
         user: Option<String>,
-        /// Restricted to this project.
+        /// Tokens restricted to this project.
         project: Option<u32>,
-        /// Signed by this key.
+        /// Tokens signed by this key.
         kid: Option<String>,
-        /// `session` or `api`.
+        /// Tokens of this kind: `session` or `api`.
         kind: Option<&'static str>,
-        /// `iat` is at most this, in seconds.
+        /// The highest `iat` of matching tokens, in seconds.
         issued_through: i64,
     },
 }
 
 impl Event {
-    /// The hash of this event after the one before it, [`BEFORE_ALL`] for the first.
+    /// Returns the hash of this event, given the hash of the previous one, or [`BEFORE_ALL`] for the
+    /// first event.
     ///
-    /// SHA-256 over the 32 bytes of the previous hash and then each of these texts as a netstring
-    /// (`length:text,`, the length in decimal bytes), an absent one as `0:,`:
+    /// It is SHA-256 over the 32 bytes of the previous hash, followed by each of these texts as a
+    /// netstring (`length:text,`, the length in decimal bytes), an absent one as `0:,`:
     ///
     /// `jeton-event-1`, epoch, sequence, recorded at, effective at, then either `token`, jti, id,
     /// status list, index, expires at; or `cut_off`, organization, team, user, project, kid, kind,
@@ -175,7 +176,8 @@ mod hexadecimal {
     }
 }
 
-/// What has been hashed so far. Lengths stand before texts, so that no two events can be written alike.
+/// The hash input. Each text is preceded by its length, so that two different events never have the
+/// same input.
 struct Input(Context);
 
 impl Input {

@@ -8,22 +8,22 @@ use serde::Deserialize;
 use crate::json;
 use crate::{Algorithm, KeyId};
 
-/// What a signed text is for, so that one kind is never taken for another (RFC 8725 section 3.11).
+/// The purpose of a signed text, so that one type is never accepted as another (RFC 8725 section 3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub enum TokenType {
     /// An API token, `at+jwt` (RFC 9068).
     Access,
-    /// What logging in returns, `session+jwt`: for the authority alone.
+    /// A session, `session+jwt`: accepted only by the authority.
     Session,
-    /// A published list of revoked tokens, `statuslist+jwt`.
+    /// A status list, `statuslist+jwt`.
     StatusList,
 }
 
 impl TokenType {
     const ALL: [Self; 3] = [Self::Access, Self::Session, Self::StatusList];
 
-    /// The value of `typ`.
+    /// Returns the `typ` value.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "at+jwt",
@@ -33,7 +33,7 @@ impl TokenType {
     }
 }
 
-/// A text that is the `typ` of nothing that jeton signs.
+/// The error for a `typ` that jeton does not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not one of at+jwt, session+jwt and statuslist+jwt")]
 pub struct NotATokenType;
@@ -41,9 +41,9 @@ pub struct NotATokenType;
 impl FromStr for TokenType {
     type Err = NotATokenType;
 
-    /// Takes `at+jwt`, `application/at+jwt` and either in capitals: `typ` is a media type, whose
-    /// letters have no case, written without its `application/` (RFC 7515 section 4.1.9). It lies
-    /// under the signature, so nobody can choose among the spellings but the signer.
+    /// Accepts `at+jwt` and `application/at+jwt`, ignoring case: `typ` is a media type, usually without
+    /// its `application/` (RFC 7515 section 4.1.9). The signature covers it, so only the signer can
+    /// choose the spelling.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const PREFIX: &str = "application/";
         let subtype = match text.split_at_checked(PREFIX.len()) {
@@ -71,17 +71,17 @@ impl fmt::Display for TokenType {
     }
 }
 
-/// The whole JOSE header: `alg`, `kid` and `typ`.
+/// The JOSE header: `alg`, `kid` and `typ`.
 ///
-/// The set is closed. Whatever else a header could hold either changes how the token must be read
-/// (`crit`, `b64`, `zip`, `enc`), brings its own key (`jwk`, `jku`, `x5u`, `x5c`) or means nothing here.
+/// No other member is allowed. Other members would change how the token must be read (`crit`, `b64`,
+/// `zip`, `enc`), bring their own key (`jwk`, `jku`, `x5u`, `x5c`) or mean nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// How the token says it is signed. A key's own algorithm decides, and must be the same.
+    /// The algorithm named by the token. It must equal the key's own algorithm, which decides.
     pub algorithm: Algorithm,
-    /// Which key.
+    /// The key id.
     pub kid: KeyId,
-    /// What the token is for.
+    /// The purpose of the token.
     pub token_type: TokenType,
 }
 
@@ -94,10 +94,10 @@ struct Wire {
 }
 
 impl Header {
-    /// The first segment of a token, in base64url. The same for every token of one key and type, so
-    /// a signer keeps it.
+    /// Encodes the header as the first segment of a token, in base64url. It is the same for all tokens
+    /// of a key and type, so a signer can store it.
     pub fn encode(&self) -> String {
-        // Written by hand, since none of the three values can hold a character that JSON escapes.
+        // Formatted by hand, since none of the three values can contain a character that JSON escapes.
         URL_SAFE_NO_PAD.encode(format!(
             r#"{{"alg":"{}","kid":"{}","typ":"{}"}}"#,
             self.algorithm, self.kid, self.token_type
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_read_back() {
+    fn cursors_are_read_back_as_encoded() {
         for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
             for token_type in TokenType::ALL {
                 let kid = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();

@@ -1,4 +1,4 @@
-//! JSON as a token may contain it: an object, no name twice, not deep.
+//! Strict JSON for tokens: an object without repeated names and without deep nesting.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,14 +8,14 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// How many objects and arrays may lie in one another. Our own claims need three; the rest is room
-/// for claims that this version does not know.
+/// The maximum nesting of objects and arrays. Jeton's claims need three levels; the rest is for claims
+/// unknown to this version.
 const MAX_DEPTH: usize = 16;
 
-/// Reads one object, or `None` where a strict reader must not go on.
+/// Parses one object, or returns `None` if the text violates a rule.
 pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let text = std::str::from_utf8(bytes).ok()?;
-    // Nothing is deeper than there are brackets, and counting them is far faster.
+    // The number of opening brackets bounds the depth and is far faster to compute.
     let brackets = bytes.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if brackets > MAX_DEPTH && depth(text) > MAX_DEPTH {
         return None;
@@ -24,10 +24,10 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     Some(value)
 }
 
-/// A `T` that was written as an object in which no name stands twice.
+/// A `T` parsed from an object without repeated names.
 ///
-/// serde alone would take the fields of a `T` from an array too, and let the names that `T` does
-/// not know be repeated. Two readers that disagree about which of two values counts are an attack.
+/// serde alone would also parse a `T` from an array, and accept repeated unknown names. Two readers
+/// that disagree about which of two values counts are an attack.
 pub(crate) struct Object<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -59,7 +59,7 @@ struct UniqueNames<'de, A> {
     seen: Vec<Cow<'de, str>>,
 }
 
-/// A name after its escapes are resolved, so that `\u0061lg` is `alg`.
+/// A name with its escapes resolved: `\u0061lg` is `alg`.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -71,7 +71,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueNames<'de, A> {
             return Ok(None);
         };
         if self.seen.contains(&name) {
-            return Err(A::Error::custom("a name stands twice"));
+            return Err(A::Error::custom("a name is repeated"));
         }
         let key = seed.deserialize(StrDeserializer::new(&name))?;
         self.seen.push(name);
@@ -83,7 +83,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueNames<'de, A> {
     }
 }
 
-/// How deep the brackets outside strings lie. Meaningful for JSON only, where they are balanced.
+/// Returns the depth of brackets outside strings. Meaningful only for valid JSON, in which brackets are
+/// balanced.
 fn depth(text: &str) -> usize {
     let (mut open, mut deepest) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);

@@ -5,22 +5,22 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-/// The name of a key: the SHA-256 thumbprint of its public half (RFC 7638) in base64url.
+/// A key id: the SHA-256 thumbprint of the public key (RFC 7638) in base64url.
 ///
-/// 43 letters, digits, `-` and `_`, and nothing else. A `kid` in a token is chosen by whoever made
-/// the token; held in this type it can be a map key, a file name or a log field without further care.
+/// 43 letters, digits, `-` and `_`. The sender of a token chooses its `kid`; this type makes it safe as
+/// a map key, file name or log field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KeyId(String);
 
 impl KeyId {
-    /// The text as it stands in `kid`.
+    /// Returns the `kid` value.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that is no SHA-256 thumbprint.
+/// The error for a text that is not a SHA-256 thumbprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a key id: a SHA-256 thumbprint in 43 characters of base64url")]
 pub struct NotAKeyId;
@@ -29,7 +29,7 @@ impl TryFrom<String> for KeyId {
     type Error = NotAKeyId;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        // One byte more than a thumbprint has, since the decoder wants room for its last group.
+        // One byte more than a thumbprint, which the decoder needs for its last group.
         let mut thumbprint = [0; 33];
         match URL_SAFE_NO_PAD.decode_slice(&text, &mut thumbprint) {
             Ok(32) => Ok(Self(text)),

@@ -8,26 +8,26 @@ use crate::{
     VerifiedStatusList,
 };
 
-/// The keys that are believed, by their `kid`.
+/// The trusted keys by their `kid`.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet(HashMap<KeyId, PublicKey>);
 
-/// Why a text is not a set of keys to use.
+/// The reason why a text is not a usable key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAKeySet {
-    /// No JSON object with an array `keys`.
+    /// Not a JSON object with an array `keys`.
     #[error("not a JWK Set")]
     Json,
-    /// A private or secret key lies in it: whoever published it gave that key away, and possibly
-    /// others. Nothing in such a set is believed.
-    #[error("the key set holds private keys")]
+    /// The set contains a private or secret key, which is thereby leaked, and possibly others. The
+    /// whole set is refused.
+    #[error("the key set contains private keys")]
     Private,
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Keys that cannot verify our tokens are skipped (RFC 7517 section 5), so that
-    /// a newer authority may publish kinds that this version does not know.
+    /// Parses a JWK Set. Keys that cannot verify tokens are skipped (RFC 7517 section 5), so that a
+    /// newer authority may publish kinds of keys that this version does not support.
     pub fn from_json(text: &str) -> Result<Self, NotAKeySet> {
         #[derive(Deserialize)]
         struct Wire {
@@ -44,18 +44,18 @@ impl KeySet {
             .collect()
     }
 
-    /// The key of this name.
+    /// Returns the key with this id.
     pub fn find(&self, kid: &KeyId) -> Option<&PublicKey> {
         self.0.get(kid)
     }
 
-    /// Verifies a token with the key that it names.
+    /// Verifies a token with the key that its header names.
     pub fn verify(&self, token: Unverified<'_>) -> Result<Verified, Rejection> {
         let key = self.find(&token.header().kid).ok_or(Rejection::UnknownKey)?;
         token.verify(key)
     }
 
-    /// Verifies a published status list with the key that it names.
+    /// Verifies a status list with the key that its header names.
     pub fn verify_status_list(
         &self,
         list: UnverifiedStatusList<'_>,

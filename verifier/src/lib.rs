@@ -1,14 +1,15 @@
-//! What jeton and the services that trust its tokens must agree on: how a token is written and
-//! read, which keys are believed, and when a token is good.
+//! The token format that jeton and the services that trust its tokens share: how tokens are written,
+//! parsed, verified and checked.
 //!
-//! The format stands here once; the server signs and judges with the same code as everyone else.
-//! Nothing in this crate opens a file or a socket or reads a clock.
+//! The server signs and verifies with the same code as all other services. The crate does no I/O and
+//! reads no clock.
 //!
-//! A token passes three doors, each a type that only the one before can make:
-//! text becomes [`Unverified`] by [`Unverified::parse`], that becomes [`Verified`] by the right
-//! key, and only [`Verified::judge`] gives out the [`Claims`]; [`Claims::of_verified`] reads them again
-//! for a cache of tokens that passed all three. A published status list passes three
-//! doors of its own, from [`UnverifiedStatusList`] on: its claims are others, and it is no credential.
+//! Verification has three steps, each with a type that only the previous step returns:
+//! [`Unverified::parse`] parses a text, [`Unverified::verify`] checks the signature with the key and
+//! returns [`Verified`], and [`Verified::judge`] checks the expectations and returns the [`Claims`].
+//! [`Claims::of_verified`] parses the claims again for a cache of tokens that passed all three. A
+//! status list has the same three steps, from [`UnverifiedStatusList`] on: its claims differ, and it is
+//! no credential.
 
 #![deny(missing_docs)]
 

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::{Algorithm, KeyId};
 
-/// The public half of a signing key, with the one algorithm it is for.
+/// A public key with its only algorithm.
 ///
-/// Parsed once: the verifiers of `jsonwebtoken` copy the key and parse it anew for each token.
+/// Parsed once: the verifiers of `jsonwebtoken` copy and parse the key for each token.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     kid: KeyId,
@@ -20,32 +20,33 @@ pub struct PublicKey {
     key: ParsedPublicKey,
 }
 
-/// Why a JWK is not a key to verify our tokens with.
+/// The reason why a JWK cannot verify tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAPublicKey {
-    /// It is no JWK, or of a kind that is not known here.
-    #[error("the key is not a JWK of a known kind")]
+    /// Not a JWK, or an unsupported kind of key.
+    #[error("the key is not a JWK of a supported kind")]
     Unknown,
-    /// It holds a secret, which has then been published.
-    #[error("the key holds private members")]
+    /// The JWK contains a secret, which is thereby published.
+    #[error("the key contains private members")]
     Private,
-    /// `alg` is absent, not one of ours, or not one for this kind of key (RFC 8725 section 3.1).
-    #[error("the key does not name an algorithm that fits it")]
+    /// `alg` is absent, unsupported, or does not fit the kind of key (RFC 8725 section 3.1).
+    #[error("the key's `alg` is missing, unsupported or does not fit the key")]
     Algorithm,
-    /// `use` or `key_ops` reserve it for something else.
-    #[error("the key is not for verifying signatures")]
+    /// `use` or `key_ops` reserve the key for another purpose.
+    #[error("the key's `use` or `key_ops` do not allow verifying signatures")]
     Use,
-    /// `kid` is not its thumbprint.
+    /// `kid` is not the key's thumbprint.
     #[error("the key's id is not its thumbprint")]
     KeyId,
-    /// Its numbers are no key: a point off the curve, a modulus below 2048 bits, a wrong length.
-    #[error("the key's numbers do not make a key")]
+    /// The numbers are not a valid key: a point off the curve, a modulus below 2048 bits, a wrong
+    /// length.
+    #[error("the key's numbers are not a valid key")]
     Numbers,
 }
 
 impl PublicKey {
-    /// Reads one JWK. Refuses private members, which `TryFrom<&Jwk>` has no way to see: the type
+    /// Parses a JWK and refuses private members. `TryFrom<&Jwk>` cannot detect them, since the type
     /// [`Jwk`] drops them.
     pub fn from_json(text: &str) -> Result<Self, NotAPublicKey> {
         let value: Value = serde_json::from_str(text).map_err(|_| NotAPublicKey::Unknown)?;
@@ -53,7 +54,7 @@ impl PublicKey {
     }
 
     pub(crate) fn from_value(value: Value) -> Result<Self, NotAPublicKey> {
-        // RFC 7518 sections 6.2.2, 6.3.2 and 6.4; `priv` is RFC 9964's.
+        // RFC 7518 sections 6.2.2, 6.3.2 and 6.4; `priv` is from RFC 9964.
         const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
         if PRIVATE.iter().any(|member| value.get(member).is_some()) {
             return Err(NotAPublicKey::Private);
@@ -62,22 +63,22 @@ impl PublicKey {
         Self::try_from(&jwk)
     }
 
-    /// The thumbprint, which is the `kid` in the headers of this key's tokens.
+    /// Returns the thumbprint, the `kid` in the headers of this key's tokens.
     pub fn kid(&self) -> &KeyId {
         &self.kid
     }
 
-    /// The only algorithm it is for.
+    /// Returns the key's only algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Whether this key signed these bytes. A signature has exactly one length: 64 bytes, or those of
-    /// the modulus for RS256; AWS-LC refuses any other, DER included.
+    /// Returns whether this key signed the message. A signature has exactly one length: 64 bytes, or
+    /// the length of the modulus for RS256; AWS-LC refuses all others, DER included.
     ///
-    /// For ES256 both (r, s) and (r, n - s) verify, as the standard has it: anyone can turn a good
-    /// signature into another good one over the same claims. That is harmless here, since tokens
-    /// are known and revoked by their `jti`, never by their bytes.
+    /// For ES256 both (r, s) and (r, n - s) verify, as the standard defines: anyone can turn a valid
+    /// signature into another valid one over the same claims. This is harmless, since tokens are
+    /// identified and revoked by their `jti`, never by their bytes.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }
@@ -140,12 +141,12 @@ impl TryFrom<&Jwk> for PublicKey {
     }
 }
 
-/// Canonical base64url only: another spelling of the same number would be another thumbprint.
+/// Decodes canonical base64url only: another spelling of the same number would have another thumbprint.
 fn number(text: &str) -> Result<Vec<u8>, NotAPublicKey> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| NotAPublicKey::Numbers)
 }
 
-/// Exactly 32 bytes, leading zeros included (RFC 7518 section 6.2.1.2, RFC 8037 section 2).
+/// Decodes exactly 32 bytes, leading zeros included (RFC 7518 section 6.2.1.2, RFC 8037 section 2).
 fn coordinate(text: &str) -> Result<Vec<u8>, NotAPublicKey> {
     let bytes = number(text)?;
     if bytes.len() != 32 {
@@ -154,8 +155,8 @@ fn coordinate(text: &str) -> Result<Vec<u8>, NotAPublicKey> {
     Ok(bytes)
 }
 
-/// A modulus of 2048 to 8192 bits and an odd exponent above 1, both without leading zeros.
-/// AWS-LC looks at the sizes only when it verifies, which is too late to skip a key.
+/// Requires a modulus of 2048 to 8192 bits and an odd exponent above 1, both without leading zeros.
+/// AWS-LC checks sizes only when it verifies, which is too late to skip a key.
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), NotAPublicKey> {
     let modulus_is_good = match n {
         [0, ..] | [] => false,

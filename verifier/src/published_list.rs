@@ -1,4 +1,4 @@
-//! A status list as it is published: signed, and compressed (Token Status List, sections 4 and 5).
+//! Published status lists: signed and compressed (Token Status List, sections 4 and 5).
 
 use std::io::Read;
 
@@ -13,28 +13,28 @@ use crate::token::{Unsignable, Unverified, signing_input_within};
 use crate::value::{Date, Identifier, Text};
 use crate::{Header, Malformed, PublicKey, Rejection, STATUS_LIST_CAPACITY, StatusList, TokenType};
 
-/// No status list longer than this is looked at, and none is signed that would be. A full list in
-/// which nothing can be compressed has 234,000 bytes.
+/// The maximum size of a status list token, both to parse and to sign. A full list that cannot be
+/// compressed has 234,000 bytes.
 pub const MAX_STATUS_LIST_BYTES: usize = 256 * 1024;
 
-/// The bytes of the largest list.
+/// The size of the largest list, in bytes.
 const MAX_INFLATED: u64 = STATUS_LIST_CAPACITY as u64 / 8;
 
-/// What a status list token says. Serializes to exactly what is signed.
+/// The claims of a status list token. Serializes to exactly the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusListClaims {
-    /// The address at which the list is published (`sub`): the one in the tokens' `status`.
+    /// The URL of the list (`sub`), as in the claim `status` of tokens.
     #[serde(rename = "sub")]
     pub uri: String,
-    /// When it was signed (`iat`), in seconds since the Unix epoch.
+    /// When the list was signed (`iat`), in seconds since the Unix epoch.
     #[serde(rename = "iat")]
     pub issued_at: i64,
-    /// The first second in which it is no longer good (`exp`).
+    /// The first second in which the list is expired (`exp`).
     #[serde(rename = "exp")]
     pub expires_at: i64,
-    /// For how many seconds after it was fetched it is to be used before it is fetched anew.
+    /// How long the list may be used before it is fetched again, in seconds.
     pub ttl: u32,
-    /// The revocations that it includes: all up to this one.
+    /// The position in the revocation feed up to which the list is complete.
     pub feed: FeedPosition,
     /// The bits.
     #[serde(rename = "status_list")]
@@ -44,9 +44,9 @@ pub struct StatusListClaims {
 /// A position in the revocation feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FeedPosition {
-    /// The database's epoch: positions of two epochs cannot be compared.
+    /// The database's epoch. Positions of different epochs cannot be compared.
     pub epoch: Uuid,
-    /// The number of an event.
+    /// The sequence number of an event.
     pub sequence: u64,
 }
 
@@ -55,8 +55,8 @@ pub struct FeedPosition {
 pub struct CompressedList(pub Vec<u8>);
 
 impl CompressedList {
-    /// The list. A stream that is damaged, goes on after its end, or would grow beyond the largest
-    /// list that is published, is none; of the last no more than that is ever unpacked.
+    /// Decompresses the list. Fails if the stream is damaged, has trailing data, or would exceed the
+    /// size of the largest list; never decompresses more than that.
     pub fn inflate(&self) -> Result<StatusList, Malformed> {
         let mut decoder = ZlibDecoder::new(self.0.as_slice());
         let mut bytes = Vec::new();
@@ -80,18 +80,18 @@ impl Serialize for CompressedList {
     }
 }
 
-/// What the signature of a status list is made over; [`assemble`](crate::assemble) finishes it.
+/// Returns the text to sign of a status list; [`assemble`](crate::assemble) adds the signature.
 pub fn status_list_signing_input(header: &str, claims: &StatusListClaims) -> Result<String, Unsignable> {
     let expected = claims.list.0.len().div_ceil(3) * 4 + 512;
     signing_input_within(MAX_STATUS_LIST_BYTES, expected, header, claims)
 }
 
-/// A status list token as it came: well formed, and not to be believed.
+/// A well-formed status list token whose signature is not verified yet.
 #[derive(Debug)]
 pub struct UnverifiedStatusList<'a>(Unverified<'a>);
 
 impl<'a> UnverifiedStatusList<'a> {
-    /// Reads a compact JWS.
+    /// Parses a compact JWS.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         if text.len() > MAX_STATUS_LIST_BYTES {
             return Err(Malformed::TooLong);
@@ -99,12 +99,12 @@ impl<'a> UnverifiedStatusList<'a> {
         Unverified::split(text).map(Self)
     }
 
-    /// What it says about itself. Good for finding its key, and for nothing else.
+    /// Returns the unverified header. Use it only to find the key.
     pub fn header(&self) -> &Header {
         self.0.header()
     }
 
-    /// Checks the signature and only then reads the claims.
+    /// Verifies the signature and then parses the claims.
     pub fn verify(self, key: &PublicKey) -> Result<VerifiedStatusList, Rejection> {
         let (header, claims) = self.0.signed(key)?;
         if header.token_type != TokenType::StatusList {
@@ -115,25 +115,25 @@ impl<'a> UnverifiedStatusList<'a> {
     }
 }
 
-/// A status list whose signature is good, and which may still be another one, or an old one.
+/// A status list with a valid signature, which may still be another or an outdated one.
 #[derive(Debug, Clone)]
 pub struct VerifiedStatusList(StatusListClaims);
 
-/// What a status list must be to be good here and now.
+/// The expectations that a status list must meet.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpectedList<'a> {
-    /// The address in the token's `status`, compared character by character.
+    /// The URL in the token's `status`, compared character by character.
     pub uri: &'a str,
-    /// What is known already of the revocation feed; `None` where nobody follows it.
+    /// The position up to which the revocation feed is known; `None` if it is not followed.
     pub known: Option<FeedPosition>,
-    /// The present second since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     pub now: i64,
-    /// By how many seconds the signer's clock and ours may differ.
+    /// The allowed clock skew, in seconds.
     pub leeway: i64,
 }
 
 impl VerifiedStatusList {
-    /// The claims, if the list is what is expected.
+    /// Returns the claims if the list meets the expectations.
     pub fn judge(&self, expected: &ExpectedList<'_>) -> Result<&StatusListClaims, Rejection> {
         let Self(claims) = self;
         if claims.uri != expected.uri {
@@ -145,8 +145,8 @@ impl VerifiedStatusList {
         if claims.issued_at > expected.now.saturating_add(expected.leeway) {
             return Err(Rejection::NotYetIssued);
         }
-        // Somebody who can answer in the authority's place could otherwise hand out a list from
-        // before a revocation for as long as it has not expired.
+        // An attacker who can answer in place of the authority could otherwise replay a list from
+        // before a revocation until it expires.
         let is_outdated =
             |known: FeedPosition| claims.feed.epoch != known.epoch || claims.feed.sequence < known.sequence;
         if expected.known.is_some_and(is_outdated) {

@@ -1,47 +1,49 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many tokens a published list has places for at most.
+/// The maximum number of tokens in a status list.
 pub const STATUS_LIST_CAPACITY: u32 = 1 << 20;
 
-/// One bit for each token: set means revoked (Token Status List, section 4.1, with `bits` 1).
+/// A status list: one bit per token, set if the token is revoked (Token Status List, section 4.1, with
+/// `bits` 1).
 ///
-/// Bits are only ever set, from any thread and without a lock: the authority's index in memory and
-/// the list that it publishes are the same bytes.
+/// Bits are only ever set, from any thread and without a lock: the authority's in-memory index and the
+/// published list are the same bytes.
 #[derive(Debug)]
 pub struct StatusList {
-    /// The bytes, eight to a word, the first the least significant: so that a list is copied fast.
+    /// The bytes in little-endian words of eight, so that a list is copied fast.
     words: Box<[AtomicU64]>,
     capacity: u32,
 }
 
 impl StatusList {
-    /// A list with every bit clear. Its bytes are padded with clear bits to a whole byte.
+    /// Creates a list without set bits. Its bytes are padded with clear bits to a whole byte.
     pub fn new(capacity: u32) -> Self {
         let words = (0..capacity.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { words, capacity }
     }
 
-    /// How many tokens it has places for.
+    /// Returns the number of indexes.
     pub fn capacity(&self) -> u32 {
         self.capacity
     }
 
-    /// Sets a bit. `None` when the list has no such place, otherwise whether it was set before.
+    /// Sets a bit and returns whether it was set before; `None` if the index is out of range.
     ///
-    /// Every [`StatusList::is_set`] that comes after sees it.
-    #[must_use = "a place outside the list is a revocation that nobody hears of"]
+    /// All later calls of [`StatusList::is_set`] see it.
+    #[must_use = "an index out of range is a revocation that is not recorded"]
     pub fn set(&self, index: u32) -> Option<bool> {
         let (word, mask) = self.place(index)?;
         Some(word.fetch_or(mask, Ordering::AcqRel) & mask != 0)
     }
 
-    /// Whether a bit is set. `None` when the list has no such place, which is never "not revoked".
+    /// Returns whether a bit is set; `None` if the index is out of range, which never means "not
+    /// revoked".
     pub fn is_set(&self, index: u32) -> Option<bool> {
         let (word, mask) = self.place(index)?;
         Some(word.load(Ordering::Acquire) & mask != 0)
     }
 
-    /// A copy of the bytes as they are published, before compression.
+    /// Returns a copy of the bytes as published, before compression.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.words.len() * 8);
         for word in &self.words {
@@ -51,7 +53,8 @@ impl StatusList {
         bytes
     }
 
-    /// The first token has the least significant bit of the first byte.
+    /// Returns the word and bit mask of an index. Index 0 is the least significant bit of the first
+    /// byte.
     fn place(&self, index: u32) -> Option<(&AtomicU64, u64)> {
         if index >= self.capacity {
             return None;
@@ -61,9 +64,9 @@ impl StatusList {
     }
 }
 
-/// A list as it was published, after decompression.
+/// Reads a published list after decompression.
 ///
-/// A list of more than 2^29 bytes has places beyond those a token can name; they are not reachable.
+/// Indexes of a list of more than 2^29 bytes exceed those that a token can name, and are unreachable.
 impl From<&[u8]> for StatusList {
     fn from(bytes: &[u8]) -> Self {
         let word = |bytes: &[u8]| {

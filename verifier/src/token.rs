@@ -5,38 +5,38 @@ use serde::Serialize;
 use crate::verdict::{Rejection, Verified};
 use crate::{Claims, Header, PublicKey, TokenType};
 
-/// No text longer than this is looked at, and none is signed that would be: a stranger's nonsense
-/// costs little, and whatever is signed can be verified.
+/// The maximum length of a token, both to parse and to sign: invalid input costs little, and every
+/// signed token can be verified.
 pub const MAX_TOKEN_BYTES: usize = 8192;
 
-/// How many characters a prefix has at most.
+/// The maximum length of a prefix.
 const LONGEST_PREFIX: usize = 16;
 
 /// The longest prefix with its underscore, two dots, and the signature of an RSA key of 8192 bits.
 const ROOM_AROUND: usize = 17 + 2 + 1366;
 
-/// Why a text cannot be one of our tokens, whoever signed it.
+/// The reason why a text is not a well-formed token, whatever its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// Longer than what is looked at.
-    #[error("the token is longer than is accepted")]
+    /// Longer than [`MAX_TOKEN_BYTES`], or a status list longer than [`crate::MAX_STATUS_LIST_BYTES`].
+    #[error("the token is longer than the maximum")]
     TooLong,
     /// Not exactly two dots.
     #[error("the token does not have three segments")]
     Segments,
-    /// Padding, foreign characters or unused bits that are not zero.
+    /// Padding, invalid characters or unused bits that are not zero.
     #[error("a segment of the token is not canonical base64url")]
     Encoding,
-    /// Not exactly `alg`, `kid` and `typ`, each once, of a known value.
-    #[error("the token's header is not one of ours")]
+    /// Not exactly `alg`, `kid` and `typ`, each once, with a known value.
+    #[error("the token's header is not exactly a known `alg`, `kid` and `typ`")]
     Header,
     /// A claim is missing, repeated, of the wrong type or out of range.
-    #[error("the token's claims are not as they must be")]
+    #[error("a claim of the token is missing, repeated, of the wrong type or out of range")]
     Claims,
 }
 
-/// A token as it came: well formed, and not to be believed. Nothing of its claims can be read.
+/// A well-formed token whose signature is not verified yet. Its claims cannot be read.
 #[derive(Debug)]
 pub struct Unverified<'a> {
     header: Header,
@@ -46,10 +46,10 @@ pub struct Unverified<'a> {
 }
 
 impl<'a> Unverified<'a> {
-    /// Reads a compact JWS, with or without a prefix.
+    /// Parses a compact JWS, with or without a prefix.
     ///
-    /// Only the canonical base64url of each segment is taken, the signature's included, so that a
-    /// token has one spelling and a cache keyed by its bytes cannot be filled with variants of it.
+    /// Only canonical base64url is accepted in each segment, the signature's included, so that a token
+    /// has one spelling and a cache keyed by its bytes cannot be filled with variants.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);
@@ -57,7 +57,7 @@ impl<'a> Unverified<'a> {
         Self::split(strip_prefix(text))
     }
 
-    /// Takes a compact JWS apart, however long it is.
+    /// Splits a compact JWS of any length.
     pub(crate) fn split(text: &'a str) -> Result<Self, Malformed> {
         let (message, signature) = text.rsplit_once('.').ok_or(Malformed::Segments)?;
         let (header, claims) = message.split_once('.').ok_or(Malformed::Segments)?;
@@ -73,18 +73,18 @@ impl<'a> Unverified<'a> {
         })
     }
 
-    /// What the token says about itself. Good for finding its key, and for nothing else.
+    /// Returns the unverified header. Use it only to find the key.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Checks the signature and only then reads the claims, from the very bytes that were signed.
+    /// Verifies the signature and then parses the claims, from the bytes that were signed.
     ///
-    /// The algorithm is the key's; a header that names another is refused. A key that is not the
-    /// one the header names is [`Rejection::UnknownKey`].
+    /// The key determines the algorithm; a header with another one is refused. If the header names
+    /// another key, the error is [`Rejection::UnknownKey`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified, Rejection> {
         let (header, claims) = self.signed(key)?;
-        // A status list has other claims, and is never a credential.
+        // A status list has other claims and is never a credential.
         if header.token_type == TokenType::StatusList {
             return Err(Rejection::WrongType);
         }
@@ -92,7 +92,7 @@ impl<'a> Unverified<'a> {
         Ok(Verified::new(header, claims))
     }
 
-    /// The header and the text of the claims, if the key signed them.
+    /// Returns the header and the text of the claims if the key signed them.
     pub(crate) fn signed(self, key: &PublicKey) -> Result<(Header, Vec<u8>), Rejection> {
         if self.header.kid != *key.kid() {
             return Err(Rejection::UnknownKey);
@@ -107,12 +107,12 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// Drops one `[A-Za-z0-9]{1,16}_` in front of `eyJ`, the start of every JSON object in base64url.
+/// Removes one `[A-Za-z0-9]{1,16}_` in front of `eyJ`, the start of every JSON object in base64url.
 ///
-/// The prefix helps secret scanners and is not under the signature. Whichever it is, it is dropped,
-/// so that configuring another one ends no token.
+/// The prefix helps secret scanners and is not signed. Any prefix is removed, so that a change of the
+/// configured prefix invalidates no token.
 pub fn strip_prefix(text: &str) -> &str {
-    // Only where it can be: a signature may have a `_` too, at the far end.
+    // Only where a prefix can be: a signature may also contain a `_`.
     let length = text
         .bytes()
         .take(LONGEST_PREFIX + 1)
@@ -127,26 +127,26 @@ pub fn strip_prefix(text: &str) -> &str {
     }
 }
 
-/// Claims that must not be signed.
+/// The reason why claims cannot be signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsignable {
-    /// It would be longer than what anybody accepts.
-    #[error("the token would be longer than is accepted")]
+    /// The token would exceed the maximum length.
+    #[error("the token would exceed the maximum length")]
     TooLong,
-    /// The claims have no JSON form.
-    #[error("the claims cannot be written as JSON")]
+    /// The claims cannot be serialized as JSON.
+    #[error("the claims cannot be serialized as JSON")]
     Json(#[from] serde_json::Error),
 }
 
-/// What a signature is made over: the header as [`Header::encode`] gave it, a dot and the claims.
+/// Returns the text to sign: the header as [`Header::encode`] returned it, a dot and the claims.
 ///
-/// The text has room for the signature, so that [`assemble`] rarely moves it.
+/// It has capacity for the signature, so that [`assemble`] rarely reallocates.
 pub fn signing_input(header: &str, claims: &Claims) -> Result<String, Unsignable> {
     signing_input_within(MAX_TOKEN_BYTES, 768, header, claims)
 }
 
-/// The same for any claims, where the finished text may be of so many bytes.
+/// Returns the text to sign for any claims, with a maximum length for the finished token.
 pub(crate) fn signing_input_within(
     limit: usize,
     expected: usize,
@@ -159,7 +159,7 @@ pub(crate) fn signing_input_within(
     if length + ROOM_AROUND > limit {
         return Err(Unsignable::TooLong);
     }
-    // 3072 bits of an RSA signature are 512 characters; the other algorithms need 86.
+    // A signature of a 3072-bit RSA key has 512 characters; the other algorithms need 86.
     let mut text = String::with_capacity(length + 2 + 512);
     text.push_str(header);
     text.push('.');
@@ -167,14 +167,14 @@ pub(crate) fn signing_input_within(
     Ok(text)
 }
 
-/// The finished token.
+/// Appends the signature and returns the token.
 pub fn assemble(mut signing_input: String, signature: &[u8]) -> String {
     signing_input.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut signing_input);
     signing_input
 }
 
-/// The decoder of `URL_SAFE_NO_PAD` refuses padding and unused bits that are set.
+/// Decodes a segment. `URL_SAFE_NO_PAD` refuses padding and unused bits that are set.
 pub(crate) fn decode(segment: &str) -> Result<Vec<u8>, Malformed> {
     URL_SAFE_NO_PAD.decode(segment).map_err(|_| Malformed::Encoding)
 }

@@ -1,4 +1,4 @@
-//! Values that claims are made of, each with one spelling.
+//! Types of claim values, each with a single spelling.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::NEVER;
 
-/// A value that is written as a JSON string, read without a copy of the string.
+/// A value of a JSON string, parsed without copying the string.
 pub(crate) trait FromText: Sized {
     fn from_text(text: &str) -> Result<Self, &'static str>;
 }
 
-/// Deserializes a value that is written as a JSON string.
+/// Deserializes a value of a JSON string.
 pub(crate) fn from_text<'de, T: FromText, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_str(TextVisitor(PhantomData))
 }
@@ -33,7 +33,7 @@ impl<T: FromText> Visitor<'_> for TextVisitor<T> {
     }
 }
 
-/// Not empty, and without control characters: these values travel on in headers and logs.
+/// A text that is not empty and has no control characters: claims end up in headers and logs.
 pub(crate) struct Text(pub(crate) String);
 
 impl FromText for Text {
@@ -56,8 +56,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Whole seconds from 1970 to 9999. From an integer only: `1.0`, `1e9`, a string and 2^64 fail
-/// before they arrive here.
+/// Whole seconds from 1970 to 9999. Only integers: `1.0`, `1e9`, strings and 2^64 have failed before.
 #[derive(Deserialize)]
 #[serde(try_from = "u64")]
 pub(crate) struct Date(pub(crate) i64);
@@ -73,7 +72,7 @@ impl TryFrom<u64> for Date {
     }
 }
 
-/// A UUID in its one canonical form, so that comparing the text and comparing the value agree.
+/// A UUID in canonical form, so that comparing texts and comparing values agree.
 pub(crate) struct Identifier(pub(crate) Uuid);
 
 impl FromText for Identifier {

@@ -1,66 +1,66 @@
 use crate::{Claims, Header, Malformed, TokenType, judge_time};
 
-/// A token whose signature is good, and which may still be anybody's, for anything, from any time.
+/// A token with a valid signature, whose issuer, audience, type and times are not checked yet.
 ///
-/// Its type stays with its claims, and [`Verified::judge`] is the only way to them: no caller can
-/// forget that a session is not an API token.
+/// Its claims are accessible only through [`Verified::judge`], which also checks the type: no caller
+/// can forget that a session is not an API token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     header: Header,
     claims: Claims,
 }
 
-/// What a token must be to be good here and now.
+/// The expectations that a token must meet.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The issuer, compared character by character.
     pub issuer: &'a str,
-    /// Who we are, which must be among the token's audiences; `None` where any will do.
+    /// The verifier's own audience, one of the token's; `None` accepts any.
     pub audience: Option<&'a str>,
-    /// What the token must be for.
+    /// The required token type.
     pub token_type: TokenType,
-    /// The present second since the Unix epoch.
+    /// The current time, in seconds since the Unix epoch.
     pub now: i64,
-    /// By how many seconds the signer's clock and ours may differ. The authority itself allows none.
+    /// The allowed clock skew, in seconds. The authority itself allows none.
     pub leeway: i64,
 }
 
-/// Why a token is not good.
+/// The reason why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// It is no token of ours, whoever signed it.
+    /// The text is not a well-formed token.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// No key of ours has its `kid`.
+    /// No trusted key has the token's `kid`.
     #[error("the token is signed with an unknown key")]
     UnknownKey,
-    /// The key signs otherwise than the header says.
-    #[error("the token names another algorithm than its key has")]
+    /// The header's `alg` differs from the key's.
+    #[error("the token's `alg` differs from the algorithm of its key")]
     WrongAlgorithm,
-    /// The key did not sign these bytes.
-    #[error("the token's signature is wrong")]
+    /// The signature is invalid.
+    #[error("the token's signature is invalid")]
     BadSignature,
-    /// It is for another use, a session for instance.
-    #[error("the token is of another type")]
+    /// The token has another type, such as a session.
+    #[error("the token has another type")]
     WrongType,
-    /// Another authority's.
+    /// The token is from another issuer.
     #[error("the token is from another issuer")]
     WrongIssuer,
-    /// For somebody else.
+    /// The token is for another audience.
     #[error("the token is for another audience")]
     WrongAudience,
-    /// Its time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// It is from the future.
-    #[error("the token is not good yet")]
+    /// The token was issued in the future.
+    #[error("the token was issued in the future")]
     NotYetIssued,
-    /// It is another status list than the one that was asked for.
-    #[error("the status list is another one")]
+    /// The status list is not the requested one.
+    #[error("the status list is not the requested one")]
     WrongList,
-    /// A status list that includes less than is known already: a copy that was kept too long.
-    #[error("the status list is older than what is known")]
+    /// The status list is older than the known feed position.
+    #[error("the status list is older than the known feed position")]
     Outdated,
 }
 
@@ -69,14 +69,15 @@ impl Verified {
         Self { header, claims }
     }
 
-    /// The header, which was under the signature.
+    /// Returns the verified header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The claims, if the token is what is expected. Whether it is revoked is another question.
+    /// Returns the claims if the token meets the expectations. Whether it is revoked is checked
+    /// elsewhere.
     ///
-    /// Cheap, so that a token that was verified once is judged anew at every use.
+    /// Cheap, so that a cached token is checked again at every use.
     pub fn judge(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
         let claims = &self.claims;
         if self.header.token_type != expected.token_type {

@@ -1,4 +1,4 @@
-//! The attributes of the struct, and what attributes of fields have in common with them.
+//! The attributes of the struct, and helpers shared with field attributes.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
@@ -15,7 +15,7 @@ pub(crate) enum Part {
     Header,
 }
 
-/// What `#[form(…)]` says of a struct.
+/// The `#[form(…)]` attributes of a struct.
 pub(crate) struct Attributes {
     pub(crate) part: Part,
     /// The name of the schema, as an expression.
@@ -83,7 +83,7 @@ pub(crate) fn each(
     Ok(())
 }
 
-/// Keeps a value that must not be given twice.
+/// Stores a value, and fails if the attribute is repeated.
 pub(crate) fn only<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     match slot.replace(value) {
         None => Ok(()),
@@ -91,7 +91,7 @@ pub(crate) fn only<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>
     }
 }
 
-/// The doc comment, line by line without the space that follows `///`.
+/// Returns the doc comment's lines, without the space that follows `///`.
 pub(crate) fn description(attributes: &[Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
@@ -105,7 +105,7 @@ pub(crate) fn description(attributes: &[Attribute]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// An expression for an example as a JSON value.
+/// Returns an expression for an example as a JSON value.
 pub(crate) fn json(example: &Expr) -> TokenStream {
     match example {
         Expr::Macro(call) if call.mac.path.is_ident("json") => {

@@ -1,4 +1,4 @@
-//! The generated code.
+//! Code generation.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Error, Fields, Result};
 use crate::attributes::{Attributes, Part, json};
 use crate::field::Field;
 
-/// The implementations for a struct.
+/// Generates the implementations for a struct.
 pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(input, "a form is a struct"));
@@ -42,7 +42,7 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
         }
     });
     let idents: Vec<_> = fields.iter().map(|field| field.ident).collect();
-    let fill = fields.iter().map(Field::fill);
+    let readers = fields.iter().map(Field::reader);
     let document = fields.iter().map(Field::document);
     let described = described(input, attributes.part);
     Ok(quote! {
@@ -56,9 +56,9 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
 
             #example
 
-            fn fill(fields: &mut crate::http::input::Fields<'_>) -> Option<Self> {
-                // Every field is read before the first wrong one ends it: all faults are reported.
-                #(let #idents = #fill;)*
+            fn read_fields(fields: &mut crate::http::input::Fields<'_>) -> Option<Self> {
+                // All fields are read before a failure returns, so that all violations are reported.
+                #(let #idents = #readers;)*
                 Some(Self { #(#idents: #idents?),* })
             }
 
@@ -71,7 +71,7 @@ pub(crate) fn form(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The implementations of utoipa's traits.
+/// Generates the implementations of utoipa's traits.
 fn described(input: &DeriveInput, part: Part) -> TokenStream {
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
@@ -92,7 +92,7 @@ fn described(input: &DeriveInput, part: Part) -> TokenStream {
     }
 }
 
-/// The schema of a body is made from what its `Form` says.
+/// Generates the schema of a body from its `Form`.
 fn schema(input: &DeriveInput) -> TokenStream {
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();

@@ -1,4 +1,4 @@
-//! One field of a form: how it is read, and what documents say of it.
+//! Code generation for a field: its parser and its OpenAPI schema.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -7,7 +7,7 @@ use syn::{Error, Expr, GenericArgument, Ident, PathArguments, Result, Type};
 
 use crate::attributes::{Part, description, each, json, only};
 
-/// A field and what its attributes say.
+/// A field with its attributes.
 pub(crate) struct Field<'a> {
     /// The field of the struct.
     pub(crate) ident: &'a Ident,
@@ -20,7 +20,7 @@ pub(crate) struct Field<'a> {
     description: String,
 }
 
-/// What absent and `null` mean, with the type that the value itself is read as.
+/// How absent and `null` values are handled, with the type of the value itself.
 enum Kind<'a> {
     Required(&'a Type),
     Default(&'a Type, Expr),
@@ -33,7 +33,7 @@ enum Kind<'a> {
     Flatten(&'a Type),
 }
 
-/// The least and the most.
+/// A minimum and a maximum.
 struct Bounds {
     min: Option<Expr>,
     max: Option<Expr>,
@@ -108,9 +108,9 @@ impl<'a> Field<'a> {
         })
     }
 
-    /// Reads the field; the expression is `None` where it is wrong.
-    pub(crate) fn fill(&self) -> TokenStream {
-        let (name, bounds) = (&self.name, self.judge());
+    /// Generates the expression that reads the field: `None` if the field is invalid.
+    pub(crate) fn reader(&self) -> TokenStream {
+        let (name, bounds) = (&self.name, self.bound_check());
         match &self.kind {
             Kind::Required(value) => quote!(fields.required::<#value>(#name, #bounds)),
             Kind::Default(value, default) => quote!(fields.or::<#value>(#name, #default, #bounds)),
@@ -120,11 +120,11 @@ impl<'a> Field<'a> {
             Kind::Nested(form) => quote!(fields.nested::<#form>(#name)),
             Kind::NestedOrEmpty(form) => quote!(fields.nested_or_empty::<#form>(#name)),
             Kind::NestedList(form) => quote!(fields.nested_list::<#form>(#name, #bounds)),
-            Kind::Flatten(form) => quote!(<#form as crate::http::input::Form>::fill(fields)),
+            Kind::Flatten(form) => quote!(<#form as crate::http::input::Form>::read_fields(fields)),
         }
     }
 
-    /// Describes the field for documents.
+    /// Generates the OpenAPI description of the field.
     pub(crate) fn document(&self) -> TokenStream {
         let (name, description) = (&self.name, &self.description);
         let (min_length, max_length) = limits(self.length.as_ref());
@@ -138,7 +138,7 @@ impl<'a> Field<'a> {
         };
         let need = |need: TokenStream| {
             quote! {
-                crate::http::input::Described {
+                crate::http::input::FieldDescription {
                     name: #name,
                     description: #description,
                     need: crate::http::input::Need::#need,
@@ -162,8 +162,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A function that says which bound a value breaks.
-    fn judge(&self) -> TokenStream {
+    /// Generates a function that returns the bound that a value violates.
+    fn bound_check(&self) -> TokenStream {
         let bounds = [("length", &self.length), ("range", &self.range)];
         let calls = bounds.into_iter().filter_map(|(function, bounds)| {
             let (min, max) = limits(Some(bounds.as_ref()?));
@@ -194,7 +194,7 @@ impl Bounds {
     }
 }
 
-/// Both limits as expressions of type `Option<_>`.
+/// Generates both bounds as expressions of type `Option<_>`.
 fn limits(bounds: Option<&Bounds>) -> (TokenStream, TokenStream) {
     let limit = |limit: Option<&Expr>| match limit {
         Some(limit) => {
@@ -208,7 +208,7 @@ fn limits(bounds: Option<&Bounds>) -> (TokenStream, TokenStream) {
     (limit(min), limit(max))
 }
 
-/// The type inside `Option<…>` or `Vec<…>`.
+/// Returns the type inside `Option<…>` or `Vec<…>`.
 fn inner<'a>(kind: &'a Type, wrapper: &str) -> Option<&'a Type> {
     let Type::Path(path) = kind else { return None };
     let last = path.path.segments.last().filter(|last| last.ident == wrapper)?;

@@ -1,9 +1,9 @@
 //! `#[derive(Form)]`: declares each field of a request once.
 //!
-//! From one struct the derive generates how its fields are read and checked (`Form`) and what the
-//! OpenAPI document says of them (`ToSchema` for a body, `IntoParams` for anything else), so that
-//! type, bounds, defaults and documentation cannot disagree. The generated code uses
-//! `crate::http::input` of jeton and calls the `validator` crate's length and range traits there.
+//! From one struct the derive generates the parser of its fields (`Form`) and their OpenAPI description
+//! (`ToSchema` for a body, `IntoParams` for other parts), so that type, bounds, defaults and
+//! documentation cannot disagree. The generated code uses `crate::http::input` of jeton and calls the
+//! `validator` crate's length and range traits there.
 //!
 //! ```
 //! /// A new token.

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -26,10 +26,10 @@ use super::Limits;
 use super::progress::{Pressure, Progress};
 use super::socket::Socket;
 
-/// Bytes that hyper may hold of what one client sent, or is yet to take, beyond one chunk.
+/// The maximum number of bytes that hyper buffers per direction, beyond one chunk.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves one client until it leaves, breaks the rules, or outstays a limit.
+/// Serves one client until it disconnects, violates the protocol or exceeds a limit.
 pub(super) async fn run(
     stream: TcpStream,
     peer: SocketAddr,
@@ -41,7 +41,7 @@ pub(super) async fn run(
     let socket = match Socket::new(stream, Arc::clone(&progress), &limits) {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::debug!(%peer, %error, "the client was gone before it was served");
+            tracing::debug!(%peer, %error, "the client disconnected before it was served");
             return;
         }
     };
@@ -76,10 +76,10 @@ pub(super) async fn run(
     }
 }
 
-/// Ready once the connection has outstayed its deadline, which moves with every step it takes.
+/// Waits until the deadline of the connection has passed, which moves with every step.
 ///
-/// Setting a timer costs more than everything else here, and nearly every step moves the deadline
-/// away: the alarm is left as it is then, and looks again when it rings.
+/// Setting a timer costs more than the rest of a poll, and nearly every step extends the deadline. So
+/// the timer stays as set, and the deadline is checked again when it fires.
 fn poll_overdue(
     progress: &Progress,
     limits: &Limits,
@@ -101,7 +101,7 @@ fn poll_overdue(
     }
 }
 
-type Answer = Response<Watched<axum::body::Body>>;
+type Answer = Response<TrackedBody<axum::body::Body>>;
 
 async fn answer(
     mut router: Router,
@@ -110,14 +110,14 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     progress.requested();
-    let doubtful = doubtful(&request);
-    let mut request = request.map(|body| Watched {
+    let is_ambiguous = is_ambiguous(&request);
+    let mut request = request.map(|body| TrackedBody {
         ended: body.is_end_stream(),
         body,
         progress: Arc::clone(&progress),
         done: Progress::body_read,
     });
-    let mut response = if doubtful {
+    let mut response = if is_ambiguous {
         drop(request);
         refusal()
     } else {
@@ -132,7 +132,7 @@ async fn answer(
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Watched {
+    Ok(response.map(|body| TrackedBody {
         ended: false,
         body,
         progress,
@@ -140,11 +140,12 @@ async fn answer(
     }))
 }
 
-/// Whether two servers on the way could read this request in two ways, beyond what hyper refuses.
+/// Returns whether two servers could parse this request differently (request smuggling), beyond what
+/// hyper rejects.
 ///
-/// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: of the transfer codings
-/// only `chunked` is understood here; hyper would take `gzip, chunked` and hand on gzip.
-fn doubtful(request: &Request<Incoming>) -> bool {
+/// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: only the transfer coding
+/// `chunked` is supported; hyper would accept `gzip, chunked` and pass on gzip.
+fn is_ambiguous(request: &Request<Incoming>) -> bool {
     let headers: &HeaderMap = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     let coded = headers
@@ -158,21 +159,21 @@ fn refusal() -> Response {
     (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
 }
 
-/// A body that tells when it is done with, whether it was read to its end or not.
-struct Watched<B> {
+/// A body that reports when it has been read completely or dropped.
+struct TrackedBody<B> {
     body: B,
     ended: bool,
     progress: Arc<Progress>,
     done: fn(&Progress, bool),
 }
 
-impl<B> Drop for Watched<B> {
+impl<B> Drop for TrackedBody<B> {
     fn drop(&mut self) {
         (self.done)(&self.progress, self.ended);
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -1,9 +1,10 @@
-//! Accepts connections, bounds what each may take, and ends them without cutting a request.
+//! Accepts connections, limits the resources of each, and drains them at shutdown without cutting
+//! requests.
 //!
-//! The loop is our own, over hyper's HTTP/1 alone. `axum::serve` bounds nothing: a half-sent header
-//! stays open for ever and holds up the stop with it. hyper's own clock starts when a connection
-//! falls idle and knows one limit for a resting client and for half a header, so it is left off:
-//! `progress` holds every deadline of a connection, and nothing else closes one.
+//! The accept loop is our own, over hyper's HTTP/1 alone. `axum::serve` has no limits: a half-sent
+//! header stays open for ever and delays shutdown. hyper's header timer starts when a connection falls
+//! idle and has one limit for an idle client and for half a header, so it is disabled: `progress` has
+//! all deadlines of a connection, and nothing else closes one.
 
 mod connection;
 mod progress;
@@ -26,26 +27,30 @@ use tokio::time::{sleep, timeout};
 
 use self::progress::Pressure;
 
-/// What a connection may take, and how many there may be.
+/// The limits of a connection, and the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request line and its headers; more is answered 431. 16 KiB.
+    /// The maximum size of the request line and headers, in bytes; longer ones are answered 431.
+    /// Default: 16 KiB.
     pub header_bytes: usize,
-    /// From a request's first byte to the end of its headers; for a new connection from its start. 10 s.
+    /// From a request's first byte to the end of its headers; for a new connection from its start.
+    /// Default: 10 s.
     pub header_time: Duration,
-    /// From the end of the headers to the end of the body, however steadily it drips. 30 s.
+    /// From the end of the headers to the end of the body, also for a client that sends slowly and
+    /// steadily. Default: 30 s.
     pub body_time: Duration,
-    /// How long a client may take nothing of an answer that waits for it. 30 s. What it does take
-    /// earns it more time, at a rate of 4 KiB a second.
+    /// How long a client may read nothing of a pending response. Default: 30 s. Every byte that it
+    /// reads extends the time, at a rate of 4 KiB a second.
     pub stall_time: Duration,
-    /// Between an answer and the next request. 75 s: longer than the 60 s for which common proxies
-    /// keep a connection, so that it is the proxy that closes and no request meets a closed door.
+    /// Between a response and the next request. Default: 75 s, longer than the 60 s for which common
+    /// proxies keep a connection, so that the proxy closes it first and no request reaches a closed
+    /// connection.
     pub idle_time: Duration,
-    /// Connections at a time. 4096, or as many as the process may have descriptors for. Above it
-    /// the next ones wait in the kernel's queue, and the resting ones are closed to make room.
+    /// The maximum number of connections. Default: 4096, or as many as the descriptor limit allows.
+    /// Further connections wait in the kernel's queue, and idle ones are closed to make room.
     pub connections: usize,
-    /// How long a stop waits for what is in flight before it cuts. 8 s, inside the ten that
-    /// container runtimes allow. For clients that do not go on it waits seven eighths of that.
+    /// How long a shutdown waits for requests in progress before it cuts them. Default: 8 s, less than
+    /// the ten that container runtimes allow. It waits for clients that stall seven eighths of that.
     pub drain_time: Duration,
 }
 
@@ -63,26 +68,27 @@ impl Default for Limits {
     }
 }
 
-/// How a stop ended.
+/// The outcome of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "says whether a request was cut"]
 pub enum Drained {
-    /// Every request that had arrived was answered. Clients that did not send the rest of one, or
-    /// did not take their answer, were left behind.
-    Whole,
-    /// So many requests were still being worked on at the deadline and were cut.
+    /// All requests received were answered. Connections of clients that did not finish a request, or
+    /// did not read the response, were closed.
+    Complete,
+    /// The number of connections cut at the deadline while the server was still processing their
+    /// request.
     Cut(usize),
 }
 
-/// Serves until `stop` resolves, then lets every request in flight finish.
+/// Serves until `stop` resolves, then finishes all requests in progress.
 ///
-/// From then on no connection is accepted, every answer carries `Connection: close`, and idle
-/// connections are closed; what is left after [`Limits::drain_time`] is cut. A connection that was
-/// active a moment ago counts as idle only half a second later: its client may have sent the next
-/// request already, and to close then would cut it.
+/// During shutdown no connection is accepted, every response has `Connection: close`, and idle
+/// connections are closed; the remaining ones are cut after [`Limits::drain_time`]. A connection counts
+/// as idle half a second after its last activity: its client may already have sent the next request,
+/// which closing at once would cut.
 ///
-/// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A
-/// panic in a handler ends its connection and nothing else. Dropping the future cuts everything.
+/// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A panic
+/// in a handler closes only its own connection. Dropping the future cuts all connections.
 pub async fn serve<S>(listener: TcpListener, router: Router, limits: Limits, stop: S) -> Drained
 where
     S: Future<Output = ()>,
@@ -102,7 +108,7 @@ where
     let mut stop = pin!(stop);
     loop {
         let full = connections.len() >= limits.connections;
-        pressure.send_if_modified(|now| now.follow(connections.len(), limits.connections));
+        pressure.send_if_modified(|now| now.update(connections.len(), limits.connections));
         tokio::select! {
             biased;
             () = &mut stop => break,
@@ -112,8 +118,8 @@ where
             },
         }
     }
-    // The kernel has completed these handshakes already, and their requests may be on the way:
-    // closing the listener would reset them.
+    // The kernel has completed these handshakes, and their requests may be on the way: closing the
+    // listener would reset them.
     for (stream, peer) in queued(listener).take(limits.connections) {
         open(&mut connections, stream, peer);
     }
@@ -124,16 +130,16 @@ where
         }
     });
     match drained.await {
-        Ok(()) => Drained::Whole,
+        Ok(()) => Drained::Complete,
         Err(_) => Drained::Cut(connections.len()),
     }
 }
 
-/// The next connection, or `None` after one that could not be accepted.
+/// Accepts the next connection, or returns `None` after a failed accept.
 async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok(accepted) => Some(accepted),
-        // These are one client's trouble: it hung up while it waited.
+        // Errors of one client, which disconnected while queued.
         Err(error)
             if matches!(
                 error.kind(),
@@ -142,8 +148,8 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
         {
             None
         }
-        // No descriptor or no memory left. The connection stays in the queue and the listener
-        // stays ready, so that trying again at once would spin until another connection ends.
+        // Out of descriptors or memory. The connection stays queued and the listener ready, so an
+        // immediate retry would spin until another connection closes.
         Err(error) => {
             tracing::warn!(%error, "no connection can be accepted");
             sleep(Duration::from_millis(100)).await;
@@ -152,8 +158,8 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     }
 }
 
-/// The connections that wait in the kernel's queue. tokio asks the kernel only after it heard of
-/// an event, which may not have been delivered yet; the plain listener asks every time.
+/// Returns the connections in the kernel's queue. tokio accepts only after an event, which may not have
+/// been delivered yet; the plain listener asks the kernel every time.
 fn queued(listener: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
     let listener = listener.into_std().ok();
     std::iter::from_fn(move || {
@@ -169,10 +175,10 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// Raises the soft descriptor limit to what the connections need, as far as the hard one allows,
-/// and lowers the number of connections to what fits.
+/// Raises the soft descriptor limit as far as the hard one allows, and lowers the number of connections
+/// to what fits.
 fn within_descriptors(limits: Limits) -> Limits {
-    /// For the database, its readers, the log, and a client of our own.
+    /// Descriptors for the database, its readers, the log and outgoing connections.
     const OTHERS: u64 = 64;
     let wanted = u64::try_from(limits.connections)
         .unwrap_or(u64::MAX)
@@ -195,9 +201,9 @@ fn within_descriptors(limits: Limits) -> Limits {
     }
 }
 
-/// The soft limit afterwards.
+/// Raises the soft limit and returns it.
 fn raise_descriptor_limit(wanted: u64) -> u64 {
-    // `None` is no limit.
+    // `None` means unlimited.
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current.unwrap_or(u64::MAX);
     let raised = wanted.min(maximum.unwrap_or(u64::MAX));

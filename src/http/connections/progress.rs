@@ -1,4 +1,4 @@
-//! Where a connection stands, and by when it must have moved on.
+//! The state of a connection, and the deadline that follows from it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,19 +7,20 @@ use tokio::time::Instant;
 
 use super::Limits;
 
-/// How much the server wants its connections back.
+/// How much the server needs connections to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pressure {
     Calm,
-    /// Nearly as many connections as there may be: those that rest make room.
+    /// The connection limit is nearly reached: idle connections are closed to make room.
     Crowded,
     Stopping,
 }
 
 impl Pressure {
-    /// Takes in how many connections there are, and says whether that changed anything. The way
-    /// back begins lower than the way in, or each connection at the edge would wake all the others.
-    pub(super) fn follow(&mut self, open: usize, most: usize) -> bool {
+    /// Updates the pressure from the number of open connections and returns whether it changed. The
+    /// lower threshold of the way back (hysteresis) avoids waking all connections at every change near
+    /// the limit.
+    pub(super) fn update(&mut self, open: usize, most: usize) -> bool {
         let next = match *self {
             Self::Calm if open >= most => Self::Crowded,
             Self::Crowded if open * 4 <= most * 3 => Self::Calm,
@@ -31,32 +32,32 @@ impl Pressure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing has come yet.
+    /// No byte has been received.
     New,
-    /// A request has begun and its headers are not complete.
+    /// A request has begun and its headers are incomplete.
     Headers,
-    /// The handler has the headers; the body is still coming.
+    /// The handler has the headers, and the body is incomplete.
     Body,
-    /// The handler has the whole request, or has seen enough of it.
+    /// The handler has the whole request, or has stopped reading it.
     Answer,
-    /// The answer is made, and nothing of the next request has come.
+    /// The response is produced, and no byte of the next request has been received.
     Idle,
-    /// The last answer is out, and the rest of what the client sends is thrown away.
+    /// The last response is sent, and further input is discarded.
     Lingering,
 }
 
-/// How long a connection may rest when it is wanted back. It has to outlast the time that a
-/// request spends on its way: closing before is cutting.
-const SETTLE: Duration = Duration::from_millis(500);
+/// The minimum idle time before a connection is closed under pressure. It must exceed the network
+/// latency of a request, or the close would cut a request.
+const MINIMUM_IDLE: Duration = Duration::from_millis(500);
 
-/// How long a client may go on sending what nobody will read, so that it gets to its answer.
+/// How long further input of a client is discarded, so that the client gets to read its response.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The pace, in bytes a second, at which a client may take an answer for ever. A reader that
-/// takes a byte now and then to look alive is slower.
+/// The minimum rate, in bytes a second, at which a client may read a response without a time limit. A
+/// client that reads a byte now and then to hold the connection is slower.
 const SLOWEST: u32 = 4096;
 
-/// One connection's state, seen by its socket, its service and its bodies.
+/// The state of a connection, shared by its socket, service and bodies.
 #[derive(Debug)]
 pub(super) struct Progress(Mutex<State>);
 
@@ -64,12 +65,12 @@ pub(super) struct Progress(Mutex<State>);
 struct State {
     phase: Phase,
     since: Instant,
-    /// Bytes of an answer wait for the client since then, moved on by every byte that it takes.
+    /// Since when a response waits for the client; every byte that the client reads moves it forward.
     blocked: Option<Instant>,
-    /// The client may still be sending a body that the handler did not want.
+    /// The client may still be sending a body that the handler did not read.
     unread: bool,
     pressure: Pressure,
-    /// During a stop, until when a client is waited for.
+    /// During a shutdown, until when to wait for the client.
     patience_ends: Option<Instant>,
 }
 
@@ -85,19 +86,19 @@ impl Progress {
         }))
     }
 
-    /// The instant at which the connection is to be closed if it stands where it stands now.
+    /// Returns when to close the connection unless its state changes.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let state = self.state();
         let resting = |limit: Duration| match state.pressure {
             Pressure::Calm => limit,
-            Pressure::Crowded | Pressure::Stopping => limit.min(SETTLE),
+            Pressure::Crowded | Pressure::Stopping => limit.min(MINIMUM_IDLE),
         };
         let limit = match state.phase {
             Phase::New => Some(resting(limits.header_time)),
             Phase::Headers => Some(limits.header_time),
             Phase::Body => Some(limits.body_time),
             Phase::Idle if state.blocked.is_none() => Some(resting(limits.idle_time)),
-            // How long a handler may take is its own affair: an event stream never ends.
+            // A handler has no time limit: an event stream never ends.
             Phase::Idle | Phase::Answer => None,
             Phase::Lingering => Some(LINGER),
         };
@@ -111,8 +112,8 @@ impl Progress {
         let mut state = self.state();
         state.pressure = pressure;
         if pressure == Pressure::Stopping {
-            // A little before the stop cuts what is left, which then is only what the server itself
-            // has not finished.
+            // Slightly before the drain deadline, so that only requests that the server itself has not
+            // finished remain to be cut.
             let patience = limits.drain_time * 7 / 8;
             state
                 .patience_ends
@@ -124,7 +125,7 @@ impl Progress {
         self.state().pressure == Pressure::Stopping
     }
 
-    /// Bytes came in.
+    /// Records received bytes.
     pub(super) fn received(&self) {
         let mut state = self.state();
         if matches!(state.phase, Phase::New | Phase::Idle) {
@@ -132,14 +133,14 @@ impl Progress {
         }
     }
 
-    /// A request's headers are complete.
+    /// Records that a request's headers are complete.
     pub(super) fn requested(&self) {
         let mut state = self.state();
         state.unread = false;
         state.enter(Phase::Body);
     }
 
-    /// The handler is done with the request's body.
+    /// Records that the handler has finished with the request's body.
     pub(super) fn body_read(&self, whole: bool) {
         let mut state = self.state();
         state.unread |= !whole;
@@ -148,18 +149,18 @@ impl Progress {
         }
     }
 
-    /// The whole answer has been made, if not sent.
+    /// Records that the whole response has been produced, if not sent.
     pub(super) fn answered(&self) {
         self.state().enter(Phase::Idle);
     }
 
-    /// The client takes nothing at present.
+    /// Records that the client is not reading.
     pub(super) fn blocked(&self) {
         self.state().blocked.get_or_insert_with(Instant::now);
     }
 
-    /// The client took so many bytes.
-    pub(super) fn took(&self, bytes: usize) {
+    /// Records that the client read `bytes` bytes.
+    pub(super) fn client_read(&self, bytes: usize) {
         let mut state = self.state();
         if let Some(since) = state.blocked {
             let earned = Duration::from_secs(1) / SLOWEST * u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -167,16 +168,17 @@ impl Progress {
         }
     }
 
-    /// The client took all there was.
+    /// Records that the client read everything sent so far.
     pub(super) fn flushed(&self) {
         let mut state = self.state();
         if state.blocked.take().is_some() && state.phase == Phase::Idle {
-            // It rests from now on: until here the client was busy with the answer.
+            // The idle time starts now: until here the client was reading the response.
             state.since = Instant::now();
         }
     }
 
-    /// The last answer is out: says whether the client may still be sending what it answers.
+    /// Records that the last response is sent, and returns whether the client may still be sending its
+    /// request.
     pub(super) fn finished(&self) -> Sending {
         let mut state = self.state();
         if state.unread || state.phase == Phase::Headers {
@@ -188,13 +190,14 @@ impl Progress {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No holder of the lock can panic halfway through a change.
+        // No holder of the lock panics while it changes the state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Whether the next step is the client's: the rest of a request, or taking an answer.
+    /// Returns whether the next step is the client's: to send the rest of a request or to read a
+    /// response.
     fn waits_for_client(&self) -> bool {
         self.phase != Phase::Answer || self.blocked.is_some()
     }
@@ -205,7 +208,7 @@ impl State {
     }
 }
 
-/// Whether a client may still be sending a request that has its answer.
+/// Whether a client may still be sending a request that has been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sending {
     No,

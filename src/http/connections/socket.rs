@@ -1,4 +1,5 @@
-//! A client's socket: it tells the connection's [`Progress`] what moves, and closes with care.
+//! A client's socket: reports activity to the connection's [`Progress`] and closes without losing the
+//! response.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,11 +13,11 @@ use tokio::net::TcpStream;
 use super::Limits;
 use super::progress::{Progress, Sending};
 
-/// What the kernel may hold of an answer that nobody reads (it doubles the figure for its own
-/// needs). Left alone it grows to several megabytes a connection.
+/// The size of the kernel's send buffer, which the kernel doubles for its own needs. By default it
+/// grows to several megabytes per connection that is not read.
 const SEND_BUFFER: usize = 128 * 1024;
 
-/// What is read at most of a request that has its answer.
+/// The maximum number of bytes discarded after the response.
 const LINGER_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Socket {
@@ -36,8 +37,8 @@ impl Socket {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_send_buffer_size(SEND_BUFFER)?;
-        // For the bytes that the kernel holds when the process believes an answer sent: a client
-        // that vanished or never reads must not keep them, not even after the connection is closed.
+        // Limits how long the kernel keeps sent bytes that the client does not acknowledge, also after
+        // the connection is closed.
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(limits.stall_time))?;
         Ok(Self {
@@ -49,7 +50,7 @@ impl Socket {
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Ready(Ok(bytes)) => self.progress.took(*bytes),
+            Poll::Ready(Ok(bytes)) => self.progress.client_read(*bytes),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.progress.blocked(),
         }
@@ -92,15 +93,15 @@ impl AsyncWrite for Socket {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when its own buffer is empty, and only then.
+    /// Called by hyper only when its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.progress.flushed();
         Poll::Ready(Ok(()))
     }
 
-    /// Says that no more will come and, where the client may still be sending a request that was
-    /// refused halfway, reads on for a while: closing on unread bytes makes the kernel send a
-    /// reset, which takes the answer away from a client that has not read it yet.
+    /// Shuts down the sending side and, if the client may still be sending a request that was refused
+    /// halfway, discards input for a while. Closing with unread input makes the kernel send a reset,
+    /// which destroys a response that the client has not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {

@@ -1,5 +1,5 @@
-//! Other systems' APIs, for their existing clients: wire shapes over the same operations. What is
-//! allowed is judged where it always is; nothing here decides anything.
+//! Other systems' APIs for their existing clients: request and response formats over the same
+//! operations. All permission checks are in the authority.
 
 pub(super) mod cave;
 pub(super) mod quant;

@@ -1,4 +1,4 @@
-//! From the bytes of a body to a value.
+//! Parses a body into a value.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, header};
@@ -11,13 +11,13 @@ use super::violation::{Fault, Location, Violation, Violations};
 
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
 
-/// The media type of JSON:API's documents.
+/// The media type of JSON:API documents.
 pub(crate) const JSON_API: &str = "application/vnd.api+json";
 
-/// The longest body that is read, in bytes.
+/// The maximum size of a body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// What the head of a request says about its body.
+/// How the body is parsed, according to the request's headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     Json,
@@ -25,27 +25,27 @@ pub(super) enum Media {
     Other,
 }
 
-/// How a body is to be written.
+/// The encoding that a form requires of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Json,
-    /// `application/x-www-form-urlencoded`, as OAuth has it.
+    /// `application/x-www-form-urlencoded`, for OAuth.
     UrlEncoded,
-    /// `application/vnd.api+json`, as JSON:API has it.
+    /// `application/vnd.api+json`, for JSON:API.
     JsonApi,
 }
 
 impl Media {
-    /// Judges the media type before the body is read.
+    /// Checks the media type before the body is read.
     ///
-    /// A page of another site can make a browser send a write with the credentials the browser
-    /// keeps for Basic, as long as the request has a form's media type or none. It cannot send
-    /// `Authorization: Bearer`, and it cannot send JSON without being asked for permission first.
-    /// So a write without Bearer has to say that it is JSON; with Bearer an absent media type is
-    /// read as JSON, and any other body is a text, which is no object.
+    /// Against cross-site request forgery: a page of another site can make a browser send a write with
+    /// stored Basic credentials if the media type is absent or that of an HTML form, but it cannot send
+    /// `Authorization: Bearer`, and JSON only after a preflight. So a write without Bearer must declare
+    /// JSON. With Bearer an absent media type means JSON, and any other body is read as a text, which
+    /// is no object.
     ///
-    /// Where a form is to come it has to be one, and says so; and a write of JSON:API says that it is
-    /// one, also where it has no body.
+    /// A form-encoded body must be declared as such, and so must a JSON:API write, even one without a
+    /// body.
     pub(super) fn of(encoding: Encoding, method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
         let given = headers
             .get(header::CONTENT_TYPE)
@@ -76,7 +76,7 @@ impl Media {
     }
 }
 
-/// The whole body as text, without a byte order mark. How long it may take is the connection's matter.
+/// Returns the body as text, without a byte order mark. The connection limits how long it may take.
 pub(super) async fn text(body: Body) -> Result<String, InputError> {
     let read = Limited::new(body, MAX_BODY).collect().await;
     let bytes = read.map_err(|error| match error.downcast::<LengthLimitError>() {
@@ -87,7 +87,7 @@ pub(super) async fn text(body: Body) -> Result<String, InputError> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The value in a body; `None` where it is empty.
+/// Parses the value of a body; `None` if the body is empty.
 pub(super) fn value(text: &str, media: Media) -> Result<Option<Value<'_>>, Violations> {
     match media {
         Media::UrlEncoded => Ok(Some(Value::Object(form_members(text)))),
@@ -106,17 +106,18 @@ pub(super) fn value(text: &str, media: Media) -> Result<Option<Value<'_>>, Viola
     }
 }
 
-/// A parameter without a value counts as left out (RFC 6749, section 3.2).
+/// Parses form parameters. One without a value counts as absent (RFC 6749, section 3.2).
 fn form_members(text: &str) -> Object<'_> {
     texts(form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()))
 }
 
-/// A media type without its parameters.
+/// Returns a media type without its parameters.
 fn essence(media_type: &str) -> &str {
     media_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// `application/json` and `application/<anything>+json`, whatever the parameters.
+/// Returns whether the media type is `application/json` or `application/<anything>+json`, with any
+/// parameters.
 fn is_json(media_type: &str) -> bool {
     essence(media_type)
         .to_ascii_lowercase()

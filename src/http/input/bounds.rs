@@ -1,15 +1,15 @@
-//! The bounds of fields, and which fault a broken one is.
+//! Checks of field bounds, and the faults they report.
 
 use validator::{ValidateLength, ValidateRange};
 
 use super::violation::Fault;
 
-/// What has a length: a text in characters, a list in elements.
+/// A value with a length: a text in characters, a list in elements.
 pub(crate) trait Length: ValidateLength<u64> {
-    /// The fault of one that is shorter than `min_length`.
+    /// Returns the fault of a value shorter than `min_length`.
     fn too_short(min_length: u64, actual_length: u64) -> Fault;
 
-    /// The fault of one that is longer than `max_length`.
+    /// Returns the fault of a value longer than `max_length`.
     fn too_long(max_length: u64, actual_length: u64) -> Fault;
 }
 
@@ -39,7 +39,7 @@ impl<T> Length for Vec<T> {
     }
 }
 
-/// The bound of its length that a value breaks, if any.
+/// Returns the fault if the value's length is out of bounds.
 pub(crate) fn length<T: Length>(value: &T, min: Option<u64>, max: Option<u64>) -> Option<Fault> {
     let actual = || value.length().unwrap_or_default();
     let short = min.filter(|_| !value.validate_length(min, None, None));
@@ -48,7 +48,7 @@ pub(crate) fn length<T: Length>(value: &T, min: Option<u64>, max: Option<u64>) -
     short.or_else(|| long.map(|max| T::too_long(max, actual())))
 }
 
-/// The bound of its range that a value breaks, if any.
+/// Returns the fault if the value is out of range.
 pub(crate) fn range(value: &i64, min: Option<i64>, max: Option<i64>) -> Option<Fault> {
     let small = min.filter(|_| !value.validate_range(min, None, None, None));
     let large = max.filter(|_| !value.validate_range(None, max, None, None));

@@ -1,4 +1,4 @@
-//! What documents say of forms: the schema of a body, and parameters.
+//! OpenAPI schemas and parameters of forms.
 
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -8,57 +8,57 @@ use utoipa::openapi::{Ref, RefOr, Required, Schema};
 use super::field::Field;
 use super::{Form, Request, Unknown};
 
-/// The fields of a form, as documents describe them.
+/// The fields of a form for its OpenAPI schema.
 #[derive(Default)]
 pub(crate) struct Document {
     members: Vec<Member>,
     schemas: Vec<(String, RefOr<Schema>)>,
 }
 
-/// What a form says of one field.
+/// The declaration of a field.
 #[derive(Debug)]
-pub(crate) struct Described {
+pub(crate) struct FieldDescription {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
     pub(crate) need: Need,
-    /// The least and the most characters or elements.
+    /// The minimum and maximum number of characters or elements.
     pub(crate) length: (Option<usize>, Option<usize>),
-    /// The least and the greatest value.
+    /// The minimum and maximum value.
     pub(crate) range: (Option<i64>, Option<i64>),
     pub(crate) example: Option<Value>,
 }
 
-/// Whether a field has to be there.
+/// Whether a field is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Required,
-    /// It may be absent, and `null` is wrong.
+    /// The field may be absent, and `null` is an error.
     Optional,
-    /// It may be absent or `null`.
+    /// The field may be absent or `null`.
     Nullable,
 }
 
 struct Member {
-    described: Described,
+    described: FieldDescription,
     schema: Schema,
-    /// The name under which the document has the schema.
+    /// The name of the schema in the document's components.
     reference: Option<String>,
     default: Option<Value>,
 }
 
 impl Document {
-    /// A field that holds a value.
-    pub(crate) fn field<T: Field>(&mut self, described: Described) {
+    /// Adds a field.
+    pub(crate) fn field<T: Field>(&mut self, described: FieldDescription) {
         self.value::<T>(described, None);
     }
 
-    /// A field with a value that it has when it is absent.
-    pub(crate) fn defaulting<T: Field>(&mut self, described: Described, default: T) {
-        self.value::<T>(described, default.written());
+    /// Adds a field with a default value.
+    pub(crate) fn defaulting<T: Field>(&mut self, described: FieldDescription, default: T) {
+        self.value::<T>(described, default.to_default());
     }
 
-    /// A field that holds an object with a form of its own.
-    pub(crate) fn nested<R: Request>(&mut self, described: Described) {
+    /// Adds an object field with its own form.
+    pub(crate) fn nested<R: Request>(&mut self, described: FieldDescription) {
         self.define::<R::Form>();
         self.members.push(Member {
             described,
@@ -68,9 +68,9 @@ impl Document {
         });
     }
 
-    /// The same, where absent is the empty object: it has to be there if something in it has to.
-    /// A form without fields is not spoken of.
-    pub(crate) fn nested_or_empty<R: Request>(&mut self, described: Described) {
+    /// Adds an object field that counts as empty when absent: it is required if one of its fields is. A
+    /// form without fields is omitted.
+    pub(crate) fn nested_or_empty<R: Request>(&mut self, described: FieldDescription) {
         let members = Self::of::<R::Form>().members;
         let is_required = |member: &Member| member.described.need == Need::Required;
         let need = match members.iter().any(is_required) {
@@ -78,12 +78,12 @@ impl Document {
             false => Need::Nullable,
         };
         if !members.is_empty() {
-            self.nested::<R>(Described { need, ..described });
+            self.nested::<R>(FieldDescription { need, ..described });
         }
     }
 
-    /// A list of such objects.
-    pub(crate) fn nested_list<R: Request>(&mut self, described: Described) {
+    /// Adds a field that is a list of objects.
+    pub(crate) fn nested_list<R: Request>(&mut self, described: FieldDescription) {
         self.define::<R::Form>();
         self.members.push(Member {
             described,
@@ -99,7 +99,7 @@ impl Document {
         document
     }
 
-    fn value<T: Field>(&mut self, described: Described, default: Option<Value>) {
+    fn value<T: Field>(&mut self, described: FieldDescription, default: Option<Value>) {
         if let Some(name) = T::NAME {
             self.schemas.push((name.to_owned(), T::schema().into()));
         }
@@ -117,20 +117,20 @@ impl Document {
     }
 }
 
-/// The schema of a body.
+/// Returns the schema of a body.
 pub(crate) fn object<F: Form>() -> RefOr<Schema> {
     form::<F>().into()
 }
 
-/// The schemas that the one of a body refers to, by name.
+/// Adds the schemas that a body's schema refers to, by name.
 pub(crate) fn schemas<F: Form>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
     schemas.extend(Document::of::<F>().schemas);
 }
 
-/// The parameters of a path, a query or a header.
+/// Returns the parameters of a path, query or header form.
 pub(crate) fn parameters<F: Form>(place: ParameterIn) -> Vec<Parameter> {
     let parameter = |member: Member| {
-        let Described {
+        let FieldDescription {
             name,
             description,
             need,
@@ -174,7 +174,7 @@ fn form<F: Form>() -> Schema {
 }
 
 impl Member {
-    /// The schema with the field's bounds and default, written out.
+    /// Returns the schema with the field's bounds and default, inline.
     fn bounded(&self) -> Schema {
         let (min, max) = self.described.length;
         let (minimum, maximum) = self.described.range;
@@ -196,7 +196,7 @@ impl Member {
         schema
     }
 
-    /// The schema as a property of an object.
+    /// Returns the schema as a property of an object.
     fn property(self) -> RefOr<Schema> {
         let is_nullable = self.described.need == Need::Nullable;
         let description = text(self.described.description);
@@ -211,7 +211,7 @@ impl Member {
             };
         }
         match self.bounded() {
-            // `null` would have to be one of its words.
+            // A nullable enum must list `null` among its values.
             schema @ Schema::Object(Object {
                 enum_values: Some(_), ..
             }) if is_nullable => {

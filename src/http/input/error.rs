@@ -1,8 +1,8 @@
-//! Why a request was not understood.
+//! The reasons why a request cannot be read.
 
 use super::violation::Violations;
 
-/// A request that could not be read.
+/// The reason why a request cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error("some fields of the request are invalid")]

@@ -1,4 +1,4 @@
-//! What a field can hold: one value, or a list of them.
+//! Types of fields: a single value or a list of values.
 
 use std::borrow::Cow;
 
@@ -9,16 +9,16 @@ use super::scalar::Scalar;
 use super::value::Value;
 use super::violation::{Fault, Location, Violation};
 
-/// So many wrong elements of one list are named. A body of 64 KiB holds 30,000 of them, and the
-/// answer would be fifty times as long as the request.
+/// The maximum number of invalid elements reported per list. A body of 64 KiB can contain 30,000, and
+/// the response would be fifty times as long as the request.
 pub(super) const MAX_WRONG_ELEMENTS: usize = 100;
 
-/// A type that a field can become.
+/// A type that a field can have.
 pub trait Field: Sized {
     /// See [`Scalar::NAME`].
     const NAME: Option<&'static str> = None;
 
-    /// The value, or everything that is wrong with it and where.
+    /// Returns the value, or all violations with their locations.
     fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>>;
 
     /// See [`Scalar::nearest`].
@@ -26,11 +26,11 @@ pub trait Field: Sized {
         None
     }
 
-    /// What documents say of the type.
+    /// Returns the OpenAPI schema of the type.
     fn schema() -> Schema;
 
-    /// See [`Scalar::written`].
-    fn written(&self) -> Option<serde_json::Value> {
+    /// See [`Scalar::to_default`].
+    fn to_default(&self) -> Option<serde_json::Value> {
         None
     }
 }
@@ -50,12 +50,12 @@ impl<T: Scalar> Field for T {
         T::schema()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
-        T::written(self)
+    fn to_default(&self) -> Option<serde_json::Value> {
+        T::to_default(self)
     }
 }
 
-/// A list; every element that is wrong is put down at its own place.
+/// A list, whose invalid elements are each reported at their own location.
 impl<T: Scalar> Field for Vec<T> {
     fn take(value: &Value<'_>, at: &Location) -> Result<Self, Vec<Violation>> {
         let texts: Vec<Value<'_>>;

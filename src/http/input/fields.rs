@@ -1,4 +1,4 @@
-//! Reading a form field by field, each with its bounds.
+//! Reads a form field by field and checks bounds.
 
 use std::fmt;
 
@@ -9,30 +9,30 @@ use super::value::{Object, Value};
 use super::violation::{Fault, Location, Violation, Violations};
 use super::{Form, Repeated, Request, Unknown};
 
-/// The named values of one part of a request, and what has been found wrong with them so far.
+/// The named values of one part of a request, and the violations recorded so far.
 ///
-/// A form asks for all of its fields in their order. The answer to a field that is missing or wrong is
-/// `None`, and what is wrong with it has been put down.
+/// A form reads all of its fields in order. A missing or invalid field returns `None` and its violation
+/// is recorded.
 pub struct Fields<'a> {
     part: Part,
     at: Location,
     members: &'a Object<'a>,
     headers: Option<&'a HeaderMap>,
-    asked: Vec<Asked>,
+    fields_read: Vec<ReadField>,
     refused: Vec<Violation>,
 }
 
-/// Without what was sent, which may be a password.
+/// Hides the values, which may contain a password.
 impl fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fields")
             .field("at", &self.at)
-            .field("asked", &self.asked)
+            .field("fields_read", &self.fields_read)
             .finish_non_exhaustive()
     }
 }
 
-/// The part of a request that fields come from.
+/// The part of a request that contains fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Path,
@@ -41,19 +41,20 @@ pub(super) enum Part {
     Body,
 }
 
-/// Says that a rule was broken; [`Fields::refuse`] has put down which.
+/// Marks a broken rule, whose violation [`Fields::refuse`] has recorded.
 #[derive(Debug)]
 #[must_use = "a refusal is returned, so that no request is made"]
 pub struct Refused(());
 
 #[derive(Debug)]
-struct Asked {
+struct ReadField {
     name: &'static str,
     violations: Vec<Violation>,
 }
 
 impl<'a> Fields<'a> {
-    /// A field that has to be there. `broken` names the bound that a value breaks; so below.
+    /// Reads a required field. `broken` returns the fault if the value is out of bounds, here and
+    /// below.
     pub fn required<T: Field>(
         &mut self,
         name: &'static str,
@@ -63,13 +64,13 @@ impl<'a> Fields<'a> {
             Some(value) => self.read(name, value, broken),
             None => {
                 let violation = self.violation(Fault::Missing, self.at(name), None);
-                self.put_down(name, vec![violation]);
+                self.record(name, vec![violation]);
                 None
             }
         }
     }
 
-    /// A field that may be absent; `null` says the same.
+    /// Reads an optional field; `null` counts as absent.
     pub fn optional<T: Field>(
         &mut self,
         name: &'static str,
@@ -78,7 +79,7 @@ impl<'a> Fields<'a> {
         self.change(name, broken).map(Option::flatten)
     }
 
-    /// A field that has a value when it is absent. `null` is wrong.
+    /// Reads a field with a default value. `null` is an error.
     pub fn or<T: Field>(
         &mut self,
         name: &'static str,
@@ -88,7 +89,7 @@ impl<'a> Fields<'a> {
         self.given(name, broken).map(|given| given.unwrap_or(default))
     }
 
-    /// A field of a partial update: `Some(None)` leaves the thing as it is. `null` is wrong.
+    /// Reads a field of a partial update: `Some(None)` means unchanged. `null` is an error.
     pub fn given<T: Field>(
         &mut self,
         name: &'static str,
@@ -100,7 +101,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A field of a partial update that can be taken away: absent is `Some(None)`, `null` is
+    /// Reads a removable field of a partial update: absent is `Some(None)`, `null` is
     /// `Some(Some(None))`.
     pub fn change<T: Field>(
         &mut self,
@@ -109,7 +110,7 @@ impl<'a> Fields<'a> {
     ) -> Option<Option<Option<T>>> {
         match self.member(name) {
             Some(Value::Null) => {
-                self.put_down(name, Vec::new());
+                self.record(name, Vec::new());
                 Some(Some(None))
             }
             Some(value) => self.read(name, value, broken).map(|read| Some(Some(read))),
@@ -117,7 +118,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An object in the object, with a form of its own. Absent and `null` are `Some(None)`.
+    /// Reads an object field with its own form. Absent and `null` are `Some(None)`.
     pub(crate) fn nested<R: Request>(&mut self, name: &'static str) -> Option<Option<R>> {
         match self.member(name) {
             None | Some(Value::Null) => self.absent(name),
@@ -125,7 +126,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same, where absent and `null` are the empty object: what that lacks is missing in it.
+    /// Reads an object field that counts as empty when absent or `null`, so that its missing fields are
+    /// reported.
     pub(crate) fn nested_or_empty<R: Request>(&mut self, name: &'static str) -> Option<R> {
         match self.member(name) {
             None | Some(Value::Null) => self.inner(name, &Value::Object(Object::default())),
@@ -133,7 +135,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of such objects, which has to be there.
+    /// Reads a required field that is a list of objects.
     pub(crate) fn nested_list<R: Request>(
         &mut self,
         name: &'static str,
@@ -146,7 +148,7 @@ impl<'a> Fields<'a> {
                 None => self.violation(Fault::Missing, at, None),
                 Some(value) => Violation::new(Fault::ListType, at, value),
             };
-            self.put_down(name, vec![violation]);
+            self.record(name, vec![violation]);
             return None;
         };
         let (mut list, mut violations) = (Vec::new(), Vec::new());
@@ -164,12 +166,12 @@ impl<'a> Fields<'a> {
         self.judged(name, list, violations)
     }
 
-    /// Puts down that a field breaks a rule of ours, `text` saying which.
+    /// Records that a field violates the rule that `text` states.
     pub fn refuse(&mut self, name: &'static str, text: impl Into<String>) -> Refused {
         self.refuse_at(self.at(name), self.member(name), text.into())
     }
 
-    /// Puts down that an element of a list breaks a rule of ours.
+    /// Records that a list element violates the rule that `text` states.
     pub fn refuse_element(&mut self, name: &'static str, index: usize, text: impl Into<String>) -> Refused {
         let element = match self.member(name) {
             Some(Value::List(elements)) => elements.get(index),
@@ -184,12 +186,12 @@ impl<'a> Fields<'a> {
             at,
             members,
             headers: None,
-            asked: Vec::new(),
+            fields_read: Vec::new(),
             refused: Vec::new(),
         }
     }
 
-    /// The headers of the request, which can say whose client sent it.
+    /// Sets the headers of the request, which can identify the kind of client.
     pub(super) fn with_headers(&mut self, headers: &'a HeaderMap) {
         self.headers = Some(headers);
     }
@@ -208,10 +210,11 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         let at = self.at(name);
         match T::take(value, &at) {
-            // No stored text holds U+0000: not every database can store it, and C libraries end a text there.
-            Ok(_) if self.part == Part::Body && value.holds_nul() => {
+            // No stored text contains U+0000: some databases cannot store it, and C libraries end a
+            // text there.
+            Ok(_) if self.part == Part::Body && value.contains_nul() => {
                 let error = "must not contain the character U+0000".to_owned();
-                self.put_down(name, vec![Violation::new(Fault::Value { error }, at, value)]);
+                self.record(name, vec![Violation::new(Fault::Value { error }, at, value)]);
                 None
             }
             Ok(read) => {
@@ -219,10 +222,10 @@ impl<'a> Fields<'a> {
                 self.judged(name, read, Vec::from_iter(fault))
             }
             Err(violations) => {
-                // That a bound is broken says more than that an integer was too large.
+                // An out-of-bounds error says more than that an integer is too large.
                 let fault = T::nearest(value).and_then(|nearest| broken(&nearest));
                 let fault = fault.map(|fault| vec![Violation::new(fault, at, value)]);
-                self.put_down(name, fault.unwrap_or(violations));
+                self.record(name, fault.unwrap_or(violations));
                 None
             }
         }
@@ -234,7 +237,7 @@ impl<'a> Fields<'a> {
             Ok(request) => return self.judged(name, request, Vec::new()),
             Err(Violations { detail }) => detail,
         };
-        self.put_down(name, violations);
+        self.record(name, violations);
         None
     }
 
@@ -246,18 +249,18 @@ impl<'a> Fields<'a> {
     }
 
     fn absent<T>(&mut self, name: &'static str) -> Option<Option<T>> {
-        self.put_down(name, Vec::new());
+        self.record(name, Vec::new());
         Some(None)
     }
 
     fn judged<T>(&mut self, name: &'static str, value: T, violations: Vec<Violation>) -> Option<T> {
         let is_right = violations.is_empty();
-        self.put_down(name, violations);
+        self.record(name, violations);
         is_right.then_some(value)
     }
 
-    fn put_down(&mut self, name: &'static str, violations: Vec<Violation>) {
-        self.asked.push(Asked { name, violations });
+    fn record(&mut self, name: &'static str, violations: Vec<Violation>) {
+        self.fields_read.push(ReadField { name, violations });
     }
 
     fn has(&self, name: &str) -> bool {
@@ -272,7 +275,7 @@ impl<'a> Fields<'a> {
         self.at.field(name)
     }
 
-    /// An absent member of a body echoes the object that lacks it; elsewhere there is no such object.
+    /// Creates a violation. A missing member of a body echoes the object that lacks it.
     fn violation(&self, fault: Fault, at: Location, value: Option<&Value<'_>>) -> Violation {
         match value {
             Some(value) => Violation::new(fault, at, value),
@@ -287,14 +290,14 @@ impl<'a> Fields<'a> {
             Unknown::Forbidden => true,
             Unknown::ForbiddenUnless(header, theirs) => {
                 let is_theirs = self.headers.is_some_and(|headers| headers.contains_key(header));
-                let mut named = self.asked.iter().filter(|asked| self.has(asked.name));
-                !is_theirs || named.any(|asked| !theirs.contains(&asked.name))
+                let mut named = self.fields_read.iter().filter(|field| self.has(field.name));
+                !is_theirs || named.any(|field| !theirs.contains(&field.name))
             }
         }
     }
 
     fn forbid_unknown(&mut self) {
-        let known = |name: &str| self.asked.iter().any(|asked| asked.name == name);
+        let known = |name: &str| self.fields_read.iter().any(|field| field.name == name);
         let unknown = self.members.iter().filter(|(name, _)| !known(name));
         let violations = unknown
             .map(|(name, value)| Violation::new(Fault::ExtraForbidden, self.at.field(name.clone()), value));
@@ -302,29 +305,32 @@ impl<'a> Fields<'a> {
     }
 
     fn forbid_repeated(&mut self) {
-        for asked in &mut self.asked {
-            let at = self.at.field(asked.name);
-            if let Some(value @ Value::Texts(texts)) = self.members.get(asked.name)
+        for field in &mut self.fields_read {
+            let at = self.at.field(field.name);
+            if let Some(value @ Value::Texts(texts)) = self.members.get(field.name)
                 && texts.len() > 1
             {
                 let error = "must not be given twice".to_owned();
-                asked.violations = vec![Violation::new(Fault::Value { error }, at, value)];
+                field.violations = vec![Violation::new(Fault::Value { error }, at, value)];
             }
         }
     }
 
     fn violations(&mut self) -> Option<Violations> {
-        let asked = self.asked.iter_mut().flat_map(|asked| asked.violations.drain(..));
-        let detail: Vec<Violation> = asked.chain(self.refused.drain(..)).collect();
+        let violations = self
+            .fields_read
+            .iter_mut()
+            .flat_map(|field| field.violations.drain(..));
+        let detail: Vec<Violation> = violations.chain(self.refused.drain(..)).collect();
         (!detail.is_empty()).then_some(Violations { detail })
     }
 }
 
-/// Makes a request from fields, or says everything that is wrong with them.
+/// Reads a request from fields, or returns all violations.
 ///
-/// Rules across fields are asked last and only about fields that are right by themselves.
+/// Rules across fields are checked last and only between valid fields.
 pub(super) fn read<R: Request>(mut fields: Fields<'_>) -> Result<R, Violations> {
-    let form = R::Form::fill(&mut fields);
+    let form = R::Form::read_fields(&mut fields);
     if R::Form::REPEATED == Repeated::Refused {
         fields.forbid_repeated();
     }

@@ -1,13 +1,10 @@
-//! How a path, a query, headers and a body become typed requests, or one 422 with everything that
-//! is wrong with them.
+//! Parses path, query, headers and body into typed requests, or into one 422 with all violations.
 //!
-//! A request type has a [`Form`]: one struct that declares its fields in order, each once, with its
-//! bounds and documentation, from which `#[derive(Form)]` makes both this module's reading and the
-//! document. The form is read field by field, as generously as pydantic does it, so that one wrong
-//! field hides no other. Where rules across fields remain, [`Request::parse`] makes the request from
-//! the form or refuses.
-//! A form without such rules is its own request. A handler takes them all as one [`Input`], and
-//! nothing else here gives out a request.
+//! A request type has a [`Form`]: one struct that declares each field once, in order, with its bounds
+//! and documentation. `#[derive(Form)]` generates both the parser and the OpenAPI schema from it. A
+//! form is parsed field by field with pydantic's leniency, so that an invalid field does not hide
+//! another. [`Request::parse`] checks rules across fields; a form without such rules is its own
+//! request. A handler takes all parts as one [`Input`], the only way to obtain a request.
 
 mod body;
 mod bounds;
@@ -30,7 +27,7 @@ use url::form_urlencoded;
 pub(crate) use body::JSON_API;
 pub use body::{Encoding, MAX_BODY};
 pub(crate) use bounds::{length, range};
-pub(crate) use document::{Described, Document, Need, object, parameters, schemas};
+pub(crate) use document::{Document, FieldDescription, Need, object, parameters, schemas};
 pub use error::InputError;
 pub use field::Field;
 pub use fields::{Fields, Refused};
@@ -44,9 +41,9 @@ use body::Media;
 use fields::{Part, read};
 use value::{Object, texts};
 
-/// The input of a handler: path, query, body and headers, each `()` where nothing is taken from it.
+/// The input of a handler: path, query, body and headers, each `()` if unused.
 ///
-/// It reads the body, so it is the last argument, after whoever is asking.
+/// It reads the body, so it must be the last argument, after the caller.
 #[derive(Debug)]
 pub(crate) struct Input<P = (), Q = (), B = (), H = ()> {
     pub path: P,
@@ -55,92 +52,90 @@ pub(crate) struct Input<P = (), Q = (), B = (), H = ()> {
     pub headers: H,
 }
 
-/// The fields of one part of a request, as they come. Derived: see the crate `jeton-form`.
+/// The fields of one part of a request. Derived: see the crate `jeton-form`.
 pub(crate) trait Form: Sized {
-    /// What is expected of the body that this form is read from.
+    /// Whether the form requires a body.
     const BODY: Presence = Presence::Required;
 
-    /// How that body is written.
+    /// The encoding of the body.
     const ENCODING: Encoding = Encoding::Json;
 
-    /// What a name means that comes twice.
+    /// How repeated names are handled.
     const REPEATED: Repeated = Repeated::LastCounts;
 
-    /// What becomes of fields that the form does not name.
+    /// How unknown fields are handled.
     const UNKNOWN: Unknown = Unknown::Ignored;
 
-    /// Whether what was wrong with a body is sent back.
+    /// Whether violations echo the invalid value.
     const ECHO: Echo = Echo::Input;
 
-    /// What the form is, in documents.
+    /// The description of the schema.
     const DESCRIPTION: &'static str = "";
 
-    /// The name of the form's schema.
+    /// Returns the name of the schema.
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("")
     }
 
-    /// An example of the whole.
+    /// Returns an example of the whole form.
     fn example() -> Option<serde_json::Value> {
         None
     }
 
-    /// Asks for every field, in the order in which errors name them. `None` where one is wrong.
-    fn fill(fields: &mut Fields<'_>) -> Option<Self>;
+    /// Reads every field, in the order of the error report. `None` if one is invalid.
+    fn read_fields(fields: &mut Fields<'_>) -> Option<Self>;
 
-    /// Describes every field, in the same order.
+    /// Adds every field to the schema, in the same order.
     fn document(document: &mut Document);
 }
 
-/// What a handler is given.
+/// A parsed request.
 pub(crate) trait Request: Sized {
-    /// What it is made from.
+    /// The form that it is parsed from.
     type Form: Form;
 
-    /// Makes the request from a form in which every field is right by itself. A rule that is
-    /// broken is put down with [`Fields::refuse`].
+    /// Checks rules across fields, each valid by itself. [`Fields::refuse`] records a violation.
     fn parse(form: Self::Form, fields: &mut Fields<'_>) -> Result<Self, Refused>;
 }
 
-/// Whether a body has to be there.
+/// Whether a body is required.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     Required,
-    /// Absent, empty and `null` are the empty object.
+    /// Absent, empty and `null` count as the empty object.
     Optional,
-    /// Nothing is taken, and what comes is not looked at.
+    /// The body is ignored.
     Unread,
 }
 
-/// What a name means that comes twice in a query or a form.
+/// How a repeated name in a query or form body is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeated {
     LastCounts,
-    /// It is wrong, as OAuth has it (RFC 6749, section 3.2): whoever looks at the first and whoever
-    /// looks at the last would see two requests in one.
+    /// Repetition is an error, as in OAuth (RFC 6749, section 3.2): a reader of the first value and a
+    /// reader of the last would see two different requests.
     Refused,
 }
 
-/// What becomes of fields that a form does not name.
+/// How fields that the form does not declare are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
-    /// For what clients of other systems send, which may say more than is asked.
+    /// Ignored, for clients of other systems, which may send more.
     Ignored,
-    /// For a form in which a misspelt field would do something else than was meant, and say that all
-    /// is well.
+    /// Refused, for forms in which a misspelt field would silently change the result.
     Forbidden,
-    /// The same, except in a request with this header whose body names no field of the form but these:
-    /// what a client of the other system that the header tells sends, which may say more than is asked.
+    /// Refused, except in a request that has this header and whose body has no declared fields but
+    /// these: the header identifies a client of another system, which may send more.
     ForbiddenUnless(&'static str, &'static [&'static str]),
 }
 
-/// Whether what was wrong is sent back.
+/// Whether violations echo the invalid value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Echo {
-    /// As it came.
+    /// The value as sent.
     Input,
-    /// `null` in its place. For a form that takes a password: one sent in the wrong field, or beside
-    /// a field that is missing, would stand in the logs of whoever records answers.
+    /// `null` instead. For a form with a password, which could be sent in the wrong field or beside a
+    /// missing field, and end up in logs of responses.
     Nothing,
 }
 
@@ -167,7 +162,7 @@ pub(crate) struct Nothing;
 impl Form for Nothing {
     const BODY: Presence = Presence::Unread;
 
-    fn fill(_: &mut Fields<'_>) -> Option<Self> {
+    fn read_fields(_: &mut Fields<'_>) -> Option<Self> {
         Some(Self)
     }
 
@@ -270,7 +265,7 @@ fn query_members(query: &str) -> Object<'_> {
 }
 
 fn header_members(headers: &HeaderMap) -> Object<'_> {
-    // A credential is nobody's field, and its text need not be copied to find that out.
+    // No field reads the credential, so its text is not copied.
     let fields = headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
     texts(fields.map(|(name, value)| {
         (

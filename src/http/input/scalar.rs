@@ -1,4 +1,4 @@
-//! Values that stand in one field, read as generously as pydantic reads them.
+//! Types of single values, parsed with pydantic's leniency.
 
 use std::str::FromStr;
 
@@ -9,40 +9,40 @@ use super::value::Value;
 use super::violation::Fault;
 use jeton_core::clock::Timestamp;
 
-/// A type that one value of a request can become.
+/// A type that is parsed from a single value.
 pub trait Scalar: Sized {
-    /// The name under which documents have the schema; `None` writes it where it is used.
+    /// The name of the schema in OpenAPI components; `None`: inline.
     const NAME: Option<&'static str> = None;
 
-    /// The value, or what is wrong with it.
+    /// Returns the value, or the fault.
     fn read(value: &Value<'_>) -> Result<Self, Fault>;
 
-    /// A value on the same side of every bound, where one that could not be read has such a value.
+    /// Returns, for an unreadable value, the nearest value that violates the same bounds, if any.
     fn nearest(_: &Value<'_>) -> Option<Self> {
         None
     }
 
-    /// What documents say of the type.
+    /// Returns the OpenAPI schema of the type.
     fn schema() -> Schema;
 
-    /// The value as documents write it as a default.
-    fn written(&self) -> Option<serde_json::Value> {
+    /// Returns the value as a default in an OpenAPI schema.
+    fn to_default(&self) -> Option<serde_json::Value> {
         None
     }
 }
 
-/// A type with one word for each of its values.
+/// A type whose values are words.
 pub trait Choice: Copy + PartialEq + 'static {
-    /// Every word, in the order in which an error and documents list them.
+    /// Every word, in the order in which errors and schemas list them.
     const WORDS: &'static [(&'static str, Self)];
 
     /// See [`Scalar::NAME`].
     const NAME: Option<&'static str> = None;
 
-    /// What the named schema is, in documents.
+    /// The description of the named schema.
     const DESCRIPTION: Option<&'static str> = None;
 
-    /// The word for this value; `None` for one that is said by absence alone.
+    /// Returns the word for this value; `None` if only the absence of the field expresses it.
     fn word(self) -> Option<&'static str> {
         let mut words = Self::WORDS.iter().filter(|(_, choice)| *choice == self);
         words.next().map(|(word, _)| *word)
@@ -68,12 +68,12 @@ impl<T: Choice> Scalar for T {
         choice.description(T::DESCRIPTION).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         self.word().map(Into::into)
     }
 }
 
-/// The schema of a text, to which more may be added.
+/// Returns a builder for the schema of a text.
 pub(crate) fn string() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
@@ -116,7 +116,7 @@ impl Scalar for bool {
         ObjectBuilder::new().schema_type(Type::Boolean).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some((*self).into())
     }
 }
@@ -133,11 +133,11 @@ impl Scalar for i64 {
         formatted(Type::Integer, KnownFormat::Int64).into()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some((*self).into())
     }
 
-    /// An integer beyond 64 bits still breaks a bound, and the answer says which.
+    /// An integer beyond 64 bits still violates a bound, which the error names.
     fn nearest(value: &Value<'_>) -> Option<Self> {
         match integer(value).ok()? {
             Integer::Fits(integer) => Some(integer),
@@ -147,7 +147,7 @@ impl Scalar for i64 {
     }
 }
 
-/// RFC 3339; without a zone it is UTC, without a time it is midnight.
+/// RFC 3339. Without a zone it is UTC; without a time it is midnight.
 impl Scalar for Timestamp {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
         let text = value.text().ok_or(Fault::DateTimeType)?;
@@ -206,7 +206,7 @@ fn integer_of_float(text: &str) -> Result<Integer, Fault> {
     Ok(Integer::Fits(float as i64))
 }
 
-/// Takes what Python's `int` takes: ` 30 `, `+30`, `030`, `3_0`; and `30.0`, as pydantic does.
+/// Parses what Python's `int` accepts: ` 30 `, `+30`, `030`, `3_0`; and `30.0`, as pydantic does.
 fn integer_of_text(text: &str) -> Option<Integer> {
     let text = text.trim();
     let whole = match text.split_once('.') {
@@ -221,7 +221,7 @@ fn integer_of_text(text: &str) -> Option<Integer> {
     integer_of_digits(&whole.replace('_', ""))
 }
 
-/// An optional sign and decimal digits.
+/// Parses an optional sign and decimal digits.
 fn integer_of_digits(text: &str) -> Option<Integer> {
     use std::num::IntErrorKind;
     match text.parse() {

@@ -1,4 +1,4 @@
-//! What a client sent, before anybody has said what it should be.
+//! Untyped values of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,29 +8,29 @@ use indexmap::IndexMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// How deep a body may nest. Requests nest two or three deep; without a bound a few kilobytes of
-/// brackets cost a stack, and each level is scanned once more.
+/// The maximum nesting of a body. Requests nest two or three levels; without a limit a few kilobytes of
+/// brackets would overflow the stack, and each level is scanned once more.
 const MAX_DEPTH: usize = 32;
 
-/// Named values. A name that comes twice stands where it came first, with the value that came last.
+/// Named values. A repeated name keeps its first position and its last value.
 ///
-/// Clients choose the names: the hasher is seeded.
+/// Clients choose the names, so the hasher is seeded (against hash flooding).
 pub(super) type Object<'a> = IndexMap<String, Value<'a>, RandomState>;
 
-/// A value as it was sent. Serialising it gives it back, numbers digit by digit.
+/// A value as sent. Serializing it reproduces it, including the digits of numbers.
 pub enum Value<'a> {
     Null,
     Boolean(bool),
-    /// The number's own text: no machine number holds every integer that JSON can write.
+    /// The number as text: no machine number holds every integer that JSON can express.
     Number(&'a RawValue),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
     Object(Object<'a>),
-    /// The texts given for one name in a query, a path or a header. Whoever asks for one value gets the last.
+    /// All texts given for one name in a query, path or header. A single-valued field reads the last.
     Texts(Vec<Cow<'a, str>>),
 }
 
-/// Named texts, each name with all that were given for it.
+/// Collects texts by name.
 pub(super) fn texts<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Object<'a> {
     let mut members = Object::default();
     for (name, text) in pairs {
@@ -44,32 +44,32 @@ pub(super) fn texts<'a>(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)
     members
 }
 
-/// A text that is no JSON, or JSON that we do not read.
+/// The error for a text that is not JSON, or that uses unsupported JSON.
 #[derive(Debug)]
 pub(super) struct Malformed {
-    /// Where, in characters from the start of the text.
+    /// The position, in characters from the start of the text.
     pub(super) offset: usize,
     pub(super) error: String,
 }
 
 impl<'a> Value<'a> {
-    /// Whether a text holds the character U+0000.
-    pub(super) fn holds_nul(&self) -> bool {
+    /// Returns whether a text in the value contains U+0000.
+    pub(super) fn contains_nul(&self) -> bool {
         match self {
             Self::Text(text) => text.contains('\0'),
             Self::Texts(texts) => texts.iter().any(|text| text.contains('\0')),
-            Self::List(elements) => elements.iter().any(Self::holds_nul),
+            Self::List(elements) => elements.iter().any(Self::contains_nul),
             Self::Null | Self::Boolean(_) | Self::Number(_) | Self::Object(_) => false,
         }
     }
 
-    /// Reads a JSON text.
+    /// Parses a JSON text.
     pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, text, &error))?;
         Self::read(whole, text, MAX_DEPTH)
     }
 
-    /// The text, where this is one.
+    /// Returns the text, if the value is one.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -109,7 +109,7 @@ impl<'a> Value<'a> {
             Some(b'f') => Self::Boolean(false),
             Some(b'n') => Self::Null,
             _ => {
-                // Refuses 1e999, which is well-formed and no number that anything could use.
+                // Refuses 1e999, which is well-formed JSON and fits no machine number.
                 serde_json::from_str::<f64>(text).map_err(failed)?;
                 Self::Number(raw)
             }
@@ -117,7 +117,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Says nothing: it may be a password.
+/// Hides the value, which may be a password.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Value(..)")
@@ -137,7 +137,7 @@ impl Serialize for Value<'_> {
     }
 }
 
-/// `part` is a slice of `whole`; the error counts lines and columns within `part`.
+/// Converts an error in `part`, a slice of `whole`, whose lines and columns count within `part`.
 fn malformed(whole: &str, part: &str, error: &serde_json::Error) -> Malformed {
     let before_line: usize = part
         .split_inclusive('\n')

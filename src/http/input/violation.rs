@@ -1,4 +1,5 @@
-//! What was wrong with a request, in the words and the form that FastAPI's clients already read.
+//! Violations of a request's fields, in the format and words of FastAPI, which its clients already
+//! parse.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,12 +37,12 @@ pub struct Violation {
     pub ctx: Option<serde_json::Value>,
 }
 
-/// The way to a value in a request, such as `["body", "scopes", 0]`.
+/// The location of a value in a request, such as `["body", "scopes", 0]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Location(Vec<LocationPart>);
 
-/// A field's name, or an index in a list or a string.
+/// A field name, or an index in a list or string.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum LocationPart {
@@ -49,7 +50,7 @@ pub enum LocationPart {
     Index(usize),
 }
 
-/// What can be wrong with a value.
+/// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     Missing,
@@ -94,21 +95,21 @@ pub enum Fault {
     UuidParsing {
         error: String,
     },
-    /// None of a closed set of words.
+    /// Not one of a closed set of words.
     Choice {
         words: Vec<&'static str>,
     },
-    /// A rule of our own.
+    /// A rule of jeton's own.
     Value {
         error: String,
     },
 }
 
 impl Violation {
-    /// A fault of the value at a place. `input` is echoed.
+    /// Creates the violation of a fault at a location. It echoes `input`.
     pub fn new(fault: Fault, loc: Location, input: &(impl Serialize + ?Sized)) -> Self {
-        let (kind, msg, ctx) = fault.describe();
-        // Only a map with keys that are no text cannot be written, and no request holds one.
+        let (kind, msg, ctx) = fault.type_and_message();
+        // Only a map with keys other than texts fails to serialize, and no request contains one.
         let input = to_raw_value(input).unwrap_or_else(|_| RawValue::NULL.to_owned());
         Self {
             kind,
@@ -121,14 +122,14 @@ impl Violation {
 }
 
 impl Violations {
-    /// Whether the body is no JSON at all, so that nothing is known of its fields.
+    /// Returns whether the body is not JSON at all, so that its fields are unknown.
     pub fn is_malformed(&self) -> bool {
         self.detail
             .iter()
             .any(|violation| violation.kind == "json_invalid")
     }
 
-    /// The same without what was sent.
+    /// Removes the echoed input.
     pub(super) fn without_input(mut self) -> Self {
         for violation in &mut self.detail {
             violation.input = RawValue::NULL.to_owned();
@@ -137,7 +138,7 @@ impl Violations {
     }
 }
 
-/// Every wrong field and what is wrong with it, in one line.
+/// Lists all violations in one line.
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Violation { loc, msg, .. }) in self.detail.iter().enumerate() {
@@ -148,7 +149,7 @@ impl fmt::Display for Violations {
     }
 }
 
-/// Without the input, which may be a password.
+/// Hides the input, which may be a password.
 impl fmt::Debug for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Violation")
@@ -168,29 +169,29 @@ impl From<Violation> for Violations {
 }
 
 impl Location {
-    /// One of `path`, `query`, `header`, `body`.
+    /// Returns the root location: `path`, `query`, `header` or `body`.
     pub fn root(part: &'static str) -> Self {
         Self(vec![LocationPart::Name(Cow::Borrowed(part))])
     }
 
-    /// A field of the object here.
+    /// Returns the location of a field of this object.
     #[must_use]
     pub fn field(&self, name: impl Into<Cow<'static, str>>) -> Self {
         self.with(LocationPart::Name(name.into()))
     }
 
-    /// An element of the list here.
+    /// Returns the location of an element of this list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
         self.with(LocationPart::Index(index))
     }
 
-    /// The part of the request, and the way from there.
+    /// Splits the location into the part of the request and the path within it.
     pub fn parts(&self) -> Option<(&LocationPart, &[LocationPart])> {
         self.0.split_first()
     }
 
-    /// The innermost name on the way.
+    /// Returns the innermost name.
     pub fn name(&self) -> &str {
         let mut names = self.0.iter().rev().filter_map(|part| match part {
             LocationPart::Name(name) => Some(&**name),
@@ -205,8 +206,8 @@ impl Location {
 }
 
 impl Fault {
-    /// The type and the text that pydantic has for this fault, and the figures in it.
-    fn describe(self) -> (&'static str, Cow<'static, str>, Option<serde_json::Value>) {
+    /// Returns pydantic's type, message and context for this fault.
+    fn type_and_message(self) -> (&'static str, Cow<'static, str>, Option<serde_json::Value>) {
         match self {
             Self::Missing => ("missing", "Field required".into(), None),
             Self::ExtraForbidden => ("extra_forbidden", "Extra inputs are not permitted".into(), None),
@@ -321,13 +322,13 @@ impl Fault {
     }
 }
 
-/// `1 item`, `2 items`.
+/// Returns a count with its noun: `1 item`, `2 items`.
 fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-/// `'a', 'b' or 'c'`.
+/// Joins words as alternatives: `'a', 'b' or 'c'`.
 fn alternatives(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     match quoted.split_last() {

@@ -1,4 +1,4 @@
-//! What a reverse proxy asks for each request to a service that verifies nothing itself.
+//! Request authorization for reverse proxies, in front of services that verify no tokens.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(authorize_request, authorize_request_head))
 }
 
-/// What the service requires of the token.
+/// The requirements of the service.
 #[derive(Debug, Form)]
-// A misspelt or repeated demand must not become one that everybody meets.
+// A misspelt or repeated parameter is an error: ignoring it would authorize every request.
 #[form(query, repeated = Refused, unknown = Forbidden)]
 pub(crate) struct DemandForm {
     /// The scopes that the token must have, separated by one space. Default: none.
@@ -42,7 +42,7 @@ impl Request for Demand {
     }
 }
 
-/// Scopes as they stand in a request: at least one, with one space between two.
+/// Scopes in a request: at least one, separated by single spaces.
 #[derive(Debug)]
 struct Scopes(Vec<Scope>);
 
@@ -60,11 +60,11 @@ impl Scalar for Scopes {
     }
 }
 
-/// Stands where a token has no such thing. A header that is empty or absent could be one that the
-/// client sent, which a proxy would pass on.
+/// The header value for an absent claim. A proxy would pass on the client's own header in place of an
+/// empty or absent one.
 const NONE: HeaderValue = HeaderValue::from_static("-");
 
-/// Stands where a token is restricted to projects and none is left: the opposite of [`NONE`].
+/// The header value for a token restricted to projects that no longer exist: the opposite of [`NONE`].
 const NO_PROJECT: &str = "none";
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
@@ -74,7 +74,7 @@ const SCOPES: HeaderName = HeaderName::from_static("x-jeton-scopes");
 const PROJECTS: HeaderName = HeaderName::from_static("x-jeton-projects");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-jeton-token-id");
 
-/// What the service is told about the token.
+/// The response headers that describe the token.
 type About = [(HeaderName, HeaderValue); 6];
 
 /// Authorize a request
@@ -140,7 +140,8 @@ fn about(token: &PresentedToken) -> Result<About, Error> {
 }
 
 fn value(text: Option<String>) -> Result<HeaderValue, Error> {
-    // Ids and scopes have no character that a header has not. Were there one, nobody is let through.
+    // Ids and scopes contain only characters valid in headers. If one did not, the request would be
+    // refused.
     text.map_or(Ok(NONE), HeaderValue::try_from)
         .map_err(|error| Error::Unavailable(Box::new(error)))
 }

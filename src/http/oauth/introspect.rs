@@ -1,4 +1,4 @@
-//! What a token is, for a service that was handed it (RFC 7662).
+//! Token introspection (RFC 7662).
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ struct IntrospectForm {
     /// The token, with or without the configured prefix.
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
-    #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
+    #[expect(dead_code, reason = "required by the RFC and ignored")]
     token_type_hint: Option<String>,
 }
 

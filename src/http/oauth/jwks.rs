@@ -1,4 +1,4 @@
-//! The public keys (RFC 7517).
+//! The key set (RFC 7517).
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use utoipa_axum::routes;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
-use crate::http::oauth::kept::{Kept, open};
+use crate::http::oauth::cacheable::{CacheableDocument, allow_any_origin};
 use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(keys).layer(open()))
+    OpenApiRouter::new().routes(routes!(keys).layer(allow_any_origin()))
 }
 
 /// A JSON Web Key Set (RFC 7517, section 5).
@@ -41,11 +41,11 @@ struct KeySet {
         (status = NOT_MODIFIED, description = "The cached copy is current")))]
 async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let Jwks { body, etag, max_age } = app.authority.keys().jwks();
-    let keys = Kept {
+    let keys = CacheableDocument {
         content_type: "application/jwk-set+json",
         body,
         etag,
         max_age,
     };
-    keys.answer(&headers)
+    keys.respond(&headers)
 }

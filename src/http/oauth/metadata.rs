@@ -1,4 +1,4 @@
-//! Where everything is (RFC 8414).
+//! Authorization server metadata (RFC 8414).
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::http::caller::Anyone;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
-/// For as long as anybody may keep it. What stands in it changes with a new configuration only.
+/// How long clients may cache the metadata, which changes only with the configuration.
 const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    // For any page's script; no credential is involved.
-    let open = || CorsLayer::new().allow_origin(Any);
+    // For scripts of any origin, since no credential is involved.
+    let allow_any_origin = || CorsLayer::new().allow_origin(Any);
     OpenApiRouter::new()
-        .routes(routes!(metadata).layer(open()))
-        .routes(routes!(openid_configuration).layer(open()))
+        .routes(routes!(metadata).layer(allow_any_origin()))
+        .routes(routes!(openid_configuration).layer(allow_any_origin()))
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
-            get(metadata_of_path).layer(open()),
+            get(metadata_of_path).layer(allow_any_origin()),
         )
 }
 
@@ -107,7 +107,7 @@ async fn openid_configuration(caller: Anyone, app: State<Arc<App>>) -> impl Into
     metadata(caller, app).await
 }
 
-/// An issuer with a path has its metadata behind the well-known address, not before it (RFC 8414,
+/// Serves the metadata of an issuer with a path, whose path follows the well-known prefix (RFC 8414,
 /// section 3.1).
 async fn metadata_of_path(
     caller: Anyone,

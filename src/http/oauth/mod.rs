@@ -1,9 +1,9 @@
-//! What services that receive tokens ask the authority for, as RFCs define it: errors too.
+//! The RFC endpoints for services that receive tokens, with the RFCs' error formats.
 
 mod authorize_request;
+mod cacheable;
 mod introspect;
 mod jwks;
-mod kept;
 mod metadata;
 mod render;
 mod revoke;
@@ -17,7 +17,7 @@ pub(super) use render::{OAuthError, errors, render};
 
 use crate::http::App;
 
-/// What is below `/oauth/`, with errors as RFC 6749 has them.
+/// Returns the routes below `/oauth/`, with errors of RFC 6749.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(introspect::routes())
@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(authorize_request::routes())
 }
 
-/// What is published for everybody to keep, beside the native API.
+/// Returns the routes of public, cacheable documents, which belong to the native API.
 pub(super) fn published() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(metadata::routes())

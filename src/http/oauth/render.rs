@@ -1,5 +1,4 @@
-//! How the endpoints that RFCs define say what went wrong: RFC 6749, section 5.2, and RFC 6750,
-//! section 3.
+//! Error responses of the RFC endpoints: RFC 6749, section 5.2, and RFC 6750, section 3.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -12,7 +11,7 @@ use crate::http::Failure;
 use crate::http::error::INVALID_TOKEN;
 use crate::http::input::InputError;
 use crate::http::kind::Kind;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An OAuth error (RFC 6749, section 5.2).
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,13 +24,13 @@ pub(crate) struct OAuthError {
     error_description: String,
 }
 
-/// The errors of an operation, as its document has them. OAuth says 400 for a wrong field, as for a
-/// request that cannot be read.
-pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    openapi::usual_errors(takes, || openapi::named("application/json", "OAuthError"))
+/// Returns the errors of an operation for the OpenAPI document. OAuth uses 400 both for an invalid
+/// field and for a malformed request.
+pub(crate) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    openapi::common_errors(inputs, || openapi::body_named("application/json", "OAuthError"))
 }
 
-/// Returns this surface's answer to a failure.
+/// Renders a failure as an OAuth error.
 pub(crate) fn render(failure: &Failure) -> Response {
     let (status, error) = answer(failure);
     let description = match failure {
@@ -51,13 +50,13 @@ pub(crate) fn render(failure: &Failure) -> Response {
 
 fn answer(failure: &Failure) -> (StatusCode, &'static str) {
     let kind = match failure {
-        // RFC 9068, section 4: a token for others is as good as none.
+        // RFC 9068, section 4: a token for another audience is rejected as invalid.
         Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
         Failure::Refused(Error::ScopeNeeded(_)) => return (StatusCode::FORBIDDEN, "insufficient_scope"),
         other => other.description().kind,
     };
     let error = match kind {
-        // "No client authentication included", in the RFC's words.
+        // "No client authentication included" (RFC 6749).
         Kind::Unauthenticated => "invalid_client",
         Kind::InvalidToken => "invalid_token",
         Kind::Forbidden => "access_denied",
@@ -76,7 +75,7 @@ fn answer(failure: &Failure) -> (StatusCode, &'static str) {
     (kind.status(), error)
 }
 
-/// The text with the characters that RFC 6749 allows in a description.
+/// Replaces the characters that RFC 6749 does not allow in a description.
 fn permitted(text: &str) -> String {
     let allowed = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
     text.chars()

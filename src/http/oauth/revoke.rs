@@ -1,4 +1,4 @@
-//! Ending a token that one has (RFC 7009).
+//! Revocation of a presented token (RFC 7009).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ struct RevokeForm {
     /// The token, with or without the configured prefix.
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
-    #[expect(dead_code, reason = "the RFC has it, and nothing hangs on it")]
+    #[expect(dead_code, reason = "required by the RFC and ignored")]
     token_type_hint: Option<String>,
     /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
@@ -56,7 +56,7 @@ async fn revoke(
     Ok(StatusCode::OK)
 }
 
-/// Nobody vouches for who did it, so that from where is all there is to go after.
+/// Returns the reason to record. The client is unauthenticated, so its address is the only trace.
 fn reason(given: Option<String>, address: IpAddr) -> String {
     match given {
         Some(reason) => format!("{reason} (from {address})"),

@@ -17,17 +17,17 @@ use utoipa_axum::routes;
 
 use crate::authority::Error;
 use crate::http::caller::Anyone;
-use crate::http::oauth::kept::{Kept, listed, open};
+use crate::http::oauth::cacheable::{CacheableDocument, allow_any_origin, list_items};
 use crate::http::v1::Problem;
 use crate::http::{App, Failure};
 
-/// For how many seconds the list of lists may be kept: a new list comes with its first token.
+/// How long clients may cache the aggregation, in seconds: a new list appears with its first token.
 const MAX_AGE: u32 = 60;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(list).layer(open()))
-        .routes(routes!(lists).layer(open()))
+        .routes(routes!(list).layer(allow_any_origin()))
+        .routes(routes!(lists).layer(allow_any_origin()))
 }
 
 /// Get a status list
@@ -74,13 +74,13 @@ async fn list(
         false => None,
     };
     let is_gzip = gzip.is_some();
-    let kept = Kept {
+    let document = CacheableDocument {
         content_type: "application/statuslist+jwt",
         etag: format!("\"{}{}\"", published.tag, if is_gzip { "-gzip" } else { "" }),
         body: gzip.unwrap_or_else(|| published.body.clone()),
         max_age: published.validity.ttl,
     };
-    let mut response = kept.answer(&headers);
+    let mut response = document.respond(&headers);
     let answered = response.headers_mut();
     answered.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     if is_gzip {
@@ -112,16 +112,16 @@ struct StatusLists {
 async fn lists(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let status_lists = app.authority.status_lists().await?;
     let body = serde_json::to_vec(&StatusLists { status_lists }).unwrap_or_default();
-    let kept = Kept {
+    let document = CacheableDocument {
         content_type: "application/json",
         etag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, &body))),
         body: body.into(),
         max_age: MAX_AGE,
     };
-    Ok(kept.answer(&headers))
+    Ok(document.respond(&headers))
 }
 
-/// In its one spelling, so that a list has one address.
+/// Parses a list number in its canonical spelling, so that a list has one URL.
 fn number(text: &str) -> Option<u32> {
     text.parse()
         .ok()
@@ -135,10 +135,10 @@ fn asks_for_the_past(query: Option<&str>) -> bool {
     pairs.into_iter().any(|(name, _)| name == "time")
 }
 
-/// Whether an answer in gzip is welcome (RFC 9110, section 12.5.3).
+/// Returns whether the client accepts gzip (RFC 9110, section 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let quality = |named: &str| {
-        listed(headers, header::ACCEPT_ENCODING).find_map(|item| {
+        list_items(headers, header::ACCEPT_ENCODING).find_map(|item| {
             let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
             let weight = parameters.trim().strip_prefix("q=").unwrap_or("1");
             coding

@@ -1,7 +1,7 @@
-//! Cursors of the list of tokens, as text.
+//! Encodes cursors of the list of tokens as text.
 //!
-//! A cursor is good for the list it was given with: it carries a digest of the parameters, so that a
-//! page of one list is never silently continued in another. It holds no secret and grants nothing.
+//! A cursor contains a digest of the list's parameters, so that it is refused for a list with other
+//! parameters. It contains no secret and grants nothing.
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -11,16 +11,16 @@ use crate::authority::Error;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Cursor, SortValue, TokenId};
 
-/// Stands for the order of a list and for what it holds.
+/// A digest of the sort order and filters of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ListDigest([u8; 8]);
 
-/// What a value begins with.
+/// The first byte of an encoded value.
 const INSTANT: u8 = b'i';
 const TEXT: u8 = b't';
 
 impl ListDigest {
-    /// The digest of the order and of all filters.
+    /// Computes the digest of the sort order and all filters.
     pub(super) fn of(parameters: &impl std::fmt::Debug) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{parameters:?}").as_bytes());
         let mut bytes = [0; 8];
@@ -31,7 +31,7 @@ impl ListDigest {
         Self(bytes)
     }
 
-    /// The digest, the number of the token, and what it is sorted by, if it has that.
+    /// Encodes the digest, the number of the token and its sort value, if any.
     pub(super) fn write(self, cursor: &Cursor) -> String {
         let mut bytes = [self.0, cursor.token.0.to_be_bytes()].concat();
         match &cursor.value {

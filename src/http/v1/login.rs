@@ -1,4 +1,4 @@
-//! `/login` and `/logout`.
+//! Sessions: `/login` and `/logout`.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 
 use crate::authority::password::Password;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
+use crate::http::domain_types;
 use crate::http::input::{Fault, Form, Input, Scalar, Value, string};
-use crate::http::nouns;
 use crate::http::origin::RequestOrigin;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -69,7 +69,7 @@ struct Session {
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// When the session expires.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     expires_at: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! `/me`.
+//! The caller: `/me`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Authenticated, Caller};
-use crate::http::nouns;
+use crate::http::domain_types;
 use crate::http::v1::tokens::TokenInfo;
 use crate::http::v1::users::UserInfo;
 use crate::http::{App, Failure};
@@ -49,7 +49,7 @@ struct MembershipInfo {
     #[schema(example = "default")]
     name: String,
     /// The user's role in the organization.
-    #[schema(value_type = nouns::RoleWord)]
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/members`, and the same below a team.
+//! Members: `/organizations/{organization}/members`, and the same below a team.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 
 use crate::authority::Whom;
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -76,7 +76,7 @@ struct MemberInfo {
     #[schema(example = "ada@example.com")]
     email: String,
     /// The role.
-    #[schema(value_type = nouns::RoleWord)]
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 

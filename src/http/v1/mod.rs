@@ -29,7 +29,7 @@ use crate::http::input::{Violation, Violations};
 use crate::http::oauth::OAuthError;
 use crate::http::openapi::{About, schema};
 
-/// The beginning of its document.
+/// The preface of the OpenAPI document.
 pub(super) const ABOUT: About = About {
     title: "jeton",
     description: "\
@@ -62,7 +62,8 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
     },
 };
 
-/// Each route stands with its whole path: nesting would take every path apart again at every request.
+/// Returns the routes, each with its full path: nested routers would re-parse the path at every level
+/// of every request.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(login::routes())

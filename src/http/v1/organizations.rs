@@ -1,4 +1,4 @@
-//! `/organizations`.
+//! Organizations: `/organizations`.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use uuid::Uuid;
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite};
+use crate::http::domain_types;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
-use crate::http::nouns;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -262,7 +262,7 @@ pub(super) struct OrganizationInfo {
     /// The policy.
     policy: PolicyInfo,
     /// When the organization was created.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 

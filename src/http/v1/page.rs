@@ -1,4 +1,4 @@
-//! Lists in the order of names or addresses.
+//! Pagination of lists sorted by name or address.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,7 +24,7 @@ impl Request for Slice {
 
     fn parse(form: SliceForm, _: &mut Fields<'_>) -> Result<Self, crate::http::input::Refused> {
         Ok(Self {
-            // One more than is shown tells whether anything follows.
+            // One more than the page size, to tell whether a next page exists.
             limit: u32::try_from(form.limit).unwrap_or(1) + 1,
             after: form.cursor.map(|cursor| cursor.to_lowercase()),
         })
@@ -45,7 +45,8 @@ pub(super) struct Items<T> {
 }
 
 impl<T> Items<T> {
-    /// The items that were asked for, out of a slice that has one more if anything follows.
+    /// Creates a page from a slice, whose last item beyond the page size tells whether a next page
+    /// exists.
     pub(super) fn of<R>(slice: &Slice, mut rows: Vec<R>, key: fn(&R) -> String, view: fn(R) -> T) -> Self {
         let shown = usize::try_from(slice.limit).unwrap_or(usize::MAX) - 1;
         let has_next = rows.len() > shown;

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/projects`.
+//! Projects: `/organizations/{organization}/projects`.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::authority::Error;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -65,7 +65,7 @@ struct ProjectInfo {
     /// The id of the project's organization.
     organization: Uuid,
     /// When the project was created.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 

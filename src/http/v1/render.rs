@@ -1,4 +1,4 @@
-//! How the native API says what went wrong.
+//! Error responses of the native API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::Description;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,20 +22,20 @@ pub(crate) struct Problem {
     code: String,
 }
 
-/// The errors of an operation, as its document has them.
-pub(crate) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let mut errors = openapi::usual_errors(takes, || openapi::named("application/json", "Problem"));
-    if takes.anything && takes.caller || takes.body {
+/// Returns the errors of an operation for the OpenAPI document.
+pub(crate) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let mut errors = openapi::common_errors(inputs, || openapi::body_named("application/json", "Problem"));
+    if inputs.anything && inputs.caller || inputs.body {
         errors.push(ErrorAnswer {
             status: "422",
             description: "Invalid fields, all of them, in the order of the fields",
-            body: openapi::named("application/json", "HTTPValidationError"),
+            body: openapi::body_named("application/json", "HTTPValidationError"),
         });
     }
     errors
 }
 
-/// Returns the native API's answer to a failure: its code and text as they are.
+/// Renders a failure with its code and message.
 pub(crate) fn render(failure: &Failure) -> Response {
     if let Failure::Input(InputError::Invalid(violations)) = failure {
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(violations)).into_response();

@@ -1,4 +1,4 @@
-//! `/revocations`: cut-offs.
+//! Cut-offs: `/revocations`.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A revocation to create. It covers the tokens that match all given fields.
 #[derive(Debug, Form)]
-// A misspelt team must not end the whole organization's tokens.
+// A misspelt `team` must not revoke all tokens of the organization.
 #[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
     /// Tokens of this organization, by name or id. Required unless you are a site administrator.
@@ -109,12 +109,12 @@ struct CutOffInfo {
     #[schema(required = true)]
     key: Option<String>,
     /// Tokens issued at or after this instant are not covered.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     issued_before: Timestamp,
     /// Whether sessions are covered too.
     sessions: bool,
     /// When the revocation took effect.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     effective_at: Timestamp,
     /// Who created the revocation.
     #[schema(example = "admin@example.com")]

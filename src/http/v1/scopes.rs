@@ -1,4 +1,4 @@
-//! `/scopes`.
+//! Scopes and presets: `/scopes`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/teams`.
+//! Teams: `/organizations/{organization}/teams`.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
 use crate::http::v1::organizations::OrganizationPath;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
@@ -73,7 +73,7 @@ struct TeamInfo {
     /// The id of the team's organization.
     organization: Uuid,
     /// When the team was created.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 

@@ -1,4 +1,4 @@
-//! `/usage`.
+//! Reports of token use by verifiers: `/usage`.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Caller, UsageWrite};
+use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns::OneOrMany;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ReportedUse;

@@ -1,4 +1,4 @@
-//! `/users`.
+//! Users: `/users`.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{NewAccount, PersonPatch};
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Caller, LoggedIn};
+use crate::http::domain_types;
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
-use crate::http::nouns;
 use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
@@ -177,10 +177,10 @@ pub(super) struct UserInfo {
     /// Whether the user is a site administrator.
     site_admin: bool,
     /// When the user was disabled; `null`: the user is not disabled.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     disabled_at: Option<Timestamp>,
     /// When the user was created.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 

@@ -1,5 +1,5 @@
-// Goes through everything that go-tfe can do with organizations, teams and their tokens, and says what it
-// was told. It ends badly at the first thing that it cannot do.
+// Calls every operation of go-tfe on organizations, teams and their tokens, and prints the results. It
+// fails at the first operation that fails.
 package main
 
 import (
@@ -31,7 +31,7 @@ func client(token string) *tfe.Client {
 	return client
 }
 
-// Whom a token acts for, or "unauthorized".
+// Returns the user that a token acts for, or "unauthorized".
 func account(token string) string {
 	user, err := client(token).Users.ReadCurrent(ctx)
 	if err == tfe.ErrUnauthorized {

@@ -1,4 +1,4 @@
-//! Organizations, teams, members, people and projects.
+//! Organizations, teams, members, users and projects.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn follow(app: &TestApp, actor: &Actor, made: &Answer) -> Answer {
 }
 
 #[tokio::test]
-async fn who_makes_an_organization_is_its_admin() {
+async fn the_creator_of_an_organization_is_its_admin() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let order = json!({"name": "Brand.New_1", "email": "ops@example.com",
@@ -40,13 +40,13 @@ async fn who_makes_an_organization_is_its_admin() {
     assert_eq!(members["items"][0]["email"], NORTH.email("member"));
     assert_eq!(members["items"][0]["role"], "admin");
     assert_eq!(members["items"].as_array().unwrap().len(), 1);
-    // A name is one whatever its case, wherever it is used.
+    // Names ignore case everywhere.
     app.get(&member, "/organizations/BRAND.NEW_1").await.is(200);
     let again = app
         .post(&member, "/organizations", json!({"name": "bRAND.nEW_1"}))
         .await;
     again.fails(409, "name_taken");
-    // Its id in any case is its id, and can be nobody's name.
+    // Ids ignore case too, and cannot be names.
     let id = made.text_at("/id");
     app.get(&member, &format!("/organizations/{}", id.to_uppercase()))
         .await
@@ -78,7 +78,7 @@ async fn an_organization_is_changed_field_by_field() {
     let changed = app.patch(&admin, &home(), json!({})).await.is(200).json();
     assert_eq!(changed["email"], "a@example.com");
     assert_eq!(changed["policy"]["max_lifetime"], 60);
-    // A policy is whole: what it does not name is no limit.
+    // A policy is replaced entirely: an absent field means no limit.
     let changed = app
         .patch(&admin, &home(), json!({"policy": {}, "email": null}))
         .await
@@ -193,7 +193,7 @@ async fn a_team_has_a_name_in_its_organization_and_an_id_everywhere() {
     app.post(&app.admin_of(&SOUTH), &elsewhere, json!({"name": "runners"}))
         .await
         .is(201);
-    // By its id too it is a team of its organization only.
+    // By id too, a team exists only below its organization.
     let answer = app.get(&app.site_admin(), &format!("{elsewhere}/{id}")).await;
     answer.fails(404, "not_found");
     assert_eq!(
@@ -292,7 +292,7 @@ async fn the_last_admin_of_an_organization_stays() {
         .await
         .is(204);
     app.put(&admin, &member("admin"), demoted).await.is(204);
-    // From that answer on they are no admin.
+    // They are no admin from that response on.
     app.delete(&admin, &member("member"))
         .await
         .fails(403, "forbidden");
@@ -354,7 +354,7 @@ async fn only_an_admin_of_the_organization_brings_strangers_into_a_team() {
         .put(&app.team_admin(&NORTH), &path, role.clone())
         .await
         .fails(409, "not_a_member");
-    // Whether the address is anybody's is not told.
+    // The response does not reveal whether a user has the address.
     let nobody = path.replace(&stranger, "nobody@example.com");
     let unknown = app.put(&app.team_admin(&NORTH), &nobody, role.clone()).await;
     assert_eq!(unknown.text, refused.text);
@@ -409,7 +409,7 @@ async fn a_person_is_made_shown_changed_and_removed_by_site_administrators() {
 }
 
 #[tokio::test]
-async fn everybody_changes_their_own_password_and_nothing_else() {
+async fn users_change_only_their_own_password() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let email = NORTH.email("member");
@@ -432,7 +432,7 @@ async fn everybody_changes_their_own_password_and_nothing_else() {
         .fails(403, "forbidden");
     app.patch(&member, &path, other).await.is(200);
     app.get(&member, "/me").await.fails(401, "invalid_token");
-    app.clock.pass(2);
+    app.clock.advance(2);
     app.log_in(&email, new).await.is(200);
 }
 

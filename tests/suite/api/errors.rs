@@ -1,4 +1,4 @@
-//! How everything that goes wrong is answered: one form, and codes that never change.
+//! Errors: one format, and codes that never change.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::matrix::{CALLERS, Operation, Stage, operations, rows};
 use crate::harness::{Actor, Answer, NORTH, TestApp};
 
-/// What is wrong with the form of an operation's error.
+/// Returns what is wrong with the format of an operation's error.
 fn deformity_of(operation: &Operation, answer: &Answer) -> Option<String> {
     if operation.is_head() {
         return (!answer.text.is_empty()).then(|| format!("has a body: {}", answer.text));
@@ -18,7 +18,7 @@ fn deformity_of(operation: &Operation, answer: &Answer) -> Option<String> {
     deformity(answer)
 }
 
-/// What is wrong with the form of an error below `/oauth/` (RFC 6749, section 5.2).
+/// Returns what is wrong with the format of an error below `/oauth/` (RFC 6749, section 5.2).
 pub(super) fn oauth_deformity(answer: &Answer) -> Option<String> {
     let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
         return Some(format!("is no JSON: {}", answer.text));
@@ -38,7 +38,7 @@ pub(super) fn oauth_deformity(answer: &Answer) -> Option<String> {
     (!well_formed).then(|| format!("has another form: {}", answer.text))
 }
 
-/// What is wrong with the form of an error.
+/// Returns what is wrong with the format of an error.
 fn deformity(answer: &Answer) -> Option<String> {
     let Ok(body) = serde_json::from_str::<Value>(&answer.text) else {
         return Some(format!("is no JSON: {}", answer.text));
@@ -74,7 +74,7 @@ async fn every_error_of_every_operation_has_the_one_form() {
             .find(|operation| operation.id == row.operation)
             .unwrap();
         for (place, caller) in CALLERS.iter().enumerate() {
-            // One server for all of them: what they change does not matter to the form of a refusal.
+            // One server for all of them: changes of state do not affect the error format.
             if row.expected_of(caller) < 400 {
                 continue;
             }
@@ -200,7 +200,7 @@ async fn a_password_that_was_refused_is_not_said_back() {
         .await
         .is(422);
     assert!(!answer.text.contains(secret), "{}", answer.text);
-    // Nor under a misspelt name, and so nothing of such a form is.
+    // Nor under a misspelt name: a form with a password echoes nothing.
     let answer = app
         .post(
             &Actor::anyone(),
@@ -211,7 +211,7 @@ async fn a_password_that_was_refused_is_not_said_back() {
         .is(422);
     assert_eq!(answer.json()["detail"][0]["input"], json!(null));
     assert!(!answer.text.contains(secret), "{}", answer.text);
-    // What is no secret is said back as it came.
+    // A form without secrets echoes the input.
     let answer = app.post(&site, "/organizations", json!({"x": [1]})).await.is(422);
     assert_eq!(answer.json()["detail"][0]["input"], json!({"x": [1]}));
 }

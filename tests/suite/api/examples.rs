@@ -1,10 +1,10 @@
-//! What the document says about requests, tried: examples as they stand, and every bound.
+//! The document's examples of requests work as they are, and every documented bound is enforced.
 
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, TestApp, form, request};
 
-/// An operation that takes a body, with the body's schema.
+/// An operation with a body, and the body's schema.
 pub(super) struct Writer {
     pub(super) id: String,
     pub(super) method: String,
@@ -14,7 +14,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// What a field was refused for.
+    /// Returns why a field was refused.
     fn refusal(&self, answer: &Answer, way: &[String]) -> Option<String> {
         if self.takes_form {
             let said = answer.text_at("/error_description");
@@ -42,7 +42,7 @@ impl Document {
         Self(serde_json::to_value(jeton::http::document(api)).unwrap())
     }
 
-    /// A schema behind its reference, and behind being optional.
+    /// Resolves a reference, and a schema that is combined with null.
     fn resolve(&self, schema: &Value) -> Value {
         if let Some(reference) = schema["$ref"].as_str() {
             return self.resolve(self.0.pointer(reference.trim_start_matches('#')).unwrap());
@@ -75,7 +75,7 @@ impl Document {
                 let content = operation["requestBody"]["content"].as_object().unwrap();
                 let (media, content) = content.iter().next().unwrap();
                 let mut schema = self.resolve(&content["schema"]);
-                // What stands at the operation is what its reader is shown.
+                // The reference shows the example of the operation first.
                 if content["example"].is_object() {
                     schema["example"] = content["example"].clone();
                 }
@@ -90,7 +90,7 @@ impl Document {
             .collect()
     }
 
-    /// The example of an object: its own, or what its required fields have.
+    /// Returns the example of an object: its own, or that of its required fields.
     pub(super) fn example(&self, schema: &Value) -> Value {
         if schema["example"].is_object() {
             return schema["example"].clone();
@@ -110,7 +110,7 @@ impl Document {
         example.into()
     }
 
-    /// What Swagger UI puts into a request: the example of a schema, or whatever all its fields suggest.
+    /// Returns Swagger UI's suggestion: the example of a schema, or of all its fields.
     fn suggested(&self, schema: &Value) -> Value {
         let schema = &self.resolve(schema);
         let told = [&schema["example"], &schema["default"], &schema["enum"][0]];
@@ -134,7 +134,7 @@ impl Document {
         }
     }
 
-    /// A path with the examples of its parameters.
+    /// Fills a path with the examples of its parameters.
     fn fill(&self, path: &str, operation: &Value) -> String {
         let mut filled = path.to_owned();
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -161,7 +161,7 @@ async fn send(app: &TestApp, writer: &Writer, body: Value) -> Answer {
     }
     let method = writer.method.parse().unwrap();
     let sender = match writer.id.as_str() {
-        // Nobody else may.
+        // Only this token may.
         "report_usage" => app.deployment_token(&["usage:write"]).await.holder,
         _ => app.site_admin(),
     };
@@ -176,7 +176,7 @@ async fn the_examples_work_as_they_stand() {
         let app = TestApp::new().await;
         let example = document.suggested(&writer.schema);
         let answer = send(&app, &writer, example.clone()).await;
-        // What they name may not be there; what they say is always understood.
+        // The resources they name may not exist, but the body is always valid.
         assert!(
             [200, 201, 202, 204, 401, 404].contains(&answer.status),
             "{}: {example}: {}",
@@ -201,7 +201,7 @@ async fn the_examples_work_as_they_stand() {
     }
 }
 
-/// The ways to the objects of a body that refuse what they do not know, and to those that do not.
+/// Returns the paths to the objects of a body, with whether they refuse unknown fields.
 fn objects(document: &Document, schema: &Value, way: &[String]) -> Vec<(Vec<String>, bool)> {
     let mut found = vec![(way.to_vec(), schema["additionalProperties"] == false)];
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -219,7 +219,7 @@ fn objects(document: &Document, schema: &Value, way: &[String]) -> Vec<(Vec<Stri
 
 #[tokio::test]
 async fn a_misspelt_field_is_refused_where_the_document_says() {
-    // Their bodies are what RFCs define.
+    // RFCs define their bodies.
     let tolerant = ["introspect", "revoke_presented_token"];
     let document = Document::new();
     let mut tried = 0;
@@ -249,7 +249,7 @@ async fn a_misspelt_field_is_refused_where_the_document_says() {
     assert!(tried >= 20, "only {tried} objects were found");
 }
 
-/// Whoever presses the button in Swagger UI to see what happens shuts nobody out and renames nothing.
+/// Sending Swagger UI's suggestions unchanged locks out no user and renames nothing.
 #[tokio::test]
 async fn the_examples_of_changes_do_no_harm() {
     let document = Document::new();
@@ -280,7 +280,7 @@ async fn the_examples_of_changes_do_no_harm() {
     );
 }
 
-/// A field with a bound, a value beyond the bound, and one at it where any text will do.
+/// A field with a bound, a value beyond it, and one at it if any text is valid.
 struct Bound {
     way: Vec<String>,
     beyond: Value,
@@ -296,7 +296,7 @@ fn bounds(document: &Document, schema: &Value, way: &[String]) -> Vec<Bound> {
             let way = way.clone();
             found.push(Bound { way, beyond, at });
         };
-        // A text of a certain form cannot be just any text of that length.
+        // A text with a format cannot be an arbitrary text of that length.
         let is_free = property["format"].is_null() && property["pattern"].is_null();
         let text = |length: u64| Value::from("a".repeat(usize::try_from(length).unwrap()));
         if let Some(most) = property["maxLength"].as_u64() {
@@ -348,7 +348,7 @@ async fn every_bound_of_a_body_is_where_the_document_says() {
             assert!(writer.refusal(&answer, &way).is_some(), "{what}: {}", answer.text);
             let Some(at) = at else { continue };
             let answer = send(&app.twin().await, &writer, with(example, &way, at)).await;
-            // Other rules may refuse the value; the bound does not.
+            // Another rule may refuse the value, but not the bound.
             let of_another_rule = |fault: &str| fault.starts_with("value_error");
             let refusal = writer.refusal(&answer, &way);
             assert!(
@@ -389,7 +389,7 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
             }
             if let Some(most) = schema["maxLength"].as_u64() {
                 let text = |length: u64| "a".repeat(usize::try_from(length).unwrap());
-                // A text of a certain form cannot be just any text of that length.
+                // A text with a format cannot be an arbitrary text of that length.
                 let is_free = schema["format"].is_null() && schema["pattern"].is_null();
                 cases.push((text(most + 1), is_free.then(|| text(most))));
             }

@@ -1,36 +1,38 @@
-//! What becomes of tokens when something they rest on changes. A row per test, named after it.
+//! The effect of changes to users, organizations and teams on tokens. A row per test, named after it.
 //!
-//! | what happens | that person's sessions | their tokens of the organization | their tokens elsewhere | tokens of its teams | tokens of the organization | tokens of the deployment |
+//! Sessions and tokens of the first three columns are those of the user in question.
+//!
+//! | change | sessions | tokens of the organization | tokens of other organizations | tokens of its teams | tokens owned by the organization | tokens of the deployment |
 //! |---|---|---|---|---|---|---|
-//! | a person is removed from an organization | stay, and reach it no more | end | stay | stay | stay | stay |
-//! | an admin is demoted to member | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
-//! | a member is demoted to viewer | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
-//! | a person is removed from a team | stay, and can do less | stay | stay | stay | stay | stay |
-//! | a person is disabled | end | end | end | stay | stay | stay |
-//! | a disabled person is enabled again | stay ended | stay ended | stay ended | stay | stay | stay |
-//! | a person is deleted | end | end | end | stay | stay | stay |
-//! | a person is made again under the same address | stay ended | stay ended | stay ended | stay | stay | stay |
-//! | a password is changed | end | stay | stay | stay | stay | stay |
-//! | a site administrator becomes an ordinary person | stay, and can do less | stay, and can do less | stay | stay | stay | stay |
-//! | a team is deleted | stay | stay | stay | its own end | stay | stay |
-//! | a project is deleted | stay | stay; one restricted to it reaches nothing | stay | the same | the same | stay |
-//! | an organization is deleted | stay, and reach it no more | end | stay | end | end | stay |
-//! | an organization is made again under the same name | stay | stay ended | stay | stay ended | stay ended | stay |
-//! | an organization is renamed | stay | stay | stay | stay | stay | stay |
-//! | an organization is cut off | stay | end | stay | end | end | stay |
-//! | a team is cut off | stay | stay | stay | its own end | stay | stay |
-//! | a person is cut off in an organization | stay | end | stay | stay | stay | stay |
-//! | a person is cut off everywhere | end | end | end | stay | stay | stay |
+//! | a person is removed from an organization | valid, without access to it | revoked | valid | valid | valid | valid |
+//! | an admin is demoted to member | valid, with fewer permissions | valid, with fewer permissions | valid | valid | valid | valid |
+//! | a member is demoted to viewer | valid, with fewer permissions | valid, with fewer permissions | valid | valid | valid | valid |
+//! | a person is removed from a team | valid, with fewer permissions | valid | valid | valid | valid | valid |
+//! | a person is disabled | revoked | revoked | revoked | valid | valid | valid |
+//! | a disabled person is enabled again | stay revoked | stay revoked | stay revoked | valid | valid | valid |
+//! | a person is deleted | revoked | revoked | revoked | valid | valid | valid |
+//! | a person is made again under the same address | stay revoked | stay revoked | stay revoked | valid | valid | valid |
+//! | a password is changed | revoked | valid | valid | valid | valid | valid |
+//! | a site administrator becomes an ordinary person | valid, with fewer permissions | valid, with fewer permissions | valid | valid | valid | valid |
+//! | a team is deleted | valid | valid | valid | its own revoked | valid | valid |
+//! | a project is deleted | valid | valid; without projects if restricted to it | valid | the same | the same | valid |
+//! | an organization is deleted | valid, without access to it | revoked | valid | revoked | revoked | valid |
+//! | an organization is made again under the same name | valid | stay revoked | valid | stay revoked | stay revoked | valid |
+//! | an organization is renamed | valid | valid | valid | valid | valid | valid |
+//! | an organization is cut off | valid | revoked | valid | revoked | revoked | valid |
+//! | a team is cut off | valid | valid | valid | its own revoked | valid | valid |
+//! | a person is cut off in an organization | valid | revoked | valid | valid | valid | valid |
+//! | a person is cut off everywhere | revoked | revoked | revoked | valid | valid | valid |
 //!
-//! What has ended is refused everywhere from the answer on, is shown as revoked, is revoked in the
-//! published status list, and stays so after a restart.
+//! A revoked token is refused everywhere from the response on, is shown as revoked, is set in the
+//! published status list, and stays revoked after a restart.
 
 use serde_json::json;
 
-use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, Place, SOUTH, TestApp, password};
+use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, Tenant, TestApp, password};
 
-/// One token of each kind, all alive: of the lead, who is admin of the north's team and a member of
-/// the south too, and of what the lead belongs to.
+/// An active token of each kind: of the lead, who is an admin of NORTH's team and also a member of SOUTH,
+/// and of the lead's team and organization.
 struct Scene {
     app: TestApp,
     session: Actor,
@@ -41,7 +43,7 @@ struct Scene {
     deployment: Minted,
 }
 
-/// Which of a [`Scene`]'s tokens are alive, in the order of the columns of the table.
+/// Which of a [`Scene`]'s tokens are active, in the order of the table's columns.
 type Alive = [bool; 6];
 
 const ALL: Alive = [true; 6];
@@ -63,8 +65,8 @@ impl Scene {
             app,
         };
         assert_eq!(scene.alive().await, ALL);
-        // A cut-off covers whole seconds: what follows happens in a later one.
-        scene.app.clock.pass(2);
+        // A cut-off covers whole seconds, so the test continues in a later one.
+        scene.app.clock.advance(2);
         scene
     }
 
@@ -85,14 +87,14 @@ impl Scene {
             *alive = match (answer.status, answer.code()) {
                 (200, _) => true,
                 (401, "invalid_token") => false,
-                _ => panic!("neither alive nor ended: {}", answer.text),
+                _ => panic!("neither active nor revoked: {}", answer.text),
             };
         }
         alive
     }
 
-    /// These are alive and the others are refused, shown as revoked and left out of lists; now and
-    /// after a restart.
+    /// Requires these tokens to be active and the others to be refused, shown as revoked and not listed, now
+    /// and after a restart.
     async fn ends_as(&mut self, expected: Alive) {
         for _ in 0..2 {
             assert_eq!(self.alive().await, expected);
@@ -114,13 +116,13 @@ impl Scene {
 
     async fn deletes(&self, actor: &Actor, path: &str) {
         self.app.delete(actor, path).await.is(204);
-        // Whatever follows is asked in another second.
-        self.app.clock.pass(2);
+        // The next requests happen in another second.
+        self.app.clock.advance(2);
     }
 }
 
-fn home(place: &Place) -> String {
-    format!("/organizations/{}", place.name)
+fn home(tenant: &Tenant) -> String {
+    format!("/organizations/{}", tenant.name)
 }
 
 fn lead() -> String {
@@ -138,7 +140,7 @@ async fn a_person_is_removed_from_an_organization() {
         .get(&scene.session, &home(&NORTH))
         .await
         .fails(404, "not_found");
-    // Coming back brings nothing back.
+    // A user who is added again gets no token back.
     let role = json!({"role": "admin"});
     scene
         .app
@@ -207,7 +209,7 @@ async fn a_member_is_demoted_to_viewer() {
         .is(204);
     for _ in 0..2 {
         for holder in [&scene.session, &scene.personal.holder] {
-            // They see the organization and their own tokens, and make none, not by rotating either.
+            // They see the organization and their own tokens, and create none, not by rotating either.
             scene.app.get(holder, &home(&NORTH)).await.is(200);
             let own = format!("/tokens/{}", scene.personal.id);
             scene.app.get(holder, &own).await.is(200);
@@ -267,7 +269,7 @@ async fn a_disabled_person_is_enabled_again() {
             .patch(&site, &path, json!({"disabled": disabled}))
             .await
             .is(200);
-        scene.app.clock.pass(2);
+        scene.app.clock.advance(2);
     }
     scene.ends_as([false, false, false, true, true, true]).await;
     scene.app.log_in(&lead(), &password(&lead())).await.is(200);
@@ -323,7 +325,7 @@ async fn a_password_is_changed() {
     scene.ends_as([false, true, true, true, true, true]).await;
     let login = scene.app.log_in(&lead(), &password(&lead())).await;
     login.fails(401, "login_failed");
-    scene.app.clock.pass(2);
+    scene.app.clock.advance(2);
     scene.app.log_in(&lead(), "another password").await.is(200);
 }
 
@@ -367,7 +369,7 @@ async fn a_team_is_deleted() {
     let path = format!("{}/teams/{}", home(&NORTH), NORTH.team);
     scene.deletes(&scene.app.admin_of(&NORTH), &path).await;
     scene.ends_as([true, true, true, false, true, true]).await;
-    // A team of the same name is another team.
+    // A team of the same name is a different team.
     let again = json!({"name": NORTH.team});
     let teams = format!("{}/teams", home(&NORTH));
     let made = scene
@@ -396,14 +398,14 @@ async fn a_project_is_deleted() {
             "never unrestricted"
         );
         let order = json!({"name": "child", "owner": "organization", "scopes": ["tokens:read"]});
-        let child = scene.app.ask_for_token(&restricted.holder, order).await.is(201);
+        let child = scene.app.request_token(&restricted.holder, order).await.is(201);
         assert_eq!(
             child.json()["token_info"]["projects"],
             json!([NORTH.project_id()])
         );
         scene.app.restart().await;
     }
-    // A number is never used again, or the token would reach a project that it was not meant for.
+    // A number is never reused, or the token would get access to another project.
     let path = format!("{}/projects", home(&NORTH));
     let again = json!({"name": NORTH.project});
     let made = scene.app.post(&admin, &path, again).await.is(201);
@@ -432,7 +434,7 @@ async fn an_organization_is_made_again_under_the_same_name() {
     let made = scene.app.post(&admin, "/organizations", again).await.is(201);
     assert_ne!(made.text_at("/id"), NORTH.id());
     scene.ends_as([true, false, true, false, false, true]).await;
-    // Who belonged to the old one does not belong to this one, and sees none of its tokens.
+    // Members of the old one are not members of the new one, and see none of its tokens.
     scene
         .app
         .get(&scene.session, &home(&NORTH))
@@ -466,12 +468,12 @@ async fn an_organization_is_renamed() {
         .fails(404, "not_found");
 }
 
-/// Cuts off what an order names.
+/// Creates a cut-off.
 async fn cut_off(actor: fn(&TestApp) -> Actor, order: serde_json::Value, expected: Alive) {
     let mut scene = Scene::set().await;
     let actor = actor(&scene.app);
     scene.app.post(&actor, "/revocations", order).await.is(201);
-    scene.app.clock.pass(2);
+    scene.app.clock.advance(2);
     scene.ends_as(expected).await;
 }
 

@@ -1,6 +1,6 @@
-//! A store that fails its n-th call, for every n until none fails, in every operation that succeeds
-//! otherwise: the answer says that it did not work out, and never that something is absent, that a
-//! token is bad, or that all is well.
+//! Fails the n-th call of the store, for every n, in every operation that otherwise succeeds: the
+//! response reports the failure, and never says that a resource is missing, a token is invalid, or the
+//! request succeeded.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use crate::api::matrix::{CALLERS, Operation, Row, Stage, operations, rows};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, SECRET_CAUSE, TestApp, request};
 
-/// The caller by whom an operation is tried: the first of these who may do it.
+/// The callers that try an operation: the first who may.
 const TRIED_BY: [&str; 7] = [
     "admin",
     "site",
@@ -28,7 +28,7 @@ const TRIED_BY: [&str; 7] = [
 /// More calls than any operation makes.
 const MOST_CALLS: usize = 50;
 
-/// Lets the n-th call of an operation go wrong, for every n, and says which answers were wrong.
+/// Fails the n-th call of an operation, for every n, and returns the unexpected responses.
 async fn findings(
     stage: &Stage,
     (row, operation): (&Row, &Operation),
@@ -83,7 +83,7 @@ async fn findings(
         let tells = answer.text.contains(SECRET_CAUSE) || answer.text.contains("eyJ");
         demand(!tells, "tells what nobody should read", &answer);
 
-        // Once the store works again, everything does, and the request can be repeated.
+        // Once the store works again, the request can be repeated.
         let again = ask().await;
         let repeated = match fault {
             Fault::FailsAfterwards => [row.expected_of(caller), 401, 404, 409].contains(&again.status),
@@ -120,7 +120,7 @@ async fn a_call_that_fails_is_503_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_busy_is_503_and_says_when_to_come_back() {
+async fn a_busy_store_is_503_with_retry_after() {
     let findings = all_findings(Fault::Busy, Some(Kind::Write)).await;
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
@@ -132,7 +132,7 @@ async fn a_write_that_happened_and_failed_is_503_and_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_failure_that_reads_as_absence() {
+async fn the_checker_finds_a_failure_reported_as_absence() {
     let stage = Stage::set().await;
     let operations = operations();
     let rows = rows();
@@ -160,7 +160,7 @@ async fn the_checker_notices_a_failure_that_reads_as_absence() {
     assert!(!found.is_empty());
 }
 
-/// Revokes a token with a client that goes away before it is answered.
+/// Revokes a token with a client that disconnects before the response.
 async fn revoke_and_hang_up(fault: Fault) -> u16 {
     let plan = Arc::new(Plan::default());
     let app = TestApp::over(plan.follow()).await;
@@ -181,7 +181,7 @@ async fn revoke_and_hang_up(fault: Fault) -> u16 {
             () = plan.under_way.notified() => {}
         }
     }
-    // The store takes one order after another: when this one is answered, that one is done.
+    // The store executes orders in sequence: once this one is answered, that one is done.
     let project = json!({"name": "afterwards"});
     let path = format!("/organizations/{}/projects", NORTH.name);
     app.post(&app.admin_of(&NORTH), &path, project).await.is(201);
@@ -191,6 +191,6 @@ async fn revoke_and_hang_up(fault: Fault) -> u16 {
 #[tokio::test]
 async fn a_client_that_hangs_up_takes_no_revocation_with_it() {
     assert_eq!(revoke_and_hang_up(Fault::Unheard).await, 401);
-    // And had the order never reached the store, the token would live.
+    // If the order had not reached the store, the token would still be active.
     assert_eq!(revoke_and_hang_up(Fault::Lost).await, 200);
 }

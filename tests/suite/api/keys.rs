@@ -1,4 +1,4 @@
-//! Keys that follow each other, as the holders of tokens and those who verify them see it.
+//! Key rotation, as holders of tokens and verifiers see it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
@@ -15,12 +15,12 @@ use jeton_verifier::{Algorithm, KeyId};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Actor, Answer, Fault, Kind, ListPlace, MANAGEMENT, Minted, NORTH, Plan, TestApp, password,
+    Actor, Answer, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, StatusListEntry, TestApp, password,
 };
 
 const JWKS: &str = "/.well-known/jwks.json";
 
-/// The header of a token.
+/// Returns the header of a token.
 fn header(token: &str) -> Value {
     let part = token.trim_start_matches("jtn_").split('.').next().unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
@@ -52,8 +52,8 @@ async fn row(app: &TestApp, kid: &str) -> KeyRow {
     listed.into_iter().find(|key| key.row.key.kid == kid).unwrap().row
 }
 
-/// What a server does four times a second.
-async fn tend(app: &TestApp) {
+/// Runs the background task of a server, which runs four times a second.
+async fn run_key_maintenance(app: &TestApp) {
     app.operator().catch_up().await.unwrap();
     app.operator().tend_keys().await.unwrap();
 }
@@ -100,26 +100,26 @@ async fn a_successor_signs_once_every_copy_has_it_and_the_old_key_leaves_after_i
         app.get(&app.anyone(), JWKS).await.header("etag"),
         jwks.header("etag")
     );
-    app.clock.pass(300);
-    tend(&app).await;
+    app.clock.advance(300);
+    run_key_maintenance(&app).await;
     assert_eq!(kid(&mint(&app, &admin, "1h").await.secret), first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     let young = mint(&app, &admin, "2h").await;
     assert_eq!(kid(&young.secret), second);
     assert!(is_good(&app, &old).await && is_good(&app, &young).await);
     assert_eq!(row(&app, &first).await.state, KeyState::Retired);
 
-    // Until the end of the last, and a little longer for clocks that are behind.
-    app.clock.pass(20 * 3600 - 301 - 1);
-    tend(&app).await;
+    // Until the last token has expired, plus the allowed clock skew.
+    app.clock.advance(20 * 3600 - 301 - 1);
+    run_key_maintenance(&app).await;
     assert!(is_good(&app, &old).await);
-    app.clock.pass(1 + 60);
-    tend(&app).await;
+    app.clock.advance(1 + 60);
+    run_key_maintenance(&app).await;
     assert!(!is_good(&app, &old).await);
     assert_eq!(published(&app).await, [first.clone(), second.clone()]);
-    app.clock.pass(60 + 301);
-    tend(&app).await;
+    app.clock.advance(60 + 301);
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await, [second]);
     assert_eq!(row(&app, &first).await.state, KeyState::Gone);
 }
@@ -131,10 +131,10 @@ async fn a_token_that_never_ends_keeps_its_key() {
     let first = published(&app).await.remove(0);
     let endless = mint(&app, &admin, "never").await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(301);
-    tend(&app).await;
-    app.clock.pass(50 * 365 * 86_400);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
+    app.clock.advance(50 * 365 * 86_400);
+    run_key_maintenance(&app).await;
     assert!(published(&app).await.contains(&first));
     assert!(is_good(&app, &endless).await);
 }
@@ -154,7 +154,7 @@ async fn a_leaked_key_is_worth_nothing_from_the_answer_on() {
     assert!(!is_good(&app, &stolen).await);
     let left = published(&app).await;
     assert!(!left.contains(&first) && left.contains(&waiting), "{left:?}");
-    // A successor signs at once, and it is not the one whose file lay beside the leaked one.
+    // A successor signs at once: a new key, not one whose file was next to the leaked one.
     let email = NORTH.email("admin");
     let session = app.log_in(&email, &password(&email)).await.is(200);
     let session = Actor::holding(&session.text_at("/token"));
@@ -166,7 +166,7 @@ async fn a_leaked_key_is_worth_nothing_from_the_answer_on() {
     assert!(is_good(&app, &fresh).await);
     assert_eq!(published(&app).await.len(), 2);
 
-    // The list of tokens says the same, and doing it again is no mistake.
+    // The list shows the same, and a second revocation succeeds.
     let path = format!("/tokens/{}", stolen.id);
     assert_eq!(
         app.get(&session, &path).await.is(200).text_at("/status"),
@@ -188,16 +188,16 @@ async fn another_algorithm_is_a_rotation() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Rs256, Algorithm::Es256] {
         app.rotation.algorithm = algorithm;
         app.restart().await;
-        tend(&app).await;
+        run_key_maintenance(&app).await;
         let before = published(&app).await.len();
         let waits = mint(&app, &admin, "1d").await;
         assert_ne!(header(&waits.secret)["alg"], algorithm.name());
-        app.clock.pass(301);
-        tend(&app).await;
+        app.clock.advance(301);
+        run_key_maintenance(&app).await;
         tokens.push(mint(&app, &admin, "1d").await);
         assert_eq!(header(&tokens.last().unwrap().secret)["alg"], algorithm.name());
-        // Once is enough.
-        tend(&app).await;
+        // One run suffices.
+        run_key_maintenance(&app).await;
         assert_eq!(published(&app).await.len(), before);
         for token in &tokens {
             assert!(is_good(&app, token).await);
@@ -224,64 +224,64 @@ async fn a_key_taken_out_of_the_succession_never_signs() {
     assert_eq!(retire(&second).await, KeyRetired::Retired);
     let unknown = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".parse().unwrap();
     assert_eq!(retire(&unknown).await, KeyRetired::Unknown);
-    app.clock.pass(301);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await, [first.to_string()]);
     let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
     assert_eq!(kid(&token.secret), first.as_str());
 }
 
-/// A copy that was fetched when copies could be kept for long is still out there after a restart with
-/// a shorter time.
+/// A copy cached while the lifetime of the JWKS was long is still in use after a restart with a shorter
+/// one.
 #[tokio::test]
 async fn a_shorter_max_age_does_not_forget_the_longer_one() {
     let mut app = TestApp::new().await;
     let first = published(&app).await.remove(0);
-    app.clock.pass(10);
+    app.clock.advance(10);
     app.rotation.max_age = 5;
     app.restart().await;
     assert_eq!(max_age(&app.get(&app.anyone(), JWKS).await), 5);
     app.operator().rotate_key().await.unwrap();
     let signs = async |app: &TestApp| kid(&mint(app, &app.admin_of(&NORTH), "1h").await.secret);
-    app.clock.pass(299);
-    tend(&app).await;
+    app.clock.advance(299);
+    run_key_maintenance(&app).await;
     assert_eq!(signs(&app).await, first);
-    app.clock.pass(2);
-    tend(&app).await;
+    app.clock.advance(2);
+    run_key_maintenance(&app).await;
     assert_ne!(signs(&app).await, first);
-    // And then the shorter one holds.
+    // Then the shorter one applies.
     let second = signs(&app).await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(6);
-    tend(&app).await;
+    app.clock.advance(6);
+    run_key_maintenance(&app).await;
     assert_ne!(signs(&app).await, second);
 }
 
-/// A key that a process was late to notice does not sign before that process has handed it out for
-/// as long as any, whatever the row says.
+/// A key that a process notices late does not sign before this process has served it for the lifetime
+/// of the JWKS, whatever the row says.
 #[tokio::test]
 async fn a_server_that_was_late_to_notice_a_key_waits_for_its_own_copies() {
     let app = TestApp::new().await;
     let first = published(&app).await.remove(0);
-    // Another process publishes it, and this one hears nothing for an hour.
+    // Another process publishes it, and this one does not read changes for an hour.
     let beside = app.authority().await;
     beside.rotate_key().await.unwrap();
-    app.clock.pass(3600);
+    app.clock.advance(3600);
     assert_eq!(published(&app).await, std::slice::from_ref(&first));
-    tend(&app).await;
+    run_key_maintenance(&app).await;
     assert_eq!(published(&app).await.len(), 2);
     let signs = async || kid(&mint(&app, &app.admin_of(&NORTH), "1h").await.secret);
     assert_eq!(signs().await, first);
-    app.clock.pass(300);
-    tend(&app).await;
+    app.clock.advance(300);
+    run_key_maintenance(&app).await;
     assert_eq!(signs().await, first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     assert_ne!(signs().await, first);
 }
 
-/// A token that was recorded before its key retired is good; one whose key was withdrawn after it had
-/// been signed and before it was recorded is made anew, with the key that signs by then.
+/// A token recorded before its key retired is valid. If the key is withdrawn after the signature and
+/// before the commit, the token is signed again with the current key.
 #[tokio::test]
 async fn a_token_is_recorded_only_while_its_key_signs() {
     let plan = Arc::new(Plan::default());
@@ -295,8 +295,8 @@ async fn a_token_is_recorded_only_while_its_key_signs() {
     let rotation = async {
         plan.under_way.notified().await;
         app.operator().rotate_key().await.unwrap();
-        app.clock.pass(301);
-        tend(&app).await;
+        app.clock.advance(301);
+        run_key_maintenance(&app).await;
         plan.release.notify_one();
     };
     let (token, ()) = tokio::join!(recorded, rotation);
@@ -320,8 +320,8 @@ async fn a_token_is_recorded_only_while_its_key_signs() {
     assert!(is_good(&app, &token).await && !is_good(&app, &second).await);
 }
 
-/// A key that is withdrawn before the rotation is recorded ends no token in favour of one that it signed.
-/// One that is withdrawn afterwards ends the successor with all else that it signed.
+/// A key withdrawn before a rotation is committed revokes no token in favour of one that it signed. If
+/// withdrawn afterwards, the successor is revoked with everything else that it signed.
 #[tokio::test]
 async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     let plan = Arc::new(Plan::default());
@@ -329,8 +329,8 @@ async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     let admin = app.admin_of(&NORTH);
     let former = mint(&app, &admin, "1h").await;
     app.operator().rotate_key().await.unwrap();
-    app.clock.pass(301);
-    tend(&app).await;
+    app.clock.advance(301);
+    run_key_maintenance(&app).await;
     let leaked = kid(&mint(&app, &admin, "1h").await.secret);
     let path = format!("/tokens/{}/rotate", former.id);
     let rotated = async {
@@ -358,8 +358,8 @@ async fn a_withdrawn_key_leaves_no_rotation_half_done() {
     assert_eq!(record["replaced_by"], rotated.json()["token_info"]["id"]);
 }
 
-/// The new key of an emergency cannot be read, as where another user's command has made it: the leaked one
-/// leaves the JWKS all the same, and the server says that it cannot issue.
+/// If the new key of an emergency cannot be read, for example because another user's command created
+/// it, the leaked key leaves the JWKS all the same, and issuing fails.
 #[tokio::test]
 async fn a_withdrawn_key_leaves_even_if_the_next_cannot_be_read() {
     let app = TestApp::new().await;
@@ -372,12 +372,12 @@ async fn a_withdrawn_key_leaves_even_if_the_next_cannot_be_read() {
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(file.unwrap().path(), open).unwrap();
     }
-    tend(&app).await;
+    run_key_maintenance(&app).await;
     assert!(!published(&app).await.contains(&leaked));
     app.get(&app.anyone(), "/readyz").await.is(503);
 }
 
-/// Whoever issues while keys change hands gets a token, signed with a key that is published.
+/// Issuing during a key change succeeds, with a published key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn issuing_goes_on_while_keys_change_hands() {
     let app = TestApp::new().await;
@@ -386,19 +386,19 @@ async fn issuing_goes_on_while_keys_change_hands() {
     let rotate = async {
         for round in 0..30 {
             app.operator().rotate_key().await.unwrap();
-            app.clock.pass(301);
+            app.clock.advance(301);
             if round % 10 == 9 {
                 // An emergency in between. The session was signed by the first key, which is spared.
                 let kid = kid(&mint(&app, &admin, "1h").await.secret);
                 assert_eq!(revoke(&app, &kid).await, KeyRevoked::Revoked);
             }
-            tend(&app).await;
+            run_key_maintenance(&app).await;
         }
     };
     let issue = async || {
         for _ in 0..60 {
             let order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
-            let made = app.ask_for_token(&admin, order).await.is(201);
+            let made = app.request_token(&admin, order).await.is(201);
             used.lock().unwrap().insert(kid(&made.text_at("/token")));
         }
     };
@@ -406,11 +406,11 @@ async fn issuing_goes_on_while_keys_change_hands() {
     assert!(used.lock().unwrap().len() > 3, "too few keys to say anything");
 }
 
-/// Somebody who verifies tokens with a copy of the JWKS that is kept as long as allowed.
+/// A verifier that caches the JWKS for a given time.
 struct Verifier {
-    /// In hundredths of what is allowed.
+    /// The caching time, in percent of the allowed one.
     keeps: i64,
-    /// Makes no request and sees no token between these seconds.
+    /// The seconds in which it makes no request and receives no token.
     away: std::ops::Range<i64>,
     fetched_at: Option<Timestamp>,
     max_age: i64,
@@ -455,7 +455,7 @@ struct Live {
     ends_at: Timestamp,
 }
 
-/// Rotation every second, with tokens that come and go and verifiers of all habits.
+/// Rotation every second, with short-lived tokens and verifiers with different caching.
 struct Storm {
     app: TestApp,
     begun: Timestamp,
@@ -463,7 +463,7 @@ struct Storm {
     admin: Actor,
     live: Vec<Live>,
     verifiers: Vec<Verifier>,
-    /// When a key was first seen in the JWKS.
+    /// When a key was first in the JWKS.
     seen: BTreeMap<String, Timestamp>,
     used: BTreeSet<String>,
 }
@@ -476,8 +476,8 @@ impl Storm {
             every: Span::from_seconds(1),
         };
         app.restart().await;
-        // The copies that may be kept for five minutes are gone then.
-        app.clock.pass(301);
+        // Copies that may be cached for five minutes have expired then.
+        app.clock.advance(301);
         let mut verifiers: Vec<_> = (0..4)
             .map(|number| Verifier::keeping(100 - number * 20, 0..0))
             .collect();
@@ -485,7 +485,7 @@ impl Storm {
             Verifier::keeping(100, 0..0),
             Verifier::keeping(100, 0..0),
             Verifier::keeping(100, 15..45),
-            // One that keeps its copy four times as long as allowed, to see that this is noticed.
+            // The control: caches four times as long as allowed, which must fail.
             Verifier::keeping(400, 0..0),
         ]);
         Self {
@@ -504,7 +504,7 @@ impl Storm {
         (self.app.clock.now().millis() - self.begun.millis()) / 1000
     }
 
-    /// Lets a moment pass: a token is issued, and everybody verifies all that live.
+    /// Advances the time: issues a token, and all verifiers verify all active ones.
     async fn tick(&mut self) {
         let now = self.app.clock.now();
         for kid in published(&self.app).await {
@@ -529,7 +529,7 @@ impl Storm {
             verifier.look(&self.app, second, &self.live).await;
         }
         self.ticks += 1;
-        self.app.clock.pass_millis(100 + self.ticks * 37 % 150);
+        self.app.clock.advance_millis(100 + self.ticks * 37 % 150);
     }
 
     #[track_caller]
@@ -537,7 +537,7 @@ impl Storm {
         let refusals: Vec<_> = self.verifiers.iter().map(|verifier| verifier.refusals).collect();
         let (careless, careful) = refusals.split_last().unwrap();
         assert!(careful.iter().all(|refusals| *refusals == 0), "{refusals:?}");
-        assert!(*careless > 0, "nobody could have been refused");
+        assert!(*careless > 0, "no verifier could have been refused");
         assert!(
             self.used.len() >= rotations,
             "only {} keys signed",
@@ -547,10 +547,10 @@ impl Storm {
 }
 
 #[tokio::test]
-async fn rotation_every_second_refuses_nobody() {
+async fn rotation_every_second_refuses_no_token() {
     let mut storm = Storm::new(TestApp::new().await).await;
     while storm.second() < 150 {
-        tend(&storm.app).await;
+        run_key_maintenance(&storm.app).await;
         storm.tick().await;
     }
     storm.judge(120);
@@ -563,9 +563,9 @@ async fn rotation_every_second_refuses_nobody() {
     assert!(published(&storm.app).await.len() < 130);
 }
 
-/// Every step of a rotation fails, before and after it was written down, and the process ends in it.
+/// Every step of a rotation fails, before and after its commit, and the process ends in it.
 #[tokio::test]
-async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
+async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
     let plan = Arc::new(Plan::default());
     let mut storm = Storm::new(TestApp::over(plan.follow()).await).await;
     let faults = [Fault::Lost, Fault::Unheard, Fault::Fails, Fault::FailsAfterwards];
@@ -595,10 +595,10 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
                 storm.app.restart().await;
             }
             *met.entry(step).or_default() += 1;
-            // A process that has just begun waits for its own copies: let it.
+            // A process that has just started waits for its own cached copies to expire.
             quiet_until = storm.second() + 4;
         } else {
-            tend(&storm.app).await;
+            run_key_maintenance(&storm.app).await;
         }
         storm.tick().await;
     }
@@ -612,28 +612,28 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_nobody() {
     assert_eq!(signing.count(), 1);
 }
 
-/// A list is signed by the key that signs, and can be verified for as long as it is good: after that key
-/// has retired too. What a withdrawn key has signed is handed out no more.
+/// The signing key signs a list, which stays verifiable until it expires, also after that key has
+/// retired. Lists signed by a withdrawn key are not served any more.
 #[tokio::test]
 async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good() {
     let app = TestApp::new().await;
     let token = mint(&app, &app.admin_of(&NORTH), "1h").await;
-    let place = ListPlace::of(&token.secret);
-    // Every token and every session of the first key has ended: only the list still needs it.
-    app.clock.pass(13 * 3600);
+    let place = StatusListEntry::of(&token.secret);
+    // All tokens and sessions of the first key have expired: only the list still needs it.
+    app.clock.advance(13 * 3600);
     let first = published(&app).await.remove(0);
     let second = app.operator().rotate_key().await.unwrap().key.kid;
-    app.clock.pass(300);
+    app.clock.advance(300);
     let last_of_first = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(kid(&last_of_first.text), first);
-    app.clock.pass(1);
-    tend(&app).await;
+    app.clock.advance(1);
+    run_key_maintenance(&app).await;
     let list = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(kid(&list.text), second);
 
     let end = app.read_list(&last_of_first, &place.uri, None).await.expires_at;
-    app.clock.pass(end - app.clock.now_seconds() - 1);
-    tend(&app).await;
+    app.clock.advance(end - app.clock.now_seconds() - 1);
+    run_key_maintenance(&app).await;
     app.read_list(&last_of_first, &place.uri, None).await;
     assert!(published(&app).await.contains(&first));
 
@@ -644,7 +644,7 @@ async fn a_status_list_is_signed_with_a_key_that_is_published_while_it_is_good()
     assert!(published(&app).await.contains(&kid(&list.text)));
 }
 
-/// A key that is withdrawn between the reservation and the signature uses no status list index up.
+/// A key withdrawn between reservation and signature consumes no status list index.
 #[tokio::test]
 async fn a_token_that_cannot_be_signed_uses_no_index_up() {
     let plan = Arc::new(Plan::default());

@@ -1,8 +1,8 @@
-//! Every operation × every kind of caller, generated from the document of the API.
+//! Every operation with every kind of caller, generated from the API's document.
 //!
-//! [`TABLE`] says who may do what. An operation without a row there must be for everybody if the document says
-//! that it is public, and otherwise read what belongs to an organization, for its members.
-//! The callers act on the organization [`NORTH`], its team, its project, its people and its tokens.
+//! [`TABLE`] lists the expected statuses. An operation without a row must be public if the document
+//! says so, and otherwise be readable by the organization's members. The callers act on the
+//! organization [`NORTH`], its team, project, users and tokens.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -19,11 +19,11 @@ use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, SOUTH, TestApp, f
 /// The callers, in the order of the columns of [`TABLE`].
 pub(super) const CALLERS: [&str; 17] = [
     "nobody",     // no credential
-    "garbage",    // a text that is no token
-    "expired",    // an API token whose time is over
-    "revoked",    // an API token that was revoked
+    "garbage",    // a text that is not a token
+    "expired",    // an expired API token
+    "revoked",    // a revoked API token
     "outsider",   // session: admin of another organization
-    "viewer",     // session: viewer of this one, called admin of its team
+    "viewer",     // session: viewer of this one, called an admin by its team
     "member",     // session: member of this one
     "lead",       // session: member of this one, admin of its team
     "admin",      // session: admin of this one
@@ -37,18 +37,18 @@ pub(super) const CALLERS: [&str; 17] = [
     "deployment", // API token of the deployment, with the management scopes and usage:write
 ];
 
-/// An operation on something, and the status that each caller gets.
+/// An operation with a target, and the status for each caller.
 #[derive(Clone)]
 pub(super) struct Row {
     pub(super) operation: Cow<'static, str>,
-    /// What stands for the placeholders of the path, and what follows it.
+    /// The values of the path's placeholders, and an optional query.
     pub(super) target: &'static str,
     body: &'static str,
     expected: [u16; 17],
 }
 
 impl Row {
-    /// What a caller gets.
+    /// Returns the status for a caller.
     pub(super) fn expected_of(&self, caller: &str) -> u16 {
         let place = CALLERS.iter().position(|name| *name == caller).unwrap();
         self.expected[place]
@@ -64,14 +64,14 @@ const fn row(operation: &'static str, target: &'static str, body: &'static str, 
     }
 }
 
-/// What a public operation answers.
+/// The statuses of a public operation.
 const FOR_EVERYBODY: [u16; 17] = [200; 17];
 
-/// What an operation answers that reads what belongs to an organization.
+/// The statuses of an operation that reads an organization's resources.
 #[rustfmt::skip]
 const FOR_MEMBERS: [u16; 17] = [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200];
 
-/// The rows of the table, and those of operations that need none.
+/// Returns the rows of the table, and those of operations that need none.
 pub(super) fn rows() -> Vec<Row> {
     let usual = operations().into_iter().filter_map(|operation| {
         let is_listed = TABLE.iter().any(|row| row.operation == operation.id);
@@ -171,7 +171,7 @@ pub(super) const TABLE: &[Row] = &[
     row("delete_user",          "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 204, 403, 403, 403, 403, 403, 403, 403]),
 ];
 
-/// Whoever is not of this organization.
+/// Callers from outside of the organization.
 const STRANGERS: [&str; 2] = ["outsider", "foreign"];
 
 /// An operation of the document.
@@ -185,12 +185,12 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Whether its errors have the form that RFC 6749 gives them.
+    /// Returns whether errors have the format of RFC 6749.
     pub(super) fn is_oauth(&self) -> bool {
         self.path.starts_with("/oauth/")
     }
 
-    /// Whether its answers have no body.
+    /// Returns whether responses have no body.
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::HEAD
     }
@@ -221,7 +221,7 @@ pub(super) fn operations() -> Vec<Operation> {
     found
 }
 
-/// Everybody and everything that the requests name, made once and copied for every request.
+/// The callers and resources that requests name, created once and copied for every request.
 pub(super) struct Stage {
     pub(super) app: TestApp,
     actors: Vec<Actor>,
@@ -238,14 +238,14 @@ impl Stage {
         let viewer = app.viewer_of(&NORTH).await;
         let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
         let expired = app.mint(&admin, short).await;
-        app.clock.pass(61);
+        app.clock.advance(61);
         let revoked = app.organization_token(&NORTH, &MANAGEMENT).await;
         app.post(&revoked.holder, "/tokens/current/revoke", json!({}))
             .await
             .is(201);
         let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
             "audience": "https://elsewhere.example", "scopes": ["projects:read"]});
-        // The first of its kind, which has the number 1.
+        // The first of its kind, with the number 1.
         let none = json!({"organization": NORTH.name, "q": "matches no token"});
         app.post(&admin, "/tokens/revoke", none).await.is(202);
         let actors = vec![
@@ -279,13 +279,13 @@ impl Stage {
         }
     }
 
-    /// The caller of a column.
+    /// Returns the caller of a column.
     pub(super) fn actor(&self, name: &str) -> &Actor {
         let place = CALLERS.iter().position(|caller| *caller == name).unwrap();
         &self.actors[place]
     }
 
-    /// The numbers of the tokens that rows name, by those names.
+    /// Returns the numbers of the tokens that rows name, by name.
     pub(super) fn tokens(&self) -> [(&'static str, &str); 3] {
         [
             ("own", &self.own.id),
@@ -332,7 +332,7 @@ impl Stage {
         request(&self.actors[caller], operation.method.clone(), &path, body)
     }
 
-    /// What nobody outside of the organization may read.
+    /// Returns the texts that must not be disclosed outside of the organization.
     fn secrets(&self) -> Vec<String> {
         let mut secrets = vec![
             NORTH.name.to_owned(),
@@ -348,7 +348,7 @@ impl Stage {
     }
 }
 
-/// Sends every request of the table, each to a server of its own, and says what is not as it should be.
+/// Sends every request of the table, each to a server of its own, and returns the unexpected responses.
 async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) -> Vec<String> {
     let mut findings = Vec::new();
     let operations = operations();
@@ -387,7 +387,7 @@ async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) ->
                         findings.push(format!("{what}: shows {secret}: {}", answer.text));
                     }
                 }
-                // What is another's and what does not exist are answered alike.
+                // Resources of another organization and unknown ones get the same response.
                 if status == 404 && operation.path.contains("{organization}") {
                     let absent = ask("there-is-none").await;
                     if (absent.status, &absent.text) != (status, &answer.text) {
@@ -413,7 +413,7 @@ async fn everybody_may_do_what_the_table_says_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_permission_that_is_gone_and_a_leak() {
+async fn the_checker_finds_a_missing_permission_and_a_leak() {
     use axum::Json;
     use axum::routing::get;
 
@@ -472,7 +472,8 @@ async fn whatever_is_not_public_asks_for_a_credential_first() {
         "audience": "https://elsewhere.example", "scopes": ["projects:read"]});
     let elsewhere = app.mint(&app.admin_of(&NORTH), elsewhere).await.holder;
     for operation in operations().iter().filter(|operation| !operation.is_public) {
-        // The path names nothing that exists and the body is not JSON: neither is looked at yet.
+        // The path names nothing that exists and the body is not JSON, but the credential is checked
+        // first.
         let path = operation.path.replace('{', "%00").replace('}', "");
         let bad_body = Some(Value::from("x"));
         let answer = app

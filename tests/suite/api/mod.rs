@@ -1,4 +1,4 @@
-//! What the native API does, by address and by what it promises.
+//! The behaviour of the native API, by path and by guarantee.
 
 mod dialects;
 mod directory;

@@ -1,4 +1,4 @@
-//! An organization's policy: what it means for new tokens, for those that are there, and for the last.
+//! The policy of an organization: for new tokens, for existing ones, and for an owner's last one.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ async fn set(app: &TestApp, change: Value) -> Answer {
     app.patch(&app.admin_of(&NORTH), &home(), change).await
 }
 
-/// What a token of the organization is made with.
+/// Creates a token of the organization with additional fields.
 async fn ask(app: &TestApp, more: Value) -> Answer {
     let mut order = json!({"name": "x", "organization": NORTH.name, "owner": "organization"});
     for (name, value) in more.as_object().unwrap() {
         order[name] = value.clone();
     }
-    app.ask_for_token(&app.admin_of(&NORTH), order).await
+    app.request_token(&app.admin_of(&NORTH), order).await
 }
 
 async fn status(app: &TestApp, id: &str) -> String {
@@ -28,7 +28,7 @@ async fn status(app: &TestApp, id: &str) -> String {
     answer.is(200).text_at("/status")
 }
 
-/// Waits until a revocation of many is carried out.
+/// Waits until a bulk revocation has finished.
 async fn finished(app: &TestApp, actor: &Actor, id: &str) -> Value {
     for _ in 0..10_000 {
         let answer = app
@@ -55,15 +55,15 @@ async fn new_tokens_keep_to_the_allowed_scopes_and_presets() {
     refused.blames(&["value_error at body.preset"]);
     let made = ask(&app, json!({"scopes": ["tokens:read"]})).await.is(201);
     assert_eq!(made.json()["token_info"]["scopes"], json!(["tokens:read"]));
-    // The default is what is left of it.
+    // The default is the allowed part.
     let made = ask(&app, json!({})).await.is(201).json();
     assert_eq!(made["token_info"]["scopes"], json!(["projects:read"]));
-    // A preset that is allowed gives only what is allowed too.
+    // A preset grants only allowed scopes.
     let policy = json!({"allowed_scopes": ["projects:read"]});
     set(&app, json!({"policy": policy})).await.is(200);
     let refused = ask(&app, json!({"preset": "content_management"})).await;
     refused.blames(&["value_error at body.scopes.1"]);
-    // Other organizations are not concerned.
+    // Other organizations are not affected.
     app.organization_token(&SOUTH, &["content:write"]).await;
 }
 
@@ -86,11 +86,11 @@ async fn what_is_not_said_comes_from_the_policy() {
         (&json!(["ai:use"]), &Value::Null)
     );
     assert_eq!(end(&made), "2026-01-04T03:05:05.678Z");
-    // Who holds less hands on less, and that is no preset any more.
+    // A caller with fewer scopes grants fewer, and the result is not the preset any more.
     let scopes = ["tokens:write", "content:write"];
     let minter = app.organization_token(&NORTH, &scopes).await;
     let order = json!({"name": "x", "owner": "organization", "expires_in": "1h"});
-    let made = app.ask_for_token(&minter.holder, order).await.is(201).json()["token_info"].clone();
+    let made = app.request_token(&minter.holder, order).await.is(201).json()["token_info"].clone();
     assert_eq!(
         (&made["scopes"], &made["preset"]),
         (&json!(["content:write"]), &Value::Null)
@@ -152,7 +152,7 @@ async fn a_policy_that_names_what_does_not_exist_is_refused() {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_what_would_break_and_changes_nothing() {
+async fn a_dry_run_lists_violating_tokens_and_changes_nothing() {
     let app = TestApp::new().await;
     let long = app.organization_token(&NORTH, &[]).await.id;
     let short = ask(&app, json!({"expires_in": "1d"})).await.is(201);
@@ -173,13 +173,13 @@ async fn a_dry_run_shows_what_would_break_and_changes_nothing() {
     for id in [&long, &short.text_at("/token_info/id")] {
         assert_eq!(status(&app, id).await, "active");
     }
-    // Without a policy there is nothing to break.
+    // Without a policy no token violates it.
     let shown = set(&app, json!({"dry_run": true})).await.is(200).json();
     assert_eq!(shown["breaking_tokens"], Value::Null);
 }
 
 #[tokio::test]
-async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
+async fn tokens_that_violate_a_policy_are_kept_ended_early_or_revoked() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let long = app
@@ -200,20 +200,20 @@ async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
     assert_eq!((&done["matched"], &done["revoked"]), (&json!(1), &json!(1)));
     let answer = app.get(&long.holder, "/tokens").await.is(200);
     assert_eq!(answer.header("token-expires-in"), "3600");
-    // What it makes meanwhile ends with it.
+    // A token that it creates meanwhile is revoked with it.
     let order = json!({"name": "n", "owner": "organization", "scopes": []});
-    let child = app.ask_for_token(&long.holder, order).await.is(201).json();
+    let child = app.request_token(&long.holder, order).await.is(201).json();
     let ended = app.get(&long.holder, "/tokens/current").await.is(200);
     assert_eq!(
         child["token_info"]["expires_at"],
         ended.json()["revocation_effective_at"]
     );
-    app.clock.pass(3_599);
+    app.clock.advance(3_599);
     app.get(&long.holder, "/tokens").await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.get(&long.holder, "/tokens").await.fails(401, "invalid_token");
 
-    // The administrator has been shown what goes: not even the last one is kept then.
+    // The administrator has seen which tokens are revoked, so not even the last one is kept.
     let harsh =
         json!({"policy": {"allowed_scopes": [], "keep_last_token": true}, "existing_tokens": "revoke"});
     let revoked = set(&app, harsh)
@@ -224,7 +224,7 @@ async fn tokens_that_break_a_policy_are_kept_ended_early_or_revoked() {
     assert_eq!(status(&app, &short.text_at("/token_info/id")).await, "revoked");
 }
 
-/// A change of the policy that revokes the one token which breaks it, while a call of the store goes wrong.
+/// Changes the policy to revoke the only token that violates it, while a call of the store fails.
 async fn revoke_what_breaks(fault: Fault, calls_before: usize) -> (TestApp, Minted, Answer) {
     let plan = Arc::new(Plan::default());
     let app = TestApp::over(plan.follow()).await;
@@ -252,7 +252,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     app.get(&admin, "/tokens/revoke/1").await.fails(404, "not_found");
     assert_eq!(status(&app, &long.id).await, "active");
 
-    // It happens, and nobody is told.
+    // The order is carried out although the client receives an error.
     let (app, long, answer) = revoke_what_breaks(Fault::FailsAfterwards, 0).await;
     answer.fails(503, "unavailable");
     assert_eq!(longest_life(&app).await, 86_400);
@@ -260,7 +260,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     finished(&app, &admin, "1").await;
     assert_eq!(status(&app, &long.id).await, "revoked");
 
-    // There is no second write that could fail: what follows the first is the carrying out.
+    // There is no second write that could fail: the first contains the order.
     let (mut app, long, answer) = revoke_what_breaks(Fault::Lost, 1).await;
     let order = answer.is(200).text_at("/breaking_tokens/revocation");
     assert_eq!(status(&app, &long.id).await, "active");
@@ -286,7 +286,7 @@ async fn the_last_token_stays_but_for_its_holder_and_by_force() {
         .await
         .fails(409, "last_token");
     assert_eq!(status(&app, &first.id).await, "active");
-    // Rotation leaves one; and whoever holds the last one ends it.
+    // Rotation leaves one token; and the holder of the last one can revoke it.
     let path = format!("/tokens/{}/rotate", first.id);
     let rotated = app
         .post(&admin, &path, json!({"grace_period": "0s"}))
@@ -299,9 +299,9 @@ async fn the_last_token_stays_but_for_its_holder_and_by_force() {
     let last = app.organization_token(&NORTH, &[]).await;
     revoke(&last.id, json!({"force": true})).await.is(201);
     assert_eq!(status(&app, &last.id).await, "revoked");
-    // A cut-off asks nobody.
+    // A cut-off ignores `keep_last_token`.
     let cut = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     let order = json!({"organization": NORTH.name});
     assert!((200..300).contains(&app.post(&admin, "/revocations", order).await.status));
     assert_eq!(status(&app, &cut.id).await, "revoked");
@@ -314,7 +314,7 @@ async fn every_caller_is_told_how_long_their_token_lasts() {
         .await
         .is(201);
     let holder = Actor::holding(&token.text_at("/token"));
-    app.clock.pass(600);
+    app.clock.advance(600);
     for (path, status) in [
         ("/tokens/current", 200),
         ("/tokens", 200),

@@ -1,4 +1,4 @@
-//! Retention behind the API: what has ended is shown for a while, and then forgotten.
+//! Retention: ended tokens are shown for a while, and then deleted.
 
 use jeton::authority::RetentionScan;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::harness::{Actor, NORTH, TestApp, password};
 const DAY: i64 = 86_400;
 
 #[tokio::test]
-async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
+async fn an_ended_token_is_shown_until_its_retention_ends() {
     let mut app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let issue = |expiry: &str| json!({"name": "n", "organization": NORTH.name, "expires_in": expiry});
@@ -21,14 +21,14 @@ async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
             .is(201);
         paths.push(path);
     }
-    // A process of its own on the same database.
+    // A second process on the same database.
     let authority = app.authority().await;
     let mut scan = RetentionScan::default();
     for (days, status) in [(30, 200), (1, 404)] {
-        app.clock.pass(days * DAY);
+        app.clock.advance(days * DAY);
         authority.purge(&mut scan).await.unwrap();
         app.restart().await;
-        // The session of the beginning has long expired, and is forgotten with everything else.
+        // The session of the start has long expired and is deleted too.
         let email = NORTH.email("admin");
         let session = app.log_in(&email, &password(&email)).await.is(200);
         let admin = Actor::holding(&session.text_at("/token"));
@@ -39,7 +39,7 @@ async fn an_ended_token_is_shown_for_as_long_as_records_are_kept() {
     }
 }
 
-/// Between two rounds nothing is looked at.
+/// Between two rounds the database is not read.
 #[tokio::test]
 async fn a_round_begins_an_hour_after_the_one_before() {
     let app = TestApp::new().await;
@@ -48,13 +48,13 @@ async fn a_round_begins_an_hour_after_the_one_before() {
     app.post(&admin, "/tokens", body.clone()).await.is(201);
     let authority = app.authority().await;
     let mut scan = RetentionScan::default();
-    app.clock.pass(40 * DAY);
+    app.clock.advance(40 * DAY);
     let first = authority.purge(&mut scan).await.unwrap().records;
     assert!(first >= 1);
-    app.clock.pass(-40 * DAY);
+    app.clock.advance(-40 * DAY);
     app.post(&admin, "/tokens", body).await.is(201);
-    app.clock.pass(40 * DAY + 3_599);
+    app.clock.advance(40 * DAY + 3_599);
     assert_eq!(authority.purge(&mut scan).await.unwrap().records, 0);
-    app.clock.pass(1);
+    app.clock.advance(1);
     assert_eq!(authority.purge(&mut scan).await.unwrap().records, 1);
 }

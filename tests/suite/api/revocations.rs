@@ -20,7 +20,7 @@ async fn one_event_ends_everything_that_matches() {
         "projects": [NORTH.project_id()]});
     let restricted = app.mint(&admin, restricted).await;
     let free = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(5);
+    app.clock.advance(5);
     let order = json!({"organization": NORTH.name, "project": NORTH.project_id(), "reason": "broken into"});
     let answer = cut(&app, &admin, order).await.is(201).json();
     let expected = json!({
@@ -30,7 +30,7 @@ async fn one_event_ends_everything_that_matches() {
         "reason": "broken into",
     });
     assert_eq!(answer, expected);
-    app.clock.pass(1);
+    app.clock.advance(1);
     let later = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "projects": [NORTH.project_id()]});
     let later = app.mint(&admin, later).await;
@@ -46,7 +46,7 @@ async fn one_event_ends_everything_that_matches() {
         .await
         .is(200);
     assert_eq!(shown.text_at("/status"), "revoked");
-    // The next event of the feed has the next number.
+    // The next event of the feed has the next sequence number.
     let order = json!({"organization": NORTH.name, "team": NORTH.team});
     let next = cut(&app, &admin, order).await.is(201).json();
     assert_eq!(next["sequence"], json!(answer["sequence"].as_u64().unwrap() + 1));
@@ -57,14 +57,14 @@ async fn what_was_issued_later_stays() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let early = app.organization_token(&NORTH, &[]).await;
-    app.clock.pass(10);
+    app.clock.advance(10);
     let late = app.organization_token(&NORTH, &[]).await;
     let order = json!({"organization": NORTH.name, "issued_before": "2026-01-02T03:05:15Z"});
     let answer = cut(&app, &admin, order).await.is(201);
     assert_eq!(answer.text_at("/issued_before"), "2026-01-02T03:05:15.000Z");
     assert_eq!(status(&app, &early.holder).await, 401);
     assert_eq!(status(&app, &late.holder).await, 200);
-    // The most restrictive decides: an earlier one takes nothing back.
+    // The latest cut-off decides: an earlier instant undoes nothing.
     let order = json!({"organization": NORTH.name, "issued_before": "2026-01-02T03:05:01Z"});
     cut(&app, &admin, order).await.is(201);
     assert_eq!(status(&app, &early.holder).await, 401);
@@ -76,7 +76,7 @@ async fn what_was_issued_later_stays() {
 }
 
 #[tokio::test]
-async fn what_could_reach_too_far_is_refused() {
+async fn revocations_that_would_cover_too_much_are_refused() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &[]).await;
     let site = app.site_admin();
@@ -131,14 +131,14 @@ async fn an_organizations_admin_reaches_that_organization_and_no_session() {
     let own = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await;
     let other = app.personal_token(&app.team_admin(&NORTH), &NORTH, &[]).await;
     let south = app.organization_token(&SOUTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     for (order, expected) in [
         (json!({"organization": SOUTH.name}), 404),
         (json!({"user": NORTH.email("member")}), 403),
         (json!({"key": "any"}), 403),
         (json!({"organization": NORTH.name, "key": "any"}), 403),
         (json!({"organization": NORTH.name, "team": SOUTH.team}), 404),
-        // Whether somebody exists elsewhere is not to be found out.
+        // The response does not reveal whether a user of another organization exists.
         (
             json!({"organization": NORTH.name, "user": SOUTH.email("member")}),
             404,
@@ -155,7 +155,7 @@ async fn an_organizations_admin_reaches_that_organization_and_no_session() {
     assert_eq!(answer.json()["sessions"], false);
     assert_eq!(status(&app, &own.holder).await, 401);
     assert_eq!(status(&app, &other.holder).await, 200);
-    app.clock.pass(2);
+    app.clock.advance(2);
     cut(&app, &admin, json!({"organization": NORTH.name}))
         .await
         .is(201);
@@ -173,7 +173,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
     let (member, lead) = (app.member_of(&NORTH), app.team_admin(&NORTH));
     let own = app.personal_token(&member, &NORTH, &[]).await;
     let south = app.organization_token(&SOUTH, &[]).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     let answer = cut(&app, &site, json!({"user": NORTH.email("member")}))
         .await
         .is(201);
@@ -181,7 +181,7 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
     app.get(&member, "/me").await.is(401);
     app.get(&lead, "/me").await.is(200);
     assert_eq!(status(&app, &own.holder).await, 401);
-    app.clock.pass(2);
+    app.clock.advance(2);
     let jwks = app.get(&site, "/.well-known/jwks.json").await.is(200).json();
     let order = json!({"key": jwks["keys"][0]["kid"], "reason": "stolen"});
     cut(&app, &site, order).await.is(201);
@@ -192,8 +192,8 @@ async fn a_site_administrator_ends_a_person_and_a_key_with_their_sessions() {
         assert_eq!(status(&app, &south.holder).await, 401);
         app.restart().await;
     }
-    // Somebody who logs in again is let in again.
-    app.clock.pass(2);
+    // A new login is accepted.
+    app.clock.advance(2);
     let password = crate::harness::password(&NORTH.email("lead"));
     app.log_in(&NORTH.email("lead"), &password).await.is(200);
 }

@@ -1,4 +1,4 @@
-//! `/login`, `/logout`, `/me`, `/scopes`, and how a credential is presented.
+//! `/login`, `/logout`, `/me`, `/scopes`, and how credentials are presented.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Actor, ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp, password, request};
 
-/// One part of a token, unverified.
+/// Returns one segment of a token, unverified.
 fn part(token: &str, number: usize) -> Value {
     let token = token.trim_start_matches("jtn_");
     let part = token.split('.').nth(number).unwrap();
@@ -19,7 +19,7 @@ fn part(token: &str, number: usize) -> Value {
 async fn logging_in_gives_a_session_for_half_a_day() {
     let app = TestApp::new().await;
     let email = NORTH.email("member");
-    // However it is written, it is the same address.
+    // E-mail addresses ignore case and surrounding spaces.
     let shout = format!(" {} ", email.to_uppercase());
     let answer = app.log_in(&shout, &password(&email)).await.is(200);
     assert_eq!(answer.text_at("/token_type"), "Bearer");
@@ -31,9 +31,9 @@ async fn logging_in_gives_a_session_for_half_a_day() {
     assert_eq!(claims["aud"], format!("{ISSUER}/session"));
     assert_eq!(claims.get("scope"), None);
     app.get(&session, "/me").await.is(200);
-    app.clock.pass(12 * 3600 - 1);
+    app.clock.advance(12 * 3600 - 1);
     app.get(&session, "/me").await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.get(&session, "/me").await.fails(401, "invalid_token");
 }
 
@@ -58,7 +58,7 @@ async fn a_wrong_password_and_an_unknown_person_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
+async fn guessing_is_delayed_and_allowed_after_a_second() {
     let app = TestApp::new().await;
     let email = NORTH.email("member");
     for _ in 0..5 {
@@ -66,7 +66,7 @@ async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
             .await
             .fails(401, "login_failed");
     }
-    // The right password too: the answer must not tell.
+    // The right password too: the response must not tell them apart.
     let answer = app
         .log_in(&email, &password(&email))
         .await
@@ -75,7 +75,7 @@ async fn guessing_is_slowed_down_and_a_second_later_goes_on() {
     app.log_in(&SOUTH.email("member"), &password(&SOUTH.email("member")))
         .await
         .is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.log_in(&email, &password(&email)).await.is(200);
 }
 
@@ -85,7 +85,7 @@ async fn a_present_password_is_guessed_no_faster_than_at_the_login() {
     let (email, member) = (NORTH.email("member"), app.member_of(&NORTH));
     let path = format!("/users/{email}");
     let change = |present: &str| json!({"password": "a new password", "current_password": present});
-    // Without a guess nothing is counted.
+    // Requests without a guess are not counted.
     for _ in 0..6 {
         let answer = app
             .patch(&member, &path, json!({"password": "a new password"}))
@@ -96,16 +96,16 @@ async fn a_present_password_is_guessed_no_faster_than_at_the_login() {
         let answer = app.patch(&member, &path, change("a guess")).await;
         answer.fails(403, "wrong_password");
     }
-    // The right one too, and at the other door as well.
+    // The right one too, and for changing the password as well.
     let answer = app.patch(&member, &path, change(&password(&email))).await;
     let answer = answer.fails(429, "login_throttled");
     assert_eq!(answer.header("retry-after"), "1");
     app.log_in(&email, &password(&email))
         .await
         .fails(429, "login_throttled");
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.patch(&member, &path, change(&password(&email))).await.is(200);
-    app.clock.pass(1);
+    app.clock.advance(1);
     app.log_in(&email, "a new password").await.is(200);
 }
 
@@ -128,13 +128,13 @@ async fn logging_out_ends_this_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn me_is_the_person_or_the_token_and_what_they_reach() {
+async fn me_is_the_user_or_the_token_with_organizations_and_scopes() {
     let app = TestApp::new().await;
     let lead = app.team_admin(&NORTH);
     let me = app.get(&lead, "/me").await.is(200).json();
     assert_eq!(me["user"]["email"], NORTH.email("lead"));
     assert_eq!(me["token"], Value::Null);
-    // All but the two that only a token of the deployment can hold.
+    // All except the two that only tokens of the deployment can have.
     let scopes = me["scopes"].as_array().unwrap();
     assert_eq!(scopes.len(), 9);
     let of_deployment = [json!("revocations:read"), json!("usage:write")];
@@ -152,7 +152,7 @@ async fn me_is_the_person_or_the_token_and_what_they_reach() {
     let own = json!([{"id": NORTH.id(), "name": NORTH.name, "role": "member"}]);
     assert_eq!(me["organizations"], own);
 
-    // A token of one organization shows nothing of the person's others.
+    // A token of one organization reveals no other organizations of the user.
     let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("lead"));
     app.put(&app.admin_of(&SOUTH), &path, json!({"role": "admin"}))
         .await
@@ -198,7 +198,7 @@ async fn a_token_is_presented_as_bearer_or_in_either_half_of_basic() {
         format!("bearer   {token}"),
         basic(format!("{token}:")),
         basic(format!("anybody:{token}")),
-        // What stands before the JWT is for secret scanners; no verifier insists on it.
+        // The prefix is for secret scanners and optional.
         format!("Bearer {}", token.trim_start_matches("jtn_")),
         format!("Bearer other_{}", token.trim_start_matches("jtn_")),
     ] {
@@ -263,14 +263,14 @@ async fn a_write_without_bearer_needs_json() {
         }
         app.send(request.body(Body::from(order.clone())).unwrap()).await
     };
-    // A page elsewhere can have a browser send these, with what it has cached for Basic.
+    // A page of another site can make a browser send these with cached Basic credentials.
     for media in [
         None,
         Some("text/plain"),
         Some("application/x-www-form-urlencoded"),
     ] {
         send(&basic, media).await.fails(415, "unsupported_media_type");
-        // With Bearer no browser is at work; what says that it is no JSON is still not read as JSON.
+        // With Bearer there is no browser; a body of another media type is still not read as JSON.
         let status = if media.is_none() { 201 } else { 422 };
         send(&bearer, media).await.is(status);
     }
@@ -298,16 +298,16 @@ async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
     revoke.fails(404, "not_found");
     app.get(&session, "/me").await.is(200);
 
-    // No API token logs out, whatever it holds; and none can have the audience of sessions.
+    // No API token can log out, whatever its scopes; and none can have the audience of sessions.
     let token = app.deployment_token(&MANAGEMENT).await;
     app.call(&token.holder, Method::POST, "/logout", None)
         .await
         .fails(403, "session_needed");
     let order = json!({"name": "n", "organization": NORTH.name, "audience": format!("{ISSUER}/session")});
-    let answer = app.ask_for_token(&app.member_of(&NORTH), order).await;
+    let answer = app.request_token(&app.member_of(&NORTH), order).await;
     answer.blames(&["value_error at body.audience.0"]);
 
-    // A session is no record that anybody finds.
+    // A session is not listed as a token.
     let jti = part(session.token(), 1)["jti"].as_str().unwrap().to_owned();
     app.get(&session, &format!("/tokens/{jti}"))
         .await

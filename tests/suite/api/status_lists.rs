@@ -1,4 +1,4 @@
-//! Status lists: what services elsewhere read that never ask about a token.
+//! Status lists, for services that verify tokens offline.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -13,7 +13,7 @@ use jeton_verifier::STATUS_LIST_CAPACITY;
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::harness::{Answer, Fault, ISSUER, Kind, ListPlace, Minted, NORTH, Plan, SOUTH, TestApp};
+use crate::harness::{Answer, Fault, ISSUER, Kind, Minted, NORTH, Plan, SOUTH, StatusListEntry, TestApp};
 
 async fn revoke(app: &TestApp, token: &Minted) {
     let path = format!("/tokens/{}/revoke", token.id);
@@ -35,7 +35,10 @@ async fn a_list_says_who_is_revoked_and_nobody_else() {
         app.organization_token(&NORTH, &["projects:read"]).await,
         app.organization_token(&NORTH, &["projects:read"]).await,
     ];
-    let places = [ListPlace::of(&tokens[0].secret), ListPlace::of(&tokens[1].secret)];
+    let places = [
+        StatusListEntry::of(&tokens[0].secret),
+        StatusListEntry::of(&tokens[1].secret),
+    ];
     assert_eq!(places[0].uri, places[1].uri);
     let before = app.list(&places[0].uri, None).await;
     assert_eq!(before.uri, places[0].uri);
@@ -68,7 +71,7 @@ async fn a_list_says_who_is_revoked_and_nobody_else() {
 async fn a_list_can_be_kept_until_it_changes() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
-    let place = ListPlace::of(&token.secret);
+    let place = StatusListEntry::of(&token.secret);
     let list = app.get(&app.anyone(), place.path()).await.is(200);
     assert_eq!(list.header("content-type"), "application/statuslist+jwt");
     let claims = app.read_list(&list, &place.uri, None).await;
@@ -97,8 +100,8 @@ async fn a_list_can_be_kept_until_it_changes() {
     let head = ask(&app, Method::HEAD, place.path(), &[]).await.is(200);
     assert_eq!((head.header("etag"), head.text.as_str()), (tag.as_str(), ""));
 
-    // The same bytes for all who ask, until something changes.
-    app.clock.pass(60);
+    // All clients get the same bytes until a revocation.
+    app.clock.advance(60);
     assert_eq!(app.get(&app.anyone(), place.path()).await.text, list.text);
     revoke(&app, &token).await;
     let changed = ask(&app, Method::GET, place.path(), &[("if-none-match", &tag)])
@@ -113,7 +116,7 @@ async fn a_list_can_be_kept_until_it_changes() {
 async fn a_list_that_nothing_happens_to_is_signed_anew_in_time() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
-    let place = ListPlace::of(&token.secret);
+    let place = StatusListEntry::of(&token.secret);
     let mut signed = BTreeSet::new();
     for _ in 0..30 {
         let claims = app.list(&place.uri, None).await;
@@ -123,11 +126,11 @@ async fn a_list_that_nothing_happens_to_is_signed_anew_in_time() {
             left >= 30 * 60,
             "{left} seconds before its end it is still handed out"
         );
-        app.clock.pass(600);
+        app.clock.advance(600);
     }
     assert!((5..=10).contains(&signed.len()), "{signed:?}");
-    // A clock that is put back leaves no list from the future behind.
-    app.clock.pass(-3 * 3600);
+    // A clock that is set back leaves no list with a future time.
+    app.clock.advance(-3 * 3600);
     let claims = app.list(&place.uri, None).await;
     assert_eq!(claims.issued_at, app.clock.now_seconds());
 }
@@ -136,7 +139,7 @@ async fn a_list_that_nothing_happens_to_is_signed_anew_in_time() {
 async fn gzip_holds_the_same_list_and_has_its_own_tag() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
-    let place = ListPlace::of(&token.secret);
+    let place = StatusListEntry::of(&token.secret);
     revoke(&app, &token).await;
     let plain = app.get(&app.anyone(), place.path()).await.is(200);
     let request = Request::get(place.path()).header("accept-encoding", "br, gzip");
@@ -184,7 +187,7 @@ async fn what_is_no_list_is_not_found() {
         .is(405);
 }
 
-/// A token of every lifetime: each is in a list of its own, which is there as soon as the token is.
+/// Tokens of every lifetime: each is in a list of its own, which is published with the token.
 #[tokio::test]
 async fn every_list_that_a_token_names_is_there() {
     let app = TestApp::new().await;
@@ -199,7 +202,7 @@ async fn every_list_that_a_token_names_is_there() {
     for expiry in ["1h", "30d", "365d", "3000d", "never"] {
         let order = json!({"organization": NORTH.name, "owner": "organization", "expires_in": expiry});
         let token = app.mint(&app.admin_of(&NORTH), order).await;
-        let place = ListPlace::of(&token.secret);
+        let place = StatusListEntry::of(&token.secret);
         assert!(!app.is_revoked_in_its_list(&token.secret).await);
         revoke(&app, &token).await;
         assert!(app.is_revoked_in_its_list(&token.secret).await);
@@ -219,8 +222,7 @@ async fn every_list_that_a_token_names_is_there() {
     );
 }
 
-/// Whoever fetches the list after their revocation was answered sees it, however many others do so
-/// at the same time.
+/// A list fetched after the response to a revocation includes it, with many concurrent requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_list_fetched_after_a_revocation_shows_it() {
     let app = Arc::new(TestApp::new().await);
@@ -252,7 +254,7 @@ async fn a_list_fetched_after_a_revocation_shows_it() {
 async fn one_rendering_serves_all_who_wait() {
     let app = Arc::new(TestApp::new().await);
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
-    let path = ListPlace::of(&token.secret).path().to_owned();
+    let path = StatusListEntry::of(&token.secret).path().to_owned();
     for _ in 0..2 {
         let tasks: Vec<_> = (0..64)
             .map(|_| {
@@ -264,18 +266,19 @@ async fn one_rendering_serves_all_who_wait() {
         for task in tasks {
             texts.insert(task.await.unwrap());
         }
-        // Each signature is another, so that each rendering would be.
+        // Each signature differs, so a second rendering would have different bytes.
         assert_eq!(texts.len(), 1);
         revoke(&app, &token).await;
     }
 }
 
-/// What takes effect later is in the list when it does, and no copy is good beyond that instant.
+/// A scheduled revocation is in the list once it takes effect, and no copy is valid beyond that
+/// instant.
 #[tokio::test]
 async fn no_list_outlives_the_next_revocation() {
     let mut app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
-    let place = ListPlace::of(&token.secret);
+    let place = StatusListEntry::of(&token.secret);
     let path = format!("/tokens/{}/rotate", token.id);
     let grace = json!({"grace_period": "300s"});
     app.post(&app.admin_of(&NORTH), &path, grace).await.is(201);
@@ -294,7 +297,7 @@ async fn no_list_outlives_the_next_revocation() {
             format!("public, max-age={}", claims.ttl)
         );
         app.get(&token.holder, "/tokens/current").await.is(200);
-        app.clock.pass(1);
+        app.clock.advance(1);
     }
     assert!(signed.len() < 20, "signed {} times", signed.len());
     for _ in 0..2 {
@@ -312,13 +315,13 @@ async fn a_cut_off_shows_in_the_lists_or_there_is_no_list() {
     let team = app.team_token(&NORTH, &["projects:read"]).await;
     let other = app.organization_token(&NORTH, &["projects:read"]).await;
     let foreign = app.organization_token(&SOUTH, &["projects:read"]).await;
-    let place = ListPlace::of(&team.secret);
+    let place = StatusListEntry::of(&team.secret);
     let before = app.list(&place.uri, None).await;
-    app.clock.pass(2);
+    app.clock.advance(2);
     let path = format!("/organizations/{}/teams/{}", NORTH.name, NORTH.team);
     app.delete(&app.admin_of(&NORTH), &path).await.is(204);
 
-    // Its tokens cannot be read: a list without them would say that they are good.
+    // If tokens cannot be read, a list without them would report them as not revoked.
     for (fault, code) in [(Fault::Fails, "unavailable"), (Fault::Busy, "busy")] {
         plan.arm(fault, Some(Kind::Read), 0);
         app.get(&app.anyone(), place.path()).await.fails(503, code);

@@ -1,4 +1,4 @@
-//! When tokens were last seen, by the authority and by verifiers that report.
+//! Token use, as seen by the authority and reported by verifiers.
 
 use jeton_core::clock::Clock;
 use serde_json::{Value, json};
@@ -15,10 +15,10 @@ async fn verifier(app: &TestApp) -> Actor {
 }
 
 #[tokio::test]
-async fn what_the_authority_sees_is_written_down_in_batches() {
+async fn token_use_is_recorded_in_batches() {
     let app = TestApp::new().await;
     let token = app.organization_token(&NORTH, &["tokens:read"]).await;
-    app.clock.pass(100);
+    app.clock.advance(100);
     let seen_at = app.clock.now().to_string();
     for _ in 0..3 {
         app.get(&token.holder, "/tokens/current").await.is(200);
@@ -37,12 +37,12 @@ async fn presenting_a_token_to_end_it_is_no_use_of_it() {
         app.organization_token(&NORTH, &[]).await,
         app.organization_token(&NORTH, &[]).await,
     ];
-    app.clock.pass(100);
+    app.clock.advance(100);
     let used_at = app.clock.now().to_string();
     for token in [&one, &other] {
         app.get(&token.holder, "/tokens/current").await.is(200);
     }
-    app.clock.pass(100);
+    app.clock.advance(100);
     app.post(&one.holder, "/tokens/current/revoke", json!({}))
         .await
         .is(201);
@@ -57,13 +57,13 @@ async fn presenting_a_token_to_end_it_is_no_use_of_it() {
 }
 
 #[tokio::test]
-async fn verifiers_report_what_nobody_else_sees() {
+async fn verifiers_report_offline_use() {
     let app = TestApp::new().await;
     let verifier = verifier(&app).await;
     let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "audience": "https://api.example"});
     let token = app.mint(&app.admin_of(&NORTH), order).await;
-    app.clock.pass(3600);
+    app.clock.advance(3600);
     let now = app.clock.now();
     let jti = token.info["jti"].as_str().unwrap();
     let report = json!({"audience": "https://api.example", "uses": [
@@ -76,7 +76,7 @@ async fn verifiers_report_what_nobody_else_sees() {
     assert_eq!(written["last_used_at"], now.plus_seconds(-60).to_string());
     assert_eq!(written["last_used_from"], Value::Null);
 
-    // A clock that is ahead makes nobody look used tomorrow.
+    // A verifier's clock that is ahead records no use in the future.
     let ahead = json!({"uses": [{"jti": jti, "at": now.plus_seconds(86_400)}]});
     app.post(&verifier, "/usage", ahead).await.is(200);
     assert_eq!(shown(&app, &token.id).await["last_used_at"], now.to_string());
@@ -86,7 +86,7 @@ async fn verifiers_report_what_nobody_else_sees() {
         list["reporting_audiences"],
         json!([{"audience": "https://api.example", "first_reported_at": now, "last_reported_at": now}])
     );
-    // Who has no token for it does not learn that it exists.
+    // A caller that may not see a token does not learn that it exists.
     app.organization_token(&SOUTH, &[]).await;
     let list = app.get(&app.admin_of(&SOUTH), "/tokens").await.is(200).json();
     assert_eq!(list["reporting_audiences"], json!([]));
@@ -101,7 +101,7 @@ async fn only_the_deployments_verifiers_report() {
     }
     let order = json!({"name": "x", "organization": NORTH.name, "owner": "organization",
         "scopes": ["usage:write"]});
-    app.ask_for_token(&app.admin_of(&NORTH), order)
+    app.request_token(&app.admin_of(&NORTH), order)
         .await
         .blames(&["value_error at body.scopes.0"]);
     let other = app.deployment_token(&["tokens:read"]).await.holder;
@@ -146,7 +146,7 @@ async fn a_report_has_bounds_and_every_fault_is_named() {
 #[tokio::test]
 async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
     let app = TestApp::new().await;
-    // A session would not outlast what follows, and no token revokes itself.
+    // A session would expire meanwhile, and no token revokes itself.
     let admin = app.organization_token(&NORTH, &MANAGEMENT).await.holder;
     let verifier = verifier(&app).await;
     let report = async |audience: &str| {
@@ -167,13 +167,13 @@ async fn disuse_that_nobody_would_have_noticed_revokes_nothing_unless_told() {
     };
     assert_eq!(matched(json!({})).await, 1);
     assert_eq!(matched(json!({"include_unreported": true})).await, 2);
-    // A filter that says nothing of use asks no audience.
+    // A filter without use ignores audiences.
     assert_eq!(
         matched(json!({"never_used": false, "owner": "organization"})).await,
         2
     );
-    // Whoever has been silent for more than a day may have missed something.
-    app.clock.pass(86_401);
+    // A verifier that has not reported for more than a day may have missed use.
+    app.clock.advance(86_401);
     assert_eq!(matched(json!({})).await, 0);
     report("https://reporting.example").await;
     assert_eq!(matched(json!({})).await, 1);

@@ -1,6 +1,7 @@
-//! A request authenticates once and may then wait. What is shut out meanwhile does not act once more.
+//! A request authenticates once and may then wait. A caller that loses access meanwhile must not act
+//! any more.
 //!
-//! Each test delays what a request has ordered, as it was judged, until whoever asked for it is shut out.
+//! Each test delays a request's order after its permission check, until the caller has lost access.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ impl Delayed {
         }
     }
 
-    /// What a request is answered when something else happens before its order is carried out.
+    /// Returns the response to a request when something else happens before its order is carried out.
     async fn while_it_waits<T>(
         &self,
         request: impl Future<Output = Answer>,
@@ -41,7 +42,7 @@ impl Delayed {
         answer
     }
 
-    /// A session of somebody new, whom this process has not seen yet.
+    /// Returns a session of a new user, which this process has not cached yet.
     async fn unseen(&self, email: &str, site_admin: bool) -> Actor {
         let admin = self.app.site_admin();
         let account = json!({"email": email, "password": password(email), "site_admin": site_admin});
@@ -70,12 +71,12 @@ fn order(owner: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_administrator_who_is_shut_out_makes_nobody() {
+async fn an_administrator_without_access_creates_no_user() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
     let friend = json!({"email": "friend@example.com", "password": password("friend"), "site_admin": true});
-    // Who is not shut out meanwhile does.
+    // Other callers succeed.
     let other = json!({"email": "other@example.com", "password": password("other")});
     let request = app.post(&rogue, "/users", other);
     delayed
@@ -95,7 +96,7 @@ async fn an_administrator_who_is_shut_out_makes_nobody() {
 }
 
 #[tokio::test]
-async fn one_who_is_no_administrator_any_more_lets_nobody_in() {
+async fn a_former_administrator_promotes_no_user() {
     let delayed = Delayed::new().await;
     let former = delayed.unseen("former@example.com", true).await;
     let app = &delayed.app;
@@ -120,8 +121,8 @@ async fn a_token_that_is_cut_off_issues_none_that_comes_after() {
         app.post(&app.admin_of(&NORTH), "/revocations", everything)
             .await
             .is(201);
-        // Or the second that is cut off would be waited for.
-        app.clock.pass(2);
+        // Or the test would wait for the cut-off's second.
+        app.clock.advance(2);
     };
     let request = app.post(&token.holder, "/tokens", order("organization"));
     delayed
@@ -144,7 +145,7 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
         };
         let outcome = app.operator().revoke_key(&kid, None, by).await.unwrap();
         assert_eq!(outcome, KeyRevoked::Revoked);
-        app.clock.pass(2);
+        app.clock.advance(2);
     };
     let request = app.post(&token.holder, "/tokens", order("organization"));
     delayed
@@ -154,7 +155,7 @@ async fn a_token_of_a_withdrawn_key_issues_none_of_its_successor() {
 }
 
 #[tokio::test]
-async fn nobody_who_is_shut_out_has_tokens_revoked() {
+async fn a_caller_without_access_revokes_no_tokens() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
@@ -166,7 +167,7 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
         .await
         .fails(401, "invalid_token");
 
-    // Whoever may still do something is judged by what that is.
+    // A caller that keeps some rights is checked against these.
     let former = delayed.unseen("former@example.com", true).await;
     let request = app.post(&former, "/tokens/revoke", everything);
     delayed
@@ -177,7 +178,7 @@ async fn nobody_who_is_shut_out_has_tokens_revoked() {
 }
 
 #[tokio::test]
-async fn nobody_who_is_shut_out_changes_a_policy() {
+async fn a_caller_without_access_changes_no_policy() {
     let delayed = Delayed::new().await;
     let rogue = delayed.unseen("rogue@example.com", true).await;
     let app = &delayed.app;
@@ -203,8 +204,8 @@ async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
         let path = "/users/ada@example.com";
         let new = json!({"password": password("another")});
         app.patch(&app.site_admin(), path, new).await.is(200);
-        // Or the second whose sessions have ended would be waited for.
-        app.clock.pass(2);
+        // Or the test would wait for the second in which the sessions were revoked.
+        app.clock.advance(2);
     };
     let old = password("ada@example.com");
     let request = app.log_in("ada@example.com", &old);

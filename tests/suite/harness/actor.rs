@@ -1,11 +1,11 @@
-//! Who makes requests.
+//! Callers.
 
 use serde_json::{Value, json};
 
-use crate::harness::world::{Place, World, password};
+use crate::harness::world::{Tenant, World, password};
 use crate::harness::{Answer, TestApp};
 
-/// The scopes for the authority itself that any owner can hold.
+/// The management scopes that every owner can have.
 pub(crate) const MANAGEMENT: [&str; 5] = [
     "tokens:read",
     "tokens:write",
@@ -14,41 +14,41 @@ pub(crate) const MANAGEMENT: [&str; 5] = [
     "organizations:write",
 ];
 
-/// Somebody who makes requests, by what they present.
+/// A caller, with its credential.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     credential: Option<String>,
 }
 
-/// An API token and what was said about it.
+/// An API token and the response that created it.
 #[derive(Debug, Clone)]
 pub(crate) struct Minted {
-    /// Whoever holds it.
+    /// The caller that presents the token.
     pub(crate) holder: Actor,
     /// The token itself.
     pub(crate) secret: String,
-    /// Its number.
+    /// The token's number.
     pub(crate) id: String,
     /// `token_info`.
     pub(crate) info: Value,
 }
 
 impl Actor {
-    /// Whoever holds a token.
+    /// Returns a caller with a token.
     pub(crate) fn holding(token: &str) -> Self {
         Self {
             credential: Some(format!("Bearer {token}")),
         }
     }
 
-    /// Whoever presents this in `Authorization`.
+    /// Returns a caller with this `Authorization` header.
     pub(crate) fn presenting(credential: &str) -> Self {
         Self {
             credential: Some(credential.to_owned()),
         }
     }
 
-    /// Somebody without a credential.
+    /// Returns a caller without a credential.
     pub(crate) fn anyone() -> Self {
         Self { credential: None }
     }
@@ -57,7 +57,7 @@ impl Actor {
         self.credential.as_deref()
     }
 
-    /// The token they hold.
+    /// Returns the caller's token.
     pub(crate) fn token(&self) -> &str {
         self.authorization()
             .and_then(|text| text.strip_prefix("Bearer "))
@@ -66,31 +66,31 @@ impl Actor {
 }
 
 impl TestApp {
-    /// The administrator of the deployment, who is also admin of the organization `default`.
+    /// Returns the site administrator, who is also admin of the organization `default`.
     pub(crate) fn site_admin(&self) -> Actor {
         World::once().session("admin@example.com")
     }
 
-    /// The admin of an organization.
-    pub(crate) fn admin_of(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("admin"))
+    /// Returns the admin of an organization.
+    pub(crate) fn admin_of(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("admin"))
     }
 
-    /// A member of an organization who belongs to no team.
-    pub(crate) fn member_of(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("member"))
+    /// Returns a member of an organization who is in no team.
+    pub(crate) fn member_of(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("member"))
     }
 
-    /// A viewer of an organization whom its team has for an admin, made when first needed.
-    pub(crate) async fn viewer_of(&self, place: &Place) -> Actor {
-        let (site, admin) = (self.site_admin(), self.admin_of(place));
-        let email = place.email("viewer");
+    /// Returns a viewer of an organization who is an admin of its team, created when first needed.
+    pub(crate) async fn viewer_of(&self, tenant: &Tenant) -> Actor {
+        let (site, admin) = (self.site_admin(), self.admin_of(tenant));
+        let email = tenant.email("viewer");
         let account = json!({"email": email, "password": password(&email)});
         self.post(&site, "/users", account).await.is(201);
-        let home = format!("/organizations/{}", place.name);
+        let home = format!("/organizations/{}", tenant.name);
         for (path, role) in [
             (format!("{home}/members/{email}"), "viewer"),
-            (format!("{home}/teams/{}/members/{email}", place.team), "admin"),
+            (format!("{home}/teams/{}/members/{email}", tenant.team), "admin"),
         ] {
             self.put(&admin, &path, json!({"role": role})).await.is(204);
         }
@@ -98,32 +98,32 @@ impl TestApp {
         Actor::holding(&session.text_at("/token"))
     }
 
-    /// A member of an organization who is admin of its team.
-    pub(crate) fn team_admin(&self, place: &Place) -> Actor {
-        World::once().session(&place.email("lead"))
+    /// Returns a member of an organization who is an admin of its team.
+    pub(crate) fn team_admin(&self, tenant: &Tenant) -> Actor {
+        World::once().session(&tenant.email("lead"))
     }
 
-    /// The admin of another organization than [`crate::harness::NORTH`].
+    /// Returns the admin of another organization than [`crate::harness::NORTH`].
     pub(crate) fn outsider(&self) -> Actor {
         self.admin_of(&crate::harness::SOUTH)
     }
 
-    /// Somebody without a credential.
+    /// Returns a caller without a credential.
     pub(crate) fn anyone(&self) -> Actor {
         Actor::anyone()
     }
 
-    /// Asks for a token.
-    pub(crate) async fn ask_for_token(&self, actor: &Actor, order: Value) -> Answer {
+    /// Requests a token.
+    pub(crate) async fn request_token(&self, actor: &Actor, order: Value) -> Answer {
         self.post(actor, "/tokens", order).await
     }
 
-    /// Makes a token; a name is added.
+    /// Creates a token, with a default name.
     pub(crate) async fn mint(&self, actor: &Actor, mut order: Value) -> Minted {
         if order["name"].is_null() {
             order["name"] = "minted".into();
         }
-        let answer = self.ask_for_token(actor, order).await.is(201);
+        let answer = self.request_token(actor, order).await.is(201);
         let secret = answer.text_at("/token");
         Minted {
             holder: Actor::holding(&secret),
@@ -133,26 +133,26 @@ impl TestApp {
         }
     }
 
-    /// A token of an organization.
-    pub(crate) async fn organization_token(&self, place: &Place, scopes: &[&str]) -> Minted {
-        let order = json!({"organization": place.name, "owner": "organization", "scopes": scopes});
-        self.mint(&self.admin_of(place), order).await
+    /// Creates a token of an organization.
+    pub(crate) async fn organization_token(&self, tenant: &Tenant, scopes: &[&str]) -> Minted {
+        let order = json!({"organization": tenant.name, "owner": "organization", "scopes": scopes});
+        self.mint(&self.admin_of(tenant), order).await
     }
 
-    /// A token of an organization's team.
-    pub(crate) async fn team_token(&self, place: &Place, scopes: &[&str]) -> Minted {
+    /// Creates a token of an organization's team.
+    pub(crate) async fn team_token(&self, tenant: &Tenant, scopes: &[&str]) -> Minted {
         let order =
-            json!({"organization": place.name, "owner": "team", "team": place.team, "scopes": scopes});
-        self.mint(&self.team_admin(place), order).await
+            json!({"organization": tenant.name, "owner": "team", "team": tenant.team, "scopes": scopes});
+        self.mint(&self.team_admin(tenant), order).await
     }
 
-    /// A token of a person in an organization.
-    pub(crate) async fn personal_token(&self, actor: &Actor, place: &Place, scopes: &[&str]) -> Minted {
-        let order = json!({"organization": place.name, "owner": "user", "scopes": scopes});
+    /// Creates a token of a user in an organization.
+    pub(crate) async fn personal_token(&self, actor: &Actor, tenant: &Tenant, scopes: &[&str]) -> Minted {
+        let order = json!({"organization": tenant.name, "owner": "user", "scopes": scopes});
         self.mint(actor, order).await
     }
 
-    /// A token of the deployment.
+    /// Creates a token of the deployment.
     pub(crate) async fn deployment_token(&self, scopes: &[&str]) -> Minted {
         let order = json!({"owner": "deployment", "scopes": scopes});
         self.mint(&self.site_admin(), order).await

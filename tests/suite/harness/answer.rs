@@ -1,11 +1,11 @@
-//! What the server answered.
+//! Responses of the server.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -24,21 +24,21 @@ impl Answer {
         }
     }
 
-    /// The same, if the status is the one.
+    /// Requires a status and returns the response.
     #[track_caller]
     pub(crate) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// An error of this status and code.
+    /// Requires an error with this status and code.
     #[track_caller]
     pub(crate) fn fails(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status, self.code()), (status, code), "{}", self.text);
         self
     }
 
-    /// A 422 that blames exactly these fields, each written as `type at body.field.0`.
+    /// Requires a 422 with exactly these violations, each written as `type at body.field.0`.
     #[track_caller]
     pub(crate) fn blames(self, faults: &[&str]) -> Self {
         let answer = self.is(422);
@@ -46,7 +46,7 @@ impl Answer {
         answer
     }
 
-    /// What a 422 blames.
+    /// Returns the violations of a 422.
     pub(crate) fn faults(&self) -> Vec<String> {
         let json = self.json();
         let list = json["detail"].as_array().unwrap();
@@ -62,7 +62,7 @@ impl Answer {
         list.iter().map(fault).collect()
     }
 
-    /// The body; `null` if there is none.
+    /// Returns the body; `null` if it is empty.
     pub(crate) fn json(&self) -> Value {
         if self.text.is_empty() {
             return Value::Null;
@@ -70,7 +70,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    /// A field of the body as text; empty if there is none.
+    /// Returns a field of the body as text; empty if it is missing.
     pub(crate) fn text_at(&self, pointer: &str) -> String {
         let json = self.json();
         json.pointer(pointer)
@@ -79,7 +79,7 @@ impl Answer {
             .to_owned()
     }
 
-    /// The code of an error, in whichever form; empty if there is none.
+    /// Returns the code of an error in any format; empty if it has none.
     pub(crate) fn code(&self) -> &str {
         let mut fields = ["\"code\":\"", "\"error\":\""].into_iter();
         let Some((_, rest)) = fields.find_map(|field| self.text.split_once(field)) else {
@@ -88,12 +88,12 @@ impl Answer {
         rest.split('"').next().unwrap()
     }
 
-    /// A header; empty if it is not there.
+    /// Returns a header; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// One field of every item of a list.
+    /// Returns one field of every item of a list.
     pub(crate) fn each(&self, field: &str) -> Vec<String> {
         let json = self.json();
         let items = json["items"].as_array().unwrap();

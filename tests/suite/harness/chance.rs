@@ -1,4 +1,4 @@
-//! Time that stands still until it is told to go on, and chance that is the same at every run.
+//! A clock that tests advance, and a seeded random generator.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -13,17 +13,17 @@ impl FakeClock {
         Self(now.millis().into())
     }
 
-    /// Lets so many seconds pass.
-    pub(crate) fn pass(&self, seconds: i64) {
-        self.pass_millis(seconds * 1000);
+    /// Advances the clock by seconds.
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.advance_millis(seconds * 1000);
     }
 
-    /// Lets so many milliseconds pass.
-    pub(crate) fn pass_millis(&self, millis: i64) {
+    /// Advances the clock by milliseconds.
+    pub(crate) fn advance_millis(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// The second that `iat` and `exp` are compared with.
+    /// Returns the second that `iat` and `exp` are compared with.
     pub(crate) fn now_seconds(&self) -> i64 {
         self.now().seconds()
     }
@@ -35,7 +35,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// Chance that depends on nothing but its seed and what was drawn before.
+/// A random generator that depends only on its seed.
 pub(crate) struct Seeded(AtomicU64);
 
 impl Seeded {
@@ -47,7 +47,7 @@ impl Seeded {
 impl Entropy for Seeded {
     fn fill(&self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
-            // SplitMix64: one to one, so that no two draws are the same.
+            // SplitMix64 is a bijection, so no two draws are the same.
             let drawn = self.0.fetch_add(1, Ordering::SeqCst);
             let mut value = drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! A store whose calls fail when a test says so.
+//! A store with injected faults.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,46 +22,46 @@ use jeton_verifier::event::Position;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// What an injected failure says, which no client may read.
+/// The cause of an injected failure, which no response may contain.
 pub(crate) const SECRET_CAUSE: &str = "disk /dev/sdq is on fire";
 
-/// Whether a call changes anything.
+/// Whether a call changes state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
     Write,
-    /// It takes from what the process has; only now and then does that mean a write.
+    /// Takes from the process's reserve, and writes only if that is used up.
     Reservation,
 }
 
-/// What happens to the chosen call.
+/// The fault of the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is not carried out, and fails.
+    /// The call fails and is not carried out.
     Fails,
-    /// It is not carried out, since there is too much to do.
+    /// The call fails as overloaded and is not carried out.
     Busy,
-    /// It is carried out, and fails all the same.
+    /// The call is carried out and fails all the same.
     FailsAfterwards,
-    /// It is handed to the store, and its caller never hears of it.
+    /// The call reaches the store, and its caller gets no reply.
     Unheard,
-    /// It never reaches the store, and its caller never hears of it.
+    /// The call does not reach the store, and its caller gets no reply.
     Lost,
-    /// It is carried out, and its caller hears of it when the test says so.
+    /// The call is carried out, and its caller gets the reply when the test releases it.
     Held,
-    /// It is carried out when the test says so.
+    /// The call is carried out when the test releases it.
     Delayed,
 }
 
-/// Which call of a store goes wrong, and how.
+/// Which call of a store is faulty, and how.
 #[derive(Default)]
 pub(crate) struct Plan {
     next: Mutex<Option<Planned>>,
-    /// How many times the store was read.
+    /// The number of reads of the store.
     reads: AtomicUsize,
-    /// Told when an unheard, lost or held call is under way.
+    /// Notified when an unheard, lost or held call is in progress.
     pub(crate) under_way: Notify,
-    /// Lets the caller of a held call hear of it.
+    /// Releases the caller of a held call.
     pub(crate) release: Notify,
 }
 
@@ -72,7 +72,8 @@ struct Planned {
 }
 
 impl Plan {
-    /// The call after so many others goes wrong; where a kind is given, only its calls count.
+    /// Makes the call after `calls_before` others faulty; if `only` is given, only calls of that kind
+    /// count.
     pub(crate) fn arm(&self, fault: Fault, only: Option<Kind>, calls_before: usize) {
         *self.next.lock().unwrap() = Some(Planned {
             fault,
@@ -81,12 +82,12 @@ impl Plan {
         });
     }
 
-    /// Nothing goes wrong any more; says whether something still would have.
+    /// Removes the fault and returns whether it was still pending.
     pub(crate) fn disarm(&self) -> bool {
         self.next.lock().unwrap().take().is_some()
     }
 
-    /// Something between an authority and its store that follows this plan.
+    /// Wraps a store so that its calls follow this plan.
     pub(crate) fn follow(self: &Arc<Self>) -> impl Fn(SharedStore) -> SharedStore + use<> {
         let plan = Arc::clone(self);
         move |store| {
@@ -95,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// How many times the store has been read.
+    /// Returns the number of reads of the store.
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
     }

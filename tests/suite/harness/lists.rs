@@ -1,4 +1,4 @@
-//! Status lists, as a service reads them that knows nothing but the crate and the addresses in tokens.
+//! Status lists, as a service reads them with the verifier crate and the URLs in tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,40 +9,40 @@ use serde_json::Value;
 
 use crate::harness::{Answer, ISSUER, TestApp};
 
-/// Where a token's bit is.
+/// The status list entry of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListPlace {
+pub(crate) struct StatusListEntry {
     pub(crate) uri: String,
     pub(crate) index: u32,
 }
 
-impl ListPlace {
-    /// What the token itself says.
+impl StatusListEntry {
+    /// Returns the entry that the token names.
     pub(crate) fn of(token: &str) -> Self {
         let claims = strip_prefix(token).split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        let place = &claims["status"]["status_list"];
+        let entry = &claims["status"]["status_list"];
         Self {
-            uri: place["uri"].as_str().unwrap().to_owned(),
-            index: place["idx"].as_u64().unwrap().try_into().unwrap(),
+            uri: entry["uri"].as_str().unwrap().to_owned(),
+            index: entry["idx"].as_u64().unwrap().try_into().unwrap(),
         }
     }
 
-    /// The path of the list.
+    /// Returns the path of the list.
     pub(crate) fn path(&self) -> &str {
         self.uri.strip_prefix(ISSUER).unwrap()
     }
 }
 
 impl TestApp {
-    /// The list at this address, fetched and verified.
+    /// Fetches and verifies the list at this URL.
     pub(crate) async fn list(&self, uri: &str, known: Option<FeedPosition>) -> StatusListClaims {
         let path = uri.strip_prefix(ISSUER).unwrap();
         let answer = self.get(&self.anyone(), path).await.is(200);
         self.read_list(&answer, uri, known).await
     }
 
-    /// What a list says that was answered.
+    /// Verifies a fetched list.
     pub(crate) async fn read_list(
         &self,
         answer: &Answer,
@@ -62,10 +62,10 @@ impl TestApp {
         verified.judge(&expected).unwrap().clone()
     }
 
-    /// Whether the list that a token names says that it is revoked.
+    /// Returns whether the list that a token names reports it as revoked.
     pub(crate) async fn is_revoked_in_its_list(&self, token: &str) -> bool {
-        let place = ListPlace::of(token);
-        let list = self.list(&place.uri, None).await.list.inflate().unwrap();
-        list.is_set(place.index).unwrap()
+        let entry = StatusListEntry::of(token);
+        let list = self.list(&entry.uri, None).await.list.inflate().unwrap();
+        list.is_set(entry.index).unwrap()
     }
 }

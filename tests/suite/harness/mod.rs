@@ -1,8 +1,8 @@
-//! The whole authority in one process, without a socket: requests go straight into its router.
+//! The complete authority in one process, without a socket: requests go directly to its router.
 //!
-//! Passwords are slow to hash on purpose, so the inhabitants of [`World`] are made and logged in
-//! once, and every test starts from a copy of their database. From then on everything goes through
-//! the public API; what reaches around it has `db` in its name.
+//! Password hashing is slow on purpose, so the users of [`World`] are created and logged in once, and
+//! every test starts from a copy of their database. From then on everything uses the public API;
+//! helpers that access the database directly have `db` in their name.
 
 mod actor;
 mod answer;
@@ -37,36 +37,36 @@ pub(crate) use actor::{Actor, MANAGEMENT, Minted};
 pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
-pub(crate) use lists::ListPlace;
-pub(crate) use world::{NORTH, Place, SOUTH, World, password};
+pub(crate) use lists::StatusListEntry;
+pub(crate) use world::{NORTH, SOUTH, Tenant, World, password};
 
-/// The issuer of every token here.
+/// The issuer of all tokens.
 pub(crate) const ISSUER: &str = "https://jeton.example.org";
 
 /// A server without a socket.
 pub(crate) struct TestApp {
     folder: TempDir,
-    /// What time it is.
+    /// The server's clock.
     pub(crate) clock: Arc<FakeClock>,
     entropy: Arc<Seeded>,
     issuer: String,
-    /// How its keys follow each other, from the next start on.
+    /// The rotation policy from the next start on.
     pub(crate) rotation: Rotation,
     wrap: Wrap,
     app: Option<Arc<App>>,
     router: Option<Router>,
 }
 
-/// What stands between the authority and its store.
+/// A wrapper around the authority's store.
 type Wrap = Box<dyn Fn(SharedStore) -> SharedStore + Send + Sync>;
 
 impl TestApp {
-    /// A server with the inhabitants of [`World`].
+    /// Starts a server with the users of [`World`].
     pub(crate) async fn new() -> Self {
         Self::over(|store| store).await
     }
 
-    /// The same, with something between the authority and its store.
+    /// Starts the same server with a wrapper around its store.
     pub(crate) async fn over(wrap: impl Fn(SharedStore) -> SharedStore + Send + Sync + 'static) -> Self {
         let world = World::once();
         let folder = TempDir::new().unwrap();
@@ -75,7 +75,7 @@ impl TestApp {
         Self::open(folder, clock, Seeded::new(2), Box::new(wrap)).await
     }
 
-    /// An empty database, in which nobody lives.
+    /// Starts a server with an empty database.
     pub(crate) async fn empty() -> Self {
         let clock = Arc::new(FakeClock::at(World::BEGINS));
         Self::open(
@@ -87,7 +87,7 @@ impl TestApp {
         .await
     }
 
-    /// An empty database of another issuer.
+    /// Starts a server with an empty database and another issuer.
     pub(crate) async fn of_issuer(issuer: &str) -> Self {
         let mut app = Self::empty().await;
         app.issuer = issuer.to_owned();
@@ -95,12 +95,12 @@ impl TestApp {
         app
     }
 
-    /// Another server that begins where this one is now.
+    /// Starts another server with a copy of the current state.
     pub(crate) async fn twin(&self) -> Self {
         self.twin_over(|store| store).await
     }
 
-    /// The same, with something between the authority and its store.
+    /// Starts a copy with a wrapper around its store.
     pub(crate) async fn twin_over(
         &self,
         wrap: impl Fn(SharedStore) -> SharedStore + Send + Sync + 'static,
@@ -137,19 +137,19 @@ impl TestApp {
         self.app = Some(app);
     }
 
-    /// Ends it, with all that is in memory.
+    /// Stops the server and drops all memory.
     fn stop(&mut self) {
         self.router = None;
         self.app = None;
     }
 
-    /// Closes the store and opens it again, with nothing left in memory.
+    /// Restarts the server, with empty caches.
     pub(crate) async fn restart(&mut self) {
         self.stop();
         self.start().await;
     }
 
-    /// The parts put together as the command `serve` does it.
+    /// Creates the authority like the command `serve`.
     pub(crate) async fn authority(&self) -> Authority {
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let entropy = Arc::clone(&self.entropy) as Arc<dyn Entropy>;
@@ -177,32 +177,32 @@ impl TestApp {
         Authority::new(store, keys, index, clock, entropy, passwords, settings)
     }
 
-    /// Where the private halves of keys are.
+    /// Returns the directory of the private keys.
     pub(crate) fn key_folder(&self) -> PathBuf {
         self.folder.path().join("keys")
     }
 
-    /// The database itself, as somebody with the file has it.
+    /// Opens the database file directly.
     pub(crate) fn db(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.folder.path().join("jeton.db")).unwrap()
     }
 
-    /// What answers requests.
+    /// Returns the router.
     pub(crate) fn router(&self) -> Router {
         self.router.clone().unwrap()
     }
 
-    /// What the server does by itself every now and then.
+    /// Runs the background task that records token use.
     pub(crate) async fn write_usage(&self) {
         self.operator().write_usage().await.unwrap();
     }
 
-    /// The operations that no request can ask for.
+    /// Returns the operations that no request can trigger.
     pub(crate) fn operator(&self) -> &Authority {
         &self.app.as_ref().unwrap().authority
     }
 
-    /// Answers a request as it stands.
+    /// Sends a request unchanged.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         Answer::read(self.router().oneshot(request).await.unwrap()).await
     }
@@ -244,7 +244,7 @@ impl TestApp {
     }
 }
 
-/// A request with a JSON body, below `/api/v1` where the path says nothing else.
+/// Returns a request with a JSON body, by default below `/api/v1`.
 pub(crate) fn request(actor: &Actor, method: Method, path: &str, body: Option<Value>) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(address(path));
     if let Some(credential) = actor.authorization() {
@@ -259,7 +259,7 @@ pub(crate) fn request(actor: &Actor, method: Method, path: &str, body: Option<Va
     .unwrap()
 }
 
-/// A request with a form.
+/// Returns a request with a form.
 pub(crate) fn form(actor: &Actor, path: &str, form: &str) -> Request<Body> {
     let mut request =
         Request::post(address(path)).header("content-type", "application/x-www-form-urlencoded");

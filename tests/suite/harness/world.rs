@@ -1,4 +1,4 @@
-//! Who lives in the deployment that tests start from.
+//! The users and organizations of the deployment that tests start from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,47 +12,47 @@ use tempfile::TempDir;
 
 use crate::harness::{Actor, TestApp};
 
-/// An organization with an admin, a member, a team whose admin is a third person, and a project.
+/// An organization with an admin, a member, a team whose admin is a third user, and a project.
 ///
-/// No name here occurs in another, so that a leak is found by searching for it.
+/// No name is part of another, so that a leak is found by searching for it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Tenant {
     pub(crate) name: &'static str,
     pub(crate) team: &'static str,
     pub(crate) project: &'static str,
 }
 
 /// The organization that most tests are about.
-pub(crate) const NORTH: Place = Place {
+pub(crate) const NORTH: Tenant = Tenant {
     name: "northwind",
     team: "polar-crew",
     project: "icebreaker",
 };
 
-/// The one that must learn nothing of it.
-pub(crate) const SOUTH: Place = Place {
+/// The organization that must learn nothing of it.
+pub(crate) const SOUTH: Tenant = Tenant {
     name: "southgate",
     team: "desert-crew",
     project: "oasis",
 };
 
-impl Place {
-    /// The address of its admin, member or lead.
+impl Tenant {
+    /// Returns the e-mail address of the admin, member or lead.
     pub(crate) fn email(&self, role: &str) -> String {
         email(role, self.name)
     }
 
-    /// Its id.
+    /// Returns the organization's id.
     pub(crate) fn id(&self) -> &'static str {
         World::once().id(self.name)
     }
 
-    /// Its team's id.
+    /// Returns the team's id.
     pub(crate) fn team_id(&self) -> &'static str {
         World::once().id(self.team)
     }
 
-    /// Its project's number.
+    /// Returns the project's number.
     pub(crate) fn project_id(&self) -> u32 {
         World::once().id(self.project).parse().unwrap()
     }
@@ -62,12 +62,12 @@ pub(crate) fn email(role: &str, organization: &str) -> String {
     format!("{role}@{organization}.example")
 }
 
-/// Everybody's password is their own.
+/// Returns the password of a user, different for each.
 pub(crate) fn password(email: &str) -> String {
     format!("password of {email}")
 }
 
-/// A closed database with its keys, the sessions of all who live in it, and the ids of everything.
+/// A closed database with its keys, the sessions of all users, and the ids of all resources.
 pub(crate) struct World {
     folder: TempDir,
     opened_at: Timestamp,
@@ -76,17 +76,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// When the first of them was made: the second day of 2026, early in the morning.
+    /// When the first of them was created: early on 2 January 2026.
     pub(crate) const BEGINS: Timestamp = match Timestamp::from_millis(1_767_323_045_678) {
         Some(begins) => begins,
         None => Timestamp::LAST,
     };
 
-    /// The one world of this process.
+    /// Returns the only world of this process.
     pub(crate) fn once() -> &'static Self {
         static WORLD: OnceLock<World> = OnceLock::new();
         WORLD.get_or_init(|| {
-            // A runtime of its own, since a test's is busy with the test.
+            // A runtime of its own, since the test's runs the test.
             let thread = std::thread::spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.unwrap().block_on(Self::make())
@@ -99,12 +99,12 @@ impl World {
         self.folder.path()
     }
 
-    /// The instant at which tests begin: well after everything here was made.
+    /// Returns the instant at which tests begin, well after the world's creation.
     pub(crate) fn opened_at(&self) -> Timestamp {
         self.opened_at
     }
 
-    /// A person's session.
+    /// Returns a user's session.
     pub(crate) fn session(&self, email: &str) -> Actor {
         Actor::holding(self.sessions.get(email).unwrap())
     }
@@ -133,50 +133,50 @@ impl World {
         };
         world.enter(&app, &root).await;
         let site = Actor::holding(world.sessions.get(&root).unwrap());
-        for place in [&NORTH, &SOUTH] {
-            world.settle(&app, &site, place).await;
+        for tenant in [&NORTH, &SOUTH] {
+            world.settle(&app, &site, tenant).await;
         }
-        app.clock.pass(60);
+        app.clock.advance(60);
         world.opened_at = app.clock.now();
         let folder = app.close();
         super::copy(folder.path(), world.folder.path());
         world
     }
 
-    async fn settle(&mut self, app: &TestApp, site: &Actor, place: &Place) {
+    async fn settle(&mut self, app: &TestApp, site: &Actor, tenant: &Tenant) {
         for role in ["admin", "member", "lead"] {
-            let email = place.email(role);
+            let email = tenant.email(role);
             let account = json!({"email": email, "password": password(&email)});
             app.post(site, "/users", account).await.is(201);
             self.enter(app, &email).await;
         }
-        let admin = Actor::holding(self.sessions.get(&place.email("admin")).unwrap());
+        let admin = Actor::holding(self.sessions.get(&tenant.email("admin")).unwrap());
         let made = app
-            .post(&admin, "/organizations", json!({"name": place.name}))
+            .post(&admin, "/organizations", json!({"name": tenant.name}))
             .await
             .is(201);
-        self.ids.insert(place.name, made.text_at("/id"));
-        let home = format!("/organizations/{}", place.name);
+        self.ids.insert(tenant.name, made.text_at("/id"));
+        let home = format!("/organizations/{}", tenant.name);
         for role in ["member", "lead"] {
-            let path = format!("{home}/members/{}", place.email(role));
+            let path = format!("{home}/members/{}", tenant.email(role));
             app.put(&admin, &path, json!({"role": "member"})).await.is(204);
         }
         let made = app
-            .post(&admin, &format!("{home}/teams"), json!({"name": place.team}))
+            .post(&admin, &format!("{home}/teams"), json!({"name": tenant.team}))
             .await
             .is(201);
-        self.ids.insert(place.team, made.text_at("/id"));
-        let path = format!("{home}/teams/{}/members/{}", place.team, place.email("lead"));
+        self.ids.insert(tenant.team, made.text_at("/id"));
+        let path = format!("{home}/teams/{}/members/{}", tenant.team, tenant.email("lead"));
         app.put(&admin, &path, json!({"role": "admin"})).await.is(204);
         let made = app
             .post(
                 &admin,
                 &format!("{home}/projects"),
-                json!({"name": place.project}),
+                json!({"name": tenant.project}),
             )
             .await
             .is(201);
-        self.ids.insert(place.project, made.json()["id"].to_string());
+        self.ids.insert(tenant.project, made.json()["id"].to_string());
     }
 
     async fn enter(&mut self, app: &TestApp, email: &str) {
@@ -186,7 +186,7 @@ impl World {
 }
 
 impl TestApp {
-    /// Makes the first administrator, which is the operator's and not the API's.
+    /// Creates the first administrator, which only an operator can do.
     async fn found(&mut self, account: NewAccount) {
         self.stop();
         let authority = self.authority().await;

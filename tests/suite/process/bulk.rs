@@ -1,4 +1,4 @@
-//! Revoking many: an order that was answered is carried out, whatever becomes of the process.
+//! Bulk revocation: an acknowledged order is carried out, also after a crash.
 
 use jeton_core::token::{Filter, Visibility};
 use rusqlite::Connection;
@@ -36,9 +36,9 @@ fn an_order_is_carried_out_after_a_kill() {
     }
 }
 
-/// Whoever took an order down may have gone before they began it.
+/// The process may be killed before it begins the order.
 #[test]
-fn an_order_that_nobody_began_is_carried_out() {
+fn an_order_is_carried_out_after_a_crash_before_its_start() {
     let home = Home::new();
     let server = home.serve();
     let mut client = server.administrator();

@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::home::{Home, eventually};
 
-/// How long a write waits for the lock, and a margin for a busy machine.
+/// How long a write waits for the lock, with a margin for a busy machine.
 const WAITS: Duration = Duration::from_secs(15);
 
 #[test]
-fn a_write_waits_for_another_process_then_says_busy_and_reads_go_on() {
+fn a_write_waits_for_another_process_then_fails_as_busy_while_reads_succeed() {
     let home = Home::new();
     let server = home.serve();
     let mut client = server.administrator();
@@ -25,7 +25,7 @@ fn a_write_waits_for_another_process_then_says_busy_and_reads_go_on() {
     let token = made["token"].as_str().unwrap();
     let other = Connection::open(home.path("jeton.db")).unwrap();
 
-    // Held for ever: refused with a time to come back, and it has not happened.
+    // Held for ever: the write is refused with `Retry-After` and has not happened.
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     thread::scope(|scope| {
         let order = body.clone();
@@ -47,7 +47,7 @@ fn a_write_waits_for_another_process_then_says_busy_and_reads_go_on() {
         let list = client.get("/api/v1/tokens").expect(StatusCode::OK).json();
         assert_eq!(list["items"].as_array().unwrap().len(), 1);
 
-        // Held for a moment: it waits.
+        // Held briefly: the write waits.
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let write = scope.spawn(move || client.post("/api/v1/tokens", body));
         let early = eventually(Duration::from_millis(500), || write.is_finished().then_some(()));

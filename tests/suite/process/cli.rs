@@ -1,4 +1,4 @@
-//! Commands beside a running server.
+//! Commands next to a running server.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::home::{EMAIL, Home, PASSWORD, Server, eventually, finish};
 
-/// By when a running server has noticed what another process wrote, and some more for a busy machine.
+/// The time in which a running server notices changes by another process, with a margin for a busy
+/// machine.
 const NOTICED: Duration = Duration::from_secs(3);
 
 #[test]
@@ -30,7 +31,7 @@ fn a_person_made_beside_a_server_can_log_in_and_a_new_password_ends_their_sessio
     let me = ada.get("/api/v1/me").expect(StatusCode::OK).json();
     assert_eq!(me["user"]["id"], made.stdout.trim());
     assert_eq!(me["user"]["site_admin"], false);
-    // Whose token ends is decided by whose password it was.
+    // A password reset revokes only that user's sessions.
     let mut administrator = server.administrator();
 
     let mut set = home.command(["user", "set-password", "ada@EXAMPLE.org"]);
@@ -74,7 +75,7 @@ fn a_site_administrator_can_be_made_from_the_command_line() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_sentence() {
+fn failures_are_reported_in_one_sentence() {
     let home = Home::new();
     drop(home.serve());
     for (arguments, input, sentence) in [
@@ -126,7 +127,7 @@ fn published(server: &Server) -> Vec<String> {
         .collect()
 }
 
-/// The columns of `keys list`, by key.
+/// Returns the columns of `keys list`, by key.
 fn listed(home: &Home) -> Vec<Vec<String>> {
     let listed = home.run(&["keys", "list"]);
     assert_eq!(listed.code, Some(0), "{listed:?}");
@@ -166,12 +167,12 @@ fn a_rotation_is_published_by_the_running_server_and_does_not_sign_yet() {
     assert_eq!(signed_by(&token), before[0]);
 
     let rows = listed(&home);
-    // The session of the administrator, and the token.
+    // The administrator's session and the token.
     assert_eq!((rows[0][2].as_str(), rows[0][4].as_str()), ("signing", "2"));
     assert_eq!((rows[1][2].as_str(), rows[1][4].as_str()), ("published", "0"));
     assert_eq!(rows[1].last().unwrap(), signs_from);
 
-    // And it stays so, until it is taken back.
+    // The state is durable until it is changed.
     drop(server);
     let server = home.serve();
     assert_eq!(published(&server), seen);
@@ -193,7 +194,7 @@ fn a_key_that_is_revoked_ends_what_it_signed_in_the_running_server() {
 
     let revoked = home.run(&["keys", "revoke", &leaked, "--reason", "the backup was public"]);
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
-    // Within a second of the command's end; here some more, for a busy machine.
+    // Within a second of the command's end, with a margin for a busy machine.
     eventually(NOTICED, || (client.current(&token) == 401).then_some(())).unwrap();
     let left = eventually(NOTICED, || {
         let now = published(&server);

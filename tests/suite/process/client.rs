@@ -1,4 +1,4 @@
-//! A client that waits for its answers, over one connection that it keeps.
+//! A synchronous client with one persistent connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Client {
     address: SocketAddr,
     token: Option<String>,
-    /// Further headers of every request.
+    /// Additional headers of every request.
     headers: Vec<(&'static str, String)>,
     connection: Option<SendRequest<Full<Bytes>>>,
     runtime: Runtime,
@@ -31,12 +31,12 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-/// No whole answer came.
+/// The reason why no complete response arrived.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// Nothing was sent: there was no connection.
+    /// The request was not sent, since there was no connection.
     Unsent,
-    /// Whether it was done nobody can tell.
+    /// The request was sent, and its outcome is unknown.
     Unanswered(String),
 }
 
@@ -47,7 +47,7 @@ impl Client {
             token: None,
             headers: Vec::new(),
             connection: None,
-            // With a thread that runs while nobody asks, so that a connection's end is noticed.
+            // With a background thread, so that the end of an idle connection is noticed.
             runtime: tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()
@@ -66,7 +66,7 @@ impl Client {
         self
     }
 
-    /// The token of a new session, or the answer that refuses it.
+    /// Returns the token of a new session, or the error response.
     pub(super) fn login(&mut self, email: &str, password: &str) -> Result<String, Box<Answer>> {
         let credentials = serde_json::json!({"email": email, "password": password});
         let answer = self.post("/api/v1/login", credentials);
@@ -85,7 +85,7 @@ impl Client {
         self.ask("POST", path, Some(body.to_string())).unwrap()
     }
 
-    /// What the authority says to the holder of a token: 200 or 401.
+    /// Returns the status that the authority returns to the holder of a token: 200 or 401.
     pub(super) fn current(&mut self, token: &str) -> u16 {
         let own = self.token.replace(token.to_owned());
         let answer = self.get("/api/v1/tokens/current");
@@ -93,7 +93,7 @@ impl Client {
         answer.status
     }
 
-    /// Sends one request, over the connection at hand or a new one.
+    /// Sends one request over the open connection or a new one.
     pub(super) fn ask(&mut self, method: &str, path: &str, body: Option<String>) -> Result<Answer, Broken> {
         let mut request = Request::builder()
             .method(method)
@@ -161,7 +161,7 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Broken
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Broken::Unsent)?;
-    // Its error reaches whoever waits for the answer.
+    // Its error reaches the caller that waits for the response.
     tokio::spawn(connection);
     Ok(sender)
 }
@@ -171,7 +171,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// A header's text; empty where it is missing.
+    /// Returns a header; empty if it is missing.
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }

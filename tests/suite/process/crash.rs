@@ -1,4 +1,4 @@
-//! Killed at any point: what was answered has happened, and what was refused has not.
+//! Killed at any point: acknowledged orders are durable, and refused ones have had no effect.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ const ROUNDS: u64 = 50;
 const THREADS: u64 = 4;
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the clients know, kept outside of what is killed.
+/// What the clients know, stored outside of the killed process.
 #[derive(Debug, Clone, Default)]
 struct Log {
     /// By name, which is unique.
@@ -26,31 +26,31 @@ struct Log {
     addresses: BTreeMap<String, Text>,
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Acknowledged,
     Refused,
-    /// No answer came.
+    /// No response arrived.
     Unknown,
 }
 
 #[derive(Debug, Clone)]
 struct Token {
     issued: Outcome,
-    /// What only an acknowledged one has.
+    /// Set only for acknowledged tokens.
     id: String,
     secret: String,
-    /// `None`: nobody asked for it.
+    /// `None`: no revocation was requested.
     revoked: Option<Outcome>,
     description: Text,
 }
 
-/// A text that was changed now and then.
+/// A text that changes from time to time.
 #[derive(Debug, Clone, Default)]
 struct Text {
     acknowledged: Option<String>,
-    /// Sent after the acknowledged one, with no answer.
+    /// Sent after the acknowledged one, without a response.
     unknown: Option<String>,
 }
 
@@ -73,18 +73,18 @@ impl Text {
     }
 }
 
-/// What the server says after it was started again.
+/// What the server reports after a restart.
 #[derive(Debug, Default)]
 struct Seen {
-    /// By name, as listed; more than one of a name is half of two things.
+    /// By name, as listed; several with one name mean a partial order.
     tokens: BTreeMap<String, Vec<Value>>,
-    /// By name, of those with a known secret: whether the authority accepts it.
+    /// By name, for tokens with a known secret: whether the authority accepts it.
     accepted: BTreeMap<String, bool>,
     teams: Vec<String>,
     addresses: BTreeMap<String, Option<String>>,
 }
 
-/// Everything in which the server contradicts what its clients know.
+/// Returns all contradictions between the server and its clients' knowledge.
 fn contradictions(log: &Log, seen: &Seen) -> Vec<String> {
     let mut found = Vec::new();
     let mut ids = BTreeMap::new();
@@ -133,7 +133,7 @@ fn judge_token(name: &str, token: &Token, info: &Value, seen: &Seen, found: &mut
         wrong("half of a token");
     }
     match token.revoked {
-        None | Some(Outcome::Refused) if is_revoked => wrong("revoked, which nobody asked for"),
+        None | Some(Outcome::Refused) if is_revoked => wrong("revoked, which was not requested"),
         Some(Outcome::Acknowledged) if !is_revoked => wrong("its revocation is lost"),
         _ => {}
     }
@@ -186,14 +186,14 @@ fn what_was_answered_survives_fifty_kills() {
         assert!(ready < READY_WITHIN, "round {round}: ready after {ready:?}");
 
         let mut log = log.lock().unwrap();
-        // Every secret of every round at the end, and until then those of this round.
+        // At the end all secrets of all rounds, until then only those of this round.
         let prefix = if round + 1 == ROUNDS {
             String::new()
         } else {
             format!("r{round}-")
         };
         let of_this_round = select(&log, &prefix);
-        let seen = look(&mut client, &of_this_round);
+        let seen = read_back(&mut client, &of_this_round);
         assert_eq!(
             contradictions(&of_this_round, &seen),
             Vec::<String>::new(),
@@ -202,17 +202,17 @@ fn what_was_answered_survives_fifty_kills() {
         settle(&mut log, &seen);
     }
 
-    // The judge is one that can say no.
+    // The control: the check finds false logs.
     let log = log.into_inner().unwrap();
-    let seen = look(&mut server.client().with_token(&session), &log);
+    let seen = read_back(&mut server.client().with_token(&session), &log);
     assert_eq!(contradictions(&log, &seen), Vec::<String>::new());
     assert!(log.tokens.len() > 500, "only {} tokens", log.tokens.len());
-    for (what, lie) in lies(&log) {
+    for (what, lie) in false_logs(&log) {
         assert!(!contradictions(&lie, &seen).is_empty(), "believed: {what}");
     }
 }
 
-/// What was unknown is known once it has been looked at, and must stay so.
+/// Records what the server reports for unknown outcomes, which must not change from then on.
 fn settle(log: &mut Log, seen: &Seen) {
     for (organization, address) in &mut log.addresses {
         *address = Text {
@@ -240,8 +240,8 @@ fn settle(log: &mut Log, seen: &Seen) {
     }
 }
 
-/// Logs that claim what did not happen.
-fn lies(log: &Log) -> Vec<(&'static str, Log)> {
+/// Returns logs with false claims.
+fn false_logs(log: &Log) -> Vec<(&'static str, Log)> {
     let alive = |token: &Token| token.issued == Outcome::Acknowledged && token.revoked.is_none();
     let ended = |token: &Token| token.revoked == Some(Outcome::Acknowledged);
     let name =
@@ -259,11 +259,11 @@ fn lies(log: &Log) -> Vec<(&'static str, Log)> {
     team.teams.insert("invented".to_owned(), Outcome::Acknowledged);
     vec![
         (
-            "a revocation that nobody ordered",
+            "a revocation that was not requested",
             changed(&living, &|token| token.revoked = Some(Outcome::Acknowledged)),
         ),
         (
-            "a revocation that nobody knows of",
+            "an unknown revocation",
             changed(&dead, &|token| token.revoked = None),
         ),
         (
@@ -284,7 +284,7 @@ fn lies(log: &Log) -> Vec<(&'static str, Log)> {
     ]
 }
 
-/// The part of a log whose tokens have names of a kind.
+/// Returns the part of a log whose tokens have a name prefix.
 fn select(log: &Log, prefix: &str) -> Log {
     let of = |name: &String| name.starts_with(prefix);
     Log {
@@ -298,7 +298,7 @@ fn select(log: &Log, prefix: &str) -> Log {
     }
 }
 
-/// Several threads do what clients do, until the process is killed among it.
+/// Sends requests from several threads until the process is killed.
 fn storm(server: &mut Server, session: &str, log: &Mutex<Log>, round: u64, chance: &mut Chance) {
     let answered = AtomicUsize::new(0);
     let seeds: Vec<u64> = (0..THREADS).map(|_| chance.next()).collect();
@@ -337,17 +337,17 @@ struct Worker<'a> {
     log: &'a Mutex<Log>,
     name: String,
     organization: String,
-    /// Names of tokens that live as far as this worker knows.
+    /// Names of tokens that are active as far as this worker knows.
     mine: Vec<String>,
     chance: Chance,
     count: u32,
 }
 
-/// The server is gone.
-struct Gone;
+/// The error after the server was killed.
+struct ServerKilled;
 
 impl Worker<'_> {
-    fn step(&mut self) -> Result<(), Gone> {
+    fn step(&mut self) -> Result<(), ServerKilled> {
         self.count += 1;
         let name = format!("{}-{}", self.name, self.count);
         match (self.chance.below(20), self.mine.is_empty()) {
@@ -361,7 +361,7 @@ impl Worker<'_> {
         }
     }
 
-    fn issue(&mut self, name: String, scopes: Value) -> Result<(), Gone> {
+    fn issue(&mut self, name: String, scopes: Value) -> Result<(), ServerKilled> {
         let body = json!({"name": name, "organization": self.organization, "scopes": scopes, "description": "first"});
         let (outcome, answer) = self.order("POST", "/api/v1/tokens", body);
         let (mut id, mut secret) = (String::new(), String::new());
@@ -383,19 +383,19 @@ impl Worker<'_> {
             description,
         };
         self.log.lock().unwrap().tokens.insert(name, token);
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn revoke(&mut self) -> Result<(), Gone> {
+    fn revoke(&mut self) -> Result<(), ServerKilled> {
         let index = self.chance.index(self.mine.len());
         let name = self.mine.swap_remove(index);
         let path = format!("/api/v1/tokens/{}/revoke", self.id(&name));
         let (outcome, answer) = self.order("POST", &path, json!({"reason": "storm"}));
         self.change(&name, |token| token.revoked = Some(outcome));
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn revoke_for_too_long_a_reason(&mut self) -> Result<(), Gone> {
+    fn revoke_for_too_long_a_reason(&mut self) -> Result<(), ServerKilled> {
         let name = self.mine[self.chance.index(self.mine.len())].clone();
         let path = format!("/api/v1/tokens/{}/revoke", self.id(&name));
         let (_, answer) = self.order("POST", &path, json!({"reason": "x".repeat(1001)}));
@@ -403,25 +403,25 @@ impl Worker<'_> {
             answer.as_ref().is_none_or(|answer| answer.status == 422),
             "{answer:?}"
         );
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn describe(&mut self, text: String) -> Result<(), Gone> {
+    fn describe(&mut self, text: String) -> Result<(), ServerKilled> {
         let name = self.mine[self.chance.index(self.mine.len())].clone();
         let path = format!("/api/v1/tokens/{}", self.id(&name));
         let (outcome, answer) = self.order("PATCH", &path, json!({"description": text}));
         self.change(&name, |token| token.description.order(text, outcome));
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn found_team(&mut self, name: String) -> Result<(), Gone> {
+    fn found_team(&mut self, name: String) -> Result<(), ServerKilled> {
         let path = format!("/api/v1/organizations/{}/teams", self.organization);
         let (outcome, answer) = self.order("POST", &path, json!({"name": name}));
         self.log.lock().unwrap().teams.insert(name, outcome);
-        gone(answer)
+        require_answer(answer)
     }
 
-    fn change_organization(&mut self, text: &str) -> Result<(), Gone> {
+    fn change_organization(&mut self, text: &str) -> Result<(), ServerKilled> {
         let text = format!("{text}@example.com");
         let path = format!("/api/v1/organizations/{}", self.organization);
         let (outcome, answer) = self.order("PATCH", &path, json!({"email": text}));
@@ -431,7 +431,7 @@ impl Worker<'_> {
             .unwrap()
             .order(text, outcome);
         drop(log);
-        gone(answer)
+        require_answer(answer)
     }
 
     fn order(&mut self, method: &str, path: &str, body: Value) -> (Outcome, Option<Answer>) {
@@ -453,12 +453,12 @@ impl Worker<'_> {
     }
 }
 
-fn gone(answer: Option<Answer>) -> Result<(), Gone> {
-    answer.map(drop).ok_or(Gone)
+fn require_answer(answer: Option<Answer>) -> Result<(), ServerKilled> {
+    answer.map(drop).ok_or(ServerKilled)
 }
 
-/// Asks for everything that the log speaks of.
-fn look(client: &mut Client, log: &Log) -> Seen {
+/// Reads everything in the log from the server.
+fn read_back(client: &mut Client, log: &Log) -> Seen {
     let mut seen = Seen::default();
     for organization in log.addresses.keys() {
         let path = format!("/api/v1/tokens?organization={organization}&include_revoked=true&limit=1000");
@@ -492,7 +492,7 @@ fn look(client: &mut Client, log: &Log) -> Seen {
     seen
 }
 
-/// Every page of a list.
+/// Returns every page of a list.
 fn all(client: &mut Client, path: &str) -> Vec<Value> {
     let mut items = Vec::new();
     let mut next = path.to_owned();
@@ -506,8 +506,8 @@ fn all(client: &mut Client, path: &str) -> Vec<Value> {
     }
 }
 
-/// A first start that is killed at any point is begun again, and ends with one administrator who
-/// can log in.
+/// A first start that is killed at any point can be repeated, and ends with one administrator who can
+/// log in.
 #[test]
 fn a_first_start_can_be_killed_at_any_point() {
     let whole = Home::new().serve().started_within;
@@ -541,11 +541,11 @@ fn a_first_start_can_be_killed_at_any_point() {
     }
 }
 
-/// Numbers that differ and are the same in every run.
+/// A seeded random generator.
 struct Chance(u64);
 
 impl Chance {
-    /// splitmix64.
+    /// Returns the next number (splitmix64).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

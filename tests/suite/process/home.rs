@@ -1,4 +1,4 @@
-//! A folder with a configuration, a database and keys, and the processes that work in it.
+//! A directory with a configuration, a database and keys, and the processes that use it.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,10 +17,10 @@ use super::client::Client;
 pub(super) const EMAIL: &str = "admin@example.org";
 pub(super) const PASSWORD: &str = "correct horse battery staple";
 
-/// Longer than anything takes on a machine that does other things too.
+/// Longer than any step takes on a busy machine.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
-/// A folder of its own in which every file has its default name. It stays as long as somebody works in it.
+/// A temporary directory with default file names. It is deleted once no process uses it.
 pub(super) struct Home(Arc<TempDir>);
 
 impl Home {
@@ -41,7 +41,7 @@ impl Home {
         self
     }
 
-    /// `jeton`, in this folder and with nothing from the environment of the tests.
+    /// Returns a `jeton` command in this directory, without the environment of the tests.
     pub(super) fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jeton"));
         command.args(arguments).current_dir(self.folder());
@@ -65,18 +65,18 @@ impl Home {
         self.start(self.serve_command())
     }
 
-    /// Starts a server by a command of this folder.
+    /// Starts a server with a command of this directory.
     pub(super) fn start(&self, command: Command) -> Server {
         Server::try_start(command, Arc::clone(&self.0))
             .unwrap_or_else(|finished| panic!("it did not start: {finished:?}"))
     }
 
-    /// What a command that ends by itself has said.
+    /// Runs a command to its end.
     pub(super) fn run(&self, arguments: &[&str]) -> Finished {
         finish(self.command(arguments), "")
     }
 
-    /// Every file below, with its bytes, in the order of names.
+    /// Returns every file below with its bytes, sorted by name.
     pub(super) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         let mut folders = vec![self.folder().to_owned()];
@@ -96,7 +96,7 @@ impl Home {
     }
 }
 
-/// A process that has ended.
+/// A finished process.
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) code: Option<i32>,
@@ -104,7 +104,7 @@ pub(super) struct Finished {
     pub(super) stderr: String,
 }
 
-/// Runs a command to its end. One that does not end is killed, and has no exit code then.
+/// Runs a command to its end. A command that hangs is killed and has no exit code.
 pub(super) fn finish(mut command: Command, input: &str) -> Finished {
     let mut child = command
         .stdin(Stdio::piped())
@@ -112,7 +112,7 @@ pub(super) fn finish(mut command: Command, input: &str) -> Finished {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A command that reads nothing may be gone already.
+    // A command that reads nothing may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let stdout = Recording::of(child.stdout.take().unwrap(), None);
     let stderr = Recording::of(child.stderr.take().unwrap(), None);
@@ -124,7 +124,7 @@ pub(super) fn finish(mut command: Command, input: &str) -> Finished {
     }
 }
 
-/// The process's end within a time, or `None` and its end by force.
+/// Waits for the end of the process, or kills it after `time` and returns `None`.
 fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     let ended = eventually(time, || child.try_wait().unwrap());
     if ended.is_none() {
@@ -134,7 +134,7 @@ fn wait(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     ended
 }
 
-/// Asks again and again until there is an answer or the time is over.
+/// Polls until there is an answer or the time is over.
 pub(super) fn eventually<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {
@@ -144,20 +144,20 @@ pub(super) fn eventually<T>(time: Duration, mut ask: impl FnMut() -> Option<T>) 
         if Instant::now() >= deadline {
             return None;
         }
-        // Not to wait for anything, but to leave the processor to whom it is waited for.
+        // Leaves the processor to the process that is waited for.
         thread::park_timeout(Duration::from_millis(2));
     }
 }
 
-/// A serving process. It is killed when dropped.
+/// A running server. It is killed when dropped.
 pub(super) struct Server {
     child: Child,
     pub(super) address: SocketAddr,
-    /// From the start of the process until it had said its address.
+    /// From the start of the process until it printed its address.
     pub(super) started_within: Duration,
     stdout: Recording,
     stderr: Recording,
-    /// SQLite opens further files by their names while the server runs: without their folder, requests fail.
+    /// SQLite opens more files by name while the server runs: without their directory, requests fail.
     _folder: Arc<TempDir>,
 }
 
@@ -199,7 +199,7 @@ impl Server {
         Client::new(self.address)
     }
 
-    /// A client that carries a fresh session of the administrator.
+    /// Returns a client with a new session of the administrator.
     pub(super) fn administrator(&self) -> Client {
         let mut client = self.client();
         let session = client.login(EMAIL, PASSWORD).unwrap();
@@ -211,12 +211,12 @@ impl Server {
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the server.
     pub(super) fn ended(&mut self, time: Duration) -> Option<ExitStatus> {
         wait(&mut self.child, time)
     }
 
-    /// As a power cut for the process: nothing of it runs any more.
+    /// Kills the process, like a power failure.
     pub(super) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -239,7 +239,7 @@ impl Drop for Server {
     }
 }
 
-/// What a process says, read as it says it so that it never waits for its reader.
+/// The output of a process, read continuously so that it never blocks on a full pipe.
 struct Recording {
     text: Arc<Mutex<Vec<u8>>>,
     reader: thread::JoinHandle<()>,
@@ -270,7 +270,7 @@ impl Recording {
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
     }
 
-    /// All of it, once the process has ended.
+    /// Returns all output once the process has ended.
     fn end(self) -> String {
         self.reader.join().unwrap();
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()

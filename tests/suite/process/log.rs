@@ -1,4 +1,4 @@
-//! The log of a server: who changed what, and nothing that did not happen.
+//! The server's log: who changed what, and nothing that did not happen.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::home::{Home, SOON, eventually};
 
 #[test]
-fn what_administrators_do_is_logged_once_it_is_done() {
+fn changes_by_administrators_are_logged_once_committed() {
     let home = Home::new();
     let server = home.serve();
     let mut client = server.administrator();

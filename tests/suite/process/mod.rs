@@ -1,4 +1,4 @@
-//! The real process: started as an operator starts it, and killed as nobody should.
+//! The real process: started like an operator starts it, and killed.
 
 mod bulk;
 mod busy;

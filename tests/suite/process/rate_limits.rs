@@ -1,10 +1,10 @@
-//! How many requests are answered, where a configuration limits them.
+//! Configured rate limits.
 
 use super::client::Answer;
 use super::home::Home;
 
 #[test]
-fn an_address_and_a_caller_are_told_what_is_left_and_then_when_to_come_back() {
+fn rate_limit_headers_state_the_remaining_requests_and_retry_after() {
     let home = Home::new();
     home.configure(
         "trusted_proxies = [\"127.0.0.1/32\"]\n\
@@ -16,7 +16,7 @@ fn an_address_and_a_caller_are_told_what_is_left_and_then_when_to_come_back() {
     let session = server.administrator().get("/api/v1/me");
     assert_eq!(session.status, 200);
 
-    // The owner is counted, whichever address the requests come from.
+    // The owner is counted, from any address.
     let mut caller = server.administrator().with_header("X-Forwarded-For", "192.0.2.1");
     let answers: Vec<_> = (0..8).map(|_| caller.get("/api/v1/me")).collect();
     let refused = answers.iter().find(|answer| answer.status == 429).unwrap();
@@ -28,7 +28,7 @@ fn an_address_and_a_caller_are_told_what_is_left_and_then_when_to_come_back() {
         answers[0]
     );
 
-    // An address is counted before anything is looked at, and another one is not held up by it.
+    // An address is counted before any other check, and does not affect other addresses.
     let mut flood = server.client().with_header("X-Forwarded-For", "192.0.2.2");
     assert!((0..30).any(|_| flood.get("/healthz").status == 429));
     let mut other = server.client().with_header("X-Forwarded-For", "192.0.2.3");
@@ -74,7 +74,8 @@ fn terraforms_clients_are_told_in_their_own_headers_as_floats() {
     assert_eq!(float(refused, "x-ratelimit-remaining"), 0.0);
     let reset = float(refused, "x-ratelimit-reset");
     assert!(reset > 0.0 && reset <= 0.5, "{reset}");
-    // The address has something left while the caller has nothing; without a caller it alone counts.
+    // The address has requests left while the caller has none; without a caller only the address
+    // counts.
     let mut stranger = server.client();
     let unknown = stranger.get("/api/v2/unheard-of");
     assert_eq!(float(&unknown, "x-ratelimit-limit"), 1.0);

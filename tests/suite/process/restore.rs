@@ -17,7 +17,7 @@ fn stop(mut server: Server) {
     assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
 }
 
-/// A token's number and its secret.
+/// Creates a token and returns its number and secret.
 fn issue(client: &mut Client, name: &str) -> (String, String) {
     let body = json!({"name": name, "organization": "default"});
     let made = client
@@ -39,9 +39,10 @@ fn lose(home: &Home) {
     }
 }
 
-/// A backup while serving; the disk is lost; the restore brings back what was, and no revoked token.
+/// After a backup of a running server and a lost disk, the restore brings back everything except
+/// revoked tokens.
 #[test]
-fn what_was_revoked_since_the_backup_stays_revoked() {
+fn revocations_since_the_backup_are_repeated() {
     let home = Home::new();
     let mut server = home.serve();
     let mut client = server.administrator();
@@ -102,12 +103,12 @@ fn what_was_revoked_since_the_backup_stays_revoked() {
     }
     assert_eq!(client.current(&live), 200);
     stop(server);
-    // Restored once, it starts as ever.
+    // After the restore it starts normally.
     stop(home.serve());
 }
 
-/// Without the journal a restore is refused, and so is a backup put in place by hand; on the operator's
-/// word every token is ended, and new ones are signed by a new key.
+/// Without the journal a restore is refused, and so is a backup copied by hand; with the operator's
+/// flag all tokens are revoked, and a new key signs new ones.
 #[test]
 fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
     let home = Home::new();

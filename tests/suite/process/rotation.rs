@@ -1,6 +1,6 @@
-//! Keys that change every second, under load, with the process killed in between.
+//! Keys that rotate every second, under load, with the process killed in between.
 //!
-//! Ten seconds long, or as many as `SOAK_SECONDS` says (`make soak`).
+//! Takes ten seconds, or `SOAK_SECONDS` (`make soak`).
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -17,8 +17,8 @@ use serde_json::json;
 use super::client::{Answer, Client};
 use super::home::{EMAIL, Home, PASSWORD, SOON, eventually};
 
-/// How often the process is killed, where it is. A fresh one lets its own copies of the JWKS grow old
-/// before a key signs, which takes two seconds.
+/// The interval between kills. A new process waits for its cached JWKS copies to expire before a key
+/// signs, which takes two seconds.
 const KILLED_EVERY: Duration = Duration::from_millis(4_700);
 
 fn seconds() -> u64 {
@@ -30,14 +30,14 @@ fn every_second(home: &Home) {
     home.configure("[keys]\njwks_max_age = \"1s\"\nrotate_every = \"1s\"\n");
 }
 
-/// A token that is good, with the second in which it ends.
+/// An active token with the second of its expiry.
 #[derive(Clone)]
 struct Good {
     text: String,
     ends_at: u64,
 }
 
-/// What everybody who takes part knows.
+/// The state shared by all threads.
 struct Storm {
     address: Mutex<SocketAddr>,
     session: String,
@@ -53,7 +53,7 @@ fn now() -> u64 {
 }
 
 impl Storm {
-    /// An answer, however often the server goes away meanwhile; `None` when the storm is over.
+    /// Sends a request until it is answered, across restarts of the server; `None` when the test ends.
     fn ask(&self, client: &mut Client, method: &str, path: &str, body: Option<String>) -> Option<Answer> {
         while !self.is_over.load(Ordering::Relaxed) {
             match client.ask(method, path, body.clone()) {
@@ -84,7 +84,7 @@ impl Storm {
             assert_eq!(answer.status, 201, "{answer:?}");
             let text = answer.json()["token"].as_str().unwrap().to_owned();
             let mut good = self.good.lock().unwrap();
-            // Whoever verifies one of these has a second for it.
+            // A verifier of one of these has a second left.
             good.retain(|token| token.ends_at > begun + 1);
             good.push(Good {
                 text,
@@ -96,8 +96,8 @@ impl Storm {
         }
     }
 
-    /// Verifies what is good with a copy of the JWKS that is kept for so many hundredths of what the
-    /// headers allow. Returns why good tokens were refused.
+    /// Verifies active tokens with a copy of the JWKS that is cached for `keeps` percent of the allowed
+    /// time. Returns why active tokens were refused.
     fn verify(&self, keeps: u32, away: Range<u64>) -> Vec<String> {
         let mut client = self.client();
         let mut copy: Option<(KeySet, Instant, Duration)> = None;
@@ -107,7 +107,7 @@ impl Storm {
                 thread::park_timeout(Duration::from_millis(50));
                 continue;
             }
-            // What it sees was issued before it decides whether its copy is too old.
+            // These tokens were issued before it decides whether its copy is too old.
             let good: Vec<Good> = self.good.lock().unwrap().iter().rev().take(40).cloned().collect();
             if copy
                 .as_ref()
@@ -178,10 +178,10 @@ fn storm(killed_every: Option<Duration>) {
             .into_iter()
             .map(|(keeps, away)| (keeps, scope.spawn(move || storm.verify(keeps, away))))
             .collect();
-        // Half of the time, which of a minute is 30 s.
+        // Half of the time, which is 30 s of a minute.
         let away = seconds / 4..seconds / 4 + seconds / 2;
         verifiers.push((100, scope.spawn(move || storm.verify(100, away))));
-        // One that keeps its copy far too long, to see that this is noticed.
+        // The control: caches far too long, which must fail.
         let careless = scope.spawn(|| storm.verify(500, 0..0));
 
         let mut killed = Instant::now();
@@ -207,7 +207,7 @@ fn storm(killed_every: Option<Duration>) {
         }
         assert!(
             !careless.join().unwrap().is_empty(),
-            "nobody could have been refused"
+            "no verifier could have been refused"
         );
     });
 
@@ -221,7 +221,7 @@ fn storm(killed_every: Option<Duration>) {
     assert_eq!(count("signing"), 1, "{listed:?}");
     let turns = count("retired") + count("gone");
     let expected = usize::try_from(seconds).unwrap();
-    // A process that was killed lets its copies grow old before it goes on.
+    // A restarted process waits for its copies to expire.
     let expected = if killed_every.is_some() {
         expected / 5
     } else {
@@ -236,16 +236,16 @@ fn storm(killed_every: Option<Duration>) {
 }
 
 #[test]
-fn rotation_every_second_under_load_refuses_nobody() {
+fn rotation_every_second_under_load_refuses_no_token() {
     storm(None);
 }
 
 #[test]
-fn kills_between_the_steps_of_rotations_refuse_nobody() {
+fn kills_between_the_steps_of_rotations_refuse_no_token() {
     storm(Some(KILLED_EVERY));
 }
 
-/// The private half is lost, not leaked: the server goes on with a successor, and nothing ends.
+/// The private key is lost, not leaked: the server continues with a successor, and no token is revoked.
 #[test]
 fn a_lost_private_half_is_replaced_by_a_rotation() {
     let home = Home::new();
@@ -269,7 +269,7 @@ fn a_lost_private_half_is_replaced_by_a_rotation() {
     assert_eq!(home.run(&["keys", "rotate"]).code, Some(0));
     let server = home.serve();
     let mut client = server.client();
-    // What was signed stays good; nothing is issued, and it is said that the server is not ready.
+    // Signed tokens stay valid; issuing fails, and the server reports that it is not ready.
     assert_eq!(client.current(&token), 200);
     let unready = client.get("/readyz");
     assert_eq!(unready.status, 503, "{unready:?}");

@@ -1,4 +1,4 @@
-//! No secret of a run is found where it does not belong.
+//! No secret of a run appears where it does not belong.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::client::Client;
 use super::home::{EMAIL, Home, PASSWORD, SOON, Server, eventually, finish};
 
-/// What must not be found, each with a name that may be printed.
+/// The secrets, each with a name that may be printed.
 #[derive(Default)]
 struct Secrets(Vec<(String, Vec<u8>)>);
 
@@ -21,7 +21,7 @@ impl Secrets {
         self.0.push((name.to_owned(), text.as_bytes().to_vec()));
     }
 
-    /// A token, whole and in the parts and forms in which it could leak.
+    /// Adds a token, whole and in the parts and encodings in which it could leak.
     fn token(&mut self, name: &str, token: &str) {
         let signature = token.rsplit('.').next().unwrap();
         let payload = token.split('.').nth(1).unwrap_or(token);
@@ -35,7 +35,7 @@ impl Secrets {
         }
     }
 
-    /// `secret in place` for every one that is found.
+    /// Returns `secret in place` for every secret found.
     fn found_in<'a>(&self, places: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<String> {
         let mut found = Vec::new();
         for (place, bytes) in places {
@@ -62,7 +62,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     false
 }
 
-/// Does what people do, well and badly. Gives the bodies of every answer that may hold no secret.
+/// Sends valid and invalid requests. Returns the bodies of responses that may contain no secret.
 fn live(server: &Server, secrets: &mut Secrets) -> Vec<(String, Vec<u8>)> {
     let mut bodies = Vec::new();
     let mut keep = |what: &str, answer: &super::client::Answer| {
@@ -78,7 +78,7 @@ fn live(server: &Server, secrets: &mut Secrets) -> Vec<(String, Vec<u8>)> {
     secrets.token("the session", &session);
     let mut admin = server.client().with_token(&session);
 
-    // Somebody's password in another's place, in the wrong field, and in every broken form.
+    // Passwords in another user's field, in the wrong field, and in every malformed body.
     let wrong = [
         (
             "a wrong password",
@@ -256,7 +256,7 @@ fn live(server: &Server, secrets: &mut Secrets) -> Vec<(String, Vec<u8>)> {
     bodies
 }
 
-/// The output of a process and every file of its folder, names included.
+/// Returns the output of a process and every file of its directory, names included.
 fn places(home: &Home, server: &Server) -> Vec<(String, Vec<u8>)> {
     let mut places = vec![
         ("standard output".to_owned(), server.stdout().into_bytes()),
@@ -288,7 +288,7 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
     let mut secrets = Secrets::default();
     let bodies = live(&server, &mut secrets);
 
-    // What the command line is given.
+    // The input of the command line.
     let set = "a password from standard input";
     secrets.password("a password from standard input", set);
     let set_password = home.command(["user", "set-password", "ada@example.org", "--password-stdin"]);
@@ -301,7 +301,7 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
     assert_eq!(refused.code, Some(1));
     let said = [done.stdout, done.stderr, refused.stdout, refused.stderr].concat();
 
-    // A request that breaks off is what the log speaks of.
+    // The log mentions a request that breaks off.
     let broken = "GET /healthz HTTP/1.1\r\nAuthorization: Bearer broken-off-secret\r\nHost";
     secrets.password("the token of a request that broke off", "broken-off-secret");
     let mut stream = TcpStream::connect(server.address).unwrap();
@@ -323,8 +323,8 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
         Vec::<String>::new()
     );
 
-    // It was looked at what was written: the log was as talkative as can be, and the names of tokens
-    // are in the database or its journal.
+    // The check covers what was written: the log was at its most verbose, and the names of tokens are
+    // in the database or its journal.
     assert!(
         running
             .iter()
@@ -338,7 +338,7 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
     for name in ["jeton.db", "jeton.db-wal"] {
         assert!(running.iter().any(|(place, _)| place.ends_with(name)), "{name}");
     }
-    // And what is there is found.
+    // The control: a planted secret is found.
     let mut planted = Secrets::default();
     planted.password("planted", "ada@example.org");
     assert!(!planted.found_in(borrowed(&running)).is_empty());
@@ -351,16 +351,16 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
     }
 }
 
-/// A drawn password is on standard output, in the lines of the first start and nowhere else.
+/// A generated password is on standard output, in the lines of the first start and nowhere else.
 #[test]
-fn a_drawn_password_is_shown_once_and_kept_nowhere() {
+fn a_generated_password_is_shown_once_and_stored_nowhere() {
     let home = Home::new();
     let mut command = home.command(["serve", "--listen", "127.0.0.1:0"]);
     command.env("JETON_LOG", "trace");
     let mut server = home.start(command);
     let drawn = eventually(SOON, || {
         let text = server.stdout();
-        // Whole lines only, the last of them included.
+        // Complete lines only, the last one included.
         let (_, rest) = text.split_once("password, shown only once: ")?;
         text.contains("curl")
             .then(|| rest.lines().next().unwrap().to_owned())

@@ -1,4 +1,4 @@
-//! Limits against slow clients, as a configuration sets them.
+//! Configured limits for slow clients.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ fn the_configured_limits_close_slow_clients_and_leave_others_alone() {
     assert!(longest < Duration::from_millis(500), "{longest:?}");
     for stream in &mut slow {
         let mut rest = Vec::new();
-        // Some are reset, since what they sent was never read.
+        // Some are reset, since the server did not read their input.
         let _ = stream.read_to_end(&mut rest);
     }
     let took = begun.elapsed();

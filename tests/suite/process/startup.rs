@@ -1,4 +1,4 @@
-//! Starts that are refused: why, in one sentence, and without touching anything.
+//! Starts that are refused: with one sentence, and without changing any file.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::home::{Finished, Home, SOON, Server, finish};
 
-/// A folder in which a server has run and stopped.
+/// Returns a directory in which a server has run and stopped.
 fn used() -> Home {
     let home = Home::new();
     stop(home.serve());
@@ -23,7 +23,7 @@ fn stop(mut server: Server) {
     assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
 }
 
-/// Every file but those that hold nothing: a lock, and SQLite's index of its journal.
+/// Returns every file except those without data: the lock, and SQLite's WAL index.
 fn content(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = home.files();
     files.retain(|(path, _)| {
@@ -39,8 +39,8 @@ fn serve(home: &Home, further: &[&str]) -> Finished {
     finish(command, "")
 }
 
-/// Starts a server that must refuse: one line on standard error with each of these words, nothing
-/// on standard output, and every file as it was.
+/// Starts a server that must refuse: one line on standard error with each of these words, an empty
+/// standard output, and unchanged files.
 #[track_caller]
 fn assert_refused(home: &Home, further: &[&str], words: &[&str]) {
     let before = content(home);
@@ -118,7 +118,7 @@ fn a_key_that_others_can_read() {
 }
 
 #[test]
-fn a_damaged_a_missing_and_a_stray_key() {
+fn damaged_missing_and_stray_keys_refuse_the_start() {
     let home = used();
     let key = key_file(&home);
     let name = key.file_name().unwrap().to_str().unwrap().to_owned();
@@ -202,7 +202,7 @@ fn a_database_of_a_later_version() {
 }
 
 #[test]
-fn a_folder_that_is_not_there() {
+fn a_missing_folder_or_file() {
     let home = Home::new();
     assert_refused(
         &home,
@@ -274,7 +274,7 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
 }
 
 #[test]
-fn a_good_configuration_is_checked_without_starting() {
+fn a_valid_configuration_is_checked_without_starting() {
     let home = Home::new();
     home.configure("[keys]\nalgorithm = \"EdDSA\"\n");
     let checked = serve(&home, &["--check-config"]);
@@ -308,7 +308,7 @@ fn another_issuer_than_the_first_one() {
         ],
     );
 
-    // A default is what it was, wherever the server listens now; tokens alive stay alive.
+    // The issuer of the first start stays the default on another address; active tokens stay valid.
     let occupied = std::net::TcpListener::bind(first.trim_start_matches("http://"));
     let server = home.serve();
     assert_ne!(format!("http://{}", server.address), first);
@@ -346,7 +346,7 @@ fn an_address_that_is_taken() {
 }
 
 #[test]
-fn what_is_made_is_for_its_owner_alone() {
+fn created_files_are_private_to_their_owner() {
     let home = Home::new();
     let server = home.serve();
     server.administrator();

@@ -1,4 +1,4 @@
-//! SIGTERM: what has begun is finished, and who does not go on holds up nothing.
+//! SIGTERM: requests in progress finish, and clients that stall delay nothing.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::client::{Broken, Client};
 use super::home::{Home, SOON, Server, eventually};
 
-/// The drain's default deadline and the notice before it.
+/// The default drain deadline plus the notice before it.
 const DEADLINE: Duration = Duration::from_secs(9);
 
 #[test]
@@ -35,7 +35,7 @@ fn under_load_every_request_that_was_sent_is_answered() {
         let asked = Instant::now();
         server.signal(Signal::TERM);
         assert!(turns_unready(&server), "it was never unready");
-        // Those who keep asking while it says that it is not ready are served all the same.
+        // Clients that continue while the server reports that it is not ready are still served.
         let status = server.ended(SOON).unwrap();
         assert_eq!(status.code(), Some(0), "{}", server.stderr());
         assert!(asked.elapsed() < DEADLINE, "{:?}", asked.elapsed());
@@ -45,13 +45,13 @@ fn under_load_every_request_that_was_sent_is_answered() {
         }
     });
 
-    // Answered is durable.
+    // An acknowledged order is durable.
     let server = home.serve();
     let mut client = server.client();
     assert!(issued.iter().all(|token| client.current(token) == 200));
 }
 
-/// Issues until the server says that this connection ends: the tokens.
+/// Issues tokens until the server closes the connection, and returns them.
 fn load(mut client: Client, answered: &AtomicUsize) -> Vec<String> {
     let mut issued = Vec::new();
     loop {
@@ -65,7 +65,7 @@ fn load(mut client: Client, answered: &AtomicUsize) -> Vec<String> {
                     return issued;
                 }
             }
-            // An idle connection that was closed in time; no request was on it.
+            // An idle connection that was closed without a request on it.
             Err(Broken::Unsent) => return issued,
             Err(Broken::Unanswered(why)) => panic!("a request was cut: {why}"),
         }
@@ -81,7 +81,7 @@ fn turns_unready(server: &Server) -> bool {
     asked == Some(true)
 }
 
-/// Opens a connection and sends this.
+/// Opens a connection and sends a text.
 fn saying(server: &Server, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -89,7 +89,7 @@ fn saying(server: &Server, text: &str) -> TcpStream {
     stream
 }
 
-/// A login whose body lacks its last byte: the handler has it and waits.
+/// Sends a login whose body lacks its last byte: the handler waits for it.
 fn half_a_request(server: &Server) -> (TcpStream, &'static str) {
     let head = "POST /api/v1/login HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
     (saying(server, head), "}")
@@ -127,7 +127,7 @@ fn stuck_clients_do_not_hold_it_up() {
     assert_eq!(status.code(), Some(0), "{}", server.stderr());
     let took = asked.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
-    // They did hold it up for as long as they were given, so that they were there.
+    // The control: they delayed the shutdown for as long as allowed.
     assert!(took > Duration::from_secs(2), "{took:?}");
 }
 
@@ -162,7 +162,7 @@ fn a_stop_leaves_the_whole_database_in_one_file() {
         .administrator()
         .get("/api/v1/me")
         .expect(axum::http::StatusCode::OK);
-    // The control: while it runs, what was just written is not in that file.
+    // The control: while the server runs, that file lacks the last writes.
     assert!(home.path("jeton.db-wal").exists());
     server.signal(Signal::TERM);
     assert_eq!(server.ended(SOON).unwrap().code(), Some(0));

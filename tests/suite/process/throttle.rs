@@ -1,4 +1,4 @@
-//! Guessing passwords over HTTP.
+//! Password guessing over HTTP.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -8,8 +8,8 @@ use super::home::{EMAIL, Home, PASSWORD, SOON, eventually};
 
 const FREE_FAILURES: usize = 5;
 
-/// What is answered once guesses have to wait, after the free ones. It is gone on until the wait is
-/// long enough for what a test does next, however slow the machine.
+/// Guesses until the delay is long enough for the rest of the test, and returns the response to the
+/// locked-out client.
 fn locked_out(mut client: Client, spellings: &[&str]) -> Box<Answer> {
     for spelling in spellings.iter().cycle().take(FREE_FAILURES) {
         let answer = client.login(spelling, "a wrong guess").unwrap_err();
@@ -35,10 +35,10 @@ fn assert_throttled(answer: &Answer) {
 }
 
 #[test]
-fn guesses_have_to_wait_and_waiting_helps() {
+fn guesses_are_delayed_until_the_wait_ends() {
     let server = Home::new().serve();
     assert_throttled(&locked_out(server.client(), &[EMAIL]));
-    // The right password waits as well, or it would be told from a wrong one; and not for long.
+    // The right password is delayed as well, or it could be told apart; but not for long.
     let mut client = server.client();
     assert_throttled(&client.login(EMAIL, PASSWORD).unwrap_err());
     assert!(eventually(SOON, || client.login(EMAIL, PASSWORD).ok()).is_some());
@@ -60,7 +60,7 @@ fn other_spellings_are_the_same_account() {
         "admin@EXAMPLE.org",
     ];
     assert_throttled(&locked_out(server.client(), &spellings));
-    // Spaces make no other account that has this one's password.
+    // Spaces do not make a different account with its own count.
     let mut client = server.client();
     for spelling in [" admin@example.org", "admin@example.org ", "\tadmin@example.org"] {
         let answer = client.login(spelling, PASSWORD);
@@ -82,7 +82,7 @@ fn a_forged_address_does_not_help() {
         long_wait(answer)
     });
     assert_throttled(&waiting.unwrap());
-    // Many addresses would have been stopped too, by the account's own count of fifty.
+    // The account's own limit of fifty would have stopped many addresses too.
     assert!(judged < 20, "let {judged} guesses through");
 }
 
@@ -94,13 +94,13 @@ fn behind_a_configured_proxy_each_client_counts_for_itself_and_the_owner_gets_in
     let from = |address: &str| server.client().with_header("x-forwarded-for", address.to_owned());
     from("198.51.100.7").login(EMAIL, PASSWORD).unwrap();
     assert_throttled(&locked_out(from("192.0.2.1"), &[EMAIL]));
-    // What a client writes before what the proxy appends is not believed.
+    // An entry that the client wrote before the proxy's is not trusted.
     assert_throttled(
         &from("203.0.113.5, 192.0.2.1")
             .login(EMAIL, "a wrong guess")
             .unwrap_err(),
     );
-    // Guesses from very many networks lock the account for strangers, and not for its owner.
+    // Guesses from very many networks lock the account for other networks, and not for its owner.
     let mut network = 0;
     let locked = eventually(SOON, || {
         network += 1;

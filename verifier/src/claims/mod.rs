@@ -1,4 +1,4 @@
-//! What a token says.
+//! The claims of a token.
 
 mod wire;
 
@@ -8,67 +8,69 @@ use uuid::Uuid;
 use crate::token::{decode, strip_prefix};
 use crate::{Malformed, Rejection};
 
-/// The `exp` of a token that never expires, 9999-12-31T23:59:59Z: RFC 9068 demands one, and later
-/// instants have no RFC 3339 form. No claim holds a later date.
+/// The `exp` of a token that never expires, 9999-12-31T23:59:59Z: RFC 9068 requires the claim, and
+/// later instants have no RFC 3339 form. No claim has a later date.
 pub const NEVER: i64 = 253_402_300_799;
 
-/// The claims of an API token or a session. Serializes to exactly what is signed.
+/// The claims of an API token or a session. Serializes to exactly the signed text.
 ///
-/// There is no `Deserialize`: claims are read only out of a token whose signature was checked.
+/// There is no `Deserialize`: claims are read only from a token whose signature was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claims {
-    /// Who signed (`iss`).
+    /// The issuer (`iss`).
     #[serde(rename = "iss")]
     pub issuer: String,
-    /// What the token acts for (`sub`): the owner's public id.
+    /// The public id of the owner that the token acts for (`sub`).
     #[serde(rename = "sub")]
     pub subject: String,
-    /// Who may accept it (`aud`): at least one. A single one is written as a string, not an array.
+    /// The services that may accept the token (`aud`): at least one. A single one is written as a
+    /// string, not an array.
     #[serde(rename = "aud", serialize_with = "one_or_many")]
     pub audience: Vec<String>,
-    /// The owner's public id again, which RFC 9068 asks for.
+    /// The owner's public id again, which RFC 9068 requires.
     pub client_id: String,
-    /// When it was signed (`iat`), in seconds since the Unix epoch.
+    /// When the token was issued (`iat`), in seconds since the Unix epoch.
     #[serde(rename = "iat")]
     pub issued_at: i64,
-    /// The first second in which it is no longer good (`exp`); [`NEVER`] for one that stays.
+    /// The first second in which the token is expired (`exp`); [`NEVER`] if it does not expire.
     #[serde(rename = "exp")]
     pub expires_at: i64,
-    /// The token's own name, by which it is revoked.
+    /// The token's id (`jti`), by which it is revoked.
     pub jti: Uuid,
-    /// What it may do; absent from sessions.
+    /// The granted scopes; absent from sessions.
     #[serde(serialize_with = "spaced", skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<String>>,
     /// The organization (`org`).
     #[serde(rename = "org", skip_serializing_if = "Option::is_none")]
     pub organization: Option<Uuid>,
-    /// The team that owns it, as `team-…`.
+    /// The team that the token acts for, as `team-…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
-    /// The only projects it reaches. `None` is unrestricted; an empty list reaches none.
+    /// The projects that the token is restricted to; `None`: not restricted; empty: access to no
+    /// project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projects: Option<Vec<u32>>,
-    /// Where to look up whether it is revoked.
+    /// The status list entry that tells whether the token is revoked.
     #[serde(serialize_with = "status_list")]
     pub status: StatusReference,
 }
 
-/// A token's place in a published status list (Token Status List, the claim `status`).
+/// The status list index of a token (Token Status List, the claim `status`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusReference {
-    /// Which bit.
+    /// The index of the bit.
     #[serde(rename = "idx")]
     pub index: u32,
-    /// The address of the list.
+    /// The URL of the status list.
     pub uri: String,
 }
 
 impl Claims {
-    /// Reads the claims of a token whose very bytes [`Unverified::verify`](crate::Unverified::verify) has
-    /// accepted before, with or without a prefix. Neither the header nor the signature is looked at.
+    /// Parses the claims of a token that [`Unverified::verify`](crate::Unverified::verify) accepted
+    /// before, with or without a prefix. Header and signature are not checked.
     ///
-    /// For caches that know such a token by a cryptographic digest over all of it: anything less lets
-    /// somebody else's claims pass.
+    /// For caches keyed by a cryptographic digest of the entire token: a weaker key would accept forged
+    /// claims.
     pub fn of_verified(token: &str) -> Result<Self, Malformed> {
         let mut segments = strip_prefix(token).split('.');
         let claims = segments.nth(1).ok_or(Malformed::Segments)?;
@@ -80,8 +82,8 @@ impl Claims {
     }
 }
 
-/// Checks `exp` and `iat` against the present second since the Unix epoch, between clocks that differ by at
-/// most `leeway` seconds.
+/// Checks `exp` and `iat` against `now`, in seconds since the Unix epoch. `leeway` is the allowed clock
+/// skew in seconds.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! How claims are read: every one typed, and a value of the wrong type is an error rather than
-//! absent (a date taken for absent once meant a token that never expired).
+//! Parsing of claims. A value of the wrong type is an error rather than absent: an `exp` treated as
+//! absent would mean a token that never expires.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Claims> {
     })
 }
 
-/// Claims that are not listed are ignored (RFC 7519 section 4).
+/// Unknown claims are ignored (RFC 7519 section 4).
 #[derive(Deserialize)]
 struct Wire {
     iss: Text,
@@ -71,13 +71,13 @@ struct StatusList {
     uri: Text,
 }
 
-/// A claim that is there must have its type: `null` is not absence, or `"projects": null` would
-/// turn a restricted token into an unrestricted one.
+/// Requires a claim that is present to have its type. `null` is not absence, or `"projects": null`
+/// would turn a restricted token into an unrestricted one.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// One text, or an array of at least one.
+/// A text, or an array of at least one text.
 struct Audience(Vec<String>);
 
 impl<'de> Deserialize<'de> for Audience {
@@ -112,7 +112,7 @@ impl<'de> Visitor<'de> for AudienceVisitor {
     }
 }
 
-/// Names of the characters that RFC 6749 section 3.3 allows, one space between two.
+/// Scopes of the characters that RFC 6749 section 3.3 allows, separated by single spaces.
 struct Scope(Vec<String>);
 
 impl<'de> Deserialize<'de> for Scope {
@@ -136,7 +136,7 @@ impl FromText for Scope {
     }
 }
 
-/// Below 2^31: some clients keep project ids in a signed 32-bit integer.
+/// Below 2^31: some clients store project ids in a signed 32-bit integer.
 #[derive(Deserialize)]
 #[serde(try_from = "u32")]
 struct Project(u32);

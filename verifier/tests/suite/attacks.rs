@@ -1,5 +1,5 @@
-//! Attacks on a token, each beside the same token without the attack, so that a parser that
-//! refuses everything fails here too.
+//! Attacks on tokens, each next to the same token without the attack, so that a parser that refuses
+//! everything fails too.
 
 use aws_lc_rs::hmac;
 use jeton_verifier::{Malformed, Rejection, Unverified};
@@ -15,7 +15,7 @@ fn good(token: &str) {
     assert_eq!(check(token), Ok(claims()));
 }
 
-/// A correctly signed token with this header; the header alone is what can be wrong with it.
+/// Returns a correctly signed token with this header, the only part that can be invalid.
 fn with_header(issuer: &Issuer, header: &str) -> String {
     issuer.token(header, claims_json().to_string())
 }
@@ -56,7 +56,7 @@ fn no_other_algorithm() {
             let token = header(issuer, |header| header["kid"] = other.key.kid().as_str().into());
             refused(&token, Rejection::WrongAlgorithm, "another key");
         }
-        // Unsigned, as "none" would have it.
+        // Unsigned, with "none".
         let token = header(issuer, |header| header["alg"] = "none".into());
         let (unsigned, _) = token.rsplit_once('.').unwrap();
         refused(
@@ -156,10 +156,10 @@ fn the_header_is_closed() {
     ] {
         refused(&with_header(&EDDSA, text), Malformed::Header.into(), text);
     }
-    // In base64url a byte order mark is `77u_`, which looks like a prefix and is dropped like one.
+    // A byte order mark is `77u_` in base64url, which looks like a prefix and is removed like one.
     let marked = with_header(&EDDSA, &format!("\u{feff}{}", EDDSA.header_json()));
     refused(&marked, Rejection::BadSignature, "a byte order mark");
-    // White space and escapes are still the same JSON, and lie under the signature.
+    // White space and escapes are the same JSON and are signed.
     good(&with_header(
         &EDDSA,
         &format!(" {} ", EDDSA.header_json().replace("alg", "\\u0061lg")),
@@ -280,7 +280,7 @@ fn each_segment_has_one_spelling() {
                 format!("{part}/"),
             ];
             if !part.len().is_multiple_of(4) {
-                // The last character has bits that the decoder does not need: set the lowest.
+                // The last character has bits that decoders ignore: set the lowest.
                 let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
                 let last = alphabet.find(part.chars().last().unwrap()).unwrap();
                 assert_eq!(last % 4, 0);
@@ -332,7 +332,7 @@ fn signatures() {
             );
         }
     }
-    // DER in place of R and S.
+    // DER instead of R and S.
     let token = ES256.good_token();
     let (message, _) = token.rsplit_once('.').unwrap();
     let signature = ES256.sign(message);
@@ -345,7 +345,7 @@ fn signatures() {
     );
 }
 
-/// The order of P-256 and, byte for byte from the smallest, of Ed25519.
+/// The group orders: of P-256 in big-endian, of Ed25519 in little-endian order.
 const P256_ORDER: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
     0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
@@ -355,7 +355,7 @@ const ED25519_ORDER: [u8; 32] = [
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
-/// ECDSA itself allows it. The token stays the same token, since it is known by its `jti`.
+/// ECDSA allows it. It is the same token, since tokens are identified by `jti`.
 #[test]
 fn an_ecdsa_signature_with_n_minus_s_is_the_same_token() {
     let token = ES256.good_token();
@@ -603,7 +603,7 @@ fn claims_that_are_no_object_or_have_a_name_twice() {
     let invalid_utf8 = [&json.as_bytes()[..json.len() - 1], b",\"x\":\"\xff\"}"].concat();
     refused(&token(&invalid_utf8), Malformed::Claims.into(), "invalid UTF-8");
 
-    // Unknown claims are for others (RFC 7519 section 4).
+    // Unknown claims are ignored (RFC 7519 section 4).
     good(&token(
         format!("{{{body},\"x\":{{\"a\":[1.5e3,null,\"\\u00e4\"]}},\"nbf\":1}}").as_bytes(),
     ));

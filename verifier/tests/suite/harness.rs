@@ -1,4 +1,4 @@
-//! An issuer of any header and any claims, so that a test can sign what the crate never would.
+//! An issuer that signs any header and any claims, also those that the crate refuses to sign.
 
 use std::sync::LazyLock;
 
@@ -90,7 +90,7 @@ impl Issuer {
         }
     }
 
-    /// The JSON of a good header.
+    /// Returns the JSON of a valid header.
     pub(crate) fn header_json(&self) -> String {
         format!(
             r#"{{"alg":"{}","kid":"{}","typ":"at+jwt"}}"#,
@@ -99,20 +99,20 @@ impl Issuer {
         )
     }
 
-    /// A token with whatever header and claims, correctly signed.
+    /// Returns a correctly signed token with any header and claims.
     pub(crate) fn token(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
         let message = format!("{}.{}", base64(header.as_ref()), base64(claims.as_ref()));
         let signature = self.sign(&message);
         format!("{message}.{}", base64(&signature))
     }
 
-    /// A token that nothing is wrong with.
+    /// Returns a valid token.
     pub(crate) fn good_token(&self) -> String {
         self.token(self.header_json(), claims_json().to_string())
     }
 }
 
-/// Parses, verifies with the key that the token names, and judges.
+/// Parses a token, verifies it with the key that it names, and checks the expectations.
 pub(crate) fn check(token: &str) -> Result<Claims, Rejection> {
     let keys: KeySet = issuers().into_iter().map(|issuer| issuer.key.clone()).collect();
     keys.verify(Unverified::parse(token)?)?
@@ -150,7 +150,7 @@ pub(crate) fn claims() -> Claims {
     }
 }
 
-/// The same claims, written down independently of the crate.
+/// Returns the same claims, written independently of the crate.
 pub(crate) fn claims_json() -> serde_json::Value {
     json!({
         "iss": ISSUER,

@@ -29,7 +29,7 @@ fn the_thumbprints_of_the_standards() {
     assert_eq!(key.kid().as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
 }
 
-/// RFC 8037 appendix A.4, whose payload is no token of ours.
+/// RFC 8037 appendix A.4, whose payload is not a token of jeton.
 #[test]
 fn the_signature_of_the_standard() {
     let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -132,7 +132,7 @@ fn numbers_that_make_no_key() {
     ] {
         assert_eq!(read(&bad).unwrap_err(), NotAPublicKey::Numbers, "{bad}");
     }
-    // Two coordinates that only together have the right length: one key under a second name.
+    // Two coordinates with only their total length right: a key with two thumbprints.
     let bytes = |text: &str| {
         use base64::Engine;
         base64::engine::general_purpose::URL_SAFE_NO_PAD

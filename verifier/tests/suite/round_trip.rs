@@ -282,7 +282,7 @@ fn a_session_is_not_an_api_token_and_a_status_list_is_no_credential() {
             .is_ok()
     );
 
-    // Even one whose claims would do, and whoever judges it afterwards.
+    // A list whose claims would be those of a token.
     let list = sign(&EDDSA, TokenType::StatusList, &claims());
     assert_eq!(
         keys.verify(Unverified::parse(&list).unwrap()),

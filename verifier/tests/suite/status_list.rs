@@ -1,4 +1,4 @@
-//! A published status list: read as it is signed, and refused as soon as anything about it is off.
+//! Published status lists: parsed as signed, and refused if any part is invalid.
 
 use std::io::Write;
 
@@ -26,7 +26,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Good claims, written down independently of the crate.
+/// Returns valid claims, written independently of the crate.
 fn json() -> Value {
     json!({
         "sub": uri(),
@@ -75,7 +75,7 @@ fn check(token: &str, expected: &ExpectedList<'_>) -> Result<StatusListClaims, R
     verified.judge(expected).cloned()
 }
 
-/// Good claims with one of them replaced, or taken away by `null`.
+/// Returns valid claims with one replaced, or removed if `null`.
 fn with(pointer: &str, value: Value) -> String {
     let mut claims = json();
     let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -103,7 +103,7 @@ fn what_is_signed_is_read_back() {
     }
 }
 
-/// The bytes of the draft, section 4.2, through claims that another hand has written.
+/// The bytes of the draft, section 4.2, with claims written independently of the crate.
 #[test]
 fn the_example_of_the_draft() {
     let claims = check(&token(&json()), &expected(&uri())).unwrap();
@@ -241,7 +241,7 @@ fn an_altered_list_is_refused() {
     }
 }
 
-/// A few bytes that would grow to a gigabyte are given up at the size of the largest list.
+/// A few bytes that expand to a gigabyte are abandoned at the size of the largest list.
 #[test]
 fn a_list_that_grows_too_large_is_none() {
     let largest = STATUS_LIST_CAPACITY as usize / 8;
@@ -260,9 +260,9 @@ fn a_list_that_grows_too_large_is_none() {
 }
 
 #[test]
-fn what_nobody_would_read_is_not_signed() {
+fn an_oversized_status_list_is_not_signed() {
     let header = ES256.header(TokenType::StatusList).encode();
-    // The largest list, as if nothing of it could be compressed.
+    // The largest list, incompressible.
     let largest = claims(vec![0; STATUS_LIST_CAPACITY as usize / 8 + 64]);
     status_list_signing_input(&header, &largest).unwrap();
     let refused = status_list_signing_input(&header, &claims(vec![0; MAX_STATUS_LIST_BYTES]));

@@ -10,7 +10,7 @@ fn refused(input: &DeriveInput) -> String {
 }
 
 #[test]
-fn misuse_is_told_at_compile_time() {
+fn misuse_is_a_compile_error() {
     for (input, message) in [
         (
             parse_quote!(
@@ -147,7 +147,7 @@ fn misuse_is_told_at_compile_time() {
     }
 }
 
-/// What is generated compiles and does what it says: `src/http/input/tests` checks that.
+/// `src/http/input/tests` checks that the generated code compiles and works.
 #[test]
 fn a_field_is_read_and_described_under_one_name_with_the_same_bounds() {
     let input = parse_quote! {

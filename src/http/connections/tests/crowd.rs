@@ -1,9 +1,9 @@
-//! More connections than there is room for.
+//! More connections than the limit allows.
 
 use super::*;
 
 #[tokio::test]
-async fn one_connection_too_many_waits_for_a_resting_one() {
+async fn a_connection_above_the_limit_closes_an_idle_one() {
     let server = start(Limits {
         connections: 2,
         ..Limits::default()
@@ -26,7 +26,7 @@ async fn one_connection_too_many_waits_for_a_resting_one() {
 }
 
 #[tokio::test]
-async fn room_for_all_leaves_a_resting_connection_alone() {
+async fn idle_connections_stay_open_below_the_limit() {
     let server = start(Limits {
         connections: 3,
         ..Limits::default()
@@ -40,7 +40,7 @@ async fn room_for_all_leaves_a_resting_connection_alone() {
     answered(&mut resting, "hello").await;
 }
 
-/// The program again, under a limit that only a process of its own may have.
+/// Runs the test program again, since a descriptor limit applies to a whole process.
 #[test]
 fn without_descriptors_it_waits_and_does_not_spin() {
     const INNER: &str = "JETON_TEST_FEW_DESCRIPTORS";
@@ -60,7 +60,7 @@ fn without_descriptors_it_waits_and_does_not_spin() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn few_descriptors() {
-    // Both ends count here, so that the descriptors run out before the connections do.
+    // Both ends of a connection use a descriptor, so the descriptors run out first.
     let server = start(Limits {
         connections: 1000,
         ..Limits::default()
@@ -83,14 +83,14 @@ async fn few_descriptors() {
     assert!(server.answer(LAST_GET).await.ends_with("hello"));
 }
 
-/// Of this thread, on which everything runs.
+/// Returns the CPU time of this thread, which runs everything.
 fn cpu_time() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
 }
 
 #[test]
-fn the_soft_descriptor_limit_follows_the_wish_as_far_as_the_hard_one() {
+fn the_soft_descriptor_limit_is_raised_up_to_the_hard_one() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let (current, maximum) = (current.unwrap_or(u64::MAX), maximum.unwrap_or(u64::MAX));
     assert_eq!(raise_descriptor_limit(1), current, "never lowered");

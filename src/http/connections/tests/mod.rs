@@ -1,4 +1,4 @@
-//! Every limit against a client that breaks it, and against the same client with the limit raised.
+//! Tests every limit with a client that exceeds it, and with the same client under a higher limit.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,16 +25,16 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-/// A limit that a test means to hit.
+/// A limit for a test to exceed.
 const SOON: Duration = Duration::from_millis(40);
-/// By when whatever was due at [`SOON`] has happened, and nothing at a default limit has.
+/// When everything limited to [`SOON`] has happened, and nothing under a default limit has.
 const LATER: Duration = Duration::from_millis(400);
 
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
-    /// The handler of `/wait` says `entered` and goes on after `release`.
+    /// The handler of `/wait` notifies `entered` and waits for `release`.
     gate: Arc<Gate>,
 }
 
@@ -98,7 +98,7 @@ impl Server {
         client
     }
 
-    /// The whole of what comes back until the server closes.
+    /// Returns everything received until the server closes the connection.
     async fn answer(&self, request: &str) -> String {
         till_closed(self.saying(request).await).await
     }
@@ -116,7 +116,7 @@ async fn till_closed(mut client: TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Reads one answer whose body is known, and leaves the connection open.
+/// Reads one response with a known body and leaves the connection open.
 async fn answered(client: &mut TcpStream, body: &str) -> String {
     let mut answer = String::new();
     while !answer.ends_with(body) {
@@ -131,13 +131,13 @@ async fn answered(client: &mut TcpStream, body: &str) -> String {
     answer
 }
 
-/// Whether the server has closed on this client by [`LATER`].
+/// Returns whether the server has closed the connection by [`LATER`].
 async fn is_closed(client: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     timeout(LATER, client.read_to_end(&mut rest)).await.is_ok()
 }
 
-/// Whether a server closes on a client that sends this and then nothing more.
+/// Returns whether the server closes on a client that sends `said` and then stalls.
 async fn closes_on(limits: Limits, said: &str) -> bool {
     let server = start(limits).await;
     is_closed(&mut server.saying(said).await).await

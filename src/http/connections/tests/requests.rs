@@ -1,4 +1,4 @@
-//! What comes in, and what must not.
+//! Requests that are accepted, and malformed ones that are refused.
 
 use super::*;
 
@@ -14,7 +14,7 @@ async fn long_headers() {
     assert!(server.answer(&of(limit + 1)).await.starts_with("HTTP/1.1 431 "));
 }
 
-/// A client reads when it has written, and that it cannot after a reset.
+/// The client reads only after it has written everything, which fails after a reset.
 #[tokio::test]
 async fn an_early_answer_waits_for_a_client_that_still_sends() {
     let server = start(Limits::default()).await;
@@ -91,7 +91,7 @@ async fn doubtful_framing() {
     );
 }
 
-/// RFC 9112, section 6.1: the chunks count, and nothing after them does.
+/// RFC 9112, section 6.1: the chunks delimit the body.
 #[tokio::test]
 async fn a_length_beside_chunks_ends_the_connection() {
     let server = start(Limits::default()).await;

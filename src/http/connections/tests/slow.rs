@@ -1,4 +1,4 @@
-//! Clients that take their time.
+//! Slow clients.
 
 use super::*;
 
@@ -121,7 +121,7 @@ async fn a_dripping_body() {
     }
 }
 
-/// How much of a large answer is left to a client that rests for a while before it reads.
+/// Returns how much of a large response a client receives that waits before it reads.
 async fn read_after_a_rest(stall_time: Duration) -> usize {
     let server = start(Limits {
         stall_time,
@@ -137,7 +137,7 @@ async fn read_after_a_rest(stall_time: Duration) -> usize {
         .unwrap();
     sleep(LATER).await;
     let mut answer = Vec::new();
-    // An error is the reset that ends a cut answer.
+    // The error is the reset that ends a cut response.
     let _ = timeout(Duration::from_secs(20), client.read_to_end(&mut answer))
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Stopping.
+//! Shutdown.
 
 use super::*;
 
@@ -24,11 +24,11 @@ async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
     let answer = answered(&mut busy, "waited").await;
     assert!(answer.contains("connection: close\r\n"), "{answer}");
     assert_eq!(till_closed(busy).await, "");
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }
 
-/// The request that was on its way when the stop came: cut by a server that closes idle
-/// connections on the instant.
+/// A request that was on its way when the shutdown began: a server that closes idle connections at once
+/// would cut it.
 #[tokio::test]
 async fn a_stop_answers_a_request_that_comes_a_moment_later() {
     let server = start(Limits::default()).await;
@@ -41,7 +41,7 @@ async fn a_stop_answers_a_request_that_comes_a_moment_later() {
     fresh.write_all(GET.as_bytes()).await.unwrap();
     assert!(till_closed(client).await.contains("connection: close\r\n"));
     assert!(till_closed(fresh).await.contains("connection: close\r\n"));
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }
 
 #[tokio::test]
@@ -63,10 +63,10 @@ async fn a_stop_ends_in_time_with_stuck_clients() {
 
     let stopped = Instant::now();
     server.stop.send(()).unwrap();
-    // Who waits longest goes first; the other one stays stuck.
+    // The first waiter is released first; the second stays blocked.
     server.gate.release.notify_one();
     assert!(till_closed(good).await.ends_with("waited"));
-    // The one that the server itself did not finish; the clients that stopped halfway are none.
+    // Counts the request that the server did not finish, not the clients that stopped halfway.
     assert_eq!(server.ended.await.unwrap(), Drained::Cut(1));
     assert!(stopped.elapsed() < 2 * LATER, "{:?}", stopped.elapsed());
 }
@@ -85,5 +85,5 @@ async fn clients_that_do_not_go_on_are_left_behind_and_nothing_is_cut() {
         .await;
     let _unread = server.saying("GET /large HTTP/1.1\r\nHost: here\r\n\r\n").await;
     server.stop.send(()).unwrap();
-    assert_eq!(server.ended.await.unwrap(), Drained::Whole);
+    assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }

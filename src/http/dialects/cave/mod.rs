@@ -1,9 +1,9 @@
 //! CAVE's API.
 
+mod input;
 mod members;
 mod organizations;
 mod render;
-mod sent;
 mod teams;
 mod tokens;
 mod users;
@@ -18,31 +18,31 @@ use crate::http::App;
 use crate::http::api::Surface;
 use crate::http::openapi::{self, About};
 
-/// The beginning of its document.
+/// The preface of the OpenAPI document.
 const ABOUT: About = About {
-    title: "jeton as CAVE",
+    title: "CAVE",
     description: "\
-The API of CAVE, for clients that were written for it: tokens of organizations and teams, and who belongs \
-where. What differs and why is told in `docs/migrating/cave.md`.
+CAVE's API for its existing clients: organizations, teams, their members and their tokens. \
+`docs/migrating/cave.md` lists the differences from CAVE.
 
-**Try it here:** call `POST /users/login` with your e-mail and password, copy `token` from the answer into \
-*Authorize* (`basic`, as username with an empty password, or `bearer`), then call \
-`POST /organizations/{organization}/tokens` as it stands.
+**Try it here:** call `POST /users/login` with your e-mail address and password, copy `token` from the response \
+into *Authorize* (`basic`, as username with an empty password, or `bearer`), then call \
+`POST /organizations/{organization}/tokens`.
 
-Errors are plain text, or nothing beside the status: 401 without a credential, 403 with a bad one or without \
-the role, 404 for what does not exist or is not yours to see. A token itself is shown once, in the answer \
-that makes it; from then on `value` holds its first characters.",
+Errors are plain text, or only a status: 401 without a credential, 403 if the credential is not active or the \
+role does not allow the operation, 404 if the resource does not exist or you may not see it. A token is shown \
+only once, in the response that creates it; later responses have its first characters in `value`.",
     tags: &[
-        ("users", "Logging in, and who you are"),
-        ("organizations", "The tenants"),
-        ("teams", "Groups in an organization"),
-        ("members", "Who belongs to an organization or a team"),
-        ("tokens", "The tokens of organizations and teams"),
+        ("users", "Login, the caller and other users"),
+        ("organizations", "Organizations"),
+        ("teams", "Teams of an organization"),
+        ("members", "Members of organizations and teams"),
+        ("tokens", "Tokens of organizations and teams"),
     ],
     schemas: Vec::new,
 };
 
-/// The whole API.
+/// Returns the API.
 pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(users::routes())
@@ -53,13 +53,13 @@ pub(in crate::http) fn surface() -> Surface {
     Surface::new(routes, render::errors, render::render)
 }
 
-/// An answer as CAVE writes it.
+/// Returns a JSON response with CAVE's content type.
 fn json<T: Serialize>(body: T) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
     (content_type, Json(body)).into_response()
 }
 
-/// The whole address of something that stands below the one that was called.
-fn below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {
+/// Returns the URL of a resource below the request's path.
+fn url_below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {
     format!("{}{}/{id}", app.authority.settings().issuer, uri.path())
 }

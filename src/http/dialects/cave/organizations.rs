@@ -1,4 +1,4 @@
-//! `/organizations`.
+//! Organizations: `/organizations`.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::input::{Body, CaveInput};
 use super::render::Refusal;
-use super::sent::{Body, Sent};
-use super::tokens::{self, Place, TokenInfo};
-use super::{below, json};
+use super::tokens::{self, PathOwner, TokenInfo};
+use super::{json, url_below};
 use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
@@ -30,8 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, delete))
 }
 
-/// What CAVE holds its own organizations to: so many tokens an owner, of which the last one stays. It is
-/// the new organization's policy, so that it holds whoever asks in whichever way, and can be changed.
+/// Returns CAVE's limits on its own organizations: a maximum number of tokens per owner, of which the
+/// last one is kept. As the new organization's policy they apply to all APIs and can be changed.
 fn policy() -> Policy {
     Policy {
         max_active_tokens_per_owner: Some(3),
@@ -40,17 +40,17 @@ fn policy() -> Policy {
     }
 }
 
-/// Something that is empty where it is not known, as answers have it: what was read can be sent back.
+/// A field that is empty if unknown, in requests too, so that clients can send back what they received.
 #[derive(Debug)]
-struct Known<T>(Option<T>);
+struct EmptyIfUnknown<T>(Option<T>);
 
-impl<T: Into<String>> Known<T> {
+impl<T: Into<String>> EmptyIfUnknown<T> {
     fn text(self) -> Option<String> {
         self.0.map(T::into)
     }
 }
 
-impl<T: Scalar> Scalar for Known<T> {
+impl<T: Scalar> Scalar for EmptyIfUnknown<T> {
     fn read(value: &Value<'_>) -> Result<Self, Fault> {
         match value.text() {
             Some("") => Ok(Self(None)),
@@ -63,34 +63,34 @@ impl<T: Scalar> Scalar for Known<T> {
     }
 }
 
-/// A new organization.
+/// An organization to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateOrganization")]
 struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique whatever
-    /// its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit.
+    /// Unique, ignoring case.
     #[form(example = "acme")]
     name: String,
-    /// Whom to write to.
+    /// A contact e-mail address.
     #[form(example = "ops@example.com")]
-    email: Known<Contact>,
-    /// Where it wants to be told things: an `http` or `https` address.
+    email: EmptyIfUnknown<Contact>,
+    /// A URL for notifications, `http` or `https`.
     #[form(example = "https://example.com/notify")]
-    notification_url: Known<NotificationUrl>,
+    notification_url: EmptyIfUnknown<NotificationUrl>,
 }
 
 impl Body for CreateForm {
     const UNREADABLE: &'static str = "Cannot parse JSON as Organization.";
 }
 
-/// Changes to an organization. What is absent stays as it is.
+/// Changes to an organization. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeOrganization", example = json!({"email": "ops@example.com"}))]
 struct ChangeForm {
-    /// Whom to write to.
-    email: Option<Known<Contact>>,
-    /// Where it wants to be told things: an `http` or `https` address.
-    notification_url: Option<Known<NotificationUrl>>,
+    /// A contact e-mail address.
+    email: Option<EmptyIfUnknown<Contact>>,
+    /// A URL for notifications, `http` or `https`.
+    notification_url: Option<EmptyIfUnknown<NotificationUrl>>,
 }
 
 impl Body for ChangeForm {
@@ -103,13 +103,14 @@ impl Body for ChangeForm {
 struct OrganizationInfo {
     #[schema(example = "acme")]
     name: String,
-    /// Empty where none is known.
+    /// The contact e-mail address; empty if unknown.
     #[schema(example = "ops@example.com")]
     email: String,
-    /// Empty where none is known.
+    /// The URL for notifications; empty if unknown.
     #[schema(example = "https://example.com/notify")]
     notification_url: String,
-    /// Its active tokens, as far as the caller manages them; those of its teams are not among them.
+    /// The organization's own active tokens, without those of its teams. Empty unless the caller
+    /// manages them.
     tokens: Vec<TokenInfo>,
 }
 
@@ -124,22 +125,22 @@ impl OrganizationInfo {
     }
 }
 
-/// Make an organization
+/// Create an organization
 ///
-/// Whoever makes it becomes its admin. It gets a policy: an owner has at most three active tokens, and the
-/// last one cannot be deleted. It also gets a token with the description `default`, which this answer and
-/// no other shows. Needs a session.
+/// The caller becomes its admin. Its policy allows an owner at most three active tokens, of which the
+/// last one cannot be deleted. It gets a token with the description `default`, which only this response
+/// shows. Needs a session.
 #[utoipa::path(post, path = "/organizations", tag = "organizations", operation_id = "create_organization",
     request_body = CreateForm,
-    responses((status = CREATED, description = "The organization, with its first token this once", body = OrganizationInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The organization, with its first token, shown only once", body = OrganizationInfo,
+                  headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
               (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain")))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { body, .. }: Sent<(), CreateForm>,
+    CaveInput { body, .. }: CaveInput<(), CreateForm>,
 ) -> Result<Response, Refusal> {
     let CreateForm {
         name,
@@ -147,7 +148,7 @@ async fn create(
         notification_url,
     } = body;
     let named = name.parse::<Name>();
-    let valid = named.map_err(|_| Refusal::wrong(format!("Invalid organization name {name}.")))?;
+    let valid = named.map_err(|_| Refusal::bad_request(format!("Invalid organization name {name}.")))?;
     let details = OrganizationChanges {
         name: None,
         email: Some(email.text()),
@@ -155,55 +156,55 @@ async fn create(
         policy: Some(policy()),
     };
     let made = app.authority.create_organization(&caller, &valid, &details).await;
-    let made = made.map_err(|error| Refusal::of_making(error, "Organization", &name))?;
-    let place = Place {
+    let made = made.map_err(|error| Refusal::of_creation(error, "Organization", &name))?;
+    let place = PathOwner {
         organization: made.id.into(),
         team: None,
     };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
-    let location = [(header::LOCATION, below(&app, &uri, &made.name))];
-    let body = json(OrganizationInfo::of(made, vec![TokenInfo::made(&token)]));
+    let location = [(header::LOCATION, url_below(&app, &uri, &made.name))];
+    let body = json(OrganizationInfo::of(made, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Show an organization
+/// Get an organization
 ///
-/// For everybody who belongs to it; its tokens for its admins only.
+/// For all members of the organization. Only admins see its tokens.
 #[utoipa::path(get, path = "/organizations/{organization}", tag = "organizations", operation_id = "get_organization",
     params(OrganizationPath),
     responses((status = OK, description = "The organization", body = OrganizationInfo,
-                  headers(("Location" = String, description = "Its address")))))]
+                  headers(("Location" = String, description = "The URL of the resource")))))]
 async fn show(
     caller: Caller<(OrganizationsRead, TokensRead)>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
     let organization = app.authority.organization(&caller, &path.organization).await?;
-    let location = below(&app, &Uri::from_static("/organizations"), &organization.name);
+    let location = url_below(&app, &Uri::from_static("/organizations"), &organization.name);
     let shown = shown(&app, &caller, organization).await?;
     Ok(([(header::LOCATION, location)], shown).into_response())
 }
 
-/// Change an organization
+/// Update an organization
 ///
-/// For its admins.
+/// Only for admins of the organization.
 #[utoipa::path(patch, path = "/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
-    responses((status = OK, description = "The organization as it is now", body = OrganizationInfo),
+    responses((status = OK, description = "The updated organization", body = OrganizationInfo),
               (status = BAD_REQUEST, description = "`No fields specified for update.`, `Cannot parse JSON as Organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 async fn change(
     caller: Caller<(OrganizationsWrite, TokensRead)>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<OrganizationPath, ChangeForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, ChangeForm>,
 ) -> Result<Response, Refusal> {
     let changes = OrganizationChanges {
         name: None,
-        email: body.email.map(Known::text),
-        notification_url: body.notification_url.map(Known::text),
+        email: body.email.map(EmptyIfUnknown::text),
+        notification_url: body.notification_url.map(EmptyIfUnknown::text),
         policy: None,
     };
     if changes == OrganizationChanges::default() {
-        return Err(Refusal::wrong("No fields specified for update."));
+        return Err(Refusal::bad_request("No fields specified for update."));
     }
     let order = ChangeOrganization {
         changes,
@@ -219,17 +220,18 @@ async fn change(
 
 async fn shown(app: &App, caller: &authority::Caller, organization: Organization) -> Result<Response, Error> {
     let own = OwnerKind::Organization;
-    let tokens: Vec<Record> = tokens::managed(app, caller, &organization.id.into(), own, None).await?;
+    let tokens: Vec<Record> = tokens::managed_tokens(app, caller, &organization.id.into(), own, None).await?;
     let tokens = tokens.iter().map(TokenInfo::of).collect();
     Ok(json(OrganizationInfo::of(organization, tokens)))
 }
 
 /// Delete an organization
 ///
-/// For its admins, once it has no teams. From the answer on all of its tokens are refused. Needs a session.
+/// Revokes all of its tokens at once. The organization must have no teams. Only for admins of the
+/// organization. Needs a session.
 #[utoipa::path(delete, path = "/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
     params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
+    responses((status = NO_CONTENT, description = "The organization is deleted"),
               (status = BAD_REQUEST, description = "`Cannot delete account with teams attached. Delete teams first.`", body = String, content_type = "text/plain")))]
 async fn delete(
     caller: Caller<LoggedIn>,
@@ -242,7 +244,7 @@ async fn delete(
         .await?;
     match removed {
         OrganizationRemoved::Removed => Ok(no_content().into_response()),
-        OrganizationRemoved::HasTeams => Err(Refusal::wrong(
+        OrganizationRemoved::HasTeams => Err(Refusal::bad_request(
             "Cannot delete account with teams attached. Delete teams first.",
         )),
     }

@@ -1,4 +1,4 @@
-//! How CAVE says what went wrong: in plain text, or by the status alone.
+//! Error responses of CAVE's API: plain text, or a status without a body.
 
 use std::borrow::Cow;
 
@@ -10,30 +10,30 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::{Description, Kind};
-use crate::http::openapi::{ErrorAnswer, Takes};
+use crate::http::openapi::{ErrorAnswer, Inputs};
 use jeton_core::token::OwnerKind;
 
-/// Why a request of this API has no good answer.
+/// The reason why a request of this API failed.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// What any surface can meet.
+    /// A failure common to all APIs.
     Failure(Failure),
-    /// What only CAVE says, in its own words.
-    Said(StatusCode, Cow<'static, str>),
+    /// A status and message specific to CAVE.
+    Response(StatusCode, Cow<'static, str>),
 }
 
 impl Refusal {
-    /// Something is wrong with the request, in CAVE's words.
-    pub(super) fn wrong(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::Said(StatusCode::BAD_REQUEST, text.into())
+    /// Returns a 400 with CAVE's message.
+    pub(super) fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Response(StatusCode::BAD_REQUEST, text.into())
     }
 
-    /// What became of making something whose name must be unique.
-    pub(super) fn of_making(error: Error, kind: &str, name: &str) -> Self {
+    /// Converts the error of creating a resource with a unique name.
+    pub(super) fn of_creation(error: Error, kind: &str, name: &str) -> Self {
         match error {
             Error::NameTaken => {
                 let text = format!("{kind} '{name}' already exists.");
-                Self::Said(StatusCode::CONFLICT, text.into())
+                Self::Response(StatusCode::CONFLICT, text.into())
             }
             other => other.into(),
         }
@@ -56,23 +56,23 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Failure(failure) => failure.into_response(),
-            Self::Said(status, text) => (status, text).into_response(),
+            Self::Response(status, text) => (status, text).into_response(),
         }
     }
 }
 
-/// The errors of an operation, as its document has them.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
+/// Returns the errors of an operation for the OpenAPI document.
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
     let text = || Some(("text/plain", text_schema()));
     let mut errors = vec![(
         "429",
-        "Too many requests; `Retry-After` says when to come back",
+        "Too many requests; `Retry-After` says when to retry",
         text(),
     )];
-    if takes.caller {
+    if inputs.caller {
         errors.push((
             "401",
-            "There is no credential; `WWW-Authenticate` asks for Basic",
+            "The request has no credential; `WWW-Authenticate` asks for Basic",
             None,
         ));
         errors.push((
@@ -80,15 +80,15 @@ pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
             "The credential is not active, or the role does not allow this",
             None,
         ));
-        errors.push(("503", "Something that must work does not, or is too busy", text()));
+        errors.push(("503", "The server is overloaded or failed", text()));
     }
-    if takes.caller || takes.body {
-        errors.push(("400", "The request is not as it should be", text()));
+    if inputs.caller || inputs.body {
+        errors.push(("400", "The request is invalid", text()));
     }
-    if takes.path {
-        errors.push(("404", "It does not exist, or is not yours to see", None));
+    if inputs.path {
+        errors.push(("404", "The resource does not exist, or you may not see it", None));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB", text()));
     }
     let errors = errors.into_iter().map(|(status, description, body)| ErrorAnswer {
@@ -103,7 +103,7 @@ fn text_schema() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).into()
 }
 
-/// Returns this API's answer to a failure.
+/// Renders a failure as CAVE does.
 pub(super) fn render(failure: &Failure) -> Response {
     let (status, text) = answer(failure);
     let response = match text.is_empty() {
@@ -135,7 +135,7 @@ fn answer(failure: &Failure) -> (StatusCode, Cow<'static, str>) {
     (status, text)
 }
 
-/// Returns what CAVE answers otherwise than kind and text say.
+/// Returns the status and message of failures for which CAVE differs from their kind.
 fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
     let text = match failure {
         Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => {
@@ -145,9 +145,9 @@ fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
         Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
             "Bad Request: Expecting text/json or application/json body"
         }
-        Failure::NoHistory => "Bad Request: The past is not kept.",
+        Failure::NoHistory => "Bad Request: Past states are not kept.",
         Failure::Refused(error) => match error {
-            // To bring in people from outside of the organization is its admins' right.
+            // Only admins of the organization may add users from outside of it.
             Error::NotAMember => return Some((StatusCode::FORBIDDEN, "".into())),
             Error::Unavailable(_) => {
                 let text = "Oops! We've experienced an internal error. Please try your request again later.";
@@ -165,9 +165,11 @@ fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
             Error::WrongPassword => "Cannot change the password: current_password is missing or wrong.",
             Error::LastAdmin => "Cannot remove the last organization admin.",
             Error::LastAdministrator => "Cannot remove the last administrator.",
-            Error::OrganizationNeeded => "Bad Request: Name the organization.",
+            Error::OrganizationNeeded => {
+                "Bad Request: Name the organization: you do not belong to exactly one."
+            }
             Error::NotActive => "The token is not active any more.",
-            Error::BadCursor => "Bad Request: The cursor belongs to another list.",
+            Error::BadCursor => "Bad Request: The cursor does not belong to this list.",
             _ => return None,
         },
         _ => return None,
@@ -202,7 +204,7 @@ mod tests {
         400 Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.
         404 
         405 
-        400 Bad Request: The past is not kept.
+        400 Bad Request: Past states are not kept.
         429 Too many requests: retry after the seconds in Retry-After. retry-after=7
         401  www-authenticate=Basic realm="Restricted"
         403 
@@ -214,7 +216,7 @@ mod tests {
         403 
         404 
         404 
-        400 Bad Request: Name the organization.
+        400 Bad Request: Name the organization: you do not belong to exactly one.
         409 This name is already in use.
         409 This e-mail address belongs to another user.
         400 Cannot remove the last organization admin.
@@ -224,7 +226,7 @@ mod tests {
         400 Too many tokens for team.
         400 Cannot delete the last organization token.
         400 The token is not active any more.
-        400 Bad Request: The cursor belongs to another list.
+        400 Bad Request: The cursor does not belong to this list.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 No signing key is available. Nothing was changed.
         503 Oops! We've experienced an internal error. Please try your request again later.

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/teams`.
+//! Teams: `/organizations/{organization}/teams`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::input::{Body, CaveInput};
 use super::render::Refusal;
-use super::sent::{Body, Sent};
-use super::tokens::{self, Place, TokenInfo};
-use super::{below, json};
+use super::tokens::{self, PathOwner, TokenInfo};
+use super::{json, url_below};
 use crate::authority::{self, Error, Wanted};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Form, Input};
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, no_content, whole};
+use crate::http::{App, all_pages, no_content};
 use jeton_core::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
 use jeton_core::token::{Status, WantedStatus};
 
@@ -29,12 +29,12 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, delete))
 }
 
-/// A new team.
+/// A team to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateTeam")]
 struct CreateForm {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`, the first one a letter or digit; unique in the
-    /// organization whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit.
+    /// Unique in the organization, ignoring case.
     #[form(example = "runners")]
     name: String,
 }
@@ -49,15 +49,15 @@ impl Body for CreateForm {
 struct TeamInfo {
     #[schema(example = "runners")]
     name: String,
-    /// Its active tokens, for whoever manages them.
+    /// The team's active tokens. Empty unless the caller manages them.
     tokens: Vec<TokenInfo>,
 }
 
-/// How many teams have their tokens read together. The store merges so many by their indexes.
+/// How many teams' tokens are read in one query, which merges an index range per team.
 const TEAMS_AT_ONCE: usize = 100;
 
 impl TeamInfo {
-    /// Teams, each with its active tokens as far as the caller manages them.
+    /// Returns the teams, each with its active tokens if the caller manages them.
     async fn of(
         app: &App,
         caller: &authority::Caller,
@@ -73,7 +73,7 @@ impl TeamInfo {
                 ..Wanted::default()
             };
             let mut tokens: HashMap<TeamId, Vec<TokenInfo>> = HashMap::new();
-            for record in whole::tokens(&app.authority, caller, &wanted).await? {
+            for record in all_pages::tokens(&app.authority, caller, &wanted).await? {
                 if let Some(team) = record.token.owner.team() {
                     tokens
                         .entry(team.clone())
@@ -92,11 +92,11 @@ impl TeamInfo {
 
 /// List teams
 ///
-/// All of the organization's, in the order of their names. For everybody who belongs to it; a team's tokens
-/// for those who manage them only.
+/// Lists the teams of the organization, sorted by name. For all members of the organization; a team's
+/// tokens are visible to users who manage them.
 #[utoipa::path(get, path = "/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath),
-    responses((status = OK, description = "Its teams", body = Vec<TeamInfo>)))]
+    responses((status = OK, description = "The teams", body = Vec<TeamInfo>)))]
 async fn list(
     caller: Caller<(OrganizationsRead, TokensRead)>,
     State(app): State<Arc<App>>,
@@ -104,48 +104,48 @@ async fn list(
 ) -> Result<Response, Refusal> {
     let OrganizationPath { organization } = &path;
     let part = |slice| app.authority.teams(&caller, organization, slice);
-    let teams = whole::slices(part, |team| team.name.canonical()).await?;
+    let teams = all_pages::slices(part, |team| team.name.canonical()).await?;
     Ok(json(TeamInfo::of(&app, &caller, organization, &teams).await?))
 }
 
-/// Make a team
+/// Create a team
 ///
-/// For admins of the organization. The team gets a token with the description `default`, which this answer
-/// and no other shows.
+/// The team gets a token with the description `default`, which only this response shows. Only for
+/// admins of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The team, with its first token this once", body = TeamInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The team, with its first token, shown only once", body = TeamInfo,
+                  headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Team.`, `Invalid team name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
               (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain")))]
 async fn create(
     caller: Caller<(OrganizationsWrite, TokensWrite)>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<OrganizationPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     let CreateForm { name } = body;
     let named = name.parse::<Name>();
-    let valid = named.map_err(|_| Refusal::wrong(format!("Invalid team name {name}.")))?;
+    let valid = named.map_err(|_| Refusal::bad_request(format!("Invalid team name {name}.")))?;
     let OrganizationPath { organization } = path;
     let made = app.authority.create_team(&caller, &organization, &valid).await;
-    let team = made.map_err(|error| Refusal::of_making(error, "Team", &name))?;
-    let place = Place {
+    let team = made.map_err(|error| Refusal::of_creation(error, "Team", &name))?;
+    let place = PathOwner {
         organization: team.organization.into(),
         team: Some(TeamReference::Id(team.id)),
     };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
-    let location = [(header::LOCATION, below(&app, &uri, &team.name))];
+    let location = [(header::LOCATION, url_below(&app, &uri, &team.name))];
     let body = json(TeamInfo {
         name: team.name.to_string(),
-        tokens: vec![TokenInfo::made(&token)],
+        tokens: vec![TokenInfo::with_secret(&token)],
     });
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Show a team
+/// Get a team
 ///
-/// For everybody who belongs to the organization; the team's tokens for those who manage them only.
+/// For all members of the organization; the team's tokens are visible to users who manage them.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "get_team",
     params(TeamPath),
     responses((status = OK, description = "The team", body = TeamInfo)))]
@@ -162,10 +162,10 @@ async fn show(
 
 /// Delete a team
 ///
-/// For admins of the organization. From the answer on all of the team's tokens are refused.
+/// Revokes all of its tokens at once. Only for admins of the organization.
 #[utoipa::path(delete, path = "/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
     params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The team is deleted")))]
 async fn delete(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

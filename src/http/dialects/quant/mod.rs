@@ -9,20 +9,20 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::api::Surface;
 use crate::http::openapi::{self, About};
 
-/// The beginning of its document.
+/// The preface of the OpenAPI document.
 const ABOUT: About = About {
-    title: "jeton for QuantCDN's clients",
-    description: "QuantCDN's API of organizations and their tokens, as its clients use it. \
-                  What is made here is listed, shown and revoked through every other API of jeton, and the other way round.\n\n\
-                  An error is `{\"message\": \"…\", \"error\": true}`, and names every field that is wrong.",
+    title: "QuantCDN",
+    description: "QuantCDN's API for its existing clients: organizations and their tokens. \
+                  All APIs of jeton share the same organizations and tokens.\n\n\
+                  An error is `{\"message\": \"…\", \"error\": true}`. The message names every invalid field.",
     tags: &[
-        ("organizations", "Who tokens belong to"),
-        ("tokens", "What an organization's services show to each other"),
+        ("organizations", "Organizations"),
+        ("tokens", "Tokens of an organization"),
     ],
     schemas: || vec![openapi::schema::<render::QuantError>()],
 };
 
-/// The whole API.
+/// Returns the API.
 pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(organizations::routes())

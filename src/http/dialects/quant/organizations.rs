@@ -1,4 +1,4 @@
-//! `/api/v2/organizations`, where clients do not speak JSON:API.
+//! Organizations: `/api/v2/organizations`, for clients that do not use JSON:API.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, OrganizationsRead};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationReference};
 
@@ -20,11 +20,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
-/// Which organization.
+/// An organization.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct OrganizationPath {
-    /// Its machine name, which is its name in jeton, or its id.
+    /// The organization's machine name (jeton's name) or id.
     #[form(example = "default")]
     pub(super) organization: OrganizationReference,
 }
@@ -33,34 +33,34 @@ pub(super) struct OrganizationPath {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListedOrganization)]
 struct Listed {
-    /// Jeton has one name for both.
+    /// The name. In jeton it is the same as the machine name.
     #[schema(example = "default")]
     name: String,
-    /// What its addresses contain.
+    /// The machine name, which URLs contain.
     #[schema(example = "default")]
     machine_name: String,
 }
 
-/// An organization. What jeton does not have of it is `null`.
+/// An organization. Fields that jeton does not have are `null`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Organization)]
 struct Shown {
     #[serde(flatten)]
     names: Listed,
-    /// Not known here.
+    /// Always `null`.
     #[serde(rename = "type")]
     #[schema(required = true)]
     kind: Option<String>,
-    /// Not known here.
+    /// Always `null`.
     #[schema(required = true)]
     region: Option<String>,
-    /// Not known here.
+    /// Always `null`.
     #[schema(required = true)]
     subscription: Option<String>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
-    /// Not known here.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    /// Always `null`.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     updated_at: Option<Timestamp>,
 }
 
@@ -75,19 +75,19 @@ impl Listed {
 
 /// List organizations
 ///
-/// Those you belong to, in the order of their names; all of them for a site administrator.
+/// Lists the organizations you belong to, sorted by name. Site administrators see all organizations.
 #[utoipa::path(get, path = "/api/v2/organizations", tag = "organizations", operation_id = "organizations_list",
-    responses((status = OK, description = "All of them", body = Vec<Listed>)))]
+    responses((status = OK, description = "The organizations", body = Vec<Listed>)))]
 async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
 ) -> Result<Json<Vec<Listed>>, Failure> {
     let part = |slice| app.authority.organizations(&caller, slice);
-    let found = whole::slices(part, |one| one.name.canonical()).await?;
+    let found = all_pages::slices(part, |one| one.name.canonical()).await?;
     Ok(Json(found.iter().map(Listed::of).collect()))
 }
 
-/// Show an organization
+/// Get an organization
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}", tag = "organizations", operation_id = "organizations_read",
     params(OrganizationPath),
     responses((status = OK, description = "The organization", body = Shown)))]

@@ -1,4 +1,4 @@
-//! How QuantCDN says what went wrong.
+//! Error responses of QuantCDN's API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -10,34 +10,34 @@ use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
 use crate::http::kind::Kind;
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QuantError {
-    /// What is wrong, for people, with the names of the fields that are.
+    /// The error message, with the names of invalid fields.
     #[schema(example = "name: Field required")]
     message: String,
-    /// That it is an error: always `true`. Their Go client takes nothing without it for one.
+    /// Always `true`. QuantCDN's Go client recognises an error only by this field.
     #[schema(example = true)]
     error: bool,
 }
 
-/// The errors of an operation, as its document has them.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let body = || openapi::named("application/json", "QuantError");
-    let mut errors = openapi::usual_errors(takes, body);
-    if takes.body {
+/// Returns the errors of an operation for the OpenAPI document.
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let body = || openapi::body_named("application/json", "QuantError");
+    let mut errors = openapi::common_errors(inputs, body);
+    if inputs.body {
         errors.push(ErrorAnswer {
             status: "422",
-            description: "Some fields are wrong: the message names all of them",
+            description: "Invalid fields, all of which the message names",
             body: body(),
         });
     }
     errors
 }
 
-/// Returns this API's answer to a failure.
+/// Renders a failure as QuantCDN does.
 pub(super) fn render(failure: &Failure) -> Response {
     let message = match failure {
         Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
@@ -53,7 +53,8 @@ pub(super) fn render(failure: &Failure) -> Response {
 fn status(failure: &Failure) -> StatusCode {
     let kind = match failure {
         Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => Kind::BadRequest,
-        // QuantCDN keeps no token, and has no other status for what is well asked and not allowed.
+        // QuantCDN has no `keep_last_token`, and uses the status of a limit for valid requests that are
+        // not allowed.
         Failure::Refused(Error::LastToken { .. }) => Kind::Limit,
         other => other.description().kind,
     };

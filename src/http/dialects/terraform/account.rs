@@ -1,4 +1,4 @@
-//! `/account/details`: who is calling.
+//! The caller: `/account/details`.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(show))
 }
 
-/// Who am I?
+/// Get the caller
 ///
-/// The person whose token this is. For a token of a team or an organization it is a service account
-/// that stands for it, and `authenticated-resource` names which.
+/// Returns the user that the token acts for. For a token of a team or an organization, it is a service
+/// account, and `authenticated-resource` identifies the team or organization.
 #[utoipa::path(get, path = "/api/v2/account/details", tag = "start", operation_id = "show_account",
     responses((status = OK, description = "The caller", body = Document<UserResource>,
                   content_type = "application/vnd.api+json")))]

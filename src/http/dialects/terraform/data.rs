@@ -1,7 +1,7 @@
-//! Documents that clients send.
+//! JSON:API documents in requests.
 //!
-//! Clients send the same order in many ways: no body at all, `{}`, `null`, and a resource whose type is
-//! wrong, empty or missing. What is not there is empty, and nothing depends on the type.
+//! Clients send the same request in many ways: without a body, `{}`, `null`, and a resource whose type
+//! is wrong, empty or missing. Absent parts are empty, and the type is ignored.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use utoipa::openapi::Schema;
 
 use crate::http::input::{Document, Encoding, Fault, Fields, Form, Presence, Request, Scalar, Value, string};
 
-/// A document of one resource: its attributes, and its relationships where they matter.
+/// A document of one resource with its attributes, and with relationships if the operation uses them.
 #[derive(Debug, Form)]
 #[form(body, name = part_of::<A>(""), presence = Optional, encoding = JsonApi)]
 pub(super) struct Data<A: Request, R: Request = ()> {
@@ -17,13 +17,13 @@ pub(super) struct Data<A: Request, R: Request = ()> {
     pub(super) data: Resource<A, R>,
 }
 
-/// The resource.
+/// A resource.
 #[derive(Debug, Form)]
 #[form(body, name = part_of::<A>("Data"))]
 pub(super) struct Resource<A: Request, R: Request> {
-    /// Whatever clients send: nothing depends on it.
+    /// The resource type, which is ignored.
     #[form(name = "type")]
-    #[expect(dead_code, reason = "nothing depends on it")]
+    #[expect(dead_code, reason = "ignored")]
     kind: Option<Anything>,
     #[form(nested)]
     pub(super) attributes: A,
@@ -31,7 +31,7 @@ pub(super) struct Resource<A: Request, R: Request> {
     pub(super) relationships: R,
 }
 
-/// A document of identifiers: what each resource in it is called.
+/// A document of resource identifiers.
 #[derive(Debug, Form)]
 #[form(body, name = "Identifiers", encoding = JsonApi)]
 pub(super) struct Identifiers<T: Scalar> {
@@ -39,33 +39,33 @@ pub(super) struct Identifiers<T: Scalar> {
     data: Vec<Identifier<T>>,
 }
 
-/// Which resource is meant.
+/// A resource identifier.
 #[derive(Debug, Form)]
 #[form(body, name = "SentIdentifier")]
 struct Identifier<T: Scalar> {
     #[form(example = "1")]
     id: T,
-    /// Whatever clients send: nothing depends on it.
+    /// The resource type, which is ignored.
     #[form(name = "type")]
-    #[expect(dead_code, reason = "nothing depends on it")]
+    #[expect(dead_code, reason = "ignored")]
     kind: Option<Anything>,
 }
 
 impl<T: Scalar> Identifiers<T> {
-    /// The identifiers alone.
+    /// Returns the ids.
     pub(super) fn ids(self) -> Vec<T> {
         self.data.into_iter().map(|identifier| identifier.id).collect()
     }
 }
 
-/// A document with these attributes is called as they are, without the word; so are its parts.
+/// Names the schema of a document part after its attributes.
 fn part_of<A: Request>(part: &str) -> Cow<'static, str> {
     let name = A::Form::name();
     let document = name.strip_suffix("Attributes").unwrap_or(&name);
     Cow::Owned(format!("{document}{part}"))
 }
 
-/// A value that is not looked at. Documents say what clients are meant to send: a text.
+/// An ignored value. Documents describe it as the text that clients should send.
 #[derive(Debug)]
 struct Anything;
 
@@ -79,7 +79,7 @@ impl Scalar for Anything {
     }
 }
 
-/// No document, in a write that has to say all the same that it would be one.
+/// An absent document, in a write that must still declare the media type of JSON:API.
 #[derive(Debug)]
 pub(super) struct NoData;
 
@@ -87,7 +87,7 @@ impl Form for NoData {
     const BODY: Presence = Presence::Unread;
     const ENCODING: Encoding = Encoding::JsonApi;
 
-    fn fill(_: &mut Fields<'_>) -> Option<Self> {
+    fn read_fields(_: &mut Fields<'_>) -> Option<Self> {
         Some(Self)
     }
 

@@ -1,4 +1,4 @@
-//! What clients look at before anything else.
+//! Service discovery.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ping))
 }
 
-/// Where what Terraform's clients know is served. They refuse to start without the first two; modules
-/// are not served here.
+/// The URLs of the services. Terraform's clients do not start without the first two; modules are not
+/// supported.
 #[derive(Debug, Serialize, ToSchema)]
 struct Services {
     #[serde(rename = "modules.v1")]
@@ -36,9 +36,9 @@ struct Services {
     api_2: &'static str,
 }
 
-/// Find the API
+/// Get the service URLs
 #[utoipa::path(get, path = "/.well-known/terraform.json", tag = "start", operation_id = "discover_services",
-    security(()), responses((status = OK, description = "Where it is", body = Services)))]
+    security(()), responses((status = OK, description = "The service URLs", body = Services)))]
 async fn services(_: Anyone) -> Json<Services> {
     const API: &str = "/api/v2/";
     Json(Services {
@@ -49,11 +49,11 @@ async fn services(_: Anyone) -> Json<Services> {
     })
 }
 
-/// Ask whether the API answers
+/// Check that the API answers
 ///
-/// The headers of the answer say its version and what is left of the limits.
+/// The response headers contain the API version and the remaining rate limit.
 #[utoipa::path(get, path = "/api/v2/ping", tag = "start", operation_id = "ping", security(()),
-    responses((status = NO_CONTENT, description = "It does")))]
+    responses((status = NO_CONTENT, description = "The API answers")))]
 async fn ping(_: Anyone) -> impl IntoResponse {
     no_content()
 }

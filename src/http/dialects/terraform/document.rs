@@ -1,4 +1,4 @@
-//! Documents that are answered, as JSON:API has them.
+//! JSON:API documents in responses.
 
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use crate::http::dialects::terraform::page::{Links, Meta, PageForm};
 use crate::http::input::JSON_API;
 use crate::http::openapi;
 
-/// An answer with a document in it.
+/// A response with a JSON:API document.
 #[derive(Debug)]
 pub(super) struct JsonApi<T>(pub(super) T);
 
@@ -29,7 +29,7 @@ pub(super) struct Document<T> {
     pub(super) data: T,
 }
 
-/// A document of a list's page.
+/// A document of one page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ListDocument<T> {
     #[schema(schema_with = openapi::list_of::<T>)]
@@ -39,21 +39,21 @@ pub(super) struct ListDocument<T> {
 }
 
 impl<T> ListDocument<T> {
-    /// A page of so many resources, below the public address.
+    /// Creates a page of a list with `total` resources, with links below the public URL.
     pub(super) fn of(data: Vec<T>, page: PageForm, total: u64, base: &str, uri: &Uri) -> Self {
         let (links, meta) = page.of(total, base, uri);
         Self { data, links, meta }
     }
 }
 
-/// A relationship with one resource, or with none.
+/// A relationship with at most one resource.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ToOne {
     #[schema(required = true)]
     pub(super) data: Option<Identifier>,
 }
 
-/// Which resource is meant.
+/// A resource identifier.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Identifier {
     #[schema(example = "team-Hn5Lq9BcX1dF7gJk")]
@@ -71,7 +71,7 @@ impl Identifier {
 }
 
 impl ToOne {
-    /// A relationship with a resource.
+    /// Returns a relationship with a resource.
     pub(super) fn with(kind: &'static str, id: &impl ToString) -> Self {
         Self {
             data: Some(Identifier::of(kind, id)),
@@ -85,14 +85,14 @@ pub(super) struct ToMany {
     pub(super) data: Vec<Identifier>,
 }
 
-/// A relationship with one resource, and where that is shown.
+/// A relationship with one resource, with its link.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Linked {
     data: Identifier,
     links: Related,
 }
 
-/// Where a resource is shown.
+/// A link to a resource.
 #[derive(Debug, Serialize, ToSchema)]
 struct Related {
     #[schema(example = "/api/v2/teams/team-Hn5Lq9BcX1dF7gJk")]
@@ -107,7 +107,7 @@ impl Linked {
     }
 }
 
-/// Where the resource itself is shown.
+/// A link to the resource itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Itself {
     #[serde(rename = "self")]
@@ -123,7 +123,7 @@ impl Itself {
     }
 }
 
-/// A document with the resources that it refers to, where they were asked for.
+/// A document with the related resources that the request includes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Including<T, I> {
     #[serde(flatten)]

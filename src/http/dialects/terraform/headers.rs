@@ -1,4 +1,4 @@
-//! What every answer says beside its body.
+//! The headers of every response.
 
 use std::sync::Arc;
 
@@ -9,34 +9,34 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
 use crate::http::App;
-use crate::http::rate_limit::Standing;
+use crate::http::rate_limit::RateLimitState;
 
 const API_VERSION: HeaderName = HeaderName::from_static("tfp-api-version");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The version that clients of the API's last years know.
+/// The API version that recent clients expect.
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 
-/// The longest identifier of a request that is repeated to whoever sent it.
+/// The maximum length of a request id that is returned to the client.
 const LONGEST_ID: usize = 128;
 
-/// A router whose answers say the version, which request they are for, and what is left of the limits.
-pub(super) fn stated(router: Router, app: &Arc<App>) -> Router {
+/// Adds the API version, the request id and the rate limit to all responses.
+pub(super) fn add_to_responses(router: Router, app: &Arc<App>) -> Router {
     router.layer(from_fn_with_state(Arc::clone(app), state))
 }
 
 async fn state(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let id = id(&app, request.headers());
     let mut response = next.run(request).await;
-    let standing = response.extensions_mut().remove::<Standing>();
+    let state = response.extensions_mut().remove::<RateLimitState>();
     let headers = response.headers_mut();
     headers.insert(API_VERSION, VERSION);
     headers.extend(id.map(|id| (REQUEST_ID, id)));
-    headers.extend(standing.into_iter().flat_map(limits));
+    headers.extend(state.into_iter().flat_map(limits));
     response
 }
 
-/// The client's own identifier of the request where it is plain enough to stand in anybody's log.
+/// Returns the client's request id if it is safe to log.
 fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     let is_plain = |value: &&HeaderValue| {
         let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -48,15 +48,15 @@ fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     }
 }
 
-/// The limit that leaves least. All are numbers that a client can read as floats: go-tfe ends the process
-/// where the last one is not.
-fn limits(standing: Standing) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+/// Returns the headers of the limit with the fewest remaining requests. All are numbers that parse as
+/// floats: go-tfe ends the process if the last one does not.
+fn limits(state: RateLimitState) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let stated = [
-        ("x-ratelimit-limit", standing.rate.per_second.to_string()),
-        ("x-ratelimit-remaining", standing.remaining.to_string()),
+        ("x-ratelimit-limit", state.rate.per_second.to_string()),
+        ("x-ratelimit-remaining", state.remaining.to_string()),
         (
             "x-ratelimit-reset",
-            format!("{:.3}", standing.until_next().as_secs_f64()),
+            format!("{:.3}", state.until_next().as_secs_f64()),
         ),
     ];
     stated

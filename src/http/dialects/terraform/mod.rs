@@ -20,38 +20,38 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::http::api::Surface;
 use crate::http::openapi::{self, About, schema};
 
-/// The beginning of its document.
+/// The preface of the OpenAPI document.
 const ABOUT: About = About {
     title: "Terraform",
     description: "\
-The tokens, organizations and teams of jeton, as clients of HCP Terraform and Terraform Enterprise (go-tfe, \
-pytfe, terrasnek, curl) ask for them.
+The API of HCP Terraform and Terraform Enterprise for its existing clients (go-tfe, pytfe, terrasnek, curl): \
+tokens, organizations and teams.
 
-Requests and answers are JSON:API documents. A POST, PATCH or DELETE needs \
-`Content-Type: application/vnd.api+json`, also without a body, and is answered with 415 otherwise. What the \
-caller may not see or do is answered with 404, as what does not exist. A token's secret is shown once, where \
-it is made.
+Requests and responses are JSON:API documents. A POST, PATCH or DELETE needs \
+`Content-Type: application/vnd.api+json`, also without a body; otherwise the response is 415. A resource that \
+does not exist, or that the caller may not see or change, is 404. A token's secret is shown only once, in the \
+response that creates it.
 
-Every answer has `TFP-API-Version` and `X-Request-Id`; where the deployment limits requests also \
-`X-RateLimit-Limit` (a second), `X-RateLimit-Remaining` (at this moment) and `X-RateLimit-Reset` (seconds \
-until the next one is answered).",
+Every response has `TFP-API-Version` and `X-Request-Id`. If the deployment has rate limits, it also has \
+`X-RateLimit-Limit` (requests per second), `X-RateLimit-Remaining` (requests allowed now) and \
+`X-RateLimit-Reset` (seconds until the next request is allowed).",
     tags: &[
-        ("start", "What clients ask before anything else"),
-        ("organizations", "Organizations, and who belongs to them"),
-        ("teams", "Teams, and who belongs to them"),
-        ("tokens", "Tokens of whichever kind, by their ids"),
-        ("team tokens", "What acts for a team"),
-        ("organization tokens", "What acts for an organization"),
-        ("user tokens", "What acts for a person"),
+        ("start", "Service discovery, and the caller"),
+        ("organizations", "Organizations and their members"),
+        ("teams", "Teams and their members"),
+        ("tokens", "Tokens of any kind, by id"),
+        ("team tokens", "Tokens that act for a team"),
+        ("organization tokens", "Tokens that act for an organization"),
+        ("user tokens", "Tokens that act for a user"),
         (
             "token lifetimes",
-            "How long an organization's tokens live at most",
+            "The maximum lifetimes of an organization's tokens",
         ),
     ],
     schemas: || vec![schema::<render::ErrorDocument>()],
 };
 
-/// The whole API.
+/// Returns the API.
 pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(discovery::routes())
@@ -61,5 +61,5 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(teams::routes())
         .merge(tokens::routes())
         .merge(token_ttl_policies::routes());
-    Surface::new(routes, render::errors, render::render).within(headers::stated)
+    Surface::new(routes, render::errors, render::render).with_layer(headers::add_to_responses)
 }

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/organization-memberships`: who belongs to an organization.
+//! Members of an organization: `/organizations/{organization}/organization-memberships`.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::http::dialects::terraform::document::{Document, Including, JsonApi, L
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
+use crate::http::domain_types::Word;
 use crate::http::input::{Choice, Form, Input};
-use crate::http::nouns::Word;
 use crate::http::{App, Failure};
 use jeton_core::directory::{Email, Member, Organization, TeamReference};
 use jeton_store::{Found, PersonReference, Search};
@@ -27,35 +27,36 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, create))
 }
 
-/// Whether somebody belongs to an organization already.
+/// Whether a membership is active or waits for its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Active,
     Invited,
 }
 
-/// The same in an answer.
+/// The status in a response.
 type StatusWord = Word<Status>;
 
 impl Choice for Status {
     const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
 }
 
-/// Which memberships.
+/// Filters and included resources of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 struct FilterForm {
-    /// Of people with this in their address, whatever its case.
+    /// Only users whose e-mail address contains this text, ignoring case.
     #[form(length(max = 255))]
     q: Option<String>,
-    /// Of people with one of these addresses, separated by commas; the parameter may also be given
-    /// several times.
+    /// Only users with one of these e-mail addresses, separated by commas. The parameter can be
+    /// repeated.
     #[form(name = "filter[email]", length(max = 100))]
     email: Option<Vec<String>>,
-    /// `active` is everybody who is listed: nobody learns here for whom a membership waits.
+    /// Only memberships with this status. All listed memberships are `active`: the list does not reveal
+    /// invited addresses.
     #[form(name = "filter[status]")]
     status: Option<Status>,
-    /// `user` shows the people too; other names are passed over.
+    /// `user` includes the users; other names are ignored.
     #[form(length(max = 255), example = "user")]
     include: Option<String>,
 }
@@ -80,10 +81,10 @@ impl FilterForm {
     }
 }
 
-/// A new membership.
+/// A membership to create.
 type NewMembership = Data<CreateAttributes, CreateRelationships>;
 
-/// Whose it is.
+/// The attributes of a membership to create.
 #[derive(Debug, Form)]
 #[form(body, name = "NewOrganizationMembershipAttributes")]
 struct CreateAttributes {
@@ -91,20 +92,20 @@ struct CreateAttributes {
     email: Email,
 }
 
-/// What they are to belong to.
+/// The relationships of a membership to create.
 #[derive(Debug, Form)]
 #[form(body, name = "NewOrganizationMembershipRelationships")]
 struct CreateRelationships {
-    /// Teams of the organization.
+    /// Teams of the organization that the user is added to.
     #[form(nested)]
     teams: Option<Identifiers<String>>,
 }
 
-/// That somebody belongs to an organization.
+/// A membership in an organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OrganizationMembership)]
 struct MembershipResource {
-    /// The same for the same address in the same organization.
+    /// The id, which depends only on the e-mail address and the organization.
     #[schema(example = "ou-Qm8VtW2pR6sYxZk3")]
     id: String,
     #[serde(rename = "type")]
@@ -114,7 +115,7 @@ struct MembershipResource {
     relationships: MembershipRelationships,
 }
 
-/// What is said of it.
+/// The attributes of a membership.
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipAttributes {
     #[schema(inline)]
@@ -123,11 +124,12 @@ struct MembershipAttributes {
     email: String,
 }
 
-/// Who belongs where.
+/// The relationships of a membership.
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipRelationships {
     organization: ToOne,
-    /// None in the answer that makes it: nobody learns there whether an address is somebody's.
+    /// `null` in the response that creates the membership, which must not reveal whether a user has the
+    /// address.
     user: ToOne,
 }
 
@@ -151,9 +153,9 @@ impl MembershipResource {
     }
 }
 
-/// List who belongs to an organization
+/// List organization memberships
 ///
-/// In the order of their addresses.
+/// Sorted by e-mail address.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "list_organization_memberships", params(OrganizationPath, FilterForm, PageForm),
     responses((status = OK, description = "A page of the list",
@@ -189,10 +191,11 @@ async fn list(
     }))
 }
 
-/// Bring somebody into an organization
+/// Add a user to an organization
 ///
-/// And into teams of it, if some are named. They are a member from now on, or from when they are made,
-/// and the answer says `invited` either way; who has a role already keeps it. Needs a session.
+/// Adds the user as a member, and to the given teams. A user who already has a role keeps it. If no
+/// user has the e-mail address, the membership applies once the user is created. The response has the
+/// status `invited` in both cases. Needs a session.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "create_organization_membership", params(OrganizationPath),
     request_body(content = NewMembership, content_type = "application/vnd.api+json",

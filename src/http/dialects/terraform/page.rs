@@ -1,4 +1,4 @@
-//! Pages by number.
+//! Pagination by page number.
 
 use axum::http::Uri;
 use serde::Serialize;
@@ -9,39 +9,39 @@ use utoipa::openapi::Schema;
 use crate::http::input::{Fault, Form, Scalar, Value};
 use jeton_store::Search;
 
-/// So many are on a page if nobody says otherwise, and at most so many if somebody does.
+/// The default and the maximum page size.
 const USUAL_SIZE: i64 = 20;
 const LARGEST_SIZE: i64 = 100;
 
-/// The names of the parameters, which links contain.
+/// The parameter names, which links contain.
 const NUMBER: &str = "page[number]";
 const SIZE: &str = "page[size]";
 
-/// Which page of a list. What lies beyond the bounds is taken for the bound.
+/// A page of a list. A value out of range counts as the nearest bound.
 #[derive(Debug, Clone, Copy, Form)]
 #[form(query)]
 pub(super) struct PageForm {
-    /// Which page, from 1 on.
+    /// The page number, from 1.
     #[form(name = "page[number]", default = Clamped(1))]
     number: Clamped<{ u32::MAX as i64 }>,
-    /// How many are on a page: 1 to 100.
+    /// The page size, 1 to 100.
     #[form(name = "page[size]", default = Clamped(USUAL_SIZE))]
     size: Clamped<LARGEST_SIZE>,
 }
 
-/// Which page of a list that is whole where no page is named.
+/// A page of a list that is complete unless a page is requested.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct PageIfAny {
-    /// Which page, from 1 on.
+    /// The page number, from 1.
     #[form(name = "page[number]")]
     number: Option<Clamped<{ u32::MAX as i64 }>>,
-    /// How many are on a page: 1 to 100, and 20 where only the page is named.
+    /// The page size, 1 to 100. Default: 20 if only the page number is given.
     #[form(name = "page[size]")]
     size: Option<Clamped<LARGEST_SIZE>>,
 }
 
-/// Which resources of a list, and which page of them.
+/// Filters and page of a list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct Paged<F: Form> {
@@ -51,7 +51,7 @@ pub(super) struct Paged<F: Form> {
     pub(super) page: PageForm,
 }
 
-/// An integer from 1 on: one beyond the bounds is the bound.
+/// An integer from 1, clamped to its bounds.
 #[derive(Debug, Clone, Copy)]
 struct Clamped<const MAX: i64>(i64);
 
@@ -64,7 +64,7 @@ impl<const MAX: i64> Scalar for Clamped<MAX> {
         <i64 as Scalar>::schema()
     }
 
-    fn written(&self) -> Option<serde_json::Value> {
+    fn to_default(&self) -> Option<serde_json::Value> {
         Some(self.0.into())
     }
 }
@@ -80,25 +80,25 @@ impl PageIfAny {
 }
 
 impl PageForm {
-    /// The one page of a list that is whole.
-    pub(super) fn whole(length: usize) -> Self {
+    /// Returns the only page of a complete list.
+    pub(super) fn complete(length: usize) -> Self {
         Self {
             number: Clamped(1),
             size: Clamped(i64::try_from(length).unwrap_or(i64::MAX).max(1)),
         }
     }
 
-    /// How many are on a page.
+    /// Returns the page size.
     pub(super) fn size(self) -> u32 {
         u32::try_from(self.size.0).unwrap_or(1)
     }
 
-    /// How many come before the page.
+    /// Returns the number of items before the page.
     pub(super) fn offset(self) -> u64 {
         (self.number.0 - 1).saturating_mul(self.size.0).unsigned_abs()
     }
 
-    /// The page of a list of the directory.
+    /// Returns the search for a page of a directory list.
     pub(super) fn search(self, text: Option<String>, keys: Option<Vec<String>>) -> Search {
         Search {
             text,
@@ -108,8 +108,7 @@ impl PageForm {
         }
     }
 
-    /// Where the page is among those of a list with so many members, and where the others are: at the
-    /// address that was asked for, below the public one.
+    /// Returns the links to the other pages, below the public URL, and the pagination metadata.
     pub(super) fn of(self, total: u64, base: &str, uri: &Uri) -> (Links, Meta) {
         let last = i64::try_from(total.div_ceil(self.size.0.unsigned_abs()))
             .unwrap_or(i64::MAX)
@@ -136,7 +135,7 @@ impl PageForm {
     }
 }
 
-/// Where the pages of a list are.
+/// Links to the pages of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Links {
     #[serde(rename = "self")]
@@ -149,13 +148,13 @@ pub(super) struct Links {
     last: String,
 }
 
-/// What is said about a list.
+/// The metadata of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Meta {
     pagination: Pagination,
 }
 
-/// Which page it is, and how many there are.
+/// The page number and the number of pages.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct Pagination {
@@ -167,7 +166,7 @@ struct Pagination {
     prev_page: Option<i64>,
     #[schema(required = true)]
     next_page: Option<i64>,
-    /// At least 1: an empty list is one empty page.
+    /// At least 1: an empty list has one empty page.
     #[schema(example = 1)]
     total_pages: i64,
     total_count: u64,
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn links_keep_what_was_asked_and_encode_brackets() {
+    fn links_keep_the_query_and_encode_brackets() {
         let (links, _) = at(2, 25);
         let link = |page: u32| {
             let query = format!("q=a%26b&page%5Bnumber%5D={page}&page%5Bsize%5D=10");

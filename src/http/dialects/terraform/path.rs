@@ -1,35 +1,35 @@
-//! What paths name.
+//! Path parameters.
 
 use crate::authority::{Authority, Caller, Error};
 use crate::http::input::Form;
 use jeton_core::directory::{OrganizationReference, TeamId, TeamReference, UserId};
 use jeton_core::token::TokenReference;
 
-/// Which organization.
+/// An organization.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct OrganizationPath {
-    /// Its name.
+    /// The name of the organization.
     #[form(example = "default")]
     pub(super) organization: OrganizationReference,
 }
 
-/// Which team.
+/// A team.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct TeamPath {
-    /// Its id.
+    /// The id of the team.
     #[form(example = "team-Hn5Lq9BcX1dF7gJk")]
     team_id: String,
 }
 
 impl TeamPath {
-    /// A text that can be no team's id is as absent as an id that no team has; so below.
+    /// Parses the id. An invalid id is answered like an unknown team; so below.
     pub(super) fn id(&self) -> Result<TeamId, Error> {
         self.team_id.parse().map_err(|_| Error::Absent)
     }
 
-    /// The team and its organization, which the path leaves out, as operations ask for them.
+    /// Returns references to the team and to its organization, which the path does not contain.
     pub(super) async fn references(
         &self,
         authority: &Authority,
@@ -40,11 +40,11 @@ impl TeamPath {
     }
 }
 
-/// Which person.
+/// A user.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct UserPath {
-    /// Their id.
+    /// The id of the user.
     #[form(example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     user_id: String,
 }
@@ -55,11 +55,11 @@ impl UserPath {
     }
 }
 
-/// Which token.
+/// A token.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct TokenPath {
-    /// Its number.
+    /// The number of the token.
     #[form(example = "1")]
     token_id: String,
 }

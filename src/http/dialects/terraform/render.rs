@@ -1,4 +1,4 @@
-//! How Terraform says what went wrong: JSON:API's error objects.
+//! Error responses of Terraform's API: JSON:API error objects.
 
 use std::borrow::Cow;
 
@@ -13,32 +13,32 @@ use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::error::INVALID_TOKEN;
 use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
 use crate::http::kind::{Description, Kind};
-use crate::http::openapi::{self, ErrorAnswer, Takes};
+use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
-/// What is wrong with a request.
+/// A document of errors.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorDocument {
     errors: Vec<ErrorObject>,
 }
 
-/// One thing that is wrong.
+/// An error.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorObject {
-    /// The status, as text.
+    /// The status code, as a string.
     #[schema(value_type = String, example = "404")]
     status: Status,
-    /// What kind of thing is wrong; one text for each kind.
+    /// The kind of error.
     #[schema(example = "not found")]
     title: &'static str,
-    /// What is wrong, for people.
+    /// The error message.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Where it is.
+    /// The location of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<Source>,
 }
 
-/// A status that is written as text: clients do not read it as a number.
+/// A status code, serialized as a string since clients do not parse a number.
 #[derive(Debug, Clone, Copy)]
 struct Status(StatusCode);
 
@@ -48,54 +48,55 @@ impl Serialize for Status {
     }
 }
 
-/// Where in a request something is wrong.
+/// The location of an error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Source {
-    /// In the document, as RFC 6901 writes it.
+    /// A JSON pointer (RFC 6901) into the document.
     #[schema(example = json!({"pointer": "/data/attributes/expired-at"}))]
     Pointer(String),
-    /// In a parameter of the query.
+    /// A query parameter.
     Parameter(String),
-    /// In a header.
+    /// A header.
     Header(String),
 }
 
-/// The errors of an operation, as its document has them. Nothing is forbidden here: it does not exist.
-pub(super) fn errors(takes: Takes) -> Vec<ErrorAnswer> {
-    let body = || openapi::named(JSON_API, "ErrorDocument");
+/// Returns the errors of an operation for the OpenAPI document. This API has no 403: forbidden
+/// resources are 404.
+pub(super) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
+    let body = || openapi::body_named(JSON_API, "ErrorDocument");
     let answer = |status, description| ErrorAnswer {
         status,
         description,
         body: body(),
     };
-    let mut errors = openapi::usual_errors(takes, body);
+    let mut errors = openapi::common_errors(inputs, body);
     errors.retain(|error| !["403", "404", "415"].contains(&error.status));
-    if takes.write {
+    if inputs.write {
         errors.push(answer(
             "415",
-            "The request does not say that it is of JSON:API, with or without a body",
+            "The request has no `Content-Type: application/vnd.api+json`, which is needed also without a body",
         ));
     }
-    if takes.caller {
+    if inputs.caller {
         errors.push(answer(
             "404",
-            "It does not exist, or the caller may not see or do this",
+            "The resource does not exist, or the caller may not see or change it",
         ));
     }
-    if takes.body {
+    if inputs.body {
         errors.push(answer(
             "422",
-            "Some attributes are wrong: all of them, in their order",
+            "Invalid attributes, all of them, in the order of the attributes",
         ));
     }
     errors
 }
 
-/// Returns this API's answer to a failure.
+/// Renders a failure as JSON:API errors.
 pub(super) fn render(failure: &Failure) -> Response {
-    let errors = said(failure);
-    // What is wrong with the address comes before what is wrong with the rest.
+    let errors = error_objects(failure);
+    // Errors in the path come first and determine the status.
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
     let challenge =
@@ -103,10 +104,10 @@ pub(super) fn render(failure: &Failure) -> Response {
     failure.with_headers((status, JsonApi(ErrorDocument { errors })), challenge)
 }
 
-fn said(failure: &Failure) -> Vec<ErrorObject> {
+fn error_objects(failure: &Failure) -> Vec<ErrorObject> {
     if let Failure::Input(InputError::Invalid(violations)) = failure {
-        let mut errors: Vec<ErrorObject> = violations.detail.iter().map(violated).collect();
-        // An address that cannot be says no more than one that is not.
+        let mut errors: Vec<ErrorObject> = violations.detail.iter().map(error_object).collect();
+        // An invalid path is answered like an unknown one, with a single error.
         if errors
             .first()
             .is_some_and(|first| first.status.0 == StatusCode::NOT_FOUND)
@@ -117,10 +118,10 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
     }
     if let Failure::Refused(Error::NameTaken) = failure {
         let attributes = Location::root("body").field("data").field("attributes");
-        return vec![violated(&taken(&attributes, "name"))];
+        return vec![error_object(&not_unique(&attributes, "name"))];
     }
-    let (status, usual) = usual(failure);
-    let detail = own_words(failure).map_or(usual, Some);
+    let (status, usual) = status_and_message(failure);
+    let detail = terraform_message(failure).map_or(usual, Some);
     vec![ErrorObject {
         status: Status(status),
         title: title(status),
@@ -129,18 +130,18 @@ fn said(failure: &Failure) -> Vec<ErrorObject> {
     }]
 }
 
-/// Returns the status of a failure, and its text where that is said.
-fn usual(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
+/// Returns the status of a failure, and its message if the API sends one.
+fn status_and_message(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
     let Description { kind, text, .. } = failure.description();
     let kind = match failure {
-        // A token that is meant for other services is none here.
+        // A token for other services counts as invalid.
         Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
-        // Their own clients take it for a wrong attribute.
+        // Terraform's clients expect this as an invalid attribute.
         Failure::Refused(Error::NotAMember) => Kind::InvalidInput,
         _ => kind,
     };
     match kind {
-        // Whoever may not do something is told that there is nothing.
+        // A forbidden resource is answered like an unknown one.
         Kind::Forbidden => (StatusCode::NOT_FOUND, None),
         Kind::Unauthenticated
         | Kind::InvalidToken
@@ -162,8 +163,8 @@ fn usual(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
     }
 }
 
-/// Returns what Terraform is told in words of its own; an empty text where nothing is said.
-fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
+/// Returns the messages that Terraform words differently; an empty text suppresses the message.
+fn terraform_message(failure: &Failure) -> Option<Cow<'static, str>> {
     let words = match failure {
         Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
             return Some(format!("Send Content-Type: {JSON_API}, also without a body.").into());
@@ -172,20 +173,22 @@ fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
         Failure::TooManyRequests { .. } => "You have exceeded the API's rate limit.",
         Failure::Refused(error) => match error {
             Error::LimitReached { limit, .. } => {
-                let many = format!("there are {limit} active tokens, the most that the organization allows");
+                let many = format!("the owner already has {limit} active tokens, the organization's limit");
                 return Some(format!("Validation failed: {many}").into());
             }
             Error::AddressTaken => return Some(format!("Validation failed: Email {TAKEN}").into()),
             Error::NotAMember => {
-                "Validation failed: only an admin can bring in people from outside the organization"
+                "Validation failed: only an admin of the organization can add users from outside of it"
             }
             Error::LockedOut { .. } => "Too many failed logins.",
-            Error::LastAdministrator => "At least one site administrator has to stay.",
-            Error::LastToken { .. } => "It is the last active token, and the organization keeps that.",
-            Error::NotActive => "The token is revoked, expired or replaced already.",
-            Error::OrganizationNeeded => "The organization has to be named.",
+            Error::LastAdministrator => "At least one site administrator must remain.",
+            Error::LastToken { .. } => {
+                "This is the owner's last active token, which the organization's policy keeps."
+            }
+            Error::NotActive => "The token is revoked, expired or already replaced.",
+            Error::OrganizationNeeded => "Name the organization: the caller does not belong to exactly one.",
             Error::BadCursor => "",
-            Error::Busy => "Too much to do at this moment.",
+            Error::Busy => "The server is overloaded: retry after the seconds in Retry-After.",
             _ => return None,
         },
         _ => return None,
@@ -193,25 +196,30 @@ fn own_words(failure: &Failure) -> Option<Cow<'static, str>> {
     Some(words.into())
 }
 
-/// An attribute that has to be unique and is not.
-pub(super) fn taken(attributes: &Location, name: &'static str) -> Violation {
+/// Returns the violation of an attribute that must be unique.
+pub(super) fn not_unique(attributes: &Location, name: &'static str) -> Violation {
     let fault = Fault::Value {
         error: TAKEN.to_owned(),
     };
     Violation::new(fault, attributes.field(name), &())
 }
 
-/// What is said of it, after the attribute's name and in the words that clients compare.
+/// The message after the attribute's name, which clients compare.
 const TAKEN: &str = "has already been taken";
 
-/// What is said of a wrong field. What stands in the path cannot be, so it does not exist; the query is
-/// JSON:API's 400, as is what is no JSON at all.
-fn violated(violation: &Violation) -> ErrorObject {
+/// Converts a violation. An invalid path is 404; an invalid query or header and malformed JSON are 400.
+fn error_object(violation: &Violation) -> ErrorObject {
     let (status, source) = match violation.loc.parts() {
         Some((LocationPart::Name(part), rest)) => match &**part {
             "path" => (StatusCode::NOT_FOUND, None),
-            "query" => (StatusCode::BAD_REQUEST, Some(Source::Parameter(last(rest)))),
-            "header" => (StatusCode::BAD_REQUEST, Some(Source::Header(last(rest)))),
+            "query" => (
+                StatusCode::BAD_REQUEST,
+                Some(Source::Parameter(parameter_name(rest))),
+            ),
+            "header" => (
+                StatusCode::BAD_REQUEST,
+                Some(Source::Header(parameter_name(rest))),
+            ),
             _ if violation.kind == "json_invalid" => (StatusCode::BAD_REQUEST, None),
             _ => (
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -244,12 +252,12 @@ fn capitalized(name: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// The name of a parameter or a header.
-fn last(way: &[LocationPart]) -> String {
+/// Returns the name of a parameter or header.
+fn parameter_name(way: &[LocationPart]) -> String {
     way.first().map(segment).unwrap_or_default()
 }
 
-/// The way to a value, as RFC 6901 writes it.
+/// Returns the JSON pointer (RFC 6901) to a value.
 fn pointer(way: &[LocationPart]) -> String {
     let escaped = |part| format!("/{}", segment(part).replace('~', "~0").replace('/', "~1"));
     way.iter().map(escaped).collect()
@@ -310,18 +318,18 @@ mod tests {
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
-        400 [{"detail":"The organization has to be named.","status":"400","title":"bad request"}]
+        400 [{"detail":"Name the organization: the caller does not belong to exactly one.","status":"400","title":"bad request"}]
         422 [{"detail":"Validation failed: Name has already been taken","source":{"pointer":"/data/attributes/name"},"status":"422","title":"invalid attributes"}]
         422 [{"detail":"Validation failed: Email has already been taken","status":"422","title":"invalid attributes"}]
         409 [{"detail":"An organization must keep at least one admin.","status":"409","title":"conflict"}]
-        409 [{"detail":"At least one site administrator has to stay.","status":"409","title":"conflict"}]
+        409 [{"detail":"At least one site administrator must remain.","status":"409","title":"conflict"}]
         404 [{"status":"404","title":"not found"}]
-        422 [{"detail":"Validation failed: only an admin can bring in people from outside the organization","status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: only an admin of the organization can add users from outside of it","status":"422","title":"invalid attributes"}]
         422 [{"detail":"Validation failed: there are 3 active tokens, the most that the organization allows","status":"422","title":"invalid attributes"}]
-        409 [{"detail":"It is the last active token, and the organization keeps that.","status":"409","title":"conflict"}]
-        409 [{"detail":"The token is revoked, expired or replaced already.","status":"409","title":"conflict"}]
+        409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
+        409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
-        503 [{"detail":"Too much to do at this moment.","status":"503","title":"service unavailable"}] retry-after=1
+        503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
         503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]
         503 [{"detail":"The request failed in the server. It may have been carried out: check before you retry.","status":"503","title":"service unavailable"}]
         "#);
@@ -331,14 +339,14 @@ mod tests {
         let violation = |(at, fault): &(Location, Fault)| Violation::new(fault.clone(), at.clone(), &());
         let detail = places.iter().map(violation).collect();
         let failure = Failure::Input(InputError::Invalid(Violations { detail }));
-        let objects = said(&failure).into_iter();
+        let objects = error_objects(&failure).into_iter();
         objects
             .map(|object| serde_json::to_value(object).unwrap())
             .collect()
     }
 
     #[test]
-    fn a_wrong_field_is_named_where_it_stands() {
+    fn a_violation_names_the_location() {
         let number = Location::root("query").field("page[number]");
         let name = Location::root("body").field("data").index(3).field("a/b~c");
         let errors = blamed(&[(number, Fault::IntegerParsing), (name, Fault::Missing)]);
@@ -346,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_path_does_not_exist_and_nothing_else_is_said() {
+    fn an_invalid_path_is_404_without_other_errors() {
         let path = Location::root("path").field("team_id");
         let body = Location::root("body").field("data");
         let errors = blamed(&[(path, Fault::StringType), (body, Fault::ObjectType)]);

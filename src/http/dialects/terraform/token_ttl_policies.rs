@@ -1,5 +1,5 @@
-//! `/organizations/{organization}/token-ttl-policies`: how long tokens live at most. An organization has
-//! one longest life here, for tokens of all kinds.
+//! The maximum token lifetime: `/organizations/{organization}/token-ttl-policies`. Jeton has one
+//! maximum per organization for all kinds of tokens.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use utoipa_axum::routes;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::domain_types::Word;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
-use crate::http::nouns::Word;
 use crate::http::{App, Failure};
 use jeton_core::directory::{Organization, Policy};
 
@@ -22,10 +22,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, change))
 }
 
-/// What such a resource is called.
+/// The resource type.
 const RESOURCE: &str = "organization-token-ttl-policies";
 
-/// The kinds of tokens that the API tells apart.
+/// The kinds of tokens in this API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Organization,
@@ -35,11 +35,11 @@ enum Kind {
     Metrics,
 }
 
-/// A kind in an answer.
+/// A kind of token in a response.
 type TokenType = Word<Kind>;
 
 impl Kind {
-    /// Those that there are here.
+    /// The kinds that jeton has.
     const HERE: [Self; 4] = [Self::Organization, Self::Team, Self::User, Self::AuditTrails];
 }
 
@@ -56,7 +56,7 @@ impl Choice for Kind {
     const DESCRIPTION: Option<&'static str> = Some("The kinds of tokens that the API tells apart.");
 }
 
-/// The longest lives to be: of all kinds, and the same for each.
+/// The new maximum lifetimes: of all kinds, and the same for each.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeTokenTtlPolicies", encoding = JsonApi)]
 pub(crate) struct ChangeForm {
@@ -64,7 +64,7 @@ pub(crate) struct ChangeForm {
     data: Vec<SentPolicy>,
 }
 
-/// The longest life of one kind.
+/// The maximum lifetime of one kind.
 #[derive(Debug, Form)]
 #[form(body)]
 pub(crate) struct SentPolicy {
@@ -77,7 +77,7 @@ pub(crate) struct SentPolicy {
 pub(crate) struct SentPolicyAttributes {
     #[form(name = "token-type")]
     token_type: Kind,
-    /// In milliseconds, of which whole seconds count.
+    /// The maximum lifetime in milliseconds, rounded down to whole seconds.
     #[form(
         name = "max-ttl-ms",
         range(min = 60_000, max = 3_153_600_000_000_i64),
@@ -86,12 +86,12 @@ pub(crate) struct SentPolicyAttributes {
     max_ttl_ms: i64,
 }
 
-/// The longest life of all tokens, in seconds.
+/// The maximum lifetime of all tokens, in seconds.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LongestLife(u64);
+pub(crate) struct MaximumLifetime(u64);
 
-impl LongestLife {
-    /// A policy with this longest life, and otherwise as it is.
+impl MaximumLifetime {
+    /// Returns the policy with this maximum lifetime, otherwise unchanged.
     fn amend(&self, policy: Policy) -> Policy {
         let Self(seconds) = *self;
         Policy {
@@ -102,7 +102,7 @@ impl LongestLife {
     }
 }
 
-impl Request for LongestLife {
+impl Request for MaximumLifetime {
     type Form = ChangeForm;
 
     fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
@@ -115,21 +115,21 @@ impl Request for LongestLife {
             }
             _ => Err(fields.refuse(
                 "data",
-                "tokens of all kinds have one longest life here: send organization, team, user and \
+                "all kinds of tokens have the same maximum lifetime: send organization, team, user and \
                  audit_trails, each with the same max-ttl-ms",
             )),
         }
     }
 }
 
-/// The longest lives, a resource for each kind.
+/// The maximum lifetimes, one resource per kind.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TokenTtlPolicies)]
 struct Policies {
     data: Vec<Item>,
 }
 
-/// The longest life of tokens of one kind.
+/// The maximum lifetime of tokens of one kind.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TokenTtlPolicy)]
 struct Item {
@@ -151,7 +151,7 @@ struct ItemAttributes {
 }
 
 impl From<&Organization> for Policies {
-    /// None of any kind where nothing bounds the lives.
+    /// Returns an empty list if lifetimes are not limited.
     fn from(organization: &Organization) -> Self {
         let longest = organization.policy.max_lifetime;
         let items = longest.map(|seconds| {
@@ -170,12 +170,13 @@ impl From<&Organization> for Policies {
     }
 }
 
-/// List the longest lives of tokens
+/// List maximum token lifetimes
 ///
-/// One for each kind, all the same; none where the organization sets no longest life.
+/// Returns one resource per kind of token, all with the same lifetime. Empty if the organization does
+/// not limit lifetimes.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/token-ttl-policies", tag = "token lifetimes",
     operation_id = "list_token_ttl_policies", params(OrganizationPath),
-    responses((status = OK, description = "The longest lives", body = Policies,
+    responses((status = OK, description = "The maximum lifetimes", body = Policies,
                   content_type = "application/vnd.api+json")))]
 async fn list(
     caller: Caller<OrganizationsRead>,
@@ -186,21 +187,21 @@ async fn list(
     Ok(JsonApi((&organization).into()))
 }
 
-/// Change the longest lives of tokens
+/// Update maximum token lifetimes
 ///
-/// It holds for the next token; those that are there live on. A default life that is longer becomes as
-/// short. Needs a session.
+/// Applies to new tokens; existing tokens stay valid. A longer default lifetime is reduced to the
+/// maximum. Needs a session.
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}/token-ttl-policies", tag = "token lifetimes",
     operation_id = "change_token_ttl_policies", params(OrganizationPath),
     request_body(content = ChangeForm, content_type = "application/vnd.api+json",
         example = json!({"data": Kind::HERE.map(|kind| json!({"type": RESOURCE,
             "attributes": {"token-type": kind.word(), "max-ttl-ms": 63_072_000_000_u64}}))})),
-    responses((status = OK, description = "The longest lives as they are now", body = Policies,
+    responses((status = OK, description = "The updated maximum lifetimes", body = Policies,
                   content_type = "application/vnd.api+json")))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
-    Input { path, body, .. }: Input<OrganizationPath, (), LongestLife>,
+    Input { path, body, .. }: Input<OrganizationPath, (), MaximumLifetime>,
 ) -> Result<JsonApi<Policies>, Failure> {
     let changed = app
         .authority

@@ -1,4 +1,4 @@
-//! What is shown of a person.
+//! User resources in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use crate::http::dialects::terraform::document::{Identifier, Linked};
 use jeton_core::directory::Person;
 use jeton_core::token::ManagementScope;
 
-/// A person, or a service account that stands for what a token acts for.
+/// A user, or the service account of a team, an organization or the deployment.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserResource {
@@ -21,17 +21,17 @@ pub(super) struct UserResource {
     relationships: UserRelationships,
 }
 
-/// What is said of them. What jeton does not have is `null` or false.
+/// The attributes of a user. Attributes that jeton does not have are `null` or false.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct UserAttributes {
-    /// The address too: it is what tells people apart.
+    /// Same as the e-mail address, which identifies a user.
     #[schema(example = "ada@example.com")]
     username: String,
     #[schema(required = true, example = "ada@example.com")]
     email: Option<String>,
     is_service_account: bool,
-    /// Whether they may do everything, everywhere.
+    /// Whether the user is a site administrator.
     is_site_admin: bool,
     #[schema(example = "password")]
     auth_method: &'static str,
@@ -40,12 +40,12 @@ struct UserAttributes {
     #[schema(required = true)]
     unconfirmed_email: Option<String>,
     v2_only: bool,
-    /// What they may do with this credential; absent where it is not the caller.
+    /// The permissions of the caller's credential; absent for other users.
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<UserPermissions>,
 }
 
-/// What the caller may do.
+/// The caller's permissions.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct UserPermissions {
@@ -55,22 +55,22 @@ struct UserPermissions {
     can_manage_user_tokens: bool,
 }
 
-/// What they are related to.
+/// The relationships of a user.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct UserRelationships {
-    /// What a service account stands for.
+    /// The team or organization of a service account.
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated_resource: Option<Linked>,
 }
 
 impl UserResource {
-    /// Somebody else.
+    /// Returns a user other than the caller.
     pub(super) fn of(person: &Person) -> Self {
         Self::person(person, None)
     }
 
-    /// The caller.
+    /// Returns the caller.
     pub(super) fn caller(caller: &Caller, person: &Person) -> Self {
         let is_confined = caller.owner().organization().is_some();
         Self::person(
@@ -106,7 +106,8 @@ impl UserResource {
         }
     }
 
-    /// Who a token is that acts for no person: an id of a person's form that is nobody's.
+    /// Returns the service account of a token that acts for no user. Its id has the form of a user's id
+    /// and belongs to none.
     pub(super) fn service(suffix: &str, username: String, resource: Option<Identifier>) -> Self {
         Self {
             id: format!("user-{suffix}"),

@@ -1,4 +1,4 @@
-//! From bytes to a value: media types, encodings, limits.
+//! Parsing of bodies: media types, encodings, limits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use hyper::body::Frame;
 use super::*;
 
 #[tokio::test]
-async fn malformed_json_is_said_with_its_place() {
+async fn malformed_json_is_reported_with_its_position() {
     for (body, offset) in [
         ("  ", 2),
         ("{", 1),
@@ -86,7 +86,7 @@ async fn a_body_is_64_kib_at_most() {
     );
 }
 
-/// A client that breaks off in the middle of a body.
+/// A body whose client disconnects in the middle.
 struct Broken;
 
 impl HttpBody for Broken {

@@ -1,4 +1,4 @@
-//! The types, places and texts of the answers.
+//! The types, locations and texts of violations.
 
 use super::*;
 
@@ -206,7 +206,7 @@ async fn further_types_have_pydantics_names_and_texts() {
 }
 
 #[tokio::test]
-async fn elements_and_nested_fields_are_named_by_their_place() {
+async fn elements_and_nested_fields_are_named_by_location() {
     let (kind, violation) = wrong_field("projects", r#"[1,"2","x"]"#).await;
     assert_eq!(
         (kind.as_str(), &violation["loc"]),
@@ -255,7 +255,7 @@ fn the_documents_have_the_names_that_fastapi_gives() {
 }
 
 #[test]
-fn nothing_that_was_sent_is_in_a_debug_text() {
+fn debug_output_contains_no_input() {
     let violation = Violation::new(
         Fault::StringType,
         Location::root("body").field("password"),

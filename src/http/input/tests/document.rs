@@ -1,4 +1,4 @@
-//! What documents say of a form is what is read.
+//! The OpenAPI schema of a form agrees with its parser.
 
 use utoipa::openapi::path::Parameter;
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -130,7 +130,7 @@ fn a_body_is_read_as_it_is_described() {
          sender: None, receiver: Address { city: \"Bern\" }, size: Size { width: None }, items: [], \
          stamp: Stamp { cents: 7 } }"
     );
-    // `null` is taken exactly where the schema has it.
+    // `null` is accepted exactly if the schema allows it.
     let schema = schema();
     for (name, property) in schema["properties"].as_object().unwrap() {
         let mut body: Json = serde_json::from_str(least).unwrap();
@@ -142,7 +142,7 @@ fn a_body_is_read_as_it_is_described() {
             "{name}: {property}"
         );
     }
-    // Everything that is wrong is told, in the order of the fields.
+    // All violations are reported, in the order of the fields.
     let wrong = r#"{"label":"long","weight":0,"stop-over":[1,2,3],"items":[{},{}],"cents":4,"x":1}"#;
     let wrong = parcel(wrong).unwrap_err().to_string();
     assert_eq!(
@@ -171,7 +171,7 @@ fn parameters_are_described_from_their_declaration() {
             "schema": {"type": "integer", "format": "int64", "minimum": 1, "maximum": 1000, "default": 50}})
     );
     assert_eq!(query[2]["schema"]["enum"], json!(["next", "prev"]));
-    // No parameter can be `null`, and a path is whole.
+    // No parameter can be `null`, and path parameters are required.
     let header = parameters::<Business>();
     assert_eq!(
         (&header[0]["name"], &header[0]["in"]),

@@ -1,4 +1,4 @@
-//! What is accepted that a stricter reader would refuse.
+//! Input that a stricter parser would refuse.
 
 use super::*;
 
@@ -31,7 +31,7 @@ async fn integers_are_as_lax_as_pydantics() {
 }
 
 #[tokio::test]
-async fn integers_beyond_64_bits_break_the_bound_on_their_side_and_come_back_as_they_came() {
+async fn integers_beyond_64_bits_violate_the_nearest_bound_and_are_echoed_exactly() {
     for (value, kind) in [
         ("123456789012345678901234567890", "less_than_equal"),
         ("-123456789012345678901234567890", "greater_than_equal"),
@@ -46,7 +46,7 @@ async fn integers_beyond_64_bits_break_the_bound_on_their_side_and_come_back_as_
     }
     let (_, text) = send("/tokens", r#"{"big": 18446744073709551616}"#).await;
     assert!(text.contains(r#""input":{"big":18446744073709551616}"#), "{text}");
-    // Without a bound there is nothing else to say than that it is too large.
+    // Without a bound, the error can only say that the integer is too large.
     let (kind, _) = wrong_field("projects", "[18446744073709551616]").await;
     assert_eq!(kind, "int_parsing_size");
     let (status, text) = send("/tokens/18446744073709551616", r#"{"name":"n"}"#).await;

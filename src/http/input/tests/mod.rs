@@ -1,4 +1,4 @@
-//! Answers are compared with what FastAPI 0.165 with pydantic 2.14 sends for an equal model.
+//! Responses are compared with those of FastAPI 0.165 with pydantic 2.14 for an equal model.
 
 mod bytes;
 mod contract;
@@ -37,7 +37,7 @@ struct CreateTokenForm {
     policy: Option<Policy>,
 }
 
-/// A [`CreateTokenForm`] whose fields agree with each other.
+/// A [`CreateTokenForm`] with the rules across fields checked.
 #[derive(Debug)]
 struct CreateToken {
     form: CreateTokenForm,
@@ -201,7 +201,7 @@ async fn send(path: &str, body: impl Into<Body>) -> (StatusCode, String) {
     answer(request.unwrap()).await
 }
 
-/// The violations that a body has, as they are sent.
+/// Returns the violations of a body, as sent.
 async fn wrong(body: &str) -> Json {
     let (status, text) = send("/tokens", body.to_owned()).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {text}");
@@ -215,7 +215,7 @@ async fn accepted(path: &str, body: &str) -> String {
     text
 }
 
-/// The one violation of one field beside a good name.
+/// Returns the violation of one field next to a valid name.
 async fn wrong_field(field: &str, value: &str) -> (String, Json) {
     let detail = wrong(&format!(r#"{{"name":"n","{field}":{value}}}"#)).await;
     let [violation] = detail.as_array().unwrap().as_slice() else {

@@ -1,9 +1,9 @@
-//! Several things wrong at once.
+//! Several violations at once.
 
 use super::*;
 
 #[tokio::test]
-async fn everything_wrong_is_reported_at_once_in_order() {
+async fn all_violations_are_reported_at_once() {
     let request =
         HttpRequest::post("/tokens/abc?owners=1&owners=x&direction=up&include_revoked=maybe&limit=0")
             .header("content-type", "application/json")
@@ -59,7 +59,7 @@ async fn rules_across_fields_join_the_answer_once_the_fields_are_right() {
         (&violation["loc"], &violation["input"]),
         (&json!(["body", "scopes", 1]), &json!("nonsense"))
     );
-    // A wrong query does not hide it; a wrong field beside it does.
+    // An invalid query does not hide the violation; an invalid field of the same part does.
     let (_, text) = send("/tokens/7?limit=0", both).await;
     assert!(
         text.contains("greater_than_equal") && text.contains("value_error"),
@@ -104,7 +104,7 @@ async fn a_list_of_nothing_but_wrong_elements_has_a_short_answer() {
 }
 
 #[tokio::test]
-async fn a_form_that_takes_a_password_sends_nothing_back() {
+async fn a_form_with_a_password_echoes_no_input() {
     for body in [
         r#"{"password":["hunter2hunter2"]}"#,
         r#"{"pasword":"hunter2hunter2"}"#,
@@ -116,7 +116,7 @@ async fn a_form_that_takes_a_password_sends_nothing_back() {
         assert!(!text.contains("hunter2"), "{text}");
         let answer: Json = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["detail"][0]["input"], Json::Null);
-        // The same is sent back elsewhere, so that it is looked for in the right place.
+        // A form without a password does echo it.
         let (_, text) = send("/plain", body).await;
         assert!(
             text.contains("hunter2") || text.contains("json_invalid"),

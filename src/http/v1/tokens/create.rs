@@ -1,4 +1,4 @@
-//! `POST /tokens`.
+//! Token creation: `POST /tokens`.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::authority::{Expiry, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns::OneOrMany;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
@@ -26,7 +26,7 @@ use jeton_store::rules::tokens::Naming;
 /// An unknown field is an error, except in a request with the header `x-business-id` that uses no other
 /// documented fields than `name`, `description` and `expires_in_days`: there, unknown fields are ignored.
 #[derive(Debug, Form)]
-// A misspelt `scopes` or `expires_in` must not make a token with every scope for a year.
+// A misspelt `scopes` or `expires_in` must not create a token with every scope for a year.
 #[form(body, name = "CreateToken", unknown = ForbiddenUnless(BUSINESS, &["name", "description", "expires_in_days"]), example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
     /// A display name of 1 to 255 characters. It need not be unique.
@@ -130,7 +130,7 @@ impl Request for Issue {
     }
 }
 
-/// The one of three ways to say when a token ends that was used.
+/// Returns the expiry from the one of three fields that is given.
 pub(super) fn expiry(
     expires_in: Option<Lifetime>,
     expires_in_days: Option<i64>,
@@ -193,7 +193,7 @@ pub(super) async fn create(
     Ok(created(&app.authority.issue(&caller, &body).await?))
 }
 
-/// The one answer that shows a token.
+/// Returns the only response that contains a token.
 pub(super) fn created(issued: &Issued) -> impl IntoResponse + use<> {
     let head = [
         (header::LOCATION, format!("/api/v1/tokens/{}", issued.record.id)),

@@ -1,4 +1,4 @@
-//! `/tokens/current`: what the holder of a token may do with it, whatever it is meant for.
+//! Operations on the presented token, with any audience: `/tokens/current`.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub(super) async fn rotate(
     Ok(created(&app.authority.rotate_own(&caller, body).await?))
 }
 
-/// A session is nobody's API token: it ends by logging out.
+/// Refuses sessions, which are revoked by logging out.
 fn only_api_tokens<P>(caller: &Caller<P>) -> Result<(), Error> {
     match caller.token().kind() {
         TokenKind::Api => Ok(()),

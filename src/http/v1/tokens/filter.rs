@@ -1,4 +1,4 @@
-//! Which tokens are meant: the filters of the list.
+//! The filters of the list of tokens, also for bulk revocations.
 
 use crate::authority::{Wanted, WantedEnd};
 use crate::http::input::Form;

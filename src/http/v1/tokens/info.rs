@@ -1,4 +1,4 @@
-//! What is shown of a token.
+//! The metadata of a token in responses.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::nouns::{self, OwnerWord, StatusWord, Word};
+use crate::http::domain_types::{self, OwnerWord, StatusWord, Word};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status};
 
@@ -57,7 +57,7 @@ pub(in crate::http::v1) struct TokenInfo {
     /// The status at the time of the response.
     status: StatusWord,
     /// When the token was created.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
     /// Who created the token: an e-mail address, or `token` and a number.
     #[schema(example = "admin@example.com")]
@@ -72,19 +72,19 @@ pub(in crate::http::v1) struct TokenInfo {
     #[schema(required = true)]
     replaced_by: Option<String>,
     /// The last use that the authority saw or a verifier reported; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
     /// The client address of the last use. `null` if a verifier reported it or addresses are not recorded.
     #[schema(required = true, value_type = Option<String>, example = "192.0.2.1")]
     last_used_from: Option<IpAddr>,
     /// When the token expires; `null`: never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     expires_at: Option<Timestamp>,
     /// When the token was revoked; `null`: it is not revoked.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     revoked_at: Option<Timestamp>,
     /// When the revocation takes effect: later than `revoked_at` if the token has a grace period.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     revocation_effective_at: Option<Timestamp>,
     /// Who revoked the token: an e-mail address, `token` and a number, or `holder`.
     #[schema(required = true)]
@@ -95,7 +95,7 @@ pub(in crate::http::v1) struct TokenInfo {
     /// How often the token was presented after its revocation took effect. Updated with a short delay.
     refused_count: u64,
     /// When the token was last presented after its revocation took effect.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_refused_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! `GET /tokens`.
+//! The list of tokens: `GET /tokens`.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::caller::{Caller, TokensRead};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
 use crate::http::v1::cursor::ListDigest;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
@@ -92,10 +92,10 @@ struct ReportingInfo {
     #[schema(example = "https://api.example.com")]
     audience: String,
     /// The first report.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     first_reported_at: Timestamp,
     /// The last report.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     last_reported_at: Timestamp,
 }
 

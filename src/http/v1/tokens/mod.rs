@@ -1,4 +1,4 @@
-//! `/tokens`, a file per thing that can be done with them.
+//! Tokens: `/tokens`, a file per operation.
 
 mod create;
 mod current;
@@ -46,14 +46,14 @@ struct TokenPath {
 }
 
 impl TokenPath {
-    /// A text that can name no token names none: it is as absent as a number that is not taken.
+    /// Returns the token reference. An invalid reference is answered like an unknown token.
     fn reference(&self) -> Result<TokenReference, Error> {
         self.id.parse().map_err(|_| Error::Absent)
     }
 }
 
-/// The header by which clients of DayZero name the organization. Their bodies may hold more than DayZero's
-/// documents say.
+/// The header by which DayZero's clients name the organization. Their bodies may contain fields that
+/// DayZero does not document.
 const BUSINESS: &str = "x-business-id";
 
 /// The organization, as a header.

@@ -1,4 +1,4 @@
-//! `POST /tokens/{id}/revoke`.
+//! Revocation of a token: `POST /tokens/{id}/revoke`.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::authority::Revoked;
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::domain_types;
 use crate::http::input::{Form, Input};
-use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BUSINESS, TokenPath};
 use crate::http::{App, Failure};
@@ -48,7 +48,7 @@ pub(super) struct RevokedToken {
     #[schema(example = "ci")]
     name: String,
     /// When the token was revoked first. Revoking again does not change it.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     revoked_at: Timestamp,
     /// Who revoked the token.
     #[schema(example = "admin@example.com")]

@@ -1,4 +1,4 @@
-//! `POST /tokens/revoke`: many tokens by the filters of the list.
+//! Bulk revocation by the filters of the list: `POST /tokens/revoke`.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
+use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
-use crate::http::nouns;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
@@ -22,7 +22,7 @@ use jeton_store::{BulkId, BulkRevocation, LastToken};
 
 /// Which active tokens to revoke, by the filters of `GET /api/v1/tokens`.
 #[derive(Debug, Form)]
-// A misspelt filter must not match everything.
+// A misspelt filter must not match all tokens.
 #[form(body, name = "RevokeTokens", unknown = Forbidden, example = json!({"organization": "default", "preset": "content_management", "reason": "offboarding", "dry_run": true}))]
 pub(crate) struct RevokeManyForm {
     #[form(flatten)]
@@ -119,7 +119,7 @@ pub(super) struct RevokedTokens {
     /// then its successors are revoked too.
     revoked: u64,
     /// When the request was accepted.
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     ordered_at: Timestamp,
     /// Who requested it.
     #[schema(example = "admin@example.com")]
@@ -128,7 +128,7 @@ pub(super) struct RevokedTokens {
     #[schema(required = true)]
     reason: Option<String>,
     /// When the bulk revocation finished; `null` while it is running.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     finished_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! `POST /tokens/{id}/rotate`.
+//! Rotation of a token: `POST /tokens/{id}/rotate`.
 
 use std::sync::Arc;
 

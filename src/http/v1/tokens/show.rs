@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /tokens/{id}`.
+//! A single token: `GET` and `PATCH /tokens/{id}`.
 
 use std::sync::Arc;
 

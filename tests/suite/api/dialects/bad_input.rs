@@ -1,7 +1,8 @@
-//! What is wrong with a request, for every operation of a system's document: each is refused with the
-//! right status, in that system's own form.
+//! Invalid requests for every operation of a dialect's document: each is refused with the right status,
+//! in the dialect's error format.
 //!
-//! A surface says what a good request is ([`Row`]); everything else is made from it and the document.
+//! A dialect declares its valid requests ([`Row`]); the invalid ones are derived from them and the
+//! document.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +16,17 @@ use crate::api::dialects::Surface;
 use crate::api::matrix;
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
-/// A good request, and who may not make it.
+/// A valid request, and the callers that are refused.
 #[derive(Debug)]
 pub(super) struct Row {
     operation: &'static str,
-    /// The path, with what it names in braces, and what follows it. See [`Stage::set`] for the names.
+    /// The path with placeholders in braces, and an optional query. See [`Stage::set`] for the placeholders.
     target: &'static str,
-    /// The body with every field that it can have, or nothing.
+    /// The body with every possible field, or an empty text.
     body: &'static str,
     good: u16,
-    /// What a member without a role gets, then an API token of the organization without a management
-    /// scope, and the admin of another organization.
+    /// The status for a member without a role, then for an API token of the organization without a
+    /// management scope, and for the admin of another organization.
     member: u16,
     unscoped: u16,
     outsider: u16,
@@ -33,7 +34,7 @@ pub(super) struct Row {
     lax: &'static [&'static str],
 }
 
-/// A row for what only an admin may do, and what strangers get to hear of it.
+/// Returns a row for an operation of admins, with the status for outsiders.
 pub(super) const fn row(
     operation: &'static str,
     target: &'static str,
@@ -55,20 +56,20 @@ pub(super) const fn row(
 }
 
 impl Row {
-    /// The status where something named in the path is unknown, if it is not the surface's usual one. A
-    /// name that stands there twice has two.
+    /// Sets the status for an unknown name in the path, if it differs from the dialect's usual one. A
+    /// name that occurs twice has two.
     pub(super) const fn absent(mut self, absent: &'static [(&'static str, u16)]) -> Self {
         self.absent = absent;
         self
     }
 
-    /// Fields, as JSON pointers, that may hold anything.
+    /// Sets the fields, as JSON pointers, that may have any value.
     pub(super) const fn lax(mut self, lax: &'static [&'static str]) -> Self {
         self.lax = lax;
         self
     }
 
-    /// Where something can be read that every admin of an organization may read.
+    /// Returns the request target if every admin of an organization may read it.
     pub(super) fn readable_by_members(&self) -> Option<String> {
         let path = self.target.replace("{organization}", NORTH.name);
         (self.body.is_empty() && self.good == 200 && !path.contains('{')).then_some(path)
@@ -84,23 +85,23 @@ struct Operation {
     is_public: bool,
     takes_body: bool,
     needs_body: bool,
-    /// The schema of its body.
+    /// The schema of the operation's body.
     schema: Value,
 }
 
-/// The server, everybody who acts, and the names that rows use.
+/// The server, the callers, and the names that rows use.
 pub(super) struct Stage {
     stage: matrix::Stage,
     names: BTreeMap<&'static str, Named>,
 }
 
-/// What a name stands for.
+/// The values of a placeholder.
 struct Named {
-    /// Something of the organization that the good request is about.
+    /// A resource of the organization that the valid request is about.
     own: String,
-    /// Something of the same kind in another organization.
+    /// A resource of the same kind in another organization.
     foreign: String,
-    /// Nothing.
+    /// A name that no resource has.
     unknown: String,
 }
 
@@ -129,7 +130,7 @@ impl Stage {
         &self.stage.app
     }
 
-    /// Gives rows something to name: own, of another organization, and unknown.
+    /// Sets the values of a placeholder: own, of another organization, and unknown.
     pub(super) fn name(&mut self, name: &'static str, [own, foreign, unknown]: [&str; 3]) {
         let [own, foreign, unknown] = [own, foreign, unknown].map(str::to_owned);
         let named = Named {
@@ -140,7 +141,7 @@ impl Stage {
         self.names.insert(name, named);
     }
 
-    /// The request of a row as it should be.
+    /// Returns the valid request of a row.
     pub(super) fn good_request(&self, surface: &Surface, row: &Row) -> Request<Body> {
         let document = serde_json::to_value(jeton::http::document(surface.document)).unwrap();
         let operations = operations(&document);
@@ -164,11 +165,11 @@ impl Stage {
     }
 
     fn fill(&self, text: &str) -> String {
-        self.fill_but(text, "", "")
+        self.fill_placeholders_except(text, "", "")
     }
 
-    /// With one name standing for something else.
-    fn fill_but(&self, text: &str, name: &str, value: &str) -> String {
+    /// Replaces placeholders, one of them with `value`.
+    fn fill_placeholders_except(&self, text: &str, name: &str, value: &str) -> String {
         let mut text = text.replace(&format!("{{{name}}}"), value);
         for (name, Named { own, .. }) in &self.names {
             text = text.replace(&format!("{{{name}}}"), own);
@@ -176,7 +177,7 @@ impl Stage {
         text
     }
 
-    /// Sends all that is wrong and says what was not answered as it should be.
+    /// Sends all invalid requests and returns the unexpected responses.
     pub(super) async fn findings(&self, surface: &Surface) -> Vec<String> {
         self.findings_of(surface, surface.rows, |router| router).await
     }
@@ -223,7 +224,7 @@ impl Stage {
     }
 }
 
-/// One good request and everything that can be wrong with it.
+/// A valid request with everything that can be invalid in it.
 struct Trial<'a> {
     stage: &'a Stage,
     surface: &'a Surface,
@@ -234,14 +235,14 @@ struct Trial<'a> {
     findings: &'a mut Vec<String>,
 }
 
-/// One request.
+/// A request.
 #[derive(Clone)]
 struct Sent {
     actor: Actor,
     method: Method,
     path: String,
     body: Vec<u8>,
-    /// What it says of its body, where that is not what the surface's clients say.
+    /// The `Content-Type`, if it differs from the dialect's.
     media_type: Option<&'static str>,
 }
 
@@ -252,7 +253,7 @@ impl Trial<'_> {
             let finding = format!("{} is not at {target}", self.row.operation);
             self.findings.push(finding);
         }
-        self.demand("as it should be", self.good(), &[good]).await;
+        self.check("as it should be", self.good(), &[good]).await;
         if !self.operation.is_public {
             self.credentials().await;
         }
@@ -264,7 +265,7 @@ impl Trial<'_> {
         }
     }
 
-    /// The good request.
+    /// Returns the valid request.
     fn good(&self) -> Sent {
         self.stage.good(self.operation, self.row)
     }
@@ -274,7 +275,7 @@ impl Trial<'_> {
         Sent { actor, ..self.good() }
     }
 
-    /// Whoever may not ask is refused before anything else is looked at.
+    /// Credentials are checked before anything else.
     async fn credentials(&mut self) {
         let refusals = &self.surface.refusals;
         let [none, bad] = [refusals.no_credential, refusals.bad_credential];
@@ -285,12 +286,12 @@ impl Trial<'_> {
             ("revoked", bad),
         ] {
             let what = format!("by {caller}");
-            self.demand(&what, self.good_by(caller), &[status]).await;
+            self.check(&what, self.good_by(caller), &[status]).await;
             let unreadable = Sent {
                 body: b"{".to_vec(),
                 ..self.good_by(caller)
             };
-            self.demand(&format!("{what}, unreadable"), unreadable, &[status])
+            self.check(&format!("{what}, unreadable"), unreadable, &[status])
                 .await;
         }
         let Row {
@@ -301,11 +302,11 @@ impl Trial<'_> {
         } = *self.row;
         for (caller, status) in [("member", member), ("unscoped", unscoped), ("outsider", outsider)] {
             let what = format!("by {caller}");
-            self.demand(&what, self.good_by(caller), &[status]).await;
+            self.check(&what, self.good_by(caller), &[status]).await;
         }
     }
 
-    /// What the path names is unknown, or another organization's, or nothing that could be a name.
+    /// Tries paths with unknown names, names of another organization and invalid names.
     async fn names(&mut self) {
         let target = self.row.target;
         let stage = self.stage;
@@ -332,15 +333,15 @@ impl Trial<'_> {
                 ("-1", &absent),
                 ("..%2F..", &absent),
             ] {
-                let path = stage.fill_but(target, name, value);
+                let path = stage.fill_placeholders_except(target, name, value);
                 let what = format!("with {:.20} as {name}", value);
                 let sent = Sent { path, ..self.good() };
-                self.demand(&what, sent, status).await;
+                self.check(&what, sent, status).await;
             }
-            let path = stage.fill_but(target, name, "%FF");
+            let path = stage.fill_placeholders_except(target, name, "%FF");
             let sent = Sent { path, ..self.good() };
             let unreadable = [absent, vec![self.surface.refusals.malformed]].concat();
-            self.demand(&format!("with no UTF-8 as {name}"), sent, &unreadable)
+            self.check(&format!("with no UTF-8 as {name}"), sent, &unreadable)
                 .await;
         }
     }
@@ -355,7 +356,7 @@ impl Trial<'_> {
                     ..self.good()
                 };
                 let what = format!("by the method {}", sent.method);
-                self.demand(&what, sent, &[self.surface.refusals.no_method]).await;
+                self.check(&what, sent, &[self.surface.refusals.no_method]).await;
             }
         }
     }
@@ -388,7 +389,7 @@ impl Trial<'_> {
             ("without a body", Vec::new(), nothing.to_vec()),
             ("with too long a body", long.into_bytes(), vec![413]),
         ] {
-            self.demand(what, Sent { body, ..self.good() }, &expected).await;
+            self.check(what, Sent { body, ..self.good() }, &expected).await;
         }
         for media_type in ["text/plain", "application/x-www-form-urlencoded"] {
             let media_type = Some(media_type);
@@ -396,12 +397,12 @@ impl Trial<'_> {
                 media_type,
                 ..self.good()
             };
-            self.demand("of another media type", sent, &[refusals.media_type])
+            self.check("of another media type", sent, &[refusals.media_type])
                 .await;
         }
     }
 
-    /// Every field of the good body, one after the other: missing, of another type, too long.
+    /// Tries every field of the valid body: missing, of another type, too long.
     async fn fields(&mut self) {
         let body: Value = serde_json::from_str(&self.stage.fill(self.row.body)).unwrap();
         let schema = self.operation.schema.clone();
@@ -451,11 +452,11 @@ impl Trial<'_> {
     async fn demand_body(&mut self, what: &str, body: &Value, expected: &[u16]) {
         let body = body.to_string().into_bytes();
         let sent = Sent { body, ..self.good() };
-        self.demand(what, sent, expected).await;
+        self.check(what, sent, expected).await;
     }
 
-    /// Sends a request and puts down what is wrong with its answer.
-    async fn demand(&mut self, what: &str, sent: Sent, expected: &[u16]) {
+    /// Sends a request and records an unexpected response.
+    async fn check(&mut self, what: &str, sent: Sent, expected: &[u16]) {
         let changes = sent.method != Method::GET && expected.iter().any(|status| *status < 400);
         let twin = match changes {
             true => Some(self.stage.app().twin().await),
@@ -521,7 +522,7 @@ fn operations(document: &Value) -> Vec<Operation> {
     found
 }
 
-/// Whether a concrete address is one of a path with parameters.
+/// Returns whether a target matches a path with parameters.
 fn is_at(path: &str, target: &str) -> bool {
     let (target, _) = target.split_once('?').unwrap_or((target, ""));
     let (path, target): (Vec<_>, Vec<_>) = (path.split('/').collect(), target.split('/').collect());
@@ -532,7 +533,7 @@ fn is_at(path: &str, target: &str) -> bool {
             .all(|(one, other)| one.starts_with('{') || *one == other)
 }
 
-/// Every member of an object and of the objects in it, also those that begin a list.
+/// Returns every member of an object and of nested objects, also in the first element of lists.
 fn pointers(value: &Value) -> Vec<String> {
     let below = |name: String, value: &Value| {
         let deeper = pointers(value)
@@ -553,7 +554,7 @@ fn pointers(value: &Value) -> Vec<String> {
     }
 }
 
-/// The schema of what a pointer leads to; null where the document does not say.
+/// Returns the schema at a pointer; null if the document has none.
 fn schema_at(document: &Value, schema: &Value, pointer: &str) -> Value {
     let parts = pointer.split('/').skip(1);
     parts.fold(resolved(document, schema), |schema, part| {
@@ -565,7 +566,7 @@ fn schema_at(document: &Value, schema: &Value, pointer: &str) -> Value {
     })
 }
 
-/// A schema itself, where it is only named, or one of two of which the other is null.
+/// Resolves a reference, and a schema that is combined with null.
 fn resolved(document: &Value, schema: &Value) -> Value {
     if let Some(reference) = schema["$ref"].as_str() {
         let place = document.pointer(reference.trim_start_matches('#'));
@@ -580,7 +581,7 @@ fn resolved(document: &Value, schema: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_checker_notices_what_is_not_refused_and_what_is_in_another_form() {
+async fn the_checker_finds_wrong_statuses_and_formats() {
     use axum::Json;
     use axum::http::StatusCode;
     use axum::routing::{get, post};

@@ -1,6 +1,6 @@
-//! Deleting a token: of two requests that delete the same token at once, one succeeds.
+//! Deleting a token: of two concurrent requests for the same token, one succeeds.
 //!
-//! Each test holds the order of the first request back until the second one has been answered.
+//! Each test delays the order of the first request until the second one has been answered.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::api::dialects::{Surface, cave, quant, terraform};
 use crate::harness::{Answer, Fault, Kind, NORTH, Plan, TestApp};
 
-/// A server whose next order can be held back.
+/// Returns a server whose next order can be delayed.
 async fn delayed() -> (TestApp, Arc<Plan>) {
     let plan = Arc::new(Plan::default());
     (TestApp::over(plan.follow()).await, plan)
 }
 
-/// The numbers of new tokens of the team.
+/// Creates tokens of the team and returns their numbers.
 async fn team_tokens<const COUNT: usize>(app: &TestApp) -> [String; COUNT] {
     let mut ids = Vec::new();
     for _ in 0..COUNT {
@@ -30,8 +30,8 @@ fn tokens(ids: &[&String]) -> Value {
     json!({"data": ids.iter().map(id).collect::<Vec<_>>()})
 }
 
-/// Deletes what is at two addresses; the first request was judged before the second one was sent, and its
-/// order is carried out afterwards.
+/// Deletes two resources concurrently: the first request is checked before the second one is sent, and
+/// its order is carried out afterwards.
 async fn two_at_once(
     (app, plan): &(TestApp, Arc<Plan>),
     surface: &Surface,
@@ -57,7 +57,7 @@ async fn two_at_once(
 }
 
 #[tokio::test]
-async fn of_two_deletes_at_once_one_succeeds() {
+async fn of_two_concurrent_deletes_one_succeeds() {
     let server = delayed().await;
     let app = &server.0;
     let organization = format!("/api/v2/organizations/{}", NORTH.name);
@@ -123,7 +123,7 @@ async fn of_two_deletes_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn what_cannot_delete_all_of_its_tokens_deletes_none() {
+async fn a_failed_bulk_delete_deletes_none() {
     let server = delayed().await;
     let app = &server.0;
     let [one, shared, other] = &team_tokens(app).await;

@@ -1,5 +1,6 @@
-//! A store that fails its n-th call, for every n until none fails, in the good request of every row: 503 in
-//! the system's own form, and never that something is absent, that a token is bad, or that all is well.
+//! Fails the n-th call of the store, for every n, in the valid request of every row: the response is
+//! 503 in the dialect's format, and never says that a resource is missing, a token is invalid, or the
+//! request succeeded.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::harness::{Answer, Fault, Plan, SECRET_CAUSE};
 /// More calls than any operation makes.
 const MOST_CALLS: usize = 50;
 
-/// What is wrong with a system's answers when the store fails.
+/// Returns the unexpected responses of a dialect when the store fails.
 pub(super) async fn findings(stage: &Stage, surface: &Surface, change: fn(Router) -> Router) -> Vec<String> {
     let mut findings = Vec::new();
     for row in surface.rows {
@@ -45,7 +46,7 @@ pub(super) async fn findings(stage: &Stage, surface: &Surface, change: fn(Router
 }
 
 #[tokio::test]
-async fn the_checker_notices_a_failure_that_reads_as_absence() {
+async fn the_checker_finds_a_failure_reported_as_absence() {
     let hide = |router: Router| {
         router.layer(map_response(async |mut response: Response| {
             if response.status() == 503 {

@@ -1,4 +1,5 @@
-//! Lists of long tables: a page costs what is on it, and a list without pages is whole and in order.
+//! Long lists: the cost of a page depends on its size, and a list without pages is complete and in
+//! order.
 
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use serde_json::json;
 use crate::api::dialects::{cave, terraform};
 use crate::harness::{NORTH, Plan, TestApp};
 
-/// As many organizations, teams and members of the organization as statements of SQL make at once.
+/// The number of organizations, teams and members, inserted by single SQL statements.
 const MANY: usize = 600;
 
 impl TestApp {
-    /// Adds many organizations, and many teams and members to the organization, behind the server's back.
+    /// Inserts many organizations, and many teams and members of the organization, directly into the
+    /// database.
     fn db_fill(&self) {
         let count = "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < ?1)";
         let db = self.db();
@@ -50,7 +52,7 @@ async fn a_numbered_page_reads_as_often_however_long_the_list_is() {
         format!("{home}/organization-memberships?page[size]=1&q=more-1"),
     ];
     let reads = async |path: &str| {
-        // What was read before is in memory from now on.
+        // Later reads are served from the cache.
         terraform::SURFACE.get(&app, &site, path).await.is(200);
         let before = plan.reads();
         let list = terraform::SURFACE.get(&app, &site, path).await.is(200).json();
@@ -98,7 +100,7 @@ async fn all_teams_are_listed_with_their_own_tokens() {
         })
         .collect();
     assert_eq!(found, made);
-    // Whoever manages none of the teams sees none of the tokens.
+    // A user who manages none of the teams sees no tokens.
     let seen = cave::SURFACE.get(&app, &app.member_of(&NORTH), &teams).await;
     let seen = seen.is(200).json();
     let tokens = seen.as_array().unwrap().iter().map(|team| &team["tokens"]);

@@ -1,5 +1,4 @@
-//! The APIs of other systems: what each does stands in a folder of its own, what all of them owe a
-//! client here.
+//! The APIs of other systems: a module per dialect, and here the requirements common to all.
 
 mod bad_input;
 mod cave;
@@ -17,42 +16,42 @@ use serde_json::{Value, json};
 use crate::api::dialects::bad_input::Row;
 use crate::harness::{Actor, Answer, NORTH, TestApp, password};
 
-/// Every one of them.
+/// All dialects.
 const SURFACES: [&Surface; 3] = [&cave::SURFACE, &terraform::SURFACE, &quant::SURFACE];
 
-/// What a system's API is held to.
+/// A dialect and the behaviour required of it.
 pub(super) struct Surface {
     document: Document,
-    /// What its clients send and take.
+    /// The media type of requests and responses.
     media_type: &'static str,
-    /// Whether an error has the form that this API gives it, and no other.
+    /// Whether an error has this dialect's format.
     is_own_form: fn(&Answer) -> bool,
-    /// An address below it at which there is nothing.
+    /// A path below the dialect's that does not exist.
     nowhere: &'static str,
     refusals: Refusals,
     rows: &'static [Row],
 }
 
-/// The status of what is refused in the same way wherever it happens.
+/// The statuses of failures that are the same for all operations.
 pub(super) struct Refusals {
     no_credential: u16,
-    /// A text that is no token, an expired token and a revoked one.
+    /// For a text that is not a token, an expired and a revoked token.
     bad_credential: u16,
-    /// An id that nothing has, or nothing of this organization.
+    /// For an unknown id, or an id of another organization.
     absent: u16,
     no_method: u16,
-    /// A body that is no JSON.
+    /// For a body that is not JSON.
     malformed: u16,
-    /// JSON that is no object.
+    /// For JSON that is not an object.
     no_object: u16,
-    /// A body of another media type.
+    /// For a body of another media type.
     media_type: u16,
-    /// A field that is missing, of the wrong type, or too long.
+    /// For a field that is missing, of the wrong type, or too long.
     invalid: u16,
 }
 
 impl Surface {
-    /// A request as this system's clients send it. The path is taken as it stands.
+    /// Returns a request as this dialect's clients send it. The path is used unchanged.
     pub(super) fn request(
         &self,
         actor: &Actor,
@@ -90,7 +89,7 @@ impl Surface {
         app.send(request).await
     }
 
-    /// Whether an error is in this API's form and in nobody else's.
+    /// Returns whether an error has the format of this dialect and of no other.
     fn says(&self, answer: &Answer) -> bool {
         let others = SURFACES.iter().filter(|other| other.document != self.document);
         (self.is_own_form)(answer)
@@ -99,7 +98,7 @@ impl Surface {
     }
 }
 
-/// Whether an error is one of the native API or of OAuth.
+/// Returns whether an error has the format of the native API or of OAuth.
 fn is_native_form(answer: &Answer) -> bool {
     serde_json::from_str::<Value>(&answer.text)
         .is_ok_and(|body| !body["detail"].is_null() || body["error"].is_string())

@@ -10,7 +10,7 @@ use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
 const PATH: &str = "/oauth/authorize-request";
 
-/// What the service is told.
+/// Returns the response headers for the service.
 fn told(answer: &Answer) -> [&str; 6] {
     [
         "x-jeton-subject",
@@ -86,12 +86,12 @@ async fn the_service_is_told_which_projects_a_token_reaches() {
     };
     assert_eq!(projects(&both).await, format!("{first} {second}"));
     assert_eq!(projects(&one).await, first.to_string());
-    // A number is never used again: what was restricted to a project that is gone reaches none.
+    // A number is never reused: a token restricted to a deleted project has access to none.
     app.delete(&admin, &format!("{home}/{first}")).await.is(204);
     assert_eq!(projects(&one).await, first.to_string());
 }
 
-/// A proxy makes a failure of its own of any other answer, which a client could cause at will.
+/// A proxy turns other statuses into a server error, which clients could then cause at will.
 #[tokio::test]
 async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
     let app = TestApp::new().await;
@@ -119,7 +119,8 @@ async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
                 answer.header("www-authenticate"),
                 "Bearer realm=\"jeton\", error=\"invalid_token\""
             );
-            // Before what the query says, as everywhere; and elsewhere it is the request that is wrong.
+            // The credential is checked before the query, as everywhere; in other APIs the request is
+            // invalid.
             app.send(request(&format!("{PATH}?scopes=x"))).await.is(401);
             app.send(request("/api/v1/me")).await.is(400);
         }
@@ -129,7 +130,7 @@ async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
 #[tokio::test]
 async fn what_the_client_sent_under_these_names_plays_no_part() {
     let app = TestApp::new().await;
-    // A token without a team, so that a forged one would not be overwritten by a true one.
+    // A token without a team, whose header would not overwrite a forged one.
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
     let forged = |method: Method, credential: Option<&str>| {
         let mut request = Request::builder().method(method).uri(PATH);
@@ -221,7 +222,7 @@ async fn every_scope_that_is_demanded_is_needed() {
         answer.header("www-authenticate"),
         "Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"projects:read ai:use\""
     );
-    // Part of a name is another name.
+    // A part of a scope is another scope.
     let answer = app.get(&token, &format!("{PATH}?scope=projects:rea")).await;
     answer.fails(403, "insufficient_scope");
 }

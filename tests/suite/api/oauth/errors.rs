@@ -1,4 +1,4 @@
-//! How everything that goes wrong is said below `/oauth/`.
+//! Errors below `/oauth/`.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -21,7 +21,7 @@ fn with(method: Method, path: &str) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-/// `status error: description`.
+/// Formats `status error: description`.
 fn said(answer: &Answer) -> String {
     let (error, description) = (answer.code(), answer.text_at("/error_description"));
     format!("{} {error}: {description}", answer.status)

@@ -16,7 +16,7 @@ impl TestApp {
             .await
     }
 
-    /// A service that may ask about the tokens of an organization.
+    /// Returns a service that may introspect tokens of an organization.
     async fn service(&self) -> Actor {
         self.organization_token(&NORTH, &["tokens:introspect"])
             .await
@@ -61,9 +61,9 @@ async fn an_active_token_is_described_in_full() {
     );
 }
 
-/// What is kept until `exp` must not be kept beyond the end that is ordered.
+/// A response cached until `exp` must not outlive a scheduled revocation.
 #[tokio::test]
-async fn an_end_that_lies_ahead_is_the_end() {
+async fn exp_is_the_scheduled_revocation() {
     let app = TestApp::new().await;
     let (admin, service) = (app.admin_of(&NORTH), app.service().await);
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
@@ -75,7 +75,7 @@ async fn an_end_that_lies_ahead_is_the_end() {
     let told = app.introspect(&service, &minted.secret).await.is(200).json();
     assert_eq!(told["exp"], TestApp::seconds(&shown, "revocation_effective_at"));
 
-    // What ends sooner by itself still does.
+    // An earlier expiry still applies.
     let order = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "30s"});
     let minted = app.mint(&admin, order).await;
     let rotate = format!("/tokens/{}/rotate", minted.id);
@@ -141,7 +141,7 @@ async fn the_members_agree_with_the_claims_of_the_token() {
         ] {
             assert_eq!(told[claim], claims[claim], "{claim}");
         }
-        // One audience is a text in the claim; the answer always has a list.
+        // A single audience is a text in the claim; the response always has a list.
         assert_eq!(told["aud"], json!([claims["aud"]]));
     }
 }
@@ -157,7 +157,7 @@ async fn whatever_is_not_active_is_answered_alike() {
     let path = format!("/tokens/{}/revoke", revoked.id);
     assert_ne!(app.introspect(&service, &revoked.secret).await.text, INACTIVE);
     app.post(&app.admin_of(&NORTH), &path, json!({})).await.is(201);
-    app.clock.pass(60);
+    app.clock.advance(60);
     let live = app.organization_token(&NORTH, &["projects:read"]).await.secret;
     let live = live.trim_start_matches("jtn_");
     let (message, signature) = live.rsplit_once('.').unwrap();
@@ -192,7 +192,7 @@ async fn whatever_is_not_active_is_answered_alike() {
         let answer = app.introspect(&service, &token).await;
         assert_eq!((answer.status, &*answer.text), (200, INACTIVE), "{what}");
     }
-    // The prefix is not under the signature, and any will do.
+    // The prefix is not signed, so any prefix is accepted.
     for token in [live.to_owned(), format!("jtn_{live}"), format!("other_{live}")] {
         let told = app.introspect(&service, &token).await.is(200).json();
         assert_eq!(told["active"], true, "{token}");
@@ -285,7 +285,7 @@ async fn the_caller_comes_as_bearer_or_in_either_half_of_basic() {
     let wrong = basic(format!("{service}:wrong"));
     let answer = app.introspect(&Actor::presenting(&wrong), &token).await;
     answer.fails(401, "invalid_token");
-    // The token that is asked about is no credential.
+    // The introspected token is no credential.
     let answer = app.introspect(&app.anyone(), &service).await;
     answer.fails(401, "invalid_client");
     let unscoped = app.organization_token(&NORTH, &["tokens:read"]).await.holder;
@@ -344,7 +344,7 @@ async fn a_token_that_was_seen_before_is_answered_from_memory() {
     let token = app.organization_token(&NORTH, &["projects:read"]).await;
     let unseen = app.organization_token(&NORTH, &["projects:read"]).await;
     let first = app.introspect(&service, &token.secret).await.is(200);
-    // From here on the store would fail whoever asks it.
+    // From here on every call of the store fails.
     plan.arm(Fault::Fails, None, 0);
     let bare = token.secret.trim_start_matches("jtn_");
     for spelling in [&token.secret, bare, &format!("other_{bare}")] {
@@ -360,7 +360,7 @@ async fn a_token_that_was_seen_before_is_answered_from_memory() {
     answer.fails(503, "temporarily_unavailable");
 }
 
-/// The claims of a cached token stand for its record, so each must have been that of its record.
+/// Claims of a cached token replace its record, so they must match that record.
 #[tokio::test]
 async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
     let app = TestApp::new().await;
@@ -379,7 +379,7 @@ async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
             .unwrap();
     }
     for (change, is_active) in [
-        // What the claims do not say may change.
+        // Columns that are not in the claims may change.
         ("name = 'renamed'", true),
         ("description = 'described'", true),
         ("scopes = 'projects:read tokens:read'", false),
@@ -418,7 +418,7 @@ async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
     }
 }
 
-/// A cached token shows its record as it is at this moment.
+/// A cached token reflects the current state of its record.
 #[tokio::test]
 async fn a_renamed_token_shows_its_new_name_everywhere() {
     let app = TestApp::new().await;

@@ -68,7 +68,7 @@ async fn scripts_of_any_page_may_read_it() {
         let answer = app.send(request.body(Body::empty()).unwrap()).await.is(200);
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
     }
-    // What takes a credential or a token is no page's business.
+    // Endpoints that take a credential or a token allow no other origin.
     let request = Request::get("/oauth/authorize-request").header("origin", "https://app.example");
     let answer = app.send(request.body(Body::empty()).unwrap()).await.is(401);
     assert_eq!(answer.header("access-control-allow-origin"), "");
@@ -88,6 +88,6 @@ async fn behind_the_well_known_address_stands_only_the_issuers_own_path() {
         let answer = app.get(&app.anyone(), &format!("{METADATA}{path}")).await;
         assert_eq!(answer.status, 404, "{path}");
     }
-    // Whoever takes the issuer's path away before the request arrives finds it here.
+    // For proxies that strip the issuer's path.
     app.get(&app.anyone(), METADATA).await.is(200);
 }

@@ -1,4 +1,4 @@
-//! What services that receive tokens ask for, as RFCs define it.
+//! The RFC endpoints for services that receive tokens.
 
 mod authorize_request;
 mod errors;

@@ -15,7 +15,7 @@ impl TestApp {
         self.form(caller, REVOKE, &format!("token={token}")).await
     }
 
-    /// What an administrator sees of a token.
+    /// Returns the record of a token as an administrator sees it.
     async fn record(&self, minted: &Minted) -> Value {
         let path = format!("/tokens/{}", minted.id);
         self.get(&self.site_admin(), &path).await.is(200).json()
@@ -42,7 +42,7 @@ async fn who_has_a_token_can_end_it_and_where_from_is_recorded() {
         app.restart().await;
     }
     let first = app.record(&minted).await;
-    app.clock.pass(5);
+    app.clock.advance(5);
     app.revoke(&app.anyone(), &minted.secret).await.is(200);
     assert_eq!(app.record(&minted).await, first, "the first revocation counts");
 }
@@ -65,16 +65,16 @@ async fn a_caller_who_is_known_is_named() {
         (app.outsider(), SOUTH.email("admin")),
         (other.holder.clone(), format!("token {}", other.id)),
     ] {
-        // Whoever it is: to have the token is all the right that it takes.
+        // Any caller: possession of the token suffices.
         let minted = app.organization_token(&NORTH, &["projects:read"]).await;
         app.revoke(&caller, &minted.secret).await.is(200);
         assert_eq!(app.record(&minted).await["revoked_by"], name);
     }
-    // Who presents a token as its own credential is its holder and nobody else.
+    // A caller that presents the token as its credential is recorded as the holder.
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
     app.revoke(&minted.holder, &minted.secret).await.is(200);
     assert_eq!(app.record(&minted).await["revoked_by"], "holder");
-    // A credential that is good for nothing is refused rather than overlooked.
+    // An inactive credential is refused rather than ignored.
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
     let answer = app.revoke(&Actor::holding("garbage"), &minted.secret).await;
     answer.fails(401, "invalid_token");
@@ -96,7 +96,7 @@ async fn what_is_not_active_is_answered_as_if_it_had_been() {
     let app = TestApp::new().await;
     let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
     let expired = app.mint(&app.admin_of(&NORTH), short).await;
-    app.clock.pass(60);
+    app.clock.advance(60);
     let minted = app.organization_token(&NORTH, &["projects:read"]).await;
     let (message, _) = minted.secret.rsplit_once('.').unwrap();
     for token in [
@@ -108,7 +108,7 @@ async fn what_is_not_active_is_answered_as_if_it_had_been() {
         let answer = app.revoke(&app.anyone(), token).await.is(200);
         assert_eq!(answer.text, "");
     }
-    // Whoever has no signature has no token.
+    // A token without a valid signature is not revoked.
     app.get(&minted.holder, "/tokens/current").await.is(200);
     assert_eq!(app.record(&expired).await["revoked_at"], Value::Null);
 }
@@ -126,7 +126,7 @@ async fn every_spelling_of_the_prefix_ends_the_one_token() {
     }
 }
 
-/// As many strangers as are served or wait at once: two and sixty-four.
+/// The number of unauthenticated clients served or queued at once: two and sixty-four.
 const CROWD: usize = 66;
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn beyond_a_crowd_of_strangers_it_is_503_and_nothing_else_suffers() {
     let answer = answer.fails(503, "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), "1");
     app.get(&minted.holder, "/tokens/current").await.is(200);
-    // Those who leave make room.
+    // Clients that disconnect make room.
     crowd.abort_all();
     while crowd.join_next().await.is_some() {}
     app.revoke(&app.anyone(), &minted.secret).await.is(200);

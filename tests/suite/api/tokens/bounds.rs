@@ -1,4 +1,4 @@
-//! What a token can mint: nothing beyond what it holds itself.
+//! The limits of tokens created by a token: nothing beyond its own rights.
 
 use serde_json::{Value, json};
 
@@ -20,25 +20,25 @@ async fn a_token_grants_the_scopes_that_it_holds() {
         order
     };
     let child = app
-        .ask_for_token(&minter, order(json!({"scopes": ["content:write"]})))
+        .request_token(&minter, order(json!({"scopes": ["content:write"]})))
         .await
         .is(201);
     assert_eq!(child.text_at("/token_info/organization"), NORTH.id());
     assert!(child.text_at("/token_info/created_by").starts_with("token "));
     let answer = app
-        .ask_for_token(&minter, order(json!({"scopes": ["content:write", "ai:use"]})))
+        .request_token(&minter, order(json!({"scopes": ["content:write", "ai:use"]})))
         .await;
     answer.blames(&["value_error at body.scopes.1"]);
     let answer = app
-        .ask_for_token(&minter, order(json!({"preset": "content_management"})))
+        .request_token(&minter, order(json!({"preset": "content_management"})))
         .await;
     assert_eq!(
         answer.status, 422,
         "a preset is no way around it: {}",
         answer.text
     );
-    // Nothing named is every ordinary scope that it holds: no management scope slips in.
-    let child = app.ask_for_token(&minter, order(json!({}))).await.is(201);
+    // Without scopes, the token gets all of its creator's scopes except management scopes.
+    let child = app.request_token(&minter, order(json!({}))).await.is(201);
     assert_eq!(child.json()["token_info"]["scopes"], json!(["content:write"]));
 }
 
@@ -48,15 +48,15 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
     let order = |organization: &str, owner: &str| json!({"name": "n", "organization": organization, "owner": owner, "scopes": []});
     let minter = app.organization_token(&NORTH, &MANAGEMENT).await.holder;
     for elsewhere in [SOUTH.name, SOUTH.id(), "default"] {
-        app.ask_for_token(&minter, order(elsewhere, "organization"))
+        app.request_token(&minter, order(elsewhere, "organization"))
             .await
             .fails(404, "not_found");
     }
-    app.ask_for_token(&minter, order(NORTH.name, "user"))
+    app.request_token(&minter, order(NORTH.name, "user"))
         .await
         .fails(403, "forbidden");
     let of_deployment = json!({"name": "n", "owner": "deployment", "scopes": []});
-    app.ask_for_token(&minter, of_deployment)
+    app.request_token(&minter, of_deployment)
         .await
         .fails(403, "forbidden");
 
@@ -67,8 +67,8 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
         .is(201);
     let mut sibling = order(NORTH.name, "team");
     sibling["team"] = "other-crew".into();
-    app.ask_for_token(&team, sibling).await.fails(403, "forbidden");
-    app.ask_for_token(&team, order(NORTH.name, "organization"))
+    app.request_token(&team, sibling).await.fails(403, "forbidden");
+    app.request_token(&team, order(NORTH.name, "organization"))
         .await
         .fails(403, "forbidden");
 
@@ -82,7 +82,7 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
         "projects": [NORTH.project_id()]});
     let restricted = app.mint(&app.admin_of(&NORTH), restricted).await.holder;
     let child = app
-        .ask_for_token(&restricted, order(NORTH.name, "organization"))
+        .request_token(&restricted, order(NORTH.name, "organization"))
         .await
         .is(201);
     assert_eq!(
@@ -91,7 +91,7 @@ async fn a_token_stays_in_its_organization_its_team_and_its_projects() {
     );
     let mut wider = order(NORTH.name, "organization");
     wider["projects"] = json!([NORTH.project_id(), other["id"]]);
-    app.ask_for_token(&restricted, wider)
+    app.request_token(&restricted, wider)
         .await
         .blames(&["value_error at body.projects.1"]);
 }
@@ -108,7 +108,7 @@ async fn a_token_makes_none_that_outlives_it() {
             .as_object_mut()
             .unwrap()
             .extend(expiry.as_object().unwrap().clone());
-        app.ask_for_token(&minter, order).await
+        app.request_token(&minter, order).await
     };
     let child = ask(json!({})).await.is(201);
     assert_eq!(
@@ -126,7 +126,7 @@ async fn a_token_makes_none_that_outlives_it() {
             .await
             .blames(&[&format!("value_error at body.{field}")]);
     }
-    // A session bounds no lifetime.
+    // A session limits no lifetime.
     let order = json!({"organization": NORTH.name, "expires_in": "never"});
     app.mint(&app.member_of(&NORTH), order).await;
 }
@@ -142,21 +142,21 @@ async fn a_token_whose_end_is_brought_forward_makes_none_that_outlives_it() {
         .await
         .is(201);
     let order = json!({"name": "n", "owner": "organization", "scopes": []});
-    let child = app.ask_for_token(&minter.holder, order.clone()).await.is(201);
+    let child = app.request_token(&minter.holder, order.clone()).await.is(201);
     assert_eq!(
         child.text_at("/token_info/expires_at"),
         "2026-01-02T04:05:05.678Z"
     );
     let mut beyond = order;
     beyond["expires_in"] = "3601s".into();
-    let answer = app.ask_for_token(&minter.holder, beyond.clone()).await;
+    let answer = app.request_token(&minter.holder, beyond.clone()).await;
     answer.blames(&["value_error at body.expires_in"]);
     beyond["expires_in"] = "1h".into();
-    app.ask_for_token(&minter.holder, beyond).await.is(201);
+    app.request_token(&minter.holder, beyond).await.is(201);
 }
 
 #[tokio::test]
-async fn a_token_for_another_service_is_of_no_use_here() {
+async fn a_token_for_another_service_is_refused() {
     let app = TestApp::new().await;
     let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["projects:read"],
         "audience": "https://elsewhere.example"});
@@ -168,7 +168,7 @@ async fn a_token_for_another_service_is_of_no_use_here() {
     app.post(&token.holder, "/tokens/current/revoke", json!({}))
         .await
         .is(201);
-    // Named beside others, this API is among the services it is meant for.
+    // The audience may include this API among others.
     let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": [],
         "audience": ["https://elsewhere.example", ISSUER]});
     let token = app.mint(&app.admin_of(&NORTH), order).await;

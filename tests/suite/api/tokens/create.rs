@@ -1,4 +1,4 @@
-//! `POST /tokens`: what can be asked for, and what a token then says.
+//! `POST /tokens`: the request's fields, and the resulting claims.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,13 +11,13 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// Asks as the admin for a token of the organization with these fields beside its name.
+/// Creates a token of the organization as the admin, with additional fields.
 async fn ask(app: &TestApp, fields: Value) -> Answer {
     let mut order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
     for (field, value) in fields.as_object().unwrap() {
         order[field] = value.clone();
     }
-    app.ask_for_token(&app.admin_of(&NORTH), order).await
+    app.request_token(&app.admin_of(&NORTH), order).await
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
         "team": NORTH.team_id(), "preset": "content_management", "projects": [NORTH.project_id()],
         "audience": ["https://a.example", "https://b.example"], "expires_in": "30d", "slot": "pipeline",
     });
-    let answer = app.ask_for_token(&app.team_admin(&NORTH), order).await.is(201);
+    let answer = app.request_token(&app.team_admin(&NORTH), order).await.is(201);
     assert_eq!(answer.header("cache-control"), "no-store");
     let info = answer.json()["token_info"].clone();
     let id = info["id"].as_str().unwrap();
@@ -72,7 +72,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
     );
     assert!(place["idx"].is_u64());
 
-    // By its number and by its jti, to whoever manages it; and what it says of itself.
+    // By number and by jti, for callers that manage it; and by the token itself.
     for path in [
         format!("/tokens/{id}"),
         format!("/tokens/{}", info["jti"].as_str().unwrap()),
@@ -89,7 +89,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
 async fn with_nothing_but_a_name_it_is_ones_own_for_a_year_with_every_ordinary_scope() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
-    let answer = app.ask_for_token(&member, json!({"name": "n"})).await.is(201);
+    let answer = app.request_token(&member, json!({"name": "n"})).await.is(201);
     let info = answer.json()["token_info"].clone();
     let me = app.get(&member, "/me").await.text_at("/user/id");
     assert_eq!(info["owner"], "user");
@@ -121,7 +121,7 @@ async fn a_misspelt_field_makes_no_token_unless_a_client_of_dayzero_sent_it() {
         }
         app.send(request).await
     };
-    // What was meant is a token with one scope for 30 days.
+    // The intended token has one scope for 30 days.
     let misspelt = json!({"name": "n", "scope": ["projects:read"], "audiences": "x", "expires": "30d"});
     let blamed = [
         "extra_forbidden at body.audiences",
@@ -131,7 +131,7 @@ async fn a_misspelt_field_makes_no_token_unless_a_client_of_dayzero_sent_it() {
     ask("/tokens", None, misspelt.clone()).await.blames(&blamed);
     let north = Some(NORTH.id());
     ask("/tokens", north, misspelt.clone()).await.is(201);
-    // A field that DayZero has not tells that the body is meant for jeton.
+    // A field unknown to DayZero shows that the body is meant for jeton.
     for (ours, value) in [
         ("preset", json!("content_management")),
         ("expires_in", json!("30d")),
@@ -191,7 +191,7 @@ async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
     assert_eq!(only, default);
     ask(Some("there-is-none"), None).await.fails(404, "not_found");
 
-    // With two of them there is no only one.
+    // With two organizations there is no default.
     let path = format!("/organizations/{}/members/admin@example.com", NORTH.name);
     app.put(&app.admin_of(&NORTH), &path, json!({"role": "member"}))
         .await
@@ -201,7 +201,7 @@ async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_life_can_be_said_in_three_ways() {
+async fn the_lifetime_can_be_given_in_three_ways() {
     let app = TestApp::new().await;
     let ends = async |fields: Value| {
         let answer = ask(&app, fields).await.is(201);
@@ -254,7 +254,8 @@ async fn a_life_can_be_said_in_three_ways() {
             "2026-02-03T03:05:06.000Z",
             1_770_087_906,
         ),
-        // Never is the last second of the year 9999 for verifiers, which need one, and null for people.
+        // Never is the last second of the year 9999 in claims, which require `exp`, and null in
+        // responses.
         (json!({"expires_in": "never"}), "", 253_402_300_799),
     ] {
         assert_eq!(ends(fields.clone()).await, (at.to_owned(), exp), "{fields}");
@@ -303,7 +304,7 @@ async fn a_life_can_be_said_in_three_ways() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
+async fn all_violations_are_reported_in_field_order() {
     let app = TestApp::new().await;
     let long = "x".repeat(2001);
     let everything = json!({
@@ -311,7 +312,7 @@ async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
         "scopes": ["projects:read", 5], "preset": "y".repeat(65), "projects": "all", "audience": 5,
         "expires_in": "soon", "expires_in_days": 1000, "expires_at": 5,
     });
-    let answer = app.ask_for_token(&app.admin_of(&NORTH), everything).await;
+    let answer = app.request_token(&app.admin_of(&NORTH), everything).await;
     answer.blames(&[
         "string_too_short at body.name",
         "string_too_long at body.description",
@@ -326,12 +327,12 @@ async fn whatever_is_wrong_is_said_at_once_in_the_order_of_the_fields() {
         "less_than_equal at body.expires_in_days",
         "datetime_type at body.expires_at",
     ]);
-    let missing = app.ask_for_token(&app.admin_of(&NORTH), json!({})).await;
+    let missing = app.request_token(&app.admin_of(&NORTH), json!({})).await;
     missing.blames(&["missing at body.name"]);
 }
 
 #[tokio::test]
-async fn what_is_right_by_itself_and_wrong_here_is_422_too() {
+async fn fields_that_the_authority_refuses_are_422() {
     let app = TestApp::new().await;
     let many: Vec<String> = (0..21).map(|n| format!("https://{n}.example")).collect();
     for (fields, faults) in [
@@ -386,7 +387,7 @@ async fn what_is_right_by_itself_and_wrong_here_is_422_too() {
     }
     let answer = ask(&app, json!({"owner": "team", "team": SOUTH.team})).await;
     answer.fails(404, "not_found");
-    // None of these has left anything behind.
+    // None of these has created a token.
     let listed = app
         .get(&app.admin_of(&NORTH), "/tokens?include_total_count=true")
         .await;
@@ -400,9 +401,10 @@ async fn scopes_stand_in_the_catalogues_order_and_once() {
     let order = json!({"scopes": scopes, "audience": "https://api.example"});
     let info = ask(&app, order).await.is(201).json()["token_info"].clone();
     assert_eq!(info["scopes"], json!(["tokens:read", "projects:read", "ai:use"]));
-    // A scope for the authority itself is worth nothing to a token that the authority does not accept.
+    // A management scope has no effect if the token's audience excludes the authority.
     assert_eq!(info["audience"], json!(["https://api.example", ISSUER]));
-    // None at all is no claim: an empty one would be malformed, and the token of no use to anybody.
+    // A token without scopes has no `scope` claim: an empty one would be malformed, and the token
+    // invalid.
     let none = ask(&app, json!({"scopes": []})).await.is(201);
     assert_eq!(none.json()["token_info"]["scopes"], json!([]));
     assert_eq!(claims(&none.text_at("/token")).get("scope"), None);
@@ -425,7 +427,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     ask(&app, json!({"expires_in_days": 2}))
         .await
         .blames(&["value_error at body.expires_in_days"]);
-    // A default is shortened; and what was refused has used up nothing.
+    // A default is reduced; and refused requests have not used up the limit.
     let first = ask(&app, json!({})).await.is(201);
     assert_eq!(
         first.text_at("/token_info/expires_at"),
@@ -433,7 +435,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     );
     ask(&app, json!({"expires_in": "1d"})).await.is(201);
     ask(&app, json!({})).await.fails(409, "limit_reached");
-    // Each owner has its own count, and wrong fields come before the limit.
+    // Each owner has its own count, and invalid fields are reported before the limit.
     app.personal_token(&admin, &NORTH, &[]).await;
     app.team_token(&NORTH, &[]).await;
     ask(&app, json!({"scopes": ["no:such"]})).await.is(422);
@@ -441,8 +443,8 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     app.post(&admin, &path, json!({})).await.is(201);
     ask(&app, json!({})).await.is(201);
     ask(&app, json!({})).await.fails(409, "limit_reached");
-    app.clock.pass(86_400);
-    // What has expired does not count. Sessions of the harness have ended too.
+    app.clock.advance(86_400);
+    // Expired tokens do not count. The harness's sessions have expired too.
     let token = app
         .log_in(
             "admin@example.com",
@@ -451,7 +453,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
         .await;
     let site = Actor::holding(&token.is(200).text_at("/token"));
     let order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
-    app.ask_for_token(&site, order).await.is(201);
+    app.request_token(&site, order).await.is(201);
 }
 
 /// An owner at the limit can issue again in the second in which a token ends, however recently its tokens were
@@ -469,9 +471,9 @@ async fn what_has_ended_makes_room_at_once() {
     ask(&app, json!({"expires_in": "30s"})).await.is(201);
     let full = async || ask(&app, json!({})).await.fails(409, "limit_reached");
     full().await;
-    app.clock.pass(29);
+    app.clock.advance(29);
     full().await;
-    app.clock.pass(1);
+    app.clock.advance(1);
     let token = ask(&app, json!({})).await.is(201);
     full().await;
     let path = format!("/tokens/{}/revoke", token.text_at("/token_info/id"));
@@ -480,7 +482,7 @@ async fn what_has_ended_makes_room_at_once() {
     full().await;
     let everything = json!({"organization": NORTH.name});
     app.post(&admin, "/revocations", everything).await.is(201);
-    app.clock.pass(1);
+    app.clock.advance(1);
     ask(&app, json!({})).await.is(201);
     full().await;
     // What is issued without a limit counts once there is one again.
@@ -494,28 +496,28 @@ async fn what_has_ended_makes_room_at_once() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
+async fn only_site_administrators_create_tokens_of_the_deployment() {
     let app = TestApp::new().await;
     let order = json!({"name": "feed", "owner": "deployment", "scopes": ["revocations:read"]});
-    let answer = app.ask_for_token(&app.site_admin(), order.clone()).await.is(201);
+    let answer = app.request_token(&app.site_admin(), order.clone()).await.is(201);
     let info = answer.json()["token_info"].clone();
     assert_eq!(
         (&info["owner"], &info["organization"]),
         (&json!("deployment"), &Value::Null)
     );
     assert_eq!(claims(&answer.text_at("/token")).get("org"), None);
-    app.ask_for_token(&app.admin_of(&NORTH), order)
+    app.request_token(&app.admin_of(&NORTH), order)
         .await
         .fails(403, "forbidden");
     let confined = json!({"name": "n", "owner": "deployment", "organization": NORTH.name});
-    app.ask_for_token(&app.site_admin(), confined)
+    app.request_token(&app.site_admin(), confined)
         .await
         .blames(&["value_error at body.organization"]);
     let projects = json!({"name": "n", "owner": "deployment", "projects": [1]});
-    app.ask_for_token(&app.site_admin(), projects)
+    app.request_token(&app.site_admin(), projects)
         .await
         .blames(&["value_error at body.projects"]);
-    // It sees every organization, and still does nothing that needs a person.
+    // It sees every organization, but may not do what needs a session.
     let token = app.deployment_token(&MANAGEMENT).await.holder;
     app.get(&token, &format!("/organizations/{}", SOUTH.name))
         .await
@@ -524,7 +526,7 @@ async fn a_token_of_the_deployment_is_for_site_administrators_to_make() {
 }
 
 #[tokio::test]
-async fn what_is_read_about_a_token_can_be_changed() {
+async fn name_and_description_can_be_changed() {
     let app = TestApp::new().await;
     let token = app
         .personal_token(&app.member_of(&NORTH), &NORTH, &["projects:read"])
@@ -550,7 +552,7 @@ async fn what_is_read_about_a_token_can_be_changed() {
         json!(["projects:read"]),
         "what it can do never changes"
     );
-    // The token itself says so at once, although it is known from memory.
+    // The token itself shows it at once, although it is cached.
     let current = app.get(&token.holder, "/tokens/current").await.is(200);
     assert_eq!(current.text_at("/name"), "new");
     app.patch(&member, &path, json!({})).await.is(200);

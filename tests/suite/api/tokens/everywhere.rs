@@ -1,5 +1,5 @@
-//! Tokens of a person that are good in all of their organizations, and names that are asked to be an
-//! owner's own.
+//! Users' tokens that are valid in all of their organizations, and names that must be unique for an
+//! owner.
 
 use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganization};
 use jeton_core::clock::Clock;
@@ -8,7 +8,7 @@ use jeton_store::Origin;
 use jeton_store::rules::tokens::Naming;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
+use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
 
 fn everywhere() -> Issue {
     Issue {
@@ -46,7 +46,7 @@ fn holder(issued: &Issued) -> Actor {
     Actor::holding(issued.token.expose())
 }
 
-/// Which fields are blamed.
+/// Returns the invalid fields.
 fn faults(refused: Result<Issued, Error>) -> Vec<&'static str> {
     match refused {
         Err(Error::Invalid(faults)) => faults.into_iter().map(|fault| fault.field).collect(),
@@ -54,26 +54,26 @@ fn faults(refused: Result<Issued, Error>) -> Vec<&'static str> {
     }
 }
 
-/// The member of one organization becomes a member of the other too.
+/// Adds the member of one organization to the other.
 async fn join_south(app: &TestApp) {
     let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("member"));
     let admin = app.admin_of(&SOUTH);
     app.put(&admin, &path, json!({"role": "member"})).await.is(204);
 }
 
-async fn set_policy(app: &TestApp, place: &Place, policy: Value) {
-    let path = format!("/organizations/{}", place.name);
+async fn set_policy(app: &TestApp, tenant: &Tenant, policy: Value) {
+    let path = format!("/organizations/{}", tenant.name);
     let body = json!({"policy": policy});
-    app.patch(&app.admin_of(place), &path, body).await.is(200);
+    app.patch(&app.admin_of(tenant), &path, body).await.is(200);
 }
 
 #[tokio::test]
-async fn it_can_do_in_each_organization_what_its_person_can_do_there_now() {
+async fn it_has_the_users_current_rights_in_each_organization() {
     let mut app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let issued = issue(&app, &member, &with_scopes(&MANAGEMENT)).await.unwrap();
     let token = holder(&issued);
-    let teams = |place: &Place| format!("/organizations/{}/teams", place.name);
+    let teams = |tenant: &Tenant| format!("/organizations/{}/teams", tenant.name);
     app.get(&token, &teams(&NORTH)).await.is(200);
     app.get(&token, &teams(&SOUTH)).await.is(404);
     join_south(&app).await;
@@ -109,7 +109,7 @@ async fn only_the_person_themselves_makes_one() {
         .await
         .unwrap();
     assert_eq!(second.record.token.owner, first.record.token.owner);
-    // No more than it holds, and no longer than it lives.
+    // No more scopes than the creator has, and no later expiry.
     let refused = issue(&app, &holder(&first), &with_scopes(&["tokens:read"])).await;
     assert_eq!(faults(refused), ["scopes"]);
     let for_ever = Issue {
@@ -120,7 +120,7 @@ async fn only_the_person_themselves_makes_one() {
         faults(issue(&app, &holder(&first), &for_ever).await),
         ["expires_in"]
     );
-    // What is not a person's is good in one organization.
+    // Tokens of other owners are valid in one organization.
     for owner in [OwnerKind::Team, OwnerKind::Organization] {
         let refused = issue(
             &app,
@@ -189,7 +189,7 @@ async fn the_strictest_of_the_policies_bounds_it() {
         ..everywhere()
     };
     assert!(faults(issue(&app, &member, &preset).await).contains(&"preset"));
-    // Rotating is bounded in the same way.
+    // Rotation has the same limits.
     let token = issue(&app, &member, &with_scopes(&["tokens:write", "content:write"]))
         .await
         .unwrap();
@@ -242,14 +242,14 @@ async fn it_counts_against_the_limit_of_every_organization() {
         "{full:?}"
     );
     let order = json!({"name": "x", "organization": NORTH.name, "scopes": []});
-    app.ask_for_token(&member, order)
+    app.request_token(&member, order)
         .await
         .fails(409, "limit_reached");
     app.personal_token(&member, &SOUTH, &[]).await;
 }
 
 #[tokio::test]
-async fn it_is_its_persons_and_nobody_elses_to_see() {
+async fn only_the_user_sees_such_a_token() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let issued = issue(&app, &member, &with_scopes(&["projects:read"]))
@@ -257,7 +257,7 @@ async fn it_is_its_persons_and_nobody_elses_to_see() {
         .unwrap();
     let id = issued.record.id.to_string();
     let beside = app.personal_token(&member, &NORTH, &[]).await.id;
-    // The only organization is meant where none is named; what is good everywhere is good there too.
+    // The only organization is the default; tokens for all organizations are valid there too.
     for query in ["", "?owner=user"] {
         let list = app.get(&member, &format!("/tokens{query}")).await.is(200);
         assert_eq!(list.each("id"), [beside.as_str(), id.as_str()], "{query}");
@@ -272,7 +272,7 @@ async fn it_is_its_persons_and_nobody_elses_to_see() {
         (&shown["organization"], &shown["owner"]),
         (&Value::Null, &json!("user"))
     );
-    // It is no token of the organization.
+    // It is not a token of the organization.
     let admin = app.admin_of(&NORTH);
     assert!(!app.get(&admin, "/tokens").await.is(200).each("id").contains(&id));
     app.get(&admin, &format!("/tokens/{id}")).await.is(404);
@@ -349,12 +349,12 @@ async fn ends_are_seen_from_now() {
             json!({"organization": NORTH.name, "owner": "organization", "expires_in": life, "scopes": []});
         ids.push(app.mint(&admin, order).await.id);
     }
-    app.clock.pass(86_400);
+    app.clock.advance(86_400);
     let caller = app
         .operator()
         .authenticate(admin.token(), Presented::ForUse(None), Origin::default())
         .await;
-    // A session lives for half a day.
+    // A session lasts half a day.
     assert!(caller.is_err());
     let admin = app
         .log_in(

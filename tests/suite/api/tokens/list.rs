@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};
 
-/// Follows a list to its end, one way.
-async fn walk(app: &TestApp, actor: &Actor, query: &str, direction: &str) -> Vec<String> {
+/// Reads all pages of a list in one direction.
+async fn read_all(app: &TestApp, actor: &Actor, query: &str, direction: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -40,10 +40,10 @@ async fn pages_joined_are_the_list_in_both_directions() {
         ids.insert(0, app.organization_token(&NORTH, &[]).await.id);
     }
     app.organization_token(&SOUTH, &[]).await;
-    assert_eq!(walk(&app, &admin, "", "next").await, ids);
-    assert_eq!(walk(&app, &admin, "", "prev").await, ids);
+    assert_eq!(read_all(&app, &admin, "", "next").await, ids);
+    assert_eq!(read_all(&app, &admin, "", "prev").await, ids);
 
-    // From the middle both ways, and a new token moves nothing.
+    // From the middle in both directions, and a new token moves nothing.
     let second = app
         .get(&admin, "/tokens?limit=2")
         .await
@@ -110,18 +110,18 @@ async fn filters_leave_out_what_does_not_match() {
     let teams = app.mint(&admin, of_team).await.id;
     let own = app.personal_token(&admin, &NORTH, &[]).await.id;
     let of_member = app.personal_token(&app.member_of(&NORTH), &NORTH, &[]).await.id;
-    let gone = app.organization_token(&NORTH, &[]).await.id;
-    app.post(&admin, &format!("/tokens/{gone}/revoke"), json!({}))
+    let revoked = app.organization_token(&NORTH, &[]).await.id;
+    app.post(&admin, &format!("/tokens/{revoked}/revoke"), json!({}))
         .await
         .is(201);
     let expiring = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
     let expired = app.mint(&admin, expiring).await.id;
-    app.clock.pass(61);
+    app.clock.advance(61);
     for (query, expected) in [
         ("", vec![&expired, &of_member, &own, &teams, &organizations]),
         (
             "include_revoked=true",
-            vec![&expired, &gone, &of_member, &own, &teams, &organizations],
+            vec![&expired, &revoked, &of_member, &own, &teams, &organizations],
         ),
         ("owner=user", vec![&own]),
         ("owner=team", vec![&teams]),
@@ -145,7 +145,10 @@ async fn filters_leave_out_what_does_not_match() {
         assert_eq!(page.each("id").iter().collect::<Vec<_>>(), expected, "{query}");
         assert_eq!(page.json()["total"], expected.len(), "{query}");
         assert_eq!(
-            walk(&app, &admin, query, "prev").await.iter().collect::<Vec<_>>(),
+            read_all(&app, &admin, query, "prev")
+                .await
+                .iter()
+                .collect::<Vec<_>>(),
             expected,
             "{query}"
         );
@@ -158,7 +161,7 @@ async fn filters_leave_out_what_does_not_match() {
 }
 
 #[tokio::test]
-async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
+async fn tokens_are_filtered_by_user_status_scope_preset_expiry_use_and_creator() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let member = app.member_of(&NORTH);
@@ -168,15 +171,15 @@ async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
     let short = json!({"organization": NORTH.name, "expires_in": "1h", "scopes": ["ai:use"]});
     let short = app.mint(&member, short).await;
     let reading = app.organization_token(&NORTH, &["tokens:read"]).await;
-    let gone = app.organization_token(&NORTH, &["ai:use"]).await.id;
-    app.post(&admin, &format!("/tokens/{gone}/revoke"), json!({}))
+    let revoked = app.organization_token(&NORTH, &["ai:use"]).await.id;
+    app.post(&admin, &format!("/tokens/{revoked}/revoke"), json!({}))
         .await
         .is(201);
-    app.clock.pass(60);
+    app.clock.advance(60);
     app.get(&reading.holder, "/tokens").await.is(200);
     app.write_usage().await;
     let me = app.get(&member, "/me").await.is(200).text_at("/user/id");
-    app.clock.pass(3_600);
+    app.clock.advance(3_600);
     let (writing, short, reading) = (writing.id, short.id, reading.id);
     for (query, expected) in [
         (format!("user={}", NORTH.email("member")), vec![&short]),
@@ -185,11 +188,11 @@ async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
         ("user=nobody@example.com".to_owned(), vec![]),
         ("status=active".to_owned(), vec![&reading, &writing]),
         ("status=expired".to_owned(), vec![&short]),
-        ("status=revoked".to_owned(), vec![&gone]),
+        ("status=revoked".to_owned(), vec![&revoked]),
         ("scope=ai:use".to_owned(), vec![&short]),
         (
             "scope=ai:use&include_revoked=true".to_owned(),
-            vec![&gone, &short],
+            vec![&revoked, &short],
         ),
         ("scope=ai:us".to_owned(), vec![]),
         ("preset=content_management".to_owned(), vec![&writing]),
@@ -219,7 +222,7 @@ async fn tokens_are_found_by_person_status_scope_preset_end_use_and_maker() {
 }
 
 #[tokio::test]
-async fn what_a_persons_token_has_made_is_found_by_the_person() {
+async fn tokens_created_by_a_users_token_are_found_by_the_user() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let own = app
@@ -239,7 +242,7 @@ async fn what_a_persons_token_has_made_is_found_by_the_person() {
         std::slice::from_ref(&made.id)
     );
     assert_eq!(by(NORTH.email("lead")).await, [""; 0]);
-    // Nor does it matter that the person is gone.
+    // Nor does it matter that the user is deleted.
     let account = format!("/users/{}", NORTH.email("admin"));
     app.delete(&app.site_admin(), &account).await.is(204);
     let path = format!("/tokens?include_revoked=true&created_by={}", NORTH.email("admin"));
@@ -280,14 +283,14 @@ async fn every_order_is_walked_both_ways() {
         ("sort_by=last_used_at", "acb"),
     ] {
         for direction in ["next", "prev"] {
-            let walked = walk(&app, &admin, query, direction).await;
+            let walked = read_all(&app, &admin, query, direction).await;
             assert_eq!(named(walked), expected, "{query} {direction}");
         }
     }
 }
 
 #[tokio::test]
-async fn everybody_sees_what_they_could_manage() {
+async fn users_see_the_tokens_they_may_manage() {
     let app = TestApp::new().await;
     let lead = app.team_admin(&NORTH);
     let organization = app.organization_token(&NORTH, &MANAGEMENT).await;
@@ -320,7 +323,7 @@ async fn everybody_sees_what_they_could_manage() {
 }
 
 #[tokio::test]
-async fn whoever_has_left_sees_nothing_of_it_in_a_list_either() {
+async fn a_removed_member_sees_no_tokens_in_lists() {
     let app = TestApp::new().await;
     let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
     let token = app.personal_token(&member, &NORTH, &[]).await.id;
@@ -338,14 +341,14 @@ async fn whoever_has_left_sees_nothing_of_it_in_a_list_either() {
     for list in lists {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [""; 0]);
     }
-    // Whoever is back sees what has become of it.
+    // A user who is added again sees the current state.
     app.put(&admin, &place, json!({"role": "member"})).await.is(204);
     app.get(&member, &format!("/tokens/{token}")).await.is(200);
     for list in lists {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [token.as_str()]);
     }
 
-    // A site administrator belongs everywhere.
+    // A site administrator sees all organizations.
     let site = app.site_admin();
     let own = app.personal_token(&site, &SOUTH, &[]).await.id;
     let list = app.get(&site, "/tokens?owner=user").await.is(200);

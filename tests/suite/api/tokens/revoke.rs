@@ -24,7 +24,7 @@ async fn from_the_answer_on_the_token_is_refused_and_the_first_order_counts() {
         app.get(&token.holder, "/tokens/current")
             .await
             .fails(401, "invalid_token");
-        app.clock.pass(5);
+        app.clock.advance(5);
         let again = app
             .post(&app.site_admin(), &path, json!({"reason": "again"}))
             .await
@@ -101,7 +101,7 @@ async fn whoever_holds_a_token_can_end_it() {
 }
 
 #[tokio::test]
-async fn what_names_no_token_is_not_found() {
+async fn an_invalid_token_reference_is_not_found() {
     let app = TestApp::new().await;
     for id in [
         "0",

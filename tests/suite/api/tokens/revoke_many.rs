@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Actor, Fault, Kind, MANAGEMENT, Minted, NORTH, Plan, SOUTH, TestApp};
 
-/// Asks until the order is carried out to its end.
+/// Polls until the bulk revocation has finished.
 async fn finished(app: &TestApp, actor: &Actor, id: &str) -> Value {
     loop {
         let shown = app
@@ -152,7 +152,7 @@ async fn whoever_manages_some_tokens_revokes_those() {
     assert_eq!(finished(&app, &member, &id).await["revoked"], 1);
     let all = [&own, &leads, &team, &organization];
     assert_eq!(are_good(&app, &all).await, [false, true, true, true]);
-    // Its progress is for whoever ordered it and for the organization's admins.
+    // Only its requester and the organization's admins see its progress.
     app.get(&app.admin_of(&NORTH), &format!("/tokens/revoke/{id}"))
         .await
         .is(200);
@@ -178,7 +178,7 @@ async fn an_order_outlives_the_process_that_took_it() {
     let admin = app.admin_of(&NORTH);
     let token = app.organization_token(&NORTH, &[]).await;
     let order = json!({"organization": NORTH.name, "all": true});
-    // The order is taken down, and whoever should carry it out stops before the first portion.
+    // The order is committed, and the background task stops before the first batch.
     plan.arm(Fault::Lost, Some(Kind::Write), 1);
     let id = app
         .post(&admin, "/tokens/revoke", order)
@@ -193,8 +193,8 @@ async fn an_order_outlives_the_process_that_took_it() {
     assert_eq!(are_good(&app, &[&token]).await, [false]);
 }
 
-/// An order that a later version wrote fails each time: it stops no other, is tried less and less often,
-/// and is carried out once it can be read.
+/// An order that a later version wrote fails each time: it blocks no other, is retried less and less
+/// often, and succeeds once it can be read.
 #[tokio::test]
 async fn an_order_that_cannot_be_read_holds_up_no_other() {
     let plan = Arc::new(Plan::default());
@@ -227,17 +227,17 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     let mut tried = Vec::new();
     for _ in 0..8 {
         tried.push(is_tried().await);
-        app.clock.pass(1);
+        app.clock.advance(1);
     }
     assert_eq!(tried, [false, true, false, true, false, false, false, true]);
-    // A clock that is set back makes no pause last for as long.
-    app.clock.pass(-3_600);
+    // A clock that is set back does not prolong the back-off.
+    app.clock.advance(-3_600);
     assert!(is_tried().await);
-    app.clock.pass(3_600);
+    app.clock.advance(3_600);
 
     let readable = "UPDATE bulk_revocations SET filter = json_remove(filter, '$.later')";
     app.db().execute(readable, ()).unwrap();
-    app.clock.pass(60);
+    app.clock.advance(60);
     app.operator().carry_on().await;
     assert_eq!(finished(&app, &admin, &unreadable).await["revoked"], 1);
     assert_eq!(are_good(&app, &[&first]).await, [false]);

@@ -6,7 +6,7 @@ use tower::ServiceExt;
 
 use crate::harness::{Actor, Answer, MANAGEMENT, Minted, NORTH, TestApp, request};
 
-/// A token of the organization, made with these fields.
+/// Creates a token of the organization with these fields.
 async fn token(app: &TestApp, fields: Value) -> Minted {
     let mut order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["content:write"]});
     let all = order.as_object_mut().unwrap();
@@ -38,7 +38,7 @@ async fn a_successor_has_the_same_rights_and_the_one_before_ends_after_its_grace
     let fields = json!({"description": "for the pipeline", "projects": [NORTH.project_id()], "slot": "ci",
         "audience": "https://a.example", "preset": "content_management", "scopes": null, "expires_in": "30d"});
     let old = token(&app, fields).await;
-    app.clock.pass(3_600);
+    app.clock.advance(3_600);
     let admin = app.admin_of(&NORTH);
     let answer = app
         .post(&admin, &path(&old.id), json!({"grace_period": "1h"}))
@@ -85,8 +85,8 @@ async fn a_successor_has_the_same_rights_and_the_one_before_ends_after_its_grace
     assert_eq!(shown["revocation_effective_at"], "2026-01-02T05:05:05.678Z");
     assert_eq!(shown["revocation_reason"], "rotated");
 
-    // Nothing has to run at the instant itself.
-    app.clock.pass(3_600);
+    // No background task is needed for the instant itself.
+    app.clock.advance(3_600);
     for _ in 0..2 {
         assert!(!is_good(&app, &old.holder).await && is_good(&app, &holder).await);
         app.restart().await;
@@ -113,7 +113,7 @@ async fn a_leak_during_the_grace_ends_it() {
         "2026-01-03T03:05:05.678Z",
         "a day by default"
     );
-    app.clock.pass(5);
+    app.clock.advance(5);
     let revoke = format!("/tokens/{}/revoke", old.id);
     let revoked = app
         .post(&admin, &revoke, json!({"reason": "leaked"}))
@@ -131,7 +131,7 @@ async fn a_leak_during_the_grace_ends_it() {
 }
 
 #[tokio::test]
-async fn no_grace_outlasts_the_token() {
+async fn the_grace_period_ends_with_the_token() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let old = token(&app, json!({"expires_in": "1h"})).await;
@@ -176,7 +176,7 @@ async fn no_grace_outlasts_the_token() {
 }
 
 #[tokio::test]
-async fn what_is_no_longer_active_is_not_rotated() {
+async fn inactive_tokens_are_not_rotated() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let replaced = token(&app, json!({})).await;
@@ -186,13 +186,13 @@ async fn what_is_no_longer_active_is_not_rotated() {
         .await
         .is(201);
     let expired = token(&app, json!({"expires_in": "1m"})).await;
-    app.clock.pass(61);
+    app.clock.advance(61);
     for token in [&replaced, &revoked, &expired] {
         app.post(&admin, &path(&token.id), json!({}))
             .await
             .fails(409, "not_active");
     }
-    // Whoever holds a token in its grace cannot make it last either.
+    // A token in its grace period cannot extend itself either.
     app.post(&replaced.holder, "/tokens/current/rotate", json!({}))
         .await
         .fails(409, "not_active");
@@ -207,7 +207,7 @@ async fn what_is_no_longer_active_is_not_rotated() {
 async fn whoever_holds_a_token_rotates_it_within_its_life() {
     let app = TestApp::new().await;
     let old = token(&app, json!({"expires_in": "30d"})).await;
-    app.clock.pass(3_600);
+    app.clock.advance(3_600);
     let rotate = async |body: Value| app.post(&old.holder, "/tokens/current/rotate", body).await;
     rotate(json!({"expires_in": "30d"}))
         .await
@@ -244,7 +244,7 @@ async fn nobody_rotates_what_they_could_not_have_made() {
     let within = token(&app, json!({"scopes": [], "projects": [NORTH.project_id()]})).await;
     app.post(&restricted, &path(&within.id), json!({})).await.is(201);
 
-    // Not even an admin comes into the possession of somebody's own token.
+    // Not even an admin obtains another user's token.
     let member = app.member_of(&NORTH);
     let own = app.personal_token(&member, &NORTH, &["content:write"]).await;
     app.post(&admin, &path(&own.id), json!({}))
@@ -271,9 +271,9 @@ async fn limits_and_policies_hold_for_successors() {
     app.post(&admin, &path(&id), json!({"expires_in": "2d"}))
         .await
         .blames(&["value_error at body.expires_in"]);
-    // The one in its grace does not count, and the successor does.
+    // The token in its grace period does not count, and the successor does.
     let more = json!({"name": "more", "organization": NORTH.name, "owner": "organization"});
-    app.ask_for_token(&admin, more).await.fails(409, "limit_reached");
+    app.request_token(&admin, more).await.fails(409, "limit_reached");
     let again = app.post(&admin, &path(&id), json!({})).await.is(201);
     assert!(!is_good(&app, &first.holder).await, "two of a lineage at most");
     assert!(is_good(&app, &Actor::holding(&answer.text_at("/token"))).await);
@@ -317,11 +317,11 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
     assert!(is_good(&app, &old.holder).await);
     app.operator().write_refusals().await.unwrap();
     assert_eq!(info(&app, &old.id).await["refused_count"], 0, "within its grace");
-    app.clock.pass(60);
+    app.clock.advance(60);
     for _ in 0..3 {
         assert!(!is_good(&app, &old.holder).await);
     }
-    app.clock.pass(1);
+    app.clock.advance(1);
     assert!(!is_good(&app, &old.holder).await);
     assert_eq!(
         info(&app, &old.id).await["refused_count"],
@@ -335,7 +335,7 @@ async fn a_token_presented_after_its_end_is_seen_by_its_administrator() {
         assert_eq!(shown["last_refused_at"], "2026-01-02T03:06:06.678Z");
         app.restart().await;
     }
-    // Nobody can make up such an event: what is not well signed is nobody's token.
+    // Such an event cannot be forged: a token without a valid signature is ignored.
     let (rest, signature) = old.secret.rsplit_once('.').unwrap();
     let forged = format!("{rest}.{}A", &signature[..signature.len() - 2]);
     assert!(!is_good(&app, &Actor::holding(&forged)).await);

@@ -10,7 +10,7 @@ fn into_slot(owner: &str) -> Value {
 }
 
 #[tokio::test]
-async fn issuing_into_a_slot_ends_what_was_there() {
+async fn issuing_into_a_slot_revokes_its_token() {
     let mut app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let ordinary = app.organization_token(&NORTH, &[]).await;
@@ -39,18 +39,18 @@ async fn issuing_into_a_slot_ends_what_was_there() {
 }
 
 #[tokio::test]
-async fn a_slot_that_cannot_be_filled_stays_as_it_is() {
+async fn a_failed_replacement_keeps_the_token_in_the_slot() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let held = app.mint(&admin, into_slot("organization")).await;
     let mut refused = into_slot("organization");
     refused["name"] = "n".into();
     refused["scopes"] = json!(["no:such"]);
-    app.ask_for_token(&admin, refused).await.is(422);
+    app.request_token(&admin, refused).await.is(422);
     let member = app.member_of(&NORTH);
     let mut forbidden = into_slot("organization");
     forbidden["name"] = "n".into();
-    app.ask_for_token(&member, forbidden)
+    app.request_token(&member, forbidden)
         .await
         .fails(403, "forbidden");
     app.get(&held.holder, "/tokens/current").await.is(200);
@@ -58,7 +58,7 @@ async fn a_slot_that_cannot_be_filled_stays_as_it_is() {
         let mut order = into_slot("organization");
         order["name"] = "n".into();
         order["slot"] = slot.clone();
-        let answer = app.ask_for_token(&admin, order).await.is(422);
+        let answer = app.request_token(&admin, order).await.is(422);
         assert!(
             answer.faults()[0].ends_with(" at body.slot"),
             "{slot}: {}",

@@ -1,4 +1,4 @@
-//! A sync that fails: what the kernel holds of the file is not to be trusted any more.
+//! A sync that fails: the kernel's view of the file cannot be trusted any more.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::super::home::{EMAIL, Home, PASSWORD, SOON, Server, eventually};
 use super::{DATABASE, Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, issue};
 
-/// It has ended by itself, as one that failed.
+/// Requires that the process ended by itself with a failure.
 #[track_caller]
 fn assert_given_up(server: &mut Server) {
     let status = server.ended(SOON);
@@ -22,7 +22,7 @@ fn assert_given_up(server: &mut Server) {
         "{}",
         server.stderr()
     );
-    // What it has said is read by a thread of its own.
+    // A thread reads its output.
     let said = || {
         let stderr = server.stderr();
         stderr
@@ -32,7 +32,7 @@ fn assert_given_up(server: &mut Server) {
     assert!(eventually(SOON, said).is_some(), "{}", server.stderr());
 }
 
-/// Everybody whose order waits is told so before the process ends.
+/// All clients that wait for an order get an error before the process ends.
 #[test]
 fn a_commit_that_cannot_be_synced_is_refused_and_ends_the_server() {
     let home = Home::new();
@@ -74,7 +74,7 @@ fn a_line_of_the_journal_that_cannot_be_synced_is_refused_and_ends_the_server() 
     let [ended, live, unknown] = Token::several(&mut client);
     ended.revoke(&mut client).expect(StatusCode::CREATED);
     disk.plan(Fault::Broken, JOURNAL);
-    // What revokes nothing does not need the journal.
+    // Orders that revoke nothing do not need the journal.
     let further = Token::of(issue(&mut client, "further"));
     assert_unavailable(&unknown.revoke(&mut client));
     assert_given_up(&mut server);
@@ -89,8 +89,8 @@ fn a_line_of_the_journal_that_cannot_be_synced_is_refused_and_ends_the_server() 
     assert_active(&mut client, &unknown, false);
 }
 
-/// What is committed goes from the WAL into the database now and then, and after the next sync that seems
-/// to succeed the WAL is overwritten. No answer waits for that, and nothing that was answered is lost.
+/// A checkpoint copies commits from the WAL into the database, and after the next sync that seems to
+/// succeed the WAL is overwritten. No response waits for that, and no acknowledged order is lost.
 #[test]
 fn a_database_that_cannot_be_synced_ends_the_server_and_leaves_the_wal() {
     let home = Home::new();
@@ -125,8 +125,8 @@ fn a_database_that_cannot_be_synced_ends_the_server_and_leaves_the_wal() {
     }
 }
 
-/// Nobody orders anything while the sync fails: the last connection that is closed must not sync once more,
-/// and delete the WAL because that seems to succeed.
+/// The sync fails while no orders arrive: closing the last connection must not sync again and delete
+/// the WAL because that sync seems to succeed.
 #[test]
 fn a_database_that_cannot_be_synced_beside_an_idle_writer_leaves_the_wal_too() {
     const PAGES_THAT_ARE_ENOUGH: u64 = 4_000;
@@ -143,7 +143,7 @@ fn a_database_that_cannot_be_synced_beside_an_idle_writer_leaves_the_wal_too() {
         made.push(Token::of(issue(&mut client, &format!("made {}", made.len()))));
         assert!(made.len() < 3_000, "it was never synced");
         if wal.metadata().unwrap().len() > (PAGES_THAT_ARE_ENOUGH - 100) * FRAME {
-            // From here on it may come after each order, and no other is given meanwhile.
+            // From here on the checkpoint may come after each order, and no other order arrives.
             eventually(Duration::from_millis(50), is_struck);
         }
     }
@@ -158,7 +158,7 @@ fn a_database_that_cannot_be_synced_beside_an_idle_writer_leaves_the_wal_too() {
     }
 }
 
-/// Whoever asked it to stop learns that it was not an ordinary stop.
+/// A stop during a failure exits with an error code.
 #[test]
 fn a_commit_that_cannot_be_synced_while_the_server_stops_is_no_ordinary_end() {
     let home = Home::new();

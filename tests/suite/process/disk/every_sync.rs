@@ -1,15 +1,15 @@
-//! Each sync in turn is the last one, or the first that fails: what was acknowledged until then is there.
+//! The process is killed at, or fails at, each sync in turn: everything acknowledged before is durable.
 
 use super::super::client::{Answer, Client};
 use super::super::home::{EMAIL, Home, PASSWORD, SOON};
 use super::{Disk, Fault, JOURNAL, Token, WAL, assert_active, assert_unavailable, epoch};
 
-/// What a client knows of a token whose issue was acknowledged.
+/// What a client knows of a token whose creation was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Active,
     Revoked,
-    /// Its revocation was refused or not answered.
+    /// The revocation was refused or not answered.
     Unknown,
 }
 
@@ -17,7 +17,7 @@ enum Known {
 const MOST: usize = 20;
 
 #[test]
-fn whichever_sync_fails_or_is_the_last_one_what_was_acknowledged_stays() {
+fn acknowledged_orders_survive_a_fault_at_any_sync() {
     let home = Home::new();
     let disk = Disk::new();
     let mut server = disk.serve(&home);
@@ -41,7 +41,7 @@ fn whichever_sync_fails_or_is_the_last_one_what_was_acknowledged_stays() {
                     );
                 }
                 server = disk.serve(&home);
-                look(&mut server.client().with_token(&session), &mut tokens);
+                read_back(&mut server.client().with_token(&session), &mut tokens);
                 if struck < nth {
                     break;
                 }
@@ -60,11 +60,11 @@ fn exit_code(fault: Fault) -> Option<i32> {
     }
 }
 
-/// Something was refused, or not answered.
+/// An order was refused or not answered.
 #[derive(Debug, PartialEq, Eq)]
 struct Struck;
 
-/// Issues and revokes one after the other, until something is not acknowledged.
+/// Issues and revokes tokens until an order is not acknowledged.
 fn script(client: &mut Client, tokens: &mut Vec<(Token, Known)>) -> Result<(), Struck> {
     for _ in 0..2 {
         for _ in 0..2 {
@@ -91,8 +91,8 @@ fn acknowledged(client: &mut Client, path: &str, order: &str) -> Result<Answer, 
     }
 }
 
-/// Finds everything as it is known, and remembers what was not.
-fn look(client: &mut Client, tokens: &mut [(Token, Known)]) {
+/// Checks every token against what is known, and records unknown outcomes.
+fn read_back(client: &mut Client, tokens: &mut [(Token, Known)]) {
     for (token, known) in tokens {
         if *known == Known::Unknown {
             *known = match client.current(&token.secret) {

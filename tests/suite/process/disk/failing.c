@@ -1,8 +1,8 @@
-/* A disk that fails when a test says so, for a server started under LD_PRELOAD.
+/* Injects disk faults into a server started with LD_PRELOAD.
  *
- * FAILING_DISK names a folder of plans. A plan is named after a fault and after what the names of its
- * files end in, such as full.db-wal, and says which call the fault strikes first. Every call that it
- * applies to leaves a point behind that number, by which the test sees that the plan was followed.
+ * FAILING_DISK names a directory of plans. The name of a plan is the fault and the ending of file names,
+ * such as full.db-wal; its content is the number of the first faulty call. Every call that it applies to
+ * appends a dot after that number, by which the test sees that the plan was applied.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* How many calls on the file of a descriptor a fault has struck before, or -1 if it does not strike. */
+/* Returns how many calls on the descriptor's file the fault has hit before, or -1 if it does not apply. */
 static long strikes(const char *fault, int descriptor)
 {
     const char *plans = getenv("FAILING_DISK");
@@ -42,8 +42,8 @@ static long strikes(const char *fault, int descriptor)
     return before;
 }
 
-/* A full disk stays full. It takes a part of what it is given before it takes nothing, so that a line of
- * a journal is torn. */
+/* A full disk stays full. Writes are partial before they fail, so that a line of a journal is
+ * torn. */
 static int is_full(int descriptor, size_t *length)
 {
     if (strikes("full", descriptor) < 0)
@@ -75,7 +75,7 @@ static int sync_by(long call, int descriptor)
 {
     int result;
 
-    /* Once: the kernel says only once that it has lost something, and the next sync seems to succeed. */
+    /* Once: the kernel reports lost data only once, and the next sync seems to succeed. */
     if (strikes("broken", descriptor) == 0) {
         errno = EIO;
         return -1;

@@ -1,5 +1,4 @@
-//! No room: what would be written is refused, what is read goes on, and nothing has to be restarted
-//! when there is room again.
+//! A full disk: writes are refused, reads continue, and no restart is needed once there is space again.
 
 use axum::http::StatusCode;
 
@@ -15,7 +14,7 @@ fn a_full_disk_refuses_what_is_written_and_nothing_else() {
     refuses_and_recovers(&[DATABASE, WAL, JOURNAL]);
 }
 
-/// The last room goes to the line of the journal, and the commit finds none.
+/// The journal's line takes the last space, and the commit fails.
 #[test]
 fn a_commit_without_room_takes_its_line_of_the_journal_back() {
     refuses_and_recovers(&[DATABASE, WAL]);
@@ -100,7 +99,7 @@ fn refuses_and_recovers(full: &[&str]) {
     assert_eq!(epoch(&home), before, "it was taken for an older copy");
     server.kill();
 
-    // The backup does not have what was revoked since, and the journal has nothing else.
+    // The backup lacks later revocations, and the journal has no others.
     assert_eq!(
         restored(&home),
         "restored; revocations since the backup, repeated: 2 tokens, 0 cut-offs, 0 keys"
@@ -108,7 +107,7 @@ fn refuses_and_recovers(full: &[&str]) {
     judge(&mut home.serve().administrator());
 }
 
-/// What revokes nothing does not need the journal.
+/// Orders that revoke nothing do not need the journal.
 #[test]
 fn without_room_for_the_journal_nothing_is_revoked_and_issuing_goes_on() {
     let home = Home::new();
@@ -125,7 +124,7 @@ fn without_room_for_the_journal_nothing_is_revoked_and_issuing_goes_on() {
     assert!(disk.heal(Fault::Full, JOURNAL) > 0);
     server.kill();
 
-    // What is torn in the journal stops nobody.
+    // A torn line in the journal prevents no start.
     let server = home.serve();
     let mut client = server.administrator();
     assert_active(&mut client, &issued, true);
@@ -133,7 +132,7 @@ fn without_room_for_the_journal_nothing_is_revoked_and_issuing_goes_on() {
     assert_active(&mut client, &refused, false);
 }
 
-/// The files of the journal.
+/// Returns the number of journal files.
 fn segments(home: &Home) -> usize {
     std::fs::read_dir(home.path("jeton.db.revocations"))
         .unwrap()

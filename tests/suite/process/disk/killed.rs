@@ -1,4 +1,4 @@
-//! Killed between the line of the journal and the commit: the line's orders were never answered, and
+//! Killed between the journal's line and the commit: the orders of that line were never answered, and
 //! the next start carries them out.
 
 use std::os::unix::process::ExitStatusExt;
@@ -17,7 +17,7 @@ struct Killed {
     disk: Disk,
     /// Revoked before the backup.
     ended: Token,
-    /// Whose revocation was not answered.
+    /// The token whose revocation was not answered.
     unknown: Token,
     live: Token,
     epoch: Vec<u8>,
@@ -55,8 +55,8 @@ impl Killed {
         }
     }
 
-    /// Everything that the documents promise after the next start, before and after the revocation is
-    /// repeated, and after a restore of the backup.
+    /// Checks everything documented about the next start, before and after the revocation is repeated,
+    /// and after a restore of the backup.
     fn judge(self) {
         let mut server = self.home.serve();
         let mut client = server.administrator();
@@ -87,7 +87,7 @@ impl Killed {
     }
 }
 
-/// How many tokens the feed names.
+/// Returns how many tokens the feed names.
 fn events(home: &Home) -> u32 {
     let database = Connection::open(home.path("jeton.db")).unwrap();
     database
@@ -115,7 +115,7 @@ fn a_revocation_whose_commit_was_written_is_carried_out() {
     }
 }
 
-/// The start that carries it out writes a line before its commit, too.
+/// The start that carries it out also writes a line before its commit.
 #[test]
 fn a_start_that_is_killed_over_it_can_be_repeated() {
     let killed = Killed::by(Fault::KilledAfter, JOURNAL);

@@ -1,5 +1,4 @@
-//! A disk that fails under a server: full for a while, broken at a sync, or left behind by a process
-//! that is killed between two syncs.
+//! Disk faults under a server: a full disk, a failing sync, and a process killed between two syncs.
 
 mod broken;
 mod every_sync;
@@ -18,25 +17,25 @@ use tempfile::TempDir;
 use super::client::{Answer, Client};
 use super::home::{Home, Server};
 
-/// What the library does to a file.
+/// A fault that the preloaded library injects.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
-    /// Writes find no room.
+    /// Writes fail with `ENOSPC`.
     Full,
-    /// A sync fails once, as the kernel says it.
+    /// One sync fails, as the kernel reports it.
     Broken,
-    /// The process ends just before a sync.
+    /// The process is killed just before a sync.
     KilledBefore,
-    /// The process ends just after a sync.
+    /// The process is killed just after a sync.
     KilledAfter,
 }
 
-/// The files of a database, by what their names end in.
+/// The files of a database, by the end of their name.
 const DATABASE: &str = "db";
 const WAL: &str = "db-wal";
 const JOURNAL: &str = "log";
 
-/// A library that makes calls of a process fail, and the plans that it follows.
+/// A library that makes calls of a process fail, and its plans.
 struct Disk(TempDir);
 
 impl Disk {
@@ -52,12 +51,12 @@ impl Disk {
         Self(folder)
     }
 
-    /// A server on this disk.
+    /// Starts a server on this disk.
     fn serve(&self, home: &Home) -> Server {
         home.start(self.under(home.serve_command()))
     }
 
-    /// A command whose files lie on this disk.
+    /// Runs a command on this disk.
     fn under(&self, mut command: Command) -> Command {
         command
             .env("LD_PRELOAD", self.0.path().join("failing.so"))
@@ -65,27 +64,27 @@ impl Disk {
         command
     }
 
-    /// A fault strikes the next call on the files whose names end so.
+    /// Plans a fault for the next call on files with this name ending.
     fn plan(&self, fault: Fault, end: &str) {
         self.plan_nth(fault, end, 1);
     }
 
-    /// A fault strikes the n-th call on them.
+    /// Plans a fault for the n-th call.
     fn plan_nth(&self, fault: Fault, end: &str, first: usize) {
         let plan = self.0.path().join(name(fault, end));
-        // In one step: the library may read it at any time.
+        // Atomically: the library may read it at any time.
         let whole = plan.with_extension("new");
         fs::write(&whole, first.to_string()).unwrap();
         fs::rename(whole, plan).unwrap();
     }
 
-    /// How many calls a plan has applied to so far.
+    /// Returns how many calls a plan has applied to so far.
     fn calls(&self, fault: Fault, end: &str) -> usize {
         let calls = fs::read_to_string(self.0.path().join(name(fault, end))).unwrap();
         calls.matches('.').count()
     }
 
-    /// Takes a plan back. How many calls it applied to.
+    /// Removes a plan and returns how many calls it applied to.
     fn heal(&self, fault: Fault, end: &str) -> usize {
         let calls = self.calls(fault, end);
         fs::remove_file(self.0.path().join(name(fault, end))).unwrap();
@@ -103,7 +102,7 @@ fn name(fault: Fault, end: &str) -> String {
     format!("{fault}.{end}")
 }
 
-/// A token as its holder has it.
+/// A token and its secret.
 #[derive(Debug, Clone)]
 struct Token {
     id: String,
@@ -119,7 +118,7 @@ impl Token {
         }
     }
 
-    /// So many acknowledged ones.
+    /// Creates `N` tokens.
     fn several<const N: usize>(client: &mut Client) -> [Self; N] {
         std::array::from_fn(|number| Self::of(issue(client, &format!("token {number}"))))
     }
@@ -134,7 +133,7 @@ fn issue(client: &mut Client, name: &str) -> Answer {
     client.post("/api/v1/tokens", json!({"name": name, "organization": "default"}))
 }
 
-/// Whether the authority accepts a token; what it says to that is the same in every look at it.
+/// Returns whether the authority accepts a token; the response must be the same for every check.
 #[track_caller]
 fn assert_active(client: &mut Client, token: &Token, is_active: bool) {
     let (status, code) = if is_active {
@@ -147,7 +146,7 @@ fn assert_active(client: &mut Client, token: &Token, is_active: bool) {
     assert_eq!(shown.expect(StatusCode::OK).json()["status"], status, "{token:?}");
 }
 
-/// The documented form of what could not be done.
+/// Requires the documented error of a failed request.
 #[track_caller]
 fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer:?}");
@@ -157,7 +156,7 @@ fn assert_unavailable(answer: &Answer) {
     assert_eq!(body["code"], "unavailable", "{answer:?}");
 }
 
-/// Which history the database belongs to: only a restore begins another one.
+/// Returns the database's epoch, which only a restore changes.
 fn epoch(home: &Home) -> Vec<u8> {
     let database = Connection::open(home.path("jeton.db")).unwrap();
     database
@@ -165,7 +164,7 @@ fn epoch(home: &Home) -> Vec<u8> {
         .unwrap()
 }
 
-/// The database is lost and restored from `backup.db`: what the restore says first.
+/// Loses the database, restores it from `backup.db` and returns the first line of the report.
 fn restored(home: &Home) -> String {
     for end in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
@@ -180,7 +179,7 @@ fn back_up(home: &Home) {
     assert_eq!(made.code, Some(0), "{made:?}");
 }
 
-/// The names of all tokens that are on record.
+/// Returns the names of all recorded tokens.
 fn names(client: &mut Client) -> Vec<String> {
     let list = client.get("/api/v1/tokens?organization=default&include_revoked=true&limit=1000");
     let list = list.expect(StatusCode::OK).json();

@@ -1,4 +1,4 @@
-//! `POST …/users`.
+//! Adds members: `POST …/users`.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::accepted;
+use super::role_response;
 use crate::authority::Whom;
 use crate::http::App;
 use crate::http::caller::{Caller, LoggedIn};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::directory::{Email, Role};
 
-/// Somebody and what they are to be.
+/// A member to add.
 #[derive(Debug, Form)]
 #[form(body, name = "AddMember")]
 pub(super) struct AddForm {
@@ -29,42 +29,42 @@ impl Body for AddForm {
     const UNREADABLE: &'static str = "Unable to parse request body: must have both 'email' and 'role'.";
 }
 
-/// Bring somebody into an organization
+/// Add a member to an organization
 ///
-/// For its admins. An address that belongs to nobody is answered in the same way; the role holds once a
-/// site administrator makes that person. Needs a session.
+/// Only for admins of the organization. If no user has the e-mail address, the response is the same and
+/// the role applies once a site administrator creates the user. Needs a session.
 #[utoipa::path(post, path = "/organizations/{organization}/users", tag = "members", operation_id = "add_member",
     params(OrganizationPath), request_body = AddForm,
-    responses((status = ACCEPTED, description = "It is so"),
+    responses((status = ACCEPTED, description = "The role is set"),
               (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain"),
-              (status = CONFLICT, description = "They belong to it already")))]
+              (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_organization(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<OrganizationPath, AddForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, AddForm>,
 ) -> Result<Response, Refusal> {
     let AddForm { email, role } = &body;
     let added = app
         .authority
         .put_member(&caller, &path.organization, email, *role, Whom::Newcomer)
         .await?;
-    Ok(accepted(added, StatusCode::CONFLICT))
+    Ok(role_response(added, StatusCode::CONFLICT))
 }
 
-/// Bring somebody into a team
+/// Add a member to a team
 ///
-/// For its admins and those of the organization. Who does not belong to the organization yet becomes its
-/// member too, or as a viewer its viewer, which only an admin of the organization can bring about. Needs a
-/// session.
+/// Only for admins of the team and of the organization. A user who does not belong to the organization
+/// is added to it as a `member`, or as a `viewer` if that is the role; only an admin of the
+/// organization may do this. Needs a session.
 #[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "add_team_member",
     params(TeamPath), request_body = AddForm,
-    responses((status = ACCEPTED, description = "It is so"),
+    responses((status = ACCEPTED, description = "The role is set"),
               (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain"),
-              (status = CONFLICT, description = "They belong to it already")))]
+              (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
-    Sent { path, body }: Sent<TeamPath, AddForm>,
+    CaveInput { path, body }: CaveInput<TeamPath, AddForm>,
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let AddForm { email, role } = &body;
@@ -72,5 +72,5 @@ pub(super) async fn to_team(
         .authority
         .put_team_member(&caller, organization, team, email, *role, Whom::Newcomer)
         .await?;
-    Ok(accepted(added, StatusCode::CONFLICT))
+    Ok(role_response(added, StatusCode::CONFLICT))
 }

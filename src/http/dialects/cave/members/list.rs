@@ -1,4 +1,4 @@
-//! `GET …/users`.
+//! Lists members: `GET …/users`.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::users::UserInfo;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::{Member, Role};
 
-/// Somebody who belongs to an organization or a team.
+/// A member of an organization or a team.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub(super) struct MemberInfo {
     user: UserInfo,
-    #[schema(value_type = nouns::RoleWord)]
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 
@@ -37,25 +37,25 @@ impl From<&Member> for MemberInfo {
 
 /// List the members of an organization
 ///
-/// In the order of their addresses. For everybody who belongs to it.
+/// Sorted by e-mail address. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/users", tag = "members", operation_id = "list_members",
     params(OrganizationPath),
-    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+    responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]
 pub(super) async fn of_organization(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
     let part = |slice| app.authority.members(&caller, &path.organization, slice);
-    Ok(listed(&whole::members(part).await?))
+    Ok(listed(&all_pages::members(part).await?))
 }
 
 /// List the members of a team
 ///
-/// In the order of their addresses. For everybody who belongs to the organization.
+/// Sorted by e-mail address. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "list_team_members",
     params(TeamPath),
-    responses((status = OK, description = "Its members", body = Vec<MemberInfo>)))]
+    responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]
 pub(super) async fn of_team(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
@@ -63,7 +63,7 @@ pub(super) async fn of_team(
 ) -> Result<Response, Refusal> {
     let TeamPath { organization, team } = &path;
     let part = |slice| app.authority.team_members(&caller, organization, team, slice);
-    Ok(listed(&whole::members(part).await?))
+    Ok(listed(&all_pages::members(part).await?))
 }
 
 fn listed(members: &[Member]) -> Response {

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/users`, and the same below a team: a file per thing that can be done.
+//! Members: `/organizations/{organization}/users`, and the same below a team, a file per operation.
 
 mod add;
 mod change;
@@ -26,19 +26,19 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(change::in_team, remove::from_team))
 }
 
-/// Which member of an organization.
+/// A member of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
 struct MemberPath {
     /// The organization's name or id.
     #[form(example = "default")]
     organization: OrganizationReference,
-    /// The person's address.
+    /// The user's e-mail address.
     #[form(example = "ada@example.com")]
     email: String,
 }
 
-/// Which member of a team.
+/// A member of a team.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TeamMemberPath {
@@ -48,29 +48,29 @@ struct TeamMemberPath {
     /// The team's name or its `team-…` id.
     #[form(example = "runners")]
     team: TeamReference,
-    /// The person's address.
+    /// The user's e-mail address.
     #[form(example = "ada@example.com")]
     email: String,
 }
 
-/// CAVE says no more than that it took a role on, or by the status alone why not.
-fn accepted(given: RoleGiven, otherwise: StatusCode) -> Response {
+/// Returns CAVE's response to a change of role: a status without a body.
+fn role_response(given: RoleGiven, otherwise: StatusCode) -> Response {
     match given {
         RoleGiven::Given => StatusCode::ACCEPTED.into_response(),
         RoleGiven::NotMeant => otherwise.into_response(),
     }
 }
 
-/// What can be nobody's address names nobody.
-fn somebody(email: &str) -> Result<Email, Error> {
+/// Parses an e-mail address. An invalid one is answered like an unknown user.
+fn parse_email(email: &str) -> Result<Email, Error> {
     email.parse().map_err(|_| Error::Absent)
 }
 
-/// Somebody else than who asks, or what is said otherwise.
-fn another(caller: &authority::Caller, email: &str, otherwise: &'static str) -> Result<Email, Refusal> {
-    let email = somebody(email)?;
+/// Parses an e-mail address and refuses the caller's own with the message `otherwise`.
+fn other_email(caller: &authority::Caller, email: &str, otherwise: &'static str) -> Result<Email, Refusal> {
+    let email = parse_email(email)?;
     match caller.logged_in() {
-        Some(person) if person.email == email => Err(Refusal::wrong(otherwise)),
+        Some(person) if person.email == email => Err(Refusal::bad_request(otherwise)),
         _ => Ok(email),
     }
 }

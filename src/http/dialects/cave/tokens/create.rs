@@ -1,4 +1,4 @@
-//! `POST …/tokens`.
+//! Creates tokens: `POST …/tokens`.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Place, TokenInfo};
+use super::{PathOwner, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
-use crate::http::dialects::cave::{below, json};
+use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
 use jeton_store::rules::tokens::Naming;
 
-/// A new token.
+/// A token to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
-    /// Which token it is, for people.
+    /// A description.
     description: String,
 }
 
@@ -30,36 +30,36 @@ impl Body for CreateForm {
     const UNREADABLE: &'static str = "Cannot parse request body: description is missing.";
 }
 
-/// Make a token for an organization
+/// Create a token of an organization
 ///
-/// For admins of the organization. The answer is the only one that shows the token.
+/// Only this response shows the token. Only for admins of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/tokens", tag = "tokens", operation_id = "create_organization_token",
     params(OrganizationPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
+                  headers(("Location" = String, description = "The URL of its metadata"))),
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 pub(super) async fn for_organization(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<OrganizationPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<OrganizationPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     create(&app, &caller, path.into(), body, &uri).await
 }
 
-/// Make a token for a team
+/// Create a token of a team
 ///
-/// For admins of the team and of the organization. The answer is the only one that shows the token.
+/// Only this response shows the token. Only for admins of the team and of the organization.
 #[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/tokens", tag = "tokens", operation_id = "create_team_token",
     params(TeamPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = TokenInfo,
-                  headers(("Location" = String, description = "Its address"))),
+    responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
+                  headers(("Location" = String, description = "The URL of its metadata"))),
               (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain")))]
 pub(super) async fn for_team(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     uri: Uri,
-    Sent { path, body }: Sent<TeamPath, CreateForm>,
+    CaveInput { path, body }: CaveInput<TeamPath, CreateForm>,
 ) -> Result<Response, Refusal> {
     create(&app, &caller, path.into(), body, &uri).await
 }
@@ -67,21 +67,21 @@ pub(super) async fn for_team(
 async fn create(
     app: &App,
     caller: &authority::Caller,
-    place: Place,
+    place: PathOwner,
     body: CreateForm,
     uri: &Uri,
 ) -> Result<Response, Refusal> {
     let issued = issue(app, caller, place, body.description).await?;
-    let location = [(header::LOCATION, below(app, uri, &issued.record.id))];
-    let body = json(TokenInfo::made(&issued));
+    let location = [(header::LOCATION, url_below(app, uri, &issued.record.id))];
+    let body = json(TokenInfo::with_secret(&issued));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
-/// Issues a token as CAVE knows them: for whatever its owner may do, and for as long as is allowed.
+/// Creates a token as CAVE does: with all scopes and the longest lifetime that its owner may have.
 pub(in crate::http::dialects::cave) async fn issue(
     app: &App,
     caller: &authority::Caller,
-    place: Place,
+    place: PathOwner,
     description: String,
 ) -> Result<Issued, Error> {
     let order = Issue {

@@ -1,11 +1,11 @@
-//! `DELETE …/tokens/{id}`.
+//! Revokes tokens: `DELETE …/tokens/{id}`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{TeamTokenPath, TokenPath, Which, found};
+use super::{PathToken, TeamTokenPath, TokenPath, find_token};
 use crate::authority;
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::cave::render::Refusal;
@@ -14,10 +14,10 @@ use crate::http::{App, no_content};
 
 /// Delete a token of an organization
 ///
-/// For admins of the organization. From the answer on it is refused, and nothing brings it back.
+/// Revokes the token permanently. Only for admins of the organization.
 #[utoipa::path(delete, path = "/organizations/{organization}/tokens/{id}", tag = "tokens", operation_id = "delete_organization_token",
     params(TokenPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
+    responses((status = NO_CONTENT, description = "The token is revoked"),
               (status = BAD_REQUEST, description = "`Cannot delete the last organization token.`", body = String, content_type = "text/plain")))]
 pub(super) async fn of_organization(
     caller: Caller<TokensWrite>,
@@ -29,11 +29,10 @@ pub(super) async fn of_organization(
 
 /// Delete a token of a team
 ///
-/// For admins of the team and of the organization. From the answer on it is refused, and nothing brings
-/// it back.
+/// Revokes the token permanently. Only for admins of the team and of the organization.
 #[utoipa::path(delete, path = "/organizations/{organization}/teams/{team}/tokens/{id}", tag = "tokens", operation_id = "delete_team_token",
     params(TeamTokenPath),
-    responses((status = NO_CONTENT, description = "It is gone"),
+    responses((status = NO_CONTENT, description = "The token is revoked"),
               (status = BAD_REQUEST, description = "`Cannot delete the last team token.`", body = String, content_type = "text/plain")))]
 pub(super) async fn of_team(
     caller: Caller<TokensWrite>,
@@ -43,8 +42,8 @@ pub(super) async fn of_team(
     delete(&app, &caller, path.into()).await
 }
 
-async fn delete(app: &App, caller: &authority::Caller, which: Which) -> Result<Response, Refusal> {
-    let record = found(app, caller, which).await?;
+async fn delete(app: &App, caller: &authority::Caller, which: PathToken) -> Result<Response, Refusal> {
+    let record = find_token(app, caller, which).await?;
     app.authority.delete_tokens(caller, vec![record]).await?;
     Ok(no_content().into_response())
 }

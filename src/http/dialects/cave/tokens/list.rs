@@ -1,11 +1,11 @@
-//! `GET …/tokens`.
+//! Lists tokens: `GET …/tokens`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{Place, TokenInfo, managed};
+use super::{PathOwner, TokenInfo, managed_tokens};
 use crate::authority;
 use crate::http::App;
 use crate::http::caller::{Caller, TokensRead};
@@ -14,12 +14,12 @@ use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::v1::{OrganizationPath, TeamPath};
 
-/// List an organization's tokens
+/// List tokens of an organization
 ///
-/// The active ones, the oldest first. For admins of the organization.
+/// Lists the active tokens, oldest first. Only for admins of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/tokens", tag = "tokens", operation_id = "list_organization_tokens",
     params(OrganizationPath),
-    responses((status = OK, description = "Its tokens", body = Vec<TokenInfo>)))]
+    responses((status = OK, description = "The tokens", body = Vec<TokenInfo>)))]
 pub(super) async fn of_organization(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
@@ -28,12 +28,12 @@ pub(super) async fn of_organization(
     list(&app, &caller, &path.into()).await
 }
 
-/// List a team's tokens
+/// List tokens of a team
 ///
-/// The active ones, the oldest first. For admins of the team and of the organization.
+/// Lists the active tokens, oldest first. Only for admins of the team and of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/tokens", tag = "tokens", operation_id = "list_team_tokens",
     params(TeamPath),
-    responses((status = OK, description = "Its tokens", body = Vec<TokenInfo>)))]
+    responses((status = OK, description = "The tokens", body = Vec<TokenInfo>)))]
 pub(super) async fn of_team(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
@@ -42,9 +42,9 @@ pub(super) async fn of_team(
     list(&app, &caller, &path.into()).await
 }
 
-async fn list(app: &App, caller: &authority::Caller, place: &Place) -> Result<Response, Refusal> {
-    let Place { organization, team } = place;
+async fn list(app: &App, caller: &authority::Caller, place: &PathOwner) -> Result<Response, Refusal> {
+    let PathOwner { organization, team } = place;
     let owner = app.authority.owner(caller, organization, team.as_ref()).await?;
-    let tokens = managed(app, caller, organization, owner.kind(), team.as_ref()).await?;
+    let tokens = managed_tokens(app, caller, organization, owner.kind(), team.as_ref()).await?;
     Ok(json(tokens.iter().map(TokenInfo::of).collect::<Vec<_>>()))
 }

@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/tokens`, and the same below a team: a file per thing that can be done.
+//! Tokens: `/organizations/{organization}/tokens`, and the same below a team, a file per operation.
 
 mod create;
 mod delete;
@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 pub(super) use create::issue;
 
 use crate::authority::{self, Error, Issued, Wanted};
+use crate::http::domain_types;
 use crate::http::input::Form;
-use crate::http::nouns;
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{OwnerKind, Record, Status, WantedStatus};
@@ -31,13 +31,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show::of_team, delete::of_team))
 }
 
-/// Whose tokens: an organization's own, or a team's.
-pub(super) struct Place {
+/// The owner in a path: an organization or a team.
+pub(super) struct PathOwner {
     pub(super) organization: OrganizationReference,
     pub(super) team: Option<TeamReference>,
 }
 
-impl From<OrganizationPath> for Place {
+impl From<OrganizationPath> for PathOwner {
     fn from(OrganizationPath { organization }: OrganizationPath) -> Self {
         Self {
             organization,
@@ -46,7 +46,7 @@ impl From<OrganizationPath> for Place {
     }
 }
 
-impl From<TeamPath> for Place {
+impl From<TeamPath> for PathOwner {
     fn from(TeamPath { organization, team }: TeamPath) -> Self {
         Self {
             organization,
@@ -55,20 +55,20 @@ impl From<TeamPath> for Place {
     }
 }
 
-/// Which token of a place.
-struct Which {
-    place: Place,
+/// A token in a path, with its owner.
+struct PathToken {
+    place: PathOwner,
     id: String,
 }
 
-impl From<TokenPath> for Which {
+impl From<TokenPath> for PathToken {
     fn from(TokenPath { organization, id }: TokenPath) -> Self {
         let place = OrganizationPath { organization }.into();
         Self { place, id }
     }
 }
 
-impl From<TeamTokenPath> for Which {
+impl From<TeamTokenPath> for PathToken {
     fn from(path: TeamTokenPath) -> Self {
         let TeamTokenPath {
             organization,
@@ -80,7 +80,7 @@ impl From<TeamTokenPath> for Which {
     }
 }
 
-/// Which token of an organization.
+/// A token of an organization.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TokenPath {
@@ -92,7 +92,7 @@ struct TokenPath {
     id: String,
 }
 
-/// Which token of a team.
+/// A token of a team.
 #[derive(Debug, Form)]
 #[form(path)]
 struct TeamTokenPath {
@@ -111,20 +111,20 @@ struct TeamTokenPath {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(super) struct TokenInfo {
-    /// Its number, as text.
+    /// The token's number, as a string.
     #[schema(example = "81")]
     id: String,
     #[schema(example = "November 2026")]
     description: String,
-    /// The token itself in the answer that makes it; its first characters ever after.
+    /// The token itself in the response that creates it, else its first characters.
     #[schema(example = "eyJhbGciOi...")]
     value: String,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created: Timestamp,
 }
 
 impl TokenInfo {
-    /// What is shown of a token.
+    /// Returns the metadata of a token.
     pub(super) fn of(record: &Record) -> Self {
         Self {
             id: record.id.to_string(),
@@ -134,8 +134,8 @@ impl TokenInfo {
         }
     }
 
-    /// The same with the token itself, for the one answer that shows it.
-    pub(super) fn made(issued: &Issued) -> Self {
+    /// Returns the metadata with the token itself, for the response that creates it.
+    pub(super) fn with_secret(issued: &Issued) -> Self {
         Self {
             value: issued.token.expose().to_owned(),
             ..Self::of(&issued.record)
@@ -143,8 +143,8 @@ impl TokenInfo {
     }
 }
 
-/// Of an organization, its own active tokens or its teams', as far as the caller manages them.
-pub(super) async fn managed(
+/// Returns an organization's own active tokens, or its teams', as far as the caller manages them.
+pub(super) async fn managed_tokens(
     app: &App,
     caller: &authority::Caller,
     organization: &OrganizationReference,
@@ -158,13 +158,13 @@ pub(super) async fn managed(
         status: Some(WantedStatus::Only(Status::Active)),
         ..Wanted::default()
     };
-    whole::tokens(&app.authority, caller, &wanted).await
+    all_pages::tokens(&app.authority, caller, &wanted).await
 }
 
-/// The token of its place that has this number.
-async fn found(app: &App, caller: &authority::Caller, which: Which) -> Result<Record, Error> {
+/// Returns the token of the path's owner with this number.
+async fn find_token(app: &App, caller: &authority::Caller, which: PathToken) -> Result<Record, Error> {
     let reference = which.id.parse().map_err(|_| Error::Absent)?;
-    let Place { organization, team } = which.place;
+    let PathOwner { organization, team } = which.place;
     let owner = app.authority.owner(caller, &organization, team.as_ref()).await?;
     let record = app.authority.token(caller, reference).await?;
     let is_here = record.token.owner == owner && app.authority.status(&record) == Status::Active;

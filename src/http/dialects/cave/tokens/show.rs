@@ -1,43 +1,44 @@
-//! `GET …/tokens/{id}`.
+//! Returns a token's metadata: `GET …/tokens/{id}`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{TeamTokenPath, TokenInfo, TokenPath, found};
+use super::{TeamTokenPath, TokenInfo, TokenPath, find_token};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 
-/// Show a token of an organization
+/// Get a token of an organization
 ///
-/// For admins of the organization. The token itself is never shown again.
+/// Returns the metadata of a token, never the token itself. Only for admins of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/tokens/{id}", tag = "tokens", operation_id = "get_organization_token",
     params(TokenPath),
-    responses((status = OK, description = "The token", body = TokenInfo)))]
+    responses((status = OK, description = "The metadata of the token", body = TokenInfo)))]
 pub(super) async fn of_organization(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TokenPath>,
 ) -> Result<Response, Refusal> {
-    let record = found(&app, &caller, path.into()).await?;
+    let record = find_token(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }
 
-/// Show a token of a team
+/// Get a token of a team
 ///
-/// For admins of the team and of the organization. The token itself is never shown again.
+/// Returns the metadata of a token, never the token itself. Only for admins of the team and of the
+/// organization.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/tokens/{id}", tag = "tokens", operation_id = "get_team_token",
     params(TeamTokenPath),
-    responses((status = OK, description = "The token", body = TokenInfo)))]
+    responses((status = OK, description = "The metadata of the token", body = TokenInfo)))]
 pub(super) async fn of_team(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamTokenPath>,
 ) -> Result<Response, Refusal> {
-    let record = found(&app, &caller, path.into()).await?;
+    let record = find_token(&app, &caller, path.into()).await?;
     Ok(json(TokenInfo::of(&record)))
 }

@@ -1,4 +1,4 @@
-//! `/users/info`.
+//! The caller: `/users/info`.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::authority::{Error, PersonPatch};
 use crate::http::App;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Authenticated, Caller, LoggedIn};
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::Form;
 
-/// Changes to yourself. What is absent stays as it is.
+/// Changes to the caller. An absent field stays unchanged.
 #[derive(Form)]
 #[form(body, name = "ChangeUser", echo = Nothing, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
 pub(super) struct ChangeForm {
@@ -24,9 +24,10 @@ pub(super) struct ChangeForm {
     first_name: Option<String>,
     #[form(length(max = 255))]
     last_name: Option<String>,
-    /// A new password: 8 to 128 characters. Ends your sessions, this one included.
+    /// The new password, 8 to 128 characters. Setting it revokes your sessions, including the session
+    /// of this request.
     password: Option<String>,
-    /// The present password, which goes with a new one.
+    /// The current password. Required to change `password`.
     current_password: Option<String>,
 }
 
@@ -37,28 +38,28 @@ impl Body for ChangeForm {
     const UNREADABLE: &'static str = NOTHING_TO_CHANGE;
 }
 
-/// Who am I?
+/// Get the caller
 ///
-/// For people, and for their tokens.
+/// For users, and for their tokens.
 #[utoipa::path(get, path = "/users/info", tag = "users", operation_id = "get_user",
-    responses((status = OK, description = "You", body = UserInfo)))]
+    responses((status = OK, description = "The caller", body = UserInfo)))]
 pub(super) async fn show(caller: Caller<Authenticated>) -> Result<Response, Refusal> {
     let person = caller.person().ok_or(Error::Forbidden)?;
     Ok(json(UserInfo::of(person)))
 }
 
-/// Change yourself
+/// Update the caller
 ///
-/// Everybody may change their password, giving the present one; that ends their sessions. Names are changed
-/// by site administrators. Needs a session.
+/// Users may change their password and must give `current_password`; this revokes their sessions. Only
+/// site administrators may change names. Needs a session.
 #[utoipa::path(patch, path = "/users/info", tag = "users", operation_id = "change_user", request_body = ChangeForm,
-    responses((status = OK, description = "You, as you are now", body = UserInfo),
-              (status = BAD_REQUEST, description = "Nothing to change, a password that is too short or too long, or the present one is missing or wrong", body = String, content_type = "text/plain")))]
+    responses((status = OK, description = "The updated caller", body = UserInfo),
+              (status = BAD_REQUEST, description = "Nothing to change, a password that is too short or too long, or `current_password` is missing or wrong", body = String, content_type = "text/plain")))]
 pub(super) async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
     ClientAddress(address): ClientAddress,
-    Sent { body, .. }: Sent<(), ChangeForm>,
+    CaveInput { body, .. }: CaveInput<(), ChangeForm>,
 ) -> Result<Response, Refusal> {
     let ChangeForm {
         first_name,
@@ -67,11 +68,11 @@ pub(super) async fn change(
         current_password,
     } = body;
     if first_name.is_none() && last_name.is_none() && password.is_none() {
-        return Err(Refusal::wrong(NOTHING_TO_CHANGE));
+        return Err(Refusal::bad_request(NOTHING_TO_CHANGE));
     }
     let password = password.map(Password::new).map(NewPassword::try_from).transpose();
     let patch = PersonPatch {
-        password: password.map_err(|unfit: PasswordPolicyError| Refusal::wrong(unfit.to_string()))?,
+        password: password.map_err(|unfit: PasswordPolicyError| Refusal::bad_request(unfit.to_string()))?,
         current_password: current_password.map(Password::new),
         first_name: first_name.map(Some),
         last_name: last_name.map(Some),

@@ -1,4 +1,4 @@
-//! `POST /users/login`.
+//! Login: `POST /users/login`.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::origin::RequestOrigin;
 use crate::http::v1::Credentials;
 use jeton_core::clock::Timestamp;
@@ -23,17 +23,17 @@ impl Body for Credentials {
 /// A session.
 #[derive(Serialize, ToSchema)]
 struct Session {
-    /// For Basic, as username with an empty password, or for Bearer.
+    /// The session token, for Basic as username with an empty password, or for Bearer.
     token: String,
-    /// When it ends by itself.
+    /// When the session expires.
     #[schema(format = DateTime, example = "2026-01-02T03:04:05Z")]
     expires: String,
 }
 
 /// Log in
 ///
-/// Gives a session to whoever knows the password. It lasts as long as this deployment says, however often
-/// it is used. Failures slow down further attempts.
+/// Creates a session from an e-mail address and a password. Its lifetime is configured and does not
+/// extend with use. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/users/login", tag = "users", security(()), operation_id = "login", request_body = Credentials,
     responses((status = OK, description = "A session", body = Session),
               (status = BAD_REQUEST, description = "`Login failed.`, `Cannot parse request body: must have an email and a password.`, or the request cannot be read", body = String, content_type = "text/plain"),
@@ -42,7 +42,7 @@ pub(super) async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,
     origin: RequestOrigin,
-    Sent { body, .. }: Sent<(), Credentials>,
+    CaveInput { body, .. }: CaveInput<(), Credentials>,
 ) -> Result<Response, Refusal> {
     let session = app.authority.login(&body.email, body.password, &origin.0).await?;
     Ok(json(Session {
@@ -51,7 +51,7 @@ pub(super) async fn login(
     }))
 }
 
-/// CAVE writes this one instant without a fraction.
+/// Formats an instant without fractions of a second, as CAVE does in this response.
 fn to_the_second(instant: Timestamp) -> String {
     let text = instant.to_string();
     text.split_once('.')

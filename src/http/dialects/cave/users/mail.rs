@@ -1,7 +1,7 @@
-//! What needs mail, which jeton does not send: registering, and a new password for a forgotten one.
+//! Operations that need e-mail, which jeton does not send: registration and password reset.
 //!
-//! Nothing is pretended. Where CAVE would answer that a mail is on its way, the answer says that none is;
-//! and the tokens that such mails would carry do not exist, so each of them is invalid.
+//! They fail with an error that says so, instead of claiming that a message was sent. The tokens of
+//! such messages do not exist, so each is invalid.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::http::App;
 use crate::http::caller::Anyone;
+use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::render::Refusal;
-use crate::http::dialects::cave::sent::{Body, Sent};
 use crate::http::input::{Fields, Form, Refused, Request};
 use crate::http::openapi;
 
@@ -26,30 +26,30 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(refused::<AddressForm>([
             "/users/register",
             "Register (refused)",
-            "This server sends no mail: a site administrator makes accounts.",
-            "Cannot register: this server sends no mail. A site administrator makes accounts.",
+            "This server sends no e-mail: a site administrator creates accounts.",
+            "Cannot register: this server sends no e-mail. A site administrator creates accounts.",
         ]))
         .routes(refused::<ConfirmForm>([
             "/users/confirm",
             "Confirm a registration (refused)",
-            "There is none to confirm.",
+            "There are no registrations to confirm.",
             "Invalid confirmation token.",
         ]))
         .routes(refused::<AddressForm>([
             "/users/forgot-password",
-            "Ask for a new password (refused)",
-            "This server sends no mail: a site administrator sets passwords.",
-            "Cannot reset the password: this server sends no mail. A site administrator sets passwords.",
+            "Request a password reset (refused)",
+            "This server sends no e-mail: a site administrator sets passwords.",
+            "Cannot reset the password: this server sends no e-mail. A site administrator sets passwords.",
         ]))
         .routes(refused::<Reset>([
             "/users/reset-password",
-            "Set a new password in place of a forgotten one (refused)",
-            "There is no token for it, since this server sends no mail.",
+            "Reset a password (refused)",
+            "No token is valid, since this server sends no e-mail.",
             "Invalid token.",
         ]))
 }
 
-/// Returns an endpoint that refuses every request it can read, with its part of the document.
+/// Returns an endpoint that refuses every valid request, with its OpenAPI operation.
 fn refused<B>([path, summary, description, answer]: [&'static str; 4]) -> UtoipaMethodRouter<Arc<App>>
 where
     B: Body<Form: ToSchema> + Send + 'static,
@@ -71,15 +71,15 @@ where
         .response("400", refusal.build());
     let mut paths = Paths::new();
     paths.add_path_operation(path, vec![HttpMethod::Post], operation.build());
-    let handler = async move |_: Anyone, _: Sent<(), B>| Refusal::wrong(answer);
+    let handler = async move |_: Anyone, _: CaveInput<(), B>| Refusal::bad_request(answer);
     (vec![openapi::schema::<B::Form>()], paths, post(handler))
 }
 
-/// Whose address.
+/// An e-mail address.
 #[derive(Debug, Form)]
 #[form(body, name = "Address")]
 struct AddressForm {
-    #[expect(dead_code, reason = "CAVE demands it, and nothing is sent to it")]
+    #[expect(dead_code, reason = "CAVE requires it, and no e-mail is sent")]
     #[form(example = "ada@example.com")]
     email: String,
 }
@@ -88,9 +88,9 @@ impl Body for AddressForm {
     const UNREADABLE: &'static str = "Cannot parse request body: email is missing.";
 }
 
-/// A new account.
+/// An account to confirm.
 #[derive(Form)]
-#[expect(dead_code, reason = "CAVE demands it, and no token is good")]
+#[expect(dead_code, reason = "CAVE requires it, and no token is valid")]
 #[form(body, name = "Confirm", echo = Nothing)]
 struct ConfirmForm {
     #[form(example = "Ada")]
@@ -99,8 +99,8 @@ struct ConfirmForm {
     last_name: String,
     #[form(example = "correct horse battery staple")]
     password: String,
-    /// What the mail said.
-    #[form(example = "what the mail said")]
+    /// The token from the message.
+    #[form(example = "the token from the message")]
     confirmation_token: String,
 }
 
@@ -111,17 +111,17 @@ impl Body for ConfirmForm {
 
 /// A new password.
 #[derive(Form)]
-#[form(body, name = "ResetPassword", echo = Nothing, example = json!({"password": "correct horse battery staple", "token": "what the mail said"}))]
+#[form(body, name = "ResetPassword", echo = Nothing, example = json!({"password": "correct horse battery staple", "token": "the token from the message"}))]
 struct ResetForm {
-    #[expect(dead_code, reason = "CAVE demands it, and no token is good")]
+    #[expect(dead_code, reason = "CAVE requires it, and no token is valid")]
     password: String,
-    /// What the mail said.
+    /// The token from the message.
     token: Option<String>,
-    /// The same, as CAVE's documents name it.
+    /// Same as `token`, as CAVE's documents name it.
     confirmation_token: Option<String>,
 }
 
-/// A new password and the token that goes with it, under either name.
+/// A new password and its token, under either name.
 struct Reset;
 
 impl Request for Reset {
@@ -130,7 +130,7 @@ impl Request for Reset {
     fn parse(form: ResetForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
         match form.token.or(form.confirmation_token) {
             Some(_) => Ok(Self),
-            None => Err(fields.refuse("token", "the token is missing")),
+            None => Err(fields.refuse("token", "`token` is missing")),
         }
     }
 }

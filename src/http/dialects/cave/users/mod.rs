@@ -1,4 +1,4 @@
-//! `/users`.
+//! Users: `/users`.
 
 mod info;
 mod login;
@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(mail::routes())
 }
 
-/// A person. What is not known of them is empty.
+/// A user. Unknown fields are empty.
 #[derive(Serialize, ToSchema)]
 #[schema(as = User)]
 pub(super) struct UserInfo {

@@ -1,4 +1,4 @@
-//! `/users/organizations`.
+//! The caller's organizations: `/users/organizations`.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::http::App;
 use crate::http::caller::{Authenticated, Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
 use crate::http::v1::OrganizationPath;
 use jeton_core::directory::{Name, Role};
 
-/// Where you belong.
+/// A membership of the caller.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Membership {
-    /// Its name.
+    /// The name of the organization or team.
     #[schema(example = "acme")]
     name: String,
-    /// What you are there.
-    #[schema(value_type = nouns::RoleWord)]
+    /// The caller's role.
+    #[schema(value_type = domain_types::RoleWord)]
     role: Role,
 }
 
@@ -39,9 +39,9 @@ impl Membership {
 
 /// List your organizations
 ///
-/// In the order of their names.
+/// Sorted by name.
 #[utoipa::path(get, path = "/users/organizations", tag = "users", operation_id = "list_user_organizations",
-    responses((status = OK, description = "Where you belong", body = Vec<Membership>)))]
+    responses((status = OK, description = "Your organizations", body = Vec<Membership>)))]
 pub(super) async fn list(
     caller: Caller<Authenticated>,
     State(app): State<Arc<App>>,
@@ -55,10 +55,10 @@ pub(super) async fn list(
 
 /// List your teams in an organization
 ///
-/// In the order of their names.
+/// Sorted by name.
 #[utoipa::path(get, path = "/users/organizations/{organization}/teams", tag = "users", operation_id = "list_user_teams",
     params(OrganizationPath),
-    responses((status = OK, description = "The teams that you belong to", body = Vec<Membership>)))]
+    responses((status = OK, description = "Your teams", body = Vec<Membership>)))]
 pub(super) async fn list_teams(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `GET /users/search`.
+//! Search for users: `GET /users/search`.
 
 use std::sync::Arc;
 
@@ -10,30 +10,30 @@ use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::{Form, Input};
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::Person;
 
-/// What to look for.
+/// A search.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct SearchForm {
-    /// A part of a given name, a family name or an address, whatever its case.
+    /// A part of the first name, last name or e-mail address, ignoring case.
     #[form(length(max = 254), example = "ada")]
     q: String,
 }
 
-/// Search people
+/// Search users
 ///
-/// Among those who belong to your organizations, in the order of their addresses; among all for a site
-/// administrator.
+/// Searches the members of your organizations, sorted by e-mail address. Site administrators search all
+/// users.
 #[utoipa::path(get, path = "/users/search", tag = "users", operation_id = "search_users", params(SearchForm),
-    responses((status = OK, description = "Whoever was found", body = Vec<UserInfo>)))]
+    responses((status = OK, description = "The matching users", body = Vec<UserInfo>)))]
 pub(super) async fn search(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     Input { query, .. }: Input<(), SearchForm>,
 ) -> Result<Response, Refusal> {
     let part = |slice| app.authority.find_people(&caller, &query.q, slice);
-    let found = whole::slices(part, |person: &Person| person.email.to_string()).await?;
+    let found = all_pages::slices(part, |person: &Person| person.email.to_string()).await?;
     Ok(json(found.iter().map(UserInfo::of).collect::<Vec<_>>()))
 }

@@ -1,4 +1,4 @@
-//! `POST …/tokens`.
+//! Creates tokens: `POST …/tokens`.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use crate::authority::{Error, Expiry, FieldFault, Issue, Issued, WhichOrganization};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::dialects::quant::organizations::OrganizationPath;
+use crate::http::domain_types;
 use crate::http::input::{Choice, Form, Input};
-use crate::http::nouns;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
@@ -21,26 +21,28 @@ use jeton_core::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
 use jeton_store::LastToken;
 use jeton_store::rules::tokens::Naming;
 
-/// A new token. Everything but the name has a default.
+/// A token to create. Only `name` is required.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateToken", example = json!({"name": "My CI token", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
-    /// A name for people.
+    /// A display name.
     name: String,
-    /// A named bundle of scopes. With `scopes` too, both have to say the same.
+    /// A preset, a named set of scopes. With `scopes` too, both must contain the same scopes.
     preset: Option<String>,
-    /// The scopes, by name. With neither scopes nor preset it has those of the organization's default
-    /// preset, or every scope but those for the authority itself.
+    /// The scopes to grant, by name. Without `scopes` and `preset`, the token gets the organization's
+    /// default preset, else every scope except management scopes.
     #[form(length(max = 100))]
     scopes: Option<Vec<String>>,
-    /// The numbers of the projects it is restricted to. Absent is unrestricted; empty is wrong.
+    /// The numbers of the projects that the token is restricted to, at least one. Default: not
+    /// restricted.
     #[form(length(max = 100))]
     projects: Option<Vec<i64>>,
-    /// How long it lives. Absent and `null` are the organization's default, at first a year.
+    /// The lifetime. Absent or `null`: the organization's default lifetime, else the configured one
+    /// (365 days unless changed).
     expires_in: Option<ExpiresIn>,
 }
 
-/// How long a token lives.
+/// A lifetime.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ExpiresIn(Lifetime);
 
@@ -54,7 +56,7 @@ impl Choice for ExpiresIn {
 }
 
 impl CreateForm {
-    /// A token of the organization: that is what these are scoped to.
+    /// Returns the order for a token that acts for the organization.
     fn order(self, organization: OrganizationReference) -> Issue {
         let expiry = self
             .expires_in
@@ -76,29 +78,29 @@ impl CreateForm {
     }
 }
 
-/// A token, this once.
+/// A token, shown only once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = CreatedToken)]
 pub(super) struct Created {
-    /// The token itself. It is shown this once and cannot be shown again.
+    /// The token itself. No later response shows it.
     token: String,
-    /// Its number.
+    /// The number of the token.
     #[schema(minimum = 1, maximum = 2_147_483_647, example = 1)]
     id: i32,
     #[schema(example = "My CI token")]
     name: String,
     #[schema(example = json!(["projects:read", "content:write"]))]
     scopes: Vec<String>,
-    /// The projects it is restricted to; `null` is unrestricted.
+    /// The numbers of the projects that the token is restricted to; `null`: not restricted.
     #[schema(required = true)]
     projects: Option<Vec<u32>>,
-    /// The preset the scopes came from.
+    /// The preset that the scopes came from; `null`: none.
     #[schema(required = true, example = "content_management")]
     preset: Option<String>,
-    /// When it ends by itself; `null` is never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    /// When the token expires; `null`: never.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     expires_at: Option<Timestamp>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 
@@ -117,14 +119,14 @@ impl Created {
     }
 }
 
-/// Issue a token
+/// Create a token
 ///
-/// The answer is the only time that the token is shown. Its record is on disk by then, and it can be
-/// revoked from the moment of the answer. The token acts for the organization, so an admin makes it, or
-/// an API token with `tokens:write`, which hands on no more than it holds itself.
+/// Returns the token once; no other response shows it. The record is durable before the response is
+/// sent, and the token can be revoked from then on. The token acts for the organization. Call this as
+/// an admin, or with an API token that has `tokens:write` and grants at most its own scopes.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/tokens", tag = "tokens", operation_id = "tokens_create",
     params(OrganizationPath), request_body = CreateForm,
-    responses((status = CREATED, description = "The token, this once", body = Created)))]
+    responses((status = CREATED, description = "The token, shown only once", body = Created)))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
@@ -140,13 +142,13 @@ pub(super) async fn create(
         app.authority
             .revoke(&caller, TokenReference::Id(id), reason, LastToken::MayGo)
             .await?;
-        return Err(beyond_their_numbers(id).into());
+        return Err(number_too_large(id).into());
     };
     Ok((StatusCode::CREATED, Json(Created::of(readable, &issued))))
 }
 
-/// Their Go client takes no number from 2^31 on, so it would lose the secret of a token that lives.
-fn beyond_their_numbers(id: TokenId) -> Error {
+/// Returns the error for a number from 2^31, with which QuantCDN's Go client would lose the token's secret.
+fn number_too_large(id: TokenId) -> Error {
     let message =
         "numbers of tokens are beyond what clients of this API read; make the token at /api/v1/tokens";
     Error::Invalid(vec![FieldFault::new("id", id.0, message)])

@@ -1,4 +1,4 @@
-//! `DELETE …/tokens/{token_id}`.
+//! Revokes tokens: `DELETE …/tokens/{token_id}`.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ use crate::http::{App, Failure};
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Status, TokenId, TokenReference};
 
-/// Which token.
+/// A token.
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct TokenPath {
-    /// The machine name of its organization, or its id.
+    /// The organization's machine name or id.
     #[form(example = "default")]
     organization: OrganizationReference,
-    /// Its number.
+    /// The token's number.
     #[form(example = 1)]
     token_id: TokenNumber,
 }
 
-/// A token's number; `None` for a text that is none, which no token has.
+/// A token number; `None` for a text that is not one, which matches no token.
 #[derive(Debug)]
 struct TokenNumber(Option<TokenId>);
 
@@ -48,7 +48,7 @@ impl Scalar for TokenNumber {
     }
 }
 
-/// That it was done.
+/// Confirmation of the revocation.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Deleted)]
 pub(super) struct Deleted {
@@ -58,11 +58,12 @@ pub(super) struct Deleted {
 
 /// Revoke a token
 ///
-/// From the answer on the authority refuses it, and the answer means that this is on disk. What is not
-/// in the list is not found, so that doing it again is 404. Nothing undoes it.
+/// Revokes the token permanently. The revocation is durable before the response is sent, and the
+/// authority refuses the token from then on. Tokens that are not in the list are not found, so revoking
+/// a token again returns 404.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/tokens/{token_id}", tag = "tokens", operation_id = "tokens_delete",
     params(TokenPath),
-    responses((status = OK, description = "It is revoked", body = Deleted)))]
+    responses((status = OK, description = "The token is revoked", body = Deleted)))]
 pub(super) async fn delete(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

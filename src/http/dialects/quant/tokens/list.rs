@@ -1,4 +1,4 @@
-//! `GET …/tokens`.
+//! Lists tokens: `GET …/tokens`.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use crate::authority::Wanted;
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::quant::organizations::OrganizationPath;
+use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::nouns;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status, WantedStatus};
 
@@ -20,15 +20,15 @@ use jeton_core::token::{Record, Status, WantedStatus};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ListedToken)]
 pub(super) struct Listed {
-    /// Its number.
+    /// The token's number.
     #[schema(example = 1)]
     id: i64,
     #[schema(example = "My CI token")]
     name: String,
-    /// When the authority, or a verifier that reports, last saw it.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    /// The last use that the authority saw or a verifier reported; `null`: never.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_used: Option<Timestamp>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
 }
 
@@ -43,13 +43,13 @@ impl Listed {
     }
 }
 
-/// List an organization's tokens
+/// List tokens
 ///
-/// All that are good at this moment and that you may see, the oldest first: for an admin those of the
-/// organization, of its teams and of its people, however they were made.
+/// Lists the active tokens that you may see, oldest first. An admin sees those of the organization, its
+/// teams and its members, created through any API.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/tokens", tag = "tokens", operation_id = "tokens_list",
     params(OrganizationPath),
-    responses((status = OK, description = "All of them", body = Vec<Listed>)))]
+    responses((status = OK, description = "The tokens", body = Vec<Listed>)))]
 pub(super) async fn list(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
@@ -57,10 +57,10 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Listed>>, Failure> {
     let wanted = Wanted {
         organization: Some(path.organization),
-        // Nothing in an item could say that a token has ended.
+        // An item has no field for the status, so ended tokens are left out.
         status: Some(WantedStatus::Only(Status::Active)),
         ..Wanted::default()
     };
-    let found = whole::tokens(&app.authority, &caller, &wanted).await?;
+    let found = all_pages::tokens(&app.authority, &caller, &wanted).await?;
     Ok(Json(found.iter().map(Listed::of).collect()))
 }

@@ -1,4 +1,4 @@
-//! `/api/v2/organizations/{organization}/tokens`, a file per thing that can be done with them.
+//! Tokens: `/api/v2/organizations/{organization}/tokens`, a file per operation.
 
 mod create;
 mod delete;

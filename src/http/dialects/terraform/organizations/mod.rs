@@ -1,4 +1,4 @@
-//! `/organizations`.
+//! Organizations: `/organizations`.
 
 mod resource;
 
@@ -29,48 +29,48 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change, remove))
 }
 
-/// A new organization.
+/// An organization to create.
 type NewOrganization = Data<CreateAttributes>;
 
-/// What is said of a new organization. What is not listed is passed over.
+/// The attributes of an organization to create. Other attributes are ignored.
 #[derive(Debug, Form)]
 #[form(body, name = "NewOrganizationAttributes")]
 struct CreateAttributes {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`. Unique, ignoring case.
     #[form(example = "north")]
     name: Name,
-    /// Whom to write to.
+    /// A contact e-mail address.
     #[form(example = "ops@example.com")]
     email: Option<Contact>,
 }
 
-/// What is to be different about an organization.
+/// Changes to an organization.
 type ChangedOrganization = Data<ChangeAttributes>;
 
-/// What is said of it. What is absent stays, and what is not listed is passed over.
+/// The changed attributes. An absent attribute stays unchanged; other attributes are ignored.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangedOrganizationAttributes")]
 struct ChangeAttributes {
-    /// A new name. It is the organization's id in this API; tokens are not touched.
+    /// The new name, which is the organization's id in this API. Tokens stay valid.
     #[form(example = "north")]
     name: Option<Name>,
-    /// Whom to write to; `null` takes it away.
+    /// The contact e-mail address; `null` removes it.
     #[form(example = "ops@example.com")]
     email: Option<Option<Contact>>,
 }
 
-/// Which organizations.
+/// Filters of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 struct FilterForm {
-    /// With this in their name or address, whatever its case.
+    /// Only organizations whose name or e-mail address contains this text, ignoring case.
     #[form(length(max = 255))]
     q: Option<String>,
 }
 
 /// List organizations
 ///
-/// Those you belong to, in the order of their names; all of them for a site administrator.
+/// Lists the organizations you belong to, sorted by name. Site administrators see all organizations.
 #[utoipa::path(get, path = "/api/v2/organizations", tag = "organizations", operation_id = "list_organizations",
     params(FilterForm, PageForm),
     responses((status = OK, description = "A page of the list", body = ListDocument<OrganizationResource>,
@@ -92,9 +92,9 @@ async fn list(
     Ok(JsonApi(ListDocument::of(data, query.page, total, base, &uri)))
 }
 
-/// Make an organization
+/// Create an organization
 ///
-/// Whoever makes it becomes its admin. Needs a session: no API token can do this.
+/// The caller becomes its admin. Needs a session.
 #[utoipa::path(post, path = "/api/v2/organizations", tag = "organizations", operation_id = "create_organization",
     request_body(content = NewOrganization, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "organizations", "attributes": {"name": "north", "email": "ops@example.com"}}})),
@@ -118,7 +118,7 @@ async fn create(
     Ok((StatusCode::CREATED, JsonApi(Document { data })))
 }
 
-/// Show an organization
+/// Get an organization
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "show_organization", params(OrganizationPath),
     responses((status = OK, description = "The organization", body = Document<OrganizationResource>,
@@ -133,7 +133,7 @@ async fn show(
     Ok(JsonApi(Document { data }))
 }
 
-/// Change an organization
+/// Update an organization
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "change_organization", params(OrganizationPath),
     request_body(content = Option<ChangedOrganization>, content_type = "application/vnd.api+json",
@@ -163,12 +163,12 @@ async fn change(
     Ok(JsonApi(Document { data }))
 }
 
-/// Remove an organization
+/// Delete an organization
 ///
-/// With everything in it: from the answer on all of its tokens are refused. Needs a session.
+/// Deletes its teams and projects too, and revokes all of its tokens at once. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}", tag = "organizations",
     operation_id = "remove_organization", params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The organization is deleted")))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! What is shown of an organization.
+//! Organization resources in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::{Caller, Error, policy};
 use crate::http::App;
 use crate::http::dialects::terraform::document::Itself;
-use crate::http::nouns;
+use crate::http::domain_types;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Organization;
 use jeton_core::token::ManagementScope;
@@ -15,7 +15,7 @@ use jeton_core::token::ManagementScope;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Organization)]
 pub(super) struct OrganizationResource {
-    /// Its name.
+    /// The name of the organization.
     #[schema(example = "default")]
     id: String,
     #[serde(rename = "type")]
@@ -25,22 +25,22 @@ pub(super) struct OrganizationResource {
     links: Itself,
 }
 
-/// What is said of it.
+/// The attributes of an organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct OrganizationAttributes {
     #[schema(example = "default")]
     name: String,
-    /// What no renaming changes, and what tokens carry.
+    /// The id in tokens, which never changes.
     external_id: String,
     #[schema(required = true)]
     email: Option<String>,
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
     permissions: OrganizationPermissions,
 }
 
-/// What the caller may do with it.
+/// The caller's permissions on the organization.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct OrganizationPermissions {

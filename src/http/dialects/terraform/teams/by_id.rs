@@ -1,4 +1,4 @@
-//! `/teams/{team_id}`.
+//! A team: `/teams/{team_id}`.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 
-/// Show a team
+/// Get a team
 #[utoipa::path(get, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "show_team",
     params(TeamPath, IncludeForm),
     responses((status = OK, description = "The team", body = Including<Document<TeamResource>, UserResource>,
@@ -30,9 +30,9 @@ pub(super) async fn show(
     Ok(JsonApi(including(Document { data }, query.users(), members)))
 }
 
-/// Rename a team
+/// Update a team
 ///
-/// Its id, its members and its tokens stay as they are.
+/// Changes the name. The team's id, members and tokens stay unchanged.
 #[utoipa::path(patch, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "change_team",
     params(TeamPath), request_body(content = Option<ChangedTeam>, content_type = "application/vnd.api+json",
         example = json!({"data": {"type": "teams", "attributes": {"name": "runners"}}})),
@@ -53,11 +53,11 @@ pub(super) async fn change(
     Ok(JsonApi(Document { data }))
 }
 
-/// Remove a team
+/// Delete a team
 ///
-/// From the answer on all of its tokens are refused. Its members stay in the organization.
+/// Revokes all of its tokens at once. Its members stay in the organization.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "remove_team", params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is gone")))]
+    responses((status = NO_CONTENT, description = "The team is deleted")))]
 pub(super) async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! Teams: `/organizations/{organization}/teams` and `/teams/{team_id}`, a file per kind of address.
+//! Teams: `/organizations/{organization}/teams` and `/teams/{team_id}`, a file per path.
 
 mod by_id;
 mod of_organization;
@@ -22,11 +22,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(users::add, users::remove))
 }
 
-/// What is shown beside teams.
+/// The included resources.
 #[derive(Debug, Form)]
 #[form(query)]
 struct IncludeForm {
-    /// `users` shows their members too; other names are passed over.
+    /// `users` includes the members; other names are ignored.
     #[form(length(max = 255), example = "users")]
     include: Option<String>,
 }
@@ -41,33 +41,34 @@ impl IncludeForm {
     }
 }
 
-/// What is shown beside teams.
+/// Whether members are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Included {
     Nothing,
     Users,
 }
 
-/// What is said of a team that is made. What is not listed is passed over.
+/// The attributes of a team to create. Other attributes are ignored.
 #[derive(Debug, Form)]
 #[form(body, name = "NewTeamAttributes")]
 struct NewTeamAttributes {
-    /// Up to 90 letters, digits and `.`, `_`, `*`, `-`; unique in the organization whatever its case.
+    /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`. Unique in the organization, ignoring
+    /// case.
     #[form(example = "builders")]
     name: Name,
 }
 
-/// What is said of a team that is changed. What is absent stays, and what is not listed is passed over.
+/// The changed attributes of a team. An absent attribute stays unchanged; other attributes are ignored.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangedTeamAttributes")]
 struct TeamAttributes {
-    /// A new name. Tokens are not touched: they carry the id.
+    /// The new name. Tokens stay valid, since they contain the team's id.
     #[form(example = "builders")]
     name: Option<Name>,
 }
 
-/// A new team.
+/// A team to create.
 type NewTeam = Data<NewTeamAttributes>;
 
-/// What is to be different about a team.
+/// Changes to a team.
 type ChangedTeam = Data<TeamAttributes>;

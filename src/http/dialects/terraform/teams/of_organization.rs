@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/teams`.
+//! The teams of an organization: `/organizations/{organization}/teams`.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use crate::http::{App, Failure};
 use jeton_core::directory::Name;
 use jeton_store::{Found, Search};
 
-/// Which teams.
+/// Filters of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// With this in their name, whatever its case.
+    /// Only teams whose name contains this text, ignoring case.
     #[form(length(max = 255))]
     q: Option<String>,
-    /// With one of these names, separated by commas; the parameter may also be given several times.
+    /// Only teams with one of these names, separated by commas. The parameter can be repeated.
     #[form(name = "filter[names]", length(max = 100))]
     names: Option<Vec<String>>,
 }
@@ -40,7 +40,7 @@ impl FilterForm {
     }
 }
 
-/// Which teams, and what is shown beside.
+/// Filters and included resources of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct ListForm {
@@ -52,7 +52,7 @@ pub(super) struct ListForm {
 
 /// List teams
 ///
-/// All of the organization, in the order of their names.
+/// Lists the teams of the organization, sorted by name.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath, FilterForm, IncludeForm, PageForm),
     responses((status = OK, description = "A page of the list",
@@ -81,9 +81,9 @@ pub(super) async fn list(
     Ok(JsonApi(including(document, include.users(), members)))
 }
 
-/// Make a team
+/// Create a team
 ///
-/// Answered with 200, as these clients expect it.
+/// The response has the status 200, as Terraform's clients expect.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "create_team",
     params(OrganizationPath),
     request_body(content = NewTeam, content_type = "application/vnd.api+json",

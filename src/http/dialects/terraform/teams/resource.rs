@@ -1,4 +1,4 @@
-//! What is shown of a team.
+//! Team resources in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +8,7 @@ use crate::authority::{Caller, Error, policy};
 use crate::http::dialects::terraform::document::{Identifier, Including, Itself, ToMany, ToOne};
 use crate::http::dialects::terraform::teams::Included;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::{App, whole};
+use crate::http::{App, all_pages};
 use jeton_core::directory::{Member, Team, TeamReference};
 use jeton_core::token::ManagementScope;
 
@@ -26,7 +26,7 @@ pub(super) struct TeamResource {
     links: Itself,
 }
 
-/// What is said of it.
+/// The attributes of a team.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schema(as = ShownTeamAttributes)]
@@ -34,16 +34,16 @@ struct TeamAttributes {
     #[schema(example = "runners")]
     name: String,
     users_count: usize,
-    /// Every member of the organization sees its teams.
+    /// Always `organization`: every member of the organization sees its teams.
     #[schema(example = "organization")]
     visibility: &'static str,
-    /// Only its admins, and those of the organization, manage its tokens.
+    /// Always `false`: only admins of the team and of the organization manage its tokens.
     allow_member_token_management: bool,
     permissions: TeamPermissions,
     organization_access: OrganizationAccess,
 }
 
-/// What the caller may do with it.
+/// The caller's permissions on the team.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct TeamPermissions {
@@ -54,7 +54,7 @@ struct TeamPermissions {
     can_update_visibility: bool,
 }
 
-/// What membership in the team allows in the organization beside: nothing of this exists here.
+/// Permissions of the team in its organization, all false: jeton has none of them.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct OrganizationAccess {
@@ -65,7 +65,7 @@ struct OrganizationAccess {
     manage_vcs_settings: bool,
 }
 
-/// What it is related to.
+/// The relationships of a team.
 #[derive(Debug, Serialize, ToSchema)]
 struct TeamRelationships {
     organization: ToOne,
@@ -73,14 +73,14 @@ struct TeamRelationships {
 }
 
 impl TeamResource {
-    /// A team as it is shown to the caller, and whoever belongs to it.
+    /// Returns the team as the caller sees it, and its members.
     pub(super) async fn of(app: &App, caller: &Caller, team: Team) -> Result<(Self, Vec<Member>), Error> {
         let home = team.organization.into();
         let organization = app.authority.organization(caller, &home).await?;
         let rank = app.authority.rank(caller, team.organization).await?;
         let itself = TeamReference::Id(team.id.clone());
         let part = |slice| app.authority.team_members(caller, &home, &itself, slice);
-        let members = whole::members(part).await?;
+        let members = all_pages::members(part).await?;
         let shown = Self::shown(caller, &rank, organization.name.as_str(), &team, &members);
         Ok((shown, members))
     }
@@ -123,7 +123,7 @@ impl TeamResource {
     }
 }
 
-/// A document of teams, with their members where those were asked for, each once.
+/// Creates a document of teams, with their members if included, each once.
 pub(super) fn including<T>(
     document: T,
     included: Included,

@@ -1,4 +1,4 @@
-//! `/teams/{team_id}/relationships/users`: who belongs to a team.
+//! Members of a team: `/teams/{team_id}/relationships/users`.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_store::PersonReference;
 
-/// The people who are meant.
+/// A list of users.
 type People = Identifiers<PersonReference>;
 
-/// Bring people into a team
+/// Add users to a team
 ///
-/// Each is named by their address, which is their `username` here, or by their id. Who belongs to the
-/// team keeps their role; only an admin of the organization brings in people from outside of it. All
-/// are brought in, or none. Needs a session.
+/// Each user is given by e-mail address, which is the `username` in this API, or by id. Members of the
+/// team keep their role. Only an admin of the organization may add users from outside of it. All users
+/// are added, or none. Needs a session.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "add_team_users", params(TeamPath),
     request_body(content = People, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
-    responses((status = NO_CONTENT, description = "They belong to it")))]
+    responses((status = NO_CONTENT, description = "The users are members")))]
 pub(super) async fn add(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -37,14 +37,14 @@ pub(super) async fn add(
     Ok(no_content())
 }
 
-/// Take people out of a team
+/// Remove users from a team
 ///
-/// They stay in the organization. Needs a session.
+/// The users stay in the organization. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "remove_team_users", params(TeamPath),
     request_body(content = People, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "users", "id": "ada@example.com"}]})),
-    responses((status = NO_CONTENT, description = "They do not belong to it")))]
+    responses((status = NO_CONTENT, description = "The users are removed")))]
 pub(super) async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -1,4 +1,4 @@
-//! `/authentication-tokens/{token_id}`: a token of whichever kind.
+//! A token of any kind: `/authentication-tokens/{token_id}`.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_core::token::Status;
 
-/// Show a token
+/// Get a token
 ///
-/// Of a team, an organization or a person. One that was revoked is not there any more; one that has
-/// expired is.
+/// Returns a token of a team, an organization or a user. Revoked tokens are not found; expired ones
+/// are.
 #[utoipa::path(get, path = "/api/v2/authentication-tokens/{token_id}", tag = "tokens",
     operation_id = "show_token", params(TokenPath),
     responses((status = OK, description = "The token, without its secret", body = Document<TokenResource>,
@@ -36,13 +36,13 @@ pub(super) async fn show(
     }
 }
 
-/// End a token
+/// Delete a token
 ///
-/// Of a team, an organization or a person. From the answer on it is refused.
+/// Revokes a token of a team, an organization or a user permanently.
 #[utoipa::path(delete, path = "/api/v2/authentication-tokens/{token_id}", tag = "tokens",
     operation_id = "remove_token", params(TokenPath),
-    responses((status = NO_CONTENT, description = "It is refused from now on"),
-              (status = CONFLICT, description = "It is its owner's last active token, and the organization keeps that",
+    responses((status = NO_CONTENT, description = "The token is revoked"),
+              (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,

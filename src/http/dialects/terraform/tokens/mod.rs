@@ -1,4 +1,4 @@
-//! Tokens of teams, organizations and people, a file per kind of address.
+//! Tokens of teams, organizations and users, a file per path.
 
 mod by_id;
 mod of_organization;
@@ -40,18 +40,18 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(team_tokens::list, team_tokens::remove))
 }
 
-/// A new token.
+/// A token to create.
 type NewToken = Data<NewTokenAttributes>;
 
-/// What is said of a new token. All of it may be absent or `null`.
+/// The attributes of a token to create. All may be absent or `null`.
 #[derive(Debug, Form)]
 #[form(body, example = json!({"description": "deploys the web shop", "expired-at": null}))]
 struct NewTokenAttributes {
-    /// What it is for. A token that takes the one place of its kind has none, whatever is said.
+    /// The description. Ignored for a token of which the owner has only one.
     #[form(length(max = 255), example = "deploys the web shop")]
     description: Option<String>,
-    /// When it ends: an instant ahead, in UTC where it names no zone. Otherwise it ends when the
-    /// organization's policy says so, and never where that says nothing.
+    /// When the token expires: an instant in the future, in UTC unless it names a zone. Default: the
+    /// lifetime of the organization's policy, else never.
     #[form(name = "expired-at", example = json!(null))]
     expired_at: Option<Timestamp>,
 }
@@ -62,7 +62,7 @@ impl NewTokenAttributes {
     }
 }
 
-/// One page of the tokens that the caller may see.
+/// Returns one page of the tokens that the caller may see.
 async fn page(
     authority: &Authority,
     caller: &Caller,
@@ -90,21 +90,21 @@ async fn page(
     ))
 }
 
-/// A new token with its secret, this once.
-async fn made(
+/// Creates a token and returns it with its secret, which no later response shows.
+async fn create_token(
     authority: &Authority,
     caller: &Caller,
     order: &Issue,
 ) -> Result<(StatusCode, JsonApi<Document<TokenResource>>), Failure> {
-    let issued = authority.issue(caller, order).await.map_err(unmade)?;
+    let issued = authority.issue(caller, order).await.map_err(creation_failure)?;
     Ok((StatusCode::CREATED, JsonApi(issued.into())))
 }
 
-/// Why a token was not made, at the place in the document where its reason stands.
-fn unmade(error: Error) -> Failure {
+/// Converts the error of creating a token, with its location in the document.
+fn creation_failure(error: Error) -> Failure {
     let attributes = Location::root("body").field("data").field("attributes");
     let detail = match error {
-        Error::NameTaken => vec![render::taken(&attributes, "description")],
+        Error::NameTaken => vec![render::not_unique(&attributes, "description")],
         Error::Invalid(faults) => {
             let violations = faults.into_iter().map(|fault| {
                 let name = match fault.field {

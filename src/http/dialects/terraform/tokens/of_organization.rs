@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/authentication-token`, of which an organization has one of each kind.
+//! The tokens of an organization, one per kind: `/organizations/{organization}/authentication-token`.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content};
 
-/// Which of the organization's tokens.
+/// The kind of token.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct KindForm {
-    /// `audit-trails` is a token beside the usual one, which goes without this parameter.
+    /// `audit-trails` selects the audit trails token. Default: the organization's usual token.
     #[form(default = Kind::Authentication, example = "audit-trails")]
     token: Kind,
 }
 
-/// Show an organization's token
+/// Get the token of an organization
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
     operation_id = "show_organization_token", params(OrganizationPath, KindForm),
     responses((status = OK, description = "The token, without its secret", body = Document<TokenResource>,
@@ -41,13 +41,13 @@ pub(super) async fn show(
     Ok(JsonApi((&record).into()))
 }
 
-/// Make an organization's token
+/// Create the token of an organization
 ///
-/// The one before, if there is one of its kind, ends in the same step.
+/// Revokes the previous token of this kind, if any, in the same transaction.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
     operation_id = "replace_organization_token", params(OrganizationPath, KindForm),
     request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
-    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+    responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
     caller: Caller<TokensWrite>,
@@ -58,16 +58,16 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = Owner::Organization(path.organization);
     let order = owner.replace(&body.data.attributes, query.token);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
-/// End an organization's token
+/// Delete the token of an organization
 ///
-/// From the answer on it is refused.
+/// Revokes the token permanently.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/authentication-token", tag = "organization tokens",
     operation_id = "remove_organization_token", params(OrganizationPath, KindForm),
-    responses((status = NO_CONTENT, description = "It is refused from now on"),
-              (status = CONFLICT, description = "It is the organization's last active token, and the organization keeps that",
+    responses((status = NO_CONTENT, description = "The token is revoked"),
+              (status = CONFLICT, description = "It is the organization's last active token, and the organization's policy sets `keep_last_token`",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,

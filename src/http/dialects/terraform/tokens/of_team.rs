@@ -1,5 +1,5 @@
-//! `/teams/{team_id}/authentication-token`, of which a team has one, and
-//! `/teams/{team_id}/authentication-tokens`, of which it has many.
+//! Tokens of a team: `/teams/{team_id}/authentication-token`, of which a team has one, and
+//! `/teams/{team_id}/authentication-tokens`, of which it can have several.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 use jeton_store::rules::tokens::Naming;
 
-/// Show a team's token
+/// Get the token of a team
 ///
-/// The one without a description, which was made at this address.
+/// Returns the token without a description.
 #[utoipa::path(get, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
     operation_id = "show_team_token", params(TeamPath),
     responses((status = OK, description = "The token, without its secret", body = Document<TokenResource>,
@@ -36,13 +36,14 @@ pub(super) async fn show(
     Ok(JsonApi((&record).into()))
 }
 
-/// Make a team's token
+/// Create the token of a team
 ///
-/// The one before, if there is one, ends in the same step. Tokens with descriptions stay as they are.
+/// Revokes the previous token without a description, if any, in the same transaction. Tokens with a
+/// description stay valid.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
     operation_id = "replace_team_token", params(TeamPath),
     request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
-    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+    responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn replace(
     caller: Caller<TokensWrite>,
@@ -51,16 +52,16 @@ pub(super) async fn replace(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.replace(&body.data.attributes, Kind::Authentication);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
-/// End a team's token
+/// Delete the token of a team
 ///
-/// The one without a description. From the answer on it is refused.
+/// Revokes the token without a description permanently.
 #[utoipa::path(delete, path = "/api/v2/teams/{team_id}/authentication-token", tag = "team tokens",
     operation_id = "remove_team_token", params(TeamPath),
-    responses((status = NO_CONTENT, description = "It is refused from now on"),
-              (status = CONFLICT, description = "It is the team's last active token, and the organization keeps that",
+    responses((status = NO_CONTENT, description = "The token is revoked"),
+              (status = CONFLICT, description = "It is the team's last active token, and the organization's policy sets `keep_last_token`",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
@@ -74,13 +75,13 @@ pub(super) async fn remove(
     Ok(no_content())
 }
 
-/// Make a token with a description
+/// Create a token of a team with a description
 ///
-/// It stands beside the team's other tokens; no two active ones have the same description.
+/// The team's other tokens stay valid. The description must be unique among the team's active tokens.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/authentication-tokens", tag = "team tokens",
     operation_id = "create_team_token", params(TeamPath),
     request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
-    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+    responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
@@ -89,7 +90,7 @@ pub(super) async fn create(
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
     let order = owner.issue(&body.data.attributes, Naming::Unique);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
 async fn team<P>(app: &App, caller: &Caller<P>, path: &TeamPath) -> Result<Owner, Failure> {

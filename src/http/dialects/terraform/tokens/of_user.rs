@@ -1,4 +1,4 @@
-//! `/users/{user_id}/authentication-tokens`: a person's own tokens.
+//! A user's own tokens: `/users/{user_id}/authentication-tokens`.
 
 use std::sync::Arc;
 
@@ -14,25 +14,26 @@ use crate::http::dialects::terraform::page::{PageForm, PageIfAny};
 use crate::http::dialects::terraform::path::UserPath;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
-use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, made, page};
+use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token, page};
 use crate::http::input::Input;
-use crate::http::{App, Failure, whole};
+use crate::http::{App, Failure, all_pages};
 use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
 use jeton_store::rules::tokens::Naming;
 
-/// As in the list that is whole.
+/// The same order as in the complete list.
 const OLDEST_FIRST: Sort = Sort {
     by: SortBy::CreatedAt,
     order: Order::Ascending,
 };
 
-/// List a person's tokens
+/// List tokens of a user
 ///
-/// Your own. Another person's list is empty; without any of the page's parameters it is whole.
+/// Lists your own tokens; for other users the list is empty. Without page parameters the list is
+/// complete.
 #[utoipa::path(get, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
     operation_id = "list_user_tokens", params(UserPath, PageIfAny),
-    responses((status = OK, description = "A page of the list, or all of it", body = ListDocument<TokenResource>,
+    responses((status = OK, description = "A page of the list, or the complete list", body = ListDocument<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
     caller: Caller<TokensRead>,
@@ -40,7 +41,7 @@ pub(super) async fn list(
     uri: Uri,
     Input { path, query, .. }: Input<UserPath, PageIfAny>,
 ) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
-    let is_own = path.id().ok().as_ref() == Some(person_asking(&caller)?);
+    let is_own = path.id().ok().as_ref() == Some(calling_user(&caller)?);
     let wanted = Wanted {
         status: Some(WantedStatus::Unrevoked),
         ..Owner::Caller.wanted()
@@ -50,11 +51,11 @@ pub(super) async fn list(
         return Ok(JsonApi(list));
     }
     let all = match is_own {
-        true => whole::tokens(&app.authority, &caller, &wanted).await?,
+        true => all_pages::tokens(&app.authority, &caller, &wanted).await?,
         false => Vec::new(),
     };
     let data = all.iter().map(TokenResource::of).collect();
-    let page = query.page().unwrap_or(PageForm::whole(all.len()));
+    let page = query.page().unwrap_or(PageForm::complete(all.len()));
     let base = &app.authority.settings().issuer;
     Ok(JsonApi(ListDocument::of(
         data,
@@ -65,28 +66,28 @@ pub(super) async fn list(
     )))
 }
 
-/// Make a token of your own
+/// Create a token of a user
 ///
-/// It is good in every organization that you belong to, for as long as you do.
+/// The token is valid in every organization that you belong to, for as long as you do.
 #[utoipa::path(post, path = "/api/v2/users/{user_id}/authentication-tokens", tag = "user tokens",
     operation_id = "create_user_token", params(UserPath),
     request_body(content = Option<NewToken>, content_type = "application/vnd.api+json"),
-    responses((status = CREATED, description = "The token with its secret, shown this once", body = Document<TokenResource>,
+    responses((status = CREATED, description = "The token with its secret, shown only once", body = Document<TokenResource>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
     Input { path, body, .. }: Input<UserPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
-    // Nobody makes a token for another.
-    if *person_asking(&caller)? != path.id()? {
+    // Users create only their own tokens.
+    if *calling_user(&caller)? != path.id()? {
         return Err(Error::Absent.into());
     }
     let order = Owner::Caller.issue(&body.data.attributes, Naming::Free);
-    made(&app.authority, &caller, &order).await
+    create_token(&app.authority, &caller, &order).await
 }
 
-/// The person for whom the caller acts. Tokens of teams and organizations have no such tokens.
-fn person_asking<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
+/// Returns the user that the caller acts for. Tokens of teams and organizations have no such user.
+fn calling_user<P>(caller: &Caller<P>) -> Result<&UserId, Error> {
     caller.user().ok_or(Error::Absent)
 }

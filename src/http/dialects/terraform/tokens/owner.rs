@@ -1,4 +1,4 @@
-//! Whose tokens an address is about.
+//! The owner of the tokens in a path.
 
 use crate::authority::{Authority, Caller, Error, Issue, Result, Wanted, WhichOrganization};
 use crate::http::dialects::terraform::tokens::NewTokenAttributes;
@@ -7,17 +7,17 @@ use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{CountTotal, Direction, OwnerKind, Page, Record, Sort, Start, WantedStatus};
 use jeton_store::rules::tokens::Naming;
 
-/// Whose tokens an address is about.
+/// The owner of the tokens in a path.
 #[derive(Debug)]
 pub(super) enum Owner {
     Team(OrganizationReference, TeamReference),
     Organization(OrganizationReference),
-    /// The person who asks, wherever they belong.
+    /// The calling user, in all organizations.
     Caller,
 }
 
 impl Owner {
-    /// All of its tokens.
+    /// Returns the filter for all of its tokens.
     pub(super) fn wanted(&self) -> Wanted {
         let all = Wanted {
             owner: Some(self.kind()),
@@ -37,7 +37,7 @@ impl Owner {
         }
     }
 
-    /// The order for a token that stands beside its others.
+    /// Returns the order for a token in addition to existing ones.
     pub(super) fn issue(&self, attributes: &NewTokenAttributes, naming: Naming) -> Issue {
         let (organization, team) = match self {
             Self::Team(organization, team) => {
@@ -62,7 +62,7 @@ impl Owner {
         }
     }
 
-    /// The order for the one token of a kind. It has no name, which is never taken.
+    /// Returns the order for the only token of a kind. Its name is empty and need not be unique.
     pub(super) fn replace(&self, attributes: &NewTokenAttributes, kind: Kind) -> Issue {
         Issue {
             name: String::new(),
@@ -72,7 +72,8 @@ impl Owner {
         }
     }
 
-    /// Returns the owner's token of a kind: the newest, where the one before is still in its grace period.
+    /// Returns the owner's token of a kind: the newest, also if its predecessor is still in its grace
+    /// period.
     pub(super) async fn token(&self, authority: &Authority, caller: &Caller, kind: Kind) -> Result<Record> {
         let wanted = Wanted {
             slot: Some(kind.slot()),

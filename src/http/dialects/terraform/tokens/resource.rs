@@ -1,4 +1,4 @@
-//! What is shown of a token.
+//! Token resources in responses.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::authority::Issued;
 use crate::http::dialects::terraform::document::{Document, Identifier, ToOne};
 use crate::http::dialects::terraform::tokens::slot::Kind;
-use crate::http::nouns;
+use crate::http::domain_types;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Record;
 
@@ -14,7 +14,7 @@ use jeton_core::token::Record;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(super) struct TokenResource {
-    /// Its number, as text.
+    /// The number of the token, as a string.
     #[schema(example = "1")]
     id: String,
     #[serde(rename = "type")]
@@ -24,34 +24,34 @@ pub(super) struct TokenResource {
     relationships: TokenRelationships,
 }
 
-/// What is said of it.
+/// The attributes of a token.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct TokenAttributes {
-    #[schema(value_type = nouns::Instant)]
+    #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
-    /// When the authority, or a verifier that reports, last saw it.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    /// The last use that the authority saw or a verifier reported; `null`: never.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     last_used_at: Option<Timestamp>,
-    /// What it is for; `null` where it has the one place of its kind.
+    /// The description; `null` for a token of which the owner has only one.
     #[schema(required = true)]
     description: Option<String>,
-    /// The secret, in the answer that made it and never again.
+    /// The secret, only in the response that creates the token, else `null`.
     #[schema(required = true)]
     token: Option<String>,
-    /// When it ends, or ended, by itself; `null` is never.
-    #[schema(value_type = Option<nouns::Instant>, required = true)]
+    /// When the token expires; `null`: never.
+    #[schema(value_type = Option<domain_types::Instant>, required = true)]
     expired_at: Option<Timestamp>,
 }
 
-/// What it belongs to.
+/// The relationships of a token.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 struct TokenRelationships {
-    /// The team that it acts for, where it acts for one.
+    /// The team that the token acts for, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<ToOne>,
-    /// The person who made it; none where a token did that acts for no person.
+    /// The user who created the token; `null` if a token that acts for no user created it.
     created_by: ToOne,
 }
 
@@ -87,7 +87,7 @@ impl TokenResource {
 }
 
 impl From<Issued> for Document<TokenResource> {
-    /// The one time that the secret is shown.
+    /// Converts a new token with its secret, for the only response that shows it.
     fn from(issued: Issued) -> Self {
         Self {
             data: TokenResource::with(&issued.record, Some(issued.token.expose().to_owned())),

@@ -3,13 +3,13 @@
 use crate::http::input::Choice;
 use jeton_core::token::{NewToken, Slot};
 
-/// The kinds of which an owner has one.
+/// A kind of token of which an owner has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The token of a team or an organization.
+    /// The usual token of a team or an organization.
     #[default]
     Authentication,
-    /// An organization's token for whoever reads its audit trails.
+    /// The token of an organization for reading audit trails.
     AuditTrails,
 }
 
@@ -20,22 +20,22 @@ impl Choice for Kind {
 impl Kind {
     const ALL: [Self; 2] = [Self::Authentication, Self::AuditTrails];
 
-    /// The kind of a token, if it is of one.
+    /// Returns the kind of a token, if an owner has only one of it.
     pub(super) fn of(token: &NewToken) -> Option<Self> {
         let slot = token.slot.as_ref()?;
         Self::ALL.into_iter().find(|kind| kind.name() == slot.as_str())
     }
 
-    /// The place that it takes among its owner's tokens.
+    /// Returns the slot of the kind.
     pub(super) fn slot(self) -> Slot {
         Slot::literal(self.name())
     }
 
-    /// The scopes of such a token; `None` is what tokens have where nothing is said.
+    /// Returns the scopes of the kind; `None` means the default scopes.
     pub(super) fn scopes(self) -> Option<Vec<String>> {
         match self {
             Self::Authentication => None,
-            // It is made for somebody who reads and does nothing, and there is nothing here to read.
+            // The token would only read audit trails, which jeton does not have, so it gets no scopes.
             Self::AuditTrails => Some(Vec::new()),
         }
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_place_that_can_be_written() {
+    fn every_kind_has_a_valid_slot() {
         for kind in Kind::ALL {
             assert_eq!(kind.name().parse(), Ok(kind.slot()));
         }

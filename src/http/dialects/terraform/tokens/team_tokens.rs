@@ -1,4 +1,4 @@
-//! `/organizations/{organization}/team-tokens`: the tokens of all teams of an organization.
+//! The tokens of all teams of an organization: `/organizations/{organization}/team-tokens`.
 
 use std::sync::Arc;
 
@@ -21,35 +21,35 @@ use crate::http::{App, Failure, no_content};
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, WantedStatus};
 
-/// Which tokens, and in which order.
+/// Filters and order of the list.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// Of teams with this in their name, whatever its case.
+    /// Only tokens of teams whose name contains this text, ignoring case.
     #[form(length(max = 255))]
     q: Option<String>,
-    /// By `team-name`, `created-by`, `expired-at` or `last-used-at`; a `-` before it turns the order
-    /// round. What has no value is last, either way.
+    /// The sort key: `team-name`, `created-by`, `expired-at` or `last-used-at`; with `-` before it in
+    /// descending order. Tokens without a value come last in both orders.
     #[form(default = TeamTokenSort::default())]
     sort: TeamTokenSort,
-    /// In one of these states, separated by commas: `active`, `expiring_in_7_days`,
+    /// Only tokens in one of these states, separated by commas: `active`, `expiring_in_7_days`,
     /// `expiring_in_30_days`, `expired`, `no_expiration`.
     #[form(name = "filter[status]", example = "active")]
     status: Option<States>,
-    /// The same by another name.
+    /// Same as `filter[status]`.
     #[form(name = "filter[expiry_status]")]
     expiry_status: Option<States>,
 }
 
-/// The tokens that are meant.
+/// A list of tokens.
 type Tokens = Identifiers<String>;
 
-/// An order, in this list's words.
+/// A sort order of this list.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct TeamTokenSort(Sort);
 
 impl Default for TeamTokenSort {
-    /// What ends first is first.
+    /// Returns the default order: the earliest expiry first.
     fn default() -> Self {
         ascending(SortBy::ExpiresAt)
     }
@@ -78,11 +78,11 @@ impl Choice for TeamTokenSort {
     ];
 }
 
-/// Some states, any of which is meant.
+/// A set of states, of which a token must have one.
 #[derive(Debug)]
 struct States(Vec<End>);
 
-/// Whether and when a token ends.
+/// The state of a token's expiry.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
     Active,
@@ -145,8 +145,8 @@ impl FilterForm {
 
 /// List team tokens
 ///
-/// Those of the organization's teams that you manage, what ends first before what ends later or never.
-/// Expired ones are listed, revoked ones are not.
+/// Lists the tokens of the organization's teams that you manage, by default the earliest expiry first.
+/// Expired tokens are listed, revoked ones are not.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
     operation_id = "list_team_tokens", params(OrganizationPath, FilterForm, PageForm),
     responses((status = OK, description = "A page of the list", body = ListDocument<TokenResource>,
@@ -164,16 +164,16 @@ pub(super) async fn list(
     ))
 }
 
-/// End several team tokens
+/// Delete team tokens
 ///
-/// All of them, or none where one is not a token of the organization's teams that you manage. From the
-/// answer on they are refused.
+/// Revokes the tokens permanently: all of them, or none if one is not a token of the organization's
+/// teams that you manage.
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
     operation_id = "remove_team_tokens", params(OrganizationPath),
     request_body(content = Tokens, content_type = "application/vnd.api+json",
         example = json!({"data": [{"type": "authentication-tokens", "id": "1"}]})),
-    responses((status = NO_CONTENT, description = "They are refused from now on"),
-              (status = CONFLICT, description = "One is its team's last active token, and the organization keeps that",
+    responses((status = NO_CONTENT, description = "The tokens are revoked"),
+              (status = CONFLICT, description = "One is its team's last active token, and the organization's policy sets `keep_last_token`",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,

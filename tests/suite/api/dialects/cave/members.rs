@@ -1,4 +1,4 @@
-//! Who belongs to an organization or a team.
+//! Members of organizations and teams.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::harness::{NORTH, SOUTH, TestApp};
 const MUST_HAVE_BOTH: &str = "Unable to parse request body: must have both 'email' and 'role'.";
 const ROLE_IS_MISSING: &str = "Cannot parse request body: 'role' is missing.";
 
-/// Addresses and roles of a list.
+/// Returns the addresses and roles of a list.
 fn roles(listed: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let items = listed.as_array().unwrap().iter();
@@ -40,13 +40,13 @@ async fn people_are_brought_in_changed_and_taken_out() {
             ("", "")
         );
         assert_eq!(role_of(&newcomer).await.as_deref(), Some("viewer"));
-        // Who is there is not asked in again, and stays what they are.
+        // Existing members are not added again and keep their role.
         for email in [&newcomer, &there] {
             let before = role_of(email).await;
             add(email, "admin").await.refuses(409, "");
             assert_eq!(role_of(email).await, before);
         }
-        // Whether an address is somebody's is not told, however often.
+        // The response does not reveal whether a user has the address, however often.
         for _ in 0..2 {
             add("nobody@nowhere.example", "member").await.is(202);
         }
@@ -57,7 +57,7 @@ async fn people_are_brought_in_changed_and_taken_out() {
         assert_eq!(role_of(&newcomer).await.as_deref(), Some("member"));
         SURFACE.delete(&app, &admin, &one).await.is(204);
         assert_eq!(role_of(&newcomer).await, None);
-        // Taking out is done, whoever it was; changing brings nobody in.
+        // Removal succeeds for any address; a change of role adds no member.
         for email in [
             newcomer.as_str(),
             "nobody@nowhere.example",
@@ -87,7 +87,7 @@ async fn people_are_brought_in_changed_and_taken_out() {
     }
 }
 
-/// Whether somebody is new is judged with the order that brings them in.
+/// Whether a user is already a member is checked in the transaction that adds them.
 #[tokio::test]
 async fn of_two_who_bring_somebody_in_at_once_one_is_late() {
     let app = TestApp::new().await;
@@ -135,7 +135,7 @@ async fn nobody_does_it_to_themselves() {
         .delete(&app, &admin, &own)
         .await
         .refuses(400, "Cannot remove self.");
-    // The last admin stays, whoever asks.
+    // The last admin cannot be removed by anyone.
     let site = app.site_admin();
     let last = "Cannot remove the last organization admin.";
     SURFACE
@@ -143,7 +143,7 @@ async fn nobody_does_it_to_themselves() {
         .await
         .refuses(400, last);
     SURFACE.delete(&app, &site, &own).await.refuses(400, last);
-    // In a team everybody may.
+    // Teams may lose their last admin.
     let lead = app.team_admin(&NORTH);
     let own = format!("{}/users/{}", team(), NORTH.email("lead"));
     SURFACE.patch(&app, &lead, &own, role).await.is(202);
@@ -165,7 +165,7 @@ async fn a_teams_admin_brings_in_people_of_the_organization_only() {
         .refuses(403, "");
 }
 
-/// Whom a team brings in as a viewer is no more than that in the organization.
+/// A viewer added by a team is a viewer of the organization.
 #[tokio::test]
 async fn a_viewer_of_a_team_makes_no_token() {
     let app = TestApp::new().await;

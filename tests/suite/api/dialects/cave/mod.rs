@@ -1,4 +1,4 @@
-//! What CAVE's clients rely on.
+//! The behaviour that CAVE's clients rely on.
 
 mod members;
 mod organizations;
@@ -75,7 +75,7 @@ const ROWS: &[Row] = &[
     row("delete_team_token",         "/organizations/{organization}/teams/{team}/tokens/{teams}", "", 204, [403, 403, 404]),
 ];
 
-/// Nothing, or a text for people.
+/// Returns whether the body is empty or plain text.
 fn is_own_form(answer: &Answer) -> bool {
     match answer.text.as_str() {
         "" => answer.header("content-type").is_empty(),
@@ -83,17 +83,17 @@ fn is_own_form(answer: &Answer) -> bool {
     }
 }
 
-/// The first organization, as CAVE addresses it.
+/// Returns the path of the first organization.
 pub(super) fn home() -> String {
     format!("/organizations/{}", NORTH.name)
 }
 
-/// Its team.
+/// Returns the path of its team.
 pub(super) fn team() -> String {
     format!("{}/teams/{}", home(), NORTH.team)
 }
 
-/// Makes an organization through CAVE's door.
+/// Creates an organization through CAVE's API.
 async fn founded(app: &TestApp, actor: &Actor, name: &str) -> Answer {
     let order =
         json!({"name": name, "email": "ops@example.com", "notification_url": "https://example.com/n"});
@@ -101,14 +101,14 @@ async fn founded(app: &TestApp, actor: &Actor, name: &str) -> Answer {
 }
 
 impl Answer {
-    /// An error of CAVE's: a status and a text, or nothing beside the status.
+    /// Requires an error of CAVE's: a status and a text, or a status alone.
     #[track_caller]
     fn refuses(self, status: u16, text: &str) {
         assert_eq!((self.status, self.text.as_str()), (status, text));
         assert!(is_own_form(&self), "{}", self.header("content-type"));
     }
 
-    /// One field of every item of an array.
+    /// Returns one field of every item of an array.
     fn every(&self, field: &str) -> Vec<Value> {
         let json = self.json();
         let items = json.as_array().unwrap().iter();
@@ -116,7 +116,7 @@ impl Answer {
     }
 }
 
-/// The server, with what the rows name.
+/// Returns the server with the resources that rows name.
 pub(super) async fn stage() -> Stage {
     let mut stage = Stage::set().await;
     for place in [&NORTH, &SOUTH] {
@@ -144,9 +144,9 @@ async fn a_store_that_fails_is_503_and_nothing_else() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
-/// Whoever tries them in the document's own page gets somewhere.
+/// The steps that the document describes work.
 #[tokio::test]
-async fn what_the_document_suggests_works() {
+async fn the_steps_of_the_document_work() {
     let document = examples::Document::of(SURFACE.document);
     for writer in document.writers() {
         let app = TestApp::new().await;
@@ -172,7 +172,7 @@ async fn what_the_document_suggests_works() {
         let method = writer.method.parse().unwrap();
         let request = SURFACE.request(&site, method, &writer.path, example.to_string());
         let answer = app.send(request).await;
-        // Nobody's password stands in a document, and no mail is sent.
+        // No document contains a password, and no e-mail is sent.
         let refused = [
             "login",
             "change_user",

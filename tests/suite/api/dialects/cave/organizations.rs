@@ -104,7 +104,7 @@ async fn an_organization_is_changed_field_by_field() {
             .await
             .refuses(400, "Cannot parse JSON as Organization.");
     }
-    // What was read can be sent back.
+    // A response can be sent back as a request.
     let nothing = json!({"email": "", "notification_url": ""});
     assert_eq!(change(nothing).await.is(200).json(), empty);
 }
@@ -151,7 +151,7 @@ async fn a_team_is_made_with_its_first_token() {
     assert_eq!(listed[1], runners);
 }
 
-/// In CAVE every member reads the tokens themselves; here only those who manage them learn of them.
+/// In CAVE every member can read the tokens; here only users who manage them see their metadata.
 #[tokio::test]
 async fn tokens_are_shown_to_those_who_manage_them() {
     let app = TestApp::new().await;
@@ -174,7 +174,7 @@ async fn tokens_are_shown_to_those_who_manage_them() {
     }
 }
 
-/// A team comes with a token, so that whoever makes one has to be allowed to make tokens too.
+/// A team comes with a token, so its creator must be allowed to create tokens too.
 #[tokio::test]
 async fn what_makes_or_shows_tokens_needs_their_scopes_too() {
     let app = TestApp::new().await;

@@ -1,4 +1,4 @@
-//! The tokens of organizations and teams.
+//! Tokens of organizations and teams.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -11,7 +11,7 @@ use crate::harness::{Actor, ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp};
 
 const KEYS: [&str; 4] = ["created", "description", "id", "value"];
 
-/// Whether an object is a token as CAVE writes it: four texts.
+/// Returns whether an object is a token in CAVE's format: four texts.
 fn is_token(token: &Value) -> bool {
     let members = token.as_object().unwrap();
     members.keys().eq(KEYS) && members.values().all(Value::is_string)
@@ -38,7 +38,7 @@ async fn a_token_is_made_shown_and_deleted() {
         let id = made.text_at("/id");
         assert!(id.parse::<i64>().is_ok(), "{id}");
         assert_eq!(made.header("location"), format!("{ISSUER}{path}/{id}"));
-        // It is good, and it is the last time that it is shown.
+        // The token is active, and no later response shows it.
         let secret = made.text_at("/value");
         app.get(&Actor::holding(&secret), "/tokens/current").await.is(200);
         let shown = SURFACE
@@ -72,7 +72,7 @@ async fn the_oldest_comes_first_and_nobody_elses_is_among_them() {
     let admin = app.admin_of(&NORTH);
     let mut made = Vec::new();
     for description in ["first", "", "third"] {
-        app.clock.pass(1);
+        app.clock.advance(1);
         let order = json!({"description": description});
         let token = SURFACE
             .post(&app, &admin, &format!("{}/tokens", home()), order)
@@ -85,7 +85,7 @@ async fn the_oldest_comes_first_and_nobody_elses_is_among_them() {
     let listed = SURFACE.get(&app, &admin, &format!("{}/tokens", home())).await;
     assert_eq!(listed.every("id"), made);
     assert_eq!(listed.every("description"), ["first", "", "third"]);
-    // An id is one of the place that stands before it, or none.
+    // An id counts only below its own owner.
     for (place, id) in [
         (home(), &teams.id),
         (home(), &foreign.id),
@@ -137,7 +137,7 @@ async fn an_owner_has_three_tokens_and_keeps_the_last() {
         refused.refuses(400, &format!("Cannot delete the last {word} token."));
         SURFACE.get(&app, &member, &last).await.is(200);
     }
-    // It is the organization's policy, so it holds through every door.
+    // The limit is the organization's policy, so it applies to every API.
     let native = json!({"name": "native", "organization": "acme", "owner": "organization"});
     app.post(&member, "/tokens", native.clone()).await.is(201);
     app.post(&member, "/tokens", native.clone()).await.is(201);
@@ -243,7 +243,7 @@ async fn basic_and_bearer_and_what_is_neither() {
     }
 }
 
-/// Whoever sends the request writes its headers: what they say of the way it came says nothing.
+/// The client writes its own headers: forwarded ones have no effect.
 #[tokio::test]
 async fn how_a_request_is_said_to_have_come_changes_nothing() {
     let app = TestApp::new().await;
@@ -254,7 +254,7 @@ async fn how_a_request_is_said_to_have_come_changes_nothing() {
     app.send(request).await.is(200);
 }
 
-/// The credential comes first; then whether the place can be seen; then the role.
+/// The credential is checked first, then whether the resource is visible, then the role.
 #[tokio::test]
 async fn who_may_not_is_told_so_and_strangers_learn_nothing() {
     let app = TestApp::new().await;
@@ -280,7 +280,7 @@ async fn who_may_not_is_told_so_and_strangers_learn_nothing() {
         .refuses(403, "");
     let absent = format!("{}/teams/there-is-none/tokens", home());
     SURFACE.get(&app, &lead, &absent).await.refuses(404, "");
-    // An API token with the scopes does what its owner may.
+    // An API token with the scopes may do what its owner may.
     let scoped = app.team_token(&NORTH, &MANAGEMENT).await;
     SURFACE
         .get(&app, &scoped.holder, &format!("{}/tokens", team()))
@@ -292,7 +292,7 @@ async fn who_may_not_is_told_so_and_strangers_learn_nothing() {
         .refuses(403, "");
 }
 
-/// What CAVE's answers have no place for: a token lasts as long as the organization lets it.
+/// The lifetime, which CAVE's responses lack, is as long as the organization allows.
 #[tokio::test]
 async fn a_token_lasts_for_as_long_as_is_allowed() {
     let app = TestApp::new().await;
@@ -314,14 +314,14 @@ async fn a_token_lasts_for_as_long_as_is_allowed() {
         let id = made.is(201).text_at("/id");
         let shown = app.get(&admin, &format!("/tokens/{id}")).await.json();
         assert_eq!(shown["expires_at"], expires_at, "{policy}");
-        // Whatever is not for the authority itself.
+        // All scopes except management scopes.
         assert_eq!(
             shown["scopes"],
             json!(["projects:read", "content:write", "subscription:read", "ai:use"])
         );
     }
-    // What has ended is not there any more.
-    app.clock.pass(3600);
+    // Expired tokens are not listed.
+    app.clock.advance(3600);
     let listed = SURFACE.get(&app, &admin, &format!("{}/tokens", home())).await;
     assert_eq!(listed.is(200).json().as_array().unwrap().len(), 2);
 }

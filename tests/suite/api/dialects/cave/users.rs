@@ -1,4 +1,4 @@
-//! Logging in, oneself, and people.
+//! Login, the caller and other users.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn a_session_is_got_by_e_mail_and_password() {
         .await
         .is(200);
     assert_eq!(session.header("content-type"), "application/json; charset=utf-8");
-    // Without a fraction, unlike every other instant.
+    // Without fractions of a second, unlike all other instants.
     assert_eq!(session.json()["expires"], "2026-01-02T15:05:05Z");
     assert_eq!(session.json().as_object().unwrap().len(), 2);
     let session = Actor::holding(&session.text_at("/token"));
@@ -36,10 +36,10 @@ async fn a_session_is_got_by_e_mail_and_password() {
         let body = json!({"email": email, "password": wrong});
         log_in(body).await.refuses(400, "Login failed.");
     }
-    // It ends when it says, however often it is used.
-    app.clock.pass(12 * 3600 - 1);
+    // The session expires as announced, regardless of use.
+    app.clock.advance(12 * 3600 - 1);
     SURFACE.get(&app, &session, "/users/info").await.is(200);
-    app.clock.pass(2);
+    app.clock.advance(2);
     SURFACE.get(&app, &session, "/users/info").await.refuses(403, "");
 }
 
@@ -53,7 +53,7 @@ async fn everybody_sees_themselves() {
     let personal = app.personal_token(&member, &NORTH, &["tokens:read"]).await;
     let info = SURFACE.get(&app, &personal.holder, "/users/info").await.is(200);
     assert_eq!(info.json(), unknown);
-    // An organization's token is nobody.
+    // The token of an organization acts for no user.
     let token = app.organization_token(&NORTH, &["tokens:read"]).await;
     for path in ["/users/info", "/users/organizations"] {
         SURFACE.get(&app, &token.holder, path).await.refuses(403, "");
@@ -88,9 +88,9 @@ async fn everybody_changes_their_password_and_administrators_names() {
     let body = json!({"password": "another one", "current_password": old});
     let changed = change(&member, body).await.is(200);
     assert_eq!(changed.json()["email"], NORTH.email("member"));
-    // All sessions have ended, this one too.
+    // All sessions are revoked, including this one.
     SURFACE.get(&app, &member, "/users/info").await.refuses(403, "");
-    app.clock.pass(2);
+    app.clock.advance(2);
     app.log_in(&NORTH.email("member"), "another one").await.is(200);
     let named = change(
         &app.site_admin(),
@@ -110,7 +110,7 @@ async fn where_one_belongs() {
     let path = format!("/users/organizations/{}/teams", NORTH.name);
     let teams = SURFACE.get(&app, &lead, &path).await.is(200);
     assert_eq!(teams.json(), json!([{"name": NORTH.team, "role": "admin"}]));
-    // Those one belongs to, not those one may manage.
+    // The organizations the user belongs to, not those the user may manage.
     for actor in [app.admin_of(&NORTH), app.member_of(&NORTH)] {
         assert_eq!(SURFACE.get(&app, &actor, &path).await.is(200).json(), json!([]));
     }
@@ -144,7 +144,7 @@ async fn people_are_found_among_those_one_has_to_do_with() {
         .refuses(400, "Bad Request: q: Field required");
 }
 
-/// There is no mail, and nobody is told that one is on its way.
+/// No e-mail is sent, and no response claims that one was.
 #[tokio::test]
 async fn what_needs_mail_is_refused() {
     let app = TestApp::new().await;
@@ -155,13 +155,13 @@ async fn what_needs_mail_is_refused() {
         (
             "/users/register",
             address.clone(),
-            "Cannot register: this server sends no mail. A site administrator makes accounts.",
+            "Cannot register: this server sends no e-mail. A site administrator creates accounts.",
             "Cannot parse request body: email is missing.",
         ),
         (
             "/users/forgot-password",
             address,
-            "Cannot reset the password: this server sends no mail. A site administrator sets passwords.",
+            "Cannot reset the password: this server sends no e-mail. A site administrator sets passwords.",
             "Cannot parse request body: email is missing.",
         ),
         (
@@ -180,7 +180,7 @@ async fn what_needs_mail_is_refused() {
         send(path, body).await.refuses(400, text);
         send(path, json!({})).await.refuses(400, missing);
     }
-    // As the server takes it, and as the documents have it.
+    // With the field names of the server and of the documents.
     let documented = json!({"password": "c", "confirmation_token": "d"});
     send("/users/reset-password", documented)
         .await

@@ -1,4 +1,4 @@
-//! What QuantCDN's clients rely on.
+//! The behaviour that QuantCDN's clients rely on.
 
 mod organizations;
 mod tokens;
@@ -23,7 +23,7 @@ pub(super) const SURFACE: Surface = Surface {
         no_method: 405,
         malformed: 400,
         no_object: 422,
-        // A text of another type is no object either; without Bearer it is 415.
+        // A body of another type is read as a text, which is no object; without Bearer it is 415.
         media_type: 422,
         invalid: 422,
     },
@@ -102,9 +102,9 @@ async fn a_store_that_fails_is_503_in_quants_own_form() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
-/// Whoever tries them in the document's own page gets somewhere.
+/// The steps that the document describes work.
 #[tokio::test]
-async fn what_the_document_suggests_works() {
+async fn the_steps_of_the_document_work() {
     let document = examples::Document::of(SURFACE.document);
     let writers = document.writers();
     assert_eq!(writers.len(), 1);
@@ -116,7 +116,7 @@ async fn what_the_document_suggests_works() {
     }
 }
 
-/// A text and the mark that it is an error. Their Go client reads nothing else.
+/// Returns whether the error has a message and the mark, which is all that QuantCDN's Go client reads.
 fn is_own_form(answer: &Answer) -> bool {
     let body = serde_json::from_str::<Value>(&answer.text).unwrap_or_default();
     answer.header("content-type") == "application/json"

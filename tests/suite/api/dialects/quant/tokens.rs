@@ -17,7 +17,7 @@ async fn delete(app: &TestApp, actor: &Actor, id: impl std::fmt::Display) -> Ans
     QUANT.delete(app, actor, &format!("{}/{id}", tokens())).await
 }
 
-/// The numbers of the tokens in the list, in its order.
+/// Returns the numbers of the listed tokens, in order.
 async fn listed(app: &TestApp, actor: &Actor) -> Vec<String> {
     let list = QUANT.get(app, actor, &tokens()).await.is(200).json();
     let ids = list
@@ -28,7 +28,7 @@ async fn listed(app: &TestApp, actor: &Actor) -> Vec<String> {
     ids.collect()
 }
 
-/// A refusal with these words somewhere in its message.
+/// Requires an error with these words in its message.
 #[track_caller]
 fn refused(answer: &Answer, status: u16, words: &str) {
     let message = answer.text_at("/message");
@@ -168,7 +168,7 @@ async fn the_list_has_what_is_good_and_the_caller_may_see() {
         listed(&app, &admin).await,
         [&mine, &teams.id, &members.id, &short.id].map(String::clone)
     );
-    app.clock.pass(61);
+    app.clock.advance(61);
     let left = [mine.clone(), teams.id.clone(), members.id.clone()];
     assert_eq!(listed(&app, &admin).await, left);
     assert_eq!(listed(&app, &app.site_admin()).await, left);
@@ -269,11 +269,11 @@ async fn a_number_that_their_clients_cannot_read_is_not_given_out() {
         422,
         "id: Value error, numbers of tokens are beyond",
     );
-    // It was recorded before its number was known, so it is there, and revoked.
+    // It was recorded before its number was known, so it exists and is revoked.
     assert_eq!(listed(&app, &admin).await, [i32::MAX.to_string()]);
     let beyond = app.get(&admin, "/tokens/2147483648").await.is(200);
     assert_eq!(beyond.text_at("/status"), "revoked");
-    // What was made elsewhere is listed with its true number, and can be deleted.
+    // A token created through another API is listed with its true number, and can be deleted.
     let elsewhere = app.organization_token(&NORTH, &[]).await;
     assert_eq!(
         listed(&app, &admin).await,

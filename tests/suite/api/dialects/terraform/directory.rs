@@ -1,10 +1,10 @@
-//! Where clients begin, who is calling, organizations, teams and who belongs to them.
+//! Service discovery, the caller, organizations, teams and their members.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::SURFACE;
-use crate::harness::{Actor, Answer, MANAGEMENT, NORTH, Place, SOUTH, TestApp};
+use crate::harness::{Actor, Answer, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
 
 async fn patch(app: &TestApp, actor: &Actor, path: &str, body: Value) -> Answer {
     let request = SURFACE.request(actor, Method::PATCH, path, body.to_string());
@@ -20,15 +20,15 @@ fn attributes(kind: &str, attributes: Value) -> Value {
     json!({"data": {"type": kind, "attributes": attributes}})
 }
 
-fn home(place: &Place) -> String {
-    format!("/api/v2/organizations/{}", place.name)
+fn home(tenant: &Tenant) -> String {
+    format!("/api/v2/organizations/{}", tenant.name)
 }
 
-fn team(place: &Place) -> String {
-    format!("/api/v2/teams/{}", place.team_id())
+fn team(tenant: &Tenant) -> String {
+    format!("/api/v2/teams/{}", tenant.team_id())
 }
 
-/// What is at a pointer, in every resource of a list.
+/// Returns the value at a pointer in every resource of a list.
 fn each(answer: &Answer, pointer: &str) -> Vec<String> {
     let json = answer.json();
     let list = json["data"].as_array().unwrap().iter();
@@ -75,7 +75,7 @@ async fn the_account_is_the_person_or_stands_for_what_the_token_acts_for() {
         session["attributes"]["permissions"]["can-manage-user-tokens"],
         true
     );
-    // What is good in one organization makes nothing that is good in all.
+    // A token of one organization cannot create one for all organizations.
     let token = app
         .personal_token(&app.member_of(&NORTH), &NORTH, &MANAGEMENT)
         .await;
@@ -287,7 +287,7 @@ async fn a_team_is_made_shown_renamed_and_removed() {
     let as_it_is = patch(&app, &admin, &path, json!({})).await.is(200).json();
     assert_eq!(as_it_is["data"]["attributes"]["name"], "smiths");
 
-    // Who sees it may not have the right to change it.
+    // A caller who may see it may not always change it.
     let member = app.member_of(&NORTH);
     let seen = SURFACE.get(&app, &member, &path).await.is(200).json();
     let permissions = &seen["data"]["attributes"]["permissions"];
@@ -356,7 +356,7 @@ async fn people_are_brought_into_a_team_and_taken_out() {
     SURFACE.post(&app, &admin, &path, users(&[&id])).await.is(204);
     assert_eq!(names().await.len(), 2);
 
-    // All or none: the team's admin cannot bring in strangers.
+    // All or none: the team's admin cannot add users from outside the organization.
     delete_with(&app, &admin, &path, users(&[&id])).await.is(204);
     let mixed = users(&[&member, "stranger@example.net"]);
     SURFACE
@@ -364,7 +364,7 @@ async fn people_are_brought_into_a_team_and_taken_out() {
         .await
         .is(422);
     assert_eq!(names().await, [lead.as_str()]);
-    // An id from elsewhere names nobody here.
+    // The id of another organization's user is unknown here.
     let foreign = SURFACE
         .get(&app, &app.member_of(&SOUTH), "/api/v2/account/details")
         .await
@@ -403,7 +403,7 @@ async fn a_membership_is_made_without_saying_whether_somebody_exists() {
     assert_ne!(known, unknown);
     assert_eq!(invite("nobody@nowhere.example").await.0, unknown);
     assert_eq!(shown["data"]["attributes"]["status"], "invited");
-    // Who has a role keeps it.
+    // A user with a role keeps it.
     invite(&NORTH.email("admin")).await;
     invite(&NORTH.email("lead")).await;
     app.team_token(&NORTH, &[]).await;

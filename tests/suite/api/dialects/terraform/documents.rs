@@ -1,4 +1,4 @@
-//! What holds for every request and every answer.
+//! Properties of all requests and responses.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::dialects::terraform::{SURFACE, absent, made, new, organization, team};
 use crate::harness::{Actor, Answer, NORTH, TestApp};
 
-/// A request with these headers, and nothing that is not said.
+/// Sends a request with only these headers.
 async fn bare(
     app: &TestApp,
     actor: &Actor,
@@ -133,7 +133,7 @@ async fn a_write_says_that_it_is_a_document_also_where_it_has_none() {
     bare(&app, &admin, Method::POST, &path, &[detailed], "{}")
         .await
         .is(201);
-    // Clients send a body with DELETE, which nobody reads.
+    // Clients send a body with DELETE, which is ignored.
     bare(&app, &admin, Method::DELETE, &path, &[JSON_API], "null")
         .await
         .is(204);
@@ -159,7 +159,7 @@ async fn every_answer_names_the_version_and_the_request() {
         assert_eq!(id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
         let other = SURFACE.get(&app, actor, &path).await;
         assert_ne!(other.header("x-request-id"), id);
-        // No limit is configured, so none is stated.
+        // No limit is configured, so no header states one.
         assert_eq!(answer.header("x-ratelimit-limit"), "");
     }
     let long = "x".repeat(129);
@@ -235,7 +235,7 @@ async fn who_presents_no_good_token_is_unauthorized() {
         );
         assert!(answer.header("www-authenticate").starts_with("Bearer "));
     }
-    // The credential comes before everything else.
+    // The credential is checked before anything else.
     let garbled = bare(
         &app,
         &app.anyone(),

@@ -1,4 +1,4 @@
-//! What Terraform's clients rely on.
+//! The behaviour that Terraform's clients rely on.
 
 mod directory;
 mod documents;
@@ -34,7 +34,7 @@ pub(super) const SURFACE: Surface = Surface {
     rows: ROWS,
 };
 
-/// A token's document with all that it can have.
+/// A token document with all possible attributes.
 const NEW: &str = r#"{"data": {"type": "authentication-tokens",
     "attributes": {"description": "ci", "expired-at": "2026-12-01T00:00:00Z"}}}"#;
 const TYPE: &[&str] = &["/data/type"];
@@ -97,7 +97,7 @@ const ROWS: &[Row] = &[
     row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),
 ];
 
-/// The server, with what the rows name.
+/// Returns the server with the resources that rows name.
 async fn stage() -> Stage {
     let mut stage = Stage::set().await;
     let app = stage.app();
@@ -133,9 +133,9 @@ async fn a_store_that_fails_is_503_and_nothing_else() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
-/// Whoever tries them in the document's own page gets somewhere.
+/// The steps that the document describes work.
 #[tokio::test]
-async fn what_the_document_suggests_works() {
+async fn the_steps_of_the_document_work() {
     let document = examples::Document::of(SURFACE.document);
     for writer in document.writers() {
         let app = TestApp::new().await;
@@ -169,27 +169,27 @@ async fn what_the_document_suggests_works() {
     }
 }
 
-/// The id of whoever logged in.
+/// Returns the id of the logged-in user.
 async fn user_id(app: &TestApp, actor: &Actor) -> String {
     app.get(actor, "/me").await.is(200).text_at("/user/id")
 }
 
-/// The path of NORTH's team, and what follows it.
+/// Returns a path below NORTH's team.
 fn team(rest: &str) -> String {
     format!("/api/v2/teams/{}/{rest}", NORTH.team_id())
 }
 
-/// The path of NORTH, and what follows it.
+/// Returns a path below NORTH.
 fn organization(rest: &str) -> String {
     format!("/api/v2/organizations/{}/{rest}", NORTH.name)
 }
 
-/// A new token's document.
+/// Returns the document of a new token.
 fn new(attributes: Value) -> Value {
     json!({"data": {"type": "authentication-tokens", "attributes": attributes}})
 }
 
-/// The id of a token that was answered, and its secret.
+/// Returns the id of a created token, and its holder.
 fn made(answer: Answer) -> (String, Actor) {
     let answer = answer.is(201);
     (
@@ -198,7 +198,7 @@ fn made(answer: Answer) -> (String, Actor) {
     )
 }
 
-/// The whole error document of what is not there.
+/// Requires the complete error document of a missing resource.
 fn absent(answer: &Answer) {
     assert_eq!(answer.status, 404, "{}", answer.text);
     assert_eq!(
@@ -207,7 +207,7 @@ fn absent(answer: &Answer) {
     );
 }
 
-/// A document of errors, each with its status as a text.
+/// Returns whether the response is a document of errors, each with its status as a text.
 fn is_own_form(answer: &Answer) -> bool {
     let body = serde_json::from_str::<Value>(&answer.text).unwrap_or_default();
     let is_error = |error: &Value| {

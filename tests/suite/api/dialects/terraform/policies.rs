@@ -36,7 +36,7 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
     app.patch(&admin, &native, policy).await.is(200);
     let before = app.organization_token(&NORTH, &["content:write"]).await.holder;
     let changed = change(&app, &all(3_600_999)).await.is(200).json();
-    app.clock.pass(3601);
+    app.clock.advance(3601);
     app.get(&before, "/tokens/current").await.is(200);
     assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
     let kinds = changed["data"].as_array().unwrap().iter();
@@ -52,9 +52,9 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
     assert_eq!(policy["max_active_tokens_per_owner"], 7);
 }
 
-/// The rest of the policy is what it is by the time of the change, not what it was when the request came.
+/// The rest of the policy is that of the time of the change, not of the request.
 #[tokio::test]
-async fn what_is_changed_beside_it_stays() {
+async fn concurrent_policy_changes_are_kept() {
     let plan = Arc::new(Plan::default());
     let app = TestApp::over(plan.follow()).await;
     let native = format!("/organizations/{}", NORTH.name);

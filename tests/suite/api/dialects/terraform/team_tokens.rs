@@ -119,7 +119,7 @@ async fn a_description_is_taken_while_a_token_of_the_team_has_it() {
     let path = format!("/api/v2/authentication-tokens/{id}");
     SURFACE.delete(&app, &app.team_admin(&NORTH), &path).await.is(204);
     describe(&app, json!("deploys")).await.is(201);
-    // One that has expired has given it up too.
+    // An expired token has released it too.
     let body = new(json!({"description": "brief", "expired-at": "2026-01-02T03:06:05Z"}));
     let path = team("authentication-tokens");
     let brief = async || {
@@ -129,9 +129,9 @@ async fn a_description_is_taken_while_a_token_of_the_team_has_it() {
     };
     brief().await.is(201);
     brief().await.is(422);
-    app.clock.pass(61);
+    app.clock.advance(61);
     describe(&app, json!("brief")).await.is(201);
-    // None is none, as often as it is said.
+    // An empty description counts as none, and is never taken.
     for _ in 0..2 {
         describe(&app, Value::Null).await.is(201);
     }
@@ -147,7 +147,7 @@ async fn a_revoked_token_is_gone_and_an_expired_one_is_not() {
             .post(&app, &lead, &team("authentication-token"), body)
             .await,
     );
-    app.clock.pass(61);
+    app.clock.advance(61);
     SURFACE
         .get(&app, &holder, &organization("team-tokens"))
         .await
@@ -175,7 +175,7 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
     app.patch(&admin, &format!("/organizations/{}", NORTH.name), policy)
         .await
         .is(200);
-    // What is said to never end lives as long as is allowed.
+    // A token without an expiry gets the maximum lifetime.
     let first = replace(&app).await.is(201);
     assert_eq!(
         first.text_at("/data/attributes/expired-at"),
@@ -191,7 +191,7 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
         "expired-at: the lifetime must be at most 3600 seconds, the organization's `max_lifetime`"
     );
 
-    // Unless the organization says what is to be where nothing is said.
+    // Unless the organization has a default lifetime.
     let policy = json!({"policy": {"max_active_tokens_per_owner": 2, "keep_last_token": true,
         "max_lifetime": 3600, "default_lifetime": 1800}});
     app.patch(&admin, &format!("/organizations/{}", NORTH.name), policy)

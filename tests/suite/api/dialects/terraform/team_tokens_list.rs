@@ -26,7 +26,7 @@ fn descriptions(list: &Answer) -> Vec<String> {
     .collect()
 }
 
-/// A token of a team, which ends so many seconds from now.
+/// Creates a token of a team that expires in `seconds`.
 async fn token(app: &TestApp, team: &str, description: &str, seconds: i64) -> String {
     let end = app.clock.now().plus_seconds(seconds).to_string();
     let body = new(json!({"description": description, "expired-at": end}));
@@ -34,7 +34,7 @@ async fn token(app: &TestApp, team: &str, description: &str, seconds: i64) -> St
     made(SURFACE.post(app, &app.admin_of(&NORTH), &path, body).await).0
 }
 
-/// Two teams with tokens of all kinds, and what must not be listed.
+/// Returns two teams with tokens of all kinds, and with tokens that must not be listed.
 async fn stage() -> TestApp {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
@@ -61,7 +61,7 @@ async fn stage() -> TestApp {
         .is(204);
     app.organization_token(&NORTH, &["content:write"]).await;
     app.team_token(&SOUTH, &["content:write"]).await;
-    app.clock.pass(61);
+    app.clock.advance(61);
     app
 }
 
@@ -88,7 +88,7 @@ async fn what_ends_first_is_first_and_what_never_ends_last() {
     }
     let unknown = list(&app, "?sort=colour").await.is(400);
     assert_eq!(unknown.text_at("/errors/0/source/parameter"), "sort");
-    // A team's own admin sees that team's, a member none, and another organization's admin no such list.
+    // A team's admin sees that team's tokens, a member none, and another organization's admin gets 404.
     let path = organization("team-tokens");
     let own = SURFACE.get(&app, &app.team_admin(&NORTH), &path).await.is(200);
     assert_eq!(descriptions(&own), ["week", "long", "-"]);

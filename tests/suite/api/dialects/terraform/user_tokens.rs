@@ -60,7 +60,7 @@ async fn a_person_makes_and_lists_their_own_which_are_good_wherever_they_belong(
     );
 }
 
-/// What they may not make for the one organization would be good there too.
+/// A token that a user may not create in one organization must not be created for all.
 #[tokio::test]
 async fn a_viewer_makes_none() {
     let app = TestApp::new().await;
@@ -68,7 +68,7 @@ async fn a_viewer_makes_none() {
     let user = user_id(&app, &viewer).await;
     absent(&SURFACE.post(&app, &viewer, &tokens(&user), new(json!({}))).await);
 
-    // Nor by rotating one from before.
+    // Nor by rotating an older one.
     let member = app.member_of(&NORTH);
     let user = user_id(&app, &member).await;
     let make = async || made(SURFACE.post(&app, &member, &tokens(&user), new(json!({}))).await).0;
@@ -82,7 +82,7 @@ async fn a_viewer_makes_none() {
 }
 
 #[tokio::test]
-async fn nobody_sees_or_makes_those_of_another() {
+async fn users_neither_see_nor_create_tokens_of_others() {
     let app = TestApp::new().await;
     let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
     let (own, theirs) = (user_id(&app, &admin).await, user_id(&app, &member).await);
@@ -106,11 +106,11 @@ async fn nobody_sees_or_makes_those_of_another() {
             .post(&app, &admin, &tokens("user-Tw4Ev8Ny2Ka6Mo3P"), json!({}))
             .await,
     );
-    // What acts for no person has no such tokens.
+    // A token that acts for no user has no such tokens.
     let organizations = app.organization_token(&NORTH, &MANAGEMENT).await.holder;
     absent(&SURFACE.get(&app, &organizations, &tokens(&own)).await);
     absent(&SURFACE.post(&app, &organizations, &tokens(&own), json!({})).await);
-    // A token that is good in one organization makes none that is good in others.
+    // A token of one organization cannot create one for others.
     let confined = app.personal_token(&admin, &NORTH, &MANAGEMENT).await.holder;
     absent(&SURFACE.post(&app, &confined, &tokens(&own), json!({})).await);
 }

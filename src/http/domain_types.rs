@@ -1,4 +1,4 @@
-//! How the nouns are written in requests.
+//! Parsing and schemas of the domain types in requests and responses.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use jeton_core::directory::{
 use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Status};
 use jeton_store::PersonReference;
 
-/// Reads a noun from its text; a text that cannot be one is told why. Documents give its form.
+/// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
 macro_rules! text_scalar {
     ($($noun:ty: $schema:expr;)*) => {$(
         impl Scalar for $noun {
@@ -103,7 +103,7 @@ impl Choice for Status {
     const DESCRIPTION: Option<&'static str> = Some("The status of a token.");
 }
 
-/// One text, or a list of them, as `aud` can be written in a token.
+/// One text or a list of texts, like `aud` in a token.
 #[derive(Debug)]
 pub(super) struct OneOrMany(pub(super) Vec<String>);
 
@@ -122,7 +122,7 @@ impl Field for OneOrMany {
     }
 }
 
-/// What documents say of an instant in an answer: `#[schema(value_type = nouns::Instant)]`.
+/// The schema of an instant in a response: `#[schema(value_type = domain_types::Instant)]`.
 #[derive(Debug)]
 pub(super) struct Instant;
 
@@ -147,17 +147,17 @@ impl ToSchema for Instant {
     }
 }
 
-/// A choice in an answer, written as the word that it is read from.
+/// A choice in a response, written as the word that requests use.
 #[derive(Debug)]
 pub(super) struct Word<T>(pub(super) T);
 
-/// What a person may do, in an answer.
+/// A member's role, in a response.
 pub(super) type RoleWord = Word<Role>;
 
-/// What a token acts for, in an answer.
+/// The kind of owner of a token, in a response.
 pub(super) type OwnerWord = Word<OwnerKind>;
 
-/// Whether a token is good, in an answer.
+/// The status of a token, in a response.
 pub(super) type StatusWord = Word<Status>;
 
 impl<T: Choice> Serialize for Word<T> {

@@ -1,4 +1,4 @@
-//! Documents that anybody may read and keep for a while.
+//! Public documents that clients may cache.
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
@@ -6,23 +6,23 @@ use axum::response::{IntoResponse, Response};
 use tower_http::cors::{Any, CorsLayer};
 
 /// A public document.
-pub(super) struct Kept {
+pub(super) struct CacheableDocument {
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
-    /// Names this state of the document in this coding, in quotes.
+    /// The entity tag of this version and content coding, in quotes.
     pub(super) etag: String,
-    /// For how many seconds it may be kept.
+    /// How long clients may cache it, in seconds.
     pub(super) max_age: u32,
 }
 
-impl Kept {
-    /// The document, or 304 where the copy at hand is current.
-    pub(super) fn answer(self, headers: &HeaderMap) -> Response {
+impl CacheableDocument {
+    /// Returns the document, or 304 if the client's cached copy is current.
+    pub(super) fn respond(self, headers: &HeaderMap) -> Response {
         let cached = [
             (header::CACHE_CONTROL, format!("public, max-age={}", self.max_age)),
             (header::ETAG, self.etag.clone()),
         ];
-        let has_current = listed(headers, header::IF_NONE_MATCH)
+        let has_current = list_items(headers, header::IF_NONE_MATCH)
             .map(|tag| tag.trim_start_matches("W/"))
             .any(|tag| tag == self.etag || tag == "*");
         if has_current {
@@ -33,15 +33,15 @@ impl Kept {
     }
 }
 
-/// The items of a header that is a list.
-pub(super) fn listed(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+/// Returns the items of a list header.
+pub(super) fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).map(str::trim)
 }
 
-/// Lets any page's script read: no credential is involved. There is no preflight, since a plain GET needs
-/// none, and `If-None-Match` is the browser's own.
-pub(super) fn open() -> CorsLayer {
+/// Allows scripts of any origin to read (CORS), since no credential is involved. There is no preflight:
+/// a plain GET needs none, and browsers add `If-None-Match` themselves.
+pub(super) fn allow_any_origin() -> CorsLayer {
     CorsLayer::new().allow_origin(Any).expose_headers([header::ETAG])
 }

@@ -1,4 +1,4 @@
-//! Lists that a system has without pages, read part by part.
+//! Complete lists for APIs without pagination, read page by page.
 
 use crate::authority::{Authority, Caller, Error, Wanted};
 use jeton_core::directory::{Belonging, Member};
@@ -6,10 +6,10 @@ use jeton_core::token::{CountTotal, Direction, Order, Page, Record, Sort, SortBy
 use jeton_store::Slice;
 pub(super) use jeton_store::slices;
 
-/// So many at a time, so that one long list does not keep a reader from everybody else.
-const PART: u32 = 250;
+/// The page size, so that one long list does not occupy a database reader for long.
+const PAGE_SIZE: u32 = 250;
 
-/// Every token that the caller may see and wants, the oldest first.
+/// Returns all tokens that the caller may see and that match, oldest first.
 pub(super) async fn tokens(
     authority: &Authority,
     caller: &Caller,
@@ -22,7 +22,7 @@ pub(super) async fn tokens(
         },
         start: Start::Beginning,
         direction: Direction::Next,
-        limit: PART,
+        limit: PAGE_SIZE,
         count: CountTotal::No,
     };
     let mut tokens = Vec::new();
@@ -36,11 +36,11 @@ pub(super) async fn tokens(
     }
 }
 
-/// Everybody of a list of members, without addresses that nobody has yet.
-pub(super) async fn members<Part>(part: impl Fn(Slice) -> Part) -> Result<Vec<Member>, Error>
+/// Returns all members of a list, without invited addresses that have no user yet.
+pub(super) async fn members<Read>(read: impl Fn(Slice) -> Read) -> Result<Vec<Member>, Error>
 where
-    Part: Future<Output = Result<Vec<Belonging>, Error>>,
+    Read: Future<Output = Result<Vec<Belonging>, Error>>,
 {
-    let listed = slices(part, |belonging| belonging.email().to_string()).await?;
+    let listed = slices(read, |belonging| belonging.email().to_string()).await?;
     Ok(listed.into_iter().filter_map(Belonging::member).collect())
 }

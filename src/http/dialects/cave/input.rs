@@ -1,4 +1,4 @@
-//! What clients send.
+//! The input of CAVE's handlers.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -7,19 +7,19 @@ use super::render::Refusal;
 use crate::http::Failure;
 use crate::http::input::{self, Input, InputError};
 
-/// What a body is read as.
+/// A request body.
 pub(super) trait Body: input::Request {
-    /// What is said of JSON that it cannot be read from.
+    /// The message for JSON that does not match the form.
     const UNREADABLE: &'static str;
 }
 
-/// What a path names, and a body.
-pub(super) struct Sent<P, B> {
+/// Path parameters and a body.
+pub(super) struct CaveInput<P, B> {
     pub(super) path: P,
     pub(super) body: B,
 }
 
-impl<S, P, B> FromRequest<S> for Sent<P, B>
+impl<S, P, B> FromRequest<S> for CaveInput<P, B>
 where
     S: Send + Sync,
     P: input::Request,
@@ -28,19 +28,19 @@ where
     type Rejection = Refusal;
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Refusal> {
-        demand_json(request.headers_mut())?;
+        require_json(request.headers_mut())?;
         match Input::<P, (), B>::from_request(request, state).await {
             Ok(Input { path, body, .. }) => Ok(Self { path, body }),
             Err(InputError::Invalid(violations)) if !violations.is_malformed() => {
-                Err(Refusal::wrong(B::UNREADABLE))
+                Err(Refusal::bad_request(B::UNREADABLE))
             }
             Err(other) => Err(Failure::from(other).into()),
         }
     }
 }
 
-/// CAVE takes two names of JSON, of which everybody else knows one.
-fn demand_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
+/// Requires a JSON media type. CAVE also accepts `text/json`, which the shared parser refuses.
+fn require_json(headers: &mut HeaderMap) -> Result<(), Refusal> {
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
