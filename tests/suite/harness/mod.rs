@@ -26,7 +26,7 @@ use jeton::revocation::Index;
 use jeton_core::clock::Clock;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
-use jeton_store::{Keys, Revocations, SharedStore};
+use jeton_store::{Revocations, SharedStore};
 use jeton_store_sqlite::SqliteStore;
 use jeton_verifier::Algorithm;
 use serde_json::Value;
