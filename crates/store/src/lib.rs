@@ -9,9 +9,8 @@
 //! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
 //! - A write is an [`Order`]: guards that are compared in its own transaction, and effects that are
 //!   carried out whole or not at all. An order carries the [`Generation`]s of the realms whose facts led
-//!   to it: who was allowed a moment ago may not be now. A backend decides nothing about an order. Keys,
-//!   bulk revocations, retention and use have methods of their own, which ask the shared
-//!   [`rules`].
+//!   to it: who was allowed a moment ago may not be now. A backend decides nothing: [`rules`] make orders
+//!   of the facts that it returns.
 //! - The first revocation of a token wins; a later one may bring it forward, never back.
 //! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap, and says so
 //!   if the store's history is not the one that the caller has followed.

@@ -1,7 +1,7 @@
 //! Rules: which guards and effects an operation is, decided from facts by pure functions.
 //!
-//! What a backend decides in its own transaction (`keys`, `bulk`, `status_lists`, `retention`, `usage`, the
-//! counts of `limits`) is decided here too: a backend reads the facts, asks, and writes down the answer.
+//! A backend itself asks only for what a reservation, a count or a list needs: `status_lists`, `limits`,
+//! `usage::reports`.
 //!
 //! Whether somebody may order it at all is decided before. An order is complete once the versions of the
 //! realms that the facts are of are added to it ([`Order::judged_at`](crate::Order::judged_at)).

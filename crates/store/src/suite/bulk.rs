@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::rules::bulk;
 use crate::suite::clerk::{Clerk, RecordOutcome};
-use crate::{BulkId, BulkOrder, BulkRevocation, Change, LastToken};
+use crate::{BulkId, BulkOrder, BulkRevocation, Change, Guard, LastToken, Order, Realm};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::Policy;
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
@@ -258,4 +260,62 @@ pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
     ];
     assert_eq!(left.iter().filter(|end| end.is_none()).count(), 1, "{left:?}");
     assert_eq!((bulk.order.matched, bulk.revoked), (2, 2));
+}
+
+/// What others do between reading a portion and its order has the order refused: a rotation, a revocation, the
+/// end of the token that an owner is left with, another policy, and the same portion carried out.
+pub(crate) async fn a_portion_that_has_changed_is_refused(world: World) {
+    super::policies::keep(&world, true).await;
+    let issue = async || world.record(token(world.owner(), 0)).await;
+    let (rotated, revoked, survivor) = (issue().await, issue().await, issue().await);
+    let (left, last) = (issue().await, issue().await);
+    let filter = Filter {
+        except: Some(survivor.id),
+        ..of_organization(&world, 10)
+    };
+    let ordered = world.order_many(order(filter, 10)).await;
+    let read = async || {
+        let portion = world.store.bulk_portion(ordered.id, 500, at(12)).await.unwrap();
+        bulk::advance(portion.unwrap(), at(12))
+    };
+    let refused = async |order: Order| world.store.commit(order).await.unwrap().unwrap_err().0;
+
+    let (stale, _) = read().await;
+    recorded(rotate(&world, &rotated, (11, 1_000), None).await);
+    assert_eq!(
+        refused(stale).await,
+        Guard::NotEndedBy(rotated.id, Timestamp::LAST)
+    );
+    let (stale, _) = read().await;
+    world.revoke(revoked.id, revocation(11, 0)).await;
+    assert_eq!(
+        refused(stale).await,
+        Guard::NotEndedBy(revoked.id, Timestamp::LAST)
+    );
+    let (stale, _) = read().await;
+    world.revoke(survivor.id, revocation(11, 0)).await;
+    assert_eq!(refused(stale).await, Guard::Standing(survivor.id, at(12)));
+    let (stale, _) = read().await;
+    super::policies::keep(&world, true).await;
+    let guard = refused(stale).await;
+    assert!(
+        matches!(guard, Guard::Unchanged(Realm::Organization(_), _)),
+        "{guard:?}"
+    );
+
+    let ((first, bulk), (second, _)) = (read().await, read().await);
+    assert!(world.store.commit(first).await.unwrap().is_ok());
+    assert_eq!(refused(second).await, Guard::BulkAt(ordered.id, TokenId(0)));
+    assert_eq!(
+        world.store.bulk_revocation(ordered.id).await.unwrap(),
+        Some(bulk.clone())
+    );
+    // The rotated one and its successor, and one of the two that were left.
+    assert_eq!((bulk.revoked, bulk.finished_at), (3, Some(at(12))));
+    let ends = async |id| {
+        let record = world.store.token(TokenReference::Id(id)).await.unwrap().unwrap();
+        effective(&record)
+    };
+    assert_eq!(ends(rotated.id).await, Some(12));
+    assert_eq!([ends(left.id).await, ends(last.id).await], [Some(12), None]);
 }

@@ -2,9 +2,10 @@
 
 use crate::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
 use crate::KeyStep::{Leave, Retire, Sign};
+use crate::rules::keys as rules;
 use crate::rules::keys::NotWithdrawn;
 use crate::suite::clerk::{Clerk, RecordOutcome};
-use crate::{Change, KeyRow, KeyStep, NewKey};
+use crate::{Cause, Change, KeyRow, KeyStep, NewKey, SigningKeys, Versioned};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, NewToken, Reach, Record};
 
@@ -302,4 +303,27 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
     assert_eq!(count(1_000).await, of(1, 0)[..1]);
     assert_eq!(revoke(&world, "first", None, 200).await, Ok(()));
     assert_eq!(count(200).await, []);
+}
+
+/// Keys that were read before others published, advanced or promised something lead to no order.
+pub(crate) async fn a_change_of_keys_refuses_what_was_judged_before(world: World) {
+    let cause = || Cause::server(at(5));
+    let publish = |keys: &Versioned<SigningKeys>, kid| rules::publish(cause(), keys, new_key(kid)).0;
+    let commit = async |order| world.store.commit(order).await.unwrap().is_ok();
+    let before = world.store.keys().await.unwrap();
+    world.publish_key("second", 0).await;
+    assert!(!commit(publish(&before, "third")).await, "two successors");
+    let published = world.store.keys().await.unwrap();
+    let sign = || rules::advance(cause(), &published, "second", Sign).unwrap();
+    let (one, other) = (sign(), sign());
+    // A copy may be kept for longer than the key would wait.
+    world.store.promise_jwks(600, at(1)).await.unwrap();
+    let promised = world.store.keys().await.unwrap();
+    assert!(promised.generation > published.generation);
+    assert!(!commit(publish(&published, "third")).await && !commit(one).await);
+    assert!(advance(&world, "second", Sign, 5).await);
+    assert!(!commit(other).await);
+    let withdraw = rules::withdraw(cause(), &promised, "second", None);
+    assert!(!commit(withdraw.unwrap()).await, "it signs by now");
+    assert_eq!(world.store.keys().await.unwrap().value.rows.len(), 2);
 }

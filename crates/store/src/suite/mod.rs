@@ -76,6 +76,7 @@ macro_rules! every_case {
                 rotating_is_no_way_to_outrun_an_order
                 a_successor_that_keeps_to_the_policy_stays
                 a_successor_that_is_the_last_one_stays
+                a_portion_that_has_changed_is_refused
             }
             limits {
                 a_hundred_issuers_leave_no_more_than_allowed
@@ -123,6 +124,7 @@ macro_rules! every_case {
                 a_withdrawn_key_ends_what_it_signed
                 steps_that_are_not_due_do_nothing
                 live_tokens_are_counted
+                a_change_of_keys_refuses_what_was_judged_before
             }
             retention {
                 only_what_has_expired_is_forgotten
@@ -131,6 +133,7 @@ macro_rules! every_case {
                 a_cut_off_stays_while_it_covers_a_record
                 a_list_retires_with_its_last_token
                 a_retired_list_takes_no_token
+                two_forget_the_same_portion
             }
             lists {
                 filters_match_what_they_name

@@ -1,8 +1,9 @@
 //! Retention: what has ended is forgotten, and nothing that anybody may still ask for.
 
+use crate::rules::retention;
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Change, Changes, Continuation};
+use crate::{Cause, Change, Changes, Continuation};
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
 use jeton_verifier::event::Position;
 
@@ -246,4 +247,29 @@ pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     let taken = async |store: &crate::SharedStore| store.reserve(&early).await.unwrap().place().list;
     assert!(taken(&world.store).await > list);
     assert!(taken(&world.beside()).await > list);
+}
+
+/// Two processes that have read the same delete it once, and neither fails.
+pub(crate) async fn two_forget_the_same_portion(world: World) {
+    let ended = world.record(ending(&world, 0, Some(50))).await;
+    let kept = world.record(ending(&world, 0, None)).await;
+    revoke(&world, &ended, 10).await;
+    let late = world.record(ending(&world, 60 * DAY, None)).await;
+    revoke(&world, &late, 60 * DAY).await;
+    let forget = async || {
+        let aged = world.store.aged(None).await.unwrap();
+        retention::forget(Cause::server(at(60 * DAY)), aged, at(60 * DAY - 1))
+    };
+    let (one, other) = (forget().await, forget().await);
+    assert_eq!((one.1.records, one.1.events), (1, 1));
+    for (order, _) in [one, other] {
+        assert!(world.store.commit(order.unwrap()).await.unwrap().is_ok());
+    }
+    let seen = world.seen.all();
+    let retired = seen.iter().filter(|change| matches!(change, Change::Retired(_)));
+    assert_eq!(retired.count(), 1);
+    let changes = world.store.changes_after(1, crate::Generation(0)).await.unwrap();
+    assert_eq!((changes.pruned_through, changes.events.len()), (1, 1));
+    assert!(!is_known(&world, &ended).await && is_known(&world, &kept).await);
+    drop(world.reopen());
 }
