@@ -56,19 +56,6 @@ pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) 
         .query_row(params![id.0, now, EVER], |row| get(row, 0))?)
 }
 
-/// Whether a token is its owner's last active one, in an organization that keeps those.
-pub(super) fn is_kept(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
-    let keeps = connection
-        .prepare_cached(
-            "SELECT coalesce(json_extract(organizations.policy, '$.keep_last_token'), 0)
-             FROM tokens JOIN organizations ON organizations.id = tokens.organization WHERE tokens.id = ?1",
-        )?
-        .query_row(params![id.0], |row| get(row, 0))
-        .optional()?
-        .unwrap_or(false);
-    Ok(keeps && is_standing(connection, id, now)? && other_active(connection, id, now)?.is_none())
-}
-
 /// The newest other active token of a token's owner.
 pub(super) fn other_active(
     connection: &Connection,
@@ -92,6 +79,13 @@ pub(super) fn other_active(
 pub(super) fn other(owner: OwnerNumbers) -> String {
     let (of_owner, standing) = (source(owner), standing("?4", "?5"));
     format!("SELECT id FROM {of_owner} AND {standing} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
+}
+
+/// The active tokens of an owner. The newest first: revocations of many go the other way, and would
+/// otherwise pass by all that they have revoked.
+pub(super) fn active(owner: OwnerNumbers) -> String {
+    let (of_owner, standing) = (source(owner), standing("?4", "?5"));
+    format!("SELECT id FROM {of_owner} AND {standing} ORDER BY tokens.id DESC")
 }
 
 /// The active tokens of an owner that have the sixth parameter's name.

@@ -3,9 +3,9 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::{self, Demands, Liveness, Naming, liveness};
+use crate::rules::tokens::{self, Demands, Leaves, Liveness, Naming, liveness};
 use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
-use crate::{Cause, Change, Description, Generation, LastToken, ReservedPlace};
+use crate::{Cause, Change, Description, Generation, ReservedPlace};
 use jeton_core::directory::Role;
 use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
@@ -402,7 +402,7 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
-        let order = tokens::revoke(Cause::operator(at(2)), record.id, at(2), LastToken::MayGo);
+        let order = tokens::revoke(Cause::operator(at(2)), record.id, at(2), Leaves::Nothing).unwrap();
         // Polled once: the order is accepted. Then the caller is gone.
         let mut revoking = std::pin::pin!(world.store.commit(order));
         let waker = std::task::Waker::noop();
