@@ -325,7 +325,7 @@ mod tests {
         409 [{"detail":"At least one site administrator must remain.","status":"409","title":"conflict"}]
         404 [{"status":"404","title":"not found"}]
         422 [{"detail":"Validation failed: only an admin of the organization can add users from outside of it","status":"422","title":"invalid attributes"}]
-        422 [{"detail":"Validation failed: there are 3 active tokens, the most that the organization allows","status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: the owner already has 3 active tokens, the organization's limit","status":"422","title":"invalid attributes"}]
         409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
