@@ -16,7 +16,7 @@ ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli ph
 CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run test dialects interop check bench soak openapi help python
+.PHONY: run test dialects interop check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@[ -e target/quick/jeton ] || echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -58,6 +58,9 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 
 soak: ## Rotate keys every second for a minute under load, and again with kills in between
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
+
+schema: ## Keep a database file of a new schema version for the tests of migrations
+	cargo test --locked -p jeton-store-sqlite --test contract -- --ignored write_the_file
 
 openapi: ## Write openapi.json anew from the code
 	cargo run --quiet --locked -- openapi > target/openapi.json

@@ -10,6 +10,7 @@ mod doors;
 mod files;
 mod growth;
 mod restore;
+mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;

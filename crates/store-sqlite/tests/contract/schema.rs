@@ -1,0 +1,143 @@
+//! A database file of each schema version, as that version wrote it: `tests/schema/VERSION.db`.
+//!
+//! A migration that has a file is not edited any more. `make schema` writes the file of a new version.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jeton_core::directory::{OrganizationReference, Role};
+use jeton_core::token::{CutOff, Owner, Reach, TokenId, TokenReference};
+use jeton_store::SharedStore;
+use jeton_store::suite::Backend;
+use jeton_store::suite::clerk::Clerk;
+use jeton_store::suite::world::{Seen, World, actor, at, revocation, token};
+use rusqlite::Connection;
+use std::sync::Arc;
+
+use super::Sqlite;
+
+/// The tokens of a file by their ids: one that lives, one that is revoked, and one that a cut-off covers.
+const TOKENS: [TokenId; 3] = [TokenId(1), TokenId(2), TokenId(3)];
+
+fn file(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schema/{version}.db"))
+}
+
+/// Writes a database with something of every kind.
+async fn write(sqlite: &Sqlite) {
+    let world = World::new(sqlite.clone()).await;
+    world.put_member("ada", Role::Member).await;
+    let team = world.team(world.organization, "runners").await;
+    let organization = world.organization;
+    let of_team = Owner::Team {
+        team: team.clone(),
+        organization,
+    };
+    let [_, revoked, _] = TOKENS;
+    for (id, owner) in TOKENS.into_iter().zip([world.owner(), world.owner(), of_team]) {
+        assert_eq!(world.record(token(owner, 1)).await.id, id);
+    }
+    world.revoke(revoked, revocation(2, 0)).await;
+    let reach = Reach {
+        team: Some(team),
+        organization: Some(organization),
+        ..Reach::default()
+    };
+    let cut_off = CutOff {
+        reach,
+        issued_through: at(3).seconds(),
+        effective_at: at(3),
+    };
+    let cut = world.store.cut_off(cut_off, actor("operator"), None, at(3));
+    cut.await.unwrap();
+    world.publish_key("second", 4).await;
+}
+
+/// Name, table and text of everything in a schema.
+fn schema(connection: &Connection) -> Vec<(String, String, String)> {
+    let mut query = connection
+        .prepare("SELECT name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+        .unwrap();
+    let rows = query.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+fn version(connection: &Connection) -> u32 {
+    let version = connection.query_row("PRAGMA user_version", (), |row| row.get(0));
+    version.unwrap()
+}
+
+fn open(sqlite: &Sqlite) -> SharedStore {
+    sqlite.open(Arc::new(Seen::default()))
+}
+
+#[tokio::test]
+async fn a_file_of_every_schema_version_is_migrated_and_read() {
+    let fresh = Sqlite::create();
+    drop(open(&fresh));
+    let current = version(&fresh.raw());
+    for number in 1..=current {
+        let sqlite = Sqlite::create();
+        let missing = format!("there is no file of schema {number}: run `make schema`");
+        fs::copy(file(number), sqlite.path()).expect(&missing);
+        let store = open(&sqlite);
+        let [lives, revoked, _] = TOKENS;
+        for id in TOKENS {
+            let record = store.token(TokenReference::Id(id)).await.unwrap().unwrap();
+            assert_eq!(record.is_revoked(at(5)), id == revoked, "{id:?}");
+            assert_eq!(store.is_standing(id, at(5)).await.unwrap(), id == lives, "{id:?}");
+        }
+        let record = store.token(TokenReference::Id(lives)).await.unwrap().unwrap();
+        assert!(store.presented(record.token.jti).await.unwrap().is_some());
+        let snapshot = store.snapshot(at(5)).await.unwrap();
+        assert_eq!(snapshot.revoked.len(), 1);
+        assert_eq!(snapshot.cut_offs.len(), 1);
+        let name = OrganizationReference::Name("default".parse().unwrap());
+        let organization = store.organization(name).await.unwrap().unwrap().value;
+        let slice = jeton_store::Slice {
+            after: None,
+            limit: 10,
+        };
+        assert_eq!(store.teams(organization.id, slice.clone()).await.unwrap().len(), 1);
+        assert!(!store.members(organization.id, slice).await.unwrap().is_empty());
+        assert_eq!(store.keys().await.unwrap().value.rows.len(), 2);
+        drop(store);
+        let names = |connection| -> Vec<_> {
+            let schema = schema(connection).into_iter();
+            schema.map(|(name, table, _)| (name, table)).collect()
+        };
+        assert_eq!(
+            names(&sqlite.raw()),
+            names(&fresh.raw()),
+            "schema {number}, migrated"
+        );
+    }
+}
+
+#[test]
+fn the_migrations_of_a_kept_file_are_not_edited() {
+    let fresh = Sqlite::create();
+    drop(open(&fresh));
+    let current = version(&fresh.raw());
+    let kept = Connection::open(file(current)).unwrap();
+    assert_eq!(version(&kept), current);
+    for (now, then) in schema(&fresh.raw()).into_iter().zip(schema(&kept)) {
+        assert_eq!(now, then, "add a migration, and leave those before as they are");
+    }
+}
+
+/// Run by `make schema`.
+#[tokio::test]
+#[ignore = "writes the file of the present schema"]
+async fn write_the_file_of_the_present_schema() {
+    let sqlite = Sqlite::create();
+    write(&sqlite).await;
+    let raw = sqlite.raw();
+    raw.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE; VACUUM")
+        .unwrap();
+    let kept = file(version(&raw));
+    drop(raw);
+    assert!(!kept.exists(), "{} is kept as it is", kept.display());
+    fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    fs::copy(sqlite.path(), kept).unwrap();
+}
