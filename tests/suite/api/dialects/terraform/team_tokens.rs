@@ -210,7 +210,7 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
     let full = describe(&app, json!("third")).await.is(422);
     assert_eq!(
         full.text_at("/errors/0/detail"),
-        "Validation failed: there are 2 active tokens, the most that the organization allows"
+        "Validation failed: the owner already has 2 active tokens, the organization's limit"
     );
     replace(&app).await.is(201);
     SURFACE.delete(&app, &admin, &last).await.is(204);
