@@ -220,7 +220,8 @@ async fn an_order_that_cannot_be_read_holds_up_no_other() {
     );
     assert_eq!(are_good(&app, &[&first, &second]).await, [true, false]);
     let is_tried = async || {
-        plan.arm(Fault::Fails, Some(Kind::Write), 0);
+        // After it was read which orders are unfinished.
+        plan.arm(Fault::Fails, Some(Kind::Read), 1);
         app.operator().carry_on().await;
         !plan.disarm()
     };
