@@ -1,4 +1,4 @@
-//! Which backend a deployment has: the one place that names it, beside what is SQLite's alone.
+//! The storage backend. Apart, so that no other module of the program names SQLite.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub use jeton_store_sqlite::{
 
 use crate::revocation::Index;
 
-/// Opens the store, or makes it if there is none; the index follows what it commits.
+/// Opens the store, or creates it if it does not exist. The store passes every commit to the index.
 pub fn open(
     database: &Path,
     entropy: &Arc<dyn Entropy>,

@@ -1,19 +1,23 @@
-//! Deciding for a service that verifies nothing whether a request may go on to it.
+//! Forward-auth: checks the token of a request for a service that does not verify tokens itself.
 
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::token::Scope;
 
-/// What a service demands of the token of a request.
+/// The audience and scopes that a service requires of the token of a request.
 #[derive(Debug, Default)]
 pub struct Demand {
-    /// Whom the token must be meant for; `None` is the default audience.
+    /// The required audience; `None` is the default audience.
     pub audience: Option<String>,
-    /// What it must be able to do, all of it.
+    /// The required scopes, all of them.
     pub scopes: Vec<Scope>,
 }
 
 impl Authority {
-    /// Refuses a caller whose token is not what a service demands.
+    /// Checks that the token of a caller has the audience and the scopes that a service requires.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongAudience`] or [`Error::ScopeNeeded`].
     pub fn authorize_request(&self, caller: &Caller, demand: &Demand) -> Result<()> {
         let audience = demand
             .audience

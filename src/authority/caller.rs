@@ -1,4 +1,4 @@
-//! Whoever makes a request.
+//! The caller of an operation: an active token and the origin of its request.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{Actor, ManagementScope, Owner, TokenId, TokenKind};
 use jeton_store::{Cause, Origin};
 
-/// Whoever makes a request: the holder of an active token.
+/// The holder of an active token, and the origin of their request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     active: Active,
@@ -16,17 +16,17 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The holder of an active token, which is all that makes a caller.
+    /// Returns the caller for an active token.
     pub fn new(active: Active, origin: Origin) -> Self {
         Self { active, origin }
     }
 
-    /// Through what they came, and from where.
+    /// Returns the API and the address that the request came from.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// In whose name an order of theirs is carried out.
+    /// Returns the cause that an order of this caller records.
     pub(super) fn cause(&self, at: Timestamp) -> Cause {
         Cause {
             at,
@@ -38,7 +38,7 @@ impl Caller {
         }
     }
 
-    /// The API token that they came with; `None` with a session.
+    /// Returns the id of the API token of the request; `None` for a session.
     pub(super) fn api_token(&self) -> Option<TokenId> {
         match self.token().kind() {
             TokenKind::Api => Some(self.token().id()),
@@ -46,32 +46,32 @@ impl Caller {
         }
     }
 
-    /// That their token is active.
+    /// Returns the active token, with the time until which it is active.
     pub(super) fn active(&self) -> &Active {
         &self.active
     }
 
-    /// The token they came with.
+    /// Returns the token of the request.
     pub fn token(&self) -> &PresentedToken {
         self.active.token()
     }
 
-    /// When the token ends, as far as is known now; `None` is never.
+    /// Returns when the token expires or its scheduled revocation takes effect; `None` is never.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.active.ends_at
     }
 
-    /// How many seconds the token is still good for, as far as is known now; `None` is for ever.
+    /// Returns the seconds from the check of the token to [`Self::ends_at`]; `None` if it never ends.
     pub fn expires_in(&self) -> Option<u64> {
         self.active.expires_in
     }
 
-    /// The person the token acts for, where it acts for one.
+    /// Returns the user that the token acts for, if its owner is a user.
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.active.person()
     }
 
-    /// The person who has logged in, where it is a session.
+    /// Returns the logged-in user; `None` for an API token.
     pub fn logged_in(&self) -> Option<&Arc<Person>> {
         match self.token().kind() {
             TokenKind::Session => self.person(),
@@ -79,32 +79,32 @@ impl Caller {
         }
     }
 
-    /// What the token acts for.
+    /// Returns the owner of the token.
     pub fn owner(&self) -> &Owner {
         self.token().owner()
     }
 
-    /// Whether the token is for the authority's own API at all.
+    /// Returns whether the audience includes the authority's own API.
     pub fn is_for_issuer(&self) -> bool {
         self.token().kind() == TokenKind::Session || self.token().is_for_issuer()
     }
 
-    /// Whether the token is for a service.
+    /// Returns whether the audience includes a service. A session is for every service.
     pub fn is_for(&self, audience: &str) -> bool {
         self.token().kind() == TokenKind::Session || self.token().audience().iter().any(|one| one == audience)
     }
 
-    /// Whether a scope is held. A session is bounded by what its person may do, not by scopes.
+    /// Returns whether the token has a scope. A session is limited by the rights of its user, not by scopes.
     pub fn holds(&self, scope: ManagementScope) -> bool {
         self.token().kind() == TokenKind::Session || self.token().manages(scope)
     }
 
-    /// Whether the token could hand this scope on.
+    /// Returns whether the caller may grant a scope to a new token.
     pub fn may_grant(&self, scope: &str) -> bool {
         self.token().kind() == TokenKind::Session || self.holds_named(scope)
     }
 
-    /// How the caller is named in records.
+    /// Returns the caller as records name it: the user of a session, or the API token.
     pub fn actor(&self) -> Actor {
         match self.logged_in() {
             Some(person) => Actor {
@@ -118,7 +118,7 @@ impl Caller {
         }
     }
 
-    /// The person's id, where the token acts for a person.
+    /// Returns the id of the user that the token acts for, if its owner is a user.
     pub fn user(&self) -> Option<&UserId> {
         self.owner().user()
     }

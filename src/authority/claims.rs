@@ -1,10 +1,11 @@
-//! What a token says: the claims, made from what its record holds and nothing else.
+//! The claims of a token. Apart, so that they come from its record and nothing else: `active` builds them
+//! again to compare a presented token with its record.
 
 use jeton_verifier::{Claims, NEVER, StatusReference};
 
 use jeton_core::token::{NewToken, Place, TokenKind};
 
-/// Where the token's bit is published.
+/// Returns the `status` claim: status list and index.
 fn status_reference(issuer: &str, place: Place) -> StatusReference {
     StatusReference {
         index: place.index,
@@ -12,15 +13,15 @@ fn status_reference(issuer: &str, place: Place) -> StatusReference {
     }
 }
 
-/// The address of a status list.
+/// Returns the URL of a status list.
 pub(super) fn status_list_uri(issuer: &str, list: u32) -> String {
     format!("{issuer}/status-lists/{list}")
 }
 
-/// The claims of a token (RFC 9068, and `status` of the Token Status List).
+/// Returns the claims of a token (RFC 9068, and `status` of Token Status List).
 ///
-/// `iat` is rounded down and there is no `nbf`: a verifier whose clock is a little behind would
-/// otherwise refuse a token that it was just handed.
+/// `iat` is rounded down and there is no `nbf`: otherwise a verifier with a slow clock would refuse a
+/// new token.
 pub(super) fn claims(token: &NewToken, place: Place, issuer: &str) -> Claims {
     let subject = token.owner.subject();
     Claims {
@@ -31,8 +32,8 @@ pub(super) fn claims(token: &NewToken, place: Place, issuer: &str) -> Claims {
         issued_at: token.created_at.seconds(),
         expires_at: token.expires_at.map_or(NEVER, |end| end.seconds()),
         jti: token.jti,
-        // RFC 6749, section 3.3: a scope has at least one name, so that none is written as no claim.
-        // An empty text would be a malformed token, refused by every verifier and by us.
+        // RFC 6749, section 3.3: `scope` has at least one name. A token without scopes has no such claim;
+        // verifiers, this one included, refuse an empty one as malformed.
         scope: match token.kind {
             TokenKind::Api if !token.scopes.is_empty() => {
                 Some(token.scopes.iter().map(ToString::to_string).collect())

@@ -1,4 +1,4 @@
-//! Changing what people read about a token.
+//! Updating the name and description of a token, and the status that lists show.
 
 use crate::authority::retry::Judged;
 use crate::authority::{Authority, Caller, Error, Result};
@@ -6,7 +6,7 @@ use jeton_core::token::{Record, Status, TokenReference};
 use jeton_store::{Description, Effect, Order};
 
 impl Authority {
-    /// Changes name and description of a token that the caller manages.
+    /// Updates the name and description of a token that the caller manages.
     pub async fn describe(
         &self,
         caller: &Caller,
@@ -30,7 +30,7 @@ impl Authority {
         .await
     }
 
-    /// Whether a token is good at this moment, as lists show it.
+    /// Returns the status of a token now: active, revoked or expired.
     pub fn status(&self, record: &Record) -> Status {
         let now = self.clock.now();
         if record.is_revoked(now) || self.index.is_cut_off(record, now) {

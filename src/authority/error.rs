@@ -1,4 +1,4 @@
-//! Why an operation was not carried out, as facts; each surface says them in its own words.
+//! Errors of operations. They contain facts; each API renders them in its own format.
 
 use std::borrow::Cow;
 
@@ -8,115 +8,115 @@ use crate::keys::{RingError, SigningError};
 use jeton_core::token::OwnerKind;
 use jeton_store::StoreError;
 
-/// What operations return.
+/// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why an operation was not carried out.
+/// The error of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody says who is asking.
+    /// The request has no credential.
     #[error("no credential was sent")]
     NoCredential,
-    /// The credential is no active token.
+    /// The credential is not an active token.
     #[error("the token is not active")]
     BadCredential(#[source] Inactive),
-    /// E-mail and password do not belong together, or the person is shut out.
+    /// The e-mail address or the password is wrong, or the user is disabled.
     #[error("the e-mail address or the password is wrong")]
     BadLogin,
     /// Too many failed logins.
     #[error("too many failed logins")]
     LockedOut {
-        /// Seconds until the next attempt can be let through.
+        /// Seconds until the next attempt is allowed.
         retry_after: u32,
     },
-    /// The caller may know that it exists, and may not do this.
+    /// The caller may see the object, but lacks the right for this operation.
     #[error("not allowed")]
     Forbidden,
-    /// A person has to do this, logged in: no API token can.
+    /// The operation needs a session; no API token may do it.
     #[error("this operation needs a session")]
     SessionNeeded,
-    /// The token is for other services, not for the authority itself.
+    /// The audience of the token does not include the authority or the service.
     #[error("the audience of the token does not include this API")]
     WrongAudience,
-    /// The token lacks a scope, or one of several.
+    /// The token lacks at least one of these scopes.
     #[error("the token lacks the scope {0}")]
     ScopeNeeded(Cow<'static, str>),
-    /// It does not exist, or the caller may not know that it does.
+    /// The object does not exist, or the caller may not know that it exists.
     #[error("not found")]
     Absent,
-    /// The caller holds a session, where it is about the API token that they hold.
+    /// The operation is about the API token of the request, and the request has a session.
     #[error("this endpoint needs an API token, and the request has a session")]
     NoApiToken,
-    /// No organization was named and the caller has not exactly one.
+    /// The request names no organization, and the caller does not belong to exactly one.
     #[error("name the organization: the caller does not belong to exactly one")]
     OrganizationNeeded,
-    /// The name belongs to another.
+    /// The name is already in use.
     #[error("the name is already in use")]
     NameTaken,
-    /// The address belongs to another person.
+    /// The e-mail address belongs to another user.
     #[error("the e-mail address belongs to another user")]
     AddressTaken,
-    /// The organization would have no admin.
+    /// The operation would leave the organization without an admin.
     #[error("the last admin of an organization cannot be removed")]
     LastAdmin,
-    /// The deployment would have no site administrator.
+    /// The operation would leave the deployment without a site administrator.
     #[error("the last site administrator cannot be removed")]
     LastAdministrator,
-    /// The present password, which goes with a new one, is missing or wrong.
+    /// The current password, which a user sends with a new one, is missing or wrong.
     #[error("the current password is missing or wrong")]
     WrongPassword,
-    /// A team's admin can only add people of the organization.
+    /// An admin of a team can add only members of the organization.
     #[error("the user is not a member of the organization")]
     NotAMember,
     /// The owner has as many active tokens as the organization's policy allows.
     #[error("the owner has as many active tokens as the organization allows")]
     LimitReached {
-        /// What kind of thing the owner is.
+        /// The kind of owner.
         owner: OwnerKind,
-        /// How many.
+        /// The maximum number of active tokens.
         limit: u32,
     },
-    /// What should be replaced is revoked, expired or replaced already.
+    /// The token to replace is revoked, expired or already replaced.
     #[error("the token is revoked, expired or already replaced")]
     NotActive,
-    /// It is the last active token of its owner, and the organization keeps those.
+    /// The token is the last active one of its owner, and the policy keeps the last token.
     #[error("the organization keeps the last active token of an owner")]
     LastToken {
-        /// What kind of thing the owner is.
+        /// The kind of owner.
         owner: OwnerKind,
     },
-    /// Fields that are right by themselves and wrong here.
+    /// Fields that are well-formed, but not valid in this operation.
     #[error("some fields are invalid")]
     Invalid(Vec<FieldFault>),
-    /// A cursor that was not given out for this list.
+    /// The cursor is not one of this list.
     #[error("the cursor does not belong to this list")]
     BadCursor,
-    /// More is waiting than is taken on.
+    /// A queue is full, or other writes keep conflicting with the operation. The client can retry.
     #[error("the server is overloaded")]
     Busy,
-    /// No key is here to sign with. Nothing was done.
+    /// The private key of the signing key is missing. Nothing was done.
     #[error("no signing key is available")]
     NoSigningKey,
-    /// Something that must work does not. What was asked may have happened.
+    /// The store, signing or hashing failed. The operation may have been carried out.
     #[error("the request failed in the server and may have been carried out")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What is wrong with a field.
+/// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
-    /// Which field of the body; one of an object in it after a dot.
+    /// The field of the body, with a dot before the field of a nested object.
     pub field: &'static str,
-    /// Which element of it, where it is a list.
+    /// The index of the invalid element, if the field is a list.
     pub index: Option<usize>,
-    /// What was given.
+    /// The value that was sent.
     pub input: serde_json::Value,
-    /// What is wrong with it.
+    /// Why the value is invalid.
     pub message: String,
 }
 
 impl FieldFault {
-    /// A fault of a whole field.
+    /// Returns a fault of a whole field.
     pub fn new(field: &'static str, input: impl Into<serde_json::Value>, message: impl Into<String>) -> Self {
         Self {
             field,
@@ -126,7 +126,7 @@ impl FieldFault {
         }
     }
 
-    /// A fault of an element of a list.
+    /// Returns a fault of an element of a list.
     pub fn element(
         field: &'static str,
         index: usize,

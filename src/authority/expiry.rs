@@ -1,4 +1,4 @@
-//! When a token ends.
+//! The expiry of a new token.
 
 use serde_json::Value;
 
@@ -7,23 +7,25 @@ use crate::authority::{Caller, FieldFault};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Lifetime, TokenKind};
 
-/// When a token is to end.
+/// The requested expiry of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// Nothing was said: the default, shortened to what is allowed.
+    /// None requested: the default lifetime, shortened to the maximum.
     Default,
-    /// Nothing was said, by a client to which tokens have no end: the organization's default, and where
-    /// it has none the latest that is allowed.
+    /// None requested, by a client of an API whose tokens do not expire: the organization's default
+    /// lifetime, or else its maximum lifetime.
     Open,
-    /// After a time; the field that said so.
+    /// After a lifetime; with the name of the request's field.
     In(&'static str, Lifetime),
-    /// At an instant.
+    /// At a time.
     At(Timestamp),
 }
 
-/// When a token ends that this caller makes, within what the organizations allow and, where an API
-/// token makes it, before that one ends, be it by a revocation that lies ahead. What is too long is a fault if it was said, and shortened if
-/// it is the default.
+/// Returns when a token that this caller creates expires; `None` is never.
+///
+/// The maximum is the maximum lifetime of the organizations and, if the caller is an API token, the end of
+/// that token by expiry or scheduled revocation. A requested expiry beyond it is a fault; a default is
+/// shortened.
 pub(super) fn expires_at(
     caller: &Caller,
     expiry: Expiry,
@@ -34,7 +36,7 @@ pub(super) fn expires_at(
 ) -> Option<Timestamp> {
     let longest = bounds.max_lifetime();
     let by_policy = longest.map(|seconds| now.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)));
-    // A session bounds what may be done, not for how long; an API token bounds both.
+    // An API token limits the lifetime of the tokens that it creates; a session does not.
     let by_caller = match caller.token().kind() {
         TokenKind::Session => None,
         TokenKind::Api => caller.ends_at(),

@@ -1,26 +1,27 @@
-//! Which scopes a new token gets.
+//! The scopes of a new token.
 
 use crate::authority::bounds::Bounds;
 use crate::authority::{Authority, Caller, FieldFault};
 use jeton_core::token::{Owner, Scope};
 
-/// The scopes that a request names, by themselves, by a preset, or both.
+/// The scopes that a request names: one by one, by a preset, or both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RequestedScopes<'a> {
     pub(super) scopes: Option<&'a [String]>,
     pub(super) preset: Option<&'a str>,
 }
 
-/// The scopes of a new token, and the preset that they are.
+/// The scopes of a new token, and the preset that they equal.
 pub(super) struct Granted {
     pub(super) scopes: Vec<Scope>,
     pub(super) preset: Option<String>,
 }
 
 impl Authority {
-    /// Returns the requested scopes if the caller may grant all of them, and adds a fault for each other one.
-    /// Without a request, returns those that the caller may grant: of the organization's default preset, or
-    /// of all scopes that are not for the authority's own API.
+    /// Returns the requested scopes, and adds a fault for each one that the caller may not grant.
+    ///
+    /// If the request names none, returns the scopes that the caller may grant out of the organization's
+    /// default preset, or else out of all scopes that are not for the authority's own API.
     pub(super) fn granted(
         &self,
         caller: &Caller,
@@ -34,7 +35,7 @@ impl Authority {
             (Some(names), None) => (self.known_scopes(names, faults), None),
             (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.to_owned())),
             (None, None) => self.default_scopes(bounds, faults),
-            // Both, as long as they say the same.
+            // QuantCDN's own sample sends both; they must name the same scopes.
             (Some(names), Some(name)) => {
                 let scopes = self.allowed_preset(name, bounds, faults);
                 let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
@@ -49,7 +50,7 @@ impl Authority {
         if requested.scopes.is_none() && requested.preset.is_none() {
             let whole = scopes.len();
             scopes.retain(|scope| refusal(scope).is_none());
-            // A part of a preset is not the preset.
+            // The record names a preset only if the token has all of its scopes.
             preset = preset.filter(|_| scopes.len() == whole);
         }
         for (index, scope) in scopes.iter().enumerate() {
@@ -57,7 +58,7 @@ impl Authority {
                 faults.push(FieldFault::element("scopes", index, scope.as_str(), message));
             }
         }
-        // In the catalogue's order, each once, so that equal rights make equal tokens.
+        // In the catalogue's order, without duplicates, so that equal rights give equal claims.
         let catalogue = self.settings.catalogue.scopes().iter();
         Granted {
             scopes: catalogue
@@ -68,7 +69,7 @@ impl Authority {
         }
     }
 
-    /// What all default presets have in common, and the preset where there is just one.
+    /// Returns the scopes that all default presets have in common, and the preset if there is only one.
     fn default_scopes(&self, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> (Vec<Scope>, Option<String>) {
         let presets = bounds.default_presets();
         let (first, others) = match presets.split_first() {
@@ -126,7 +127,7 @@ impl Authority {
     }
 }
 
-/// Why a scope cannot be granted.
+/// Returns why a scope cannot be granted, or `None` if it can.
 fn refusal(scope: &Scope, caller: &Caller, owner: &Owner, bounds: &Bounds) -> Option<&'static str> {
     if !caller.may_grant(scope.as_str()) {
         Some("the token of the request does not have this scope, so it cannot grant it")

@@ -1,13 +1,14 @@
-//! Telling a service what a token is that it was handed.
+//! Introspection: returns a presented token to a service if it is active.
 
 use crate::authority::{Active, Authority, Caller, Error, Presented, Result};
 use jeton_core::token::TokenKind;
 
 impl Authority {
-    /// The token if it is active, for a caller who could manage it: a token of an organization asks
-    /// about that organization's, one of the deployment about all. `None` is for everything else
-    /// alike, or strangers could find out by asking whose a token is. A session is for the authority
-    /// itself and never active for anybody else.
+    /// Returns the token if it is active and the caller could manage it: an organization's token can
+    /// introspect the tokens of that organization, a token of the deployment all tokens.
+    ///
+    /// Every other token is `None`, so that a caller cannot find out whose a token is. A session is
+    /// `None` too: it is valid for the authority only.
     pub async fn introspect(&self, caller: &Caller, token: &str) -> Result<Option<Active>> {
         let Ok(active) = self.find(token, Presented::ForUse(None)).await? else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Login and logout: sessions from an e-mail address and a password.
 
 use std::net::IpAddr;
 
@@ -12,31 +12,31 @@ use jeton_core::token::{Actor, NewToken, Owner, TokenKind};
 use jeton_store::rules::tokens::Demands;
 use jeton_store::{Cause, Credentials, Origin};
 
-/// What logging in gives.
+/// A new session.
 #[derive(Debug)]
 pub struct Session {
     /// The session's token.
     pub token: SignedToken,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl Authority {
-    /// Gives a session to whoever knows the password of an account.
+    /// Creates a session from an e-mail address and a password.
     ///
-    /// An unknown account, a disabled one and a wrong password take the same time and give the same
-    /// answer. Failures slow down further attempts, whether the account exists or not.
+    /// An unknown user, a disabled one and a wrong password give the same error in the same time, so that
+    /// a client cannot find out who has an account. Failures delay further attempts in each case.
     pub async fn login(&self, email: &str, password: Password, origin: &Origin) -> Result<Session> {
-        // Without an address it counts with all of its kind.
+        // Requests without an address share one counter.
         let address = origin.address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
         match self.try_password(email, password, address).await? {
-            Some(right) => self.open_session(&right, origin).await,
+            Some(credentials) => self.open_session(&credentials, origin).await,
             None => Err(Error::BadLogin),
         }
     }
 
-    /// Who it is, if the password is right. Wherever a password is tried is one of the attempts that are
-    /// slowed down, or guessing would go on where it is not counted.
+    /// Returns the user's credentials if the password is right. Every check of a password must come
+    /// through here: one that is not throttled could be used to guess.
     pub(super) async fn try_password(
         &self,
         email: &str,
@@ -54,14 +54,14 @@ impl Authority {
         let checked = self.check_password(known, password).await;
         match &checked {
             Ok(Some(_)) => attempt.succeeded(),
-            // Not for whom: a hurried person types a password where the address belongs.
+            // Without the account: users sometimes type their password into the field of the address.
             Ok(None) => tracing::info!(%address, "login failed"),
             Err(_) => attempt.abandoned(),
         }
         checked
     }
 
-    /// What the store has of a person whose password this is, and who is not shut out.
+    /// Returns the credentials of a user who is not disabled and whose password this is.
     async fn check_password(&self, email: Option<Email>, password: Password) -> Result<Option<Credentials>> {
         let credentials = match email {
             Some(email) => self.store.credentials(email).await?,
@@ -77,7 +77,7 @@ impl Authority {
             None => None,
         };
         let right = self.passwords.verify(password, hash).await? == Verdict::Right;
-        // Whether the person is shut out is looked at only now, or the time of the answer would tell.
+        // Checked after hashing: otherwise the response time would reveal that the user is disabled.
         Ok(credentials.filter(|known| right && known.person.disabled_at.is_none()))
     }
 
@@ -87,15 +87,15 @@ impl Authority {
             .judged(move |view| {
                 Box::pin(async move {
                     let now = self.clock.now();
-                    // Removed, shut out, or given another password since this one was checked? A new
-                    // password ends the sessions that there are, and this one would come after.
+                    // The user may have been deleted, disabled or given another password since the check. A
+                    // new password ends existing sessions; this one would start after it and survive.
                     let current = view.credentials(&person.email).await?;
-                    let stands = |current: &Credentials| {
+                    let is_unchanged = |current: &Credentials| {
                         current.person.id == person.id
                             && current.person.disabled_at.is_none()
                             && current.password_hash == checked.password_hash
                     };
-                    if !current.as_ref().is_some_and(stands) {
+                    if !current.as_ref().is_some_and(is_unchanged) {
                         return Err(Error::BadLogin);
                     }
                     let lifetime =
@@ -140,7 +140,7 @@ impl Authority {
         Ok(Session { token, expires_at })
     }
 
-    /// Ends the session that the caller came with.
+    /// Ends the session of the request.
     pub async fn logout(&self, caller: &Caller) -> Result<()> {
         self.end_own(caller, Some("logout".to_owned())).await.map(drop)
     }

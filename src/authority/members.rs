@@ -1,4 +1,4 @@
-//! Who belongs to an organization or a team. Needs a session.
+//! Members of organizations and teams. Changes need a session.
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::retry::Judged;
@@ -10,19 +10,19 @@ use jeton_core::directory::{
 use jeton_store::rules::members::{self, Addressee};
 use jeton_store::{Found, PersonReference, Search, Slice};
 
-/// Whom a role is given to.
+/// The users to whom a role may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// Whoever it is.
+    /// Any user.
     Anybody,
-    /// Only somebody who does not belong there yet.
+    /// Only a user who is not a member yet.
     Newcomer,
-    /// Only somebody who belongs there already.
+    /// Only an existing member.
     Member,
 }
 
 impl Whom {
-    fn is_meant(self, has: Option<Role>) -> bool {
+    fn includes(self, has: Option<Role>) -> bool {
         match self {
             Self::Anybody => true,
             Self::Newcomer => has.is_none(),
@@ -31,17 +31,17 @@ impl Whom {
     }
 }
 
-/// What became of giving somebody a role.
+/// The outcome of giving a user a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleGiven {
-    /// They have it.
+    /// The user has the role.
     Given,
-    /// They are not whom it was for.
+    /// [`Whom`] excludes the user; nothing changed.
     NotMeant,
 }
 
 impl Authority {
-    /// Who belongs to an organization, and who is invited to it.
+    /// Returns the members of an organization and the invited addresses.
     pub async fn members(
         &self,
         caller: &Caller,
@@ -52,7 +52,7 @@ impl Authority {
         Ok(self.store.members(organization.value.id, slice).await?)
     }
 
-    /// A numbered page of the people who belong to an organization, without invitations.
+    /// Returns a page of the members of an organization, without invitations.
     pub async fn find_members(
         &self,
         caller: &Caller,
@@ -63,7 +63,7 @@ impl Authority {
         Ok(self.store.find_members(organization.value.id, search).await?)
     }
 
-    /// Gives somebody a role in an organization.
+    /// Adds a user to an organization, or changes their role.
     pub async fn put_member(
         &self,
         caller: &Caller,
@@ -84,7 +84,7 @@ impl Authority {
                     Addressee::Person { role, .. } => *role,
                     Addressee::Nobody(_) => None,
                 };
-                if !whom.is_meant(has) {
+                if !whom.includes(has) {
                     return Ok(Judged::Done(RoleGiven::NotMeant));
                 }
                 let order = members::put(caller.cause(self.clock.now()), organization, &to, role);
@@ -99,7 +99,7 @@ impl Authority {
         })
     }
 
-    /// Takes somebody out of an organization and its teams; their tokens of it end.
+    /// Removes a user from an organization and its teams; revokes their tokens of the organization.
     pub async fn remove_member(
         &self,
         caller: &Caller,
@@ -122,7 +122,7 @@ impl Authority {
         .inspect(|()| tracing::info!(by = caller.actor().name, organization = %reference, person = %email, "organization member removed"))
     }
 
-    /// Who belongs to a team, and who is invited to it.
+    /// Returns the members of a team and the invited addresses.
     pub async fn team_members(
         &self,
         caller: &Caller,
@@ -134,8 +134,8 @@ impl Authority {
         Ok(self.store.team_members(team.id, slice).await?)
     }
 
-    /// Gives somebody a role in a team. Only an admin of the organization can bring in people from
-    /// outside of it, who then become its members too.
+    /// Adds a user to a team, or changes their role. A user who does not belong to the
+    /// organization is added to it too; only an admin of the organization can add such a user.
     pub async fn put_team_member(
         &self,
         caller: &Caller,
@@ -162,7 +162,7 @@ impl Authority {
                     }
                     Addressee::Nobody(_) => (false, None),
                 };
-                if !whom.is_meant(in_team) {
+                if !whom.includes(in_team) {
                     return Ok(Judged::Done(RoleGiven::NotMeant));
                 }
                 if !is_member {
@@ -181,9 +181,9 @@ impl Authority {
         })
     }
 
-    /// Brings people into an organization, or into teams of it, as members; who has a role there keeps
-    /// it. Only an admin of the organization can bring in people from outside of it, whom an id that is
-    /// known elsewhere does not name.
+    /// Adds users as members to an organization, or to teams of it; an existing member keeps their role.
+    /// Only an admin of the organization can add users who are not its members, and only by e-mail
+    /// address: the id of such a user is unknown to the organization.
     pub async fn add_members(
         &self,
         caller: &Caller,
@@ -235,7 +235,7 @@ impl Authority {
         })
     }
 
-    /// Takes somebody out of a team.
+    /// Removes a user from a team.
     pub async fn remove_team_member(
         &self,
         caller: &Caller,
@@ -251,7 +251,7 @@ impl Authority {
                 let team = view.team(organization.value.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
                 let who = match (view.addressee(organization.value.id, person).await?, person) {
-                    // Who is known elsewhere is not for whoever manages a team to know.
+                    // A caller must not find out which ids exist outside of the organization.
                     (Some(Addressee::Person { role: None, .. }) | None, PersonReference::Id(_)) => {
                         return Err(Error::Absent);
                     }
@@ -276,7 +276,7 @@ impl Authority {
     }
 }
 
-/// Whom a membership is about that is given to an address.
+/// Returns the user of an e-mail address, or the address if no user has it.
 async fn addressee(view: &View<'_>, organization: OrganizationId, email: &Email) -> Result<Addressee> {
     let found = view.addressee(organization, &email.clone().into()).await?;
     found.ok_or(Error::Absent)

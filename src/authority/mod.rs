@@ -1,14 +1,15 @@
-//! What is allowed, and what a token contains. One file a verb.
+//! The operations, one file for each: what a caller may do, and what a token contains.
 //!
-//! An operation reads the clock once, takes a [`view`] of the directory, asks [`policy`], and hands
-//! the store one whole order that carries the view's generation: the store carries it out only in
-//! the directory in which it was judged.
+//! An operation reads the clock once, takes a [`view`] of the directory, checks [`policy`], and passes one
+//! order to the store. The order contains the generations of the view: the store refuses it if the
+//! directory has changed since.
 
 mod active;
 mod authorize_request;
 mod bounds;
 mod caller;
 mod claims;
+mod concurrency;
 mod cut_off;
 mod describe;
 mod error;
@@ -39,7 +40,6 @@ mod status_lists;
 mod teams;
 pub mod throttle;
 mod token_cache;
-mod turns;
 mod usage;
 mod view;
 
@@ -75,49 +75,50 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
+use self::concurrency::ConcurrencyLimit;
 use self::password::PasswordHasher;
 use self::revoke_many::Turn;
 use self::status_lists::StatusLists;
 use self::throttle::Throttle;
-use self::turns::Turns;
 use self::view::Views;
 
-/// What never changes while the process runs.
+/// The settings, which do not change while the process runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The `iss` of every token.
     pub issuer: String,
-    /// The `aud` of a token that is given none.
+    /// The `aud` of a token without a requested audience.
     pub default_audience: String,
-    /// What stands before a JWT when it is handed out; empty is nothing.
+    /// The prefix before the JWT in responses; may be empty.
     pub prefix: String,
-    /// The life of a token that is given none.
+    /// The lifetime of a token without a requested one.
     pub default_lifetime: Lifetime,
-    /// Whether it is kept from which address a token was last used.
+    /// Whether the address of the last use of a token is recorded.
     pub record_addresses: bool,
-    /// The life of a session.
+    /// The lifetime of a session.
     pub session_lifetime: Span,
-    /// How long the record of a token is kept after it has ended, and an event of the feed.
+    /// How long the record of a token is kept after its end, and an event in the feed.
     pub retention: Span,
-    /// How many verified tokens are cached.
+    /// The maximum number of cached tokens.
     pub cached_tokens: usize,
-    /// The scopes and presets that exist.
+    /// The scopes and presets.
     pub catalogue: Catalogue,
 }
 
 impl Settings {
-    /// The audience of sessions, which no API token can have.
+    /// Returns the audience of sessions, which no API token can have.
     pub fn session_audience(&self) -> String {
         format!("{}/session", self.issuer)
     }
 }
 
-/// How many tokens that strangers present are verified at once, and how many wait for it. A signature
-/// costs a processor tens of microseconds, whoever sends it.
+/// How many tokens sent to the revocation endpoint, which needs no credential, are verified at once. A
+/// signature takes tens of microseconds of CPU.
 const VERIFICATIONS: usize = 2;
+/// How many such tokens wait.
 const VERIFICATIONS_WAITING: usize = 64;
 
-/// The token authority: every operation there is, whoever speaks to it in whichever form.
+/// The token authority: all operations, for every API and the command line.
 pub struct Authority {
     store: SharedStore,
     keys: Arc<KeyRing>,
@@ -131,8 +132,8 @@ pub struct Authority {
     passwords: PasswordHasher,
     throttle: Throttle,
     turn: Turn,
-    /// For tokens that are presented by nobody in particular.
-    verifications: Turns,
+    /// Limits the verification of tokens sent to the revocation endpoint.
+    verifications: ConcurrencyLimit,
 }
 
 impl std::fmt::Debug for Authority {
@@ -144,7 +145,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Puts the parts together. The index must be the observer of the store.
+    /// Returns an authority over these parts. The index must be the observer of the store.
     pub fn new(
         store: SharedStore,
         keys: Arc<KeyRing>,
@@ -171,7 +172,7 @@ impl Authority {
             views: Views::default(),
             throttle: Throttle::default(),
             turn: Turn::default(),
-            verifications: Turns::new(VERIFICATIONS, VERIFICATIONS_WAITING),
+            verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             store,
             keys,
             index,
@@ -182,13 +183,17 @@ impl Authority {
         }
     }
 
-    /// The caller who holds a token, if it is active.
+    /// Returns the caller who holds a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadCredential`] if the token is not active.
     pub async fn authenticate(&self, token: &str, presented: Presented, origin: Origin) -> Result<Caller> {
         let active = self.find(token, presented).await?.map_err(Error::BadCredential)?;
         Ok(Caller::new(active, origin))
     }
 
-    /// The token if it is active, or why it is not.
+    /// Returns the token if it is active, or why it is not.
     async fn find(&self, token: &str, presented: Presented) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {
             return Err(Error::Busy);
@@ -196,22 +201,22 @@ impl Authority {
         Ok(self.active.find(token, presented, self.clock.now()).await?)
     }
 
-    /// An identifier that nothing else has.
+    /// Returns a new random UUID.
     pub fn fresh_id(&self) -> Uuid {
         self.entropy.uuid_v4()
     }
 
-    /// What never changes.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The keys in use.
+    /// Returns the key ring.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }
 
-    /// Why it cannot serve at this moment, or `None` if it can: the store, the keys and the index.
+    /// Returns why the server is not ready, or `None` if it is: checks the index, the keys and the store.
     pub async fn unready(&self) -> Option<&'static str> {
         if self.has_forked() {
             return Some("the database was replaced by an older copy or has lost commits");

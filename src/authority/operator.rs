@@ -1,4 +1,4 @@
-//! What the operator does on the machine itself, beside every permission.
+//! Operations of the operator, who runs commands on the machine itself. No permission is checked.
 
 use crate::authority::password::NewPassword;
 use crate::authority::people::PersonChanges;
@@ -8,8 +8,8 @@ use jeton_store::rules::organizations;
 use jeton_store::{Cause, Guard, Refused};
 
 impl Authority {
-    /// Makes the first site administrator and the organization they administer, unless there is a
-    /// site administrator already; says whether it did.
+    /// Creates the first site administrator and an organization of which they are admin. Returns `false`
+    /// and changes nothing if there is a site administrator already.
     pub async fn found(&self, administrator: NewAccount, organization: Name) -> Result<bool> {
         let administrator = self.new_person(administrator).await?;
         let now = self.clock.now();
@@ -25,12 +25,12 @@ impl Authority {
         match self.store.commit(order).await? {
             Ok(_) => Ok(true),
             Err(Refused(Guard::NoSiteAdministrator)) => Ok(false),
-            // Another process begins the deployment in the same moment.
+            // Another process creates the first administrator at the same time.
             Err(Refused(_)) => Err(Error::Busy),
         }
     }
 
-    /// Makes a person, by order of the operator.
+    /// Creates a user.
     pub async fn operator_creates_person(&self, account: NewAccount) -> Result<Person> {
         let new = &self.new_person(account).await?;
         self.judged(move |view| {
@@ -42,7 +42,7 @@ impl Authority {
         .await
     }
 
-    /// Sets a person's password, by order of the operator; ends their sessions.
+    /// Sets a user's password and ends their sessions.
     pub async fn operator_sets_password(&self, email: &Email, password: NewPassword) -> Result<Person> {
         let hash = self.passwords.hash(password).await?.to_phc();
         let changes = &PersonChanges::password(hash);

@@ -1,4 +1,4 @@
-//! Changing an organization's policy, and what becomes of the tokens that break the new one.
+//! Changes to an organization's policy, and the active tokens that violate the new one.
 
 use crate::authority::{Authority, Caller, Error, FieldFault, OrganizationChanges, Result, Run, policy};
 use jeton_core::clock::Timestamp;
@@ -11,43 +11,43 @@ use jeton_core::token::{
 use jeton_store::rules::organizations;
 use jeton_store::{BulkOrder, BulkRevocation, LastToken};
 
-/// How an organization is to be changed.
+/// A requested change of an organization.
 #[derive(Debug, Clone)]
 pub struct ChangeOrganization {
-    /// What becomes different.
+    /// The new values.
     pub changes: OrganizationChanges,
-    /// What becomes of active tokens that break a new policy.
+    /// What happens to active tokens that violate a new policy.
     pub existing: ExistingTokens,
-    /// Whether it is meant.
+    /// Whether to carry it out or only to show its effect.
     pub run: Run,
 }
 
-/// What becomes of active tokens that break a new policy.
+/// What happens to active tokens that violate a new policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExistingTokens {
-    /// They live on.
+    /// They stay active.
     Keep,
-    /// They are revoked, with effect after this time.
+    /// They are revoked after this grace period.
     EndAfter(Grace),
 }
 
-/// An organization that was changed, or would be.
+/// The result of a change, or of its dry run.
 #[derive(Debug)]
 pub struct ChangedOrganization {
-    /// As it is now, or would be.
+    /// The organization after the change.
     pub organization: Organization,
-    /// The newest of the active tokens that break its new policy, where one was given, and how many they
-    /// are. What was made while it was being changed is not among them, and ends with them all the same.
+    /// The newest active tokens that violate the new policy, if one was given, and their total number.
+    /// Tokens created during the change are not counted here, but are revoked like the others.
     pub breaking: Option<Listing>,
-    /// What ends them, if anything does.
+    /// The bulk revocation of these tokens, if they are revoked.
     pub revocation: Option<BulkRevocation>,
 }
 
-/// So many breaking tokens are shown.
+/// The maximum number of violating tokens in the response.
 const SHOWN: u32 = 100;
 
 impl ChangeOrganization {
-    /// What ends the tokens that break the new policy, if anything does.
+    /// Returns the order that revokes the tokens that violate the new policy, if the change asks for it.
     pub(super) fn ending(
         &self,
         organization: OrganizationId,
@@ -66,15 +66,15 @@ impl ChangeOrganization {
             ordered_by,
             reason: Some("violates the organization's policy".to_owned()),
             effective_at: (grace > 0).then(|| now.plus_seconds(grace)),
-            // Whoever chose this has been shown what goes.
+            // The policy that keeps the last token does not apply: the caller asked to revoke all of these.
             last_token: LastToken::MayGo,
         })
     }
 }
 
 impl Authority {
-    /// Changes a part of an organization's policy, and leaves the rest as it is by then. Tokens that break
-    /// the new one live on.
+    /// Changes a part of an organization's policy. `amend` is given the policy as it is at the write. Tokens
+    /// that violate the new policy stay active.
     pub async fn amend_policy(
         &self,
         caller: &Caller,
@@ -100,7 +100,7 @@ impl Authority {
         .await
     }
 
-    /// The newest of the active tokens that break a policy, and how many they are.
+    /// Returns the newest active tokens that violate a policy, and their total number.
     pub(super) async fn breaking(&self, organization: OrganizationId, policy: &Policy) -> Result<Listing> {
         let page = Page {
             sort: Sort::default(),
@@ -113,7 +113,7 @@ impl Authority {
         Ok(self.store.tokens(filter, page).await?)
     }
 
-    /// Refuses a policy that names what does not exist, or contradicts itself.
+    /// Checks that a policy names existing scopes and presets and does not contradict itself.
     pub(super) fn check_policy(&self, policy: &Policy) -> Result<()> {
         let catalogue = &self.settings.catalogue;
         let mut faults = Vec::new();
@@ -156,7 +156,7 @@ impl Authority {
     }
 }
 
-/// The active tokens of an organization that break a policy.
+/// Returns the filter for active tokens of an organization that violate a policy.
 fn breaking(organization: OrganizationId, policy: &Policy, now: Timestamp) -> Filter {
     Filter {
         organization: Some(organization),

@@ -1,4 +1,4 @@
-//! Organizations, and what a caller is in them.
+//! Organizations, and the rights of a caller in them.
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::retry::Judged;
@@ -11,21 +11,21 @@ use jeton_core::token::{Record, Scope, TokenKind};
 use jeton_store::rules::organizations;
 use jeton_store::{BulkRevocation, Found, OrganizationsOf, Search, Slice};
 
-/// Changes to an organization; `None` leaves it as it is.
+/// New values for an organization; `None` keeps the current one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrganizationChanges {
     /// A new name.
     pub name: Option<Name>,
-    /// A new address, or none.
+    /// A new e-mail address; `Some(None)` removes it.
     pub email: Option<Option<String>>,
-    /// A new notification URL, or none.
+    /// A new notification URL; `Some(None)` removes it.
     pub notification_url: Option<Option<String>>,
-    /// A new policy, whole.
+    /// A new policy, which replaces the current one.
     pub policy: Option<Policy>,
 }
 
 impl OrganizationChanges {
-    /// An organization with these changes.
+    /// Returns an organization with these changes.
     pub fn apply(self, organization: Organization) -> Organization {
         Organization {
             name: self.name.unwrap_or(organization.name),
@@ -37,39 +37,39 @@ impl OrganizationChanges {
     }
 }
 
-/// What a caller is told about themselves.
+/// The caller: token, user, memberships and scopes.
 #[derive(Debug)]
 pub struct Me {
-    /// The record of the API token they came with, where it was one.
+    /// The record of the API token of the request; `None` for a session.
     pub token: Option<Record>,
-    /// The person, where it acts for one.
+    /// The user, if the token acts for one.
     pub person: Option<Person>,
-    /// Where that person belongs.
+    /// The memberships of that user.
     pub memberships: Vec<Membership>,
-    /// What the token can do; of a session, what its person may ever grant.
+    /// The scopes of the token; for a session, the scopes that its user can grant to any token.
     pub scopes: Vec<Scope>,
 }
 
-/// What becomes of the teams of an organization that is to be removed.
+/// What happens to the teams of an organization that is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItsTeams {
-    /// They go with it.
+    /// They are deleted too.
     GoToo,
-    /// It is removed only if it has none.
+    /// An organization with teams is not deleted.
     MustBeGone,
 }
 
-/// What became of removing an organization.
+/// The outcome of deleting an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrganizationRemoved {
-    /// It is gone.
+    /// The organization is deleted.
     Removed,
-    /// It has teams, and stays.
+    /// The organization has teams, and was not deleted.
     HasTeams,
 }
 
 impl Authority {
-    /// Who the caller is.
+    /// Returns who the caller is and what they may do.
     pub async fn me(&self, caller: &Caller) -> Result<Me> {
         let memberships = match caller.user() {
             Some(user) => self.store.memberships(user.clone()).await?,
@@ -98,7 +98,7 @@ impl Authority {
         })
     }
 
-    /// Makes an organization, of which the caller becomes admin.
+    /// Creates an organization, of which the caller becomes admin.
     pub async fn create_organization(
         &self,
         caller: &Caller,
@@ -127,7 +127,7 @@ impl Authority {
         .inspect(|made| tracing::info!(by = caller.actor().name, organization = %made.id, name = %made.name, "organization created"))
     }
 
-    /// The organizations that the caller may see.
+    /// Returns the organizations that the caller may see.
     pub async fn organizations(&self, caller: &Caller, slice: Slice) -> Result<Vec<Organization>> {
         match organizations_of(caller) {
             Some(of) => Ok(self.store.organizations(of, slice).await?),
@@ -135,7 +135,7 @@ impl Authority {
         }
     }
 
-    /// A numbered page of the organizations that the caller may see.
+    /// Returns a page of the organizations that the caller may see.
     pub async fn find_organizations(&self, caller: &Caller, search: Search) -> Result<Found<Organization>> {
         match organizations_of(caller) {
             Some(of) => Ok(self.store.find_organizations(of, search).await?),
@@ -146,7 +146,7 @@ impl Authority {
         }
     }
 
-    /// One organization.
+    /// Returns an organization.
     pub async fn organization(
         &self,
         caller: &Caller,
@@ -156,13 +156,13 @@ impl Authority {
         Ok(organization.value.clone())
     }
 
-    /// What the caller is in an organization, for whoever shows what they may do there.
+    /// Returns the rank of the caller in an organization, for responses that list permissions.
     pub async fn rank(&self, caller: &Caller, organization: OrganizationId) -> Result<Rank> {
         self.view().rank(caller, organization).await
     }
 
-    /// Changes an organization. Its policy needs a session, and says what becomes of the tokens that
-    /// break it: the policy and the order that ends them are one.
+    /// Updates an organization. A change of the policy needs a session; the new policy and the order that
+    /// revokes the tokens that violate it are written in one transaction.
     pub async fn change_organization(
         &self,
         caller: &Caller,
@@ -185,7 +185,7 @@ impl Authority {
             .as_ref()
             .and_then(|tokens| tokens.total)
             .unwrap_or_default();
-        // Counting took its time: who was shut out meanwhile changes nothing.
+        // Counting can take long, so `change` checks the caller again.
         let (organization, revocation) = self.change(caller, before.id, order, matched).await?;
         let policy = order
             .changes
@@ -226,7 +226,7 @@ impl Authority {
         .await
     }
 
-    /// An organization, if the caller may change it so.
+    /// Returns the organization if the caller may make this change.
     async fn changeable(
         &self,
         caller: &Caller,
@@ -245,7 +245,7 @@ impl Authority {
         Ok(organization.value.clone())
     }
 
-    /// Removes an organization with everything in it; its tokens end.
+    /// Deletes an organization with its teams, projects and memberships; revokes its tokens.
     pub async fn remove_organization(
         &self,
         caller: &Caller,
@@ -281,7 +281,7 @@ impl Authority {
     }
 }
 
-/// Whose organizations the caller sees, if any.
+/// Returns which organizations the caller may see; `None` if there are none.
 pub(super) fn organizations_of(caller: &Caller) -> Option<OrganizationsOf> {
     match (
         caller.owner().organization(),

@@ -1,11 +1,11 @@
-//! Whose tokens a request is about.
+//! The owner that a request names.
 
 use crate::authority::{Authority, Caller, Result, policy};
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::Owner;
 
 impl Authority {
-    /// An organization as a whole, or one of its teams, for those who may make tokens for it.
+    /// Returns an organization, or one of its teams, as an owner for which the caller may create tokens.
     pub async fn owner(
         &self,
         caller: &Caller,

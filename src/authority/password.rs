@@ -1,4 +1,4 @@
-//! Passwords: which are accepted, and how they are kept and checked.
+//! Passwords: length limits, Argon2id hashes, and checks that run in a bounded number of threads.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,50 +9,50 @@ use argon2::{Argon2, Params};
 use argon2::{PasswordHasher as _, PasswordVerifier as _};
 use zeroize::Zeroizing;
 
-use crate::authority::turns::Turns;
+use crate::authority::concurrency::ConcurrencyLimit;
 use jeton_core::entropy::Entropy;
 
-/// A password as somebody gave it, good or bad. Overwritten in memory when dropped.
+/// A password as a client sent it, of any length. Overwritten in memory when dropped.
 pub struct Password(Zeroizing<String>);
 
 /// A password that may be set: of a length within [`NewPassword::MINIMUM`] and [`Password::MAXIMUM`].
 #[derive(Debug)]
 pub struct NewPassword(Password);
 
-/// What is kept of a password: salt, cost and digest, in the PHC string format.
+/// A password hash for the store: salt, cost and digest, in the PHC string format.
 ///
-/// Not a password, but whoever has it can guess at leisure, so it has no `Display` and an empty `Debug`.
+/// It allows offline guessing, so it has no `Display`, and `Debug` shows no content.
 #[derive(Clone)]
 pub struct PasswordHash(argon2::PasswordHash);
 
-/// What checking a password found.
+/// The result of checking a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Right,
     Wrong,
 }
 
-/// Hashes and checks passwords away from the threads that serve requests.
+/// Hashes and checks passwords on blocking threads, apart from those that serve requests.
 ///
-/// One Argon2id takes 19 MiB and tens of milliseconds of a processor on purpose, so only
-/// [`Self::RUNNING`] run at once and only [`Self::WAITING`] wait; a flood of logins is told to come
-/// back, and costs everyone else at most those processors.
+/// One Argon2id hash takes 19 MiB and tens of milliseconds of CPU on purpose. At most [`Self::RUNNING`]
+/// run at once and [`Self::WAITING`] wait, so that a flood of logins is refused and uses no more CPUs
+/// than that.
 pub struct PasswordHasher {
     entropy: Arc<dyn Entropy>,
-    turns: Turns,
-    /// Checked where there is no person, so that the answer takes as long as for a known one.
-    nobody: PasswordHash,
+    limit: ConcurrencyLimit,
+    /// Checked for unknown users, so that the response takes as long as for a known one.
+    dummy: PasswordHash,
 }
 
-/// Why a password was neither hashed nor checked. None of these says whether it is right.
+/// An error of hashing or checking a password. It does not depend on whether the password is right.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many others wait; trying again in a moment may succeed.
+    /// The queue is full; a retry may succeed.
     #[error("too many passwords are being checked; retry later")]
     Busy,
     #[error("cannot hash the password")]
     Hash(#[source] argon2::password_hash::Error),
-    /// The blocking thread panicked, or the runtime is going down.
+    /// The blocking thread panicked, or the runtime is shutting down.
     #[error("the password hashing thread ended early")]
     Interrupted(#[source] tokio::task::JoinError),
 }
@@ -66,14 +66,14 @@ pub enum PasswordPolicyError {
     TooLong,
 }
 
-/// A stored text that is no Argon2 hash in the PHC string format.
+/// The error of a stored string that is not an Argon2 hash in the PHC string format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an Argon2 hash in the PHC string format")]
 pub struct NotAPasswordHash;
 
 impl Password {
-    /// The longest password that is looked at, in characters. Beyond it the cost of a guess would be
-    /// the guesser's to choose.
+    /// The maximum length in characters. Without one, a client could choose the cost of checking its
+    /// guess.
     pub const MAXIMUM: usize = 128;
 
     pub fn new(text: String) -> Self {
@@ -81,16 +81,16 @@ impl Password {
     }
 
     fn is_too_long(&self) -> bool {
-        // `nth` stops at the limit, where `count` would walk whatever somebody sent.
+        // `nth` stops at the limit; `count` would read the whole input.
         self.0.chars().nth(Self::MAXIMUM).is_some()
     }
 }
 
 impl NewPassword {
-    /// The shortest password that may be set, in characters.
+    /// The minimum length in characters.
     pub const MINIMUM: usize = 8;
 
-    /// The same password again, where one that was configured has to be set.
+    /// Returns a copy, to set a configured password.
     pub(crate) fn copy(&self) -> Self {
         Self(Password(self.0.0.clone()))
     }
@@ -111,21 +111,21 @@ impl TryFrom<Password> for NewPassword {
 }
 
 impl PasswordHasher {
-    /// How many hashes run at once.
+    /// The number of hashes that run at once.
     pub const RUNNING: usize = 2;
-    /// How many more may wait: about a second's worth.
+    /// The number of hashes that may wait: about a second of work.
     pub const WAITING: usize = 64;
 
     pub fn new(entropy: Arc<dyn Entropy>) -> Result<Self, PasswordError> {
-        let nobody = PasswordHash::of_nobody(&*entropy).map_err(PasswordError::Hash)?;
+        let dummy = PasswordHash::dummy(&*entropy).map_err(PasswordError::Hash)?;
         Ok(Self {
             entropy,
-            turns: Turns::new(Self::RUNNING, Self::WAITING),
-            nobody,
+            limit: ConcurrencyLimit::new(Self::RUNNING, Self::WAITING),
+            dummy,
         })
     }
 
-    /// The hash to keep of a password, with a salt of its own.
+    /// Returns the hash of a password, with a random salt.
     pub async fn hash(&self, password: NewPassword) -> Result<PasswordHash, PasswordError> {
         let mut salt = [0; SALT_LENGTH];
         self.entropy.fill(&mut salt);
@@ -135,25 +135,24 @@ impl PasswordHasher {
             .map_err(PasswordError::Hash)
     }
 
-    /// Whether the password is the one that was hashed. `None`, for a person who does not exist or
-    /// has no password, is [`Verdict::Wrong`] after the same work, so that the time of an answer
-    /// does not tell who exists.
+    /// Checks a password against a hash. `None`, for an unknown user, is [`Verdict::Wrong`] after the same
+    /// work, so that the response time does not reveal who has an account.
     pub async fn verify(
         &self,
         password: Password,
         hash: Option<PasswordHash>,
     ) -> Result<Verdict, PasswordError> {
         if password.is_too_long() {
-            // Nobody can have set it. Whose login it was has not been looked at, so the haste tells nothing.
+            // No user can have such a password. The early return does not depend on the user.
             return Ok(Verdict::Wrong);
         }
-        let somebody = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.nobody.clone());
+        let is_known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.dummy.clone());
         let checked = self
             .run(move || argon2().verify_password(password.0.as_bytes(), &hash.0))
             .await?;
         match checked {
-            Ok(()) if somebody => Ok(Verdict::Right),
+            Ok(()) if is_known => Ok(Verdict::Right),
             Ok(()) | Err(argon2::password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
             Err(error) => Err(PasswordError::Hash(error)),
         }
@@ -163,12 +162,12 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let turn = self.turns.take().await.ok_or(PasswordError::Busy)?;
-        // The turn goes with the work: a client that leaves drops this future, but not the thread
-        // that is still hashing for it.
+        let permit = self.limit.acquire().await.ok_or(PasswordError::Busy)?;
+        // The thread holds the permit: a client that disconnects drops this future, but the thread
+        // continues to hash.
         tokio::task::spawn_blocking(move || {
             let answer = work();
-            drop(turn);
+            drop(permit);
             answer
         })
         .await
@@ -177,13 +176,13 @@ impl PasswordHasher {
 }
 
 impl PasswordHash {
-    /// The PHC string, for the store and for nothing else.
+    /// Returns the PHC string, for the store only.
     pub fn to_phc(&self) -> String {
         self.0.to_string()
     }
 
-    /// A hash of today's cost that no password has: its digest is drawn, not computed.
-    fn of_nobody(entropy: &dyn Entropy) -> Result<Self, argon2::password_hash::Error> {
+    /// Returns a hash of the current cost that no password matches: its digest is random.
+    fn dummy(entropy: &dyn Entropy) -> Result<Self, argon2::password_hash::Error> {
         let mut salt = [0; SALT_LENGTH];
         let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
         entropy.fill(&mut salt);
@@ -226,15 +225,15 @@ impl fmt::Debug for PasswordHash {
 impl fmt::Debug for PasswordHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PasswordHasher")
-            .field("turns", &self.turns)
+            .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
 }
 
 const SALT_LENGTH: usize = 16;
 
-/// Argon2id, 19 MiB, two passes, one lane: the first choice of OWASP's password storage cheat sheet,
-/// and the crate's default (a test says so). A stored hash is checked at the cost written in it.
+/// Returns Argon2id with 19 MiB, two passes and one lane: the first choice of OWASP's password storage
+/// cheat sheet, and the crate's default (a test checks it). A stored hash is checked at its own cost.
 fn argon2() -> Argon2<'static> {
     Argon2::default()
 }
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_complete_argon2_hash_is_refused() {
+    fn an_incomplete_hash_is_refused() {
         for text in [
             "",
             "correct horse",
@@ -306,18 +305,18 @@ mod tests {
         }
     }
 
-    /// Equal work is what makes equal time; a clock in a unit test would only make it flaky.
+    /// Compares the work instead of the time: a unit test that measures time would be flaky.
     #[test]
-    fn nobodys_hash_costs_what_a_new_one_costs() {
-        let nobody = PasswordHash::of_nobody(&SystemEntropy).unwrap().0;
+    fn the_dummy_hash_costs_as_much_as_a_real_one() {
+        let dummy = PasswordHash::dummy(&SystemEntropy).unwrap().0;
         let real = argon2()
             .hash_password_with_salt(b"correct horse", &[1; SALT_LENGTH])
             .unwrap();
-        assert_eq!(nobody.algorithm, real.algorithm);
-        assert_eq!(nobody.version, real.version);
-        assert_eq!(nobody.params, real.params);
-        assert_eq!(nobody.salt.unwrap().len(), real.salt.unwrap().len());
-        assert_eq!(nobody.hash.unwrap().len(), real.hash.unwrap().len());
+        assert_eq!(dummy.algorithm, real.algorithm);
+        assert_eq!(dummy.version, real.version);
+        assert_eq!(dummy.params, real.params);
+        assert_eq!(dummy.salt.unwrap().len(), real.salt.unwrap().len());
+        assert_eq!(dummy.hash.unwrap().len(), real.hash.unwrap().len());
     }
 
     #[test]
@@ -333,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_beyond_the_limit_is_wrong_without_being_hashed() {
         let full = PasswordHasher {
-            turns: Turns::new(0, 0),
+            limit: ConcurrencyLimit::new(0, 0),
             ..hasher()
         };
         let long = full.verify(password(&"x".repeat(129)), None).await;
@@ -349,7 +348,7 @@ mod tests {
     fn no_debug_form_shows_a_secret() {
         let text = format!("{:?} {:?}", password("hunter2hunter2"), new("hunter2hunter2"));
         assert_eq!(text, "Password(..) NewPassword(Password(..))");
-        let hash = PasswordHash::of_nobody(&SystemEntropy).unwrap();
+        let hash = PasswordHash::dummy(&SystemEntropy).unwrap();
         assert_eq!(format!("{hash:?}"), "PasswordHash(..)");
     }
 }

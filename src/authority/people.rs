@@ -1,4 +1,4 @@
-//! People: made, changed and removed by site administrators, logged in.
+//! Users: created, updated and deleted by site administrators with a session.
 
 use std::net::IpAddr;
 
@@ -12,12 +12,12 @@ use jeton_core::directory::{Email, Person, UserId};
 use jeton_store::rules::people;
 use jeton_store::{Cause, NewPerson, Slice, Versioned};
 
-/// A person about to be made.
+/// A user to create.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// Their address.
+    /// The e-mail address.
     pub email: Email,
-    /// Their password.
+    /// The password.
     pub password: NewPassword,
     /// Given name.
     pub first_name: Option<String>,
@@ -25,26 +25,26 @@ pub struct NewAccount {
     pub last_name: Option<String>,
     /// A short name.
     pub username: Option<String>,
-    /// Whether they may do everything.
+    /// Whether the user is a site administrator.
     pub site_admin: bool,
 }
 
-/// What is to change about a person; `None` leaves it as it is.
+/// Requested changes to a user; `None` keeps the current value.
 #[derive(Debug, Default)]
 pub struct PersonPatch {
     /// A new password.
     pub password: Option<NewPassword>,
-    /// The present password, which a person gives with a new one.
+    /// The current password, which users send when they change their own.
     pub current_password: Option<Password>,
-    /// A new given name, or none.
+    /// A new given name; `Some(None)` removes it.
     pub first_name: Option<Option<String>>,
-    /// A new family name, or none.
+    /// A new family name; `Some(None)` removes it.
     pub last_name: Option<Option<String>>,
-    /// A new short name, or none.
+    /// A new short name; `Some(None)` removes it.
     pub username: Option<Option<String>>,
-    /// Whether they are a site administrator.
+    /// Whether the user is a site administrator.
     pub site_admin: Option<bool>,
-    /// Whether they are shut out.
+    /// Whether the user is disabled.
     pub disabled: Option<bool>,
 }
 
@@ -69,7 +69,7 @@ impl PersonPatch {
 }
 
 impl Authority {
-    /// Makes a person.
+    /// Creates a user.
     pub async fn create_person(&self, caller: &Caller, account: NewAccount) -> Result<Person> {
         policy::manage_people(caller)?;
         let new = &self.new_person(account).await?;
@@ -83,14 +83,14 @@ impl Authority {
         .inspect(|person| tracing::info!(by = caller.actor().name, person = %person.email, site_admin = person.site_admin, "user created"))
     }
 
-    /// Everybody.
+    /// Returns all users.
     pub async fn people(&self, caller: &Caller, slice: Slice) -> Result<Vec<Person>> {
         policy::manage_people(caller)?;
         Ok(self.store.people(slice).await?)
     }
 
-    /// People who have a text in their names or address: those who share an organization with the caller,
-    /// and everybody for a site administrator.
+    /// Returns the users whose names or e-mail address contain a text: users who share an organization with
+    /// the caller; for a site administrator, all users.
     pub async fn find_people(&self, caller: &Caller, text: &str, slice: Slice) -> Result<Vec<Person>> {
         match organizations_of(caller) {
             Some(of) => Ok(self.store.find_people(text.to_owned(), of, slice).await?),
@@ -98,7 +98,7 @@ impl Authority {
         }
     }
 
-    /// One person: anyone for a site administrator, oneself for everybody else.
+    /// Returns a user: for a site administrator any user, for other callers themselves only.
     pub async fn person(&self, caller: &Caller, email: &Email) -> Result<Person> {
         policy::logged_in(caller)?;
         if !is_self(caller, email) {
@@ -108,9 +108,9 @@ impl Authority {
         found.map(Versioned::into_value).ok_or(Error::Absent)
     }
 
-    /// Changes a person. Everybody may change their own password, giving the present one; the rest is
-    /// the site administrators'. A new password ends the person's sessions, this one included. The
-    /// present one is tried as at a login, from an address.
+    /// Updates a user. Users may change their own password if they send the current one; only site
+    /// administrators may change anything else. A new password ends all sessions of the user. The check of
+    /// the current password is throttled like a login from `address`.
     pub async fn change_person(
         &self,
         caller: &Caller,
@@ -118,11 +118,11 @@ impl Authority {
         email: &Email,
         patch: PersonPatch,
     ) -> Result<Person> {
-        let what = match patch.is_only_a_password() {
+        let change = match patch.is_only_a_password() {
             true => Change::Password,
             false => Change::Anything,
         };
-        may_change(caller, email, what)?;
+        may_change(caller, email, change)?;
         let PersonPatch {
             password,
             current_password,
@@ -159,7 +159,7 @@ impl Authority {
         };
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
-                may_change(&caller, email, what)?;
+                may_change(&caller, email, change)?;
                 self.change_as(&view, caller.cause(self.clock.now()), email, changes)
                     .await
             })
@@ -172,7 +172,7 @@ impl Authority {
         })
     }
 
-    /// Removes a person from everything; their sessions and tokens end.
+    /// Deletes a user; removes them from organizations and teams and revokes their sessions and tokens.
     pub async fn remove_person(&self, caller: &Caller, email: &Email) -> Result<()> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -186,7 +186,7 @@ impl Authority {
         .inspect(|()| tracing::info!(by = caller.actor().name, person = %email, "user deleted"))
     }
 
-    /// Makes a person in somebody's name.
+    /// Creates a user and records `cause`.
     pub(super) async fn create(
         &self,
         view: &View<'_>,
@@ -205,7 +205,7 @@ impl Authority {
         Ok(self.commit(view, order).await?.map(|_| new.person.clone()))
     }
 
-    /// Changes a person in somebody's name.
+    /// Updates a user and records `cause`.
     pub(super) async fn change_as(
         &self,
         view: &View<'_>,
@@ -219,6 +219,7 @@ impl Authority {
         Ok(self.commit(view, order).await?.map(|_| changed))
     }
 
+    /// Returns the user to create, with a new id and the hashed password.
     pub(super) async fn new_person(&self, account: NewAccount) -> Result<NewPerson> {
         let NewAccount {
             email,
@@ -244,7 +245,7 @@ impl Authority {
     }
 }
 
-/// Changes to a person; `None` leaves it as it is.
+/// Checked changes to a user, with the password hashed; `None` keeps the current value.
 #[derive(Clone, Default)]
 pub(super) struct PersonChanges {
     first_name: Option<Option<String>>,
@@ -257,7 +258,7 @@ pub(super) struct PersonChanges {
 }
 
 impl PersonChanges {
-    /// Another password, by its hash.
+    /// Returns the change of a password, given its hash.
     pub(super) fn password(hash: String) -> Self {
         Self {
             password_hash: Some(hash),
@@ -289,16 +290,16 @@ impl PersonChanges {
     }
 }
 
-/// What somebody wants to change about a person.
+/// The part of a user that a request changes.
 #[derive(Debug, Clone, Copy)]
 enum Change {
     Password,
     Anything,
 }
 
-/// Everybody changes their own password; the rest is the site administrators'.
-fn may_change(caller: &Caller, email: &Email, what: Change) -> Result<()> {
-    match what {
+/// Checks that the caller may make a change: their own password, or anything as a site administrator.
+fn may_change(caller: &Caller, email: &Email, change: Change) -> Result<()> {
+    match change {
         Change::Password if is_self(caller, email) => Ok(()),
         Change::Password | Change::Anything => policy::manage_people(caller),
     }

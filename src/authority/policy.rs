@@ -1,28 +1,29 @@
-//! Who may do what: pure functions, on one page.
+//! Permissions: who may do what. Apart and without I/O, so that all rules can be read in one place.
 //!
-//! A [`Rank`] is what a caller is with respect to one organization: what its owner is, there and
-//! now. That a token carries the scope for a request was checked before, by the handler's type;
-//! both must hold, so a token can do its scopes and of those what its owner may do at the time.
+//! A [`Rank`] is the role of a caller in one organization: the current role of the token's owner. The
+//! handler's type has checked the scope before. Both must allow a request, so a token can do what its
+//! scopes name and its owner may do at the time.
 //!
-//! What the caller may not know of is absent (404), what it may see and not do is forbidden (403).
+//! An object that the caller may not see is [`Error::Absent`] (404); an operation that the caller may not
+//! do on an object that they may see is [`Error::Forbidden`] (403).
 
 use crate::authority::{Caller, Error};
 use jeton_core::directory::{OrganizationId, Role, TeamId};
 use jeton_core::token::{Owner, Scope, TokenKind, Visibility};
 use jeton_store::Standing;
 
-/// What a caller is with respect to one organization.
+/// The role of a caller in one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rank {
-    /// Nothing: the organization does not exist for them.
+    /// No role: the organization does not exist for the caller.
     Outsider,
-    /// A team's token: never reaches beyond its team.
+    /// A team's token: limited to its team.
     Team(TeamId),
-    /// Somebody who may look, whatever they are in its teams.
+    /// A viewer, who may only read, regardless of their roles in teams.
     Viewer,
     /// A member, who may be admin of some teams.
     Member {
-        /// The teams whose tokens they manage.
+        /// The teams whose members and tokens they manage.
         administers: Vec<TeamId>,
     },
     /// An admin of the organization, or its own token.
@@ -31,8 +32,8 @@ pub enum Rank {
     Site,
 }
 
-/// The rank of a caller in an organization, from what its token is and, for a person's, what the
-/// person is there.
+/// Returns the rank of a caller in an organization: from the owner of the token and, if that is a user,
+/// from the user's roles there.
 pub fn rank(caller: &Caller, organization: OrganizationId, standing: &Standing) -> Rank {
     if caller
         .owner()
@@ -57,8 +58,8 @@ pub fn rank(caller: &Caller, organization: OrganizationId, standing: &Standing) 
     }
 }
 
-/// The rank of a caller with respect to what belongs to no organization: the deployment's tokens, and
-/// people's tokens that are good in all of their organizations.
+/// Returns the rank of a caller for objects that belong to no organization: the deployment's tokens, and
+/// users' tokens that are valid in all of their organizations.
 pub fn rank_everywhere(caller: &Caller) -> Rank {
     match caller.owner() {
         owner if owner.organization().is_some() => Rank::Outsider,
@@ -69,7 +70,7 @@ pub fn rank_everywhere(caller: &Caller) -> Rank {
     }
 }
 
-/// Whether the caller acts for a site administrator, or for the deployment.
+/// Returns whether the caller acts for a site administrator or for the deployment.
 pub fn is_site_administrator(caller: &Caller) -> bool {
     match caller.owner() {
         Owner::Deployment => true,
@@ -78,7 +79,7 @@ pub fn is_site_administrator(caller: &Caller) -> bool {
     }
 }
 
-/// Seeing that an organization exists, its teams, projects and members.
+/// Allows reading an organization, its teams, projects and members.
 pub fn see_organization(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
@@ -86,7 +87,7 @@ pub fn see_organization(rank: &Rank) -> Result<(), Error> {
     }
 }
 
-/// Changing an organization, its members, teams and projects.
+/// Allows changing an organization, its members, teams and projects.
 pub fn manage_organization(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
@@ -95,7 +96,7 @@ pub fn manage_organization(rank: &Rank) -> Result<(), Error> {
     }
 }
 
-/// Changing who belongs to a team.
+/// Allows changing the members of a team.
 pub fn manage_team(rank: &Rank, team: &TeamId) -> Result<(), Error> {
     match rank {
         Rank::Outsider => Err(Error::Absent),
@@ -105,7 +106,7 @@ pub fn manage_team(rank: &Rank, team: &TeamId) -> Result<(), Error> {
     }
 }
 
-/// What concerns every organization at once.
+/// Allows operations that affect every organization.
 pub fn govern_deployment(rank: &Rank) -> Result<(), Error> {
     match rank {
         Rank::Site => Ok(()),
@@ -115,8 +116,8 @@ pub fn govern_deployment(rank: &Rank) -> Result<(), Error> {
     }
 }
 
-/// Bringing people into a team who do not belong to the organization: that is the organization's
-/// matter, or a team's admin could open the organization to anybody.
+/// Allows adding users who are not members of the organization to a team. An admin of the team may not:
+/// they could open the organization to anyone.
 pub fn invite_to_team(rank: &Rank) -> Result<(), Error> {
     manage_organization(rank).map_err(|refusal| match refusal {
         Error::Forbidden => Error::NotAMember,
@@ -124,12 +125,12 @@ pub fn invite_to_team(rank: &Rank) -> Result<(), Error> {
     })
 }
 
-/// Making a token that acts for `owner`. Nobody makes a token for another person.
+/// Allows creating a token that acts for `owner`. No caller may create one for another user.
 pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     match (owner, rank) {
         (Owner::Deployment, Rank::Site) => Ok(()),
         (Owner::Deployment, _) | (_, Rank::Viewer) => Err(Error::Forbidden),
-        // What is confined to one organization makes nothing that is good in others.
+        // A token of one organization may not create a token that is valid in others.
         (
             Owner::User {
                 organization: None, ..
@@ -145,12 +146,12 @@ pub fn issue(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     }
 }
 
-/// Whether there is any token to which the caller can hand a scope: some are for the deployment's only.
+/// Returns whether the caller may grant a scope to at least one owner; some are for the deployment only.
 pub fn may_ever_grant(caller: &Caller, scope: &Scope) -> bool {
     caller.may_grant(scope.as_str()) && (!scope.is_deployment_only() || rank_everywhere(caller) == Rank::Site)
 }
 
-/// Handing on scopes and projects that are not named one by one: all of them are within the caller's.
+/// Allows passing on the scopes and projects of an existing token: the caller must have all of them.
 pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> Result<(), Error> {
     let has_scopes = scopes.iter().all(|scope| caller.may_grant(scope.as_str()));
     let has_projects = match (caller.token().projects(), projects) {
@@ -165,9 +166,9 @@ pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> R
     }
 }
 
-/// Seeing, describing and revoking a token. A token that the caller may not manage does not exist
-/// for them. One's own are seen and ended by whoever belongs to the organization: a viewer too may have
-/// some from before.
+/// Allows reading, updating and revoking a token. A token that the caller may not manage does not exist
+/// for them. Any member may manage their own tokens, also a viewer, who may have some from an earlier
+/// role.
 pub fn manage_token(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), Error> {
     let allowed = match (owner, rank) {
         (Owner::User { user, .. }, _) if caller.user() == Some(user) && *rank != Rank::Outsider => true,
@@ -181,7 +182,7 @@ pub fn manage_token(rank: &Rank, caller: &Caller, owner: &Owner) -> Result<(), E
     if allowed { Ok(()) } else { Err(Error::Absent) }
 }
 
-/// Which tokens of an organization a caller sees: those they could manage.
+/// Returns which tokens of an organization a caller may see: those that they may manage.
 pub fn visible_tokens(rank: &Rank, caller: &Caller) -> Visibility {
     match rank {
         Rank::Admin | Rank::Site => Visibility::Everything,
@@ -204,18 +205,18 @@ pub fn visible_tokens(rank: &Rank, caller: &Caller) -> Visibility {
     }
 }
 
-/// Making organizations: any person who has logged in.
+/// Allows creating an organization: any user with a session.
 pub fn create_organization(caller: &Caller) -> Result<(), Error> {
     logged_in(caller)
 }
 
-/// Removing an organization and changing its policy: its admins, logged in.
+/// Allows deleting an organization and changing its policy: its admins, with a session.
 pub fn govern_organization(rank: &Rank, caller: &Caller) -> Result<(), Error> {
     manage_organization(rank)?;
     logged_in(caller)
 }
 
-/// Seeing and changing all people, which needs a session.
+/// Allows reading and changing all users: site administrators, with a session.
 pub fn manage_people(caller: &Caller) -> Result<(), Error> {
     logged_in(caller)?;
     if is_site_administrator(caller) {
@@ -225,7 +226,7 @@ pub fn manage_people(caller: &Caller) -> Result<(), Error> {
     }
 }
 
-/// Saying that tokens were seen: the deployment's verifiers, whose word counts for every organization.
+/// Allows reporting the use of tokens: tokens of the deployment, since a report can name any token.
 pub fn report_use(caller: &Caller) -> Result<(), Error> {
     match caller.owner() {
         Owner::Deployment => Ok(()),
@@ -233,7 +234,7 @@ pub fn report_use(caller: &Caller) -> Result<(), Error> {
     }
 }
 
-/// What no API token may do, whatever its scopes: a stolen one must not be able to make itself at home.
+/// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {
         TokenKind::Session => Ok(()),

@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects of an organization, to which tokens can be restricted.
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::directory::{Name, OrganizationReference, Project};
@@ -6,7 +6,7 @@ use jeton_store::Slice;
 use jeton_store::rules::projects;
 
 impl Authority {
-    /// Makes a project.
+    /// Creates a project.
     pub async fn create_project(
         &self,
         caller: &Caller,
@@ -32,7 +32,7 @@ impl Authority {
         .inspect(|project| tracing::info!(by = caller.actor().name, organization = %reference, project = project.id, name = %project.name, "project created"))
     }
 
-    /// An organization's projects.
+    /// Returns the projects of an organization.
     pub async fn projects(
         &self,
         caller: &Caller,
@@ -43,7 +43,7 @@ impl Authority {
         Ok(self.store.projects(organization.value.id, slice).await?)
     }
 
-    /// Removes a project. Tokens restricted to it stay restricted to it, and so to nothing.
+    /// Deletes a project. Tokens restricted to it stay restricted: they become valid for no other project.
     pub async fn remove_project(
         &self,
         caller: &Caller,

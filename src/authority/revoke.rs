@@ -113,9 +113,9 @@ impl Authority {
         origin: Origin,
         reason: String,
     ) -> Result<()> {
-        let turn = self.verifications.take().await.ok_or(Error::Busy)?;
+        let permit = self.verifications.acquire().await.ok_or(Error::Busy)?;
         let found = self.find(token, Presented::ToEnd).await?;
-        drop(turn);
+        drop(permit);
         let Ok(active) = found else { return Ok(()) };
         let holder = Caller::new(active, origin);
         let token = holder.token();

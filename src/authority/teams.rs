@@ -1,4 +1,4 @@
-//! Teams.
+//! Teams of an organization.
 
 use crate::authority::policy;
 use crate::authority::retry::Judged;
@@ -8,7 +8,7 @@ use jeton_store::rules::teams;
 use jeton_store::{Found, Search, Slice};
 
 impl Authority {
-    /// Makes a team.
+    /// Creates a team.
     pub async fn create_team(
         &self,
         caller: &Caller,
@@ -35,7 +35,7 @@ impl Authority {
         .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "team created"))
     }
 
-    /// An organization's teams.
+    /// Returns the teams of an organization.
     pub async fn teams(
         &self,
         caller: &Caller,
@@ -46,7 +46,7 @@ impl Authority {
         Ok(self.store.teams(organization.value.id, slice).await?)
     }
 
-    /// A numbered page of an organization's teams.
+    /// Returns a page of the teams of an organization.
     pub async fn find_teams(
         &self,
         caller: &Caller,
@@ -57,7 +57,7 @@ impl Authority {
         Ok(self.store.find_teams(organization.value.id, search).await?)
     }
 
-    /// The teams of an organization that the caller belongs to, and as what.
+    /// Returns the teams of an organization that the caller belongs to, with the caller's role in each.
     pub async fn own_teams(
         &self,
         caller: &Caller,
@@ -78,7 +78,7 @@ impl Authority {
         Ok(found)
     }
 
-    /// One team.
+    /// Returns a team.
     pub async fn team(
         &self,
         caller: &Caller,
@@ -90,15 +90,15 @@ impl Authority {
         Ok(Team::clone(&*view.team(organization.value.id, team).await?))
     }
 
-    /// The team with an id, whichever organization it is of, for a caller who may see it there.
+    /// Returns the team with an id, in any organization that the caller may see.
     pub async fn team_with_id(&self, caller: &Caller, id: &TeamId) -> Result<Team> {
         let team = self.store.team_with_id(id.clone()).await?.ok_or(Error::Absent)?;
         self.view().visible(caller, &team.organization.into()).await?;
         Ok(team)
     }
 
-    /// Changes a team: gives it another name, if one is given. Its tokens carry its id, so that nothing
-    /// ends.
+    /// Updates a team: renames it if `name` is given. Its tokens stay valid, since their claims contain its
+    /// id, not its name.
     pub async fn change_team(
         &self,
         caller: &Caller,
@@ -127,7 +127,7 @@ impl Authority {
         .inspect(|team| tracing::info!(by = caller.actor().name, organization = %team.organization, team = %team.id, name = %team.name, "team updated"))
     }
 
-    /// Removes a team; its tokens end.
+    /// Deletes a team and revokes its tokens.
     pub async fn remove_team(
         &self,
         caller: &Caller,

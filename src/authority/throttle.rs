@@ -1,4 +1,4 @@
-//! Slows down those who guess passwords, without shutting out those who know them.
+//! Login throttling: delays password guessing without locking users out.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,40 +9,39 @@ use aws_lc_rs::digest;
 
 use jeton_core::clock::Timestamp;
 
-/// A soft lock: after some failures each further attempt has to wait, longer each time, and nothing
-/// is ever locked for good.
+/// A back-off for logins: after some failures each further attempt must wait, longer each time. No account
+/// is ever locked.
 ///
-/// A failure counts in three places, and an attempt waits for the longest of their delays:
+/// Three counters count a failure, and an attempt waits for the longest of their delays:
 ///
-/// | counted per | free failures | longest delay | stops |
+/// | counter | free failures | longest delay | attack |
 /// |---|---|---|---|
-/// | account and network | 5 | 15 minutes | somebody who guesses one person's password |
-/// | network | 50 | 15 minutes | somebody who tries one password on many people |
-/// | account | 50 | 1 minute | many machines that guess one person's password |
+/// | account and network | 5 | 15 minutes | one client guesses one user's password |
+/// | network | 50 | 15 minutes | one client tries one password on many users |
+/// | account | 50 | 1 minute | many clients guess one user's password |
 ///
-/// After the free failures the delays are 1, 3, 5, 10, 30 seconds and 1, 5, 15 minutes, up to the
-/// longest of the row. A day without a failure forgets them. An attempt that was turned away counts
-/// nowhere, so that knocking on a closed door does not keep it closed.
+/// After the free failures the delays are 1, 3, 5, 10, 30 seconds and 1, 5, 15 minutes, up to the longest
+/// of the row. A day without a failure resets a counter. A refused attempt is not counted, so that early
+/// retries do not extend the delay.
 ///
-/// **The owner is not shut out.** A network from which somebody logged in to this account within
-/// thirty days is asked only for its own failures with this account, whatever goes on elsewhere. An
-/// owner who comes from a network never seen waits at most a minute for the guesses of strangers, then
-/// competes with them for the next attempt; and longer only where strangers share that network. All
-/// of this is in memory: a restart forgives everyone.
+/// **An attacker cannot lock a user out.** From a network with a successful login to the account in the
+/// last 30 days, only the counter of account and network applies. From a new network, a user waits at most
+/// a minute for failures of other networks, then competes with them for the next attempt; they wait longer
+/// only if an attacker shares their network. All counters are in memory: a restart resets them.
 ///
-/// A success clears the count of its account and network and no other: were the network's cleared
-/// too, a guesser could wash it with an account of their own.
+/// A success resets the counter of its account and network and no other. Otherwise an attacker could reset
+/// the counter of a network with logins to an account of their own.
 ///
-/// Guesses sent all at once gain nothing: an attempt under way counts like a failure until it ends,
-/// so that a person can have five logins under way from one network, and the next waits a second.
+/// Parallel guesses gain nothing: an attempt counts like a failure until it ends. Five logins to one
+/// account can run at once from one network; the next must wait for a second.
 ///
-/// A network is an IPv4 address or the first 64 bits of an IPv6 address, since whoever has one
-/// address there has all of them.
+/// A network is an IPv4 address or the first 64 bits of an IPv6 address, since a client usually controls
+/// all addresses of such a prefix.
 #[derive(Debug, Default)]
-pub struct Throttle(Mutex<Memory>);
+pub struct Throttle(Mutex<State>);
 
-/// Leave to check one password. Dropped without a word it counts as a failure, so that a guesser who
-/// hangs up, and a path in the code that forgets, are on the safe side.
+/// Permission to check one password. Dropping it counts as a failure: a client that disconnects, or a code
+/// path without a result, must not give free guesses.
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped counts as a failed login"]
 pub struct Attempt<'a> {
@@ -52,24 +51,23 @@ pub struct Attempt<'a> {
     outcome: Outcome,
 }
 
-/// This attempt comes too early.
+/// The error of an attempt before the end of a delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many failed logins; try again in {retry_after} s")]
 pub struct Throttled {
-    /// Whole seconds until an attempt can be let through: at least 1, at most 900.
+    /// Seconds until the next attempt is allowed, from 1 to 900.
     pub retry_after: u32,
 }
 
 impl Throttle {
-    /// How many counts, and how many remembered logins, are kept. The oldest tenth goes when one more comes.
+    /// The maximum number of counters, and of networks with a login. A full map drops its oldest tenth.
     pub const CAPACITY: usize = 65_536;
 
-    /// Asks for leave to check a password of `account`, which is the canonical form of what was
-    /// asked for, whether such a person exists or not: with another spelling a guesser would have
-    /// another five guesses.
+    /// Begins an attempt to check a password of `account`, or returns the delay. `account` must be in
+    /// canonical form, since every other spelling would allow another five guesses. It need not exist.
     pub fn attempt(&self, account: &str, address: IpAddr, now: Timestamp) -> Result<Attempt<'_>, Throttled> {
         let pair = (Account::of(account), Network::of(address));
-        self.memory().begin(pair, now)?;
+        self.state().begin(pair, now)?;
         Ok(Attempt {
             throttle: self,
             pair,
@@ -78,19 +76,19 @@ impl Throttle {
         })
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        // Every change under the lock leaves the counts usable, so a panic elsewhere is no reason to stop.
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock leaves the counters valid, so a poisoned lock can be used.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Attempt<'_> {
-    /// The password was right.
+    /// Ends the attempt: the password was right.
     pub fn succeeded(mut self) {
         self.outcome = Outcome::Success;
     }
 
-    /// Nothing was judged (the store did not answer, the server was busy): as if it had not been.
+    /// Ends the attempt without counting it: the password was not checked (the store or the server was busy).
     pub fn abandoned(mut self) {
         self.outcome = Outcome::None;
     }
@@ -98,7 +96,7 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        self.throttle.memory().end(self.pair, self.outcome, self.began);
+        self.throttle.state().end(self.pair, self.outcome, self.began);
     }
 }
 
@@ -109,7 +107,7 @@ enum Outcome {
     None,
 }
 
-/// A digest of the account's name: of one size however long a name somebody sends.
+/// The digest of an account's name, so that long names do not take more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Account([u8; digest::SHA256_OUTPUT_LEN]);
 
@@ -134,7 +132,7 @@ impl Network {
     }
 }
 
-/// What failures are counted by.
+/// The key of a counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
     Pair(Account, Network),
@@ -142,9 +140,10 @@ enum Key {
     Account(Account),
 }
 
-/// Seconds to wait after each failure beyond the free ones.
+/// The delays in seconds after each failure beyond the free ones.
 const DELAYS: [u32; 8] = [1, 3, 5, 10, 30, 60, 300, 900];
 const DAY: i64 = 86_400;
+/// How long a login makes its network a known one, in seconds.
 const KNOWN_FOR: i64 = 30 * DAY;
 
 impl Key {
@@ -162,7 +161,7 @@ impl Key {
         }
     }
 
-    /// Seconds to wait after so many failures.
+    /// Returns the delay in seconds after a number of failures.
     fn delay(self, failures: u32) -> u32 {
         let Some(beyond) = failures.checked_sub(self.free_failures()) else {
             return 0;
@@ -179,29 +178,29 @@ impl Key {
 #[derive(Debug, Clone, Copy)]
 struct Count {
     failures: u32,
-    /// Attempts that have begun and not ended.
+    /// Attempts in progress.
     pending: u32,
-    /// When the last failure was, or the last attempt where there was none.
+    /// The time of the last failure, or of the first attempt if there was no failure.
     last: Timestamp,
 }
 
 impl Count {
-    fn forget_what_is_old(&mut self, now: Timestamp) {
-        // After the clock was set back the rest of a delay would be as long as the step.
+    fn reset_if_old(&mut self, now: Timestamp) {
+        // If the clock was set back, the delay would be longer by that step.
         self.last = self.last.min(now);
         if self.last.plus_seconds(DAY) <= now {
             self.failures = 0;
         }
     }
 
-    /// Seconds until this count lets an attempt through.
+    /// Returns the seconds until this counter allows an attempt.
     fn wait(&self, key: Key, now: Timestamp) -> u32 {
         let until = self.last.plus_seconds(key.delay(self.failures).into());
         let left = until.millis().saturating_sub(now.millis());
         if left > 0 {
             return u32::try_from(left.unsigned_abs().div_ceil(1000)).unwrap_or(key.longest_delay());
         }
-        // Once the free failures are used up, or would be by those under way, it is one at a time.
+        // Once the free failures are used up, counting attempts in progress, attempts run one at a time.
         let one_too_many =
             self.pending > 0 && self.failures.saturating_add(self.pending) >= key.free_failures();
         u32::from(one_too_many)
@@ -209,22 +208,22 @@ impl Count {
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct State {
     counts: HashMap<Key, Count>,
-    /// When a password last was right, per account and network. Apart from the counts, so that no
-    /// flood of failures can push it out.
+    /// The time of the last successful login by account and network. Apart from the counters, so that a
+    /// flood of failures cannot evict it.
     known: HashMap<(Account, Network), Timestamp>,
 }
 
-impl Memory {
+impl State {
     fn begin(&mut self, pair: (Account, Network), now: Timestamp) -> Result<(), Throttled> {
         let retry_after = self
-            .keys_that_bind(pair, now)
+            .applicable_keys(pair, now)
             .into_iter()
             .flatten()
             .filter_map(|key| {
                 let count = self.counts.get_mut(&key)?;
-                count.forget_what_is_old(now);
+                count.reset_if_old(now);
                 Some(count.wait(key, now))
             })
             .max()
@@ -256,14 +255,14 @@ impl Memory {
         }
         if outcome == Outcome::Success {
             if !self.known.contains_key(&pair) {
-                make_room(&mut self.known, |at| *at);
+                evict_oldest(&mut self.known, |at| *at);
             }
             self.known.insert(pair, began);
         }
     }
 
-    /// A network that has shown that it knows the password answers for itself alone.
-    fn keys_that_bind(&self, pair: (Account, Network), now: Timestamp) -> [Option<Key>; 3] {
+    /// Returns the keys whose delays apply: for a network with a recent login, only the pair.
+    fn applicable_keys(&self, pair: (Account, Network), now: Timestamp) -> [Option<Key>; 3] {
         let known = self
             .known
             .get(&pair)
@@ -273,7 +272,7 @@ impl Memory {
 
     fn count(&mut self, key: Key, now: Timestamp) -> &mut Count {
         if !self.counts.contains_key(&key) {
-            make_room(&mut self.counts, |count| count.last);
+            evict_oldest(&mut self.counts, |count| count.last);
         }
         self.counts.entry(key).or_insert(Count {
             failures: 0,
@@ -291,22 +290,22 @@ fn keys((account, network): (Account, Network)) -> [Key; 3] {
     ]
 }
 
-/// Drops the oldest tenth of a full map: finding the oldest costs a walk, and this way it is walked
-/// once in thousands of insertions.
-fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, age: impl Fn(&V) -> Timestamp) {
+/// Drops the oldest tenth of a full map. Finding the oldest entry needs a scan of the map, so dropping many
+/// at once needs a scan only once in thousands of insertions.
+fn evict_oldest<K: Eq + Hash, V>(map: &mut HashMap<K, V>, age: impl Fn(&V) -> Timestamp) {
     if map.len() < Throttle::CAPACITY {
         return;
     }
     let mut ages: Vec<_> = map.values().map(&age).collect();
-    let (older, newest_to_go, _) = ages.select_nth_unstable(Throttle::CAPACITY / 10);
-    let newest_to_go = *newest_to_go;
-    // Of those of the last instant only as many go as must, after all that are older.
-    let mut last_to_go = 1 + older.iter().filter(|age| **age == newest_to_go).count();
+    let (older, newest_dropped, _) = ages.select_nth_unstable(Throttle::CAPACITY / 10);
+    let newest_dropped = *newest_dropped;
+    // Drops all older entries, and of those with the same time only as many as necessary.
+    let mut ties_to_drop = 1 + older.iter().filter(|age| **age == newest_dropped).count();
     map.retain(|_, value| {
         let age = age(value);
-        let is_last_to_go = age == newest_to_go && last_to_go > 0;
-        last_to_go -= usize::from(is_last_to_go);
-        age > newest_to_go || (age == newest_to_go && !is_last_to_go)
+        let is_dropped_tie = age == newest_dropped && ties_to_drop > 0;
+        ties_to_drop -= usize::from(is_dropped_tie);
+        age > newest_dropped || (age == newest_dropped && !is_dropped_tie)
     });
 }
 
@@ -323,7 +322,7 @@ mod tests {
         Timestamp::from_seconds(1_767_323_045 + seconds).unwrap()
     }
 
-    /// The address of one of many networks.
+    /// Returns an address in one of many networks.
     fn stranger(number: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0A00_0000 + number))
     }
@@ -355,7 +354,7 @@ mod tests {
             assert_eq!(
                 fail(&throttle, "a", HOME, at(now)),
                 Err(1),
-                "turned away attempts do not prolong"
+                "refused attempts do not extend the delay"
             );
             now += 1;
             assert_eq!(fail(&throttle, "a", HOME, at(now)), Ok(()), "after {delay} s");
@@ -366,7 +365,11 @@ mod tests {
             "another account is free"
         );
         assert_eq!(fail(&throttle, "a", HOME, at(now + DAY)), Ok(()));
-        assert_eq!(fail(&throttle, "a", HOME, at(now + DAY)), Ok(()), "a day forgets");
+        assert_eq!(
+            fail(&throttle, "a", HOME, at(now + DAY)),
+            Ok(()),
+            "a day without a failure resets the counter"
+        );
     }
 
     #[test]
@@ -386,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_of_ones_own_does_not_wash_the_network() {
+    fn a_login_to_another_account_does_not_reset_the_network() {
         let throttle = Throttle::default();
         for victim in 0..50 {
             assert_eq!(fail(&throttle, &format!("victim{victim}"), HOME, at(0)), Ok(()));
@@ -403,25 +406,25 @@ mod tests {
         assert_eq!(
             succeed(&throttle, "mine", HOME, at(0)),
             Ok(()),
-            "who logged in here before is free"
+            "a login from a known network is free"
         );
     }
 
     #[test]
-    fn many_networks_do_not_shut_the_owner_out() {
+    fn many_networks_do_not_lock_a_user_out() {
         let throttle = Throttle::default();
         assert_eq!(succeed(&throttle, "a", HOME, at(0)), Ok(()));
-        let mut turned_away = 0;
+        let mut refused = 0;
         for number in 0..200 {
             match fail(&throttle, "a", stranger(number), at(1)) {
                 Ok(()) => {}
                 Err(wait) => {
-                    turned_away += 1;
+                    refused += 1;
                     assert!(wait <= 60, "{wait}");
                 }
             }
         }
-        assert_eq!(turned_away, 150, "fifty guesses are free");
+        assert_eq!(refused, 150, "fifty guesses are free");
         assert_eq!(succeed(&throttle, "a", HOME, at(1)), Ok(()), "a known network");
         assert!(
             succeed(&throttle, "a", stranger(1000), at(1)).is_err(),
@@ -436,13 +439,13 @@ mod tests {
     }
 
     #[test]
-    fn guesses_at_once_are_no_more_than_guesses_in_a_row() {
+    fn parallel_guesses_gain_nothing() {
         let throttle = Throttle::default();
-        let under_way: Vec<_> = (0..100)
+        let in_progress: Vec<_> = (0..100)
             .filter_map(|_| throttle.attempt("a", HOME, at(0)).ok())
             .collect();
-        assert_eq!(under_way.len(), 5);
-        drop(under_way);
+        assert_eq!(in_progress.len(), 5);
+        drop(in_progress);
         assert_eq!(fail(&throttle, "a", HOME, at(0)), Err(1));
 
         let one = throttle.attempt("a", HOME, at(1)).unwrap();
@@ -452,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_a_whole_64_and_ipv4_is_not_one_of_them() {
+    fn a_network_is_an_ipv4_address_or_an_ipv6_prefix_of_64_bits() {
         let network = |text: &str| Network::of(text.parse().unwrap());
         assert_eq!(
             network("2001:db8:1:2::1"),
@@ -482,39 +485,35 @@ mod tests {
             let _ = fail(&throttle, &account, stranger(number), now);
             let _ = succeed(&throttle, &account, stranger(number), now);
         }
-        let memory = throttle.memory();
+        let state = throttle.state();
+        assert!(state.counts.len() <= Throttle::CAPACITY, "{}", state.counts.len());
         assert!(
-            memory.counts.len() <= Throttle::CAPACITY,
+            state.counts.len() > Throttle::CAPACITY / 2,
             "{}",
-            memory.counts.len()
+            state.counts.len()
         );
+        assert!(state.known.len() <= Throttle::CAPACITY, "{}", state.known.len());
         assert!(
-            memory.counts.len() > Throttle::CAPACITY / 2,
+            state.known.len() > Throttle::CAPACITY / 2,
             "{}",
-            memory.counts.len()
-        );
-        assert!(memory.known.len() <= Throttle::CAPACITY, "{}", memory.known.len());
-        assert!(
-            memory.known.len() > Throttle::CAPACITY / 2,
-            "{}",
-            memory.known.len()
+            state.known.len()
         );
         let key = |number: u32| (Account::of(&number.to_string()), Network::of(stranger(number)));
-        // All of a second before any of the next one.
-        let oldest = memory.known.values().min().copied().unwrap();
+        // All entries of one second are dropped before any of the next.
+        let oldest = state.known.values().min().copied().unwrap();
         assert!((1..100_000).all(|number| {
-            let is_known = memory.known.contains_key(&key(number));
+            let is_known = state.known.contains_key(&key(number));
             let at = at(i64::from(number) / 1000);
             at == oldest || is_known == (at > oldest)
         }));
-        assert!(!memory.known.contains_key(&key(0)));
+        assert!(!state.known.contains_key(&key(0)));
     }
 
     #[test]
-    fn nothing_is_kept_of_logins_that_go_well_but_that_they_did() {
+    fn a_successful_login_leaves_no_counter() {
         let throttle = Throttle::default();
         assert_eq!(succeed(&throttle, "a", HOME, at(0)), Ok(()));
-        assert!(throttle.memory().counts.is_empty());
+        assert!(throttle.state().counts.is_empty());
     }
 
     proptest! {

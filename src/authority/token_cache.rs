@@ -1,7 +1,7 @@
-//! The cache of verified tokens.
+//! The cache of verified tokens, by digest.
 //!
-//! An entry holds the verdict on a token and what the store knows beside its claims. The claims
-//! themselves are not kept: whoever presents the token brings them along.
+//! An entry holds the verdict on a token and the facts of its record. It does not hold the claims, to stay
+//! small: a request that presents the token contains them.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{ManagementScope, Owner, Place, TokenId, TokenKind};
 use jeton_store::{Generation, Liveness};
 
-/// SHA-256 over all bytes of a token without its prefix. Nobody can construct a second text with the
-/// digest of a token that was verified.
+/// The SHA-256 digest of all bytes of a token without its prefix. A second text with the digest of a
+/// verified token cannot be constructed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// Returns the digest of a token, from which the prefix was stripped.
+    /// Returns the digest of a token whose prefix was stripped.
     pub(super) fn of(token: &str) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
@@ -33,7 +33,7 @@ impl TokenDigest {
 pub(super) struct ManagementScopes(u8);
 
 impl ManagementScopes {
-    /// Returns those among the names of scopes.
+    /// Returns the management scopes among names of scopes.
     pub(super) fn among(names: &[String]) -> Self {
         let named = |scope: &&ManagementScope| names.iter().any(|name| name == scope.as_str());
         let bits = ManagementScope::ALL
@@ -52,7 +52,7 @@ impl ManagementScopes {
     }
 }
 
-/// A token whose signature is right and whose claims are those of its record.
+/// A token with a valid signature and the claims of its record.
 #[derive(Debug)]
 pub(super) struct VerifiedToken {
     pub(super) id: TokenId,
@@ -61,31 +61,31 @@ pub(super) struct VerifiedToken {
     pub(super) place: Place,
     /// The claim `iat`, in whole seconds since the Unix epoch.
     pub(super) issued_at: i64,
-    /// To the millisecond, which `exp` does not have.
+    /// The expiry, in milliseconds; the claim `exp` has whole seconds.
     pub(super) expires_at: Option<Timestamp>,
     /// The scopes for the authority's own API.
     pub(super) management: ManagementScopes,
-    /// Whether it is meant for the authority itself: its issuer is an audience.
+    /// Whether the audience includes the authority itself, that is, the issuer.
     pub(super) is_for_issuer: bool,
-    /// Whether it is restricted to projects, which its claims name.
+    /// Whether it is restricted to the projects in its claims.
     pub(super) is_restricted: bool,
     /// The key that signed it, shared with the key ring.
     pub(super) key: Arc<PublicKey>,
     pub(super) liveness: Liveness,
     pub(super) noted: LastNoted,
-    /// The last edit of the directory that was known before the store was read.
+    /// The generation of the directory that was known before the store was read.
     pub(super) read_at: Generation,
-    /// The version of its organization then.
+    /// The generation of its organization at that time.
     pub(super) organization: Option<Generation>,
-    /// The version of its person then.
+    /// The generation of its user at that time.
     pub(super) person: Option<Generation>,
 }
 
-/// Verified tokens by their digests.
+/// Verified tokens by digest.
 pub(super) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
 
 impl TokenCache {
-    /// Returns an empty cache for so many tokens.
+    /// Returns an empty cache for at most `capacity` tokens.
     pub(super) fn new(capacity: usize) -> Self {
         Self(Cache::new(capacity))
     }
@@ -112,10 +112,10 @@ mod tests {
     use jeton_verifier::Algorithm;
     use uuid::Uuid;
 
-    /// What a token may take at most, in bytes (decision 22).
+    /// The maximum memory of a cached token, in bytes (docs/decisions/token-cache.md).
     const MOST: usize = 300;
 
-    /// What the allocator adds to a block, and rounds it up to, at most.
+    /// The maximum overhead and rounding of the allocator, in bytes.
     const ALLOCATION: usize = 16;
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
                 held <= capacity && held > capacity * 9 / 10,
                 "{held} of {capacity}"
             );
-            // Two counters stand before what an `Arc` shares.
+            // An `Arc` has two counters before its value.
             let block = (size_of::<VerifiedToken>() + 2 * size_of::<usize>()).next_multiple_of(16);
             let tables = cache.0.memory_used().total();
             let each = tables / held + block + ALLOCATION;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_management_scopes_holds_what_is_named() {
+    fn management_scopes_are_found_among_other_names() {
         let names: Vec<String> = ["tokens:write", "content:read", "usage:write"]
             .map(str::to_owned)
             .to_vec();
@@ -176,7 +176,6 @@ mod tests {
         assert_eq!(ManagementScopes::among(&[]), ManagementScopes::default());
     }
 
-    /// Every byte counts.
     #[test]
     fn a_digest_is_of_the_whole_token() {
         let token = "eyJhbGciOi.eyJpc3MiOi.c2lnbmF0dXJl";
