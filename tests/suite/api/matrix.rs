@@ -75,7 +75,7 @@ const FOR_MEMBERS: [u16; 17] = [401, 401, 401, 401, 404, 200, 200, 200, 200, 200
 pub(super) fn rows() -> Vec<Row> {
     let usual = operations().into_iter().filter_map(|operation| {
         let is_listed = TABLE.iter().any(|row| row.operation == operation.id);
-        (!is_listed && matches!(operation.method, Method::GET | Method::HEAD)).then(|| Row {
+        (!is_listed && matches!(operation.method, Method::GET | Method::HEAD)).then_some(Row {
             expected: if operation.is_public {
                 FOR_EVERYBODY
             } else {
