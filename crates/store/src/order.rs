@@ -17,8 +17,8 @@ use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId,
 use jeton_verifier::event::Position;
 
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm, Recorded,
-    ReservedPlace,
+    BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm,
+    Recorded, ReservedPlace,
 };
 
 /// A write: all of its effects, if every guard holds, or nothing.

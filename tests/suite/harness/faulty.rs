@@ -15,8 +15,9 @@ use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, To
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
     Credentials, Found, Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People,
-    PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention, Revocations, Search,
-    SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
+    PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention, Revocations,
+    Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned,
+    Writes,
 };
 use jeton_verifier::event::Position;
 use tokio::sync::Notify;

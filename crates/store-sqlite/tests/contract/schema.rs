@@ -98,7 +98,10 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
             after: None,
             limit: 10,
         };
-        assert_eq!(store.teams(organization.id, slice.clone()).await.unwrap().len(), 1);
+        assert_eq!(
+            store.teams(organization.id, slice.clone()).await.unwrap().len(),
+            1
+        );
         assert!(!store.members(organization.id, slice).await.unwrap().is_empty());
         assert_eq!(store.keys().await.unwrap().value.rows.len(), 2);
         drop(store);

@@ -12,7 +12,8 @@ use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
-    CountFacts, JudgedAt, KnownToken, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces, Tokens,
+    CountFacts, JudgedAt, KnownToken, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces,
+    Tokens,
 };
 
 #[async_trait]
