@@ -59,7 +59,7 @@ pub trait Permission {
 #[derive(Debug)]
 pub struct Holder;
 
-/// Same as [`AnyToken`], for a token that is presented to be revoked.
+/// Same as [`Holder`], for a token that is presented to be revoked.
 #[derive(Debug)]
 pub struct Ender;
 

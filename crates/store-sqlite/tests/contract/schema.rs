@@ -78,8 +78,9 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
     let current = version(&fresh.raw());
     for number in 1..=current {
         let sqlite = Sqlite::create();
-        let missing = format!("there is no file of schema {number}: run `make schema`");
-        fs::copy(file(number), sqlite.path()).expect(&missing);
+        let kept = file(number);
+        assert!(kept.exists(), "no file of schema {number}: run `make schema`");
+        fs::copy(kept, sqlite.path()).unwrap();
         let store = open(&sqlite);
         let [lives, revoked, _] = TOKENS;
         for id in TOKENS {

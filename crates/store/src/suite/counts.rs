@@ -70,9 +70,11 @@ struct Office {
     tokens: Vec<Record>,
     now: i64,
     keys: u32,
-    /// What was counted: the owner, when, in which version of the organization, and the result.
-    read: Option<(Owner, i64, Option<(OrganizationId, Generation)>, Recount)>,
+    read: Option<Counted>,
 }
+
+/// A count that was read: of which owner, when, in which version of the organization, and the result.
+type Counted = (Owner, i64, Option<(OrganizationId, Generation)>, Recount);
 
 impl Office {
     async fn new(backend: impl Backend) -> Self {
