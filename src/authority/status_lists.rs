@@ -125,7 +125,7 @@ impl StatusLists {
         let changes = self.index.changes();
         let feed = self.index.position().ok_or(Error::Busy)?;
         let now = self.clock.now();
-        let bits = self.index.bits(list, now);
+        let bits = list.bits(now);
         let validity = Validity::new(now, bits.next);
         let claims = StatusListClaims {
             uri: status_list_uri(&self.issuer, list.id()),

@@ -12,7 +12,7 @@ use jeton_verifier::event::Position;
 
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
-use crate::revocation::lists::List;
+use crate::revocation::list::List;
 use crate::revocation::realms::Realms;
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
@@ -150,7 +150,7 @@ impl Index {
             .scheduled
             .get(place.index)
             .is_some_and(|effective_at| effective_at <= now);
-        is_due || list.bits.is_set(place.index).unwrap_or(false)
+        is_due || list.is_set(place.index)
     }
 
     /// When the token at this place will be revoked, if that lies ahead.
@@ -202,7 +202,7 @@ impl Index {
         for (place, effective_at) in revoked {
             let list = self.open(place.list);
             if effective_at <= now {
-                mark(&list, place.index);
+                list.set(place.index);
             } else {
                 list.scheduled.add(place.index, effective_at);
             }
@@ -219,17 +219,6 @@ impl Index {
         self.latest_cut_off.fetch_max(issued_through, Ordering::AcqRel);
         self.backlog.add(sequence, effective_at);
         self.changes.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-pub(super) fn mark(list: &List, index: u32) {
-    if list.bits.set(index).is_none() {
-        // The store hands out no such place.
-        tracing::error!(
-            list = list.id(),
-            index,
-            "a revoked token has no place in its status list"
-        );
     }
 }
 

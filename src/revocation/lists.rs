@@ -1,68 +1,17 @@
-//! The status lists that are published, and the bits that cut-offs set in them.
+//! Which status lists are published, and the bits that cut-offs set in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use jeton_verifier::FeedPosition;
 use jeton_verifier::event::Position;
-use jeton_verifier::{CompressedList, FeedPosition, STATUS_LIST_CAPACITY, StatusList};
 
 use crate::revocation::backlog::Unfilled;
-use crate::revocation::compress::{self, CompressionError};
-use crate::revocation::index::{Index, mark};
-use crate::revocation::published::Publication;
-use crate::revocation::scheduled::Scheduled;
+use crate::revocation::index::Index;
+use crate::revocation::list::List;
 use jeton_core::clock::Timestamp;
 use jeton_store::Covered;
-
-/// A status list in memory.
-#[derive(Debug)]
-pub struct List {
-    id: u32,
-    pub(super) bits: StatusList,
-    pub(super) scheduled: Scheduled,
-    publication: Publication,
-}
-
-impl List {
-    fn new(id: u32) -> Self {
-        Self {
-            id,
-            bits: StatusList::new(STATUS_LIST_CAPACITY),
-            scheduled: Scheduled::default(),
-            publication: Publication::default(),
-        }
-    }
-
-    /// Its number, which is the last part of its address.
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// What is published of it.
-    pub fn publication(&self) -> &Publication {
-        &self.publication
-    }
-}
-
-/// The bits of a list as they are published at one instant.
-#[derive(Debug)]
-pub struct Bits {
-    bytes: Vec<u8>,
-    /// When the next of them is to be set, if that is known: at least a second ahead.
-    pub next: Option<Timestamp>,
-}
-
-impl Bits {
-    /// Returns the list as a zlib stream, small enough to be sent.
-    ///
-    /// # Errors
-    ///
-    /// [`CompressionError`] if the compressor has no memory.
-    pub fn compress(&self) -> Result<CompressedList, CompressionError> {
-        compress::zlib(&self.bytes).map(CompressedList)
-    }
-}
 
 impl Index {
     /// A status list, if it is known here.
@@ -132,28 +81,10 @@ impl Index {
         })
     }
 
-    /// The bits of a list at an instant, with those that are due within a second: a list is good for at
-    /// least that long, and must not be beyond its next revocation.
-    pub fn bits(&self, list: &List, now: Timestamp) -> Bits {
-        // The schedule is read first and written to the copy afterwards: a revocation that matures
-        // meanwhile is set in the copy either way.
-        let mut due = Vec::new();
-        let next = list
-            .scheduled
-            .split_at(now.plus_seconds(1), |index| due.push(index));
-        let mut bytes = list.bits.to_bytes();
-        for index in due {
-            if let Some(byte) = bytes.get_mut(index as usize / 8) {
-                *byte |= 1 << (index % 8);
-            }
-        }
-        Bits { bytes, next }
-    }
-
-    /// Sets the bits of what was ahead and is due.
+    /// Sets the bits of scheduled revocations that are due.
     pub fn mature(&self, now: Timestamp) {
         for list in self.lists.load().values() {
-            list.scheduled.mature(now, |index| mark(list, index));
+            list.scheduled.mature(now, |index| list.set(index));
         }
     }
 
@@ -236,7 +167,7 @@ mod tests {
     }
 
     fn is_set(index: &Index, list: u32, bit: u32, now: i64) -> bool {
-        let bits = index.bits(&index.list(list).unwrap(), at(now));
+        let bits = index.list(list).unwrap().bits(at(now));
         bits.bytes.get(bit as usize / 8).unwrap() & (1 << (bit % 8)) != 0
     }
 
@@ -321,7 +252,7 @@ mod tests {
             revoked(2, 9, NOW + 1),
         ];
         committed(&index, &ahead);
-        let next = |now| index.bits(&index.list(1).unwrap(), at(now)).next;
+        let next = |now| index.list(1).unwrap().bits(at(now)).next;
         // The list is there as soon as one of its tokens is.
         index.know(&[1, 2], &[1, 2]);
         assert_eq!(next(NOW), Some(at(NOW + 2_500)));
@@ -353,13 +284,13 @@ mod tests {
         assert_eq!(index.scheduled(place(2, 1)), Some(at(NOW + 10_001)));
         assert_eq!(index.scheduled(place(2, 2)), None);
         for list in 1..=4 {
-            let bits = index.bits(&index.list(list).unwrap(), at(NOW));
+            let bits = index.list(list).unwrap().bits(at(NOW));
             assert_eq!(bits.next, Some(at(NOW + 9_999 + i64::from(list))));
             assert!(bits.bytes.iter().all(|byte| *byte == 0));
         }
         index.mature(at(NOW + 10_000 + i64::from(COUNT)));
         let set = |list| {
-            let bits = index.bits(&index.list(list).unwrap(), at(NOW));
+            let bits = index.list(list).unwrap().bits(at(NOW));
             bits.bytes.iter().map(|byte| byte.count_ones()).sum::<u32>()
         };
         assert_eq!((1..=4).map(set).sum::<u32>(), COUNT);

@@ -1,8 +1,9 @@
 //! Which parts of the directory have changed, so that what was read of them is read again.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use jeton_store::{Generation, Realm};
 
 /// Realms share this many slots. A collision only costs a read of the store.
@@ -24,7 +25,7 @@ impl Default for Realms {
             latest: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
         }
     }
 }

@@ -1,0 +1,92 @@
+//! One status list in memory, and its bits as they are published.
+
+use jeton_verifier::{CompressedList, STATUS_LIST_CAPACITY, StatusList};
+
+use crate::revocation::compress::{self, CompressionError};
+use crate::revocation::published::Publication;
+use crate::revocation::scheduled::Scheduled;
+use jeton_core::clock::Timestamp;
+
+/// A status list in memory.
+#[derive(Debug)]
+pub struct List {
+    id: u32,
+    bits: StatusList,
+    pub(super) scheduled: Scheduled,
+    publication: Publication,
+}
+
+impl List {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            id,
+            bits: StatusList::new(STATUS_LIST_CAPACITY),
+            scheduled: Scheduled::default(),
+            publication: Publication::default(),
+        }
+    }
+
+    /// Returns its number, the last part of its address.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Returns its published form.
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
+    /// Returns whether the bit of an index is set.
+    pub(super) fn is_set(&self, index: u32) -> bool {
+        self.bits.is_set(index).unwrap_or(false)
+    }
+
+    /// Sets the bit of an index.
+    pub(super) fn set(&self, index: u32) {
+        if self.bits.set(index).is_none() {
+            // The store gives no index beyond the capacity.
+            tracing::error!(
+                list = self.id,
+                index,
+                "a revoked token has no place in its status list"
+            );
+        }
+    }
+
+    /// Returns the bits at an instant, with those that are due within a second: a list is valid for at least that
+    /// long, and must not outlive its next revocation.
+    pub fn bits(&self, now: Timestamp) -> Bits {
+        // The schedule is read first and written to the copy afterwards: a revocation that takes effect
+        // meanwhile is set in the copy either way.
+        let mut due = Vec::new();
+        let next = self
+            .scheduled
+            .split_at(now.plus_seconds(1), |index| due.push(index));
+        let mut bytes = self.bits.to_bytes();
+        for index in due {
+            if let Some(byte) = bytes.get_mut(index as usize / 8) {
+                *byte |= 1 << (index % 8);
+            }
+        }
+        Bits { bytes, next }
+    }
+}
+
+/// The bits of a list as they are published at one instant.
+#[derive(Debug)]
+pub struct Bits {
+    pub(super) bytes: Vec<u8>,
+    /// When the next bit is to be set, if that is known: at least a second ahead.
+    pub next: Option<Timestamp>,
+}
+
+impl Bits {
+    /// Returns the list as a zlib stream, small enough to be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressionError`] if the compressor has no memory.
+    pub fn compress(&self) -> Result<CompressedList, CompressionError> {
+        compress::zlib(&self.bytes).map(CompressedList)
+    }
+}
