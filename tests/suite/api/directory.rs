@@ -127,6 +127,52 @@ async fn an_organization_is_changed_field_by_field() {
 }
 
 #[tokio::test]
+async fn a_summary_counts_the_tokens_that_the_caller_may_manage() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let member = app.member_of(&NORTH);
+    let lead = app.team_admin(&NORTH);
+    let path = format!("{}/summary", home());
+    let summary = async |actor: &Actor| {
+        let counts = app.get(actor, &path).await.is(200).json();
+        ["active", "expired", "revoked"].map(|status| counts[status].as_i64().unwrap())
+    };
+    let all = async || {
+        [
+            summary(&admin).await,
+            summary(&member).await,
+            summary(&lead).await,
+        ]
+    };
+    let before = all().await;
+    let since = async || {
+        let now = all().await;
+        [0, 1, 2].map(|actor| [0, 1, 2].map(|status| now[actor][status] - before[actor][status]))
+    };
+    let organization = app.organization_token(&NORTH, &["tokens:read"]).await;
+    app.team_token(&NORTH, &[]).await;
+    let personal = app.personal_token(&member, &NORTH, &[]).await;
+    app.organization_token(&SOUTH, &[]).await;
+    assert_eq!(since().await, [[3, 0, 0], [1, 0, 0], [1, 0, 0]]);
+    let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
+    let revoked_early = app.mint(&admin, short.clone()).await;
+    app.mint(&admin, short).await;
+    assert_eq!(since().await, [[5, 0, 0], [1, 0, 0], [1, 0, 0]]);
+    for token in [&personal, &revoked_early] {
+        app.post(&admin, &format!("/tokens/{}/revoke", token.id), json!({}))
+            .await
+            .is(201);
+    }
+    assert_eq!(since().await, [[3, 0, 2], [0, 0, 1], [1, 0, 0]]);
+    app.clock.advance(61);
+    // A revoked token that has expired counts as revoked.
+    assert_eq!(since().await, [[2, 1, 2], [0, 0, 1], [1, 0, 0]]);
+    for actor in [app.site_admin(), organization.holder] {
+        assert_eq!(summary(&actor).await, summary(&admin).await);
+    }
+}
+
+#[tokio::test]
 async fn lists_are_in_the_order_of_names_and_go_on_where_they_stopped() {
     let app = TestApp::new().await;
     let site = app.site_admin();
