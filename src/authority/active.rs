@@ -1,12 +1,12 @@
-//! The one predicate: whether a token is active.
+//! Decides whether a token is active: the one predicate for all surfaces.
 //!
-//! Authentication, introspection, forward-auth and status lists all ask here. A token is active if
-//! its key is published, its signature right, its type and issuer ours, the store knows this very
-//! token, everything it rests on lives, it has not expired, and it is not revoked.
+//! Authentication, introspection, forward-auth and status lists all use it. A token is active if its key is
+//! published, its signature is valid, its type and issuer are this deployment's, its claims equal its record,
+//! its owner exists and is enabled, and it is neither expired nor revoked.
 //!
-//! The first sight of a token reads the store once and compares every claim with the record. After that
-//! the verdict is cached, and every use checks expiry, key and revocation anew; the record is read again
-//! as soon as what the token rests on has changed.
+//! The first check of a token reads the store and compares every claim with the record. The verified token is
+//! then cached. Every later check tests expiry, key and revocation again; the record is read again as soon as
+//! its organization or user has changed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,46 +30,46 @@ use jeton_core::token::{TokenKind, Use};
 use jeton_store::rules::tokens::{Liveness, liveness};
 use jeton_store::{Generation, JudgedAt, Realm, Result, SharedStore};
 
-/// Why a token is not active. Told to nobody but the log: a stranger learns nothing from it.
+/// The reason why a token is not active. It is only logged: answers do not reveal it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Inactive {
-    /// It is no token of ours, or its time is over.
+    /// The token is malformed, not of this deployment, or outside its validity period.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Well signed, and yet the store never recorded it, or not with these claims.
+    /// The signature is valid, but the store has no record with these claims.
     #[error("the token has no record")]
     Unknown,
-    /// Its owner, team, organization or person is gone.
+    /// Its owner, team, organization or user is deleted or disabled.
     #[error("the owner of the token was deleted or disabled")]
     Gone,
-    /// It is revoked, or covered by a cut-off.
+    /// It is revoked, or a cut-off covers it.
     #[error("the token is revoked")]
     Revoked,
 }
 
-/// An active token and whom it acts for.
+/// An active token and the user it acts for.
 #[derive(Debug, Clone)]
 pub struct Active {
     token: Arc<PresentedToken>,
     person: Option<Arc<Person>>,
-    /// When it ends: by itself, or by a revocation that lies ahead. `None` is never.
+    /// When the token ends: its expiry or its scheduled revocation, whichever is earlier. `None` is never.
     pub ends_at: Option<Timestamp>,
-    /// How many seconds it is still good for; `None` is for ever.
+    /// The seconds until the token ends; `None` if it never does.
     pub expires_in: Option<u64>,
 }
 
 impl Active {
-    /// The token.
+    /// Returns the token.
     pub fn token(&self) -> &PresentedToken {
         &self.token
     }
 
-    /// The person it acts for, where it acts for one.
+    /// Returns the user the token acts for, if any.
     pub fn person(&self) -> Option<&Arc<Person>> {
         self.person.as_ref()
     }
 
-    /// The versions of the organization and the person that it rests on, when that was read.
+    /// Returns the generations of the token's organization and user, as of the read that verified it.
     pub(super) fn judged_at(&self) -> JudgedAt {
         let (owner, verified) = (self.token.owner(), &self.token.verified);
         let organization = owner.organization().map(Realm::Organization);
@@ -82,20 +82,19 @@ impl Active {
     }
 }
 
-/// What a token is presented for.
+/// The purpose for which a token is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// To be used, and from which address, where that is to be kept. It is noted.
+    /// To be used. The use is recorded, with the client address if one is given.
     ForUse(Option<IpAddr>),
-    /// To be ended. That is no use of it: whoever ends a leaked one would otherwise cover up when it was
-    /// used last.
+    /// To be revoked. This is not recorded as a use: revoking a leaked token must not overwrite its last use.
     ToEnd,
 }
 
-/// How many people that tokens act for are cached.
+/// The number of users cached for tokens that act for them.
 const CACHED_PEOPLE: usize = 16_384;
 
-/// Answers the predicate.
+/// Checks whether tokens are active, with caches of verified tokens and of users.
 pub struct ActiveTokens {
     store: SharedStore,
     keys: Arc<KeyRing>,
@@ -116,7 +115,7 @@ impl std::fmt::Debug for ActiveTokens {
     }
 }
 
-/// A token whose claims are those of its record, and the person it acts for.
+/// A token whose claims equal its record, and the user it acts for.
 struct Known {
     token: Arc<PresentedToken>,
     person: Option<Arc<Person>>,
@@ -150,14 +149,15 @@ impl ActiveTokens {
         &self.refused
     }
 
-    /// The token if it is active at this instant, or why it is not. A failure of the store is neither.
+    /// Returns the token if it is active now, or the reason why it is not. `Err` is a failure of the store.
     pub async fn find(
         &self,
         token: &str,
         presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
-        // Whoever holds one token could otherwise fill the cache with it under many prefixes.
+        // Without the prefix: the holder of one token could otherwise fill the cache with it under many
+        // prefixes.
         let without_prefix = strip_prefix(token);
         let digest = TokenDigest::of(without_prefix);
         let (key, kind, claims) = match self.tokens.get(&digest) {
@@ -189,7 +189,7 @@ impl ActiveTokens {
         Ok(verdict)
     }
 
-    /// A token that was active a while ago, as it is now.
+    /// Checks again a token that was active earlier in the request.
     pub async fn again(
         &self,
         active: &Active,
@@ -208,7 +208,7 @@ impl ActiveTokens {
         Ok(known.and_then(|known| self.judge(known, now)))
     }
 
-    /// The person of a token, or that it has none; `None` if the store must be read again.
+    /// Returns the token's user (`Some(None)` if it has none), or `None` if the store must be read again.
     fn current_person(&self, token: &PresentedToken) -> Option<Option<Arc<Person>>> {
         let owner = token.owner();
         if !self.is_current(token.verified.read_at, owner.organization(), owner.user()) {
@@ -221,7 +221,7 @@ impl ActiveTokens {
         self.is_current(read_at, None, Some(user)).then_some(Some(person))
     }
 
-    /// Whether what was read of an organization and a person is still what the store says.
+    /// Returns whether an organization and a user are unchanged since they were read.
     fn is_current(
         &self,
         as_of: Generation,
@@ -237,7 +237,7 @@ impl ActiveTokens {
             .all(|realm| realms.is_current(realm, as_of))
     }
 
-    /// What the store says of a token whose signature is right.
+    /// Reads the record of a token with a valid signature and compares it with the claims.
     async fn look_up(
         &self,
         key: Arc<PublicKey>,
@@ -249,13 +249,13 @@ impl ActiveTokens {
         if let Err(rejection) = judge_time(claims.issued_at, claims.expires_at, now.seconds(), 0) {
             return Ok(Err(rejection.into()));
         }
-        // Before the store is read, so that what is read can only be newer.
+        // Loaded before the store is read, so that the data can only be newer than this generation.
         let read_at = self.index.realms().as_of();
         let Some(presented) = self.store.presented(claims.jti).await? else {
             return Ok(Err(Inactive::Unknown));
         };
         let record = &presented.record;
-        // All of them, since the claims stand for the record from now on.
+        // Compares all claims: a cached token is not compared with its record again.
         if claims != record_claims(&record.token, record.place, &self.issuer)
             || *record.token.kid != *key.kid().as_str()
             || record.token.kind != kind
@@ -302,7 +302,7 @@ impl ActiveTokens {
         }))
     }
 
-    /// Verifies a token's signature, and that it is one of ours and for the authority to judge.
+    /// Verifies a token's signature, type, issuer, audience and times.
     fn verify(
         &self,
         token: &str,
@@ -331,8 +331,7 @@ impl ActiveTokens {
         Ok((key, kind, claims))
     }
 
-    /// A token that is presented at this moment: what it was used for is noted, and that it was refused
-    /// after its revocation.
+    /// Checks a presented token, and records its use, or its refusal if it is revoked.
     fn met(
         &self,
         known: Known,
@@ -358,12 +357,12 @@ impl ActiveTokens {
         verdict
     }
 
-    /// The predicate, for a token of ours.
+    /// Evaluates the predicate for a token that has a record.
     fn judge(&self, known: Known, now: Timestamp) -> std::result::Result<Active, Inactive> {
         let Known { token, person } = known;
         let verified = &*token.verified;
         judge_time(verified.issued_at, token.exp(), now.seconds(), 0)?;
-        // At every use: the keys of this process may change after what it knows of the directory.
+        // Checked at every use: this process may learn of a withdrawn key after a change of the directory.
         if !self.keys.publishes(verified.key.kid()) {
             return Err(Rejection::UnknownKey.into());
         }

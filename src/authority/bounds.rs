@@ -1,4 +1,4 @@
-//! What organizations allow the tokens that are good in them.
+//! The bounds that organization policies set on a new token: scopes, presets, lifetime and number.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use jeton_core::token::{Lifetime, Owner, Scope, Span};
 use jeton_store::rules::tokens::Limit;
 use jeton_store::{OrganizationsOf, Versioned, slices};
 
-/// The policies of all organizations in which a token is to be good. The strictest decides, so that a
-/// token that is good in several is a way around none.
+/// The policies of all organizations in which a token is valid. The strictest value applies, so that a token
+/// for several organizations evades no policy.
 #[derive(Debug, Default)]
 pub(super) struct Bounds(Vec<Arc<Versioned<Organization>>>);
 
 impl Authority {
-    /// What bounds the tokens of an owner: its organization, or all of the person's. A site
-    /// administrator's own, too: what they may do elsewhere, no policy gave them.
+    /// Returns the policies that bound an owner's tokens: those of its organization or of all the user's
+    /// organizations. They bind a site administrator too, who may act elsewhere without any policy.
     pub(super) async fn bounds(&self, view: &View<'_>, owner: &Owner) -> Result<Bounds> {
         Ok(Bounds(match (owner.organization(), owner.user()) {
             (Some(id), _) => view.organization(&id.into()).await?.into_iter().collect(),
@@ -34,7 +34,7 @@ impl Authority {
         let part = |slice| self.store.organizations(of.clone(), slice);
         let all = slices(part, |one: &Organization| one.name.canonical()).await?;
         let mut known = Vec::new();
-        // Each by itself, so that the view knows which versions are relied on.
+        // Read one by one, so that the view records each organization's generation.
         for organization in all {
             known.extend(view.organization(&organization.id.into()).await?);
         }
@@ -47,12 +47,12 @@ impl Bounds {
         self.0.iter().map(|one| &one.value.policy)
     }
 
-    /// The longest life, in seconds.
+    /// Returns the longest lifetime, in seconds.
     pub(super) fn max_lifetime(&self) -> Option<u64> {
         self.policies().filter_map(|policy| policy.max_lifetime).min()
     }
 
-    /// The life of a token that is given none, where the deployment's is `otherwise`.
+    /// Returns the lifetime of a token whose request sets none; `otherwise` is the deployment's default.
     pub(super) fn default_lifetime(&self, otherwise: Lifetime) -> Lifetime {
         let own = |policy: &Policy| {
             let seconds = policy.default_lifetime;
@@ -70,17 +70,17 @@ impl Bounds {
         self.policies().map(own).reduce(shorter).unwrap_or(otherwise)
     }
 
-    /// Whether a token may have this scope.
+    /// Returns whether a token may have this scope.
     pub(super) fn allow_scope(&self, scope: &Scope) -> bool {
         self.policies().all(|policy| policy.allows_scope(scope))
     }
 
-    /// Whether a token may be made from this preset.
+    /// Returns whether a token may be created from this preset.
     pub(super) fn allow_preset(&self, preset: &str) -> bool {
         self.policies().all(|policy| policy.allows_preset(preset))
     }
 
-    /// The presets of tokens that are given neither scopes nor preset, each once.
+    /// Returns the distinct presets of a token that is requested with neither scopes nor preset.
     pub(super) fn default_presets(&self) -> Vec<&str> {
         let mut presets: Vec<&str> = Vec::new();
         for preset in self
@@ -94,7 +94,7 @@ impl Bounds {
         presets
     }
 
-    /// How many active tokens the owner may have.
+    /// Returns each organization's limit of active tokens of the owner.
     pub(super) fn limits(&self) -> Vec<Limit> {
         let limit = |one: &Arc<Versioned<Organization>>| {
             let most = one.value.policy.max_active_tokens_per_owner?;
@@ -163,7 +163,7 @@ mod tests {
             of(None, None, "one", None),
         ]);
         assert_eq!(several.max_lifetime(), Some(800));
-        // Where an organization says nothing, the deployment's default is what it wants.
+        // An organization without a default uses the deployment's.
         for (otherwise, expected) in [
             (Lifetime::Never, seconds(600)),
             (seconds(650), seconds(600)),

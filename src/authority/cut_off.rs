@@ -1,4 +1,4 @@
-//! Ending everything of an organization, a team, a person, a project or a key at once.
+//! Cut-offs: revokes all tokens of an organization, a team, a user, a project or a key with one event.
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
@@ -8,43 +8,43 @@ use jeton_core::directory::{OrganizationId, OrganizationReference, TeamReference
 use jeton_core::token::{Actor, CutOff, Reach, TokenKind};
 use jeton_store::{Effect, Order, PersonReference};
 
-/// Which tokens are to end: those that match all that is named.
+/// The tokens to revoke: those that match every field that is set.
 #[derive(Debug, Clone, Default)]
 pub struct CutOffOrder {
-    /// Of this organization. Whoever names none must be a site administrator.
+    /// Of this organization. `None` requires a site administrator.
     pub organization: Option<OrganizationReference>,
     /// Of this team of the organization.
     pub team: Option<TeamReference>,
-    /// Of this person.
+    /// Of this user.
     pub user: Option<PersonReference>,
-    /// Restricted to this project of the organization, whether it still exists or not.
+    /// Restricted to this project of the organization, deleted or not.
     pub project: Option<u32>,
     /// Signed by this key.
     pub key: Option<String>,
     /// Issued before this instant; `None` is now.
     pub issued_before: Option<Timestamp>,
-    /// Why, in their words.
+    /// The caller's reason.
     pub reason: Option<String>,
 }
 
-/// A cut-off that is on disk.
+/// A cut-off that is durably recorded.
 #[derive(Debug, Clone)]
 pub struct CutOffRecord {
-    /// Its number in the feed of revocations.
+    /// The sequence number of its event in the revocation feed.
     pub sequence: u64,
-    /// What it covers.
+    /// The tokens it covers.
     pub cut_off: CutOff,
-    /// Who ordered it.
+    /// The caller who ordered it.
     pub ordered_by: Actor,
-    /// Why, in their words.
+    /// The caller's reason.
     pub reason: Option<String>,
 }
 
 impl Authority {
-    /// Ends all tokens in reach that were issued early enough: one event, however many they are.
+    /// Revokes all tokens in reach issued before the instant, with one event however many they are.
     ///
-    /// Within an organization it is a matter of its admins and ends no session. Across organizations,
-    /// and by key, it is a site administrator's and ends sessions too.
+    /// Within an organization, its admins may do this and sessions are not ended. Across organizations and by
+    /// key, only site administrators may, and sessions end too.
     pub async fn cut_off(&self, caller: &Caller, order: &CutOffOrder) -> Result<CutOffRecord> {
         let (cut_off, position) = self
             .judged_for(caller, move |caller, view| {
@@ -81,7 +81,7 @@ impl Authority {
             Some(reference) => {
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
-                // No session is of an organization; said all the same, for whoever follows the feed.
+                // No session belongs to an organization; the field tells this to clients that follow the feed.
                 reach.kind = Some(TokenKind::Api);
                 reach.organization = Some(organization.value.id);
                 if let Some(team) = &order.team {
@@ -107,8 +107,8 @@ impl Authority {
         Ok(reach)
     }
 
-    /// Refuses a number that no project has had, which must be a mistake. Of projects that were removed
-    /// nothing else is known, not even whose they were.
+    /// Refuses a project number that was never given, which must be a mistake. The organization of a deleted
+    /// project is not recorded.
     async fn check_project(&self, project: Option<u32>) -> Result<()> {
         match project {
             Some(number) if number > self.store.newest_project().await? => {
@@ -119,8 +119,8 @@ impl Authority {
         }
     }
 
-    /// The person who is meant. Whether somebody exists outside of the organization is not for its
-    /// admins to know.
+    /// Returns the user to cut off. An organization's admins must not learn whether a user exists outside of
+    /// it.
     async fn person_in_reach(
         &self,
         view: &View<'_>,
@@ -153,8 +153,8 @@ impl Authority {
     }
 }
 
-/// The last whole second that is covered, since that is what verifiers see of a token's age. Where the
-/// instant lies within a second, all of that second is covered: rather too much than too little.
+/// Returns the last whole second to cover, since verifiers see `iat` in whole seconds. An instant within a
+/// second covers that whole second, so that no token escapes.
 fn issued_through(issued_before: Option<Timestamp>, now: Timestamp) -> Result<i64> {
     match issued_before {
         None => Ok(now.seconds()),

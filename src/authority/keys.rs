@@ -1,4 +1,4 @@
-//! The life of the signing keys, by order of the operator and by itself.
+//! The life cycle of signing keys: rotation, retirement and withdrawal, on request and by schedule.
 
 use jeton_verifier::KeyId;
 
@@ -9,39 +9,39 @@ use jeton_core::token::Actor;
 use jeton_store::rules::keys::{self as rules, NotWithdrawn};
 use jeton_store::{Cause, KeyRow, KeyState, KeyStep, NewKey};
 
-/// A key and what depends on it.
+/// A key and the number of live tokens it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
     /// The key.
     pub row: KeyRow,
-    /// How many live tokens it has signed, sessions included.
+    /// The number of live tokens it signed, sessions included.
     pub live_tokens: u64,
 }
 
-/// What became of an order to retire a key.
+/// The outcome of retiring a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRetired {
-    /// It signs nothing any more, by this order or before it.
+    /// The key no longer signs, by this request or an earlier one.
     Retired,
-    /// It is the one that signs: it retires by itself when a successor begins.
+    /// The key is the signing key: it retires when its successor begins to sign.
     Signs,
-    /// There is no such key.
+    /// No such key.
     Unknown,
 }
 
-/// What became of an order to withdraw a key.
+/// The outcome of withdrawing a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRevoked {
-    /// It is withdrawn, and so is everything it signed.
+    /// The key and everything it signed are revoked.
     Revoked,
-    /// It was withdrawn before.
+    /// The key was withdrawn before.
     AlreadyRevoked,
-    /// There is no such key.
+    /// No such key.
     Unknown,
 }
 
 impl Authority {
-    /// All keys that ever were, the oldest first.
+    /// Returns all keys ever published, the oldest first.
     pub async fn list_keys(&self) -> Result<Vec<ListedKey>> {
         let counts = self.store.live_tokens(self.clock.now()).await?;
         let live = |kid: &str| counts.iter().find(|(counted, _)| counted == kid);
@@ -60,8 +60,8 @@ impl Authority {
             .collect())
     }
 
-    /// Makes and publishes a successor of the signing key. It takes over as soon as every copy of the
-    /// JWKS has it, by [`Authority::tend_keys`].
+    /// Creates and publishes a successor of the signing key. [`Authority::tend_keys`] lets it sign once every
+    /// cached copy of the JWKS contains it.
     pub async fn rotate_key(&self) -> Result<KeyRow> {
         let key = &self.keys.make().await?;
         self.judged(move |view| {
@@ -84,7 +84,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes a key that is published out of the succession: it will never sign.
+    /// Retires a published key, which then never signs.
     pub async fn retire_key(&self, kid: &KeyId) -> Result<KeyRetired> {
         self.judged(move |view| {
             Box::pin(async move {
@@ -105,8 +105,8 @@ impl Authority {
         .await
     }
 
-    /// Withdraws a key that somebody else may have, and everything it signed. Where it is the one that
-    /// signs, a new key does so at once: verifiers that keep a JWKS without it must fetch it anew.
+    /// Withdraws a compromised key and revokes everything it signed. The signing key is replaced by a new one
+    /// at once; verifiers whose cached JWKS lacks it must fetch the JWKS again.
     pub async fn revoke_key(&self, kid: &KeyId, reason: Option<String>, by: Actor) -> Result<KeyRevoked> {
         let cause = &Cause {
             by,
@@ -114,7 +114,7 @@ impl Authority {
         };
         let mut outcome = self.withdraw(kid, cause, &None).await?;
         if outcome == Err(NotWithdrawn::SuccessorNeeded) {
-            // Not one that is published already: whoever read one file of the folder may have read all.
+            // Not a key that is already published: an attacker who read one key file may have read them all.
             let successor = Some(self.keys.make().await?);
             outcome = self.withdraw(kid, cause, &successor).await?;
         }
@@ -126,7 +126,7 @@ impl Authority {
             }
             Err(NotWithdrawn::AlreadyWithdrawn) => Ok(KeyRevoked::AlreadyRevoked),
             Err(NotWithdrawn::Unknown) => Ok(KeyRevoked::Unknown),
-            // It has begun to sign since its successor was made.
+            // The key has begun to sign since the check whether a successor is needed.
             Err(NotWithdrawn::SuccessorNeeded) => Err(Error::Busy),
         }
     }
@@ -140,7 +140,7 @@ impl Authority {
         self.judged(move |view| {
             Box::pin(async move {
                 let keys = self.store.keys().await?;
-                // The time is read only now: making a key took a while.
+                // The clock is read after the slow creation of the key.
                 let at = self.clock.now();
                 let cause = Cause { at, ..cause.clone() };
                 match rules::withdraw(cause, &keys, kid.as_str(), successor.clone()) {
@@ -152,12 +152,12 @@ impl Authority {
         .await
     }
 
-    /// Does what is due for the keys. Called again and again by whoever serves.
+    /// Carries out the key steps that are due. The server calls it periodically.
     pub async fn tend_keys(&self) -> Result<()> {
-        // First, or what could not be read after the last time would be done again.
+        // First, so that a step whose result could not be read the last time is not repeated.
         self.follow_keys().await?;
         while let Some((due, keys)) = self.keys.due(self.clock.now()) {
-            // Judged by the keys for which it is due: of several processes one does it.
+            // The order is guarded by the keys' generation: of several processes, one carries the step out.
             let done = match due {
                 Due::Publish => {
                     let key = self.keys.make().await?;
@@ -179,14 +179,14 @@ impl Authority {
                 }
             };
             if let Judged::Stale = done {
-                // Another process was faster. What it did is known at the next call.
+                // Another process was faster; the next call reads the result.
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    /// Takes over the keys as the store has them.
+    /// Catches up with the keys in the store.
     pub(super) async fn follow_keys(&self) -> Result<()> {
         let generation = self.index.realms().keys();
         Ok(self

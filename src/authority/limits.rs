@@ -1,4 +1,4 @@
-//! Limits of active tokens: counts that refused an order are renewed.
+//! Limits of active tokens: renews the counts when they refuse an order.
 
 use std::hash::BuildHasher;
 
@@ -10,10 +10,10 @@ use crate::authority::{Authority, Result};
 use jeton_core::token::Owner;
 use jeton_store::{Cause, Guard, Refused, renew_counts};
 
-/// How many owners are counted at once.
+/// The number of locks for concurrent recounts.
 const COUNTED_AT_ONCE: usize = 16;
 
-/// Locks by owner: of the many who issue for one full owner at once, one counts its tokens.
+/// Locks by owner: of many concurrent requests for one owner at its limit, one counts the tokens.
 #[derive(Debug, Default)]
 pub(super) struct Recounts {
     locks: [Mutex<()>; COUNTED_AT_ONCE],
@@ -40,7 +40,7 @@ impl Authority {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
-        // Read again: the lock may have taken longer than a token lives.
+        // Read again: waiting for the lock may have taken longer than a token lives.
         let cause = Cause {
             at: self.clock.now(),
             ..cause

@@ -1,4 +1,4 @@
-//! Listing tokens.
+//! Lists tokens: turns a request's filter into one within the caller's rights.
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
@@ -10,59 +10,59 @@ use jeton_core::token::{
 };
 use jeton_store::PersonReference;
 
-/// Which tokens are asked for, in the words of whoever asks.
+/// The filter of a request, with names and addresses not yet resolved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of which organization; `None` is the caller's only one, or whatever they see anywhere.
+    /// Of this organization; `None` is the caller's only one, or else all that the caller may see.
     pub organization: Option<OrganizationReference>,
-    /// Of which team.
+    /// Of this team.
     pub team: Option<TeamReference>,
-    /// Of these teams, and of nobody else; `None` is any owner.
+    /// Of these teams only; `None` is any owner.
     pub teams: Option<Vec<TeamId>>,
-    /// Of which person.
+    /// Of this user.
     pub user: Option<PersonReference>,
-    /// Of which kind of owner. `user` is the caller's own.
+    /// Of this kind of owner. `user` means the caller's own tokens.
     pub owner: Option<OwnerKind>,
-    /// A part of name, description or team name.
+    /// With this text in name, description or team name.
     pub text: Option<String>,
-    /// A part of the team's name.
+    /// With this text in the team's name.
     pub team_name: Option<String>,
-    /// In which place among their owner's tokens.
+    /// In this slot of their owner.
     pub slot: Option<Slot>,
-    /// In which status; `None` is any.
+    /// With this status; `None` is any.
     pub status: Option<WantedStatus>,
-    /// With which scope.
+    /// With this scope.
     pub scope: Option<Scope>,
-    /// From which preset.
+    /// From this preset.
     pub preset: Option<String>,
-    /// That end by themselves in one of these ways; none is any.
+    /// With one of these expiries; empty is any.
     pub ends: Vec<WantedEnd>,
-    /// Not seen since an instant, and older than it.
+    /// Neither used nor created since this instant.
     pub unused_since: Option<Timestamp>,
-    /// Never seen.
+    /// Never used.
     pub never_used: bool,
-    /// By the name of whoever made them.
+    /// By the name of their creator.
     pub created_by: Option<String>,
 }
 
-/// Whether and when tokens end by themselves, as seen from now.
+/// A condition on the expiry of tokens, relative to now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WantedEnd {
-    /// They never do.
+    /// They never expire.
     Never,
-    /// They have ended.
+    /// They have expired.
     Passed,
-    /// They have not, and do so within this time.
+    /// They expire within this time and have not yet.
     Within(Span),
-    /// They have not, and do so at some time.
+    /// They expire and have not yet.
     Ahead,
-    /// Before an instant, whether it has passed or not.
+    /// They expire before this instant, past or future.
     Before(Timestamp),
 }
 
 impl WantedEnd {
     fn at(self, now: Timestamp) -> End {
-        // Whole seconds, as `exp` has them: what ends in this second has ended.
+        // Compared in whole seconds, like `exp`: a token that expires in this second has expired.
         let ahead = Timestamp::from_seconds(now.seconds() + 1).unwrap_or(Timestamp::LAST);
         match self {
             Self::Never => End::Never,
@@ -78,7 +78,7 @@ impl WantedEnd {
 }
 
 impl Authority {
-    /// One page of the tokens that the caller may see.
+    /// Returns one page of the tokens that the caller may see.
     pub async fn list(&self, caller: &Caller, wanted: &Wanted, page: Page) -> Result<Listing> {
         let filter = self
             .filter(&self.view(), caller, wanted, self.clock.now())
@@ -86,7 +86,7 @@ impl Authority {
         Ok(self.store.tokens(filter, page).await?)
     }
 
-    /// Which tokens those are, within what the caller may see.
+    /// Returns the store's filter for a request, restricted to what the caller may see.
     pub(super) async fn filter(
         &self,
         view: &View<'_>,
@@ -132,7 +132,7 @@ impl Authority {
             return Err(Error::OrganizationNeeded);
         }
         if wanted.owner == Some(OwnerKind::User) {
-            // Other people's tokens are the administrator's business, and are found without this filter.
+            // Without this filter an administrator sees the tokens of other users too.
             filter.visibility = Visibility::Own {
                 user: caller.user().cloned(),
                 teams: Vec::new(),
@@ -153,7 +153,7 @@ impl Authority {
             Some(PersonReference::Id(id)) => filter.user = Some(id.clone()),
             Some(PersonReference::Email(email)) => match view.person(&email.clone().into()).await? {
                 Some(person) => filter.user = Some(person.id),
-                // Whether an address is somebody's is not for everyone to know: nobody has no tokens.
+                // An unknown address gives an empty list, so that it does not reveal who has an account.
                 None => {
                     filter.visibility = Visibility::Own {
                         user: None,

@@ -1,7 +1,7 @@
-//! Revoked tokens that somebody presents: counted in memory and written in batches.
+//! Uses of revoked tokens: counted in memory and written in batches.
 //!
-//! Whoever still uses a token after its grace was not told of the new one, or should never have had
-//! the old one. Only what is well signed comes this far, so that nobody can make up such events.
+//! A client that presents a token after its grace period has missed the rotation or has stolen the token. Only
+//! tokens with a valid signature are counted, so that nobody can forge such events.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,16 +11,16 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Refusals, TokenId};
 use jeton_store::{Cause, Effect, Order};
 
-/// How many tokens are counted between two writes. Beyond it further ones are not: who presents so
-/// many revoked tokens at once has been noticed.
+/// The number of tokens counted between two writes. Further ones are dropped: presenting so many revoked tokens
+/// at once has been noticed.
 const CAPACITY: usize = 10_000;
 
-/// Refusals that are not written down yet.
+/// Refusals not yet written to the store.
 #[derive(Debug, Default)]
 pub(super) struct Refused(Mutex<HashMap<TokenId, Refusals>>);
 
 impl Refused {
-    /// Notes that a revoked token was presented.
+    /// Counts one use of a revoked token.
     pub(super) fn note(&self, token: TokenId, now: Timestamp) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= CAPACITY && !refused.contains_key(&token) {
@@ -34,7 +34,7 @@ impl Refused {
         noted.last_at = noted.last_at.max(now);
     }
 
-    /// Counts again what could not be written down.
+    /// Restores counts that could not be written.
     fn give_back(&self, taken: Vec<(TokenId, Refusals)>) {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (token, Refusals { count, last_at }) in taken {
@@ -51,7 +51,7 @@ impl Refused {
 }
 
 impl Authority {
-    /// Writes down, and logs, which revoked tokens were presented since the last time.
+    /// Writes and logs the uses of revoked tokens since the last call.
     pub async fn write_refusals(&self) -> Result<()> {
         let refused = self.active.refused().take();
         if refused.is_empty() {
@@ -60,7 +60,7 @@ impl Authority {
         let effect = Effect::NoteRefusals(refused.clone());
         let order = Order::new(Cause::server(self.clock.now())).effect(effect);
         if let Err(error) = self.store.commit(order).await {
-            // It may have happened all the same: rather counted twice than never.
+            // The commit may have happened all the same: counting twice is better than not at all.
             self.active.refused().give_back(refused);
             return Err(error.into());
         }
@@ -89,7 +89,7 @@ mod tests {
         };
         assert_eq!(refused.take(), [(TokenId(1), noted)]);
         assert_eq!(refused.take(), []);
-        // What could not be written is counted with what came meanwhile.
+        // Restored counts are added to those noted meanwhile.
         refused.note(TokenId(1), at(11));
         refused.give_back(vec![(TokenId(1), noted)]);
         let both = Refusals {

@@ -6,11 +6,11 @@ use jeton_core::token::TokenId;
 use jeton_store::Cause;
 use jeton_store::rules::retention::{self, Purged};
 
-/// How many seconds lie between the beginnings of two scans at least.
+/// The least time between the beginnings of two scans, in seconds.
 const INTERVAL: i64 = 3_600;
 
-/// A scan over all records, again and again. It begins anew with every process: the oldest records
-/// come first, and they are those that have most likely ended.
+/// The position of a repeated scan over all records. Each process begins with the oldest records, which have
+/// most likely expired.
 #[derive(Debug, Default)]
 pub struct RetentionScan {
     after: Option<TokenId>,
@@ -18,8 +18,8 @@ pub struct RetentionScan {
 }
 
 impl Authority {
-    /// Deletes what of the next portion ended longer ago than the configured retention, unless this scan is
-    /// over and the next one is not yet due.
+    /// Deletes those of the next portion that expired before the configured retention. Does nothing between the
+    /// end of a scan and the time of the next.
     pub async fn purge(&self, scan: &mut RetentionScan) -> Result<Purged> {
         let now = self.clock.now();
         if scan.after.is_none() {
@@ -32,7 +32,7 @@ impl Authority {
         let aged = self.store.aged(scan.after).await?;
         let (order, purged) = retention::forget(Cause::server(now), aged, now.plus_seconds(-kept));
         if let Some(order) = order {
-            // It has no guards.
+            // The order has no guards, so it cannot be refused.
             let _ = self.store.commit(order).await?;
         }
         scan.after = purged.next;

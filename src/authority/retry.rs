@@ -1,4 +1,4 @@
-//! Optimistic concurrency: an operation is judged again when what it relied on has changed.
+//! Optimistic concurrency: evaluates an operation again when the data it relied on has changed.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_store::{Committed, Continuation, Generation, Guard, Order, Refused};
 
-/// What became of one attempt of an operation.
+/// The outcome of one attempt of an operation.
 #[derive(Debug)]
 pub(super) enum Judged<T> {
-    /// It is carried out, with this result.
+    /// The order was committed, with this result.
     Done(T),
-    /// What it relied on has changed; judge again.
+    /// The data it relied on has changed; evaluate it again.
     Stale,
-    /// A count that refused it was too high and has been renewed; judge again at once.
+    /// A count that refused it was too high and has been renewed; evaluate it again at once.
     Recounted,
 }
 
@@ -28,24 +28,22 @@ impl<T> Judged<T> {
     }
 }
 
-/// How often an order is judged before the caller is told to come back.
+/// The number of attempts before the request fails with [`Error::Busy`].
 pub(super) const ATTEMPTS: usize = 32;
 
-/// How long an operation waits for a change that another process has made to reach this one's memory.
+/// The pause before the next attempt if this process has not yet seen another process's change.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// One attempt. Boxed, since a closure that borrows could not promise otherwise that its future may
-/// move between threads.
+/// One attempt. Boxed: a closure that borrows could not otherwise promise a `Send` future.
 type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Judged<T>>> + Send + 'a>>;
 
 impl Authority {
-    /// Runs an operation that judges and orders, until its order is carried out in the directory in
-    /// which it was judged. Each attempt is given that directory, and the caller as they are in it:
-    /// what ended their token, or what they were, while the request waited has ended the request.
+    /// Runs an operation until its order commits against the directory in which it was evaluated. Each attempt
+    /// authenticates the caller again and gets a new view.
     ///
-    /// A request authenticates once, and can wait long after that: for its turn to hash a password, for
-    /// the second after a cut-off, for a successor of a withdrawn key. What was shut out meanwhile would
-    /// otherwise act once more.
+    /// A request authenticates once and can wait long after that: to hash a password, for the second after a
+    /// cut-off, for the successor of a withdrawn key. A caller who was revoked or demoted meanwhile must not
+    /// act any more.
     pub(super) async fn judged_for<'a, T>(
         &'a self,
         caller: &'a Caller,
@@ -67,7 +65,7 @@ impl Authority {
         Err(Error::Busy)
     }
 
-    /// The same for what is done in nobody's name who has a token.
+    /// Runs an operation without a caller likewise.
     pub(super) async fn judged<'a, T>(
         &'a self,
         operation: impl Fn(View<'a>) -> Operation<'a, T> + Send + Sync,
@@ -84,8 +82,8 @@ impl Authority {
         Err(Error::Busy)
     }
 
-    /// Carries an order out, which carries what the view was asked for. What refuses it is an error, or has
-    /// changed since it was looked at.
+    /// Commits an order with the generations that the view recorded. A refused guard is an error, or
+    /// [`Judged::Stale`] if the data has changed since it was read.
     pub(super) async fn commit(&self, view: &View<'_>, order: Order) -> Result<Judged<Committed>> {
         match self.store.commit(order.judged_at(view.judged_at())).await? {
             Ok(committed) => Ok(Judged::Done(committed)),
@@ -96,7 +94,7 @@ impl Authority {
         }
     }
 
-    /// After a stale attempt, waits for the changes that made it stale.
+    /// Waits, after a stale attempt, for the changes that made it stale.
     async fn wait_for_changes(&self, is_stale: bool) -> Result<()> {
         if is_stale {
             let before = self.versions();
@@ -108,8 +106,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Takes over what other processes have committed. Own changes are there already, but for those of
-    /// the keys, whose files must be read.
+    /// Catches up with the commits of other processes, and with this process's own changes of keys, whose files
+    /// must be read.
     pub async fn catch_up(&self) -> Result<()> {
         self.follow().await?;
         self.follow_keys().await
@@ -119,10 +117,9 @@ impl Authority {
         (self.index.realms().as_of(), self.keys.generation())
     }
 
-    /// Takes over what is committed. Whoever has just read the store may be ahead of the memory, which
-    /// follows a moment after each commit.
+    /// Catches up with the commits in the store: the index in memory lags a moment behind each one.
     ///
-    /// Where the store's history is not the one that was followed, nothing is taken over, now or later, and
+    /// If the store's history is not a continuation of the one followed so far, the index stops for good and
     /// the server ends ([`Authority::has_forked`]).
     pub(super) async fn follow(&self) -> Result<()> {
         while !self.has_forked() {
@@ -133,7 +130,7 @@ impl Authority {
                     self.index.follow(position, &changes);
                     return Ok(());
                 }
-                // Away for so long that the feed no longer tells all of it.
+                // This process lagged so far behind that the feed has been pruned beyond its position.
                 Continuation::Pruned => self.index.rebuild(self.store.snapshot(self.clock.now()).await?),
                 Continuation::Forked => self.index.fork(),
             }
@@ -141,8 +138,8 @@ impl Authority {
         Err(Error::Unavailable(Box::new(Forked)))
     }
 
-    /// Whether the store's history has turned out not to continue the one that this process has followed.
-    /// Nothing is called active from then on, and the process must end.
+    /// Returns whether the store's history does not continue the one that this process followed. No token is
+    /// active from then on, and the process must end.
     pub fn has_forked(&self) -> bool {
         self.index.has_forked()
     }
@@ -153,7 +150,7 @@ impl Authority {
 #[error("the database was replaced by an older copy or has lost commits")]
 struct Forked;
 
-/// The error that a guard stands for; `None` where it says that a fact has changed since it was read.
+/// Returns the error for a refused guard; `None` if the guard says that data has changed since it was read.
 pub(super) fn refusal(guard: Guard) -> Option<Error> {
     match guard {
         Guard::OrganizationNameFree(..)
