@@ -156,8 +156,7 @@ impl ActiveTokens {
         presented: Presented,
         now: Timestamp,
     ) -> Result<std::result::Result<Active, Inactive>> {
-        // Without the prefix: the holder of one token could otherwise fill the cache with it under many
-        // prefixes.
+        // Without the prefix: one token with many prefixes could otherwise fill the cache.
         let without_prefix = strip_prefix(token);
         let digest = TokenDigest::of(without_prefix);
         let (key, kind, claims) = match self.tokens.get(&digest) {

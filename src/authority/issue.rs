@@ -1,4 +1,4 @@
-//! Issuing a token.
+//! Issues a token: evaluates the request, signs the token and records it.
 
 use serde_json::Value;
 
@@ -19,50 +19,50 @@ use jeton_core::token::{
 use jeton_store::rules::tokens::{self, Demands, Former, Naming, Replaces};
 use jeton_store::{Cause, Guard, Refused};
 
-/// What keeps a token within the length that verifiers accept, beside the bounds of its scopes and
-/// projects: whatever is recorded can also be signed.
+/// The longest audience, in bytes. With the bounds of scopes and projects it keeps a token within the length
+/// that verifiers accept.
 const LONGEST_AUDIENCE: usize = 2048;
 
-/// What is asked for.
+/// A request for a token.
 #[derive(Debug, Clone)]
 pub struct Issue {
-    /// A name for people.
+    /// The name.
     pub name: String,
-    /// A longer text for people.
+    /// The description.
     pub description: Option<String>,
-    /// Where the token is good.
+    /// The organizations in which the token is valid.
     pub organization: WhichOrganization,
-    /// What kind of thing it acts for.
+    /// The kind of owner.
     pub owner: OwnerKind,
-    /// Which team, where it is one.
+    /// The team, if the owner is one.
     pub team: Option<TeamReference>,
-    /// The scopes, by name.
+    /// The names of the scopes.
     pub scopes: Option<Vec<String>>,
-    /// Or a named bundle of them.
+    /// A preset, instead of scopes.
     pub preset: Option<String>,
-    /// The projects it is restricted to.
+    /// The projects to which it is restricted.
     pub projects: Option<Vec<i64>>,
-    /// The services it is meant for.
+    /// The audiences.
     pub audience: Option<Vec<String>>,
     /// When it ends.
     pub expiry: Expiry,
-    /// What is asked of its name, beside what the request demands of it.
+    /// Whether the name must be unique, beyond what the request itself demands.
     pub naming: Naming,
-    /// The place among its owner's tokens that it takes alone; what was there ends.
+    /// The slot of the owner to issue into; the token in it is revoked.
     pub slot: Option<Slot>,
 }
 
-/// The organization, or organizations, in which a token is good.
+/// The organizations in which a token is valid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum WhichOrganization {
-    /// The caller's own, where they have only one.
+    /// The caller's only organization.
     #[default]
     Only,
-    /// This one.
+    /// This organization.
     Named(OrganizationReference),
-    /// All of the person's for whom it acts, at the time of use. Only a person makes such a token, for
-    /// themselves, with a session or with another such token. The policies of all organizations that
-    /// they belong to when it is made bound it, the strictest each time.
+    /// All organizations of the user, as of each use. Only a user may create such a token, for themselves, with
+    /// a session or another such token. The policies of all organizations the user belongs to at its creation
+    /// apply.
     All,
 }
 
@@ -72,17 +72,17 @@ impl From<Option<OrganizationReference>> for WhichOrganization {
     }
 }
 
-/// A token, for the one time that it is shown, and its record.
+/// A new token, which is shown once, and its record.
 #[derive(Debug)]
 pub struct Issued {
     /// The secret.
     pub token: SignedToken,
-    /// Everything else.
+    /// The record.
     pub record: Record,
 }
 
 impl Authority {
-    /// Issues a token: it is signed with the key of its record, which is on disk before anybody has it.
+    /// Issues a token. Its record, which names the signing key, is durable before the token is returned.
     pub async fn issue(&self, caller: &Caller, issue: &Issue) -> Result<Issued> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -107,11 +107,11 @@ impl Authority {
         .await
     }
 
-    /// Signs a token and records it, and hands it out once its record is on disk. Signed first, since a
-    /// key that cannot sign must not leave a record that ended another token in favour of this one.
+    /// Signs a token, records it, and returns it once the record is durable. It signs first: a key that cannot
+    /// sign must not leave a record that already revoked the token it replaces.
     ///
-    /// Where a cut-off covers everything issued in this second, waits for the next one and has it judged
-    /// again: verifiers would take it for one of those cut off.
+    /// If a cut-off covers the current second, waits for the next one and has the request evaluated again:
+    /// verifiers would take the token for revoked.
     pub(super) async fn sign_and_record(
         &self,
         view: &View<'_>,
@@ -142,7 +142,7 @@ impl Authority {
                     Judged::Stale => Ok(Judged::Stale),
                 };
             }
-            // The token in the slot has ended meanwhile.
+            // The token in the slot has ended since it was read.
             Err(Refused(Guard::Standing(..))) if !is_rotation => return Ok(Judged::Stale),
             Err(Refused(Guard::AfterCutOffs)) => {
                 self.wait_until_after(covered).await?;
@@ -161,7 +161,7 @@ impl Authority {
         }))
     }
 
-    /// What a slot holds, and what that took the place of.
+    /// Returns the token in a slot and its predecessor.
     async fn in_slot(&self, owner: &Owner, slot: &Slot, now: Timestamp) -> Result<Option<Former>> {
         match self.store.token_in_slot(owner.clone(), slot.clone()).await? {
             Some(record) => Ok(Some(self.former(record, now).await?)),
@@ -169,7 +169,7 @@ impl Authority {
         }
     }
 
-    /// A token that is to be replaced, and what ends with it.
+    /// Returns what is needed to replace a token, with its own predecessor, which is revoked too.
     pub(super) async fn former(&self, record: Record, now: Timestamp) -> Result<Former> {
         Ok(Former {
             before: match record.lineage.rotated_from {
@@ -181,13 +181,13 @@ impl Authority {
         })
     }
 
-    /// Waits until tokens are issued in a second that no cut-off covers. One that this process has not heard
-    /// of is of the present second.
+    /// Waits for the second after a cut-off. A cut-off unknown to this process is taken to cover the current
+    /// second.
     async fn wait_until_after(&self, covered: Option<i64>) -> Result<()> {
         let now = self.clock.now();
         let second = covered.unwrap_or_else(|| now.seconds());
         let wait = second.saturating_add(1).saturating_mul(1000) - now.millis();
-        // A cut-off never lies ahead, so a longer wait means that the clock was set back.
+        // A cut-off never covers future seconds: a longer wait means that the clock was set back.
         if wait > 2_000 {
             return Err(Error::Busy);
         }
@@ -195,7 +195,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Where the token will be good, and what it acts for.
+    /// Returns the owner and the organizations of the new token.
     async fn place(&self, view: &View<'_>, caller: &Caller, issue: &Issue) -> Result<Place> {
         if issue.owner == OwnerKind::Deployment {
             return self.place_everywhere(view, caller, Owner::Deployment).await;
@@ -231,7 +231,7 @@ impl Authority {
                     user: user.clone(),
                     organization: Some(organization),
                 },
-                // A team's or an organization's token is nobody, and can make nobody's token.
+                // A token of a team or an organization acts for no user, so it cannot create a user's token.
                 None => return Err(Error::Forbidden),
             },
             (OwnerKind::Team | OwnerKind::Deployment, _) => return Err(Error::Absent),
@@ -243,7 +243,7 @@ impl Authority {
         })
     }
 
-    /// The place of a token that is confined to no organization.
+    /// Returns the [`Place`] of a token that is not confined to an organization.
     async fn place_everywhere(&self, view: &View<'_>, caller: &Caller, owner: Owner) -> Result<Place> {
         Ok(Place {
             bounds: self.bounds(view, &owner).await?,
@@ -252,7 +252,7 @@ impl Authority {
         })
     }
 
-    /// The organization that is meant where none is named: the token's own, or the person's only one.
+    /// Returns the organization to use if the request names none: the token's own, or the user's only one.
     pub(super) async fn only_organization(&self, caller: &Caller) -> Result<OrganizationReference> {
         if let Some(own) = caller.owner().organization() {
             return Ok(own.into());
@@ -369,7 +369,7 @@ impl Authority {
         if audience.is_empty() {
             audience.push(self.settings.default_audience.clone());
         }
-        // A management scope is for the authority itself, which accepts only what names it.
+        // The authority accepts a management scope only in a token that has the issuer as its audience.
         let for_us = scopes.iter().any(|scope| scope.management().is_some());
         if for_us && !audience.contains(&self.settings.issuer) {
             audience.push(self.settings.issuer.clone());
@@ -385,7 +385,7 @@ impl Authority {
     }
 }
 
-/// Where a token will be good, and what it acts for.
+/// The owner of a new token and the organizations in which it is valid.
 pub(super) struct Place {
     pub(super) bounds: Bounds,
     rank: Rank,

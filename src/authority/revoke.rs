@@ -1,4 +1,4 @@
-//! Revoking one token.
+//! Revokes single tokens: by their managers, by their holders, or as presented by anybody.
 
 use uuid::Uuid;
 
@@ -10,17 +10,17 @@ use jeton_core::token::{Actor, Owner, Record, RevocationNote, Status, TokenId, T
 use jeton_store::rules::tokens::{self, IsLast, Leaves};
 use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
 
-/// A token that is revoked, whether by this order or an earlier one.
+/// A revoked token, whether this request revoked it or an earlier one.
 #[derive(Debug)]
 pub struct Revoked {
-    /// Its record, as it was before.
+    /// The record, as it was before the request.
     pub record: Record,
     /// The revocation that counts: the first.
     pub note: RevocationNote,
 }
 
 impl Authority {
-    /// Revokes a token that the caller manages. Revoking again changes nothing and succeeds.
+    /// Revokes a token that the caller manages. Revoking it again succeeds and changes nothing.
     pub async fn revoke(
         &self,
         caller: &Caller,
@@ -38,13 +38,13 @@ impl Authority {
     }
 
     /// Deletes tokens that the caller manages, as found by [`Authority::token`] or in a list: revokes them in
-    /// one step. Of several orders at once that delete the same token, one succeeds. Several tokens of one
-    /// owner whose organization keeps the last one are revoked one after another.
+    /// one commit. Of concurrent requests to delete the same token, one succeeds. If an owner's last token is
+    /// kept, the owner's tokens are revoked one after another.
     ///
     /// # Errors
     ///
-    /// [`Error::Absent`] if one of them is revoked already, or another order revokes it first;
-    /// [`Error::LastToken`] if one is the last of its owner and is kept.
+    /// [`Error::Absent`] if a token is revoked already, or another request revokes it first;
+    /// [`Error::LastToken`] if it is the last of its owner and is kept.
     pub async fn delete_tokens(&self, caller: &Caller, mut records: Vec<Record>) -> Result<()> {
         records.sort_by_key(|record| record.id);
         records.dedup_by_key(|record| record.id);
@@ -60,8 +60,8 @@ impl Authority {
             let step = if self.leaves(record.id, owner, cause.at).await? == Leaves::Nothing {
                 0
             } else {
-                // Guards are compared before the effects of their own order: they would not see that two
-                // tokens of one owner end together.
+                // The store compares guards before it applies the effects of the same order, so they would miss
+                // that two tokens of one owner end together.
                 let earlier = kept.iter().filter(|one| **one == owner).count();
                 kept.push(owner);
                 earlier
@@ -79,7 +79,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Revokes tokens in one order. Of the tokens of one owner at most one is active, if the last is kept.
+    /// Revokes tokens in one order, which holds at most one active token of each owner whose last is kept.
     async fn end_all(&self, cause: &Cause, records: &[&Record]) -> Result<()> {
         loop {
             let mut ended = Vec::new();
@@ -108,22 +108,22 @@ impl Authority {
         }
     }
 
-    /// Revokes the token that the caller holds, which no role can forbid.
+    /// Revokes the caller's own token, which needs no permission.
     pub async fn revoke_own(&self, caller: &Caller, reason: Option<String>) -> Result<Revoked> {
         let record = self.own_record(caller).await?;
         let note = self.end_own(caller, reason).await?;
         Ok(Revoked { record, note })
     }
 
-    /// The record of the token that the caller holds, as it is now.
+    /// Returns the current record of the caller's own token.
     pub async fn own_record(&self, caller: &Caller) -> Result<Record> {
         let presented = self.store.presented(caller.token().jti()).await?;
         Ok(presented.ok_or(Error::Absent)?.record)
     }
 
-    /// Revokes the token that somebody presents: to have it is all the right that this takes, so that
-    /// whoever finds a leaked one can end it. In a caller's name where one is known who holds another
-    /// token. What is not active needs no ending, and is no error.
+    /// Revokes a presented token. Presenting it is the only permission needed, so that the finder of a leaked
+    /// token can revoke it. `caller`, if known by another token, is recorded as the revoker. A token that is
+    /// not active is no error.
     pub async fn revoke_presented(
         &self,
         token: &str,
@@ -151,12 +151,12 @@ impl Authority {
         }
     }
 
-    /// A token that the caller manages.
+    /// Returns a token that the caller manages.
     pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
         self.managed(&self.view(), caller, reference).await
     }
 
-    /// The same, where an order rests on it.
+    /// Returns a token that the caller manages, for an order that relies on the view.
     pub(super) async fn managed(
         &self,
         view: &View<'_>,
@@ -168,7 +168,7 @@ impl Authority {
         Ok(record)
     }
 
-    /// The same in one organization: what is not of it does not exist there.
+    /// Returns a token that the caller manages, or [`Error::Absent`] if it is not of this organization.
     pub async fn token_of(
         &self,
         caller: &Caller,
@@ -184,7 +184,7 @@ impl Authority {
         }
     }
 
-    /// Refuses a caller who could not manage the tokens of an owner.
+    /// Refuses a caller who may not manage the tokens of an owner.
     pub(super) async fn manages(&self, view: &View<'_>, caller: &Caller, owner: &Owner) -> Result<()> {
         let rank = match owner.organization() {
             Some(organization) => view.rank(caller, organization).await?,
@@ -193,7 +193,7 @@ impl Authority {
         policy::manage_token(&rank, caller, owner)
     }
 
-    /// Ends the token that the caller holds.
+    /// Revokes the caller's own token.
     pub(super) async fn end_own(&self, caller: &Caller, reason: Option<String>) -> Result<RevocationNote> {
         let cause = Cause {
             by: Actor {
@@ -208,8 +208,7 @@ impl Authority {
             .await
     }
 
-    /// Revokes a token. That somebody may not do so any more, since a moment ago, does not stop it: ending a
-    /// token is never wrong.
+    /// Revokes a token, even if the caller lost the permission a moment ago: ending a token is never wrong.
     async fn end(
         &self,
         token: TokenId,
@@ -224,7 +223,7 @@ impl Authority {
             revoked_by: cause.by.name.clone(),
             reason: cause.reason.clone(),
         };
-        // Whenever this goes round again, an active token of the owner has ended meanwhile.
+        // Each further round means that another active token of the owner has ended meanwhile.
         loop {
             let leaves = match last_token {
                 LastToken::Stays => self.leaves(token, owner, cause.at).await?,
@@ -238,7 +237,7 @@ impl Authority {
                     return Ok(note);
                 }
                 Err(Refused(Guard::Standing(..))) => {}
-                // It has been revoked, or its record was purged since it was found.
+                // The token is revoked already, or its record was deleted since it was read.
                 Err(Refused(_)) => {
                     let stands = self.store.presented(jti).await?;
                     let note = stands.and_then(|presented| presented.record.revocation);
@@ -248,7 +247,7 @@ impl Authority {
         }
     }
 
-    /// What an ordinary revocation of a token leaves to its owner.
+    /// Returns which active token a revocation leaves to the owner, if the organization keeps the last one.
     async fn leaves(&self, token: TokenId, owner: &Owner, now: Timestamp) -> Result<Leaves> {
         let Some(organization) = owner.organization() else {
             return Ok(Leaves::Nothing);
@@ -257,7 +256,7 @@ impl Authority {
         if !organization.is_some_and(|organization| organization.value.policy.keep_last_token) {
             return Ok(Leaves::Nothing);
         }
-        // In this order: a token that is still active afterwards was active when there was no other.
+        // In this order: a token that is still active now was also active while there was no other one.
         let other = self.store.other_active(token, now).await?;
         Ok(match other {
             None if !self.store.is_standing(token, now).await? => Leaves::Nothing,

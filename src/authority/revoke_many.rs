@@ -1,4 +1,4 @@
-//! Revoking many tokens by a filter.
+//! Bulk revocation: revokes all tokens that match a filter, in the background, a portion at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,53 +14,53 @@ use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, WantedStat
 use jeton_store::rules::bulk;
 use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError};
 
-/// Which tokens are to be revoked.
+/// A bulk revocation request.
 #[derive(Debug, Clone)]
 pub struct RevokeMany {
-    /// Which ones, of those that the caller manages. Only active ones ever match.
+    /// The filter, within the tokens that the caller manages. Only active tokens match.
     pub wanted: Wanted,
-    /// Why, in their words.
+    /// The caller's reason.
     pub reason: Option<String>,
-    /// Whether disuse counts where it may not have been noticed.
+    /// Whether tokens count as unused if their use may not have been reported.
     pub unreported: Unreported,
-    /// What becomes of the last token of an owner where the organization keeps that.
+    /// Whether the last token of an owner is revoked if the organization keeps it.
     pub last_token: LastToken,
-    /// Whether it is meant.
+    /// Whether to revoke or only to count.
     pub run: Run,
 }
 
-/// What is done with tokens that count as unused, and whose use nobody may have reported.
+/// The treatment of tokens that count as unused but whose use may not have been reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unreported {
-    /// They are left alone.
+    /// They are not revoked.
     LeftOut,
-    /// They are taken for unused.
+    /// They are revoked like unused ones.
     Included,
 }
 
-/// Whether something is done or only counted.
+/// Whether a bulk revocation is carried out or only counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
     /// Only counted.
     Dry,
-    /// Done.
+    /// Carried out.
     Earnest,
 }
 
-/// What became of it.
+/// The outcome of a bulk revocation request.
 #[derive(Debug)]
 pub enum RevokedMany {
-    /// So many match, and none was revoked.
+    /// The number of matching tokens; none was revoked.
     WouldRevoke(u64),
-    /// It is ordered, and carried out from now on whatever happens to whoever ordered it.
+    /// The order is recorded. It is carried out whatever happens to the client or the caller.
     Ordered(Box<BulkRevocation>),
 }
 
-/// Held by the one who carries out orders, with those that could not be carried on.
+/// The lock of the task that carries out orders, with the pauses of orders that failed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn(Arc<Mutex<BTreeMap<BulkId, Pause>>>);
 
-/// How long an order is left alone that could not be carried on.
+/// The pause before an order that failed is tried again.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     seconds: i64,
@@ -68,8 +68,8 @@ struct Pause {
 }
 
 impl Pause {
-    /// A second, and each time twice as long, up to a minute. What fails may fail for ever, as an order
-    /// that cannot be read since a later version wrote it; and what could go on should not wait for long.
+    /// Returns a pause of one second, doubled after each failure up to a minute. A failure can be permanent: an
+    /// order written by a later version cannot be read.
     fn after(last: Option<&Self>, now: Timestamp) -> Self {
         let seconds = last.map_or(1, |last| (last.seconds * 2).min(60));
         Self {
@@ -78,22 +78,22 @@ impl Pause {
         }
     }
 
-    /// Whether it is over. One that would last for longer than it was meant to was made by a clock that has
-    /// been set back since.
+    /// Returns whether the pause is over. One that ends later than its length allows was begun before the clock
+    /// was set back, and is over too.
     fn is_over(&self, now: Timestamp) -> bool {
         self.until <= now || self.until > now.plus_seconds(self.seconds)
     }
 }
 
 impl Authority {
-    /// Revokes all tokens that match, but never a session and never the one that the caller holds.
+    /// Revokes all matching tokens except sessions and the caller's own token.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
         let matching = self.matching(&self.view(), caller, order).await?;
         let matched = self.count(matching).await?;
         if order.run == Run::Dry {
             return Ok(RevokedMany::WouldRevoke(matched));
         }
-        // Counting took its time: who was shut out meanwhile orders nothing.
+        // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
         let bulk = self
             .judged_for(caller, move |caller, view| {
                 Box::pin(async move {
@@ -118,7 +118,7 @@ impl Authority {
         Ok(RevokedMany::Ordered(Box::new(bulk)))
     }
 
-    /// Which tokens an order is about, of those that are active now.
+    /// Returns the filter for the active tokens that a request matches.
     async fn matching(&self, view: &View<'_>, caller: &Caller, order: &RevokeMany) -> Result<Filter> {
         let now = self.clock.now();
         let mut wanted = order.wanted.clone();
@@ -132,7 +132,7 @@ impl Authority {
         Ok(filter)
     }
 
-    /// Begins to carry out an order that was taken down.
+    /// Starts to carry out a recorded order.
     pub(super) fn begin(&self, bulk: &BulkRevocation) {
         let by = &bulk.order.ordered_by.name;
         tracing::info!(
@@ -144,10 +144,10 @@ impl Authority {
         tokio::spawn(self.carry_on());
     }
 
-    /// How far an order is carried out, for whoever gave it and for the admins of its organization.
+    /// Returns the progress of an order, to its caller and to admins of its organization.
     pub async fn bulk_revocation(&self, caller: &Caller, id: BulkId) -> Result<BulkRevocation> {
         let bulk = self.store.bulk_revocation(id).await?.ok_or(Error::Absent)?;
-        // What is said to be done is refused from the answer on.
+        // Tokens that the answer reports as revoked are refused from then on.
         self.follow().await?;
         if bulk.order.ordered_by == caller.actor() {
             return Ok(bulk);
@@ -162,7 +162,7 @@ impl Authority {
         }
     }
 
-    /// Carries out all orders that wait or were interrupted, but for those that failed a moment ago.
+    /// Carries out all unfinished orders, except those that failed a moment ago.
     pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         carry_out(store, clock, self.turn.clone())
@@ -180,10 +180,9 @@ impl Authority {
     }
 }
 
-/// Carries out orders until none is left that is due. Nothing is lost where it ends early: the store knows
-/// how far each order is.
+/// Carries out orders until none is due. The store records the progress of each, so ending early loses nothing.
 async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
-    // One after another; who comes second finds what is left.
+    // One task at a time; the next one finds the rest.
     let mut put_off = turn.0.lock().await;
     loop {
         let mut due = match store.unfinished_bulk_revocations().await {
@@ -199,7 +198,7 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
         if due.is_empty() {
             return;
         }
-        // One portion of each, so that a large one holds up no other.
+        // One portion of each order in turn, so that a large order does not delay the others.
         for id in due {
             match advance(&store, &*clock, id).await {
                 Ok(bulk) => {
@@ -226,12 +225,11 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
     }
 }
 
-/// How many tokens are revoked in one order. A thousand take about 40 ms, and whoever writes meanwhile waits
-/// for one portion at most.
+/// The number of tokens revoked in one commit. A thousand take about 40 ms, for which other writes wait.
 const PORTION: u32 = 500;
 
-/// Carries out the next portion of an order, and returns how far it is carried out then. A portion that is
-/// refused is read again, and smaller: somebody who rotates a token of it all the time holds up no other.
+/// Carries out the next portion of an order and returns its progress. A refused portion is read again and
+/// halved: a client that keeps rotating one of its tokens must not delay the others.
 async fn advance(
     store: &SharedStore,
     clock: &dyn Clock,

@@ -1,4 +1,4 @@
-//! Rotating a token: a successor with the same rights, and an end for the one before.
+//! Rotates a token: records a successor with the same rights and ends the predecessor after a grace period.
 
 use crate::authority::bounds::Bounds;
 use crate::authority::expiry::{Expiry, expires_at};
@@ -9,17 +9,17 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Grace, Lifetime, NewToken, Record, Scope, Span, TokenReference};
 use jeton_store::rules::tokens::{Demands, Naming, Replaces};
 
-/// How a token is rotated.
+/// The options of a rotation.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotate {
-    /// How long the one before stays good, within its own life.
+    /// The grace period: how long the predecessor stays active, within its own lifetime.
     pub grace: Grace,
-    /// When the successor ends; by default it lives as long as the one before was given.
+    /// The expiry of the successor; by default it gets the predecessor's lifetime.
     pub expiry: Expiry,
 }
 
 impl Authority {
-    /// Rotates a token that the caller manages and could have made.
+    /// Rotates a token that the caller manages and could have created.
     pub async fn rotate(&self, caller: &Caller, reference: TokenReference, rotate: Rotate) -> Result<Issued> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -31,8 +31,8 @@ impl Authority {
         .await
     }
 
-    /// Rotates the token that the caller holds. No scope is needed for that: the successor can do
-    /// nothing that the token could not do, and does not outlive it.
+    /// Rotates the caller's own token. This needs no scope: the successor has no more rights and no longer
+    /// lifetime.
     pub async fn rotate_own(&self, caller: &Caller, rotate: Rotate) -> Result<Issued> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -79,8 +79,8 @@ impl Authority {
         Ok(rotated)
     }
 
-    /// The token that takes over. Scopes that no longer exist, or are no longer allowed, are not handed
-    /// on; nor is the name of a preset that is no longer allowed.
+    /// Returns the successor. It does not inherit scopes that were deleted or are no longer allowed, nor the
+    /// name of a preset that is no longer allowed.
     fn successor(
         &self,
         caller: &Caller,
@@ -118,7 +118,7 @@ impl Authority {
     }
 }
 
-/// How long a token was given to live.
+/// Returns the lifetime that a token was created with.
 fn lifetime(token: &NewToken) -> Lifetime {
     let seconds = |end: Timestamp| u64::try_from(end.seconds() - token.created_at.seconds());
     match token.expires_at.map(seconds) {

@@ -1,8 +1,8 @@
-//! The status lists as everybody may have them.
+//! Publishes the status lists.
 //!
-//! A list that is fetched after a revocation was answered shows it. So whoever finds the one at hand
-//! older than the index waits for one that is rendered after they came; one rendering serves all
-//! who wait. Nothing is rendered that nobody asks for.
+//! A list that is fetched after a revocation was answered includes it. A request that finds the cached list
+//! older than the index waits for a new rendering, which serves all waiting requests. Lists are rendered only
+//! on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use jeton_core::clock::{Clock, Timestamp};
 use jeton_store::rules::keys;
 use jeton_store::{Cause, SharedStore};
 
-/// How long somebody waits until the bits behind a cut-off are set.
+/// The longest wait for the bits behind a cut-off.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Renders status lists and sets the bits behind cut-offs.
@@ -30,9 +30,9 @@ pub(super) struct StatusLists {
     index: Arc<Index>,
     clock: Arc<dyn Clock>,
     issuer: String,
-    /// The key that is known to stay in the JWKS, and until when.
+    /// A key recorded as needed in the JWKS, and until when.
     kept: ArcSwapOption<(Arc<str>, Timestamp)>,
-    /// Held by whoever sets bits behind cut-offs.
+    /// Held by the task that sets bits behind cut-offs.
     filling: Mutex<()>,
 }
 
@@ -61,7 +61,7 @@ impl StatusLists {
         }
         let list = match self.index.list(id) {
             Some(list) => list,
-            // It may have been opened a moment ago, by this process or another.
+            // This process or another may have opened the list a moment ago.
             None => {
                 self.know().await?;
                 self.index.list(id).ok_or(Error::Absent)?
@@ -79,24 +79,24 @@ impl StatusLists {
         let kid = self.signing_key().await?;
         let lists = Arc::clone(self);
         let rendered = tokio::task::spawn_blocking(move || {
-            // Kept to the end even if whoever asked goes away, so that no two are rendered at once.
+            // Held until the rendering ends even if the client disconnects, so that no two run at once.
             let _turn = turn;
             lists.render(&list, &kid)
         });
         rendered.await.map_err(|error| Error::Unavailable(error.into()))?
     }
 
-    /// What was rendered last, if it will do.
+    /// Returns the cached list, if it is current.
     fn current(&self, list: &List, changes: u64) -> Option<Arc<Published>> {
         let signs = self.keys.signing_kid().ok()?;
         let now = self.clock.now();
         list.publication().current().filter(|published| {
-            // A list signed by a key that was withdrawn is good for nobody.
+            // Verifiers reject a list signed by a withdrawn key.
             published.changes >= changes && published.kid == signs && published.validity.is_good(now)
         })
     }
 
-    /// The key that signs, which stays in the JWKS for as long as a list is good that it signs now.
+    /// Returns the signing key, once the store has recorded that a list signed now needs it in the JWKS.
     async fn signing_key(&self) -> Result<Arc<str>> {
         for _ in 0..2 {
             let kid = self.keys.signing_kid()?;
@@ -106,14 +106,14 @@ impl StatusLists {
             if kept.as_deref().is_some_and(is_kept) {
                 return Ok(kid);
             }
-            // For twice as long, so that it need not be written for every list.
+            // For twice as long, so that the store is not written for every list.
             let until = now.plus_seconds(2 * LIFE);
             let order = keys::need(Cause::server(now), &kid, until);
             if self.store.commit(order).await?.is_ok() {
                 self.kept.store(Some(Arc::new((Arc::clone(&kid), until))));
                 return Ok(kid);
             }
-            // It has retired, and this process has not heard of it.
+            // The key has retired, which this process did not know yet.
             let generation = self.index.realms().keys();
             self.keys.catch_up(&*self.store, generation, now).await?;
         }
@@ -121,7 +121,7 @@ impl StatusLists {
     }
 
     fn render(&self, list: &List, kid: &str) -> Result<Arc<Published>> {
-        // Both are read before the bits, which may already hold more and never less.
+        // Both are read before the bits, which may then hold more than they say but never less.
         let changes = self.index.changes();
         let feed = self.index.position().ok_or(Error::Busy)?;
         let now = self.clock.now();
@@ -143,8 +143,8 @@ impl StatusLists {
         Ok(published)
     }
 
-    /// Sets the bits behind all cut-offs that are known now, in steps that hold nobody up. One who
-    /// gives up leaves what is done.
+    /// Sets the bits behind all cut-offs known now, in portions that block nothing else. A cancelled call keeps
+    /// the bits it has set.
     async fn fill(&self) -> Result<()> {
         let Some(through) = self.index.last_unfilled() else {
             return Ok(());
@@ -158,9 +158,9 @@ impl StatusLists {
         Ok(())
     }
 
-    /// Takes over which lists exist, and returns their numbers.
+    /// Updates the index with the store's lists and returns their numbers.
     async fn know(&self) -> Result<Vec<u32>> {
-        // In this order: of those that are known before, a missing one has retired.
+        // In this order: a list known before that the store does not return has retired.
         let known = self.index.known_lists();
         let existing = self.store.status_lists().await?;
         self.index.know(&known, &existing);
@@ -169,20 +169,20 @@ impl StatusLists {
 }
 
 impl Authority {
-    /// A status list as it is sent; [`Error::Absent`] if there is none of this number.
+    /// Returns a status list as it is sent; [`Error::Absent`] if there is none with this number.
     pub async fn status_list(&self, id: u32) -> Result<Arc<Published>> {
         self.status_lists.list(id).await
     }
 
-    /// The addresses of all status lists.
+    /// Returns the addresses of all status lists.
     pub async fn status_lists(&self) -> Result<Vec<String>> {
         let lists = self.status_lists.know().await?;
         let uri = |id: &u32| status_list_uri(&self.settings.issuer, *id);
         Ok(lists.iter().map(uri).collect())
     }
 
-    /// Does for the status lists what can be done before anybody asks: takes over which exist, and sets
-    /// the bits of what has fallen due and of what cut-offs cover.
+    /// Prepares the status lists for requests: updates which exist, and sets the bits of scheduled revocations
+    /// that are due and of cut-offs.
     pub async fn tend_status_lists(&self) -> Result<()> {
         self.status_lists.know().await?;
         self.index.mature(self.clock.now());

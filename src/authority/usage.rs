@@ -1,4 +1,4 @@
-//! When tokens were last seen: kept in memory and written in batches, never a write a request.
+//! Last uses of tokens: kept in memory and written in batches, never one write a request.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,24 +10,24 @@ use jeton_core::token::{TokenId, Use};
 use jeton_store::rules::usage::{self, UseReport, UseReported};
 use jeton_store::{Cause, Effect, Order};
 
-/// How many milliseconds apart two sightings of a token are at least that are written down.
+/// The least interval between two recorded uses of a token, in milliseconds.
 const RESOLUTION: i64 = 10_000;
 
-/// Sightings that are not written down yet. Bounded: beyond it they are let go, since a late "last
-/// seen" harms nobody and a full memory everybody.
+/// The most uses kept between two writes. Further ones are dropped: a stale "last used" is harmless, exhausted
+/// memory is not.
 const CAPACITY: usize = 100_000;
 
-/// How many seconds before its end a token that is still in use is pointed out: a week.
+/// The time before its end in which a token in use is logged, in seconds: a week.
 const NOTICE: i64 = 7 * 86_400;
 
-/// Sightings that are not written down yet, and tokens whose end was pointed out.
+/// Uses not yet written to the store, and tokens whose end was logged.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     seen: Mutex<Vec<Use>>,
     ending: Mutex<HashSet<TokenId>>,
 }
 
-/// When one token was last noted.
+/// The instant of the last recorded use of one token.
 #[derive(Debug)]
 pub(super) struct LastNoted(AtomicI64);
 
@@ -38,12 +38,12 @@ impl LastNoted {
 }
 
 impl Usage {
-    /// Notes that a token was seen, unless it was noted a moment ago. That one is in use which soon
-    /// ends is an event, once a token for as long as this process runs.
+    /// Records a use, unless one was recorded a moment ago. Logs a token in use that ends soon, once for as
+    /// long as this process runs.
     pub(super) fn note(&self, sighting: Use, last: &LastNoted, ends_at: Option<Timestamp>) {
         let (before, now) = (last.0.load(Ordering::Relaxed), sighting.at.millis());
         let is_news = now >= before.saturating_add(RESOLUTION);
-        // Of many requests at once one wins, and notes it for all.
+        // Of concurrent requests one wins, and records the use for all.
         let exchange = || {
             last.0
                 .compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed)
@@ -64,14 +64,14 @@ impl Usage {
 
     fn is_first_notice(&self, token: TokenId) -> bool {
         let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        // Full, it begins anew: some are then pointed out twice.
+        // A full set is cleared: some tokens are then logged twice.
         if ending.len() >= CAPACITY {
             ending.clear();
         }
         ending.insert(token)
     }
 
-    /// Keeps what could not be written down: a token whose last use is forgotten would pass for unused.
+    /// Restores uses that could not be written: without its last use a token would count as unused.
     fn give_back(&self, taken: Vec<Use>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let room = CAPACITY.saturating_sub(seen.len());
@@ -84,7 +84,7 @@ impl Usage {
 }
 
 impl Authority {
-    /// Writes down which tokens were seen since the last time. What a crash takes is not missed.
+    /// Writes the uses since the last call. Losing some in a crash is acceptable.
     pub async fn write_usage(&self) -> Result<()> {
         let seen = self.active.usage().take();
         if seen.is_empty() {
@@ -99,7 +99,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Notes what a verifier saw.
+    /// Records the uses that a verifier reports.
     pub async fn report_use(&self, caller: &Caller, report: UseReport) -> Result<UseReported> {
         policy::report_use(caller)?;
         let jtis = report.uses.iter().map(|reported| reported.jti);

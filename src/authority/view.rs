@@ -1,8 +1,7 @@
-//! What the directory says, from memory where it can.
+//! The directory as an operation reads it: from a cache if that is current, else from the store.
 //!
-//! A view is what an operation judges by. It remembers the version of every realm whose facts it was asked
-//! for, and the order carries them: the store refuses it if one of them has changed since. So nothing here
-//! can be stale and do harm, and nobody has to remember what was relied on.
+//! A view records the generation of each realm that the operation reads, and the order carries them. The store
+//! refuses the order if one of them has changed since, so stale data cannot be acted on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,10 +19,10 @@ use jeton_store::{
     Credentials, Generation, JudgedAt, PersonReference, Realm, SharedStore, Standing, Versioned,
 };
 
-/// Something that was read, and the last edit of the directory that was known before.
+/// A value, and the latest edit of the directory known before it was read.
 type Read<T> = (Generation, Arc<T>);
 
-/// What was read, by what was asked. Bounded: strangers choose the questions.
+/// Cached values by request. Bounded: unauthenticated clients choose the keys.
 #[derive(Debug)]
 pub(super) struct Views {
     organizations: Cache<OrganizationReference, Read<Versioned<Organization>>>,
@@ -41,18 +40,18 @@ impl Default for Views {
     }
 }
 
-/// The directory, and what was relied on of it.
+/// The directory, and the generations of the realms read from it.
 pub(super) struct View<'a> {
     store: &'a SharedStore,
     views: &'a Views,
     realms: &'a Realms,
-    /// The last edit that was known when the view was taken: what is read is at least as new.
+    /// The latest edit known when the view was created: data read from the store is at least as new.
     as_of: Generation,
     judged_at: Mutex<JudgedAt>,
 }
 
 impl Authority {
-    /// The directory as it is now, for an operation in nobody's name.
+    /// Returns the current directory, for an operation without a caller.
     pub(super) fn view(&self) -> View<'_> {
         View {
             store: &self.store,
@@ -63,7 +62,7 @@ impl Authority {
         }
     }
 
-    /// The same for a caller, whose own rights are relied on.
+    /// Returns the current directory for a caller, with the generations that the caller's rights rely on.
     pub(super) fn view_of(&self, caller: &Caller) -> View<'_> {
         View {
             judged_at: Mutex::new(caller.active().judged_at()),
@@ -73,7 +72,7 @@ impl Authority {
 }
 
 impl View<'_> {
-    /// The versions of everything that was relied on.
+    /// Returns the generations of all realms read.
     pub(super) fn judged_at(&self) -> JudgedAt {
         self.judged_at
             .lock()
@@ -83,13 +82,13 @@ impl View<'_> {
 
     fn relies_on(&self, realm: Realm, generation: Generation) {
         let mut judged_at = self.judged_at.lock().unwrap_or_else(PoisonError::into_inner);
-        // The first counts: facts of it were read since. Another version has the order refused.
+        // Data was read at the first generation: if a later one differs, the store must refuse the order.
         if !judged_at.0.iter().any(|(known, _)| *known == realm) {
             judged_at.0.push((realm, generation));
         }
     }
 
-    /// An organization, whoever may see it.
+    /// Returns an organization, without a permission check.
     pub(super) async fn organization(
         &self,
         reference: &OrganizationReference,
@@ -119,7 +118,7 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// A person, and that they are who they are.
+    /// Returns a user, and relies on their generation.
     pub(super) async fn person(&self, reference: &PersonReference) -> Result<Option<Person>> {
         let Some(Versioned { value, generation }) = self.store.person(reference.clone()).await? else {
             return Ok(None);
@@ -130,7 +129,7 @@ impl View<'_> {
         Ok(Some(value))
     }
 
-    /// A person and the hash of their password.
+    /// Returns a user and the hash of their password.
     pub(super) async fn credentials(&self, email: &Email) -> Result<Option<Credentials>> {
         let found = self.store.credentials(email.clone()).await?;
         if let Some(credentials) = &found {
@@ -141,7 +140,7 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Whom a membership of an organization is about who is named so; `None` if an id names nobody.
+    /// Returns the addressee of a membership; `None` if no user has the given id.
     pub(super) async fn addressee(
         &self,
         organization: OrganizationId,
@@ -157,7 +156,7 @@ impl View<'_> {
         })
     }
 
-    /// An organization and what the caller is in it; absent if they are nothing there.
+    /// Returns an organization and the caller's rank in it; [`Error::Absent`] if the caller may not see it.
     pub(super) async fn visible(
         &self,
         caller: &Caller,
@@ -169,7 +168,7 @@ impl View<'_> {
         Ok((organization, rank))
     }
 
-    /// What the caller is in an organization.
+    /// Returns the caller's rank in an organization.
     pub(super) async fn rank(&self, caller: &Caller, organization: OrganizationId) -> Result<Rank> {
         let standing = match caller.user() {
             Some(user) => self.standing(user, organization).await?,
@@ -178,8 +177,8 @@ impl View<'_> {
         Ok(policy::rank(caller, organization, &standing))
     }
 
-    /// What the caller is wherever the tokens of an owner are good. One that is good in all of a person's
-    /// organizations is good where they are a viewer too, who makes none.
+    /// Returns the caller's rank wherever an owner's tokens are valid. If a user's token is valid in all of
+    /// their organizations, being a viewer in one of them makes them a viewer.
     pub(super) async fn rank_of(&self, caller: &Caller, owner: &Owner) -> Result<Rank> {
         if let Some(organization) = owner.organization() {
             return self.rank(caller, organization).await;
@@ -197,7 +196,7 @@ impl View<'_> {
         })
     }
 
-    /// A team of an organization that was asked for before, whose version it is of.
+    /// Returns a team of an organization that was read before, on whose generation the result relies.
     pub(super) async fn team(
         &self,
         organization: OrganizationId,
@@ -220,7 +219,7 @@ impl View<'_> {
         Ok(team)
     }
 
-    /// What a person is in an organization that was asked for before, whose version it is of.
+    /// Returns a user's roles in an organization that was read before, on whose generation the result relies.
     pub(super) async fn standing(
         &self,
         user: &UserId,

@@ -1,4 +1,4 @@
-//! Cut-offs whose tokens' bits are not all set yet.
+//! The cut-offs whose bits in the status lists are not all set yet.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,19 +6,19 @@ use std::sync::{Mutex, PoisonError};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 
-/// A cut-off is obeyed from its commit on, without any bit. Its bits are for the status lists, and are
-/// set behind it: a million of them take seconds.
+/// The unfilled cut-offs, by position. A cut-off takes effect at its commit. Its bits, needed only for the
+/// status lists, are set later: a million of them take seconds.
 #[derive(Debug, Default)]
 pub(super) struct Backlog(Mutex<BTreeMap<u64, Unfilled>>);
 
-/// A cut-off, and how far its bits are set.
+/// A cut-off and the progress of setting its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unfilled {
-    /// The position of its event in the feed.
+    /// The sequence number of its event in the feed.
     pub cut_off: u64,
-    /// From when on it is obeyed.
+    /// When it takes effect.
     pub effective_at: Timestamp,
-    /// The last token that was looked at.
+    /// The last token that was checked.
     pub after: TokenId,
 }
 
@@ -32,17 +32,17 @@ impl Backlog {
         self.with(|all| _ = all.entry(cut_off).or_insert(unfilled));
     }
 
-    /// The first.
+    /// Returns the first cut-off.
     pub(super) fn first(&self) -> Option<Unfilled> {
         self.with(|all| all.values().next().copied())
     }
 
-    /// The position of the last.
+    /// Returns the sequence number of the last cut-off.
     pub(super) fn last(&self) -> Option<u64> {
         self.with(|all| all.keys().next_back().copied())
     }
 
-    /// Notes how far the bits are set now; `None` is all of them.
+    /// Records the last token that was checked; `None` if all bits are set.
     pub(super) fn reached(&self, cut_off: u64, last: Option<TokenId>) {
         self.with(|all| match (all.get_mut(&cut_off), last) {
             (Some(unfilled), Some(last)) => unfilled.after = last,

@@ -1,4 +1,4 @@
-//! Cut-offs, as a token's check finds them.
+//! The cut-offs in memory, indexed so that checking a token reads only those that can cover it.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
 use jeton_core::token::{CutOff, CutOffSubject};
 
-/// The narrowest thing that a cut-off names: the place where a token's check looks for it.
+/// The narrowest subject that a cut-off names: the key under which a token's check looks it up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Subject {
     Team(TeamId),
@@ -17,7 +17,7 @@ enum Subject {
     Everything,
 }
 
-/// All cut-offs, by their subjects.
+/// All cut-offs, by subject.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CutOffs(HashMap<Subject, Vec<CutOff>>);
 
@@ -43,12 +43,12 @@ impl CutOffs {
         }
     }
 
-    /// The most restrictive decides: one that covers the token is enough.
+    /// Returns whether any cut-off ends the token at this instant.
     pub(super) fn end(&self, token: CutOffSubject<'_>, now: Timestamp) -> bool {
         self.about(token).any(|cut_off| cut_off.ends(token, now))
     }
 
-    /// The last second that is covered by those that are about a token.
+    /// Returns the last second of issue covered by the cut-offs that reach a token.
     pub(super) fn through(&self, token: CutOffSubject<'_>) -> Option<i64> {
         self.about(token)
             .filter(|cut_off| cut_off.reach.covers(token))
@@ -56,7 +56,7 @@ impl CutOffs {
             .max()
     }
 
-    /// Those that may cover a token.
+    /// Returns the cut-offs that may cover a token.
     fn about<'a>(&'a self, token: CutOffSubject<'a>) -> impl Iterator<Item = &'a CutOff> {
         let owner = token.owner;
         let projects = token.projects.unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The index in memory: the bits of the status lists, the cut-offs, and what has changed.
+//! The revocation index: status list bits, cut-offs and changes of the directory, in memory.
 //!
-//! Every use of a token asks it, so it does not wait: bits and counters are atomic, and what is larger
-//! is replaced whole. Only for a token with a scheduled revocation a lock is taken, for one look-up.
+//! Every check of a token reads it, so it does not block: bits and counters are atomic, larger parts are
+//! replaced as a whole. Only a token with a scheduled revocation takes a lock, for one look-up.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -18,26 +18,26 @@ use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
 use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 
-/// Everything that a process knows of revocation without asking the store.
+/// The state of revocation as this process knows it, readable without the store.
 ///
-/// Ready from [`Index::rebuild`] until [`Index::fork`]; before and after that nothing may be called active.
+/// It is ready from [`Index::rebuild`] until [`Index::fork`]; before and after that no token counts as active.
 pub struct Index {
     clock: Arc<dyn Clock>,
     is_complete: AtomicBool,
     has_forked: AtomicBool,
-    /// What has changed in the directory.
+    /// The changes of the directory.
     realms: Realms,
-    /// The position in the feed up to which all events were taken over; `None` before the first rebuild.
+    /// The position in the feed up to which all events are applied; `None` before the first rebuild.
     position: Mutex<Option<Position>>,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
-    /// How often anything that is published in a status list has changed.
+    /// The number of changes to the content of status lists.
     pub(super) changes: AtomicU64,
     cut_offs: ArcSwap<CutOffs>,
-    /// The cut-offs whose tokens' bits are not all set.
+    /// The cut-offs whose bits are not all set.
     pub(super) backlog: Backlog,
-    /// The latest second that any cut-off covers: what was issued after it needs no closer look.
+    /// The latest second that any cut-off covers: tokens issued later need no look-up.
     latest_cut_off: AtomicI64,
-    /// Taken by whoever replaces one of the above whole.
+    /// Held while one of the above is replaced as a whole.
     pub(super) replacing: Mutex<()>,
 }
 
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Index {
 }
 
 impl Index {
-    /// An empty index, which is not ready.
+    /// Returns an empty index, which is not ready.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -68,11 +68,11 @@ impl Index {
         }
     }
 
-    /// Takes over the state of the store as it was at one instant. What is committed meanwhile may
-    /// already have been observed; taking it twice does no harm, since nothing here is ever undone.
+    /// Applies a snapshot of the store. Commits made meanwhile may have been observed already; applying them
+    /// twice is harmless, since revocations are never undone.
     ///
-    /// Done again by a process that missed events, it leaves the realms as they are: a snapshot does not
-    /// say which of them have changed since, [`Index::follow`] does.
+    /// A repeated rebuild, after missed events, does not change the realms: a snapshot does not tell which of
+    /// them have changed since. [`Index::follow`] does.
     pub fn rebuild(&self, snapshot: Snapshot) {
         let now = self.clock.now();
         for list in &snapshot.lists {
@@ -83,8 +83,8 @@ impl Index {
             self.cut_off(cut_off, sequence);
         }
         self.with_position(|position| match position {
-            // One process follows one epoch. The store says that this is another one when it is asked what
-            // came after the known position.
+            // A process follows one epoch. The store reports a different epoch when it is asked for the changes
+            // after the known position.
             Some(known) if known.epoch != snapshot.position.epoch => {}
             Some(known) if known.sequence >= snapshot.position.sequence => {}
             _ => *position = Some(snapshot.position),
@@ -96,7 +96,7 @@ impl Index {
         self.is_complete.store(true, Ordering::Release);
     }
 
-    /// Takes over what other processes have committed after a position.
+    /// Applies the changes that other processes have committed after a position.
     pub fn follow(&self, after: Position, changes: &Changes) {
         self.apply(&changes.events);
         self.advance(after, changes.reached);
@@ -106,45 +106,44 @@ impl Index {
         self.realms.reached(changes.edit);
     }
 
-    /// Ends the use of the index: the store's history does not continue the one that it was built from.
-    /// There is no way back, since what it knows of tokens may not exist.
+    /// Stops the index for good: the store's history does not continue the one that it was built from, so the
+    /// tokens it knows may not exist.
     pub fn fork(&self) {
         self.has_forked.store(true, Ordering::Release);
     }
 
-    /// Whether the store's history has turned out not to continue the one that was followed.
+    /// Returns whether the store's history was found not to continue the one that was followed.
     pub fn has_forked(&self) -> bool {
         self.has_forked.load(Ordering::Acquire)
     }
 
-    /// Whether it is complete, and follows the store's history.
+    /// Returns whether the index is complete and follows the store's history.
     pub fn is_ready(&self) -> bool {
         self.is_complete.load(Ordering::Acquire) && !self.has_forked()
     }
 
-    /// Which parts of the directory have changed.
+    /// Returns the changes of the directory.
     pub fn realms(&self) -> &Realms {
         &self.realms
     }
 
-    /// The last second whose tokens a cut-off covers that would cover this token, whenever it was issued.
+    /// Returns the last second of issue covered by the cut-offs that reach this token, whenever it was issued.
     pub fn cut_off_through(&self, token: &NewToken) -> Option<i64> {
         self.cut_offs.load().through(token.into())
     }
 
-    /// Returns the position in the feed up to which all events were taken over; `None` before the first
-    /// rebuild.
+    /// Returns the position in the feed up to which all events are applied; `None` before the first rebuild.
     pub fn reached(&self) -> Option<Position> {
         self.with_position(|position| *position)
     }
 
-    /// Whether the token at this place is revoked by itself, with effect at this instant.
+    /// Returns whether the token at this status list index is revoked at this instant, cut-offs aside.
     pub fn is_revoked(&self, place: Place, now: Timestamp) -> bool {
         let lists = self.lists.load();
         let Some(list) = lists.get(&place.list) else {
             return false;
         };
-        // In this order: a due revocation moves from the schedule to the bits, and must be seen in one of
+        // In this order: a due revocation moves from the schedule to the bits, and must be found in one of
         // them.
         let is_due = list
             .scheduled
@@ -153,20 +152,20 @@ impl Index {
         is_due || list.is_set(place.index)
     }
 
-    /// When the token at this place will be revoked, if that lies ahead.
+    /// Returns when a scheduled revocation of the token at this index takes effect.
     pub fn scheduled(&self, place: Place) -> Option<Timestamp> {
         self.lists.load().get(&place.list)?.scheduled.get(place.index)
     }
 
-    /// Whether a cut-off ends this token at this instant.
+    /// Returns whether a cut-off ends this token at this instant.
     pub fn is_cut_off<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
         let token = token.into();
         token.issued_at <= self.latest_cut_off.load(Ordering::Acquire) && self.cut_offs.load().end(token, now)
     }
 
-    /// Moves from one position to the next, and never over events that were not taken over: another process
-    /// may have committed between two commits of this one, or the store may have been put back to an older
-    /// state. Either shows when the store is asked from where this has stopped ([`Index::reached`]).
+    /// Moves from one position to the next, but never over events that were not applied: another process may
+    /// have committed in between, or the store may have been restored to an older state. Either shows when the
+    /// store is asked for the changes after [`Index::reached`].
     fn advance(&self, after: Position, reached: Position) {
         self.with_position(|position| {
             if *position == Some(after) {

@@ -1,4 +1,4 @@
-//! One status list in memory, and its bits as they are published.
+//! One status list in memory, and its bits as published.
 
 use jeton_verifier::{CompressedList, STATUS_LIST_CAPACITY, StatusList};
 
@@ -26,12 +26,12 @@ impl List {
         }
     }
 
-    /// Returns its number, the last part of its address.
+    /// Returns the number of the list, the last part of its address.
     pub fn id(&self) -> u32 {
         self.id
     }
 
-    /// Returns its published form.
+    /// Returns the published form.
     pub fn publication(&self) -> &Publication {
         &self.publication
     }
@@ -44,7 +44,7 @@ impl List {
     /// Sets the bit of an index.
     pub(super) fn set(&self, index: u32) {
         if self.bits.set(index).is_none() {
-            // The store gives no index beyond the capacity.
+            // The store reserves no index beyond the capacity.
             tracing::error!(
                 list = self.id,
                 index,
@@ -53,11 +53,11 @@ impl List {
         }
     }
 
-    /// Returns the bits at an instant, with those that are due within a second: a list is valid for at least that
-    /// long, and must not outlive its next revocation.
+    /// Returns the bits at an instant, with those due within a second: a list is valid for at least a second,
+    /// and must expire before the next revocation takes effect.
     pub fn bits(&self, now: Timestamp) -> Bits {
-        // The schedule is read first and written to the copy afterwards: a revocation that takes effect
-        // meanwhile is set in the copy either way.
+        // The schedule is read before the bits are copied and applied to the copy afterwards: a revocation that
+        // takes effect meanwhile is set in the copy either way.
         let mut due = Vec::new();
         let next = self
             .scheduled
@@ -76,12 +76,12 @@ impl List {
 #[derive(Debug)]
 pub struct Bits {
     pub(super) bytes: Vec<u8>,
-    /// When the next bit is to be set, if that is known: at least a second ahead.
+    /// When the next scheduled revocation takes effect, if any: at least a second ahead.
     pub next: Option<Timestamp>,
 }
 
 impl Bits {
-    /// Returns the list as a zlib stream, small enough to be sent.
+    /// Returns the list as a zlib stream.
     ///
     /// # Errors
     ///

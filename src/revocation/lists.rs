@@ -1,4 +1,4 @@
-//! Which status lists are published, and the bits that cut-offs set in them.
+//! The status lists of the index, and the bits that cut-offs set in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -14,16 +14,15 @@ use jeton_core::clock::Timestamp;
 use jeton_store::Covered;
 
 impl Index {
-    /// A status list, if it is known here.
+    /// Returns a status list, if the index has it.
     pub fn list(&self, id: u32) -> Option<Arc<List>> {
         self.lists.load().get(&id).cloned()
     }
 
-    /// Takes over which status lists exist: publishes new ones from now on and forgets those that have
-    /// retired.
+    /// Updates which status lists exist: adds new ones and deletes those that have retired.
     ///
-    /// `known` are the lists that were here ([`Index::known_lists`]) before the store was asked which exist.
-    /// Of those a missing one has retired. One that was opened meanwhile may be missing too, and stays.
+    /// `known` are the lists that the index had ([`Index::known_lists`]) before the store was read. Of those, a
+    /// list missing in `existing` has retired. A list opened meanwhile may be missing too, and stays.
     pub fn know(&self, known: &[u32], existing: &[u32]) {
         for id in existing {
             self.open(*id);
@@ -34,12 +33,12 @@ impl Index {
         }
     }
 
-    /// Returns the numbers of the lists that are known here.
+    /// Returns the numbers of the lists in the index.
     pub fn known_lists(&self) -> Vec<u32> {
         self.lists.load().keys().copied().collect()
     }
 
-    /// Forgets a list whose tokens have all ended.
+    /// Deletes a list whose tokens have all ended.
     pub(super) fn retire(&self, id: u32) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lists = BTreeMap::clone(&self.lists.load());
@@ -48,7 +47,7 @@ impl Index {
         }
     }
 
-    /// Returns a list, which is published from now on if it was not yet.
+    /// Returns a list, adding it if the index does not have it.
     pub(super) fn open(&self, id: u32) -> Arc<List> {
         if let Some(list) = self.list(id) {
             return list;
@@ -60,17 +59,17 @@ impl Index {
         list
     }
 
-    /// A counter that moves whenever anything that a status list says has changed. What it counts can
-    /// be seen before it has moved.
+    /// Returns the number of changes to the content of status lists. A change can be visible before it is
+    /// counted.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The position in the feed up to which everything is in the bits that are read afterwards; `None`
-    /// before the index is complete.
+    /// Returns the position in the feed up to which all events are in the bits read afterwards; `None` before
+    /// the index is complete.
     pub fn position(&self) -> Option<FeedPosition> {
         let Position { epoch, sequence, .. } = self.reached()?;
-        // In this order: a cut-off is in the backlog before the feed's position is beyond it.
+        // In this order: a cut-off is in the backlog before the position moves beyond it.
         let filled = self
             .backlog
             .first()
@@ -88,12 +87,12 @@ impl Index {
         }
     }
 
-    /// The last cut-off whose tokens' bits are not all set; `None` when there is none.
+    /// Returns the last cut-off whose bits are not all set.
     pub fn last_unfilled(&self) -> Option<u64> {
         self.backlog.last()
     }
 
-    /// The first of them up to a position.
+    /// Returns the first cut-off whose bits are not all set, up to a position.
     pub fn unfilled(&self, through: u64) -> Option<Unfilled> {
         self.backlog
             .first()
@@ -158,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Tells the index of changes that add nothing to the feed.
+    /// Notifies the index of changes that add nothing to the feed.
     fn committed(index: &Index, changes: &[Change]) {
         index.committed(Commit {
             advance: None,
@@ -184,7 +183,7 @@ mod tests {
         index.know(&known, &[1, 3, 6]);
         assert_eq!(lists(), [1, 3, 5, 6], "5 was opened while the store was read");
         assert!(is_set(&index, 5, 7, NOW));
-        // A list with a lower number may be opened later, and one with a higher number retire earlier.
+        // A list with a lower number may be opened later, and one with a higher number may retire earlier.
         committed(&index, &[revoked(4, 8, NOW)]);
         index.know(&index.known_lists(), &[1, 3, 4, 5]);
         assert_eq!(lists(), [1, 3, 4, 5]);
@@ -195,7 +194,7 @@ mod tests {
         assert!(lists().is_empty());
     }
 
-    /// Neither events of another process, nor those of a history that has forked, are passed unread.
+    /// The position skips neither another process's events nor those of a forked history.
     #[test]
     fn the_position_moves_only_from_where_it_is() {
         let snapshot = Snapshot {
@@ -224,8 +223,8 @@ mod tests {
         assert_eq!(index.reached(), Some(position(4, 4)));
         index.follow(position(4, 4), &changes(position(6, 6)));
         assert_eq!(index.reached(), Some(position(6, 6)));
-        // An older snapshot, and one of another epoch, move it nowhere; a later one does, and leaves the
-        // directory's changes to be asked for.
+        // An older snapshot, or one of another epoch, does not move the position. A later one does, and leaves
+        // the changes of the directory to be read.
         index.rebuild(snapshot);
         let mut other = position(9, 9);
         other.epoch = uuid::Uuid::from_u128(9);
@@ -253,7 +252,7 @@ mod tests {
         ];
         committed(&index, &ahead);
         let next = |now| index.list(1).unwrap().bits(at(now)).next;
-        // The list is there as soon as one of its tokens is.
+        // The list exists as soon as one of its tokens does.
         index.know(&[1, 2], &[1, 2]);
         assert_eq!(next(NOW), Some(at(NOW + 2_500)));
         assert_eq!(next(NOW + 1_500), Some(at(NOW + 2_500)));
@@ -270,7 +269,7 @@ mod tests {
         assert_eq!(next(NOW), Some(at(NOW + 5_000)));
     }
 
-    /// Each costs a constant, however many are scheduled: were each a copy of all, this would not end.
+    /// The test ends only if each costs constant time, however many are scheduled.
     #[test]
     fn very_many_revocations_are_scheduled_one_by_one() {
         const COUNT: u32 = 200_000;
@@ -297,7 +296,7 @@ mod tests {
         assert_eq!(index.scheduled(place(2, 1)), None);
     }
 
-    /// A list must not say that it includes a cut-off whose bits it lacks.
+    /// A list must not claim to include a cut-off whose bits it lacks.
     #[test]
     fn the_position_waits_for_the_bits_behind_a_cut_off() {
         let cut_off = CutOff {

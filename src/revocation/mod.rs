@@ -1,4 +1,4 @@
-//! What is revoked, in memory, and how it is published.
+//! Revocation in memory: the index of revoked tokens, and the status lists published from it.
 
 mod backlog;
 mod compress;

@@ -1,4 +1,4 @@
-//! A status list as it is sent, kept until it must be another.
+//! A signed status list as it is sent, cached until it expires or changes.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,33 +11,32 @@ use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use jeton_core::clock::Timestamp;
 
-/// For how many seconds a list is to be used before it is fetched anew: what a verifier that relies on
-/// lists alone learns late.
+/// The `ttl` of a list, in seconds: how late a verifier that relies on lists alone learns of a revocation.
 const TTL: i64 = 60;
 
-/// For how many seconds a list is good where nothing is known to change: how long such a verifier goes
-/// on without the authority.
+/// The life of a list without a scheduled revocation, in seconds: how long a verifier can work without the
+/// authority.
 pub const LIFE: i64 = 3600;
 
-/// For how long a list is good.
+/// The validity period of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
     /// When it was signed.
     pub from: Timestamp,
     /// The second in which it expires.
     pub expires_at: i64,
-    /// For how many seconds after it was handed out it is to be used.
+    /// The seconds after a fetch for which the list is to be used (`ttl`).
     pub ttl: u32,
-    /// The last instant at which it is handed out.
+    /// The last instant at which the list is served.
     until: Timestamp,
 }
 
 impl Validity {
-    /// Of a list signed now, whose next revocation lies at least a second ahead: neither its life nor
-    /// what was handed out last goes beyond that.
+    /// Returns the validity of a list signed now. `next` is its next scheduled revocation, at least a second
+    /// ahead: neither `exp` nor the `ttl` of the last fetch goes beyond it.
     pub fn new(now: Timestamp, next: Option<Timestamp>) -> Self {
         let ahead = next.map_or(i64::MAX, |next| next.millis() - now.millis());
-        // Half of what is left, so that a list near its end is signed a few times and not every second.
+        // Half of the remaining time, so that a list near its end is signed a few times and not every second.
         let ttl = (ahead / 2000).clamp(1, TTL);
         let end = now.seconds() + LIFE;
         let half = now.plus_seconds(LIFE / 2);
@@ -49,8 +48,8 @@ impl Validity {
         }
     }
 
-    /// Whether it may be handed out at this instant. One from the future may not: a clock that was put
-    /// back must not leave a list behind that no verifier takes.
+    /// Returns whether the list may be served. One signed in the future may not: after the clock was set back,
+    /// verifiers would reject it.
     pub fn is_good(&self, now: Timestamp) -> bool {
         (self.from..=self.until).contains(&now)
     }
@@ -61,9 +60,9 @@ impl Validity {
 pub struct Published {
     /// The signed text.
     pub body: Bytes,
-    /// The end of the text, which is as unlike another's as the signature.
+    /// The `ETag`: the end of the signature, unique to the text.
     pub tag: String,
-    /// For how long it is good.
+    /// The validity period.
     pub validity: Validity,
     /// [`Index::changes`](crate::revocation::Index::changes) before the bits were read.
     pub changes: u64,
@@ -73,7 +72,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// What was signed with a key at such a state of the index.
+    /// Returns a signed text with its key, validity and state of the index.
     pub fn new(text: String, kid: Arc<str>, validity: Validity, changes: u64) -> Self {
         let signature = text.rsplit('.').next().unwrap_or_default();
         Self {
@@ -86,7 +85,7 @@ impl Published {
         }
     }
 
-    /// The text in gzip, if that is shorter. Made for the first who asks, away from the request.
+    /// Returns the text compressed with gzip, if that is shorter. Compressed once, on a blocking thread.
     pub async fn gzip(&self) -> Option<Bytes> {
         let make = async || {
             let body = self.body.clone();
@@ -104,27 +103,27 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
     (compressed.len() < bytes.len()).then(|| compressed.into())
 }
 
-/// What is published of one list.
+/// The published form of one list.
 #[derive(Debug, Default)]
 pub struct Publication {
     current: ArcSwapOption<Published>,
-    /// Held by whoever renders.
+    /// Held by the task that renders the list.
     turn: Arc<Mutex<()>>,
 }
 
 impl Publication {
-    /// What was rendered last.
+    /// Returns the list rendered last.
     pub fn current(&self) -> Option<Arc<Published>> {
         self.current.load_full()
     }
 
-    /// Waits until nobody renders. What is rendered is done so with the turn held: whoever waited looks
-    /// first whether it will do.
+    /// Waits until no other task renders the list, and locks the rendering. After waiting, check first whether
+    /// [`Publication::current`] is good enough.
     pub async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Replaces what was rendered last.
+    /// Replaces the list rendered last.
     pub fn publish(&self, published: Arc<Published>) {
         self.current.store(Some(published));
     }

@@ -1,4 +1,4 @@
-//! Which parts of the directory have changed, so that what was read of them is read again.
+//! The known generations of the directory's realms, which show whether cached data is stale.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 use jeton_store::{Generation, Realm};
 
-/// Realms share this many slots. A collision only costs a read of the store.
+/// The number of slots that realms share. A collision costs one read of the store.
 const SLOTS: usize = 16_384;
 
-/// The last edit of each realm, as far as this process knows.
+/// The last known edit of each realm.
 #[derive(Debug)]
 pub struct Realms {
-    /// The last edit of any realm that was taken over.
+    /// The edit up to which all changes are applied.
     latest: AtomicU64,
     keys: AtomicU64,
     slots: Box<[AtomicU64]>,
@@ -31,30 +31,30 @@ impl Default for Realms {
 }
 
 impl Realms {
-    /// The last edit that was taken over. Loaded before the store is read: what is read then is at least as
-    /// new.
+    /// Returns the edit up to which all changes are applied. Load it before a read of the store, whose result
+    /// is then at least as new.
     pub fn as_of(&self) -> Generation {
         Generation(self.latest.load(Ordering::Acquire))
     }
 
-    /// The version of the keys.
+    /// Returns the generation of the keys.
     pub fn keys(&self) -> Generation {
         Generation(self.keys.load(Ordering::Acquire))
     }
 
-    /// Whether nothing has changed in a realm since the store was read after [`Realms::as_of`].
+    /// Returns whether a realm is unchanged since data was read after [`Realms::as_of`].
     pub fn is_current(&self, realm: &Realm, as_of: Generation) -> bool {
         self.slot(realm)
             .is_none_or(|slot| slot.load(Ordering::Acquire) <= as_of.0)
     }
 
-    /// Takes over a change of the keys.
+    /// Applies a change of the keys.
     pub(super) fn keys_changed(&self, generation: Generation) {
         self.keys.fetch_max(generation.0, Ordering::AcqRel);
     }
 
-    /// Takes over a change: of a commit that was observed, or of a version that was read. What was read
-    /// before it of the same realm is older.
+    /// Applies a change, from an observed commit or from a generation that was read. Data of the realm that was
+    /// read before is stale.
     pub fn changed(&self, realm: &Realm, generation: Generation) {
         if *realm == Realm::Keys {
             self.keys_changed(generation);
@@ -64,18 +64,18 @@ impl Realms {
         }
     }
 
-    /// The next edit was taken over. Never moves over one that was not: another process may have written
-    /// between two of this one's, and what it changed is asked for from here.
+    /// Moves to the next edit, but never over one that was not applied: another process may have written
+    /// between two edits of this one, and its changes are read from here.
     pub(super) fn next(&self, edit: Generation) {
         let before = edit.0.saturating_sub(1);
-        // Where it fails there is a gap, or it was there before.
+        // A failure means that there is a gap, or that the edit was applied before.
         let _ = self
             .latest
             .compare_exchange(before, edit.0, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Everything up to an edit was taken over. Called after the changes were: whoever loads
-    /// [`Realms::as_of`] in between reads the store again for nothing, and never too little.
+    /// Records that all changes up to an edit are applied. Called after applying them: a concurrent load of
+    /// [`Realms::as_of`] then causes a needless read of the store, never a missing one.
     pub(super) fn reached(&self, edit: Generation) {
         self.latest.fetch_max(edit.0, Ordering::AcqRel);
     }

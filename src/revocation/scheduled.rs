@@ -1,6 +1,6 @@
-//! Revocations of one status list that take effect later.
+//! Scheduled revocations of one status list.
 //!
-//! A bit cannot say "from tomorrow on", so the instant waits here until its bit is due.
+//! A bit has no time, so the instant is kept here until the bit is due.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,14 +9,14 @@ use jeton_verifier::{STATUS_LIST_CAPACITY, StatusList};
 
 use jeton_core::clock::Timestamp;
 
-/// How many due revocations are taken out at a time. Readers wait for the lock no longer than that takes.
+/// The number of due revocations removed at a time: readers wait for the lock no longer than that.
 const BATCH: usize = 256;
 
-/// The scheduled revocations of one status list, found by index and by instant.
+/// The scheduled revocations of one status list, by index and by instant.
 #[derive(Debug, Default)]
 pub(super) struct Scheduled {
-    /// The indexes that ever had a scheduled revocation. Most tokens never have, and their uses stop at
-    /// this bit. Allocated with the first one: few lists have any.
+    /// The indexes that ever had a scheduled revocation. Most tokens never do, and this bit ends their check.
+    /// Allocated on first use: few lists need it.
     marked: OnceLock<StatusList>,
     waiting: Mutex<Waiting>,
 }
@@ -28,7 +28,7 @@ struct Waiting {
 }
 
 impl Scheduled {
-    /// Schedules a revocation. The earliest instant of an index counts.
+    /// Schedules a revocation. The earliest instant for an index counts.
     pub(super) fn add(&self, index: u32, effective_at: Timestamp) {
         let mut waiting = self.waiting();
         if let Some(earlier) = waiting.by_index.get(&index).copied() {
@@ -45,7 +45,7 @@ impl Scheduled {
         }
     }
 
-    /// Returns when the token at an index is revoked, if its bit is not set yet.
+    /// Returns when the token at an index is revoked, unless its bit is set already.
     pub(super) fn get(&self, index: u32) -> Option<Timestamp> {
         if self.marked.get()?.is_set(index) != Some(true) {
             return None;
@@ -53,8 +53,7 @@ impl Scheduled {
         self.waiting().by_index.get(&index).copied()
     }
 
-    /// Returns the first instant from `horizon` on, after handing each index that is due before it to
-    /// `due`.
+    /// Calls `due` with each index that is due before `horizon`, and returns the first instant from then on.
     pub(super) fn split_at(&self, horizon: Timestamp, mut due: impl FnMut(u32)) -> Option<Timestamp> {
         self.marked.get()?;
         let waiting = self.waiting();
@@ -67,8 +66,8 @@ impl Scheduled {
         None
     }
 
-    /// Hands each index that is due to `set_bit` and removes it afterwards, so that a reader that no
-    /// longer finds it here finds its bit set.
+    /// Calls `set_bit` with each due index and removes it afterwards, so that a reader that no longer finds it
+    /// here finds its bit set.
     pub(super) fn mature(&self, now: Timestamp, mut set_bit: impl FnMut(u32)) {
         if self.marked.get().is_none() {
             return;
@@ -121,7 +120,7 @@ mod tests {
     }
 
     proptest! {
-        /// The model is a map that is searched whole for each answer.
+        /// The model is a map that is searched as a whole for each answer.
         #[test]
         fn agrees_with_a_plain_map(steps in prop::collection::vec(step(), 1..120)) {
             let scheduled = Scheduled::default();
@@ -167,7 +166,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| scheduled.mature(at(1), |index| _ = bits.set(index)));
             for index in (0..4096).rev() {
-                // Schedule first, as the index reads them.
+                // The schedule first, as the index does.
                 assert!(scheduled.get(index).is_some() || bits.is_set(index) == Some(true));
             }
         });
