@@ -1,4 +1,4 @@
-//! What the schema refuses, whoever asks: somebody with a shell and the sqlite3 command included.
+//! Writes that the schema refuses from any program, such as the sqlite3 shell, and the writer under contention.
 
 use jeton_core::token::TokenReference;
 use jeton_store::Medium;
@@ -77,14 +77,14 @@ async fn what_is_revoked_stays_revoked() {
         let refusal = refused(&raw, statement);
         assert!(refusal.contains(reason), "{statement}: {refusal}");
     }
-    // Bringing forward is no way back, and an expired record may go.
+    // A revocation may be brought forward, and an expired record may be deleted.
     raw.execute_batch("UPDATE tokens SET effective_at = effective_at - 1 WHERE id = 2")
         .unwrap();
     let mut expired = token(world.owner(), 0);
     expired.created_at = at(-1_000_000_000);
     expired.expires_at = Some(at(-900_000_000));
     let expired = world.record(expired).await;
-    // Not before the purge has come so far: no trigger reads a clock.
+    // Deletable only once retention has recorded its instant: no trigger reads a clock.
     assert!(
         refused(&raw, &format!("DELETE FROM tokens WHERE id = {}", expired.id)).contains("until the token")
     );
@@ -94,7 +94,7 @@ async fn what_is_revoked_stays_revoked() {
         .unwrap();
     let read = world.store.token(TokenReference::Id(endless.id)).await.unwrap();
     assert_eq!(read, Some(endless));
-    // The number of the record that went is not given to another token.
+    // The id of the deleted record is not reused.
     let next = world.record(token(world.owner(), 2)).await;
     assert!(next.id > expired.id);
 }
@@ -133,7 +133,7 @@ async fn what_was_removed_stays_removed() {
     assert_eq!(hashes, 0, "a hash outlives its person");
 }
 
-/// A statement that the schema refuses fails one order and none of its neighbours.
+/// A statement that the schema refuses fails its own order and no other in the batch.
 #[tokio::test]
 async fn a_refused_insert_harms_no_neighbour() {
     let sqlite = Sqlite::create();
@@ -164,7 +164,7 @@ async fn a_refused_insert_harms_no_neighbour() {
     assert!(matches!(two, Ok(RecordOutcome::Recorded(_))));
 }
 
-/// What a sync that failed has left in the kernel's memory alone is written once more.
+/// A WAL left by a failed sync may exist only in the kernel's memory, so it is written again.
 #[tokio::test]
 async fn the_wal_that_is_found_is_written_anew() {
     let sqlite = Sqlite::create();
@@ -184,7 +184,7 @@ async fn the_wal_that_is_found_is_written_anew() {
     assert!(std::fs::read(&wal).unwrap() == before);
 }
 
-/// While somebody else writes there are no further places: whoever waits for them is told at the same time.
+/// While another process writes, no indexes can be reserved: all waiting requests fail at the same time.
 #[tokio::test]
 async fn who_waits_for_places_waits_no_longer_than_one_write() {
     let sqlite = Sqlite::create();
@@ -199,11 +199,11 @@ async fn who_waits_for_places_waits_no_longer_than_one_write() {
         place.unwrap_err();
     }
     let took = begun.elapsed();
-    // SQLite itself gives up after five seconds.
+    // SQLite's own busy timeout is five seconds.
     assert!(took < std::time::Duration::from_secs(9), "{took:?}");
 }
 
-/// A queue that is full refuses an order to record, whose place another token gets.
+/// A full queue refuses an order to record a token, and its status list index is reused.
 #[tokio::test]
 async fn a_full_queue_uses_no_place_up() {
     let sqlite = Sqlite::create();
@@ -216,7 +216,7 @@ async fn a_full_queue_uses_no_place_up() {
     let mut waiting = Vec::new();
     let waker = std::task::Waker::noop();
     let mut context = std::task::Context::from_waker(waker);
-    // The writer waits for the other one, and takes no more than one batch out of its queue.
+    // The writer waits for the other connection, and has taken at most one batch out of its queue.
     for _ in 0..8192 {
         let mut noting = world.store.note_refusals(Vec::new());
         if noting.as_mut().poll(&mut context).is_ready() {

@@ -1,4 +1,4 @@
-//! Files: what is refused is left as it is, and what is ours is safe on disk.
+//! Database files: a refused file is not changed, and a created one is private and durable.
 
 use jeton_store::suite::clerk::Clerk;
 use std::fs;
@@ -10,7 +10,7 @@ use super::Sqlite;
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{World, revocation, token};
 
-/// Opens a file that must be refused, and sees that not a byte of it has changed.
+/// Opens a file that must be refused, and asserts that it is unchanged.
 fn refusal(sqlite: &Sqlite) -> OpenError {
     let before = fs::read(sqlite.path()).ok();
     let Err(error) = sqlite.try_open() else {
@@ -77,7 +77,7 @@ fn what_is_not_a_file_is_refused() {
     assert!(matches!(refused, Err(OpenError::FolderMissing(_))));
 }
 
-/// A start finds a feed that has lost or altered an event.
+/// Opening detects a feed that has lost or altered an event.
 #[tokio::test]
 async fn a_damaged_feed_is_refused() {
     for damage in [
@@ -115,7 +115,7 @@ async fn a_damaged_feed_is_refused() {
     }
 }
 
-/// A file that is cut off is refused.
+/// A truncated file is refused.
 #[tokio::test]
 async fn a_torn_file_is_refused() {
     let sqlite = Sqlite::create();
@@ -155,7 +155,7 @@ fn the_file_is_marked_and_readable_for_nobody_else() {
         assert_eq!(metadata.mode() & 0o077, 0, "{file} is open to others");
     }
     drop(store);
-    // An empty file is as good as none.
+    // An empty file is treated like a missing one.
     let sqlite = Sqlite::create();
     fs::write(sqlite.path(), "").unwrap();
     fs::set_permissions(sqlite.path(), fs::Permissions::from_mode(0o600)).unwrap();
@@ -173,13 +173,13 @@ fn a_second_server_on_the_same_file_is_refused() {
         }
         other => panic!("{other:?}"),
     }
-    // A command beside the server needs no lock.
+    // A command that runs beside the server needs no lock.
     drop(sqlite.try_open().unwrap());
     drop(lock);
     ServeLock::acquire(&sqlite.path()).unwrap();
 }
 
-/// The file can be read with an SQLite as old as that of common distributions.
+/// The file can be read with the old SQLite versions of common distributions.
 #[test]
 fn the_schema_uses_nothing_new() {
     let sqlite = Sqlite::create();

@@ -1,4 +1,4 @@
-//! The file stops growing once as much is forgotten as is issued.
+//! The file stops growing once retention deletes as much as is issued.
 
 use super::Sqlite;
 use jeton_store::suite::Backend;
@@ -8,8 +8,8 @@ use jeton_store::suite::{ending, round};
 
 const DAY: i64 = 86_400;
 
-/// What a file holds after each day of a month in which tokens are issued, live for a day and are
-/// forgotten a week later; one in twenty is revoked.
+/// Returns the number of pages after each day of a month. Tokens are issued every day and live for a day; one
+/// in twenty is revoked.
 async fn month(per_day: i64, retention: Option<i64>) -> Vec<i64> {
     let sqlite = Sqlite::create();
     let world = World::new(sqlite.clone()).await;
@@ -34,7 +34,7 @@ async fn month(per_day: i64, retention: Option<i64>) -> Vec<i64> {
 #[tokio::test]
 async fn a_month_of_tokens_stops_growing() {
     let pages = month(60, Some(7 * DAY)).await;
-    // A token is there for a day and a week more.
+    // A record is kept for its day of life and a week more.
     let full = pages[10];
     assert!(pages[29] <= full + full / 20, "{pages:?}");
     let control = month(60, None).await;

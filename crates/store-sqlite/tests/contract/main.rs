@@ -1,4 +1,4 @@
-//! SQLite: the contract, and what only a file can show.
+//! The conformance suite over SQLite, and tests that only apply to a database file.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{Seeded, Seen};
 
-/// A file in a folder of its own.
+/// A database file in a temporary folder of its own.
 #[derive(Clone)]
 pub(crate) struct Sqlite {
     folder: Arc<TempDir>,
@@ -33,7 +33,7 @@ impl Sqlite {
         self.folder.path().join("jeton.db")
     }
 
-    /// A connection of its own, as somebody with a shell on the machine has it.
+    /// Returns a separate connection, like that of the sqlite3 shell.
     pub(crate) fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Backups, and what a restore must never do: bring a revoked token back to life.
+//! Backup and restore: a restore must never make a revoked token active again.
 
 use jeton_store::suite::clerk::Clerk;
 use std::fs;
@@ -46,7 +46,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// The instant of every backup here.
+/// Writes a backup. All backups here are of the same instant.
 fn back_up(sqlite: &Sqlite) -> PathBuf {
     let target = sqlite.path().with_file_name("backup.db");
     backup(&sqlite.path(), &target, at(5), |_| ()).unwrap();
@@ -81,7 +81,7 @@ async fn read(world: &World, record: &Record) -> Option<Record> {
     world.store.token(TokenReference::Id(record.id)).await.unwrap()
 }
 
-/// A copy of the database's one file, of a store that is closed for it.
+/// Copies the database file of a closed store.
 fn copy_of(sqlite: &Sqlite, name: &str) -> PathBuf {
     let copy = sqlite.path().with_file_name(name);
     fs::copy(sqlite.path(), &copy).unwrap();
@@ -129,7 +129,7 @@ async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
     assert!(!sqlite.path().with_file_name("x.db").exists());
 }
 
-/// Numbers leap at a restore. Whoever sets the bits behind a cut-off of everything is not held up by that.
+/// Token ids skip a range at a restore. Setting the bits behind a cut-off of everything skips it in one step.
 #[tokio::test]
 async fn a_leap_of_numbers_is_passed_over_in_one_step() {
     let sqlite = Sqlite::create();
@@ -158,7 +158,7 @@ async fn a_leap_of_numbers_is_passed_over_in_one_step() {
     assert_eq!(places, [before.place, after.place]);
 }
 
-/// A backup is of one instant, however much is written while it is made.
+/// A backup is of the instant at which it began, however much is written meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_is_of_the_instant_at_which_it_was_begun() {
     let sqlite = Sqlite::create();
@@ -191,8 +191,8 @@ async fn a_backup_is_of_the_instant_at_which_it_was_begun() {
     assert_eq!(counts, (40, 0));
 }
 
-/// Everything that was revoked before a backup, and since, stays revoked: tokens, sessions, those that
-/// the backup does not know, cut-offs, and keys that were withdrawn.
+/// Revocations made before and after a backup stay in effect after its restore: of tokens, of sessions, of
+/// tokens the backup does not hold, of cut-offs and of withdrawn keys.
 #[tokio::test]
 async fn a_restore_revokes_again_what_was_revoked_since() {
     let sqlite = Sqlite::create();
@@ -271,12 +271,12 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
         states,
         [("first", KeyState::Signing), ("second", KeyState::Withdrawn)]
     );
-    // Nothing that was given out is given out again.
+    // Ids and status list indexes are not reused.
     let next = world.record(token(world.owner(), 30)).await;
     assert!(next.id > last_number);
     assert!(next.place.list > lost.place.list);
 
-    // Once more, from the same backup: what was revoked after the first restore too.
+    // A second restore of the same backup also replays revocations made after the first.
     revoke(&world, &next, 31).await;
     revoke(&world, &live, 32).await;
     let world = world.reopen_after(|| {
@@ -295,7 +295,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     drop(world.reopen());
 }
 
-/// Without the journal nobody knows what was revoked since: it is refused, or everything is ended.
+/// Without the journal later revocations are unknown: the restore is refused, or everything is revoked.
 #[tokio::test]
 async fn without_the_journal_it_is_refused_or_everything_is_ended() {
     let sqlite = Sqlite::create();
@@ -317,7 +317,7 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
             "{refused:?}"
         );
         assert!(!sqlite.path().exists(), "a refused restore has left a database");
-        // Put in place by hand, it is not served either.
+        // A backup that was copied into place by hand is not served either.
         fs::copy(&backup, sqlite.path()).unwrap();
         assert!(matches!(sqlite.try_open(), Err(OpenError::Unreconciled { .. })));
         lose(&sqlite);
@@ -349,13 +349,13 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
     );
 }
 
-/// A journal that has lost a part, or of which a line in the middle is damaged, is not believed.
+/// A journal with a missing segment or a damaged line in the middle is refused.
 #[tokio::test]
 async fn a_journal_with_a_hole_is_not_believed() {
     type Damage = fn(&Sqlite);
     let damages: [(Damage, bool); 5] = [
         (|_| (), true),
-        // A torn end was never acknowledged.
+        // An incomplete last line was never acknowledged.
         (
             |sqlite| {
                 let last = segments(sqlite).pop().unwrap();
@@ -416,8 +416,8 @@ async fn a_journal_with_a_hole_is_not_believed() {
     }
 }
 
-/// A crash between the line of the journal and the commit: the line's orders are carried out, and the
-/// database is the same one as before.
+/// After a crash between the journal line and the commit, opening carries out the line's orders and keeps the
+/// epoch.
 #[tokio::test]
 async fn a_crash_between_journal_and_commit_undoes_nothing() {
     let sqlite = Sqlite::create();
@@ -437,7 +437,7 @@ async fn a_crash_between_journal_and_commit_undoes_nothing() {
         copy_of(&sqlite, "before.db");
     });
     assert_eq!(epoch(&sqlite), seen);
-    // More than a crash can leave over: this is an older copy, and a new epoch.
+    // More lines than a crash can leave: the database is an older copy and gets a new epoch.
     revoke(&world, &other, 20).await;
     let third = world.record(token(world.owner(), 0)).await;
     revoke(&world, &third, 21).await;
@@ -453,7 +453,7 @@ async fn a_crash_between_journal_and_commit_undoes_nothing() {
     drop(world.reopen());
 }
 
-/// Where the journal cannot be written nothing is revoked, and nobody is told that it was.
+/// If the journal cannot be written, no token is revoked and no observer is told.
 #[tokio::test]
 async fn a_journal_that_cannot_be_written_fails_the_revocation() {
     let sqlite = Sqlite::create();
@@ -467,7 +467,7 @@ async fn a_journal_that_cannot_be_written_fails_the_revocation() {
         assert_eq!(read(&world, &record).await.unwrap().revocation, None);
         assert_eq!(world.seen.all(), seen);
     }
-    // What revokes nothing needs no journal.
+    // Writes without a revocation need no journal.
     world.record(token(world.owner(), 11)).await;
     fs::remove_file(journal(&sqlite)).unwrap();
     revoke(&world, &record, 12).await;
@@ -476,7 +476,7 @@ async fn a_journal_that_cannot_be_written_fails_the_revocation() {
     assert!(read(&world, &record).await.unwrap().is_revoked(at(12)));
 }
 
-/// A withdrawal that failed with the journal stands in it once it succeeds.
+/// A withdrawal that failed because of the journal is in the journal once a retry succeeds.
 #[tokio::test]
 async fn a_withdrawal_that_is_tried_again_is_journaled() {
     let sqlite = Sqlite::create();
@@ -503,7 +503,7 @@ async fn a_withdrawal_that_is_tried_again_is_journaled() {
     assert_eq!(second.state, KeyState::Withdrawn);
 }
 
-/// A database whose journal is gone goes on with a new one. A backup from before it is then refused.
+/// A database without its journal starts a new one. Backups from before it are then refused.
 #[tokio::test]
 async fn a_lost_journal_is_begun_anew() {
     let sqlite = Sqlite::create();
@@ -519,7 +519,7 @@ async fn a_lost_journal_is_begun_anew() {
     let world = world.reopen_after(|| fs::remove_dir_all(journal(&sqlite)).unwrap());
     let new = back_up(&sqlite);
     revoke(&world, &two, 20).await;
-    // An older journal put in place does not reach up to the database either.
+    // Nor can an older journal that was put into place be used: it ends before the database.
     let kept = sqlite.path().with_file_name("kept");
     copy_folder(&journal(&sqlite), &kept);
     revoke(&world, &three, 30).await;
@@ -596,7 +596,7 @@ async fn a_restore_overwrites_nothing_and_takes_nothing_damaged() {
     assert!(bring_back(&sqlite, &good, Missing::Refuse).is_ok());
 }
 
-/// Segments go with what they hold, and the last one stays.
+/// Segments are deleted with the events that they hold, except the last segment.
 #[tokio::test]
 async fn the_journal_is_pruned_with_the_feed() {
     let sqlite = Sqlite::create();
@@ -604,7 +604,7 @@ async fn the_journal_is_pruned_with_the_feed() {
     for day in 0..5 {
         let record = world.record(ending(&world, day * DAY, Some(DAY))).await;
         revoke(&world, &record, day * DAY).await;
-        // Opening behind a torn end begins another segment.
+        // Opening after an incomplete line starts a new segment.
         world = world.reopen_after(|| {
             let last = segments(&sqlite).pop().unwrap();
             let mut text = fs::read(&last).unwrap();

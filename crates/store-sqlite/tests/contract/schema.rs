@@ -1,6 +1,6 @@
-//! A database file of each schema version, as that version wrote it: `tests/schema/VERSION.db`.
+//! Database files of each schema version, written by that version: `tests/schema/VERSION.db`.
 //!
-//! A migration that has a file is not edited any more. `make schema` writes the file of a new version.
+//! A migration with such a file must not be edited. `make schema` writes the file of a new version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use std::sync::Arc;
 
 use super::Sqlite;
 
-/// The tokens of a file by their ids: one that lives, one that is revoked, and one that a cut-off covers.
+/// The tokens of a file by id: an active one, a revoked one, and one that a cut-off covers.
 const TOKENS: [TokenId; 3] = [TokenId(1), TokenId(2), TokenId(3)];
 
 fn file(version: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schema/{version}.db"))
 }
 
-/// Writes a database with something of every kind.
+/// Writes a database with data of every kind.
 async fn write(sqlite: &Sqlite) {
     let world = World::new(sqlite.clone()).await;
     world.put_member("ada", Role::Member).await;
@@ -53,7 +53,7 @@ async fn write(sqlite: &Sqlite) {
     world.publish_key("second", 4).await;
 }
 
-/// Name, table and text of everything in a schema.
+/// Returns name, table and SQL text of everything in a schema.
 fn schema(connection: &Connection) -> Vec<(String, String, String)> {
     let mut query = connection
         .prepare("SELECT name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")

@@ -1,4 +1,4 @@
-//! Revoking many tokens: in portions, all of them, each once, and after a crash too.
+//! Bulk revocation: revokes every matching token exactly once, in portions and across a crash.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use jeton_core::token::{
 use super::replacement::{effective, read, recorded, rotate};
 use super::world::{World, actor, at, revocation, token};
 
-/// All active tokens of the first organization at a second.
+/// Returns a filter for the first organization's active tokens at a second.
 fn of_organization(world: &World, second: i64) -> Filter {
     Filter {
         organization: Some(world.organization),
@@ -63,7 +63,7 @@ async fn carry_on(world: &World, id: BulkId, second: i64) -> BulkRevocation {
     bulk.unwrap()
 }
 
-/// An order goes on where it was left, whatever happens in between, and touches what it was about.
+/// An order continues after a restart and other writes, and revokes only the tokens that matched it.
 pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     const MANY: usize = 1_200;
     let world = Arc::new(world);
@@ -90,7 +90,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
         "a portion is bounded"
     );
     assert_eq!(portion.finished_at, None);
-    // Others write in between, and may be faster.
+    // Another request may revoke a matching token between two portions.
     world.revoke(gone, revocation(13, 0)).await;
     let world = Arc::into_inner(world).unwrap().reopen();
     assert_eq!(
@@ -145,7 +145,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     );
 }
 
-/// Two who carry out the same order do no more than one.
+/// Several tasks that carry out the same order revoke each token once.
 pub(crate) async fn two_carry_out_one_order(world: World) {
     const MANY: usize = 700;
     let world = Arc::new(world);
@@ -166,12 +166,12 @@ pub(crate) async fn two_carry_out_one_order(world: World) {
     assert_eq!(world.events().await.len(), MANY);
 }
 
-/// Whoever rotates between the order and their turn gains nothing, with a grace or without one, once or
-/// over and over, and whatever the clock said when they began; and after their turn nobody rotates.
+/// Rotating a token before the order reaches it saves neither the token nor its successors: with or without a
+/// grace period, repeatedly, or with an earlier clock. Afterwards it cannot be rotated.
 pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
     let issue = async || world.record(token(world.owner(), 0)).await;
     let (plain, graced, chained, late) = (issue().await, issue().await, issue().await, issue().await);
-    // What was rotated before the order is one of those that matched, and its successor another.
+    // A token rotated before the order matches it, and so does its successor.
     let before = issue().await;
     let before = [
         before.clone(),
@@ -192,7 +192,7 @@ pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
         let last = line.last().unwrap().clone();
         line.push(again(&last, (second, 1_000)).await);
     }
-    // Judged before the order, recorded after it.
+    // Evaluated before the order, recorded after it.
     line.push(again(&late, (9, 0)).await);
     let successor_of_spared = again(&spared, (11, 1_000)).await;
     let new = world.record(token(world.owner(), 12)).await;
@@ -209,8 +209,8 @@ pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
     for alive in [&successor_of_spared, &new] {
         assert_eq!(effective(&read(&world, alive.id).await), None);
     }
-    // Two from before; `graced` and its successor; one of each other line, and the one in its grace of
-    // the longest.
+    // Both of `before`; `graced` and its successor; one of each other line, and of the longest also the one in
+    // its grace period.
     assert_eq!(bulk.revoked, 2 + 2 + 1 + 1 + 2);
     for former in [&plain, &line[4]] {
         let outcome = rotate(&world, former, (21, 1_000), None).await;
@@ -218,8 +218,7 @@ pub(crate) async fn rotating_is_no_way_to_outrun_an_order(world: World) {
     }
 }
 
-/// A successor keeps to the policy under which it was made: what ends the tokens that break it ends the
-/// one before only.
+/// A successor that keeps to the policy is not revoked with its predecessor that breaks it.
 pub(crate) async fn a_successor_that_keeps_to_the_policy_stays(world: World) {
     let breaking = world.record(token(world.owner(), 0)).await;
     let policy = Policy {
@@ -244,7 +243,7 @@ pub(crate) async fn a_successor_that_keeps_to_the_policy_stays(world: World) {
     assert_eq!(effective(&read(&world, successor.id).await), None);
 }
 
-/// An owner's last token stays where the organization keeps it, its predecessor goes.
+/// If the organization keeps the last token, a last successor stays active and its predecessor is revoked.
 pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
     super::policies::keep(&world, true).await;
     let former = world.record(token(world.owner(), 0)).await;
@@ -262,8 +261,8 @@ pub(crate) async fn a_successor_that_is_the_last_one_stays(world: World) {
     assert_eq!((bulk.order.matched, bulk.revoked), (2, 2));
 }
 
-/// What others do between reading a portion and its order has the order refused: a rotation, a revocation, the
-/// end of the token that an owner is left with, another policy, and the same portion carried out.
+/// A portion's order is refused after any relevant change since the read: a rotation, a revocation, the end of
+/// the owner's remaining token, a new policy, or the same portion carried out.
 pub(crate) async fn a_portion_that_has_changed_is_refused(world: World) {
     super::policies::keep(&world, true).await;
     let issue = async || world.record(token(world.owner(), 0)).await;
@@ -310,7 +309,7 @@ pub(crate) async fn a_portion_that_has_changed_is_refused(world: World) {
         world.store.bulk_revocation(ordered.id).await.unwrap(),
         Some(bulk.clone())
     );
-    // The rotated one and its successor, and one of the two that were left.
+    // The rotated token and its successor, and one of the two remaining ones.
     assert_eq!((bulk.revoked, bulk.finished_at), (3, Some(at(12))));
     let ends = async |id| {
         let record = world.store.token(TokenReference::Id(id)).await.unwrap().unwrap();

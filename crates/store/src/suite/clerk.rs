@@ -1,4 +1,4 @@
-//! Orders as an operation would give them, without anybody's rights: what the cases of the contract write by.
+//! Helpers that build and commit orders without permission checks, for the test cases of the contract.
 
 use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
@@ -21,24 +21,24 @@ use jeton_core::token::{
     Use,
 };
 
-/// What became of an order that was judged at an edit of the directory.
+/// The outcome of an order that was evaluated at an edit of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged<T> {
     Done(T),
-    /// What it relied on has changed since.
+    /// The data it relied on has changed since.
     Stale,
 }
 
-/// What became of making or renaming something whose name must be unique.
+/// The outcome of creating or renaming something with a unique name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created<T> {
     Made(T),
     NameTaken,
-    /// What it should belong to, or what should be renamed, does not exist.
+    /// Its parent, or the thing to rename, does not exist.
     Absent,
 }
 
-/// What became of changing a person.
+/// The outcome of changing a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed<T> {
     Done(T),
@@ -46,7 +46,7 @@ pub enum Changed<T> {
     LastAdministrator,
 }
 
-/// What became of changing who belongs where.
+/// The outcome of changing a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberChange {
     Done,
@@ -54,27 +54,27 @@ pub enum MemberChange {
     Absent,
 }
 
-/// When and by whom something is taken away.
+/// When and by whom something is deleted or changed.
 #[derive(Debug, Clone)]
 pub struct Removal {
     pub at: Timestamp,
     pub by: Actor,
 }
 
-/// An organization about to be made.
+/// An organization to create.
 #[derive(Debug, Clone)]
 pub struct NewOrganization {
     pub organization: Organization,
     pub creator: Option<UserId>,
 }
 
-/// A team about to be made.
+/// A team to create.
 #[derive(Debug, Clone)]
 pub struct NewTeam {
     pub team: Team,
 }
 
-/// Changes to a person; `None` leaves it as it is.
+/// Changes to a user; `None` keeps a field.
 #[derive(Debug, Clone)]
 pub struct PersonChanges {
     pub first_name: Option<Option<String>>,
@@ -86,7 +86,7 @@ pub struct PersonChanges {
     pub change: Removal,
 }
 
-/// A token about to be recorded, and what is asked of it.
+/// A token to record, and the conditions for it.
 #[derive(Debug, Clone)]
 pub struct RecordOrder {
     pub token: NewToken,
@@ -96,14 +96,14 @@ pub struct RecordOrder {
     pub rotation: Option<Rotation>,
 }
 
-/// That a token is replaced by another.
+/// The token that a new one replaces, and its revocation.
 #[derive(Debug, Clone)]
 pub struct Rotation {
     pub token: TokenId,
     pub revocation: Revocation,
 }
 
-/// What became of it.
+/// The outcome of recording a token.
 #[derive(Debug)]
 pub enum RecordOutcome {
     Recorded(Recorded),
@@ -113,15 +113,15 @@ pub enum RecordOutcome {
     },
     NameTaken,
     NotActive,
-    /// A cut-off covers the token's second.
+    /// A cut-off covers the second of issue.
     CutOff,
-    /// The slot holds another token by now, or that has ended.
+    /// The slot holds another token by now, or its token has ended.
     SlotTaken,
-    /// The count of the owner was too high.
+    /// The owner's count was too high and has been renewed.
     Recounted,
 }
 
-/// The order to revoke one token.
+/// A request to revoke one token.
 #[derive(Debug, Clone)]
 pub struct RevokeOrder {
     pub token: TokenId,
@@ -129,7 +129,7 @@ pub struct RevokeOrder {
     pub last_token: LastToken,
 }
 
-/// What became of it.
+/// The outcome of revoking one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevokeOutcome {
     Revoked(RevocationNote),
@@ -149,12 +149,12 @@ fn noon() -> Cause {
     Cause::operator(crate::suite::world::at(0))
 }
 
-/// A guard that the order was judged at this edit: of a realm that has changed since, another version.
+/// Returns a guard for a realm as of an edit: with an older generation if the realm has changed since.
 fn relied_on(realm: Realm, generation: Generation, judged_at: Generation) -> Guard {
     Guard::Unchanged(realm, generation.min(judged_at))
 }
 
-/// Everything that is written by one order.
+/// All writes that one order makes.
 #[async_trait]
 pub trait Clerk {
     async fn found(&self, administrator: NewPerson, organization: NewOrganization) -> Result<bool>;
@@ -262,7 +262,7 @@ pub trait Clerk {
     async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged>;
     async fn promise_jwks(&self, max_age: u32, now: Timestamp) -> Result<()>;
     async fn publish_key(&self, key: NewKey, now: Timestamp) -> Result<KeyRow>;
-    /// Whether the step was due.
+    /// Returns whether the step was due.
     async fn advance_key(&self, kid: &str, step: KeyStep, now: Timestamp) -> Result<bool>;
     async fn withdraw_key(
         &self,
@@ -270,11 +270,11 @@ pub trait Clerk {
         successor: Option<NewKey>,
         now: Timestamp,
     ) -> Result<std::result::Result<(), NotWithdrawn>>;
-    /// Whether the key signs.
+    /// Returns whether the key signs.
     async fn need_key(&self, kid: &str, until: Timestamp) -> Result<bool>;
 }
 
-/// An organization and the guard that it is unchanged, if it lives.
+/// Returns an organization and the guard that it is unchanged, if it exists.
 async fn organization(
     store: &SharedStore,
     id: OrganizationId,
@@ -702,7 +702,7 @@ impl Clerk for SharedStore {
             revocation,
             last_token,
         } = order;
-        // Sessions are revoked too, and are no record that can be looked up.
+        // Sessions can be revoked too, but have no record to look up.
         let record = self.token(TokenReference::Id(token)).await?;
         let at = revocation.revoked_at;
         let keeps = match record

@@ -1,5 +1,4 @@
-//! Counts of active tokens: never too low, whatever happens in which order, and never in the way of an owner who
-//! is below the limit.
+//! Counts of active tokens: never too low in any order of events, and never blocking an owner below the limit.
 
 use jeton_core::directory::OrganizationId;
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
@@ -14,21 +13,21 @@ use crate::{Cause, Generation, Guard, KeyStep, Order, Realm, Recount};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A token of an owner is issued, with an end and in a slot, by an order that comes so late.
+    /// Issues a token of an owner, with an expiry, in a slot or not, by an order with this delay.
     Issue(usize, Option<i64>, bool, i64),
-    /// A token is rotated with a grace; the successor has an end.
+    /// Rotates a token with a grace period; the successor has an expiry.
     Rotate(usize, i64, Option<i64>),
-    /// A token is revoked with a grace, by an order that comes so late.
+    /// Revokes a token with a grace period, by an order with this delay.
     Revoke(usize, i64, i64),
     CutOff(usize, i64),
-    /// Another key signs.
+    /// Replaces the signing key.
     Key,
     Wait(i64),
-    /// An organization limits its owners, or no longer.
+    /// Sets or removes an organization's limit for its owners.
     Limit(usize, Option<u32>),
-    /// The tokens of an owner are counted, and the count is kept for later.
+    /// Counts an owner's tokens and keeps the count for later.
     Read(usize),
-    /// What was counted is stored.
+    /// Stores the count.
     Store,
     Reopen,
 }
@@ -54,7 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..60)
 }
 
-/// Random steps, after each of which no count is too low.
+/// No count is too low after any step of a random sequence.
 pub fn counts_are_never_too_low<B: Backend>() {
     super::holds(&steps(), async |steps| {
         Office::new(B::create()).await.follow(steps).await;
@@ -73,7 +72,7 @@ struct Office {
     read: Option<Counted>,
 }
 
-/// A count that was read: of which owner, when, in which version of the organization, and the result.
+/// A count: the owner, its second, the organization and its generation, and the result.
 type Counted = (Owner, i64, Option<(OrganizationId, Generation)>, Recount);
 
 impl Office {
@@ -122,8 +121,8 @@ impl Office {
         self.limits[organization] = most;
     }
 
-    /// The limits for an owner, as an operation finds them. Of the first organization the administrator is no
-    /// member.
+    /// Returns the limits for an owner, as an operation finds them. The administrator is not a member of the
+    /// first organization.
     fn limits_for(&self, owner: &Owner) -> Vec<Limit> {
         let organization = match (owner.organization(), owner.user()) {
             (None, Some(_)) => self.organizations[1],
@@ -160,7 +159,7 @@ impl Office {
             RecordOutcome::Recorded(recorded) => {
                 for limit in &limits {
                     let exact = self.exact(&owner, limit).await;
-                    // A stricter limit leaves what there is, which can be rotated.
+                    // A stricter limit ends no tokens, and existing ones can be rotated.
                     assert!(
                         !is_plain || exact <= u64::from(limit.most),
                         "{exact} of {limit:?}"
@@ -271,7 +270,7 @@ impl Office {
                 self.keys += 1;
                 let kid = self.kid();
                 let row = self.world.publish_key(&kid, self.now).await;
-                // Long enough for the copies of the JWKS; only tokens without an end are left.
+                // Long enough for cached copies of the JWKS: only tokens without an expiry are left.
                 self.now = (row.signs_from.seconds() - at(0).seconds()).max(self.now);
                 let signs = self.world.store.advance_key(&kid, KeyStep::Sign, at(self.now));
                 assert!(signs.await.unwrap());

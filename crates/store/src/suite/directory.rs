@@ -1,4 +1,4 @@
-//! Organizations, teams, projects, people: who belongs where, and what ends with whom.
+//! Organizations, teams, projects and users: memberships, and what is revoked with a deletion.
 
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
@@ -98,12 +98,12 @@ pub(crate) async fn a_deployment_is_founded_once(world: World) {
     assert_eq!(standing(&world, &world.admin).await.role, Some(Role::Admin));
     let credentials = world.store.credentials(email("admin")).await.unwrap().unwrap();
     assert_eq!(credentials.password_hash, "hash of admin");
-    // Of the edit that made them: publishing a key was the next one.
+    // The generation is the edit that created the user; publishing a key was the next edit.
     assert_eq!(credentials.generation.0 + 1, world.generation().await.0);
     assert!(credentials.person.site_admin);
 }
 
-/// Names differ in more than case, and are free again after a removal.
+/// Names differ in more than case, and are free again after a deletion.
 pub(crate) async fn names_are_unique_while_they_live(world: World) {
     let world = world;
     let first = world.organization("Acme").await;
@@ -151,7 +151,7 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
     assert_eq!(done(absent.unwrap()), Created::Absent);
 }
 
-/// What is changed is read back, and everything else is as it was.
+/// Changes are read back, and all other fields are unchanged.
 pub(crate) async fn organizations_change(world: World) {
     let changes = |organization: &mut Organization| {
         organization.name = "renamed".parse().unwrap();
@@ -201,7 +201,7 @@ pub(crate) async fn organizations_change(world: World) {
     );
 }
 
-/// A numbered page has what matches, in the order of names or addresses, and says how much that is in all.
+/// A numbered page returns matching items in the order of names or addresses, and their total number.
 pub(crate) async fn lists_are_searched_page_by_page(world: World) {
     let stranger = world.person("stranger").await;
     let elsewhere = world.organization("Elsewhere").await;
@@ -412,14 +412,14 @@ pub(crate) async fn the_last_admin_stays(world: World) {
     );
     assert_eq!(remove_member(&world, "admin", 1).await, MemberChange::LastAdmin);
     assert_eq!(world.put_member("ada", Role::Admin).await, MemberChange::Done);
-    // An admin who cannot log in is none.
+    // An admin who cannot log in does not count.
     let disabled = PersonChanges {
         disabled: Some(true),
         ..unchanged(2)
     };
     assert!(matches!(change(&world, &ada, disabled).await, Changed::Done(_)));
     assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
-    // Nor is one who is only invited.
+    // Nor does one who is only invited.
     assert_eq!(world.put_member("nobody", Role::Admin).await, MemberChange::Done);
     assert_eq!(remove_member(&world, "admin", 3).await, MemberChange::LastAdmin);
     let enabled = PersonChanges {
@@ -432,7 +432,7 @@ pub(crate) async fn the_last_admin_stays(world: World) {
     assert_eq!(remove_member(&world, "ada", 6).await, MemberChange::LastAdmin);
 }
 
-/// Two admins who each remove the other at once: one stays.
+/// If two admins remove each other at once, one remains.
 pub(crate) async fn two_admins_cannot_remove_each_other(world: World) {
     world.member("ada").await;
     world.put_member("ada", Role::Admin).await;
@@ -493,7 +493,7 @@ pub(crate) async fn the_last_site_administrator_stays(world: World) {
     assert_eq!(remove_person(&world, &admin, 6).await, Changed::Absent);
 }
 
-/// A person made again with the same address gets nothing of the former one.
+/// A user created again with the same address inherits nothing of the former user.
 pub(crate) async fn a_person_made_again_is_another(world: World) {
     let former = world.member("ada").await;
     let team = world.team(world.organization, "web").await;
@@ -530,7 +530,7 @@ pub(crate) async fn a_person_made_again_is_another(world: World) {
     assert_eq!(world.store.team_members(team, ALL).await.unwrap(), []);
 }
 
-/// A role waits for somebody who does not exist yet, and is theirs once they do.
+/// A role given to an unknown address takes effect once a user with it is created.
 pub(crate) async fn a_role_waits_for_its_person(world: World) {
     let web = world.team(world.organization, "web").await;
     let ops = world.team(world.organization, "ops").await;
@@ -565,7 +565,7 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     assert_eq!(of_organization.len(), 3, "{of_organization:?}");
     assert!(of_organization.iter().any(is_admin));
     assert!(waiting.iter().all(|one| of_organization.contains(one)));
-    // A page at a time they come in the same order, which is that of the addresses.
+    // Single-item pages return the same order, which is that of the addresses.
     let mut one_by_one: Vec<Belonging> = Vec::new();
     loop {
         let after = one_by_one.last().map(|last| last.email().to_string());
@@ -609,7 +609,7 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     assert_eq!(standing(&world, &again).await, Standing::default());
 }
 
-/// People are found by a part of their names or address, among those of some organizations.
+/// Users are found by a part of their names or address, among the members of given organizations.
 pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
     let ada = world.member("ada").await;
     let named = PersonChanges {
@@ -651,7 +651,7 @@ pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
     ] {
         let found = find("", of, ALL).await;
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{of:?}");
-        // Cut into slices it is the same.
+        // Slices give the same result.
         let first = find(
             "",
             of,
@@ -671,7 +671,7 @@ pub(crate) async fn people_are_found_by_a_part_of_their_names(world: World) {
     assert_eq!(find("ada", &everybody, ALL).await, Vec::<String>::new());
 }
 
-/// A viewer whom a team brings along is the organization's viewer, and who is something there stays that.
+/// A viewer added through a team becomes a viewer of the organization; an existing role there is kept.
 pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
     let web = world.team(world.organization, "web").await;
     let there = world.person("there").await;
@@ -683,7 +683,7 @@ pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
             .put_team_member(web.clone(), email(name), Role::Viewer, generation);
         assert_eq!(done(put.await.unwrap()), MemberChange::Done);
     }
-    // A role in a team raises nobody.
+    // A role in a team never raises a role in the organization.
     let generation = world.generation().await;
     let put = world
         .store
@@ -704,7 +704,7 @@ pub(crate) async fn a_viewer_brings_no_more_along(world: World) {
     }
 }
 
-/// Leaving an organization ends a person's tokens of it and no others.
+/// Leaving an organization revokes a user's tokens of it and no others.
 pub(crate) async fn leaving_ends_the_tokens_of_one_organization(world: World) {
     let ada = world.member("ada").await;
     let other = world.organization("other").await;
@@ -738,7 +738,7 @@ pub(crate) async fn leaving_ends_the_tokens_of_one_organization(world: World) {
     );
 }
 
-/// A new password ends sessions, disabling ends everything, and neither touches anybody else.
+/// A new password revokes sessions, disabling revokes everything, and neither affects other users.
 pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
     let ada = world.member("ada").await;
     let everywhere = |user: &UserId| Owner::User {
@@ -796,7 +796,7 @@ pub(crate) async fn passwords_and_disabling_end_what_they_should(world: World) {
     assert_eq!(change(&world, &stranger, unchanged(5)).await, Changed::Absent);
 }
 
-/// Removing a team or an organization ends what they own, and takes everything in them along.
+/// Deleting a team or an organization revokes its tokens and deletes everything in it.
 pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     let organization = world.organization("doomed").await;
     let team = world.team(organization, "web").await;
@@ -828,7 +828,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     }
     let by_id = TeamReference::Id(team.clone());
     assert_eq!(world.store.team(organization, by_id.clone()).await.unwrap(), None);
-    // The name is free, and the team of that name is another.
+    // The name is free, and a team created with it is a different one.
     let again = world.team(organization, "WEB").await;
     let by_name = TeamReference::Name("web".to_owned());
     let found = world.store.team(organization, by_name).await.unwrap();
@@ -882,7 +882,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     );
 }
 
-/// A project's number is never given again.
+/// A project's number is never reused.
 pub(crate) async fn project_numbers_are_used_once(world: World) {
     let other = world.organization("other").await;
     assert_eq!(world.store.newest_project().await.unwrap(), 0);
@@ -916,12 +916,12 @@ pub(crate) async fn project_numbers_are_used_once(world: World) {
             let outcome = world.store.remove_project(organization, project.id, generation);
             assert_eq!(done(outcome.await.unwrap()), removed);
         }
-        // It is known that there was one, and nothing else.
+        // Of a deleted project only its number is known.
         assert_eq!(world.store.newest_project().await.unwrap(), project.id);
     }
 }
 
-/// A site administrator acts in organizations without belonging to them, while they are one.
+/// A site administrator acts in organizations without membership, for as long as they are one.
 pub(crate) async fn a_site_administrator_belongs_everywhere(world: World) {
     let ada = world.person("ada").await;
     let record = world.record(token(world.owner_user(&ada), 1)).await;
@@ -936,7 +936,7 @@ pub(crate) async fn a_site_administrator_belongs_everywhere(world: World) {
     }
 }
 
-/// A team keeps its id, its members and its tokens through every name, and is found by its id alone.
+/// A team keeps its id, members and tokens when it is renamed, and is found by its id.
 pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
     let web = world.team(world.organization, "web").await;
     let ops = world.team(world.organization, "ops").await;
@@ -974,7 +974,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         .rename_team(web.clone(), "late".parse().unwrap(), before)
         .await;
     assert_eq!(stale.unwrap(), Judged::Stale);
-    // The name that it had is free.
+    // The former name is free.
     assert!(matches!(rename(&ops, "web").await.1, Created::Made(_)));
 
     let by_name = world
@@ -1003,7 +1003,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
     }
 }
 
-/// People are brought in all at once or not at all, and nobody loses a role by it.
+/// Users are added all at once or not at all, and no existing role is lowered.
 pub(crate) async fn people_are_brought_in_together(world: World) {
     let [web, ops] = [
         world.team(world.organization, "web").await,
@@ -1052,7 +1052,7 @@ pub(crate) async fn people_are_brought_in_together(world: World) {
     };
     assert_eq!(standing(&ada).await, member(Role::Member, Role::Member));
     assert_eq!(standing(&bob).await, member(Role::Admin, Role::Admin));
-    // What waits for somebody who does not exist yet is neither lost nor lowered.
+    // The pending role of an unknown address is neither lost nor lowered.
     world.put_member("kim", Role::Admin).await;
     assert_eq!(add(&[&web], &["kim"]).await, MemberChange::Done);
     let [eve, kim] = [world.person("eve").await, world.person("kim").await];

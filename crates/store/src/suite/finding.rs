@@ -1,4 +1,4 @@
-//! Finding tokens by what they are, how they end and whether they are used.
+//! Searches for tokens by properties, expiry and use.
 
 use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ async fn listing(world: &World, filter: Filter) -> Listing {
     listing
 }
 
-/// What matches, newest first.
+/// Returns the matching tokens, newest first.
 async fn found(world: &World, filter: Filter) -> Vec<TokenId> {
     let listing = listing(world, filter).await;
     listing.items.iter().map(|record| record.id).collect()
@@ -42,7 +42,7 @@ async fn read(world: &World, id: TokenId) -> Record {
     world.store.token(TokenReference::Id(id)).await.unwrap().unwrap()
 }
 
-/// Every filter gives the tokens that its words describe, and no other.
+/// Every filter returns the tokens that it describes, and no others.
 pub(crate) async fn every_filter_means_what_it_says(world: World) {
     let ada = world.member("ada").await;
     let shop = world.team(world.organization, "Web-Shop").await;
@@ -199,7 +199,7 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
         assert_eq!(found(&world, filter.clone()).await, expected, "{filter:?}");
     }
     assert!(lengths.len() > 4, "{lengths:?}");
-    // Together they are narrower than each.
+    // Two filters combined are narrower than each.
     let both = Filter {
         never_used: true,
         preset: Some("content_management".to_owned()),
@@ -242,7 +242,7 @@ pub(crate) async fn every_filter_means_what_it_says(world: World) {
     }
 }
 
-/// At any instant every token has exactly one status, and that is what its record and the cut-offs say.
+/// Every token has exactly one status at any instant, which agrees with its record and the cut-offs.
 pub(crate) async fn a_status_is_that_of_the_instant(world: World) {
     let mut records = Vec::new();
     for number in 0..12_i64 {
@@ -313,7 +313,7 @@ fn report(jti: Uuid, seconds: i64) -> UseReport {
     }
 }
 
-/// What verifiers report moves the last use forward, within the token's life and the present.
+/// Reported uses move the last use forward, but never beyond the token's life or the present.
 pub(crate) async fn reports_move_the_last_use(world: World) {
     let record = world.record(token(world.owner(), 100)).await;
     let jti = record.token.jti;
@@ -334,7 +334,7 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
         let read = read(&world, record.id).await;
         assert_eq!(read.last_used_at, Some(at(expected)), "{seconds} at {now}");
     }
-    // The authority's own sighting says from where; a later report does not.
+    // A use that the authority saw itself records the address; a later report does not change it.
     let from: IpAddr = "2001:db8::7".parse().unwrap();
     let sighting = Use {
         token: record.id,
@@ -352,7 +352,7 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
     world.store.report_use(report(jti, 401), at(500)).await.unwrap();
     assert_eq!(read(&world, record.id).await.last_used_from, None);
 
-    // Sessions and strangers are passed over, and the others counted all the same.
+    // Sessions and unknown tokens are ignored, and the other uses are still counted.
     let mut session = token(world.owner_user(&world.admin), 100);
     session.kind = TokenKind::Session;
     let session = world.record(session).await;
@@ -368,7 +368,7 @@ pub(crate) async fn reports_move_the_last_use(world: World) {
     assert_eq!(presented.record.last_used_at, None);
 }
 
-/// A token counts as unused for those who act on it only if all of its audiences would have told.
+/// A token counts as unused for bulk operations only if all of its audiences report use.
 pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
     let audience = |names: &[&str], second| NewToken {
         audience: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -392,7 +392,7 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
             .map(|one| (one.audience, one.first_reported_at, one.last_reported_at));
         told.collect::<Vec<_>>()
     };
-    // Only what a token of the page names: `c"d` is somebody else's.
+    // Only audiences of tokens on the page count: `c"d` belongs to another token.
     let a = ("a".to_owned(), at(5), at(2 * DAY));
     assert_eq!(reporting(everything()).await, [a]);
     let of_other = Filter {
@@ -406,10 +406,10 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
         ..everything()
     };
     assert_eq!(found(&world, never(None)).await, [late, other, both, early]);
-    // The first may have been used before anybody reported.
+    // The first token may have been used before the first report.
     assert_eq!(found(&world, never(Some(at(2 * DAY)))).await, [late]);
     assert_eq!(found(&world, never(Some(at(3 * DAY)))).await, [late]);
-    // Nobody has reported for more than a day.
+    // The last report is more than a day old.
     assert_eq!(found(&world, never(Some(at(3 * DAY + 1)))).await, []);
     let since = |second| Filter {
         unused_since: Some(at(second)),
@@ -418,7 +418,7 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
     };
     assert_eq!(found(&world, since(DAY)).await, [late, early]);
     assert_eq!(found(&world, since(4)).await, []);
-    // With another who reports, the others' use is known from then on.
+    // When another audience reports too, use is known from then on.
     let report = UseReport {
         uses: Vec::new(),
         audiences: vec!["b".to_owned()],

@@ -1,4 +1,4 @@
-//! Keys: when one may sign, and when one may leave.
+//! Signing keys: when a key may sign, and when it may be dropped from the JWKS.
 
 use crate::KeyState::{self, Gone, Published, Retired, Signing, Withdrawn};
 use crate::KeyStep::{Leave, Retire, Sign};
@@ -64,21 +64,21 @@ pub(crate) async fn the_first_key_signs_at_once(world: World) {
     assert_eq!(row(&world, "first").await, first);
 }
 
-/// A key signs when no copy of the JWKS without it can be left: neither one that was fetched just
-/// before it was published, nor one that was fetched when copies could be kept for longer.
+/// A key signs only when no copy of the JWKS without it can still be cached: neither one fetched just before it
+/// was published, nor one fetched while copies could be cached for longer.
 pub(crate) async fn a_key_waits_for_every_copy(world: World) {
-    // Nothing was ever promised: only the second in which it gets about.
+    // No cache lifetime was promised yet: only the second of publication counts.
     assert_eq!(world.publish_key("unserved", 0).await.signs_from, at(1));
     world.store.promise_jwks(600, at(10)).await.unwrap();
     let long = world.publish_key("long", 20).await;
     assert_eq!(long.signs_from, at(20 + 600 + 1));
     world.store.promise_jwks(60, at(100)).await.unwrap();
-    // Kept from the last moment of the old promise.
+    // A copy may be cached from the last moment of the old promise.
     let soon = world.publish_key("soon", 110).await;
     assert_eq!(soon.signs_from, at(100 + 600 + 1));
     let later = world.publish_key("later", 650).await;
     assert_eq!(later.signs_from, at(650 + 60 + 1));
-    // A start with the same promise changes nothing, nor does a second reduction bring the first forward.
+    // The same promise after a restart changes nothing, nor does a second reduction bring the first forward.
     world.store.promise_jwks(60, at(400)).await.unwrap();
     world.store.promise_jwks(10, at(500)).await.unwrap();
     assert_eq!(world.publish_key("third", 510).await.signs_from, at(701));
@@ -95,7 +95,7 @@ pub(crate) async fn a_key_waits_for_every_copy(world: World) {
     assert_eq!((first.state, first.changed_at), (Retired, at(621)));
 }
 
-/// A key leaves when the last of what it signed has ended, and not before.
+/// A key leaves when the last token that it signed has ended, and not before.
 pub(crate) async fn a_key_stays_while_something_needs_it(world: World) {
     world.record(signed_with(&world, "first", 0, Some(1_000))).await;
     world.record(signed_with(&world, "first", 5, Some(10))).await;
@@ -110,7 +110,7 @@ pub(crate) async fn a_key_stays_while_something_needs_it(world: World) {
     let world = world.reopen();
     assert!(advance(&world, "first", Leave, 1_060).await);
     assert_eq!(row(&world, "first").await.state, Gone);
-    // One that signed nothing leaves at once, one with an endless token never.
+    // A key that signed nothing leaves at once; one with a token without expiry never does.
     world.publish_key("idle", 1_100).await;
     assert!(
         !advance(&world, "idle", Leave, 900_000).await,
@@ -131,7 +131,7 @@ pub(crate) async fn a_key_stays_while_something_needs_it(world: World) {
     );
 }
 
-/// Tokens and sessions, and whatever else its signer says, by whichever process.
+/// Tokens, sessions and other needs recorded by any process keep a key.
 pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     assert_eq!(row(&world, "first").await.needed_until, Timestamp::EPOCH);
     let beside = world.beside();
@@ -153,14 +153,14 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
         assert!(needed_until >= at(life) && needed_until >= last);
         last = needed_until;
     }
-    // Less is no news, more is.
+    // An earlier instant changes nothing, a later one does.
     assert!(world.store.need_key("first", at(7)).await.unwrap());
     assert_eq!(row(&world, "first").await.needed_until, last);
     assert!(world.store.need_key("first", at(86_400)).await.unwrap());
     assert_eq!(row(&world, "first").await.needed_until, at(86_400));
     world.record(signed_with(&world, "first", 0, Some(60_000))).await;
     assert_eq!(row(&world, "first").await.needed_until, at(86_400));
-    // What does not sign cannot be needed for longer.
+    // Only the signing key can be needed for longer.
     world.publish_key("second", 0).await;
     for kid in ["second", "no such key"] {
         assert!(!world.store.need_key(kid, at(1_000)).await.unwrap(), "{kid}");
@@ -170,7 +170,7 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     assert_eq!(row(&world, "first").await.needed_until, at(86_400));
 }
 
-/// A token is recorded with the key that signs, or judged again.
+/// A token is recorded only with the current signing key; otherwise it is evaluated again.
 pub(crate) async fn only_the_key_that_signs_is_recorded(world: World) {
     world.publish_key("second", 0).await;
     let stale = async |kid: &str| {
@@ -190,7 +190,7 @@ pub(crate) async fn only_the_key_that_signs_is_recorded(world: World) {
     assert!(row(&world, "first").await.needed_until < at(86_400));
 }
 
-/// Withdrawing ends everything the key signed, in the same instant, and for good.
+/// Withdrawing a key revokes everything it signed, in the same instant and for good.
 pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
     let before = world.record(signed_with(&world, "first", 10, Some(1_000))).await;
     world.publish_key("second", 10).await;
@@ -231,13 +231,13 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
         sequence: 1,
     };
     assert_eq!(changes, std::slice::from_ref(&told));
-    // Before the answer, and with the keys: an index that follows refuses what it signed.
+    // Observers are told before the answer, together with the change of keys.
     assert!(world.seen.all().contains(&told));
     assert!(cut_off.ends(&before, at(20)));
     let after: Record = world.record(signed_with(&world, "third", 20, Some(9))).await;
     assert!(!cut_off.ends(&after, at(20)));
 
-    // Again changes nothing; one that does not sign needs no successor, and gets none.
+    // Withdrawing again changes nothing. A key that does not sign needs no successor and gets none.
     let again = revoke(&world, "first", Some(new_key("fourth")), 30).await;
     assert_eq!(again, Err(NotWithdrawn::AlreadyWithdrawn));
     assert_eq!(
@@ -259,7 +259,7 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
     assert_eq!(world.store.snapshot(at(50)).await.unwrap().cut_offs.len(), 2);
 }
 
-/// Whoever comes late or twice does no harm.
+/// A step that is not due, or is repeated, has no effect.
 pub(crate) async fn steps_that_are_not_due_do_nothing(world: World) {
     world.publish_key("second", 0).await;
     let generation = world.generation().await;
@@ -284,7 +284,7 @@ pub(crate) async fn steps_that_are_not_due_do_nothing(world: World) {
     assert_eq!(states(&world).await.iter().filter(signing).count(), 1);
 }
 
-/// What is expired, revoked or cut off is not counted.
+/// Expired, revoked and cut-off tokens are not counted.
 pub(crate) async fn live_tokens_are_counted(world: World) {
     assert_eq!(world.store.live_tokens(at(0)).await.unwrap(), []);
     for life in [Some(10), Some(1_000), Some(1_000), Some(1_000), None] {
@@ -305,7 +305,7 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
     assert_eq!(count(200).await, []);
 }
 
-/// Keys that were read before others published, advanced or promised something lead to no order.
+/// An order is refused if a key was published or advanced, or a promise made, since the keys were read.
 pub(crate) async fn a_change_of_keys_refuses_what_was_judged_before(world: World) {
     let cause = || Cause::server(at(5));
     let publish = |keys: &Versioned<SigningKeys>, kid| rules::publish(cause(), keys, new_key(kid)).0;
@@ -316,7 +316,7 @@ pub(crate) async fn a_change_of_keys_refuses_what_was_judged_before(world: World
     let published = world.store.keys().await.unwrap();
     let sign = || rules::advance(cause(), &published, "second", Sign).unwrap();
     let (one, other) = (sign(), sign());
-    // A copy may be kept for longer than the key would wait.
+    // A copy may be cached for longer than the key would wait.
     world.store.promise_jwks(600, at(1)).await.unwrap();
     let promised = world.store.keys().await.unwrap();
     assert!(promised.generation > published.generation);

@@ -1,4 +1,4 @@
-//! What is judged together with the write: limits and cut-offs.
+//! Conditions that are checked together with the write: limits and cut-offs.
 
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn has_room(world: &World, token: NewToken, most: u32) -> bool {
     }
 }
 
-/// A hundred issuers at once leave exactly as many tokens as the owner may have.
+/// A hundred concurrent requests create exactly as many tokens as the owner may have.
 pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
     let generation = world.generation().await;
     let world = Arc::new(world);
@@ -63,7 +63,7 @@ pub(crate) async fn only_active_tokens_count(world: World) {
         user: user.clone(),
         organization: Some(world.organization("other").await),
     };
-    // Another owner's tokens, and a session, take no room.
+    // Another owner's tokens and sessions do not count.
     for owner in [world.owner(), of_team.clone(), elsewhere.clone()] {
         world.record(token(owner, 0)).await;
     }
@@ -74,17 +74,17 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     let first = world.record(token(of_user.clone(), 0)).await;
     assert!(has_room(&world, token(of_user.clone(), 1), 2).await);
     assert!(!has_room(&world, token(of_user.clone(), 1), 2).await);
-    // What is in its grace gives room at once.
+    // A token in its grace period no longer counts.
     world.revoke(first.id, revocation(2, 3_600)).await;
     let mut short = token(of_user.clone(), 3);
     short.expires_at = Some(at(10));
     assert!(has_room(&world, short, 2).await);
     assert!(!has_room(&world, token(of_user.clone(), 9), 2).await);
-    // What has expired gives room without anybody doing anything.
+    // An expired token no longer counts, without any write.
     assert!(has_room(&world, token(of_user.clone(), 10), 2).await);
     assert!(!has_room(&world, token(of_user.clone(), 10), 2).await);
     assert!(has_room(&world, token(of_user.clone(), 10), 3).await);
-    // A cut-off gives room.
+    // A token that is cut off no longer counts.
     let cut_off = CutOff {
         reach: Reach {
             user: Some(user.clone()),
@@ -105,28 +105,28 @@ pub(crate) async fn only_active_tokens_count(world: World) {
     }
     let world = world.reopen();
     assert!(!has_room(&world, token(of_user.clone(), 12), 3).await);
-    // A session is never in the way of a limit.
+    // Limits do not apply to sessions.
     let mut session = token(of_user, 12);
     session.kind = TokenKind::Session;
     assert!(has_room(&world, session, 3).await);
 }
 
-/// Rotating, and ending what comes of it, leaves no more than allowed: what is in its grace counts again
-/// once its successor has ended, in whichever way, counted anew or not.
+/// Rotation never exceeds the limit: a token in its grace period counts again once its successor has ended,
+/// however it ended and whether or not it was recounted.
 pub(crate) async fn a_grace_gives_room_only_while_the_successor_lives(world: World) {
     let first = world.record(token(world.owner(), 0)).await;
     let second = recorded(rotate(&world, &first, (1, 1_000), Some(1)).await);
-    // The successor is the one that counts, and now the one before again.
+    // The successor counts; once it is revoked, its predecessor counts again.
     assert!(!has_room(&world, token(world.owner(), 2), 1).await);
     world.revoke(second.id, revocation(3, 0)).await;
     assert!(!has_room(&world, token(world.owner(), 3), 1).await);
     let world = world.reopen();
     assert!(!has_room(&world, token(world.owner(), 3), 1).await);
     assert!(!has_room(&world, token(world.owner(), 1_000), 1).await);
-    // Its grace over, it gives room without anybody doing anything.
+    // After its grace period it no longer counts, without any write.
     let third = recorded(world.order(token(world.owner(), 1_001), Some(1)).await);
 
-    // A successor that is short-lived gives no room either, and ends on its own.
+    // A short-lived successor frees nothing either, and expires by itself.
     let short = Record {
         token: NewToken {
             expires_at: Some(at(1_010)),
@@ -143,7 +143,7 @@ pub(crate) async fn a_grace_gives_room_only_while_the_successor_lives(world: Wor
     }
     let fourth = recorded(world.order(token(world.owner(), 1_102), Some(1)).await);
 
-    // Nor one whose end is only ordered: it does not count, but what it came of does.
+    // Nor does one with a scheduled revocation: it does not count, but its predecessor does.
     let fifth = recorded(rotate(&world, &fourth, (1_103, 1_000), Some(1)).await);
     world.revoke(fifth.id, revocation(1_104, 10)).await;
     for second in [1_105, 1_114, 2_000] {
@@ -152,12 +152,12 @@ pub(crate) async fn a_grace_gives_room_only_while_the_successor_lives(world: Wor
             "{second}"
         );
     }
-    // At once gone, both leave room in the same instant.
+    // Once the predecessor is revoked, neither counts.
     world.revoke(fourth.id, revocation(2_000, 0)).await;
     assert!(has_room(&world, token(world.owner(), 2_000), 1).await);
 }
 
-/// A token in its grace counts again if the key of its successor is cut off, and its own is not.
+/// A token in its grace period counts again if only its successor's key is cut off.
 pub(crate) async fn a_successor_that_is_cut_off_alone_gives_no_room(world: World) {
     let first = world.record(token(world.owner(), 0)).await;
     let key = world.publish_key("second", 0).await;
@@ -189,7 +189,7 @@ pub(crate) async fn a_successor_that_is_cut_off_alone_gives_no_room(world: World
     assert!(has_room(&world, issued(now + 1_000), 1).await);
 }
 
-/// A token that is recorded while its owner's tokens are counted is noticed, though no limit applied to it.
+/// A recount notices a token that is recorded meanwhile without a limit.
 pub(crate) async fn a_count_notices_what_is_issued_without_a_limit(world: World) {
     let owner = Owner::User {
         user: world.admin.clone(),
@@ -213,7 +213,7 @@ pub(crate) async fn a_count_notices_what_is_issued_without_a_limit(world: World)
     assert_eq!((counted.version, counted.active), (Some(3), 0));
 }
 
-/// What acts for a person in all of their organizations takes room in each of them.
+/// A token for all organizations of a user counts in each of them.
 pub(crate) async fn what_is_good_everywhere_counts_everywhere(world: World) {
     let user = world.member("ada").await;
     let other = world.organization("other").await;
@@ -250,7 +250,7 @@ pub(crate) async fn what_is_good_everywhere_counts_everywhere(world: World) {
     assert!(has_room(&world, token(here.clone(), 1), 2).await);
     assert!(!has_room(&world, token(here.clone(), 1), 2).await);
     assert!(has_room(&world, token(there.clone(), 1), 3).await);
-    // One here, one there, one everywhere: two are good in each.
+    // One here, one there, one everywhere: two count in each.
     assert_eq!(outcome(2, 9).await, Err(2));
     assert_eq!(outcome(9, 1).await, Err(1));
     outcome(3, 3).await.unwrap();
@@ -259,11 +259,11 @@ pub(crate) async fn what_is_good_everywhere_counts_everywhere(world: World) {
     world.revoke(first.id, revocation(2, 0)).await;
     assert!(has_room(&world, token(there, 2), 3).await);
     assert!(has_room(&world, token(here, 2), 3).await);
-    // Those of a team and of the organization stay on their own.
+    // Tokens of a team and of the organization count separately.
     assert!(has_room(&world, token(world.owner(), 2), 1).await);
 }
 
-/// A cut-off at a second covers all that is issued in it: who issues then must wait for the next.
+/// A cut-off at a second covers all tokens issued in it: issuing must wait for the next second.
 pub(crate) async fn issuing_within_a_cut_off_waits(world: World) {
     let ada = world.member("ada").await;
     let team = world.team(world.organization, "web").await;
@@ -373,7 +373,7 @@ pub(crate) async fn issuing_within_a_cut_off_waits(world: World) {
     }
 }
 
-/// The rule holds across a start, and for the cut-offs that a removal leaves behind.
+/// The rule holds after a restart, and for the cut-offs that a deletion leaves.
 pub(crate) async fn a_cut_off_is_remembered(world: World) {
     world.member("ada").await;
     let generation = world.generation().await;

@@ -1,4 +1,4 @@
-//! Lists: pages joined are the whole, and nobody sees what is not theirs.
+//! Lists of tokens: pages join to the whole, and hold only tokens that the caller may see.
 
 use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn ids(listing: &Listing) -> Vec<TokenId> {
     listing.items.iter().map(|record| record.id).collect()
 }
 
-/// All that matches, newest first.
+/// Returns all matching tokens, newest first.
 async fn list(world: &World, filter: &Filter) -> Vec<TokenId> {
     let whole = page(world, filter, None, Direction::Next, 1_000).await;
     assert_eq!(whole.total, Some(whole.items.len() as u64));
@@ -52,7 +52,7 @@ fn unrevoked(at: Timestamp) -> Option<StatusAt> {
     })
 }
 
-/// Tokens of every kind of owner in two organizations, and the ids of those that the rule matches.
+/// Tokens of every kind of owner in two organizations.
 struct Town {
     world: World,
     records: Vec<Record>,
@@ -111,7 +111,7 @@ impl Town {
         }
     }
 
-    /// The list that the filter must give.
+    /// Returns the list that a filter must give.
     fn expected(&self, matches: impl Fn(&Record) -> bool) -> Vec<TokenId> {
         let mut ids: Vec<_> = self
             .records
@@ -124,7 +124,7 @@ impl Town {
     }
 }
 
-/// Each filter, and each view, gives exactly what it names.
+/// Each filter and each visibility returns exactly the tokens it names.
 pub(crate) async fn filters_match_what_they_name(world: World) {
     let town = Town::new(world).await;
     let world = &town.world;
@@ -134,7 +134,7 @@ pub(crate) async fn filters_match_what_they_name(world: World) {
             teams: teams.iter().copied().cloned().collect(),
         }
     };
-    // Of the other organization she is no member.
+    // She is not a member of the other organization.
     let own_of_ada = |record: &Record| {
         let owner = &record.token.owner;
         owner.user() == Some(&town.ada) && owner.organization() != Some(town.other)
@@ -195,7 +195,7 @@ pub(crate) async fn filters_match_what_they_name(world: World) {
     assert!(lengths.len() > 5, "the filters are told apart: {lengths:?}");
 }
 
-/// What is good in all of a person's organizations can be listed with those of one of them.
+/// Tokens for all organizations of a user can be listed with those of one organization.
 pub(crate) async fn what_is_good_everywhere_joins_an_organization(world: World) {
     let town = Town::new(world).await;
     let world = &town.world;
@@ -239,7 +239,7 @@ pub(crate) async fn what_is_good_everywhere_joins_an_organization(world: World) 
     assert!(lengths.len() > 3, "the filters are told apart: {lengths:?}");
 }
 
-/// A text is found anywhere in name, description and team name, whatever its case, and means itself.
+/// A text is found anywhere in name, description and team name, ignoring case and without wildcards.
 pub(crate) async fn a_text_is_found_as_it_stands(world: World) {
     let town = Town::new(world).await;
     let web = town.web.clone();
@@ -269,7 +269,7 @@ pub(crate) async fn a_text_is_found_as_it_stands(world: World) {
     assert_eq!(third.len(), 4);
 }
 
-/// Leaving out what is revoked follows both kinds of revocation, and the instant they take effect.
+/// Excluding revoked tokens covers single revocations and cut-offs, from the instant they take effect.
 pub(crate) async fn revoked_tokens_are_left_out(world: World) {
     let mut town = Town::new(world).await;
     let admin = town.world.admin.clone();
@@ -347,8 +347,8 @@ pub(crate) async fn revoked_tokens_are_left_out(world: World) {
     assert!(lengths.len() >= 5, "{lengths:?}");
 }
 
-/// Pages joined are the whole list, in both directions and for every size, and say truly what lies
-/// before and behind them.
+/// Pages join to the whole list, in both directions and for every size, and report correctly whether there are
+/// items before and after them.
 pub(crate) async fn pages_joined_are_the_whole(world: World) {
     let town = Town::new(world).await;
     let own = Filter {
@@ -414,8 +414,7 @@ pub(crate) async fn pages_joined_are_the_whole(world: World) {
     }
 }
 
-/// Somebody who turns the pages while others issue sees every token that was there at the start,
-/// once.
+/// While tokens are issued, turning the pages returns every token of the beginning exactly once.
 pub(crate) async fn no_page_skips_or_repeats_while_others_issue(world: World) {
     let mut there = Vec::new();
     for second in 0..60 {
@@ -451,7 +450,7 @@ pub(crate) async fn no_page_skips_or_repeats_while_others_issue(world: World) {
     assert_eq!(seen, there);
 }
 
-/// A removed owner's tokens stay in the list of who may see everything: they are history.
+/// Tokens of deleted owners stay in the list of a caller who may see everything.
 pub(crate) async fn what_was_removed_is_still_listed(world: World) {
     let town = Town::new(world).await;
     let generation = town.world.generation().await;

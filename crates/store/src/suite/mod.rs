@@ -1,7 +1,7 @@
-//! The contract as cases that every backend must pass.
+//! The conformance suite: test cases that every backend must pass.
 //!
-//! A backend's test file implements [`Backend`] and says [`contract!`](crate::contract), which makes a test of
-//! each case. No backend lists them: a case that is missing here is dead code, which fails the build.
+//! A backend's test file implements [`Backend`] and calls [`contract!`](crate::contract), which makes a test of
+//! each case. Backends list no cases: a case that is missing here is dead code, which fails the build.
 
 mod bulk;
 pub mod clerk;
@@ -27,7 +27,7 @@ pub use orders::pages_joined_are_sorted;
 pub use retention::{ending, round};
 pub use world::{Backend, World};
 
-/// Hands all cases, by their modules, to a macro.
+/// Passes all cases, by module, to a macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! every_case {
@@ -215,8 +215,8 @@ macro_rules! contract_tests {
     };
 }
 
-/// Makes a test of each case of the contract, for the [`Backend`] of this name. Said
-/// at the root of a test, which needs tokio with `macros` and `rt-multi-thread`.
+/// Makes a test of each case, for the [`Backend`] with this name. Call it at the root of a test crate, which
+/// needs tokio with `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! contract {
     ($backend:ident) => {
@@ -224,7 +224,7 @@ macro_rules! contract {
     };
 }
 
-/// Runs a property: 48 random inputs, each in a runtime of one thread.
+/// Runs a property with 48 random inputs, each in a single-threaded runtime.
 fn holds<S: proptest::strategy::Strategy>(inputs: &S, case: impl AsyncFn(S::Value)) {
     let config = proptest::test_runner::Config {
         cases: 48,

@@ -1,4 +1,4 @@
-//! Names that none of an owner's other tokens may have, judged together with the write.
+//! Unique token names within an owner, checked together with the write.
 
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ fn named(name: &str, owner: Owner, seconds: i64) -> NewToken {
     }
 }
 
-/// The record, or `None` where the name is taken.
+/// Returns the record, or `None` if the name is taken.
 async fn unique(world: &World, token: NewToken) -> Option<Record> {
     let order = RecordOrder {
         naming: Naming::Unique,
@@ -29,7 +29,7 @@ async fn unique(world: &World, token: NewToken) -> Option<Record> {
     }
 }
 
-/// Only where that is asked, only among one owner's tokens, to the letter.
+/// Names are unique only on request, within one owner, and compared exactly.
 pub(crate) async fn a_name_is_unique_where_that_is_asked(world: World) {
     let ada = world.member("ada").await;
     let bob = world.member("bob").await;
@@ -56,10 +56,10 @@ pub(crate) async fn a_name_is_unique_where_that_is_asked(world: World) {
         assert!(unique(&world, named("ci", owner.clone(), 1)).await.is_some());
         assert!(unique(&world, named("ci", owner.clone(), 2)).await.is_none());
         assert!(unique(&world, named("CI", owner.clone(), 2)).await.is_some());
-        // Who does not ask may call another the same.
+        // A request without the condition may reuse a name.
         world.record(named("ci", owner.clone(), 2)).await;
         assert!(unique(&world, named("ci", owner.clone(), 2)).await.is_none());
-        // No name is never taken.
+        // The empty name is never taken.
         for _ in 0..2 {
             assert!(unique(&world, named("", owner.clone(), 2)).await.is_some());
         }
@@ -70,7 +70,7 @@ pub(crate) async fn a_name_is_unique_where_that_is_asked(world: World) {
     assert_eq!(world.store.presented(refused.jti).await.unwrap(), None);
 }
 
-/// What a limit does not count has given up its name.
+/// A token that does not count towards a limit does not occupy its name.
 pub(crate) async fn a_name_is_free_once_its_token_has_ended(world: World) {
     let owner = world.owner();
     let first = unique(&world, named("ci", owner.clone(), 0)).await.unwrap();
@@ -80,7 +80,7 @@ pub(crate) async fn a_name_is_free_once_its_token_has_ended(world: World) {
     };
     world.record(session).await;
     assert!(unique(&world, named("night", owner.clone(), 1)).await.is_some());
-    // Revoked, be it with a grace.
+    // Revoked, even with a grace period.
     assert!(unique(&world, named("ci", owner.clone(), 1)).await.is_none());
     world.revoke(first.id, revocation(2, 3_600)).await;
     let mut short = named("ci", owner.clone(), 3);
@@ -105,7 +105,7 @@ pub(crate) async fn a_name_is_free_once_its_token_has_ended(world: World) {
     assert!(unique(&world, named("ci", owner, 12)).await.is_none());
 }
 
-/// A token can have the name of the one whose place it takes, and of no other.
+/// A token can take over the name of the token it replaces, and of no other.
 pub(crate) async fn a_name_is_handed_on(world: World) {
     let owner = world.owner();
     let in_slot = |name: &str, seconds| NewToken {
@@ -138,7 +138,7 @@ pub(crate) async fn a_name_is_handed_on(world: World) {
     assert!(matches!(rotated, RecordOutcome::Recorded(_)), "{rotated:?}");
 }
 
-/// A hundred at once leave exactly one.
+/// Of a hundred concurrent requests for a name, one gets it.
 pub(crate) async fn one_of_a_hundred_gets_a_name(world: World) {
     let world = Arc::new(world);
     let orders: Vec<_> = (0..100)

@@ -1,4 +1,4 @@
-//! Lists in every order, against a model that sorts a vector.
+//! Lists of tokens in every sort order, compared with a model that sorts a vector.
 
 use jeton_core::directory::TeamId;
 use jeton_core::token::{
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::clerk::Clerk;
 use super::world::{Backend, World, actor, at, token};
 
-/// A token about to be made, and when it is used.
+/// A token to create, and when it is used.
 #[derive(Debug, Clone)]
 struct Draft {
     name: String,
@@ -21,7 +21,7 @@ struct Draft {
     used: Option<i64>,
 }
 
-/// A list and how it is walked through.
+/// A list, and how its pages are requested.
 #[derive(Debug, Clone)]
 struct Asked {
     sort: Sort,
@@ -29,7 +29,7 @@ struct Asked {
     limit: u32,
 }
 
-/// Values are few, so that many are equal and the numbers decide.
+/// Returns drafts with few distinct values, so that many are equal and the token ids decide.
 fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     let draft = (
         "[abAB]{1,2}|\u{e9}|\u{c9}",
@@ -66,17 +66,17 @@ fn asked() -> impl Strategy<Value = Asked> {
     })
 }
 
-/// Random tokens in random orders.
+/// Lists random tokens in random orders.
 pub fn pages_joined_are_sorted<B: Backend>() {
     super::holds(&(drafts(), drafts(), asked()), async |(first, later, asked)| {
         join::<B>(first, later, asked).await;
     });
 }
 
-/// Pages joined are the sorted whole, and stay it for what was there while others are made.
+/// Asserts that the pages join to the sorted list, and still do for existing tokens while others are created.
 async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked: Asked) {
     let world = World::new(B::create()).await;
-    // Not in the order of their numbers.
+    // Names that are not in the order of creation.
     let teams = [
         world.team(world.organization, "Beta").await,
         world.team(world.organization, "alpha").await,
@@ -89,7 +89,7 @@ async fn join<B: Backend>(first: Vec<Draft>, later: Vec<Draft>, asked: Asked) {
     assert_eq!(walk(&world, &asked, async || {}).await, expected);
     assert_eq!(count_off(&world, &asked, expected.len()).await, expected);
 
-    // The same once more, while others come in.
+    // Once more, while other tokens are created.
     let mut later = later.into_iter();
     let during = walk(&world, &asked, async || {
         if let Some(draft) = later.next() {
@@ -135,7 +135,7 @@ async fn make(world: &World, teams: &[TeamId; 2], draft: Draft, second: i64) -> 
     (read.unwrap(), team)
 }
 
-/// What the list must be.
+/// Returns the expected list.
 fn sorted(there: &[(Record, Option<String>)], sort: Sort) -> Vec<TokenId> {
     let value = |(record, team): &(Record, Option<String>)| match sort.by {
         SortBy::CreatedAt => Some(SortValue::Text(String::new())),
@@ -166,7 +166,7 @@ fn sorted(there: &[(Record, Option<String>)], sort: Sort) -> Vec<TokenId> {
     valued.into_iter().map(|(_, id)| id).chain(valueless).collect()
 }
 
-/// All pages by their numbers, and some beyond them, joined in the order of the list.
+/// Returns all numbered pages, and some beyond the end, joined in the order of the list.
 async fn count_off(world: &World, asked: &Asked, whole: usize) -> Vec<TokenId> {
     let filter = Filter {
         organization: Some(world.organization),
@@ -204,7 +204,7 @@ async fn count_off(world: &World, asked: &Asked, whole: usize) -> Vec<TokenId> {
     found
 }
 
-/// All pages, joined in the order of the list.
+/// Returns all pages, joined in the order of the list.
 async fn walk(world: &World, asked: &Asked, mut between: impl AsyncFnMut()) -> Vec<TokenId> {
     let filter = Filter {
         organization: Some(world.organization),

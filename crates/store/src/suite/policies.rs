@@ -1,4 +1,4 @@
-//! Policies that reach tokens: what breaks one, and the last token that is kept.
+//! Policies that affect existing tokens: breaches, and keeping the last token.
 
 use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ async fn found(world: &World, policy: Policy, now: i64) -> Vec<TokenId> {
     listing.items.iter().map(|record| record.id).collect()
 }
 
-/// Each rule finds the tokens that break it, and together they find those that break any.
+/// Each rule finds the tokens that break it, and all rules together find the tokens that break any.
 pub(crate) async fn what_breaks_a_policy_is_found(world: World) {
     let (ada, team) = (
         world.member("ada").await,
@@ -71,7 +71,7 @@ pub(crate) async fn what_breaks_a_policy_is_found(world: World) {
             .collect();
         records.insert(0, world.record(new).await);
     }
-    // Two have ended in different ways, and one is about to.
+    // Two have ended in different ways, and one ends soon.
     for (place, grace) in [(3, 0), (8, 0), (13, 1_000)] {
         let id = records[place].id;
         world.revoke(id, revocation(40, grace)).await;
@@ -184,7 +184,7 @@ fn ordinary(token: TokenId, seconds: i64) -> RevokeOrder {
     }
 }
 
-/// An ordinary revocation leaves an owner the last active token, where the organization keeps it.
+/// An ordinary revocation spares an owner's last active token if the organization keeps it.
 pub(crate) async fn the_last_token_of_an_owner_stays(world: World) {
     let ada = world.member("ada").await;
     let first = world.record(token(world.owner(), 0)).await.id;
@@ -201,13 +201,13 @@ pub(crate) async fn the_last_token_of_an_owner_stays(world: World) {
     for _ in 0..2 {
         assert_eq!(revoke(first, 6).await, RevokeOutcome::Last);
     }
-    // What is revoked already is answered as ever, and what has expired is nobody's last.
+    // Revoking a revoked token is answered as usual, and an expired token is never the last one.
     assert!(matches!(
         revoke(second, 7).await,
         RevokeOutcome::AlreadyRevoked(_)
     ));
     assert!(matches!(revoke(hers, 10).await, RevokeOutcome::Revoked(_)));
-    // One in its grace is no longer counted: not as another, and not as the last.
+    // A token in its grace period counts neither as another token nor as the last one.
     let third = world.record(token(world.owner(), 8)).await.id;
     world.revoke(third, revocation(9, 1_000)).await;
     assert_eq!(revoke(first, 10).await, RevokeOutcome::Last);
@@ -220,7 +220,7 @@ pub(crate) async fn the_last_token_of_an_owner_stays(world: World) {
         world.store.revoke(forced).await.unwrap(),
         RevokeOutcome::Revoked(_)
     ));
-    // Where nothing is kept, the last goes like any other; nor does the deployment keep any.
+    // Without the policy the last token can be revoked; the deployment has no such policy.
     let last = world.record(token(world.owner(), 12)).await.id;
     keep(&world, false).await;
     assert!(matches!(revoke(last, 13).await, RevokeOutcome::Revoked(_)));
@@ -229,7 +229,7 @@ pub(crate) async fn the_last_token_of_an_owner_stays(world: World) {
     assert!(matches!(revoke(deployment, 13).await, RevokeOutcome::Revoked(_)));
 }
 
-/// Many who revoke an owner's tokens at once leave one.
+/// Many concurrent revocations of an owner's tokens leave one.
 pub(crate) async fn a_hundred_at_once_leave_the_last(world: World) {
     let mut ids = Vec::new();
     for second in 0..20 {
@@ -263,7 +263,7 @@ async fn carry_out(world: &World, order: BulkOrder) -> BulkRevocation {
     bulk
 }
 
-/// A revocation of many can take effect later, and spares the last of each owner unless told.
+/// A bulk revocation can be scheduled, and spares each owner's last token unless told otherwise.
 pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
     let ada = world.member("ada").await;
     for second in 0..6 {
@@ -296,13 +296,13 @@ pub(crate) async fn many_end_at_an_instant_that_lies_ahead(world: World) {
         found
     };
     assert_eq!(effective().await, BTreeSet::from([None, Some(at(1_000))]));
-    // Later orders bring it forward, and one that is past by then is from now on.
+    // Later orders bring it forward; an instant in the past means now.
     let all = carry_out(&world, order(LastToken::MayGo, Some(at(45)))).await;
     assert_eq!((all.order.matched, all.revoked), (12, 12));
     assert_eq!(effective().await, BTreeSet::from([Some(at(50))]));
 }
 
-/// A new policy and the order that ends what breaks it are taken down together or not at all.
+/// A new policy and the order that revokes the tokens breaking it are recorded together or not at all.
 pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
     let breaking = world.record(token(world.owner(), 0)).await.id;
     world.organization("taken").await;
@@ -353,7 +353,7 @@ pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
     assert_eq!(done(taken.unwrap()), Created::NameTaken);
     let absent = change(OrganizationId(entropy().uuid_v4()), "new", admin(), generation).await;
     assert_eq!(done(absent.unwrap()), Created::Absent);
-    // The order is refused once the organization is changed already.
+    // The order is refused if the organization has changed already.
     assert!(change(own, "new", stranger, generation).await.is_err());
     let shown = async || world.store.organization(own.into()).await.unwrap().unwrap().value;
     let unchanged = shown().await;

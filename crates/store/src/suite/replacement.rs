@@ -1,4 +1,4 @@
-//! Tokens that take the place of others: one successor, one token a slot, and nothing half done.
+//! Replacing tokens: one successor, one token a slot, and no partial writes.
 
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(super) async fn read(world: &World, id: TokenId) -> Record {
     read.unwrap()
 }
 
-/// Rotates a token in a second, with a grace.
+/// Rotates a token at a second, with a grace period.
 pub(super) async fn rotate(
     world: &World,
     former: &Record,
@@ -62,7 +62,7 @@ pub(super) fn effective(record: &Record) -> Option<i64> {
     note.map(|note: &RevocationNote| note.effective_at.seconds() - at(0).seconds())
 }
 
-/// The successor and the end of the one before are on disk together, with both ends of the lineage.
+/// A successor and the end of its predecessor are recorded together, with the lineage in both records.
 pub(crate) async fn a_successor_and_an_end_are_one(world: World) {
     let first = world.record(token(world.owner(), 0)).await;
     let second = recorded(rotate(&world, &first, (10, 100), None).await);
@@ -77,14 +77,14 @@ pub(crate) async fn a_successor_and_an_end_are_one(world: World) {
     };
     assert_eq!(former.lineage, expected);
     assert_eq!(read(&world, second.id).await, second);
-    // A leak during the grace brings the end forward; the successor stays.
+    // Revoking a leaked token in its grace period brings its end forward; the successor stays active.
     let brought = world.revoke(first.id, revocation(20, 0)).await;
     assert!(matches!(brought, RevokeOutcome::Revoked(_)));
     assert_eq!(effective(&read(&world, first.id).await), Some(20));
     assert_eq!(effective(&read(&world, second.id).await), None);
 }
 
-/// What is no longer active is not rotated, and nothing is written.
+/// A token that is not active cannot be rotated, and nothing is written.
 pub(crate) async fn only_active_tokens_are_rotated(world: World) {
     let ada = world.member("ada").await;
     let revoked = world.record(token(world.owner(), 0)).await;
@@ -125,8 +125,8 @@ pub(crate) async fn only_active_tokens_are_rotated(world: World) {
     assert_eq!(next.id.0, session.id.0 + 1, "nothing was recorded in between");
 }
 
-/// A hundred who rotate a token, and some who revoke it, at once: at most one successor, and the token
-/// ends when the earliest of them wanted it.
+/// A hundred concurrent rotations and some revocations of a token: at most one successor, and the token ends at
+/// the earliest requested instant.
 pub(crate) async fn one_of_a_hundred_rotates(world: World) {
     let world = Arc::new(world);
     for round in 0..5 {
@@ -158,7 +158,7 @@ pub(crate) async fn one_of_a_hundred_rotates(world: World) {
     }
 }
 
-/// Of a lineage at most two are alive: rotating would be a way around the limit otherwise.
+/// At most two tokens of a lineage are active: otherwise rotation would evade the limit.
 pub(crate) async fn rotating_again_ends_the_grace_before(world: World) {
     let first = world.record(token(world.owner(), 0)).await;
     let second = recorded(rotate(&world, &first, (10, 1_000), Some(1)).await);
@@ -166,7 +166,7 @@ pub(crate) async fn rotating_again_ends_the_grace_before(world: World) {
     assert_eq!(effective(&read(&world, first.id).await), Some(20));
     assert_eq!(effective(&read(&world, second.id).await), Some(1_020));
     assert_eq!(effective(&read(&world, third.id).await), None);
-    // What is in its grace does not count, and what took its place does.
+    // A token in its grace period does not count, its successor does.
     let more = world.order(token(world.owner(), 30), Some(1)).await;
     assert!(matches!(more, RecordOutcome::LimitReached { .. }), "{more:?}");
     recorded(world.order(token(world.owner(), 30), Some(2)).await);
@@ -176,7 +176,7 @@ pub(crate) async fn rotating_again_ends_the_grace_before(world: World) {
     recorded(rotate(&world, &third, (40, 0), Some(2)).await);
 }
 
-/// A slot holds one token of its owner, whoever and however many issue into it.
+/// A slot holds one token of its owner, however many requests issue into it.
 pub(crate) async fn a_slot_holds_one_token(world: World) {
     let ada = world.member("ada").await;
     let team = world.team(world.organization, "web").await;
@@ -231,8 +231,8 @@ pub(crate) async fn a_slot_holds_one_token(world: World) {
     );
 }
 
-/// Issuing into a slot ends the token there and the one before it in its grace, counts neither, and
-/// ends nothing where it is refused.
+/// Issuing into a slot revokes its token and that one's predecessor in its grace period, and counts neither. A
+/// refused request revokes nothing.
 pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     let first = world.record(in_slot(world.owner(), "ci", 0)).await;
     let second = recorded(rotate(&world, &first, (10, 1_000), None).await);
@@ -256,7 +256,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     for alive in [&third, &other] {
         assert_eq!(effective(&read(&world, alive.id).await), None);
     }
-    // An expired token in a slot gives no room twice.
+    // An expired token in a slot does not free room twice.
     let short = NewToken {
         expires_at: Some(at(45)),
         ..in_slot(world.owner(), "short", 40)
@@ -267,7 +267,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
 }
 
-/// Refusals add up, and the latest instant stays.
+/// Counts of refusals add up, and the latest instant is kept.
 pub(crate) async fn refusals_add_up(world: World) {
     let record = world.record(token(world.owner(), 0)).await;
     assert_eq!(record.refusals, None);

@@ -1,4 +1,4 @@
-//! Retention: what has ended is forgotten, and nothing that anybody may still ask for.
+//! Retention: expired records are deleted, and nothing that may still be requested.
 
 use crate::rules::retention;
 use crate::suite::clerk::Clerk;
@@ -11,7 +11,7 @@ use super::world::{World, actor, at, revocation, token};
 
 const DAY: i64 = 86_400;
 
-/// One round over all records.
+/// Deletes in one scan over all records.
 pub async fn round(world: &World, ended_by: i64) -> usize {
     let (mut records, mut after) = (0, None);
     loop {
@@ -28,7 +28,7 @@ pub async fn round(world: &World, ended_by: i64) -> usize {
     }
 }
 
-/// A token that ends after so many seconds.
+/// Returns a token that expires after this number of seconds.
 pub fn ending(world: &World, seconds: i64, life: Option<i64>) -> NewToken {
     NewToken {
         expires_at: life.map(|life| at(seconds + life)),
@@ -46,8 +46,8 @@ async fn revoke(world: &World, record: &Record, seconds: i64) {
     assert!(matches!(outcome, RevokeOutcome::Revoked(_)));
 }
 
-/// Expired records go, sessions too; a revoked one stays until it has expired, and one that never
-/// expires for ever.
+/// Expired records are deleted, including sessions. A revoked one stays until it has expired, and one without
+/// expiry for ever.
 pub(crate) async fn only_what_has_expired_is_forgotten(world: World) {
     let session = NewToken {
         kind: TokenKind::Session,
@@ -89,13 +89,13 @@ pub(crate) async fn only_what_has_expired_is_forgotten(world: World) {
     let mut expected = [kept[1].place, kept[2].place];
     expected.sort_by_key(|place| (place.list, place.index));
     assert_eq!(revoked, expected);
-    // Neither number nor place of what is gone is given again.
+    // Neither the id nor the status list index of a deleted record is reused.
     let next = world.record(ending(&world, 61, Some(50))).await;
     assert!(next.id > kept[3].id);
     assert!(expired.iter().all(|record| record.place != next.place));
 }
 
-/// A step looks at a bounded number of records, and the steps of a round at all of them.
+/// A step reads a bounded number of records, and the steps of a scan read all.
 pub(crate) async fn a_round_goes_over_every_record(world: World) {
     const TOKENS: usize = 1_300;
     for number in 0..TOKENS {
@@ -108,8 +108,8 @@ pub(crate) async fn a_round_goes_over_every_record(world: World) {
     assert_eq!(first.records + round(&world, 10).await, TOKENS / 2);
 }
 
-/// Old events are pruned in their order. What they ended stays ended, what follows is numbered and
-/// chained as before, and a reader who comes too late is told so.
+/// Old events are pruned in order. Their revocations stay in effect, later events keep their numbers and chain,
+/// and a client at an earlier position is told that it was pruned.
 pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     let endless = world.record(ending(&world, 0, None)).await;
     let short = world.record(ending(&world, 0, Some(50))).await;
@@ -139,7 +139,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
         Continuation::Forked,
         "its hash is kept"
     );
-    // Opening checks the chain.
+    // Opening verifies the hash chain.
     let world = world.reopen();
     let snapshot = world.store.snapshot(at(501)).await.unwrap();
     assert_eq!(snapshot.position, changes.reached);
@@ -158,8 +158,8 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     drop(world.reopen());
 }
 
-/// A cut-off stays as long as a record that it covers, also when the feed no longer tells of it; one
-/// of a key stays for good.
+/// A cut-off stays as long as a record that it covers, even if its event is pruned; a cut-off of a key stays
+/// for good.
 pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     let covered = world.record(ending(&world, 0, Some(1_000))).await;
     let later = world.record(ending(&world, 100, Some(DAY))).await;
@@ -192,7 +192,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
             .collect();
         reaches
     };
-    // The feed is pruned, and the record lives.
+    // The event is pruned, and the record still exists.
     round(&world, 500).await;
     round(&world, 500).await;
     assert_eq!(world.after(world.beginning).await, Continuation::Pruned);
@@ -201,7 +201,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     let world = world.reopen();
     assert!(is_known(&world, &covered).await);
     assert_eq!(reaches_known(&world).await, reaches);
-    // The record goes, and the cut-off with the next round.
+    // The record is deleted, and the cut-off in the next scan.
     round(&world, 1_000).await;
     round(&world, 1_000).await;
     assert!(!is_known(&world, &covered).await);
@@ -210,10 +210,10 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
     drop(world.reopen());
 }
 
-/// A list is dropped once its last token has ended, and its number stays taken.
+/// A list is deleted once its last token has ended, and its number is not reused.
 pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     let first = world.record(ending(&world, 0, Some(DAY))).await;
-    // The list takes tokens for a week, and each lives a day at most.
+    // The list accepts tokens for a week, and each lives a day at most.
     let last = world.record(ending(&world, 7 * DAY - 1, Some(DAY))).await;
     let endless = world.record(ending(&world, 0, None)).await;
     assert_eq!(first.place.list, last.place.list);
@@ -238,7 +238,7 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     assert!(next.place.list > endless.place.list);
 }
 
-/// A clock that is set back, also over a start, brings no list back.
+/// A clock that is set back, also across a restart, restores no list.
 pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     const DAY: i64 = 86_400;
     let early = ending(&world, 1, Some(60));
@@ -249,7 +249,7 @@ pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     assert!(taken(&world.beside()).await > list);
 }
 
-/// Two processes that have read the same delete it once, and neither fails.
+/// Two processes that have read the same portion delete it once, and neither fails.
 pub(crate) async fn two_forget_the_same_portion(world: World) {
     let ended = world.record(ending(&world, 0, Some(50))).await;
     let kept = world.record(ending(&world, 0, None)).await;

@@ -1,4 +1,4 @@
-//! Revocation: once given it stands, and the feed tells all of it in order.
+//! Revocation: it is permanent, and the feed reports every revocation in order.
 
 use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ fn sequence(change: &Change) -> Option<u64> {
     }
 }
 
-/// The earliest effective instant wins; a later order may bring it forward and never back.
+/// The earliest effective instant wins: a later order may bring it forward but never postpone it.
 pub(crate) async fn the_first_revocation_wins(world: World) {
     let record = world.record(token(world.owner(), 0)).await;
     let RevokeOutcome::Revoked(revoked) = world.revoke(record.id, revocation(10, 100)).await else {
@@ -64,7 +64,7 @@ pub(crate) async fn the_first_revocation_wins(world: World) {
     assert_eq!(snapshot.revoked, [(record.place, at(20))]);
 }
 
-/// A hundred who revoke the same token at once: one is told that it was them.
+/// A hundred concurrent revocations of one token: one is told that it revoked the token.
 pub(crate) async fn one_of_a_hundred_revokes(world: World) {
     let record = world.record(token(world.owner(), 0)).await;
     let world = Arc::new(world);
@@ -86,7 +86,7 @@ pub(crate) async fn one_of_a_hundred_revokes(world: World) {
     assert_eq!(world.events().await.len(), 1);
 }
 
-/// Follows the feed from its beginning until it has seen so many events.
+/// Follows the feed from its beginning until it has returned this number of events.
 async fn follow(store: SharedStore, mut position: Position, events: usize) -> Vec<Change> {
     let mut seen: Vec<Change> = Vec::new();
     while seen.len() < events {
@@ -102,8 +102,8 @@ async fn follow(store: SharedStore, mut position: Position, events: usize) -> Ve
     seen
 }
 
-/// Many revoke at once while others read: every reader gets every event once, in one order, without
-/// a gap, and the observer too. A cursor over the time of recording, as control, misses some.
+/// While many revoke and others read, every reader and the observer get every event once, in one order, without
+/// a gap. A cursor over the time of recording, as a control, misses some.
 pub(crate) async fn the_feed_has_no_gap(world: World) {
     const WRITERS: i64 = 16;
     const EACH: i64 = 25;
@@ -123,7 +123,7 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
             let (world, tokens) = (Arc::clone(&world), tokens.to_vec());
             tokio::spawn(async move {
                 for (number, token) in tokens.into_iter().enumerate() {
-                    // Clocks read before the commit come out of order: that is the trap.
+                    // Clocks are read before the commit, so times come out of order.
                     let second = 1_000 + (number * 7 + writer * 13) as i64 % 40;
                     world.revoke(token, revocation(second, 0)).await;
                     if writer == 0 {
@@ -170,7 +170,7 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     );
 }
 
-/// How many events somebody would see who reads after every commit, and remembers the latest time.
+/// Returns how many events a reader with a cursor over the latest time would see.
 fn read_by_time(events: &[Change]) -> usize {
     let mut latest = None;
     let mut seen = 0;
@@ -191,9 +191,9 @@ fn read_by_time(events: &[Change]) -> usize {
     seen
 }
 
-/// Whoever followed another history is told so, and never given its continuation: one with other events
-/// under the same numbers, one that has gone further, one of another epoch, or one with more edits of the
-/// directory. The store knows each of its own positions.
+/// A position of another history is reported as forked: one with other events under the same numbers, one
+/// further ahead, one of another epoch, or one with more edits of the directory. The store accepts each of its
+/// own positions.
 pub(crate) async fn a_forked_history_is_no_continuation(world: World) {
     let mut positions = vec![world.beginning];
     for round in 0..3 {
@@ -230,7 +230,7 @@ pub(crate) async fn a_forked_history_is_no_continuation(world: World) {
     assert_eq!(ahead, Continuation::Forked);
 }
 
-/// What a process learns at its start is what it would have learned by following.
+/// A snapshot holds the same state as following the feed from its beginning.
 pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     let live = world.record(token(world.owner(), 0)).await;
     let ahead = world.record(token(world.owner(), 0)).await;
@@ -282,7 +282,7 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     assert_eq!(later.revoked.len(), 2, "an expired token needs no bit");
 }
 
-/// The places of the tokens that a cut-off covers, in portions.
+/// Returns the status list indexes of the tokens that a cut-off covers, read in portions.
 async fn covered(world: &World, cut_off: u64, second: i64) -> Vec<Place> {
     let mut places = Vec::new();
     let mut after = TokenId(0);
@@ -296,8 +296,8 @@ async fn covered(world: &World, cut_off: u64, second: i64) -> Vec<Place> {
     }
 }
 
-/// The tokens behind a cut-off are those that it covers by the rule for one token, whatever it names,
-/// and no expired ones.
+/// The tokens found for a cut-off are those that the rule for one token covers, for every reach, without
+/// expired ones.
 pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
     let other = world.organization("other").await;
     let team = world.team(world.organization, "Web-Shop").await;
@@ -423,7 +423,7 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
     assert_eq!(world.store.status_lists().await.unwrap(), lists);
 }
 
-/// More tokens than a portion has: each is found once.
+/// Each of more tokens than one portion holds is found once.
 pub(crate) async fn many_tokens_come_in_portions(world: World) {
     let ada = world.member("ada").await;
     let mut expected = Vec::new();
@@ -465,8 +465,8 @@ pub(crate) async fn many_tokens_come_in_portions(world: World) {
     }
 }
 
-/// Another process on the same database: its writes are found in the feed, and neither gives away a
-/// number or a place that the other has given.
+/// Two processes on one database see each other's writes in the feed, and never use the same id or status list
+/// index.
 pub(crate) async fn two_processes_share_one_truth(world: World) {
     let beside = world.beside();
     let mut places = BTreeSet::new();
@@ -517,8 +517,8 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     ));
 }
 
-/// Two processes that revoke at once: their events are one chain without a gap, and each observer is told of
-/// its own in the order of the feed.
+/// Events of two concurrently revoking processes form one chain without a gap, and each observer is told its
+/// own in feed order.
 pub(crate) async fn two_processes_write_one_feed(world: World) {
     const EACH: usize = 40;
     let mut tokens = Vec::new();
@@ -549,11 +549,11 @@ pub(crate) async fn two_processes_write_one_feed(world: World) {
     let told: Vec<_> = world.seen.all().iter().filter_map(sequence).collect();
     assert_eq!(told.len(), EACH);
     assert!(told.is_sorted());
-    // Opening checks the chain.
+    // Opening verifies the hash chain.
     drop(world.reopen());
 }
 
-/// The issuer of a database is the first that was pinned.
+/// The issuer of a database is the first one that was pinned.
 pub(crate) async fn the_issuer_is_pinned_once(world: World) {
     for issuer in ["https://one.example.org", "https://two.example.org"] {
         let pinned = world.store.pin_issuer(issuer).await.unwrap();

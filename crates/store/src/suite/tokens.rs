@@ -1,4 +1,4 @@
-//! Tokens: what is answered is on disk, and stale judgements write nothing.
+//! Tokens: an answer is durable, and an order evaluated on stale data writes nothing.
 
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::world::{World, at, done, email, eventually, removal, reserve_and_record, revocation, token};
 
-/// Everything about a token is read back as it was recorded, also by a process that starts anew.
+/// Every field of a token is read back as it was recorded, also after a restart.
 pub(crate) async fn what_was_recorded_is_read_back(world: World) {
     let team = world.team(world.organization, "web").await;
     let user = world.member("ada").await;
@@ -72,7 +72,7 @@ pub(crate) async fn what_was_recorded_is_read_back(world: World) {
     assert_eq!(world.store.presented(Uuid::from_u128(1)).await.unwrap(), None);
 }
 
-/// Numbers ascend in the order of issue, also across a start, and no place is given twice.
+/// Token ids ascend in the order of issue, also across a restart, and no status list index is used twice.
 pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
     let mut numbers = Vec::new();
     let mut places = std::collections::HashSet::new();
@@ -98,7 +98,7 @@ pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
     );
 }
 
-/// However many places are asked for at once, each is given once, and a full list is followed by another.
+/// Concurrent reservations get distinct indexes, and a full list is followed by another.
 pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
     const SIZE: usize = 1 << 20;
     const ASKING: usize = 8;
@@ -106,9 +106,9 @@ pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
         let token = token(world.owner(), 1);
         let mut places = Vec::new();
         for _ in 0..SIZE / ASKING + 1 {
-            // Held: one that is dropped may be given again.
+            // Kept, since the index of a dropped reservation may be reused.
             places.push(world.store.reserve(&token).await.unwrap());
-            // So that some are left when more are taken.
+            // Yields, so that some are left when more are reserved.
             tokio::task::yield_now().await;
         }
         places
@@ -128,19 +128,19 @@ pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
         places.len(),
         "a place was given twice"
     );
-    // Of the first list nearly all.
+    // Nearly all indexes of the first list are used.
     assert_eq!(sizes.len(), 2);
     assert!(sizes.iter().any(|size| *size > SIZE - 5_000), "{sizes:?}");
 }
 
-/// Who asks for a token and is gone before the next places are taken uses no list up, however often.
+/// Requests that are cancelled before the next stretch is reserved use no list up, however many there are.
 pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
     let ending = |second| NewToken {
         expires_at: Some(at(second)),
         ..token(world.owner(), 1)
     };
     let last = world.store.reserve(&ending(60)).await.unwrap().place().list;
-    // The first of their kind, for which there are no places yet.
+    // The first tokens of their kind, for which no stretch is reserved yet.
     let lasting = ending(86_400 * 20);
     for _ in 0..300 {
         {
@@ -150,14 +150,14 @@ pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
                 .as_mut()
                 .poll(&mut std::task::Context::from_waker(waker));
         }
-        // The runtime makes a task wait that takes too many locks in one go.
+        // The runtime forces a task to wait if it takes too many locks in one poll.
         tokio::task::yield_now().await;
     }
     let first = world.store.reserve(&lasting).await.unwrap().place().list;
     assert_eq!(first, last + 1);
 }
 
-/// A list takes new tokens only for so long, or it could never retire.
+/// A list accepts new tokens for a limited time, or it could never retire.
 pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
     const DAY: i64 = 86_400;
     let list = async |second| {
@@ -170,7 +170,7 @@ pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
     assert!(list(8 * DAY).await > first);
 }
 
-/// Who asks for what is refused uses no list up, however often.
+/// Refused requests use no list up, however many there are.
 pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
     let recorded = world.record(token(world.owner(), 1)).await.place;
     let mut places = std::collections::HashSet::new();
@@ -192,9 +192,9 @@ pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
     assert!(places.contains(&next) && next != recorded);
 }
 
-/// A reservation that ends without a token is given again: after an error between reserving and
-/// recording, after a request that is cancelled before its order is accepted. One that is cancelled
-/// afterwards has its token, sooner or later, and its place is nobody else's.
+/// The index of a reservation without a token is reused: after an error before recording, or after a request
+/// that is cancelled before its order is accepted. A request cancelled later still gets its token, and the
+/// index is not reused.
 pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     let reserve = async || world.store.reserve(&token(world.owner(), 1)).await.unwrap();
     let place = reserve().await.place();
@@ -228,7 +228,7 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     assert_ne!(reserve().await.place(), place);
 }
 
-/// Who was allowed a moment ago may not be now: a judgement of another directory writes nothing.
+/// A caller may have lost a permission meanwhile: an order evaluated on an older directory writes nothing.
 pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
     let before = world.generation().await;
     world.member("ada").await;
@@ -274,7 +274,7 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
     );
 }
 
-/// A hundred issuers and somebody who disables their organization: nothing is recorded after it.
+/// While a hundred tokens are requested the organization is disabled: no token is recorded afterwards.
 pub(crate) async fn no_token_survives_its_parent(world: World) {
     let organization = world.organization("doomed").await;
     let world = Arc::new(world);
@@ -320,7 +320,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
     }
 }
 
-/// Names and descriptions change, and nothing else does.
+/// Name and description change, and nothing else does.
 pub(crate) async fn describing_changes_what_people_read(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     let generation = world.generation().await;
@@ -351,7 +351,7 @@ pub(crate) async fn describing_changes_what_people_read(world: World) {
     assert_eq!(done(unknown.unwrap()), None);
 }
 
-/// A session is found by what it presents, and revoked, but is in no list and has no address.
+/// A session is found by its token and can be revoked, but is in no list and has no address.
 pub(crate) async fn a_session_is_nobodys_list(world: World) {
     let mut session = token(
         Owner::User {
@@ -397,13 +397,13 @@ pub(crate) async fn last_use_never_moves_back(world: World) {
     }
 }
 
-/// A caller that gives up after its order was taken changes nothing: the write happens, and the
-/// observer has seen it.
+/// A client that disconnects after its order was accepted changes nothing: the write happens and the observer
+/// is told.
 pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) {
     let record = world.record(token(world.owner(), 1)).await;
     {
         let order = tokens::revoke(Cause::operator(at(2)), record.id, at(2), Leaves::Nothing).unwrap();
-        // Polled once: the order is accepted. Then the caller is gone.
+        // Polled once, the order is accepted. Then the client disconnects.
         let mut revoking = std::pin::pin!(world.store.commit(order));
         let waker = std::task::Waker::noop();
         let poll = revoking.as_mut().poll(&mut std::task::Context::from_waker(waker));
@@ -415,7 +415,7 @@ pub(crate) async fn a_caller_that_goes_away_takes_nothing_with_it(world: World) 
     assert!(read.unwrap().is_revoked(at(2)));
 }
 
-/// One order that cannot be carried out leaves those that share its commit alone.
+/// An order that fails does not affect the orders in the same commit.
 pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
     let world = Arc::new(world);
     let generation = world.generation().await;
@@ -425,7 +425,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
             tokio::spawn(async move {
                 let mut token = token(world.owner(), 1);
                 if number % 3 == 0 {
-                    // No text is stored that holds U+0000.
+                    // The store accepts no text with U+0000.
                     token.name = "a\0b".to_owned();
                 }
                 let jti = token.jti;

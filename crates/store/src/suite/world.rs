@@ -1,4 +1,4 @@
-//! A store with a few inhabitants.
+//! A test fixture: a store with an administrator, an organization and a signing key.
 
 use crate::suite::clerk::Clerk;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,9 +25,9 @@ use jeton_core::token::{
 use jeton_verifier::Algorithm;
 use jeton_verifier::event::Position;
 
-/// A place where a store lives, that it can be opened from again.
+/// A backend under test, whose store can be opened again.
 pub trait Backend: Send + Sync + 'static {
-    /// A new and empty one.
+    /// Returns a new, empty backend.
     fn create() -> Self
     where
         Self: Sized;
@@ -36,12 +36,12 @@ pub trait Backend: Send + Sync + 'static {
     fn open(&self, observer: Arc<dyn Observer>) -> SharedStore;
 }
 
-/// A backend with an administrator, one organization and a signing key.
+/// A store under test with an administrator, one organization and a signing key.
 pub struct World {
     backend: Box<dyn Backend>,
-    /// What is tested.
+    /// The store under test.
     pub store: SharedStore,
-    /// What its observer was told.
+    /// The changes that the observer was told.
     pub seen: Arc<Seen>,
     /// The first organization.
     pub organization: OrganizationId,
@@ -55,7 +55,7 @@ pub struct World {
     versions: Mutex<Position>,
 }
 
-/// What an observer was told.
+/// The changes that an observer was told.
 #[derive(Debug, Default)]
 pub struct Seen(Mutex<Vec<Change>>);
 
@@ -74,7 +74,7 @@ impl Observer for Seen {
     }
 }
 
-/// Chance that is the same at every run, and different at every draw.
+/// Random bytes that are the same in every run and different in every draw.
 #[derive(Debug)]
 pub struct Seeded;
 
@@ -94,7 +94,7 @@ impl Entropy for Seeded {
     }
 }
 
-/// So many seconds after noon of the first day.
+/// Returns the instant this number of seconds after noon of the first day.
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
 }
@@ -148,7 +148,7 @@ pub fn organization(name: &str) -> Organization {
     }
 }
 
-/// An API token of an owner that ends after a year.
+/// Returns an API token of an owner, issued at a second, which expires after a year.
 pub fn token(owner: Owner, seconds: i64) -> NewToken {
     NewToken {
         jti: entropy().uuid_v7(at(seconds)),
@@ -172,7 +172,7 @@ pub fn token(owner: Owner, seconds: i64) -> NewToken {
     }
 }
 
-/// A revocation that takes effect so many seconds after it is ordered.
+/// Returns a revocation ordered at a second that takes effect after a grace period.
 pub fn revocation(seconds: i64, grace: i64) -> Revocation {
     Revocation {
         revoked_at: at(seconds),
@@ -217,7 +217,7 @@ impl World {
         Self::founded(backend, admin, organization("default")).await
     }
 
-    /// One with this administrator and this organization.
+    /// Returns a world with this administrator and this organization.
     pub async fn founded(backend: impl Backend, admin: NewPerson, organization: Organization) -> Self {
         let seen = Arc::new(Seen::default());
         let store = backend.open(Arc::<Seen>::clone(&seen));
@@ -246,7 +246,7 @@ impl World {
         self.reopen_after(|| ())
     }
 
-    /// Closes the store, lets something be done to it, and opens it again.
+    /// Closes the store, calls `act`, and opens it again.
     pub fn reopen_after(self, act: impl FnOnce()) -> Self {
         let Self {
             backend,
@@ -284,8 +284,8 @@ impl World {
         self.follow(&self.versions, true).await.edit
     }
 
-    /// The next portion of the feed, after the portions before, with every version there is. Where the feed
-    /// no longer tells what comes next, it goes on with what a snapshot does not tell.
+    /// Returns the next portion of the feed, with all generations. If the feed was pruned beyond the position,
+    /// continues after a snapshot.
     pub async fn changes(&self) -> Changes {
         self.follow(&self.followed, false).await
     }
@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    /// The events of the feed from its beginning, none of which may be pruned.
+    /// Returns all events of the feed, none of which may be pruned.
     pub async fn events(&self) -> Vec<Change> {
         match self.after(self.beginning).await {
             Continuation::Changes(changes) => changes.events,
@@ -316,12 +316,12 @@ impl World {
         }
     }
 
-    /// What follows a position, with every version there is.
+    /// Returns the changes after a position, with all generations.
     pub async fn after(&self, position: Position) -> Continuation {
         self.store.changes_after(position, Generation(0)).await.unwrap()
     }
 
-    /// Has an order to revoke many tokens taken down, of which those that match now are counted.
+    /// Records a bulk revocation order, with the number of tokens that match now.
     pub async fn order_many(&self, order: BulkOrder) -> BulkRevocation {
         let page = Page {
             sort: Sort::default(),
@@ -352,7 +352,7 @@ impl World {
         created(self.store.create_person(person(name), generation).await.unwrap()).id
     }
 
-    /// A person who is a member of the first organization.
+    /// Creates a user who is a member of the first organization.
     pub async fn member(&self, name: &str) -> UserId {
         let user = self.person(name).await;
         let change = self.put_member(name, Role::Member).await;
@@ -394,12 +394,12 @@ impl World {
         .id
     }
 
-    /// The first organization as an owner.
+    /// Returns the first organization as an owner.
     pub fn owner(&self) -> Owner {
         Owner::Organization(self.organization)
     }
 
-    /// A person as an owner in the first organization.
+    /// Returns a user as an owner in the first organization.
     pub fn owner_user(&self, user: &UserId) -> Owner {
         Owner::User {
             user: user.clone(),
@@ -407,7 +407,7 @@ impl World {
         }
     }
 
-    /// An order that nothing stands against.
+    /// Returns an order to record a token, without conditions.
     pub async fn plain_order(&self, token: NewToken) -> RecordOrder {
         RecordOrder {
             token,
@@ -418,7 +418,7 @@ impl World {
         }
     }
 
-    /// The limit of an owner in its organization.
+    /// Returns a limit for an owner in its organization.
     pub fn limit(owner: &Owner, most: u32) -> Limit {
         let organization = owner.organization().unwrap();
         Limit { organization, most }
@@ -433,7 +433,7 @@ impl World {
         reserve_and_record(&self.store, order).await.unwrap()
     }
 
-    /// Records a token that nothing stands against.
+    /// Records a token without conditions.
     pub async fn record(&self, token: NewToken) -> Record {
         match self.order(token, None).await {
             RecordOutcome::Recorded(recorded) => recorded.into_record(),
@@ -451,7 +451,7 @@ impl World {
     }
 }
 
-/// Waits until something is there that comes by itself.
+/// Waits until a background task has produced a value.
 pub async fn eventually<T>(there: impl AsyncFn() -> Option<T>) -> T {
     let waiting = async {
         loop {
@@ -466,12 +466,12 @@ pub async fn eventually<T>(there: impl AsyncFn() -> Option<T>) -> T {
         .unwrap()
 }
 
-/// Records a token at a place reserved for it.
+/// Reserves a status list index for a token and records it there.
 pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
     loop {
         let place = store.reserve(&order.token).await?;
         match store.record(order.clone(), place).await? {
-            // Somebody else was faster.
+            // Another request was faster.
             RecordOutcome::SlotTaken | RecordOutcome::Recounted => {}
             outcome => return Ok(outcome),
         }

@@ -1,5 +1,5 @@
-//! A backend against the store in memory, by random orders: outcomes, reads, the feed and what observers are told
-//! must be the same.
+//! Compares a backend with the store in memory by random orders: outcomes, reads, the feed and the
+//! notifications of observers must be equal.
 
 mod steps;
 
@@ -43,14 +43,14 @@ impl Backend for MemoryDatabase {
     }
 }
 
-/// Random steps.
+/// Compares the stores after random steps.
 pub fn the_model_agrees<B: Backend>() {
     super::holds(&steps(), async |steps| {
         Twins::new(B::create()).await.follow(steps).await
     });
 }
 
-/// Two stores to which the same is done.
+/// Two stores that get the same orders.
 struct Twins {
     backend: World,
     memory: World,
@@ -62,7 +62,7 @@ struct Twins {
     other: crate::suite::clerk::NewOrganization,
 }
 
-/// What both say, which must be the same.
+/// Evaluates an expression for both stores and asserts that the results are equal.
 macro_rules! same {
     ($twins:expr, $world:ident => $said:expr) => {{
         let said = {
@@ -78,18 +78,18 @@ macro_rules! same {
     }};
 }
 
-/// A failure is one whatever its reason.
+/// Discards the reason of a failure, which may differ.
 fn told<T: Debug>(answer: crate::Result<T>) -> Option<T> {
     answer.ok()
 }
 
-/// A record but for the index of its bit, which each backend draws by itself.
+/// Clears the status list index of a record, which each backend draws at random.
 fn plain(mut record: Record) -> Record {
     record.place.index = 0;
     record
 }
 
-/// A change likewise, and what a store has said that is equal.
+/// Clears the status list index in changes.
 fn plain_changes(changes: Vec<Change>) -> Vec<Change> {
     let mut changes = changes;
     for change in &mut changes {
@@ -568,7 +568,7 @@ impl Twins {
         }
     }
 
-    /// The feed, what a start reads, and what the observers were told.
+    /// Compares the feed, the snapshot and the notifications of observers.
     async fn compare(&self, now: i64) {
         same!(self, world => {
             let mut changes = world.changes().await;
@@ -585,7 +585,7 @@ impl Twins {
         same!(self, world => plain_changes(world.seen.all()));
     }
 
-    /// Everything else that can be read.
+    /// Compares everything else that can be read.
     async fn compare_all(&self, now: i64) {
         const ALL: Slice = Slice {
             after: None,
@@ -633,7 +633,7 @@ impl Twins {
         assert_eq!(keys.generation, expected.generation);
         assert_eq!(keys.value.promise, expected.value.promise);
         for (said, expected) in keys.value.rows.into_iter().zip(expected.value.rows) {
-            // It may be said a minute too late.
+            // The instant may be up to a minute too late.
             let most = expected.needed_until.plus_seconds(60);
             assert!((expected.needed_until..=most).contains(&said.needed_until));
             assert_eq!(

@@ -1,10 +1,10 @@
-//! What is done to the two stores, at random.
+//! The random steps applied to both stores.
 
 use jeton_core::token::{Direction, Order, Sort, SortBy, Status, WantedStatus};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Something that is done to a store. What is chosen by number is one of what was made so far.
+/// One step. Numbers choose among the items created so far.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Issue {
@@ -56,7 +56,7 @@ pub(super) enum Step {
     Reopen,
 }
 
-/// Which tokens are asked for.
+/// A filter for tokens.
 #[derive(Debug, Clone)]
 pub(super) struct Ask {
     pub(super) own: bool,
