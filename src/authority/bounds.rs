@@ -16,7 +16,7 @@ pub(super) struct Bounds(Vec<Arc<Versioned<Organization>>>);
 
 impl Authority {
     /// Returns the policies that bound an owner's tokens: those of its organization or of all the user's
-    /// organizations. They bind a site administrator too, who may act elsewhere without any policy.
+    /// organizations. A site administrator's token is bound by their own organizations only.
     pub(super) async fn bounds(&self, view: &View<'_>, owner: &Owner) -> Result<Bounds> {
         Ok(Bounds(match (owner.organization(), owner.user()) {
             (Some(id), _) => view.organization(&id.into()).await?.into_iter().collect(),

@@ -31,8 +31,8 @@ impl Authority {
         .await
     }
 
-    /// Rotates the caller's own token. This needs no scope: the successor has no more rights and no longer
-    /// lifetime.
+    /// Rotates the caller's own token. This needs no scope: the successor has no more rights and does not
+    /// outlive the token.
     pub async fn rotate_own(&self, caller: &Caller, rotate: Rotate) -> Result<Issued> {
         self.judged_for(caller, move |caller, view| {
             Box::pin(async move {

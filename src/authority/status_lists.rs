@@ -20,10 +20,10 @@ use jeton_core::clock::{Clock, Timestamp};
 use jeton_store::rules::keys;
 use jeton_store::{Cause, SharedStore};
 
-/// The longest wait for the bits behind a cut-off.
+/// The longest wait until the bits of all cut-offs are set.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Renders status lists and sets the bits behind cut-offs.
+/// Renders status lists and sets the bits of tokens that cut-offs cover.
 pub(super) struct StatusLists {
     store: SharedStore,
     keys: Arc<KeyRing>,
@@ -32,7 +32,7 @@ pub(super) struct StatusLists {
     issuer: String,
     /// A key recorded as needed in the JWKS, and until when.
     kept: ArcSwapOption<(Arc<str>, Timestamp)>,
-    /// Held by the task that sets bits behind cut-offs.
+    /// Held by the task that sets bits of cut-offs.
     filling: Mutex<()>,
 }
 
@@ -143,8 +143,8 @@ impl StatusLists {
         Ok(published)
     }
 
-    /// Sets the bits behind all cut-offs known now, in portions that block nothing else. A cancelled call keeps
-    /// the bits it has set.
+    /// Sets the bits of all cut-offs known now, in portions that block nothing else. A cancelled call keeps the
+    /// bits it has set.
     async fn fill(&self) -> Result<()> {
         let Some(through) = self.index.last_unfilled() else {
             return Ok(());

@@ -129,7 +129,7 @@ async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
     assert!(!sqlite.path().with_file_name("x.db").exists());
 }
 
-/// Token ids skip a range at a restore. Setting the bits behind a cut-off of everything skips it in one step.
+/// Token ids skip a range at a restore. Finding the tokens of a cut-off skips it in one step.
 #[tokio::test]
 async fn a_leap_of_numbers_is_passed_over_in_one_step() {
     let sqlite = Sqlite::create();
