@@ -46,7 +46,7 @@ pub struct Issue {
     pub audience: Option<Vec<String>>,
     /// When it ends.
     pub expiry: Expiry,
-    /// Whether the name must be unique, beyond what the request itself demands.
+    /// Whether the name must be unique among the owner's tokens.
     pub naming: Naming,
     /// The slot of the owner to issue into; the token in it is revoked.
     pub slot: Option<Slot>,
@@ -169,7 +169,7 @@ impl Authority {
         }
     }
 
-    /// Returns what is needed to replace a token, with its own predecessor, which is revoked too.
+    /// Returns a token to replace, with its own predecessor, which is revoked too.
     pub(super) async fn former(&self, record: Record, now: Timestamp) -> Result<Former> {
         Ok(Former {
             before: match record.lineage.rotated_from {

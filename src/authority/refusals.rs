@@ -11,8 +11,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Refusals, TokenId};
 use jeton_store::{Cause, Effect, Order};
 
-/// The number of tokens counted between two writes. Further ones are dropped: presenting so many revoked tokens
-/// at once has been noticed.
+/// The number of tokens counted between two writes. Further ones are not counted: so many at once are noticed
+/// anyway.
 const CAPACITY: usize = 10_000;
 
 /// Refusals not yet written to the store.

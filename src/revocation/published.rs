@@ -60,7 +60,7 @@ impl Validity {
 pub struct Published {
     /// The signed text.
     pub body: Bytes,
-    /// The `ETag`: the end of the signature, unique to the text.
+    /// The `ETag`: the first 32 characters of the signature, unique to the text.
     pub tag: String,
     /// The validity period.
     pub validity: Validity,
