@@ -37,7 +37,7 @@ pub enum BackupError {
     /// The database to copy, or the copy, cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The copy contradicts itself.
+    /// The copy is damaged.
     #[error("{} is damaged: {what}", path.display())]
     Damaged {
         /// The file.

@@ -192,7 +192,7 @@ fn portion(
     }))
 }
 
-/// The columns that [`bulk_token`] reads, of the token itself.
+/// Selects a token with the columns that [`bulk_token`] reads.
 const ITSELF: &str = "SELECT id, effective_at, organization, team, user FROM tokens WHERE id = ?1";
 
 /// Selects a token's successors that were recorded since the bulk revocation and are not revoked yet. A lineage

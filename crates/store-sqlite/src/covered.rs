@@ -51,7 +51,7 @@ impl Among {
     }
 }
 
-/// See [`Revocations::covered`](jeton_store::Revocations::covered).
+/// Implements [`Revocations::covered`](jeton_store::Revocations::covered).
 pub(super) fn covered(
     connection: &Connection,
     cut_off: u64,

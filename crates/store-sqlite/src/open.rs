@@ -56,7 +56,7 @@ pub enum OpenError {
         /// The last version that this program knows.
         known: usize,
     },
-    /// The content of the file contradicts itself.
+    /// The file is damaged.
     #[error("the database {} is damaged: {what}", path.display())]
     Damaged {
         /// The file.

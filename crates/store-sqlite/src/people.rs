@@ -1,4 +1,4 @@
-//! People.
+//! People: their rows, searches and removal.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};

@@ -57,7 +57,7 @@ pub(super) fn served(
     Ok((memory, journal))
 }
 
-/// Logs a replay at a start: nobody requested it, so the log must say what to check.
+/// Logs a replay at a start. No operator requested it, so the log must name the accounts to check.
 fn warn(replayed: &Replayed) {
     let Replayed {
         tokens,

@@ -1,4 +1,4 @@
-//! Retention: a scan that finds what may be old enough to be deleted, and the deletion.
+//! Retention: a scan for data that may be old enough to be deleted, and the deletion.
 //!
 //! No index says when tokens end: every issue would pay for it. Instead all records are scanned in the
 //! order of their ids, on a connection that only reads.
@@ -75,8 +75,8 @@ fn oldest_events(connection: &Connection) -> std::result::Result<Vec<(u64, Times
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Returns the cut-offs whose events are pruned. Those of keys and of restores stay for good: they would fill
-/// the portion.
+/// Returns the cut-offs whose events are pruned, without those of keys and of restores: these always stay,
+/// and would fill the portion.
 fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, CutOff)>, Failure> {
     let mut query = connection.prepare_cached(&format!(
         "SELECT event.sequence, {CUT_OFF_COLUMNS}

@@ -43,7 +43,7 @@ impl<'row> Columns<'row> {
         Ok(self.row.get_ref(self.next)? == ValueRef::Null)
     }
 
-    /// Reads a column of text by a parser.
+    /// Reads a text column with a parsing function.
     pub(super) fn parse<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
         let column = self.next;
         self.next += 1;

@@ -19,7 +19,7 @@ pub struct OwnerCount {
     pub counted_at: Timestamp,
     /// The feed's last event when the tokens were counted.
     pub sequence: u64,
-    /// When the first of the counted tokens expires, or ends its grace; [`Timestamp::LAST`] if none does.
+    /// When the first counted token expires or its grace period ends; [`Timestamp::LAST`] if none does.
     pub first_end: Timestamp,
 }
 

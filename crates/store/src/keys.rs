@@ -100,9 +100,9 @@ pub struct KeyRow {
 pub enum KeyState {
     /// In the JWKS, not signing yet.
     Published,
-    /// Signing. Exactly one key is.
+    /// Signing. Exactly one key signs.
     Signing,
-    /// In the JWKS, to verify what it signed.
+    /// In the JWKS, to verify the tokens it signed.
     Retired,
     /// Removed from the JWKS after everything it signed had ended.
     Gone,

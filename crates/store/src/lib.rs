@@ -74,7 +74,7 @@ pub trait Writes: Send + Sync {
 /// The durability and failure of the storage medium.
 #[async_trait::async_trait]
 pub trait Medium: Send + Sync {
-    /// Makes everything that reads return durable. A server calls this first, before it acts on what it reads.
+    /// Makes all data that reads return durable. A server calls this first, before it acts on any of them.
     ///
     /// # Errors
     ///

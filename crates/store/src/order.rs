@@ -69,11 +69,11 @@ pub enum Surface {
     Native,
     /// The OAuth endpoints.
     OAuth,
-    /// The dialect of CAVE.
+    /// The API of CAVE.
     Cave,
-    /// The dialect of Terraform Cloud.
+    /// The API of Terraform Cloud.
     Terraform,
-    /// The dialect of QuantCDN.
+    /// The API of QuantCDN.
     Quant,
     /// A command on the machine itself.
     Command,

@@ -7,8 +7,8 @@ use crate::rules::status_lists::LifetimeClass;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
-/// Reads what may be old enough to be deleted. [`rules::retention`](crate::rules::retention) makes the order
-/// that deletes it.
+/// Reads data that may be old enough to be deleted. [`rules::retention`](crate::rules::retention) makes the
+/// order that deletes them.
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// Returns the next portion of a scan over all records, in the order of their ids: those after `after`, or

@@ -24,7 +24,7 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
     let goes_on = found.len() > limit;
     found.truncate(limit);
     let comes_back = match &page.start {
-        // The token at the cursor itself is behind the page, in the direction it was paged from.
+        // The token at the cursor is behind the page, opposite to its direction.
         Start::Cursor(cursor) => walk.any_behind(From::At(cursor), page.direction)?,
         Start::Offset(1..) => walk.any_behind(From::Whole, page.direction)?,
         Start::Beginning | Start::Offset(0) => false,

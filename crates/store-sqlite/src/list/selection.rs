@@ -33,7 +33,7 @@ impl Selection {
     }
 
     /// Returns the tokens that matched when a token was the last one, as far as later rows show it: a token
-    /// whose successor has a higher number was active then, whatever the rotating process's clock said.
+    /// whose successor has a higher number was active then, regardless of the rotating process's clock.
     pub(crate) fn when_last_was(
         connection: &Connection,
         filter: &Filter,
@@ -301,8 +301,8 @@ impl Selection {
         }
     }
 
-    /// Adds the policy's rules, which memory has in Rust, and issuing in `bounds.rs`. SQL pages and counts
-    /// lists by them.
+    /// Adds the rules of a policy, so that lists are paged and counted by them. The same rules are in Rust for
+    /// memory, and in `bounds.rs` for issuing.
     fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
         let Breach { policy, at } = breach;
         let mut rules = Vec::new();
@@ -375,8 +375,8 @@ impl Selection {
     }
 }
 
-/// A condition on `tokens`: the person is still a member of the token's organization, or a site administrator,
-/// who belongs to all.
+/// A condition on `tokens`: the person is still a member of the token's organization, or a site administrator
+/// (a member of all).
 const BELONGS: &str = "(tokens.organization IS NULL OR EXISTS (SELECT 1 FROM memberships \
      WHERE memberships.organization = tokens.organization AND memberships.user = tokens.user) \
      OR EXISTS (SELECT 1 FROM users WHERE users.id = tokens.user AND users.site_admin = 1))";

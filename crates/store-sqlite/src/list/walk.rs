@@ -20,7 +20,7 @@ pub(super) struct Walk<'a> {
     sort: Sort,
 }
 
-/// A part of the list.
+/// One of the two stretches of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stretch {
     Valued,

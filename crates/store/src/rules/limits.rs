@@ -84,7 +84,7 @@ impl Countable {
     }
 }
 
-/// A token and its neighbours by rotation: those that its revocation may begin or cease to count.
+/// A token and its neighbours by rotation, the tokens whose counting its revocation can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Succession {
     /// The token that it was rotated from.

@@ -15,8 +15,8 @@ pub struct Purged {
     pub next: Option<TokenId>,
 }
 
-/// Deletes what had ended by an instant: records of expired tokens, revoked or not; the oldest events of the
-/// feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
+/// Deletes data that had ended by an instant: records of expired tokens, revoked or not; the oldest events of
+/// the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
 /// nothing to delete.
 ///
 /// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,

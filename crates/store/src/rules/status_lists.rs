@@ -18,7 +18,7 @@ pub enum LifetimeClass {
     Year,
     /// Longer.
     Longer,
-    /// Without an end.
+    /// Without an expiry.
     Endless,
 }
 
