@@ -126,8 +126,8 @@ const COLUMNS: &str = "organizations.public_id, organizations.name, organization
      organizations.notification_url, organizations.policy, organizations.created_at";
 
 /// Returns the query for a slice of organizations: `?1` is the name after which it begins, `?2` its limit, `?3`
-/// the person. A person's organizations are found by memberships: scanning all names would pass those of
-/// everyone else.
+/// the public id of the person or organization, if any. A person's organizations are found by memberships:
+/// scanning all names would read those of everyone else.
 pub(super) fn slice_of(of: &OrganizationsOf) -> String {
     let rows = match of {
         OrganizationsOf::Everybody => "organizations WHERE ?3 IS NULL",

@@ -107,8 +107,8 @@ fn find(
 }
 
 /// Returns the query for a slice of people who match a text: `?1` is the address after which it begins, `?2`
-/// the text, `?3` the limit, `?4` the row whose organizations they share. People of organizations are found by
-/// memberships: scanning all addresses would pass those of everyone else.
+/// the text, `?3` the limit, `?4` the public id of the person whose organizations they share, or of their
+/// organization. They are then found by memberships: scanning all addresses would read those of everyone else.
 pub(super) fn found(of: &OrganizationsOf) -> String {
     let rows = match of {
         OrganizationsOf::Everybody => "users WHERE ?4 IS NULL",

@@ -36,7 +36,7 @@ pub struct Person {
 pub enum Role {
     /// Manages it and its tokens.
     Admin,
-    /// Reads it and has tokens of their own.
+    /// Has tokens of their own in it.
     #[default]
     Member,
     /// Reads it. Creates no tokens and manages nothing; a viewer of an organization is one in its teams too.
