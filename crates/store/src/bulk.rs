@@ -50,8 +50,8 @@ pub struct BulkToken {
     pub id: TokenId,
     /// When its revocation takes effect, if it has one.
     pub effective_at: Option<Timestamp>,
-    /// Whether it is a successor, recorded after the bulk revocation, of a token that the bulk revocation covers.
-    /// Only successors that are not revoked yet are included.
+    /// Whether it was recorded after the bulk revocation, as the successor of a token that is covered. Only
+    /// successors that are not revoked yet are included.
     pub is_successor: bool,
 }
 
