@@ -120,8 +120,8 @@ impl Cause {
     }
 }
 
-/// A condition that is compared in the transaction of an order. Each costs one index look-up, however many
-/// tokens an owner has, or a comparison in memory.
+/// A condition that is compared in the transaction of an order: one index look-up or a comparison in memory.
+/// Only [`Guard::TokenNameFree`] scans the owner's tokens, since no index contains names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// The realm has this version. A removed realm has none.
