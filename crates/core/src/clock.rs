@@ -1,7 +1,7 @@
-//! Instants, and where they come from.
+//! Instants and the clock.
 //!
-//! Everything is handed a [`Timestamp`], so that expiry, cut-offs and lock-outs can be tested
-//! at any instant, and so that one operation never sees two different nows.
+//! Functions take a [`Timestamp`] as an argument, so that expiry, cut-offs and lock-outs can be tested at any
+//! instant, and so that one operation never sees two different times.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,19 +11,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, in milliseconds since the Unix epoch.
 ///
-/// Written as `2026-01-02T03:04:05.678Z`: exactly three digits of fraction and `Z`, the one form
-/// that every client of every dialect parses.
+/// Written as `2026-01-02T03:04:05.678Z`: exactly three digits of fraction and `Z`, the form that the clients
+/// of all supported APIs parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The Unix epoch itself, before everything that is recorded here.
+    /// The Unix epoch itself, before every recorded instant.
     pub const EPOCH: Self = Self(0);
 
-    /// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z.
+    /// The last second that RFC 3339 can express, 9999-12-31T23:59:59Z.
     pub const LAST: Self = Self(253_402_300_799_000);
 
-    /// The instant so many milliseconds after the Unix epoch, or `None` outside the years 1970 to 9999.
+    /// Returns the instant a number of milliseconds after the Unix epoch; `None` outside the years 1970 to
+    /// 9999.
     pub const fn from_millis(millis: i64) -> Option<Self> {
         if millis < 0 || millis > Self::LAST.0 + 999 {
             return None;
@@ -31,28 +32,28 @@ impl Timestamp {
         Some(Self(millis))
     }
 
-    /// The start of a whole second, or `None` outside the years 1970 to 9999.
+    /// Returns the start of a whole second since the Unix epoch; `None` outside the years 1970 to 9999.
     pub fn from_seconds(seconds: i64) -> Option<Self> {
         seconds.checked_mul(1000).and_then(Self::from_millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down: the form of `iat` and `exp`.
+    /// Returns the whole seconds since the Unix epoch, rounded down: the form of `iat` and `exp`.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }
 
-    /// The first whole minute that is not before this instant; [`Timestamp::LAST`] where none is.
+    /// Returns the first whole minute not before this instant, at most [`Timestamp::LAST`].
     pub fn rounded_up_to_minute(self) -> Self {
         let minutes = self.0.div_euclid(60_000) + i64::from(self.0.rem_euclid(60_000) > 0);
         Self((minutes * 60_000).min(Self::LAST.0))
     }
 
-    /// This instant and a number of seconds; [`Timestamp::LAST`] where that lies beyond it.
+    /// Returns this instant plus a number of seconds, at most [`Timestamp::LAST`].
     pub fn plus_seconds(self, seconds: i64) -> Self {
         let millis = self.0.saturating_add(seconds.saturating_mul(1000));
         Self(millis.clamp(0, Self::LAST.0))
@@ -68,7 +69,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is no RFC 3339 date and time with a zone.
+/// The error for a text that is no RFC 3339 date and time with a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a date and time like 2026-01-02T03:04:05Z")]
 pub struct NotATimestamp;
@@ -97,9 +98,9 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where the time comes from.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// The present instant. Read once an operation and passed down.
+    /// Returns the current instant. Read once an operation and passed down.
     fn now(&self) -> Timestamp;
 }
 

@@ -1,12 +1,12 @@
-//! Random bytes, and what is made of them.
+//! Random bytes, and the random ids and texts built from them.
 
 use uuid::{Builder, Uuid};
 
 use crate::clock::Timestamp;
 
-/// Where chance comes from. An object, so that a test can hand in a seeded one.
+/// A source of random bytes. A trait, so that tests can use a seeded one.
 pub trait Entropy: Send + Sync {
-    /// Fills the buffer with bytes that nobody can predict.
+    /// Fills the buffer with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
@@ -17,23 +17,23 @@ impl dyn Entropy + '_ {
         bytes
     }
 
-    /// A time-ordered UUID (RFC 9562, version 7): unique, and kind to a B-tree.
+    /// Returns a time-ordered UUID (RFC 9562, version 7): unique, and appended at the end of a B-tree index.
     pub fn uuid_v7(&self, now: Timestamp) -> Uuid {
         Builder::from_unix_timestamp_millis(now.millis().unsigned_abs(), &self.bytes()).into_uuid()
     }
 
-    /// A random UUID (RFC 9562, version 4).
+    /// Returns a random UUID (RFC 9562, version 4).
     pub fn uuid_v4(&self) -> Uuid {
         Builder::from_random_bytes(self.bytes()).into_uuid()
     }
 
-    /// Letters and digits, each of the 62 equally likely.
+    /// Returns random letters and digits, each of the 62 equally likely.
     pub fn alphanumeric(&self, length: usize) -> String {
         const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let mut text = String::with_capacity(length);
         while text.len() < length {
             let [byte] = self.bytes::<1>();
-            // Bytes from 248 on are drawn again: taken modulo 62 they would favour the first letters.
+            // Bytes from 248 on are discarded: modulo 62 they would favour the first letters.
             if byte < 248
                 && let Some(letter) = ALPHABET.get(usize::from(byte) % ALPHABET.len())
             {

@@ -1,4 +1,4 @@
-//! The nouns of jeton and their rules, without I/O: tokens, the directory, time and chance as values.
+//! The types of jeton and their rules, without I/O: tokens, the directory, time and random values as arguments.
 
 pub mod clock;
 pub mod directory;

@@ -1,4 +1,4 @@
-//! Which tokens of an owner are active, as conditions of queries.
+//! SQL for the active tokens of an owner. Apart, since guards, counts and lists share its conditions.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -8,7 +8,7 @@ use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Owner, TokenId};
 
-/// An owner by the numbers of its rows.
+/// An owner by its row numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct OwnerNumbers {
     pub(super) organization: Option<i64>,
@@ -17,7 +17,7 @@ pub(super) struct OwnerNumbers {
 }
 
 impl OwnerNumbers {
-    /// Looks the numbers up by the public ids; `None` if one is unknown.
+    /// Looks up the row numbers by the public ids; `None` if one is unknown.
     pub(super) fn of(connection: &Connection, owner: &Owner) -> Result<Option<Self>, Failure> {
         Ok(connection
             .prepare_cached(
@@ -44,8 +44,7 @@ impl OwnerNumbers {
     }
 }
 
-/// Whether a token is one of its owner's active ones: no session, not expired, neither revoked nor in
-/// its grace.
+/// Returns whether a token is active: no session, not expired, neither revoked nor in its grace period.
 pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) -> Result<bool, Failure> {
     let query = format!(
         "SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND {})",
@@ -56,7 +55,7 @@ pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) 
         .query_row(params![id.0, now, EVER], |row| get(row, 0))?)
 }
 
-/// The newest other active token of a token's owner.
+/// Returns the newest other active token of a token's owner.
 pub(super) fn other_active(
     connection: &Connection,
     id: TokenId,
@@ -74,27 +73,28 @@ pub(super) fn other_active(
         .optional()?)
 }
 
-/// Any other active token of an owner than the sixth parameter's. The newest first: revocations of many
-/// go the other way, and would otherwise pass by all that they have revoked, each time.
+/// Returns a query for an owner's newest active token other than the sixth parameter's. Bulk revocations revoke
+/// the oldest first; from that end the query would scan all that they have revoked, each time.
 pub(super) fn other(owner: OwnerNumbers) -> String {
     let (of_owner, standing) = (source(owner), standing("?4", "?5"));
     format!("SELECT id FROM {of_owner} AND {standing} AND tokens.id <> ?6 ORDER BY tokens.id DESC LIMIT 1")
 }
 
-/// The active tokens of an owner. The newest first: revocations of many go the other way, and would
-/// otherwise pass by all that they have revoked.
+/// Returns a query for the active tokens of an owner, the newest first. Bulk revocations revoke the oldest
+/// first; from that end the query would scan all that they have revoked.
 pub(super) fn active(owner: OwnerNumbers) -> String {
     let (of_owner, standing) = (source(owner), standing("?4", "?5"));
     format!("SELECT id FROM {of_owner} AND {standing} ORDER BY tokens.id DESC")
 }
 
-/// The active tokens of an owner that have the sixth parameter's name.
+/// Returns a query for the active tokens of an owner that have the sixth parameter's name.
 pub(super) fn named(owner: OwnerNumbers) -> String {
     let (of_owner, standing) = (source(owner), standing("?4", "?5"));
     format!("SELECT id FROM {of_owner} AND name = ?6 AND {standing}")
 }
 
-/// How many tokens of an owner a limit counts, and when the first of them ends by itself.
+/// Returns a query for the number of an owner's tokens that a limit counts, and the instant at which the first
+/// of them ends by itself.
 pub(super) fn count(owner: OwnerNumbers) -> String {
     let (of_owner, counted) = (source(owner), counted("?4", "?5"));
     format!(
@@ -121,17 +121,18 @@ fn source(owner: OwnerNumbers) -> &'static str {
     }
 }
 
-/// Cut-offs that are yet to be obeyed put tokens into their grace.
+/// Includes scheduled cut-offs, which put tokens into their grace period.
 pub(super) const EVER: i64 = i64::MAX;
 
-/// A condition on `tokens`: active and not in its grace, by the parameters for this instant and [`EVER`].
+/// Returns a condition on `tokens`: active and not in its grace period, by the parameters for this instant and
+/// [`EVER`].
 fn standing(now: &str, ever: &str) -> String {
     let alive = alive(now, ever);
     format!("effective_at IS NULL AND {alive}")
 }
 
-/// A condition on `tokens`: what a limit counts, by the same parameters. The rule is
-/// [`counts`](jeton_store::rules::limits::counts), said in SQL for counts and lists.
+/// Returns a condition on `tokens`: counted by a limit, by the same parameters. Expresses the rule
+/// [`counts`](jeton_store::rules::limits::counts) in SQL, for counts and lists.
 pub(super) fn counted(now: &str, ever: &str) -> String {
     let alive = alive(now, ever);
     let cut = uncut(ever).replace("tokens.", "successor.");

@@ -1,4 +1,4 @@
-//! A copy of the database as it is at one instant, made while others write to it; and back again.
+//! Backup and restore: a copy of the database at one instant, made while other processes write to it.
 
 use crate::values::get;
 use std::fs::{self, File, OpenOptions};
@@ -19,38 +19,38 @@ use jeton_core::entropy::Entropy;
 /// How many pages are copied between two reports of progress: 4 MiB.
 const STEP: i32 = 1024;
 
-/// How far a copy has come, in pages of the database.
+/// The progress of a copy, in pages of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Copied.
+    /// The pages copied.
     pub done: u64,
-    /// Of so many.
+    /// The pages in total.
     pub of: u64,
 }
 
-/// Why there is no copy. Nothing that was there before has been changed.
+/// The reason why no copy was made. Existing files are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The file to write is there already.
+    /// The file to write exists already.
     #[error("{} already exists and is not overwritten: move it away, or give another name", .0.display())]
     Exists(PathBuf),
     /// The database to copy, or the copy, cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The copy contradicts itself.
+    /// The copy is damaged.
     #[error("{} is damaged: {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The flaw that was found.
         what: String,
     },
-    /// A file could not be made, written or put in its place.
+    /// A file could not be created, written or moved into place.
     #[error("{} cannot be written", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// SQLite could not copy.
@@ -58,13 +58,13 @@ pub enum BackupError {
     Failed {
         /// The file that was read.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Copies a database into a new file that only its owner can read, and marks it as a backup. Others may
-/// read and write the database meanwhile: the copy is of the instant at which it was begun.
+/// Copies a database into a new file that only its owner can read, and marks it as a backup. Other processes
+/// may read and write the database meanwhile: the copy shows the instant at which it was begun.
 pub fn backup(
     database: &Path,
     target: &Path,
@@ -85,10 +85,10 @@ pub fn backup(
     copied
 }
 
-/// Puts a copy in the place of a database that is gone. What was revoked since the copy was made is
-/// revoked again from the journal; see [`Missing`] for what happens where it does not tell.
+/// Restores a missing database from a copy. Revocations since the copy was made are repeated from the journal;
+/// see [`Missing`] for a journal that is incomplete.
 ///
-/// The caller holds the [`ServeLock`](crate::ServeLock) of the database.
+/// The caller must hold the [`ServeLock`](crate::ServeLock) of the database.
 pub fn restore(
     copy_of_it: &Path,
     database: &Path,
@@ -102,7 +102,7 @@ pub fn restore(
         }
     }
     let source = source(copy_of_it)?;
-    // What an earlier attempt has left over.
+    // An earlier attempt may have left its file.
     let target = beside(database, ".restoring");
     remove(&target);
     create(&target)?;
@@ -112,7 +112,7 @@ pub fn restore(
         check(&connection, copy_of_it)?;
         let (_, _, replayed) =
             reconcile::reconcile(copy_of_it, database, &connection, entropy, Some(missing))?;
-        // Closing puts what is in the WAL into the file.
+        // Closing moves the WAL's content into the file.
         drop(connection);
         sync(&target)?;
         fs::rename(&target, database).map_err(|source| unwritable(database, source))?;
@@ -148,7 +148,7 @@ fn copy(
     let failed = |error: rusqlite::Error| failed(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = Connection::open_with_flags(target, flags).map_err(failed)?;
-    // Held for all of the copy: otherwise each write of somebody else would make it begin again.
+    // Held during the whole copy: otherwise each write of another process would restart it.
     let instant = source.unchecked_transaction().map_err(failed)?;
     instant
         .query_row("SELECT one FROM meta", (), |_| Ok(()))
@@ -165,7 +165,7 @@ fn copy(
         match step {
             StepResult::Done => break,
             StepResult::More => {}
-            // Nobody else has the copy open, and reading waits for nobody.
+            // Unreachable: no other process has the copy open, and a read waits for no lock.
             _ => return Err(failed(rusqlite::Error::InvalidQuery)),
         }
     }
@@ -174,8 +174,7 @@ fn copy(
     Ok(copy)
 }
 
-/// Marks a copy, and makes it a single file: one that is moved without what belongs to it would lose its
-/// last changes.
+/// Marks a copy, and makes it a single file: moved without its WAL, a copy would lose its last changes.
 fn mark(copy: &mut Connection, now: Timestamp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
     open::migrate(copy)?;
@@ -183,7 +182,7 @@ fn mark(copy: &mut Connection, now: Timestamp) -> Result<(), Box<dyn std::error:
     Ok(())
 }
 
-/// All of a copy, where a start looks only at the end of the feed: a disk that has failed once may have
+/// Checks the whole copy, where a start checks only the end of the feed: a disk that has failed once may have
 /// damaged it anywhere.
 fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
     let failed = |error: rusqlite::Error| failed(path, error);
@@ -218,7 +217,7 @@ fn create(path: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// The file and its name are on disk.
+/// Syncs a file and its name to disk.
 fn sync(path: &Path) -> Result<(), BackupError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(path)
@@ -227,8 +226,8 @@ fn sync(path: &Path) -> Result<(), BackupError> {
         .map_err(|source| unwritable(path, source))
 }
 
-/// Removes a file of ours with what SQLite has put beside it. What cannot be removed is in the way of
-/// nothing but the next attempt, which says so.
+/// Removes one of our files with the files that SQLite has put beside it. A file that cannot be removed
+/// prevents only the next attempt, which reports it.
 fn remove(path: &Path) {
     for end in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(path, end));

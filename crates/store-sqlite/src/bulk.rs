@@ -1,4 +1,4 @@
-//! Revoking many tokens, a portion at a time.
+//! Bulk revocations: recording them, and reading them a portion at a time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,7 +37,7 @@ impl BulkRevocations for SqliteStore {
     }
 
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>> {
-        // A filter that matches few of many is slow to find them, which must hold up no writer.
+        // A long read: a filter that matches few of many tokens is slow, and must not delay the writer.
         self.readers
             .read(move |connection| portion(connection, id, limit as usize, now))
             .await
@@ -46,12 +46,12 @@ impl BulkRevocations for SqliteStore {
 
 pub(super) const UNFINISHED: &str = "SELECT id FROM bulk_revocations WHERE finished_at IS NULL ORDER BY id";
 
-/// Takes an order down.
+/// Records a bulk revocation.
 pub(super) fn take_down(
     batch: &mut Batch<'_>,
     order: BulkOrder,
 ) -> std::result::Result<BulkRevocation, Failure> {
-    // Ids follow the order of commits, as there is one writer: these are the tokens that are recorded.
+    // There is one writer, so that ids follow the order of commits: these are the tokens recorded until now.
     let through: i64 = batch
         .connection
         .prepare_cached("SELECT coalesce(max(id), 0) FROM tokens")?
@@ -84,7 +84,7 @@ pub(super) fn take_down(
     })
 }
 
-/// Notes how far an order is carried out.
+/// Records the progress of a bulk revocation.
 pub(super) fn advance(batch: &Batch<'_>, bulk: &BulkRevocation) -> std::result::Result<(), Failure> {
     batch
         .connection
@@ -100,7 +100,7 @@ pub(super) fn advance(batch: &Batch<'_>, bulk: &BulkRevocation) -> std::result::
     Ok(())
 }
 
-/// An order, and the last token that was recorded when it was taken down.
+/// Returns a bulk revocation, and the last token that was recorded before it.
 fn by_id(
     connection: &Connection,
     id: BulkId,
@@ -142,7 +142,7 @@ fn bulk(row: &Row<'_>) -> rusqlite::Result<(BulkRevocation, TokenId)> {
     Ok((bulk, TokenId(columns.take()?)))
 }
 
-/// An order and the next tokens that it is about, all of one instant.
+/// Reads a bulk revocation and its next tokens at one instant.
 fn portion(
     connection: &Connection,
     id: BulkId,
@@ -192,12 +192,12 @@ fn portion(
     }))
 }
 
-/// The columns that [`bulk_token`] reads.
+/// Selects a token with the columns that [`bulk_token`] reads.
 const ITSELF: &str = "SELECT id, effective_at, organization, team, user FROM tokens WHERE id = ?1";
 
-/// What lives of the line of tokens that took over from one since the order, with the same columns. The line
-/// may be long; of it at most two are alive. The crosses keep SQLite from going through all tokens and
-/// looking each up in the line.
+/// Selects a token's successors that were recorded since the bulk revocation and are not revoked yet. A lineage
+/// may be long; at most two of its tokens are alive. `CROSS JOIN` keeps SQLite from scanning all tokens and
+/// looking each up in the lineage.
 pub(super) const SUCCESSORS: &str = "WITH RECURSIVE line (id) AS (
          SELECT id FROM tokens WHERE rotated_from = ?1 AND id > ?2
          UNION ALL SELECT tokens.id FROM line CROSS JOIN tokens ON tokens.rotated_from = line.id)
@@ -224,7 +224,7 @@ fn bulk_token(row: &Row<'_>, is_successor: bool) -> rusqlite::Result<(BulkToken,
 struct Keeping<'a> {
     connection: &'a Connection,
     now: Timestamp,
-    /// Whether an organization does, by its number.
+    /// Whether an organization keeps them, by its row number.
     organizations: HashMap<i64, bool>,
     judged_at: JudgedAt,
     owners: HashMap<OwnerNumbers, Keeper>,
@@ -255,7 +255,7 @@ impl<'a> Keeping<'a> {
         Ok(())
     }
 
-    /// Nothing of a removed organization is active.
+    /// Returns whether an organization keeps them. A removed organization has no active tokens.
     fn read(&mut self, organization: i64) -> std::result::Result<bool, Failure> {
         let read = self
             .connection
@@ -276,7 +276,7 @@ impl<'a> Keeping<'a> {
         Ok(keeps)
     }
 
-    /// Looks for another active token of each owner.
+    /// Finds another active token of each owner.
     fn finish(self) -> std::result::Result<(Vec<Keeper>, JudgedAt), Failure> {
         let mut keepers = Vec::new();
         for (owner, mut keeper) in self.owners {

@@ -1,7 +1,7 @@
-//! Whether the feed is whole.
+//! The integrity check of the feed.
 //!
-//! SQLite notices neither a flipped bit in a row nor one in its WAL, which silently drops every later
-//! commit of it. The numbers without gap and the chain of hashes show what was lost or altered.
+//! SQLite detects no flipped bit in a row, nor one in its WAL, where it silently drops every later commit.
+//! Gapless numbers and the hash chain reveal lost or altered events.
 
 use jeton_verifier::event::{BEFORE_ALL, Ends, Event};
 use rusqlite::{Connection, OptionalExtension};
@@ -11,7 +11,7 @@ use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_store::ends;
 
-/// What stands against the feed being whole, if anything: looks at the last `depth` events.
+/// Returns the first flaw in the last `depth` events of the feed, if any.
 pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Option<String>> {
     // One instant: another process may be writing.
     let transaction = connection.unchecked_transaction()?;
@@ -26,7 +26,7 @@ pub(super) fn flaw(connection: &Connection, depth: u64) -> rusqlite::Result<Opti
             ))
         })
         .optional()?
-        // A first start that was killed has made the tables and named nothing yet.
+        // A first start that was killed has created the tables but written no identity yet.
         .unwrap_or((0, BEFORE_ALL, 0, BEFORE_ALL));
     let first = head.saturating_sub(depth).max(pruned + 1);
     let query = format!(

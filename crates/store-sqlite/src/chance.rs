@@ -3,7 +3,7 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jeton_core::entropy::Entropy;
 
-/// The operating system's generator.
+/// The operating system's random generator.
 pub(crate) struct SystemEntropy;
 
 impl Entropy for SystemEntropy {

@@ -1,10 +1,10 @@
-//! Bringing what is committed from the WAL into the database, beside the writer.
+//! Checkpoints: a thread that copies committed pages from the WAL into the database, apart from the writer.
 //!
-//! SQLite would do so by itself at a commit, and everybody whose order waits would wait for that too. It also
-//! says nothing of a sync that fails then. After the next one, which seems to succeed, it overwrites the
-//! WAL, and what the disk has lost of the database is in neither file. A fresh process reads the WAL from its
-//! beginning and writes all of it once more, if it is the only one that has the database open: how far the
-//! WAL has been brought over stands in memory that processes share, and lives as long as any of them.
+//! SQLite's automatic checkpoint runs within a commit, and every order in the queue would wait for it. It also
+//! hides a failed sync: after the next one, which seems to succeed, it overwrites the WAL, and the pages that
+//! the disk lost are in neither file. A new process reads the WAL from its beginning and writes all of it
+//! again, if no other process has the database open: the number of checkpointed pages is in memory that
+//! processes share, and lives as long as any of them.
 
 use crate::values::get;
 use std::io;
@@ -20,25 +20,27 @@ use tokio::sync::watch;
 
 use crate::failure::Failure;
 
-/// How many pages the WAL holds before that is worth its syncs, and how many the writer brings over at most.
+/// The number of pages in the WAL that justifies a checkpoint's syncs, and the most that the writer
+/// checkpoints.
 const ENOUGH: u32 = 4000;
 
-/// How many pages are gladly left to the writer.
+/// The number of pages that are left to the writer.
 const FEW: u32 = 64;
 
-/// How often the thread goes over what the writer has added meanwhile, before it leaves more than that.
+/// How many passes the thread makes over pages added meanwhile, before it leaves more than [`FEW`].
 const PASSES: usize = 4;
 
-/// How long the thread rests after each look at the WAL: under load it would look after every commit.
+/// How long the thread pauses after each look at the WAL: under load it would otherwise look after every
+/// commit.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How long it rests after a failure, mostly for want of room: everything stays in the WAL meanwhile.
+/// How long it pauses after a failure, mostly a full disk: all pages stay in the WAL meanwhile.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
-/// The thread that does it, on a connection of its own.
+/// The checkpoint thread, with a connection of its own.
 ///
-/// The WAL begins anew only if all of it has been brought over when a transaction begins, which never
-/// happens while the writer adds to it. So the thread leaves the last few pages to the writer.
+/// SQLite restarts the WAL only if all of it is checkpointed when a transaction begins, which never happens
+/// while the writer adds to it. So the thread leaves the last few pages to the writer.
 pub(super) struct Checkpoints {
     commits: Option<SyncSender<()>>,
     rest_is_the_writers: Arc<AtomicBool>,
@@ -46,7 +48,7 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `died` is told if the disk fails, or the thread panics.
+    /// Starts the thread. It sets `died` if the disk fails or the thread panics.
     pub(super) fn start(connection: Connection, died: Arc<watch::Sender<bool>>) -> io::Result<Self> {
         let (commits, committed) = mpsc::sync_channel(1);
         let rest_is_the_writers = Arc::new(AtomicBool::new(false));
@@ -66,20 +68,20 @@ impl Checkpoints {
         })
     }
 
-    /// Something was committed on this connection, the writer's.
+    /// Tells the thread that something was committed on this connection, the writer's.
     pub(super) fn committed(&self, connection: &Connection) -> Result<(), Failure> {
         if self.rest_is_the_writers.load(Ordering::Acquire) {
             checkpoint(connection)?;
             self.rest_is_the_writers.store(false, Ordering::Release);
         }
         if let Some(commits) = &self.commits {
-            // If it is full, the thread has not yet looked at the one before.
+            // A full channel means that the thread has yet to look at the previous commit.
             let _ = commits.try_send(());
         }
         Ok(())
     }
 
-    /// Waits until the thread has ended, and said whether the disk failed.
+    /// Waits until the thread has ended, and reported whether the disk failed.
     pub(super) fn end(&mut self) {
         self.commits = None;
         if let Some(thread) = self.thread.take() {
@@ -88,7 +90,7 @@ impl Checkpoints {
     }
 }
 
-/// Until there is no writer any more, or the disk fails.
+/// Checkpoints until the writer ends or the disk fails.
 fn serve(connection: &Connection, committed: &Receiver<()>, rest: &AtomicBool) -> Result<(), Failure> {
     while committed.recv().is_ok() {
         if rest.load(Ordering::Acquire) {
@@ -107,8 +109,8 @@ fn serve(connection: &Connection, committed: &Receiver<()>, rest: &AtomicBool) -
     Ok(())
 }
 
-/// Brings the WAL over but for a rest, if it holds enough. Says whether that is left to the writer: not
-/// while somebody reads for long, who keeps what was written since where it is.
+/// Checkpoints a WAL that is long enough, except for the last few pages. Returns whether those are left to the
+/// writer: not during a long read, which keeps the pages written since in the WAL.
 fn bring_most(connection: &Connection) -> Result<bool, Failure> {
     let mut pages = look(connection)?;
     if pages.in_wal < ENOUGH {
@@ -124,13 +126,13 @@ fn bring_most(connection: &Connection) -> Result<bool, Failure> {
     Ok(pages.rest() <= ENOUGH)
 }
 
-/// Brings over what no reader needs from where it is.
+/// Checkpoints the pages that no reader needs in the WAL.
 fn checkpoint(connection: &Connection) -> Result<(), Failure> {
     let mut pragma = connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
     Ok(pragma.query_row((), |_| Ok(()))?)
 }
 
-/// How many pages are in the WAL, and how many of them in the database too.
+/// The number of pages in the WAL, and how many of them are checkpointed.
 struct Pages {
     in_wal: u32,
     brought: u32,
@@ -138,7 +140,7 @@ struct Pages {
 
 impl Pages {
     fn rest(&self) -> u32 {
-        // The two are not of one instant.
+        // The two numbers are not of one instant.
         self.in_wal.saturating_sub(self.brought)
     }
 }

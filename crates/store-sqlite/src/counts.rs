@@ -13,18 +13,18 @@ use jeton_core::token::{Owner, Revocation, TokenId};
 use jeton_store::rules::limits::{Countable, Succession};
 use jeton_store::{CountFacts, OwnerCount, Recount};
 
-/// The count of an owner.
+/// Selects the count of an owner.
 pub(super) const BY_OWNER: &str =
     "SELECT version, active, as_of, counted_at, sequence, first_end FROM owner_counts
      WHERE organization = ?1 AND team = ?2 AND user = ?3";
 
-/// The owner of an API token, if it has a count.
+/// Selects the owner of an API token, if the owner has a count.
 pub(super) const OF_TOKEN: &str = "SELECT tokens.organization, tokens.team, tokens.user
      FROM tokens CROSS JOIN owner_counts ON owner_counts.organization = coalesce(tokens.organization, 0)
          AND owner_counts.team = coalesce(tokens.team, 0) AND owner_counts.user = coalesce(tokens.user, 0)
      WHERE tokens.id = ?1 AND tokens.session = 0";
 
-/// The feed's last event that is a cut-off.
+/// Selects the feed's last event that is a cut-off.
 pub(super) const LAST_CUT_OFF: &str =
     "SELECT max(sequence) FROM revocations INDEXED BY cut_offs_in_order WHERE kind = 'cut_off'";
 
@@ -75,7 +75,7 @@ pub(super) fn recount(connection: &Connection, owner: &Owner, now: Timestamp) ->
     })
 }
 
-/// Where an owner has no number, its row has 0.
+/// Returns the key of an owner's row; a part that the owner lacks is 0.
 fn key(owner: OwnerNumbers) -> [i64; 3] {
     [owner.organization, owner.team, owner.user].map(Option::unwrap_or_default)
 }
@@ -123,7 +123,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The count of a token's owner once the token is revoked, if the owner has one. Read before the token is.
+    /// Returns the count of a token's owner after the token's revocation, if the owner has one. Call it before
+    /// revoking.
     pub(super) fn count_without(
         &self,
         token: TokenId,
@@ -175,7 +176,7 @@ fn countable_by(condition: &str) -> String {
     format!("SELECT expires_at, effective_at, NOT ({uncut}) FROM tokens WHERE {condition}")
 }
 
-/// What is read of a token that is revoked and of its neighbours by rotation.
+/// Returns the queries for a revoked token and its neighbours by rotation.
 #[cfg(test)]
 pub(super) fn countables() -> [String; 3] {
     [ITSELF, PREDECESSOR, SUCCESSOR].map(countable_by)

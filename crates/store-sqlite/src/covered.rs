@@ -1,4 +1,4 @@
-//! The tokens behind a cut-off, a portion at a time.
+//! The tokens that a cut-off covers, read a portion at a time.
 
 use crate::values::{get, params};
 use rusqlite::{Connection, OptionalExtension};
@@ -9,13 +9,13 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{Place, TokenId};
 use jeton_store::Covered;
 
-/// How many tokens of one owner a portion has.
+/// The number of tokens in a portion if the cut-off names an owner.
 const PORTION: i64 = 2_000;
 
-/// How many numbers of tokens a portion looks at where the cut-off names no owner.
+/// The number of token ids that a portion scans if the cut-off names no owner.
 const STRETCH: i64 = 20_000;
 
-/// Where a cut-off's tokens are looked for.
+/// The set in which a cut-off's tokens are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Among {
     User,
@@ -25,10 +25,10 @@ pub(super) enum Among {
 }
 
 impl Among {
-    /// The query for a portion: of the cut-off `?1`, after token `?2`, unexpired at second `?3`, up to
+    /// Returns the query for a portion: of the cut-off `?1`, after token `?2`, unexpired at second `?3`, up to
     /// the number `?4`, at most `?5`.
     pub(super) fn statement(self) -> String {
-        // Sessions have no organization and no team, and are in an index of their own.
+        // Sessions have no organization and no team, and have an index of their own.
         let one = |condition: &str| {
             format!(
                 "SELECT tokens.id, tokens.status_list, tokens.status_index
@@ -51,7 +51,7 @@ impl Among {
     }
 }
 
-/// See [`Revocations::covered`](jeton_store::Revocations::covered).
+/// Implements [`Revocations::covered`](jeton_store::Revocations::covered).
 pub(super) fn covered(
     connection: &Connection,
     cut_off: u64,
@@ -71,7 +71,7 @@ pub(super) fn covered(
         .query_row((), |row| get(row, 0))?;
     let (through, limit) = match among {
         Among::All => {
-            // Numbers leap at a restore, and nobody has the patience to walk through what lies between.
+            // Numbers leap at a restore, and scanning the gap would take too long.
             let next: Option<i64> = transaction
                 .prepare_cached("SELECT min(id) FROM tokens WHERE id > ?1")?
                 .query_row(params![after.0], |row| get(row, 0))?;

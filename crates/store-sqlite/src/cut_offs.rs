@@ -1,4 +1,4 @@
-//! Cut-offs in queries over tokens.
+//! SQL for cut-offs in queries over tokens.
 
 use rusqlite::Connection;
 
@@ -16,10 +16,10 @@ pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at
      AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
      AND (cut.session IS NULL OR cut.session = tokens.session)";
 
-/// A condition on `tokens`: no cut-off that is obeyed at an instant, given as SQL, covers the token.
+/// Returns a condition on `tokens`: no cut-off in effect at an instant, given as SQL, covers the token.
 ///
-/// The same rule as [`CutOff::ends`], for the database. Cut-offs are looked up by the narrowest
-/// owner that they name, so that a token meets only the few that can be about it.
+/// Expresses the rule [`CutOff::ends`] in SQL. Cut-offs are looked up by the narrowest owner that they name, so
+/// that a token is compared only with the few that can cover it.
 pub(super) fn uncut(instant: &str) -> String {
     let by = [
         ("cut_offs_by_user", "cut.user = tokens.user"),
@@ -46,7 +46,7 @@ pub(super) fn uncut(instant: &str) -> String {
 pub(super) const CUT_OFF_COLUMNS: &str = "organizations.public_id, teams.public_id, users.public_id, \
      event.project, event.kid, event.session, event.issued_through_seconds, event.effective_at";
 
-/// What the public ids of a cut-off's reach come from.
+/// The joins for the public ids of a cut-off's reach.
 pub(super) const REACH_JOINS: &str = "LEFT JOIN organizations ON organizations.id = event.organization \
      LEFT JOIN teams ON teams.id = event.team LEFT JOIN users ON users.id = event.user";
 
@@ -66,7 +66,7 @@ pub(super) fn cut_off(columns: &mut Columns<'_>) -> rusqlite::Result<CutOff> {
     })
 }
 
-/// The kind that a column `session` stands for.
+/// Returns the token kind for a value of the column `session`.
 pub(super) fn token_kind(session: bool) -> TokenKind {
     if session {
         TokenKind::Session
@@ -75,7 +75,7 @@ pub(super) fn token_kind(session: bool) -> TokenKind {
     }
 }
 
-/// The last second that cut-offs over a token about to be recorded cover, if any covers it.
+/// Returns the last second that cut-offs over a token about to be recorded cover, if any covers it.
 pub(super) fn issued_through(connection: &Connection, token: &NewToken) -> Result<Option<i64>, Failure> {
     let issued = token.created_at.seconds();
     let query = format!(
@@ -94,7 +94,7 @@ pub(super) fn issued_through(connection: &Connection, token: &NewToken) -> Resul
     Ok(through)
 }
 
-/// Everything that a process must know of cut-offs, with the positions of their events.
+/// Returns all cut-offs with the positions of their events.
 pub(super) fn all(connection: &Connection) -> Result<Vec<(u64, CutOff)>, Failure> {
     let query = format!(
         "SELECT event.sequence, {CUT_OFF_COLUMNS} FROM revocations AS event {REACH_JOINS}

@@ -1,4 +1,4 @@
-//! Why a job or a query failed, inside this backend.
+//! The error of a job or a query inside this backend, apart from the store's public error.
 
 use std::sync::Arc;
 
@@ -6,37 +6,37 @@ use rusqlite::ErrorCode;
 
 use jeton_store::StoreError;
 
-/// Why a job or a query failed. Cloned for everybody whose job was part of a batch that failed.
+/// The reason why a job or a query failed. Cloned for every job of a failed batch.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Failure {
-    /// SQLite refused.
+    /// SQLite returned an error.
     #[error("SQLite failed")]
     Sqlite(#[source] Arc<rusqlite::Error>),
     /// An order names something that was never in this database.
     #[error("the write refers to {0} that does not exist in the database")]
     Unknown(&'static str),
-    /// What must not happen happens only by a mistake of the caller or of ours.
+    /// A state that only a bug of the caller or of this crate can cause.
     #[error("{0}")]
     Impossible(&'static str),
-    /// The journal could not be written, so nothing was revoked.
+    /// The journal could not be written, so that no token was revoked.
     #[error("the journal of revocations cannot be written")]
     Journal(#[source] Arc<std::io::Error>),
-    /// What the process before this one has left of the WAL could not be written once more.
+    /// The WAL left by the previous process could not be rewritten.
     #[error("the WAL cannot be written")]
     Wal(#[source] Arc<std::io::Error>),
-    /// A job panicked; the panic's message stands on standard error.
+    /// A job panicked; the panic's message is on standard error.
     #[error("a database job panicked")]
     Panicked,
-    /// The writer is gone.
+    /// The writer has stopped.
     #[error("the database writer has stopped")]
     Stopped,
 }
 
 impl Failure {
-    /// Whether nothing that this process holds of the file can be trusted any more.
+    /// Returns whether this process can no longer trust its view of the file.
     ///
-    /// After a failed sync the kernel may have dropped the pages that were not written and call the
-    /// next sync a success.
+    /// After a failed sync the kernel may have dropped the pages that were not written, and report success for
+    /// the next sync.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Journal(error) | Self::Wal(error) => {

@@ -1,4 +1,4 @@
-//! The feed: every revocation, in the order of the commits, chained.
+//! The feed: every revocation in commit order, chained by hashes.
 
 use jeton_verifier::event::{Ends, Event};
 
@@ -11,8 +11,8 @@ use jeton_core::token::{Actor, CutOff, Revocation, TokenKind};
 use jeton_store::{Change, Generation, Realm};
 
 impl Batch<'_> {
-    /// Adds the revocation of a token; the schema carries it over to the token's row. The count of its owner
-    /// follows.
+    /// Adds the revocation of a token; a trigger copies it to the token's row. Updates the count of the token's
+    /// owner.
     pub(super) fn revoke(&mut self, token: &Revocable, order: &Revocation) -> Result<(), Failure> {
         if let Some((owner, count)) = self.count_without(token.id, order)? {
             self.set_count(owner, &count)?;
@@ -123,7 +123,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Gives realms a new version, in the database and for those that follow it.
+    /// Gives realms a new version, in the database and for observers.
     pub(super) fn changed(&mut self, realms: Vec<Realm>) -> Result<(), Failure> {
         if realms.is_empty() {
             return Ok(());
@@ -147,7 +147,7 @@ impl Batch<'_> {
                 .prepare_cached(statement)?
                 .execute(params![id, generation.0])?;
         }
-        // Read again when they are asked for: what was removed has no version.
+        // Read again on demand: a removed realm has no version.
         for realm in &realms {
             self.memory.generations.remove(realm);
         }
@@ -155,7 +155,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The number of the person who did something, if it was one who is known here.
+    /// Returns the row number of an actor, if the actor is a person known here.
     pub(super) fn actor_number(&mut self, actor: &Actor) -> Result<Option<i64>, Failure> {
         actor
             .user

@@ -1,4 +1,4 @@
-//! Guards: what is compared in the transaction of an order.
+//! Guards: conditions compared in the transaction of an order.
 
 use rusqlite::OptionalExtension;
 
@@ -15,7 +15,7 @@ use jeton_core::token::{NewToken, Owner, TokenId};
 use jeton_store::{Generation, Guard, Realm};
 
 impl Batch<'_> {
-    /// Whether a guard holds. `recorded` is the token that the order records, if it records one.
+    /// Returns whether a guard holds. `recorded` is the token that the order records, if it records one.
     pub(super) fn holds(&mut self, guard: &Guard, recorded: Option<&NewToken>) -> Result<bool, Failure> {
         match guard {
             Guard::Unchanged(realm, generation) => Ok(self.generation(realm)? == Some(*generation)),
@@ -122,7 +122,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The version of a realm; `None` if there is no such thing, or no more.
+    /// Returns the version of a realm; `None` if it does not exist or was removed.
     fn generation(&mut self, realm: &Realm) -> Result<Option<Generation>, Failure> {
         let (query, id): (_, &dyn crate::values::Parameter) = match realm {
             Realm::Keys => return Ok(Some(self.memory.head.keys)),
@@ -150,7 +150,7 @@ impl Batch<'_> {
         Ok(read)
     }
 
-    /// The rows of a token's owner.
+    /// Returns the row numbers of a token's owner.
     pub(super) fn owner(&mut self, owner: &Owner) -> Result<OwnerNumbers, Failure> {
         let (numbers, connection) = (&mut self.memory.numbers, self.connection);
         Ok(OwnerNumbers {
@@ -169,7 +169,8 @@ impl Batch<'_> {
         })
     }
 
-    /// Cut-offs that reach beyond the token's second are looked at one by one; mostly there is none.
+    /// Returns whether no cut-off covers the token. Cut-offs past the token's second are read one by one;
+    /// usually there is none.
     fn is_after_cut_offs(&self, recorded: Option<&NewToken>) -> Result<bool, Failure> {
         match recorded {
             Some(token) if token.created_at.seconds() <= self.memory.head.cut_through => {
@@ -215,7 +216,7 @@ impl Batch<'_> {
         let but = but
             .map(|user| self.memory.numbers.user(self.connection, user))
             .transpose()?;
-        // One who is disabled still keeps a deployment from being begun a second time.
+        // A disabled administrator counts too: a deployment must not be founded twice.
         Ok(self
             .connection
             .prepare_cached(

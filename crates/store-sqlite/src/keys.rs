@@ -1,4 +1,4 @@
-//! Signing keys' states and public halves.
+//! Signing keys: their states and public halves.
 
 use async_trait::async_trait;
 use jeton_verifier::Algorithm;
@@ -47,7 +47,7 @@ impl Keys for SqliteStore {
                         AND (tokens.effective_at IS NULL OR tokens.effective_at > ?5) AND {uncut}
                      GROUP BY keys.id ORDER BY keys.id"
                 ))?;
-                // The instant is the fifth parameter wherever cut-offs are asked.
+                // Conditions on cut-offs take the instant as the fifth parameter.
                 query.raw_bind_parameter(5, now.millis())?;
                 let mut rows = query.raw_query();
                 let mut counts = Vec::new();

@@ -1,8 +1,8 @@
-//! One machine, one file: SQLite.
+//! The SQLite backend: one machine, one database file.
 //!
-//! All writes go through one thread that commits them in batches (`writer`); reads go through a
-//! pool of connections that can do nothing else (`readers`). The schema itself refuses what must
-//! never happen, whoever writes: see the triggers in `migrations/`.
+//! One thread performs all writes and commits them in batches (`writer`); a pool of read-only connections
+//! performs the reads (`readers`). The schema itself refuses states that must never occur, whichever process
+//! writes: see the triggers in `migrations/`.
 
 mod active;
 mod backup;
@@ -66,21 +66,21 @@ use places::Places;
 use readers::Readers;
 use writer::{Undo, Writer};
 
-/// A store in one file.
+/// A store in one database file.
 pub struct SqliteStore {
-    // Closed before the writer: only the last connection can put the WAL's content into the file.
+    // Closed before the writer: only the last connection can move the WAL's content into the file.
     readers: Readers,
     writer: Writer,
-    /// The places for new tokens.
+    /// The status list indexes for new tokens.
     places: Arc<Places>,
-    /// Where the journal of revocations is.
+    /// The folder of the journal of revocations.
     journal: PathBuf,
-    /// Held by the one probe of readiness that is on its way.
+    /// Held by the readiness probe that is running; there is at most one.
     probe: Mutex<()>,
 }
 
 impl SqliteStore {
-    /// Opens a database, or makes it if there is none. What is not a database of jeton is left as it is.
+    /// Opens a database, or creates it if there is none. Refuses other files and leaves them unchanged.
     pub fn open(
         path: &Path,
         entropy: Arc<dyn Entropy>,

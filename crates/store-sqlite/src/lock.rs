@@ -1,39 +1,39 @@
-//! One server a file.
+//! The serve lock: at most one server a database.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The right to serve from a database, until it is dropped.
+/// The exclusive right to serve from a database, held until it is dropped.
 ///
-/// Two servers would each keep their own rate limits, caches and streams and believe themselves
-/// alone. A command beside a running server takes no such lock; SQLite keeps their writes apart.
+/// Two servers would each keep their own rate limits, caches and streams. A command beside a running server
+/// takes no such lock; SQLite keeps their writes apart.
 #[derive(Debug)]
 pub struct ServeLock {
     _file: File,
 }
 
-/// Why a server cannot have the database for itself.
+/// The reason why a server cannot lock the database.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another server has it.
+    /// Another server holds the lock.
     #[error("another server is running on the database {}", .0.display())]
     Taken(PathBuf),
-    /// There is no place for either.
+    /// The folder of database and lock is missing.
     #[error("the folder of the database {} does not exist: create it first", .0.display())]
     FolderMissing(PathBuf),
-    /// The lock's file cannot be made or locked.
+    /// The lock file cannot be created or locked.
     #[error("cannot lock the file {}", path.display())]
     Failed {
-        /// The lock's file.
+        /// The lock file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
 
 impl ServeLock {
-    /// Takes the lock beside the database. It goes with the process, however that ends.
+    /// Takes the lock beside the database. The operating system releases it when the process ends.
     pub fn acquire(database: &Path) -> Result<Self, LockError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");

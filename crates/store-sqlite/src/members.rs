@@ -1,4 +1,4 @@
-//! Who belongs to an organization, and what waits for those who do not exist yet.
+//! Memberships of organizations and teams, and invitations of addresses without a person.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -10,27 +10,27 @@ use crate::writer::Batch;
 use jeton_core::directory::{Belonging, Email, Member, OrganizationId, Role, TeamId, UserId};
 use jeton_store::{Existing, Search, Slice, Standing};
 
-/// Who belongs to an organization, and who is invited to it. Team 0 is the organization itself.
+/// The members and invitations of an organization. Team 0 is the organization itself.
 pub(super) const OF_ORGANIZATION: Lists = Lists {
     members: "memberships WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)",
     invitations: "team = 0 AND organization = (SELECT id FROM organizations WHERE public_id = ?1)",
 };
 
-/// The same of a team.
+/// The members and invitations of a team.
 pub(super) const OF_TEAM: Lists = Lists {
     members: "team_memberships WHERE team = (SELECT id FROM teams WHERE public_id = ?1)",
     invitations: "(organization, team) = (SELECT organization, id FROM teams WHERE public_id = ?1)",
 };
 
-/// Where it stands who belongs to something, and who is invited there.
+/// The tables of members and of invitations.
 pub(super) struct Lists {
     /// A table and a condition on it; `?1` is the id.
     pub(super) members: &'static str,
-    /// The same of invitations.
+    /// A table and a condition on it; `?1` is the id.
     pub(super) invitations: &'static str,
 }
 
-/// One slice of those who belong to an organization or a team, or are invited there.
+/// Returns a slice of the members and invited addresses of an organization or a team.
 pub(super) fn list(
     connection: &Connection,
     lists: &Lists,
@@ -49,7 +49,7 @@ pub(super) fn list(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// The query for a slice of them: `?2` is the address that it comes after, `?3` its limit.
+/// Returns the query for a slice: `?2` is the address after which it begins, `?3` its limit.
 pub(super) fn slice_of(Lists { members, invitations }: &Lists) -> String {
     format!(
         "SELECT listed.email, listed.role, {} FROM (
@@ -63,7 +63,7 @@ pub(super) fn slice_of(Lists { members, invitations }: &Lists) -> String {
     )
 }
 
-/// The people who belong to an organization. They are found by their addresses, where those are given.
+/// Returns the search over an organization's members. Given addresses are looked up by index.
 pub(super) fn searched(organization: i64, search: &Search) -> Searched {
     Searched {
         columns: format!("{}, memberships.role", people::COLUMNS),
@@ -211,7 +211,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The rows of what an address is invited to. Team 0 is the organization itself.
+    /// Reads the invitations of an address. Team 0 is the organization itself.
     fn invited_to(
         &mut self,
         organization: OrganizationId,
@@ -232,7 +232,7 @@ pub(super) fn standing(
     user: &UserId,
     organization: OrganizationId,
 ) -> Result<Standing, Failure> {
-    // One instant for both questions.
+    // One instant for both queries.
     let transaction = connection.unchecked_transaction()?;
     let role = transaction
         .prepare_cached(

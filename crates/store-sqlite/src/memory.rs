@@ -1,7 +1,7 @@
-//! What the writer knows about the database, so that a hot write needs one statement.
+//! The writer's cache of the database, so that a frequent write needs one statement.
 //!
-//! It is never the truth: it is read inside a transaction, written back before the commit, and
-//! thrown away after any failure and whenever another process has written.
+//! It is never authoritative: it is read inside a transaction, written back before the commit, and discarded
+//! after any failure and whenever another process has written.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
 use jeton_store::{Generation, Realm};
 
-/// What the writer knows.
+/// The writer's cache.
 pub(super) struct Memory {
     /// SQLite's count of other connections' commits when this was read.
     data_version: i64,
@@ -23,20 +23,20 @@ pub(super) struct Memory {
     pub(super) origin: Uuid,
     /// The deployment's epoch.
     pub(super) epoch: Uuid,
-    /// The counters that commits move.
+    /// The counters that commits advance.
     pub(super) head: Head,
-    /// As they stand in the file.
+    /// The counters as they are in the file.
     written: Head,
-    /// The numbers of rows.
+    /// The cached row numbers.
     pub(super) numbers: Numbers,
-    /// The versions of realms.
+    /// The cached versions of realms.
     pub(super) generations: Generations,
 }
 
-/// The counters that commits move. A job that fails puts them back.
+/// The counters that commits advance. A job that fails restores them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
-    /// How many edits the directory and the keys have seen.
+    /// How many edits of the directory and the keys were committed.
     pub(super) edits: u64,
     /// The version of the keys.
     pub(super) keys: Generation,
@@ -44,7 +44,7 @@ pub(super) struct Head {
     pub(super) sequence: u64,
     /// Its hash.
     pub(super) hash: [u8; 32],
-    /// The latest second that any cut-off covers: tokens issued after it need no look at cut-offs.
+    /// The latest second that any cut-off covers: tokens issued after it need no comparison with cut-offs.
     pub(super) cut_through: i64,
 }
 
@@ -65,7 +65,7 @@ impl Memory {
         self.head.position(self.epoch)
     }
 
-    /// Reads everything.
+    /// Reads the cache from the database.
     pub(super) fn read(connection: &Connection) -> Result<Self, Failure> {
         let data_version = data_version(connection)?;
         let (origin, epoch, head) = connection
@@ -98,17 +98,17 @@ impl Memory {
         })
     }
 
-    /// The counters as the file has them.
+    /// Returns the counters as they are in the file.
     pub(super) fn committed(&self) -> Head {
         self.written
     }
 
-    /// Whether no other process has written since this was read.
+    /// Returns whether no other process has written since this was read.
     pub(super) fn is_current(&self, connection: &Connection) -> Result<bool, Failure> {
         Ok(data_version(connection)? == self.data_version)
     }
 
-    /// Writes back what the batch has moved.
+    /// Writes the counters back if the batch has advanced them.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
         if self.head != self.written {
             connection
@@ -131,7 +131,7 @@ fn data_version(connection: &Connection) -> Result<i64, Failure> {
         .query_row((), |row| get(row, 0))?)
 }
 
-/// The numbers of rows by their public ids, which no renaming changes and nobody else ever gets.
+/// Row numbers by public ids. Renaming changes no id, and no id is reused.
 #[derive(Default)]
 pub(super) struct Numbers {
     organizations: HashMap<OrganizationId, i64>,
@@ -144,11 +144,11 @@ pub(super) struct Numbers {
 struct SigningKey {
     number: i64,
     kid: Box<str>,
-    /// As the file has it, or less.
+    /// The value in the file, or an earlier instant.
     needed_until: Timestamp,
 }
 
-/// How many of a kind are kept.
+/// The most cached entries of a kind.
 const KEPT: usize = 50_000;
 
 impl Numbers {
@@ -182,7 +182,7 @@ impl Numbers {
         Ok(number)
     }
 
-    /// The number of the key that signs, if it is this one.
+    /// Returns the number of the key that signs, if it has this id.
     pub(super) fn signing_key(&mut self, at: &Connection, kid: &str) -> Result<Option<i64>, Failure> {
         if self.signing_key.as_ref().is_none_or(|key| *key.kid != *kid) {
             self.signing_key = at
@@ -199,11 +199,10 @@ impl Numbers {
         Ok(self.signing_key.as_ref().map(|key| key.number))
     }
 
-    /// The number of the key that signs, for something that lives until then.
+    /// Returns the number of the key that signs, and keeps the key until the given end.
     ///
-    /// That the key is needed is written down by a statement of its own, which stays if the caller's
-    /// fails: a key that is kept too long does no harm. Whole minutes make it one statement a minute,
-    /// and not one a token.
+    /// A statement of its own records the need, and stays if the caller's fails: a key that is kept too long
+    /// does no harm. Whole minutes make it one statement a minute instead of one a token.
     pub(super) fn needed_key(
         &mut self,
         at: &Connection,
@@ -226,12 +225,12 @@ impl Numbers {
         Ok(key.number)
     }
 
-    /// Forgets which key signs.
+    /// Clears the cached key.
     pub(super) fn forget_keys(&mut self) {
         self.signing_key = None;
     }
 
-    /// Forgets all of them.
+    /// Clears all cached numbers.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }

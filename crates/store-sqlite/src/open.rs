@@ -1,4 +1,4 @@
-//! Opening the file: what it must be, and what a connection to it is set to.
+//! Opening the database file: checks of the file, and the settings of a connection.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -15,71 +15,71 @@ use crate::journal::JournalError;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
 
-/// What marks a file as ours, in its header: `jtn1`. The first migration writes it.
+/// The application id that marks a file as ours: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
 
-/// How long a write waits for another process that writes.
+/// How long a write waits for a write of another process.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Older ones can corrupt a WAL that two connections checkpoint at once.
+/// The oldest safe SQLite: earlier versions can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
 const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_begin.sql"))];
 
-/// Why a database cannot be used. Nothing was changed in it.
+/// The reason why a database cannot be used. It was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Its folder is missing.
+    /// The folder of the database is missing.
     #[error("the folder of the database {} does not exist: create it first", .0.display())]
     FolderMissing(PathBuf),
-    /// It cannot be opened for reading and writing.
+    /// The database cannot be opened for reading and writing.
     #[error("the database {} cannot be opened for reading and writing", path.display())]
     Inaccessible {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It holds something else.
+    /// The file is not an SQLite database.
     #[error("{} is not an SQLite database", .0.display())]
     NotADatabase(PathBuf),
-    /// It is an SQLite database, but not ours.
+    /// The file is an SQLite database of another program.
     #[error("{} is the SQLite database of another program", .0.display())]
     Foreign(PathBuf),
-    /// A later version has written it.
+    /// A later version of jeton has written the database.
     #[error("the database {} was written by a newer version of jeton (its schema is {found}, this version supports up to {known})", path.display())]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its schema's version.
+        /// The version of its schema.
         found: i32,
         /// The last version that this program knows.
         known: usize,
     },
-    /// The file's content contradicts itself.
+    /// The file is damaged.
     #[error("the database {} is damaged: {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The flaw that was found.
         what: String,
     },
-    /// Committed data could be lost with a power cut.
+    /// A power failure could lose committed data.
     #[error("cannot set {pragma} = {wanted} for the database {}: it stays {found}", path.display())]
     Unsafe {
         /// The file.
         path: PathBuf,
         /// The setting.
         pragma: &'static str,
-        /// What it must be.
+        /// The required value.
         wanted: &'static str,
-        /// What it is.
+        /// The actual value.
         found: String,
     },
-    /// The library is too old.
+    /// The SQLite library is too old.
     #[error("SQLite {0} can corrupt a database: version 3.51.3 or later is needed")]
     OldSqlite(&'static str),
-    /// It is an older copy, and nothing tells what was revoked since it was made.
+    /// The database is an older copy, and the journal lacks revocations since it was made.
     #[error(
         "the database {} is a backup or an older copy, and the journal {} does not have all revocations since: put \
          back the complete journal, or revoke every token with `jeton restore FILE --cut-off-missing`",
@@ -88,7 +88,7 @@ pub enum OpenError {
     Unreconciled {
         /// The file.
         path: PathBuf,
-        /// Where its journal should be.
+        /// The expected folder of its journal.
         journal: PathBuf,
     },
     /// The journal of revocations cannot be used.
@@ -99,12 +99,12 @@ pub enum OpenError {
     Failed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Opens the writer's connection to a file that is ours, or makes it; brings its schema up to date.
+/// Opens the writer's connection to one of our files, or creates the file; migrates its schema.
 pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite(rusqlite::version()));
@@ -129,16 +129,16 @@ pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, O
     Ok(connection)
 }
 
-/// A connection beside the writer's, to a file that is prepared. It commits nothing.
+/// Opens the checkpoint connection to a file that is prepared. It commits nothing.
 pub(super) fn checkpointer(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // A checkpoint syncs as the connection that does it is set.
+    // A checkpoint syncs by the setting of its own connection.
     connection.pragma_update(None, "synchronous", "full")?;
     Ok(connection)
 }
 
-/// Refuses what is not ours.
+/// Refuses a file that is not ours.
 pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     match inspect(path, connection)? {
         Content::Ours => Ok(()),
@@ -146,17 +146,17 @@ pub(super) fn expect_ours(path: &Path, connection: &Connection) -> Result<(), Op
     }
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema to the latest version.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result<()> {
-    // A table can be made anew only while nothing checks what points to it; the migration that does so
-    // checks it before its commit.
+    // A table can be rebuilt only while foreign keys are not enforced; a migration that rebuilds one checks
+    // them before its commit.
     connection.pragma_update(None, "foreign_keys", false)?;
     Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
 
-/// Sets a reader's connection so that it can read and nothing else.
+/// Restricts a reader's connection to reading.
 pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -164,10 +164,10 @@ pub(super) fn configure_reader(connection: &Connection) -> rusqlite::Result<()> 
     connection.pragma_update(None, "temp_store", "memory")
 }
 
-/// More than there are different statements, so that none is prepared twice.
+/// More than there are different statements, so that each is prepared once a connection.
 const STATEMENTS: usize = 256;
 
-/// Makes the file readable for nobody else: it holds the hashes of passwords.
+/// Creates the file readable only by its owner: it contains the hashes of passwords.
 fn create_privately(path: &Path) -> Result<(), OpenError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
@@ -190,7 +190,7 @@ fn create_privately(path: &Path) -> Result<(), OpenError> {
             })
             .map_err(inaccessible)?;
     }
-    // SQLite would open a file that cannot be written for reading only, and fail at the first write.
+    // SQLite would open a write-protected file for reading only, and fail at the first write.
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -199,17 +199,17 @@ fn create_privately(path: &Path) -> Result<(), OpenError> {
         .map_err(inaccessible)
 }
 
-/// How many of the feed's last events are checked at each start, which must not take long.
+/// How many of the feed's last events are checked at each start, which must be fast.
 const CHECKED: u64 = 10_000;
 
-/// What a file holds that may be opened.
+/// The content of a file that may be opened.
 #[derive(PartialEq)]
 enum Content {
     Nothing,
     Ours,
 }
 
-/// Refuses what is not ours before anything is written.
+/// Refuses a file that is not ours before anything is written.
 fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
     let failed = |error| failed(path, error);
     let header = |pragma| connection.pragma_query_value(None, pragma, |row| get::<i32>(row, 0));
@@ -236,18 +236,18 @@ fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
     Ok(Content::Ours)
 }
 
-/// Sets the writer's connection, and reads back what durability rests on.
+/// Configures the writer's connection, and verifies the settings that durability depends on.
 fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let failed = |error| failed(path, error);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // With NORMAL a power cut can undo the last commits: a revoked token would live again.
+    // With NORMAL a power failure can undo the last commits: a revoked token would become valid again.
     for (pragma, set, wanted) in [
         ("journal_mode", "wal", "wal"),
         ("synchronous", "full", "2"),
         ("foreign_keys", "on", "1"),
         ("temp_store", "memory", "2"),
-        // Done by `Checkpoints`, which hears of a disk that fails.
+        // Done by `Checkpoints`, which detects a failing disk.
         ("wal_autocheckpoint", "0", "0"),
     ] {
         connection
@@ -274,7 +274,7 @@ fn configure(path: &Path, connection: &Connection) -> Result<(), OpenError> {
         .map_err(failed)
 }
 
-/// What the WAL is cut back to after a surge, in bytes.
+/// The size in bytes to which the WAL is truncated after a surge.
 const WAL_KEPT: i64 = 64 * 1024 * 1024;
 
 fn text(value: rusqlite::types::ValueRef<'_>) -> String {
@@ -285,7 +285,7 @@ fn text(value: rusqlite::types::ValueRef<'_>) -> String {
     }
 }
 
-/// Brings the schema up to date, and gives a new database its identity.
+/// Migrates the schema, and gives a new database its identity.
 fn prepare(
     connection: &mut Connection,
     entropy: &dyn Entropy,
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn settings_that_do_not_hold_are_noticed() {
-        // A database in memory has no WAL: setting it answers, and changes nothing.
+        // A database in memory has no WAL: the pragma answers, and changes nothing.
         let connection = Connection::open_in_memory().unwrap();
         let refused = configure(Path::new("memory"), &connection);
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! Orders: guards compared, effects carried out, in one job of the writer.
+//! Orders: comparing guards and applying effects, in one job of the writer.
 
 use async_trait::async_trait;
 use jeton_verifier::event::Position;
@@ -33,7 +33,7 @@ impl Writes for SqliteStore {
     }
 }
 
-/// What takes more than one statement is held together by a savepoint.
+/// Returns how a failed order is undone: a savepoint covers more than one statement.
 fn undo(order: &Order) -> Undo {
     match order.effects.as_slice() {
         [Effect::Record(new)] if new.is_counted => Undo::Savepoint,
@@ -48,7 +48,7 @@ fn undo(order: &Order) -> Undo {
     }
 }
 
-/// [`Committed`] before the commit, when nothing is proved yet.
+/// The results of an order before its commit; [`Committed`] is made of them after it.
 #[derive(Default)]
 struct Done {
     position: Option<Position>,
@@ -88,7 +88,7 @@ impl Batch<'_> {
         Ok(Ok(done))
     }
 
-    /// The first guard that does not hold.
+    /// Returns the first guard that does not hold.
     fn broken(
         &mut self,
         guards: Vec<Guard>,

@@ -1,4 +1,4 @@
-//! Organizations and who belongs to them.
+//! Organizations and their members.
 
 use async_trait::async_trait;
 use rusqlite::OptionalExtension;
@@ -125,8 +125,9 @@ impl Organizations for SqliteStore {
 const COLUMNS: &str = "organizations.public_id, organizations.name, organizations.email, \
      organizations.notification_url, organizations.policy, organizations.created_at";
 
-/// A slice of organizations: `?1` is the name that it comes after, `?2` its limit, `?3` whose they are. A
-/// person's are found by the memberships: the order of all names would pass by everybody else's.
+/// Returns the query for a slice of organizations: `?1` is the name after which it begins, `?2` its limit, `?3`
+/// the public id of the person or organization, if any. A person's organizations are found by memberships:
+/// scanning all names would read those of everyone else.
 pub(super) fn slice_of(of: &OrganizationsOf) -> String {
     let rows = match of {
         OrganizationsOf::Everybody => "organizations WHERE ?3 IS NULL",
@@ -142,7 +143,7 @@ pub(super) fn slice_of(of: &OrganizationsOf) -> String {
     )
 }
 
-/// The organizations of somebody, whose row is given.
+/// Returns the search over the organizations of a person, or one organization, whose row is given.
 pub(super) fn searched(of: &OrganizationsOf, row: Option<i64>) -> Searched {
     Searched {
         columns: COLUMNS.to_owned(),

@@ -1,4 +1,4 @@
-//! People.
+//! People: their rows, searches and removal.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
@@ -97,7 +97,7 @@ fn find(
         OrganizationsOf::Person(user) => user,
     };
     let mut query = connection.prepare_cached(&found(of))?;
-    // As SQLite's lower() does it.
+    // ASCII only, as in SQLite's lower().
     let text = text.to_ascii_lowercase();
     let after = slice.after.unwrap_or_default();
     let found = query.query_map(params![after, Sought(&text), slice.limit, whose], |row| {
@@ -106,9 +106,9 @@ fn find(
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// A slice of people who have a text somewhere: `?1` is the address that it comes after, `?2` the text, `?3`
-/// the limit, `?4` whose organizations they share. Those are found by the memberships: the order of all
-/// addresses would pass by everybody else.
+/// Returns the query for a slice of people who match a text: `?1` is the address after which it begins, `?2`
+/// the text, `?3` the limit, `?4` the public id of the person whose organizations they share, or of their
+/// organization. They are then found by memberships: scanning all addresses would read those of everyone else.
 pub(super) fn found(of: &OrganizationsOf) -> String {
     let rows = match of {
         OrganizationsOf::Everybody => "users WHERE ?4 IS NULL",
@@ -132,7 +132,7 @@ pub(super) fn found(of: &OrganizationsOf) -> String {
 pub(super) const COLUMNS: &str = "users.public_id, users.email, users.first_name, users.last_name, \
      users.username, users.site_admin, users.disabled_at, users.created_at";
 
-/// How many columns those are.
+/// The number of those columns.
 pub(super) const COUNT: usize = 8;
 
 /// Reads [`COLUMNS`] of a row that may have no person.
@@ -159,7 +159,7 @@ pub(super) fn person(columns: &mut Columns<'_>) -> rusqlite::Result<Person> {
 }
 
 impl Batch<'_> {
-    /// What waits for the address becomes memberships.
+    /// Creates a person. Invitations of the address become memberships.
     pub(super) fn create_person(&mut self, new: &NewPerson) -> std::result::Result<(), Failure> {
         let person = &new.person;
         let user = self
@@ -217,7 +217,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// The row stays for what was made by them; a person made again has another.
+    /// Removes a person. The row stays for references to it; a person created again gets another.
     pub(super) fn remove_person(&mut self, user: &UserId, at: Timestamp) -> std::result::Result<(), Failure> {
         let number = self.memory.numbers.user(self.connection, user)?;
         for statement in [

@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects: their rows and numbers.
 
 use async_trait::async_trait;
 

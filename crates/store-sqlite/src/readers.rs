@@ -1,4 +1,4 @@
-//! Reading: a few connections that can do nothing else.
+//! Read-only connections.
 
 use std::convert::Infallible;
 use std::num::NonZero;
@@ -17,17 +17,18 @@ use crate::failure::Failure;
 use crate::open::configure_reader;
 use jeton_store::{Result, StoreError};
 
-/// How many long reads run at once. More would only wait for the same cores.
+/// How many long reads run at once. More would only compete for the same cores.
 const LONG_READS: u32 = 4;
 
-/// How long a long read waits for its turn, and closing waits for the last one.
+/// How long a long read waits for a permit, and closing waits for the last read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) struct Readers {
     pool: Pool<Opening>,
     /// Dropped after the pool.
     _closed: Closed,
-    /// Fewer than there are connections: taking one would block the thread while none is free.
+    /// Permits for long reads, fewer than connections: taking a connection would block the thread while none is
+    /// free.
     turns: Arc<Semaphore>,
 }
 
@@ -39,7 +40,7 @@ impl Readers {
             path: path.to_owned(),
             open,
         };
-        // A look-up does not wait while it holds a connection: there are never more than threads.
+        // A look-up does not wait while it holds a connection, so that one connection a thread suffices.
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = u32::try_from(threads).unwrap_or(u32::MAX).min(64);
         let pool = Pool::builder()
@@ -55,8 +56,8 @@ impl Readers {
         })
     }
 
-    /// Looks something up by a key: a handful of pages, mostly in memory. Handing that to another
-    /// thread costs several times what it takes.
+    /// Looks something up by a key: a handful of pages, mostly in memory. Moving that to another thread would
+    /// cost several times as much.
     pub(super) async fn look_up<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
@@ -67,7 +68,7 @@ impl Readers {
         }
     }
 
-    /// Reads what may be much, on a thread that may block.
+    /// Runs a read of many rows, on a thread that may block.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
@@ -78,7 +79,7 @@ impl Readers {
         };
         let pool = self.pool.clone();
         tokio::task::spawn_blocking(move || {
-            // Dropped after the connection: whoever has a turn finds one.
+            // Dropped after the connection: every holder of a permit finds a connection.
             let _turn = turn;
             let reader = pool.get().map_err(|error| StoreError::Failed(Box::new(error)))?;
             query(&reader.connection).map_err(StoreError::from)
@@ -88,13 +89,13 @@ impl Readers {
     }
 }
 
-/// How a reader is opened.
+/// The settings with which a reader is opened.
 struct Opening {
     path: PathBuf,
     open: Sender<Infallible>,
 }
 
-/// A connection that can only read.
+/// A read-only connection.
 struct Reader {
     connection: Connection,
     /// Dropped after the connection.
@@ -124,7 +125,7 @@ impl ManageConnection for Opening {
     }
 }
 
-/// Waits, when dropped, until every reader is closed. The pool's own threads may hold it a little longer
+/// Waits, when dropped, until every reader is closed. The pool's own threads may hold a reader a little longer
 /// than its owner, and a reader that outlives the writer leaves the WAL beside the file.
 struct Closed(Mutex<Receiver<Infallible>>);
 

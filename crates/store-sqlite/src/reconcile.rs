@@ -1,10 +1,10 @@
-//! A database and its journal must agree before anything is served.
+//! Reconciliation: makes a database and its journal agree before it is served.
 //!
-//! Where they do not, either a crash came between a line of the journal and its commit, or the file is
-//! an older copy: a backup, or what somebody has put in place by hand. Then everything that was revoked
-//! since the copy was made is revoked again, or nothing is served. An older copy also begins a new
-//! epoch, with new status lists and numbers beyond all that were given since, so that nothing which
-//! was issued from the lost state is mistaken for something else.
+//! They differ after a crash between a line of the journal and its commit, or if the file is an older copy: a
+//! backup, or a file that was put in place by hand. Then everything that was revoked since the copy was made is
+//! revoked again, or the start is refused. An older copy also begins a new epoch, with new status lists and
+//! numbers beyond all that were assigned since, so that nothing issued from the lost state is mistaken for
+//! something else.
 
 use std::path::Path;
 
@@ -23,17 +23,17 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Actor, CutOff, Reach};
 use jeton_store::Realm;
 
-/// What a restore does where the journal does not tell all that was revoked since the copy was made.
+/// The reaction of a restore to a journal that lacks revocations since the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// It is refused.
+    /// Refuse the restore.
     Refuse,
-    /// Every token that was issued up to this instant is ended, and every key withdrawn: one that was
-    /// withdrawn since could sign again otherwise.
+    /// Revoke every token that was issued up to this instant, and withdraw every key: a key that was withdrawn
+    /// since could sign again otherwise.
     CutOff(Timestamp),
 }
 
-/// Prepares a database for being served or worked on.
+/// Prepares a database for a server or a command.
 pub(super) fn served(
     database: &Path,
     connection: &Connection,
@@ -47,8 +47,8 @@ pub(super) fn served(
     let folder = folder_of(database);
     let mut journal = Journal::open(folder, memory.origin, connection).map_err(failed)?;
     let at = memory.position();
-    // Without a lock: a process that writes just now makes the two differ for a moment, and the closer
-    // look waits for it.
+    // Without a lock: a concurrent write makes the two differ for a moment, and the thorough check below waits
+    // for it.
     if !is_backup(connection).map_err(failed)? && journal.resume(at).map_err(|error| failed(error.into()))? {
         return Ok((memory, journal));
     }
@@ -57,7 +57,7 @@ pub(super) fn served(
     Ok((memory, journal))
 }
 
-/// Nobody has asked for it, as they do by a restore, and may not know what is to be looked after.
+/// Logs a replay at a start. No operator requested it, so the log must name the accounts to check.
 fn warn(replayed: &Replayed) {
     let Replayed {
         tokens,
@@ -86,8 +86,8 @@ fn warn(replayed: &Replayed) {
     }
 }
 
-/// Makes database and journal agree, in one transaction. `restoring` says that the file is an older
-/// copy, whatever it looks like.
+/// Makes database and journal agree, in one transaction. `restoring` says that the file is an older copy, even
+/// if it does not look like one.
 pub(super) fn reconcile(
     file: &Path,
     database: &Path,
@@ -169,8 +169,8 @@ fn in_transaction(
     Ok((reconciling.memory, reconciling.journal, replayed))
 }
 
-/// Whether more has happened since than what a crash can leave over: lines that were written at this very
-/// position, one by each process that ended before its commit.
+/// Returns whether more has happened since than a crash can leave: lines at this very position, one by each
+/// process that ended before its commit.
 fn is_older(batches: &[JournalBatch], at: Position) -> bool {
     batches.iter().any(|batch| batch.at != at && batch.reaches != at)
 }
@@ -179,16 +179,16 @@ fn is_backup(connection: &Connection) -> Result<bool, Failure> {
     Ok(connection.query_row("SELECT backed_up_at IS NOT NULL FROM meta", (), |row| get(row, 0))?)
 }
 
-/// What is to be done so that database and journal agree.
+/// The steps that make database and journal agree.
 enum Plan {
-    /// The same database as ever; a crash may have left something over.
+    /// The same database as before; a crash may have left lines.
     GoOn(Vec<JournalBatch>),
-    /// An older copy, all that was revoked since, and how often an older copy was put in place since.
+    /// An older copy, all revocations since, and how often an older copy was restored since.
     Restore {
         batches: Vec<JournalBatch>,
         restores: i64,
     },
-    /// An older copy, of which nobody knows what was revoked since.
+    /// An older copy whose revocations since are unknown.
     CutOff(Timestamp),
 }
 
@@ -204,7 +204,7 @@ impl Reconciling<'_> {
         let restores = match &plan {
             Plan::GoOn(_) => None,
             Plan::Restore { restores, .. } => Some(*restores),
-            // What was issued from the lost state is ended as a whole.
+            // Everything that was issued from the lost state is revoked at once.
             Plan::CutOff(_) => Some(0),
         };
         if let Some(restores) = restores {
@@ -257,9 +257,9 @@ impl Reconciling<'_> {
     }
 }
 
-/// Numbers that tokens carry, and more of them than are given out between two restores: the next number is
-/// beyond the next multiple that no earlier restore has used. Of tokens a million a day for two months;
-/// the numbers still end below 2^31, which is all that some clients read, after thirty restores.
+/// The number sequences that tokens carry, and more numbers than are assigned between two restores: the next
+/// number is beyond the next multiple that no earlier restore has used. Enough for a million tokens a day for
+/// two months; after thirty restores the numbers are still below 2^31, the most that some clients read.
 const GIVEN_OUT: [(&str, i64); 3] = [
     ("tokens", 1 << 26),
     ("status_lists", 1 << 12),

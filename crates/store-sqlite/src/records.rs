@@ -1,4 +1,4 @@
-//! A token's record as a row.
+//! Reading a token's record from a row.
 
 use std::sync::LazyLock;
 
@@ -22,16 +22,16 @@ pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.
      (SELECT successors.id FROM tokens AS successors WHERE successors.rotated_from = tokens.id), \
      tokens.refusals, tokens.last_refused_at";
 
-/// How many columns those are.
+/// The number of those columns.
 pub(super) const COUNT: usize = 32;
 
-/// What a record is made of.
+/// The tables of a record.
 pub(super) const FROM: &str = "tokens JOIN keys ON keys.id = tokens.key \
      LEFT JOIN organizations ON organizations.id = tokens.organization \
      LEFT JOIN teams ON teams.id = tokens.team LEFT JOIN users ON users.id = tokens.user \
      LEFT JOIN users AS creators ON creators.id = tokens.created_by_user";
 
-/// An API token by its number, and by its `jti`. Sessions are no record that anybody looks up.
+/// The queries for an API token by its number, and by its `jti`. They exclude sessions.
 pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("tokens.id = ?1"));
 pub(super) static BY_JTI: LazyLock<String> = LazyLock::new(|| select("tokens.jti = ?1"));
 
@@ -39,12 +39,12 @@ fn select(condition: &str) -> String {
     format!("SELECT {COLUMNS} FROM {FROM} WHERE {condition} AND tokens.session = 0")
 }
 
-/// The record with this number.
+/// Returns the record with this number.
 pub(super) fn by_id(connection: &Connection, id: TokenId) -> Result<Option<Record>, Failure> {
     one(connection, &BY_ID, id.0)
 }
 
-/// The record with this `jti`.
+/// Returns the record with this `jti`.
 pub(super) fn by_jti(connection: &Connection, jti: Uuid) -> Result<Option<Record>, Failure> {
     one(connection, &BY_JTI, Bytes(jti))
 }

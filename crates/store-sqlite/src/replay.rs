@@ -1,4 +1,4 @@
-//! Revoking again what the journal tells.
+//! Replaying the revocations of the journal.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ use jeton_core::directory::{Email, OrganizationId, UserId};
 use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
 use jeton_store::Realm;
 
-/// What was revoked again. What was revoked already is not counted.
+/// The revocations that a replay has repeated. Those already in the database are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// How many tokens, those included of which no record is left.
+    /// The number of tokens, those without a record included.
     pub tokens: usize,
-    /// Cut-offs. Whoever is named here may have been removed or disabled since the backup, which the
-    /// journal does not tell, and be there again.
+    /// The cut-offs. A person named here may have been removed or disabled since the backup, which the journal
+    /// does not record, and exist again.
     pub cut_offs: Vec<CutOff>,
-    /// The addresses of persons who are named there, as far as the restored database knows them.
+    /// The addresses of the people in those cut-offs, if the restored database knows them.
     pub addresses: BTreeMap<String, Email>,
-    /// How many keys were withdrawn.
+    /// The number of keys that were withdrawn.
     pub keys: usize,
 }
 
@@ -53,7 +53,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         self.replayed
     }
 
-    /// Carries one entry out, unless something as strict stands already.
+    /// Carries out an entry, unless something at least as strict is in effect already.
     pub(super) fn entry(&mut self, entry: &Entry) -> Result<(), Failure> {
         match entry {
             Entry::Token {
@@ -180,7 +180,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             .optional()?)
     }
 
-    /// Who did it; the person only if the copy knows them.
+    /// Returns the actor of an entry; includes the person only if the copy knows them.
     fn actor(&self, order: &Order) -> Result<Actor, Failure> {
         let user: Option<UserId> = parsed(order.by_user.as_deref())?;
         let known = match &user {
@@ -193,8 +193,8 @@ impl<'a, 'b> Replay<'a, 'b> {
         })
     }
 
-    /// What a cut-off names may have been made after the copy. Verifiers elsewhere know its id, so it is
-    /// put on record as something that was removed.
+    /// Records things that a cut-off names as removed, if the copy lacks them: they may have been created after
+    /// it, and other verifiers know their ids.
     fn remember_removed(&mut self, reach: &Reach, at: Timestamp) -> Result<(), Failure> {
         const LOST: &str = "lost";
         let connection = self.batch.connection;

@@ -1,4 +1,4 @@
-//! Retention: a scan that finds what may be old enough to be deleted, and the deletion.
+//! Retention: a scan for data that may be old enough to be deleted, and the deletion.
 //!
 //! No index says when tokens end: every issue would pay for it. Instead all records are scanned in the
 //! order of their ids, on a connection that only reads.
@@ -19,8 +19,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 use jeton_store::{Aged, Change, Effect, Forgotten, Order, Result, Retention};
 
-/// How many records, and how many events, a portion has. As many rows are deleted in one job of the
-/// writer at most, in three or four milliseconds.
+/// The number of records, and of events, in a portion. One job of the writer deletes at most as many rows, in
+/// three or four milliseconds.
 const PORTION: usize = 500;
 
 #[async_trait]
@@ -75,7 +75,8 @@ fn oldest_events(connection: &Connection) -> std::result::Result<Vec<(u64, Times
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Those of keys, and those that a restore has made, stay for good: they would fill the portion.
+/// Returns the cut-offs whose events are pruned, without those of keys and of restores: these always stay,
+/// and would fill the portion.
 fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, CutOff)>, Failure> {
     let mut query = connection.prepare_cached(&format!(
         "SELECT event.sequence, {CUT_OFF_COLUMNS}
@@ -91,7 +92,7 @@ fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, Cut
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-/// What an order forgets, if it does.
+/// Returns the deletion that an order contains, if any.
 fn forgotten(order: &Order) -> Option<&Forgotten> {
     order.effects.iter().find_map(|effect| match effect {
         Effect::Forget(forgotten) => Some(&**forgotten),
@@ -100,7 +101,7 @@ fn forgotten(order: &Order) -> Option<&Forgotten> {
 }
 
 impl SqliteStore {
-    /// Prunes the journal where an order prunes the feed, of which the journal holds the same events.
+    /// Prunes the journal if an order prunes the feed, since both hold the same events.
     pub(super) async fn prune_journal(&self, order: &Order) -> Result<()> {
         let Some(forgotten) = forgotten(order).filter(|forgotten| forgotten.events_through.is_some()) else {
             return Ok(());
@@ -114,7 +115,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Returns what stops giving out indexes of the status lists that an order retires.
+    /// Returns a function that drops the reserved indexes of the status lists that an order retires.
     pub(super) fn retiring(&self, order: &Order) -> impl FnOnce() + Send + use<> {
         let retiring = forgotten(order).filter(|forgotten| !forgotten.lists.is_empty());
         let retiring = retiring.map(|forgotten| (Arc::clone(&self.places), forgotten.lists.clone()));
@@ -134,7 +135,8 @@ impl Batch<'_> {
     ) -> std::result::Result<(), Failure> {
         let connection = self.connection;
         if !forgotten.records.is_empty() {
-            // First, since the schema lets go only of what has ended by then. Whole seconds, as `exp` has them.
+            // First, since a trigger refuses to delete anything that has not ended by then. In whole seconds,
+            // as in `exp`.
             connection
                 .prepare_cached("UPDATE meta SET purged_through = max(purged_through, ?1)")?
                 .execute(params![forgotten.ended_by.seconds() * 1000 + 999])?;
@@ -147,7 +149,7 @@ impl Batch<'_> {
             .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
             .execute(params![forgotten.ended_by.seconds()])?;
         if let Some(through) = forgotten.events_through {
-            // First, since the schema lets go only of what lies before this.
+            // First, since a trigger refuses to delete anything after this event.
             connection
                 .prepare_cached(
                     "UPDATE meta SET pruned_through = ?1, pruned_hash = event.hash

@@ -1,4 +1,4 @@
-//! What a revocation must know of a token, and no more: an order to end many reads it for each.
+//! The columns of a token that a revocation needs, and no more: a bulk revocation reads them for each token.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::record::RevocationNote;
 use jeton_core::token::{Place, Record, TokenId};
 
-/// What its event in the feed says of a token, and the revocation that stands.
+/// The columns for the event in the feed, and the revocation in effect.
 pub(super) struct Revocable {
     pub(super) id: TokenId,
     pub(super) jti: Uuid,

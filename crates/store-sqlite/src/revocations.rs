@@ -1,4 +1,4 @@
-//! What the memory of a process is rebuilt from.
+//! Revocations and identity: the state that a process rebuilds at its start.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use jeton_store::{
     Change, Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError,
 };
 
-/// How many events [`Revocations::changes_after`] hands over at once.
+/// How many events [`Revocations::changes_after`] returns at once.
 const PAGE: u32 = 10_000;
 
 /// How long a probe waits for a store that is alive but busy.
@@ -68,7 +68,7 @@ impl Revocations for SqliteStore {
 
     async fn ready(&self) -> Result<()> {
         let probe = async {
-            // One at a time, so that probes of a store that hangs do not pile up in it.
+            // One at a time, so that probes of a store that hangs do not pile up.
             let _turn = self.probe.lock().await;
             self.readers
                 .read(|connection| {
@@ -77,7 +77,7 @@ impl Revocations for SqliteStore {
                         .query_row((), |row| get::<i64>(row, 0))?)
                 })
                 .await?;
-            // An empty job takes the lock for writing as every write does.
+            // An empty job takes the write lock as every write does.
             self.writer.run(Undo::Statement, |_| Ok(())).await
         };
         timeout(PATIENCE, probe).await.unwrap_or(Err(StoreError::Busy))
@@ -162,7 +162,7 @@ fn changes_after(
     }))
 }
 
-/// Where the feed begins and ends.
+/// The beginning and the end of the feed.
 struct Feed {
     epoch: Uuid,
     edit: Generation,
@@ -188,8 +188,8 @@ impl Feed {
             })
     }
 
-    /// Returns the hash of an event that is kept, of the last that is not, or before the first. Mostly the
-    /// last event is asked for, which takes no look-up.
+    /// Returns the hash of an event that is kept, of the last pruned one, or before the first. Mostly the last
+    /// event is requested, which needs no look-up.
     fn hash_of(&self, connection: &Connection, sequence: u64) -> rusqlite::Result<Option<[u8; 32]>> {
         if sequence == self.sequence {
             return Ok(Some(self.hash));

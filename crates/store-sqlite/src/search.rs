@@ -1,4 +1,4 @@
-//! Numbered pages of organizations, teams and members, with the number of all that match.
+//! Numbered pages of organizations, teams and members, with the total of matches.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -10,19 +10,19 @@ use jeton_store::{Found, Search};
 
 /// A list that can be searched.
 pub(super) struct Searched {
-    /// What is read of an entry.
+    /// The columns of an entry.
     pub(super) columns: String,
-    /// `FROM` and `WHERE`. `?1` is the row that the list belongs to, where it belongs to one.
+    /// `FROM` and `WHERE`. `?1` is the row that the list belongs to, if any.
     pub(super) rows: &'static str,
-    /// That row.
+    /// The row that the list belongs to.
     pub(super) of: Option<i64>,
-    /// The canonical name or address, by which the list is ordered.
+    /// The canonical name or address that the list is sorted by.
     pub(super) key: &'static str,
-    /// What else may contain the text, in lower case.
+    /// Another column that may contain the text, in lower case.
     pub(super) also: Option<&'static str>,
 }
 
-/// The two statements of a search, and their parameters; the first one has limit and offset beside.
+/// The two statements of a search, and their parameters; the first one also takes limit and offset.
 pub(super) struct Statements {
     pub(super) page: String,
     pub(super) count: String,
@@ -59,7 +59,7 @@ impl Searched {
         })
     }
 
-    /// The page and the total, of one instant.
+    /// Returns the page and the total at one instant.
     pub(super) fn find<T>(
         &self,
         connection: &Connection,

@@ -1,4 +1,4 @@
-//! Teams and who belongs to them.
+//! Teams and their members.
 
 use std::sync::LazyLock;
 
@@ -81,7 +81,7 @@ impl Teams for SqliteStore {
 
 const COLUMNS: &str = "teams.public_id, teams.name, organizations.public_id, teams.created_at";
 
-/// Live teams of live organizations.
+/// Selects live teams of live organizations.
 static SELECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "SELECT {COLUMNS} FROM teams JOIN organizations ON organizations.id = teams.organization
@@ -89,7 +89,7 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// An organization's live teams.
+/// Returns the search over an organization's live teams.
 pub(super) fn searched(organization: i64) -> Searched {
     Searched {
         columns: COLUMNS.to_owned(),

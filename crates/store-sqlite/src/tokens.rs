@@ -1,4 +1,4 @@
-//! Tokens: recorded, looked up, described, revoked.
+//! Tokens: recording, looking up, describing and revoking them.
 
 use std::sync::LazyLock;
 
@@ -89,7 +89,7 @@ impl Tokens for SqliteStore {
     }
 
     async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
-        // An owner may have many that have ended.
+        // A long read: an owner may have many tokens that have ended.
         self.readers
             .read(move |connection| active::other_active(connection, token, now))
             .await
@@ -129,7 +129,7 @@ impl Tokens for SqliteStore {
     }
 }
 
-/// The token in a slot of an owner. One in its grace has left it.
+/// Selects the token in a slot of an owner. A token in its grace period has left its slot.
 pub(super) const IN_SLOT: &str = "SELECT id FROM tokens INDEXED BY one_token_a_slot
      WHERE slot IS NOT NULL AND effective_at IS NULL AND slot = ?1 AND coalesce(organization, 0) = coalesce(?2, 0)
          AND coalesce(team, 0) = coalesce(?3, 0) AND coalesce(user, 0) = coalesce(?4, 0)";
@@ -143,8 +143,8 @@ static IN_SLOT_OF: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Batch<'_> {
-    /// The hottest write: one statement, and no other unless its key must be kept longer than before, or the
-    /// token counts.
+    /// Records a token. The most frequent write: one statement, and more only if its key must be kept longer
+    /// than before or the token counts.
     pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
         let NewRecord {
             token,
@@ -258,7 +258,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-/// What [`Presented`] says of a token's owner.
+/// The columns for a token's owner in [`Presented`].
 const OWNER: &str = "organizations.deleted_at IS NOT NULL OR teams.deleted_at IS NOT NULL \
          OR users.deleted_at IS NOT NULL, \
      EXISTS (SELECT 1 FROM memberships WHERE memberships.organization = tokens.organization \

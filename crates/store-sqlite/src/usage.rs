@@ -1,4 +1,4 @@
-//! When tokens were last seen.
+//! The use of tokens, and the audiences that report it.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ impl Batch<'_> {
     }
 }
 
-/// Those audiences of these tokens that have ever reported, in the order of their names.
+/// Returns those audiences of these tokens that have ever reported, in the order of their names.
 pub(super) fn reporting_audiences(
     connection: &Connection,
     tokens: &[Record],
@@ -70,9 +70,9 @@ pub(super) fn reporting_audiences(
     Ok(reporting)
 }
 
-/// A condition on `tokens`: use of the token between two instants, given as SQL, would be known here,
-/// since all of its audiences report. To report is to have begun before the first instant and to have
-/// done it within the day before the second.
+/// Returns a condition on `tokens`: use of the token between two instants, given as SQL, is known, since all of
+/// its audiences report. An audience reports if it began before the first instant and has reported within the
+/// day before the second.
 pub(super) fn reporting(since: &str, until: &str) -> String {
     format!(
         "NOT EXISTS (SELECT 1 FROM json_each(tokens.audience) AS meant WHERE NOT EXISTS (

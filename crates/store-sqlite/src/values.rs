@@ -1,4 +1,4 @@
-//! How our values stand in columns.
+//! The conversion between our values and columns.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use jeton_core::directory::{Email, Name, OrganizationId, Policy, Role, TeamId, U
 use jeton_core::token::{Filter, Slot};
 use jeton_store::KeyState;
 
-/// The columns of a row, taken in the order in which the query names them.
+/// The columns of a row, read in the order of the query.
 pub(super) struct Columns<'row> {
     row: &'row Row<'row>,
     next: usize,
@@ -22,7 +22,7 @@ impl<'row> Columns<'row> {
         Self { row, next: 0 }
     }
 
-    /// The columns from the one that stands at a position.
+    /// Returns the columns from a position on.
     pub(super) fn from(row: &'row Row<'row>, position: usize) -> Self {
         Self { row, next: position }
     }
@@ -33,17 +33,17 @@ impl<'row> Columns<'row> {
         get(self.row, column)
     }
 
-    /// Passes over a column.
+    /// Skips a column.
     pub(super) fn skip(&mut self) {
         self.next += 1;
     }
 
-    /// Whether the next column is NULL. Takes the rest as they are.
+    /// Returns whether the next column is NULL, without consuming it.
     pub(super) fn is_null(&self) -> rusqlite::Result<bool> {
         Ok(self.row.get_ref(self.next)? == ValueRef::Null)
     }
 
-    /// Takes a column that a function reads from text.
+    /// Reads a text column with a parsing function.
     pub(super) fn parse<T>(&mut self, parse: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
         let column = self.next;
         self.next += 1;
@@ -57,18 +57,18 @@ impl<'row> Columns<'row> {
     }
 }
 
-/// A value that stands in a column. Apart from SQLite's own trait, which cannot be implemented here for
-/// the nouns of another crate.
+/// A value that is read from a column. Apart from SQLite's own trait, which cannot be implemented here for
+/// types of another crate.
 pub(super) trait Column: Sized {
     fn read(value: ValueRef<'_>) -> FromSqlResult<Self>;
 }
 
-/// A value that is given to a statement.
+/// A value that is bound to a statement.
 pub(super) trait Parameter {
     fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>>;
 }
 
-/// One column of a row.
+/// Returns one column of a row.
 pub(super) fn get<T: Column>(row: &Row<'_>, index: impl RowIndex) -> rusqlite::Result<T> {
     row.get(index).map(|Read(value)| value)
 }
@@ -81,7 +81,7 @@ impl<T: Column> FromSql for Read<T> {
     }
 }
 
-/// A parameter, for SQLite.
+/// A parameter in SQLite's form.
 pub(super) struct Sql<'a, T: ?Sized>(pub(super) &'a T);
 
 impl<T: Parameter + ?Sized> ToSql for Sql<'_, T> {
@@ -90,7 +90,7 @@ impl<T: Parameter + ?Sized> ToSql for Sql<'_, T> {
     }
 }
 
-/// The parameters of a statement, in their order.
+/// Builds the parameters of a statement, in their order.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
         &[$(&$crate::values::Sql(&$value) as &dyn rusqlite::ToSql),*] as &[&dyn rusqlite::ToSql]
@@ -128,7 +128,7 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// What SQLite knows by itself.
+/// Implements the traits for values that SQLite knows itself.
 macro_rules! plain {
     (parameters: $($parameter:ty)*; columns: $($column:ty)*;) => {
         $(impl Parameter for $parameter {
@@ -149,8 +149,8 @@ plain! {
     columns: bool i32 i64 u32 u64 usize [u8; 16] [u8; 32] String Arc<str>;
 }
 
-/// No stored text holds U+0000, which other databases cannot store. It is refused where texts come in; a
-/// text that holds it here is a mistake of ours.
+/// No stored text contains U+0000, which other databases cannot store. Input checks refuse it; a text that
+/// contains it here is a bug.
 impl Parameter for str {
     fn write(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self.contains('\0') {
@@ -174,7 +174,7 @@ impl Parameter for Arc<str> {
     }
 }
 
-/// A text that is looked for, and stored nowhere.
+/// A text that is searched for and not stored.
 pub(super) struct Sought<'a>(pub(super) &'a str);
 
 impl Parameter for Sought<'_> {
@@ -225,7 +225,7 @@ impl Column for OrganizationId {
     }
 }
 
-/// Values that stand as text: how they are written, and how they are read back.
+/// Implements the traits for values that are stored as text: how they are written and parsed.
 macro_rules! text {
     ($($value:ty => $write:expr, $read:expr;)*) => {$(
         impl Parameter for $value {
@@ -254,7 +254,7 @@ text! {
     KeyState => |state| state.as_str(), |text| KeyState::ALL.into_iter().find(|state| state.as_str() == text);
 }
 
-/// Values that stand as JSON.
+/// Implements the traits for values that are stored as JSON.
 macro_rules! json {
     ($($value:ty)*) => {$(
         impl Parameter for $value {

@@ -1,4 +1,4 @@
-//! The WAL that the process before this one has left.
+//! Rewriting the WAL that the previous process has left.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -6,12 +6,12 @@ use std::os::unix::fs::FileExt;
 
 use rusqlite::Connection;
 
-/// Writes the whole WAL once more, and returns once it is on disk. Inside of a transaction, so that nobody
-/// else writes to it meanwhile.
+/// Writes the whole WAL again, and returns once it is on disk. Must be called in a transaction, so that no
+/// other process writes to it meanwhile.
 ///
-/// The process before this one may have ended because a sync had failed. What the disk did not take is
-/// read all the same then, since the kernel still has it, and calls it written: later syncs seem to
-/// succeed, and a power cut takes it away with everything that was committed behind it.
+/// The previous process may have ended because a sync had failed. Pages that the disk refused are then still
+/// readable, since the kernel caches them and considers them written: later syncs seem to succeed, and a power
+/// failure loses them with everything that was committed after them.
 pub(super) fn rewrite(connection: &Connection) -> io::Result<()> {
     let Some(database) = connection.path() else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Counts of the active tokens that limited owners have, and how they are renewed.
+//! Counts of the active tokens of limited owners, and their renewal.
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::Owner;
@@ -6,12 +6,12 @@ use jeton_core::token::Owner;
 use crate::rules::limits::{self, Next};
 use crate::{Cause, Guard, JudgedAt, Order, Refused, Result, Store};
 
-/// The count of an owner's active tokens: an upper bound, which every order about the owner's tokens keeps up.
+/// The count of an owner's active tokens: an upper bound, updated by every order about the owner's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerCount {
-    /// Raised by every change of the count.
+    /// The version, raised by every change of the count.
     pub version: u64,
-    /// How many tokens count at most, at [`OwnerCount::as_of`] and later; `None` until they are counted.
+    /// The upper bound at [`OwnerCount::as_of`] and later; `None` until the tokens are counted.
     pub active: Option<u32>,
     /// The latest instant of a change.
     pub as_of: Timestamp,
@@ -19,11 +19,11 @@ pub struct OwnerCount {
     pub counted_at: Timestamp,
     /// The feed's last event when the tokens were counted.
     pub sequence: u64,
-    /// When the first of the counted tokens expires, or ends its grace; [`Timestamp::LAST`] if none does.
+    /// When the first counted token expires or its grace period ends; [`Timestamp::LAST`] if none does.
     pub first_end: Timestamp,
 }
 
-/// What is known of the active tokens of an owner without counting them.
+/// The stored facts about the active tokens of an owner, without counting them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountFacts {
     /// The count, if the owner has one.
@@ -45,15 +45,15 @@ pub struct Recount {
     pub sequence: u64,
 }
 
-/// Renews the counts of owners where [`limits::next`] says so, and returns their sum. `cause` gives the
-/// instant at which tokens are counted.
+/// Renews the counts of owners where [`limits::next`] requires it, and returns their sum. Tokens are counted at
+/// the instant of `cause`.
 ///
-/// Returns the guard that was refused if a fact has changed meanwhile: [`Guard::CountUnmoved`] if the tokens
-/// of an owner have.
+/// Returns the refused guard if a fact has changed meanwhile: [`Guard::CountUnmoved`] if an owner's tokens
+/// changed.
 ///
 /// # Errors
 ///
-/// Fails as the store does.
+/// Returns an error if the store fails.
 pub async fn renew_counts(
     store: &dyn Store,
     cause: &Cause,
@@ -68,7 +68,7 @@ pub async fn renew_counts(
             match limits::next(&facts, cause.at) {
                 Next::Known(active) => break active,
                 Next::Begin => match commit(limits::begin(cause.clone(), owner.clone())).await? {
-                    // Somebody else may have begun it.
+                    // Another process may have begun it.
                     Ok(_) | Err(Refused(Guard::CountUnmoved(..))) => {}
                     Err(refused) => return Ok(Err(refused)),
                 },

@@ -11,94 +11,94 @@ use jeton_core::directory::{
     Person, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 
-/// Organizations and who belongs to them.
+/// Reads organizations and their members.
 #[async_trait]
 pub trait Organizations: Send + Sync {
-    /// A live organization.
+    /// Returns a live organization.
     async fn organization(&self, reference: OrganizationReference)
     -> Result<Option<Versioned<Organization>>>;
 
-    /// Live organizations in the order of their names.
+    /// Returns live organizations in the order of their names.
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>>;
 
-    /// A numbered page of live organizations in the order of their names. The text may also be in their own
-    /// address; the case of ASCII letters does not matter there.
+    /// Returns a numbered page of live organizations in the order of their names. The text also matches their
+    /// e-mail address, ignoring the case of ASCII letters.
     async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>>;
 
-    /// A numbered page of the people who belong to it, in the order of their addresses, without
+    /// Returns a numbered page of the organization's members in the order of their addresses, without
     /// invitations.
     async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>>;
 
-    /// Who belongs to it, in the order of their addresses.
+    /// Returns the members and invited addresses of an organization in the order of their addresses.
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>>;
 
-    /// What a person is in an organization and its teams.
+    /// Returns a person's roles in an organization and its teams.
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing>;
 
-    /// The organizations a person belongs to, in the order of their names; at most 1,000.
+    /// Returns the organizations a person belongs to, in the order of their names; at most 1,000.
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>>;
 }
 
-/// Teams and who belongs to them.
+/// Reads teams and their members.
 #[async_trait]
 pub trait Teams: Send + Sync {
-    /// A live team of a live organization.
+    /// Returns a live team of a live organization.
     async fn team(&self, organization: OrganizationId, reference: TeamReference) -> Result<Option<Team>>;
 
-    /// The live team with this id, whichever live organization it is of.
+    /// Returns the live team with this id, if its organization is live.
     async fn team_with_id(&self, id: TeamId) -> Result<Option<Team>>;
 
-    /// An organization's teams in the order of their names.
+    /// Returns an organization's teams in the order of their names.
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>>;
 
-    /// A numbered page of an organization's teams in the order of their names.
+    /// Returns a numbered page of an organization's teams in the order of their names.
     async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>>;
 
-    /// Who belongs to it, in the order of their addresses.
+    /// Returns the members and invited addresses of a team in the order of their addresses.
     async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>>;
 }
 
-/// Projects.
+/// Reads projects.
 #[async_trait]
 pub trait Projects: Send + Sync {
-    /// An organization's projects in the order of their names.
+    /// Returns an organization's projects in the order of their names.
     async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>>;
 
-    /// Those of the given projects that exist in the organization, ascending.
+    /// Returns those of the given projects that exist in the organization, ascending.
     async fn existing_projects(&self, organization: OrganizationId, ids: Vec<u32>) -> Result<Vec<u32>>;
 
-    /// The highest number that a project of any organization has had; 0 if there was none.
+    /// Returns the highest project number ever assigned, across all organizations; 0 if there was none.
     async fn newest_project(&self) -> Result<u32>;
 }
 
-/// People.
+/// Reads people.
 #[async_trait]
 pub trait People: Send + Sync {
-    /// A person, disabled or not.
+    /// Returns a person, disabled or not.
     async fn person(&self, reference: PersonReference) -> Result<Option<Versioned<Person>>>;
 
-    /// A person and the hash of their password.
+    /// Returns a person and the hash of their password.
     async fn credentials(&self, email: Email) -> Result<Option<Credentials>>;
 
-    /// People in the order of their addresses.
+    /// Returns people in the order of their addresses.
     async fn people(&self, slice: Slice) -> Result<Vec<Person>>;
 
-    /// People in the order of their addresses who have a text in their given name, family name or address
-    /// and belong to one of these organizations, or to none where everybody is meant. The case of ASCII
-    /// letters does not matter.
+    /// Returns people in the order of their addresses whose given name, family name or address contains a text
+    /// and who belong to one of these organizations; [`OrganizationsOf::Everybody`] includes people without
+    /// one. The case of ASCII letters does not matter.
     async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>>;
 }
 
 /// A part of a list that is ordered by canonical name or address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
-    /// Only what comes after this canonical name or address.
+    /// The canonical name or address after which the part begins.
     pub after: Option<String>,
-    /// At most so many.
+    /// The most entries to return.
     pub limit: u32,
 }
 
-/// Which entries of a list match, and which page of those.
+/// The filter and the page of a search.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Search {
     /// Only entries with this text in their canonical name or address; in lower case.
@@ -107,21 +107,21 @@ pub struct Search {
     pub keys: Option<Vec<String>>,
     /// How many matching entries precede the page. Each of them is read.
     pub offset: u64,
-    /// At most so many on the page.
+    /// The most entries on the page.
     pub limit: u32,
 }
 
-/// One numbered page.
+/// A numbered page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found<T> {
     /// The entries of the page.
     pub items: Vec<T>,
-    /// How many entries match in all.
+    /// The number of matching entries on all pages.
     pub total: u64,
 }
 
-/// Everything of a list in the order of its keys, which are names or addresses, read part by part: one
-/// long list does not keep a reader from everybody else.
+/// Returns a whole list in the order of its keys, which are names or addresses. Reads it part by part, so that
+/// one long list does not occupy a reader for long.
 pub async fn slices<T, E, Part>(
     part: impl Fn(Slice) -> Part,
     key: fn(&T) -> String,
@@ -142,14 +142,14 @@ where
     }
 }
 
-/// Whose organizations are wanted.
+/// The organizations that a query includes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrganizationsOf {
     /// All.
     Everybody,
-    /// Those a person belongs to.
+    /// The organizations a person belongs to.
     Person(UserId),
-    /// This one.
+    /// One organization.
     Only(OrganizationId),
 }
 
@@ -172,7 +172,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What a person is in an organization.
+/// A person's roles in an organization.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Their role in it, if they belong to it.
@@ -196,7 +196,7 @@ impl From<UserId> for PersonReference {
 impl FromStr for PersonReference {
     type Err = NotAnEmail;
 
-    /// The id is tried first.
+    /// Parses an id, otherwise an e-mail address.
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
         match text.parse() {
             Ok(id) => Ok(Self::Id(id)),
@@ -205,7 +205,7 @@ impl FromStr for PersonReference {
     }
 }
 
-/// A person named in a request or by a token.
+/// A reference to a person in a request or a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PersonReference {
     /// By address.

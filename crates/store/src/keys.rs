@@ -1,4 +1,4 @@
-//! The contract for signing keys: their states and public halves. The private halves are elsewhere.
+//! The contract for signing keys: their states and public halves. Private halves are not in the store.
 
 use std::fmt;
 
@@ -8,28 +8,28 @@ use jeton_verifier::Algorithm;
 use crate::{Result, Versioned};
 use jeton_core::clock::Timestamp;
 
-/// How many seconds a copy of the JWKS without a new key may still be handed out after the key was
-/// recorded: other processes notice it within a second, and an answer takes its time on the way.
+/// How many seconds after the recording of a key a copy of the JWKS without it may still be served: other
+/// processes notice the key within a second, and a response takes time to arrive.
 pub const KEY_NOTICED_WITHIN: i64 = 1;
 
-/// Signing keys. [`rules::keys`](crate::rules::keys) makes the orders that change them.
+/// Reads signing keys. [`rules::keys`](crate::rules::keys) makes the orders that change them.
 #[async_trait]
 pub trait Keys: Send + Sync {
     /// Returns all signing keys and the promise about the JWKS, with the version of
     /// [`Realm::Keys`](crate::Realm::Keys) in the same instant.
     async fn keys(&self) -> Result<Versioned<SigningKeys>>;
 
-    /// How many live tokens, sessions included, each key has signed; keys without any are left out.
-    /// Reads every token.
+    /// Returns how many live tokens, sessions included, each key has signed; omits keys without any. Reads
+    /// every token.
     async fn live_tokens(&self, now: Timestamp) -> Result<Vec<(String, u64)>>;
 }
 
 /// All signing keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SigningKeys {
-    /// All keys that ever were, the oldest first.
+    /// All keys ever published, the oldest first.
     pub rows: Vec<KeyRow>,
-    /// For how long copies of the JWKS may be kept.
+    /// How long copies of the JWKS may be cached.
     pub promise: JwksPromise,
 }
 
@@ -45,12 +45,12 @@ impl SigningKeys {
     }
 }
 
-/// For how long copies of the JWKS may be kept that are handed out, and have been.
+/// How long copies of the JWKS may be cached: those served from now on, and those served before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JwksPromise {
-    /// How many seconds a copy that is handed out from now on may be kept.
+    /// How many seconds a copy that is served from now on may be cached.
     pub max_age: u32,
-    /// By when every copy that was handed out under an earlier promise has been given up.
+    /// The instant by which every copy that was served under an earlier promise has expired.
     pub copies_until: Timestamp,
 }
 
@@ -74,25 +74,25 @@ pub struct NewKey {
     pub public_jwk: String,
 }
 
-/// A signing key as everybody may know it.
+/// The public facts of a signing key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRow {
     /// The key itself.
     pub key: NewKey,
-    /// Where it is in its life.
+    /// The state in its life cycle.
     pub state: KeyState,
     /// When it was published.
     pub created_at: Timestamp,
-    /// Since when it is in its present state.
+    /// Since when it is in this state.
     pub changed_at: Timestamp,
-    /// From when on it may sign.
+    /// The instant from which it may sign.
     pub signs_from: Timestamp,
-    /// Nothing that it signed lives longer; at most a minute too late. [`Timestamp::LAST`] if
-    /// something never ends.
+    /// The latest end of anything that it signed; at most a minute too late. [`Timestamp::LAST`] if something
+    /// never ends.
     pub needed_until: Timestamp,
 }
 
-/// Where a key is in its life. It only ever moves downwards.
+/// The state of a key in its life cycle. It only ever moves downwards.
 ///
 /// Two invariants: a key is published for at least as long as caches keep the JWKS before it signs,
 /// and it leaves the JWKS only when no live token needs it. Only an emergency breaks them.
@@ -100,18 +100,18 @@ pub struct KeyRow {
 pub enum KeyState {
     /// In the JWKS, not signing yet.
     Published,
-    /// Signing. Exactly one key is.
+    /// Signing. Exactly one key signs.
     Signing,
-    /// In the JWKS, for verifying what it signed.
+    /// In the JWKS, to verify the tokens it signed.
     Retired,
-    /// Out of the JWKS; what it signed has ended.
+    /// Removed from the JWKS after everything it signed had ended.
     Gone,
-    /// Out of the JWKS; nothing it signed is good.
+    /// Removed from the JWKS in an emergency; everything it signed is revoked.
     Withdrawn,
 }
 
 impl KeyState {
-    /// All of them, in their order.
+    /// All states in their order.
     pub const ALL: [Self; 5] = [
         Self::Published,
         Self::Signing,
@@ -120,7 +120,7 @@ impl KeyState {
         Self::Withdrawn,
     ];
 
-    /// The word for it.
+    /// Returns the name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
@@ -131,20 +131,20 @@ impl KeyState {
         }
     }
 
-    /// Whether it stands in the JWKS.
+    /// Returns whether the key is in the JWKS.
     pub fn is_published(self) -> bool {
         self <= Self::Retired
     }
 }
 
-/// A step in the orderly life of a key.
+/// A regular step in the life cycle of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStep {
-    /// A published key whose time has come begins to sign, and the one that did retires.
+    /// A published key that is due begins to sign, and the previous one retires.
     Sign,
-    /// A published key will never sign.
+    /// A published key retires without ever signing.
     Retire,
-    /// A retired key that nothing needs any more leaves the JWKS.
+    /// A retired key that is no longer needed leaves the JWKS.
     Leave,
 }
 

@@ -1,20 +1,21 @@
-//! What survives a crash: the contract that every backend keeps.
+//! The storage contract: the traits that every backend implements, and their types. Apart from the backends, so
+//! that none of them decides a rule.
 //!
-//! The operations are whole: a caller never holds a transaction, since that would stop the grouping
-//! of commits. For every backend holds, and the cases of `suite` prove it:
+//! Every operation is complete: callers never hold a transaction, since an open one would prevent grouping
+//! commits. Every backend keeps these rules, and the cases of `suite` prove it:
 //!
 //! - `Ok` from a write means that the change is on disk.
-//! - A write that was accepted, by polling its future once, happens even if its caller goes away. Nothing says
-//!   when, as long as nobody has its answer: another write may come first.
-//! - Observers ([`Observer`]) have seen a change before the answer to the write is given.
-//! - A write is an [`Order`]: guards that are compared in its own transaction, and effects that are
-//!   carried out whole or not at all. An order carries the [`Generation`]s of the realms whose facts led
-//!   to it: who was allowed a moment ago may not be now. A backend decides nothing: [`rules`] make orders
-//!   of the facts that it returns.
+//! - A write is accepted once its future was polled, and happens even if its caller goes away. Until a write is
+//!   answered, its order relative to other writes is undefined.
+//! - Observers ([`Observer`]) receive a change before the write is answered.
+//! - A write is an [`Order`]: guards that are compared in its transaction, and effects that are applied all or
+//!   not at all. An order carries the [`Generation`]s of the realms it was decided from, since a permission may
+//!   have been withdrawn meanwhile. A backend decides nothing: [`rules`] build orders from the facts that it
+//!   returns.
 //! - The first revocation of a token wins; a later one may bring it forward, never back.
-//! - [`Revocations::changes_after`] yields every revocation once, in commit order, without a gap, and says so
-//!   if the store's history is not the one that the caller has followed.
-//! - Times and random values are arguments; a store reads no clock and draws no chance.
+//! - [`Revocations::changes_after`] returns every revocation once, in commit order, without a gap, and reports
+//!   a store whose history differs from the one the caller has followed.
+//! - Times and random values are arguments; a store reads no clock and draws no random values.
 
 mod bulk;
 mod counts;
@@ -59,37 +60,36 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};
 use jeton_verifier::event::Position;
 
-/// The one way to write.
+/// The write half of a store.
 #[async_trait::async_trait]
 pub trait Writes: Send + Sync {
     /// Carries out an order: all of it, or nothing if a guard does not hold.
     ///
     /// # Errors
     ///
-    /// Fails with [`StoreError`] if the store does. It is then unknown whether the order was carried out.
+    /// Returns [`StoreError`] if the store fails. It is then unknown whether the order was carried out.
     async fn commit(&self, order: Order) -> Result<std::result::Result<Committed, Refused>>;
 }
 
-/// What whoever serves from a store must know of its medium.
+/// The durability and failure of the storage medium.
 #[async_trait::async_trait]
 pub trait Medium: Send + Sync {
-    /// Makes sure that everything that is read is durable, before anything is built on it. Whoever serves
-    /// from the store calls this first.
+    /// Makes all data that reads return durable. A server calls this first, before it acts on any of them.
     ///
     /// # Errors
     ///
-    /// Fails with [`StoreError`] if it cannot be made so.
+    /// Returns [`StoreError`] if the data cannot be made durable.
     async fn settle(&self) -> Result<()>;
 
-    /// Waits until the store can no longer be trusted, because the medium has failed under it. Whoever
-    /// serves from it must end the process then: a fresh one reads what is really there.
+    /// Waits until the store can no longer be trusted because its medium failed. A server must then end the
+    /// process: a new one reads the actual state.
     async fn died(&self);
 
-    /// Whether it is so already.
+    /// Returns whether the medium has failed already.
     fn has_died(&self) -> bool;
 }
 
-/// Everything a backend does.
+/// A complete backend.
 pub trait Store:
     Medium
     + Writes
@@ -120,61 +120,61 @@ impl<T> Store for T where
 {
 }
 
-/// A store that all of the program shares.
+/// A store that is shared by the whole program.
 pub type SharedStore = Arc<dyn Store>;
 
-/// Why the store gave no answer. Never means "not found".
+/// The reason why a store gave no answer. Never means "not found".
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// More is waiting than the store takes on; trying again soon is sensible.
+    /// The queue of the store is full; a retry after a short wait may succeed.
     #[error("the database is overloaded")]
     Busy,
-    /// The store failed. After a failed write it is unknown whether it happened.
+    /// The store failed. After a failed write it is unknown whether the write happened.
     #[error("the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What a store returns.
+/// The result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// Something that was committed and that the memory of this process must follow.
+/// A committed change that the caches of this process must follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A token is refused from an instant on.
+    /// A token was revoked, now or from an instant on.
     Revoked {
-        /// Which token.
+        /// The token.
         token: TokenId,
-        /// Its bit.
+        /// Its index in a status list.
         place: Place,
-        /// From when on.
+        /// The instant from which the token is refused.
         effective_at: Timestamp,
-        /// The number of the event in the feed.
+        /// The sequence number of the event in the feed.
         sequence: u64,
     },
-    /// Many tokens are.
+    /// A cut-off revoked many tokens.
     CutOff {
-        /// Which ones.
+        /// The cut-off.
         cut_off: CutOff,
-        /// The number of the event in the feed.
+        /// The sequence number of the event in the feed.
         sequence: u64,
     },
-    /// Realms have changed, with this edit.
+    /// An edit changed realms of the directory or the keys.
     Directory {
-        /// Which ones.
+        /// The changed realms.
         realms: Vec<Realm>,
         /// Their version from now on.
         generation: Generation,
     },
-    /// A status list is no longer needed: its tokens have all ended.
+    /// A status list was retired: its tokens have all ended.
     Retired(u32),
 }
 
-/// What one transaction has committed.
+/// The changes that one transaction committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit<'a> {
-    /// The step that it has taken in the feed; `None` if it added no event.
+    /// The step in the feed; `None` if the transaction added no event.
     pub advance: Option<Advance>,
-    /// What has changed, in order; its events follow each other without a gap.
+    /// The changes in order; their events follow each other without a gap.
     pub changes: &'a [Change],
 }
 
@@ -194,12 +194,12 @@ impl Advance {
     }
 }
 
-/// Told of every commit after it is on disk and before its caller is answered, on the store's side,
-/// so that a client that goes away takes nothing with it.
+/// A listener that receives every commit after it is on disk and before its caller is answered. The store calls
+/// it, so that a client that disconnects loses no change.
 pub trait Observer: Send + Sync {
-    /// Takes over what was committed. Must not block.
+    /// Applies a commit. Must not block.
     ///
-    /// Commits that add events are told in the order of the feed; between two of them another process may
-    /// have added some.
+    /// Commits that add events arrive in the order of the feed; between two of them another process may have
+    /// added events.
     fn committed(&self, commit: Commit<'_>);
 }

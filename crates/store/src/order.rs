@@ -1,13 +1,14 @@
-//! The order: the one form of a write.
+//! The order: the only form of a write. Apart from the rules that build orders and the backends that apply
+//! them.
 //!
-//! Whoever orders has read the facts, and decided, outside of the store. The store compares the guards
-//! within the transaction and carries out the effects, or refuses and changes nothing. It decides nothing
-//! by itself: every rule is a guard or an effect that somebody chose.
+//! The caller reads facts and decides outside of the store. The store compares the guards within the
+//! transaction and applies the effects, or refuses and changes nothing. It decides nothing itself: every rule
+//! is a guard or an effect that the caller chose.
 //!
-//! An order fails, with [`StoreError::Failed`](crate::StoreError::Failed) and nothing done, if it names a person as
-//! actor who was never made, or if a text in it holds U+0000 (other databases cannot store that). What an effect
-//! does to what does not exist is not said: guards keep an order from it. What was removed stays known to what
-//! refers to it, such as tokens and actors.
+//! An order fails, with [`StoreError::Failed`](crate::StoreError::Failed) and without a change, if its actor is
+//! a person who was never created, or if a text in it contains U+0000 (other databases cannot store that). An
+//! effect on a missing thing is undefined: guards prevent it. Removed things stay referable, by tokens and
+//! actors.
 
 use std::net::IpAddr;
 
@@ -21,36 +22,36 @@ use crate::{
     Recorded, ReservedPlace,
 };
 
-/// A write: all of its effects, if every guard holds, or nothing.
+/// A write: all of its effects if every guard holds, otherwise nothing.
 #[derive(Debug)]
 pub struct Order {
-    /// What must hold in the transaction that carries the order out, compared in this order: the first that
-    /// does not hold is the answer.
+    /// The conditions, compared in this order within the transaction: the first that does not hold is the
+    /// answer.
     pub guards: Vec<Guard>,
-    /// What changes, in this order.
+    /// The changes, in this order.
     pub effects: Vec<Effect>,
-    /// In whose name, and why.
+    /// The actor, the origin and the reason.
     pub cause: Cause,
 }
 
-/// In whose name something is done, and why.
+/// The actor, the origin and the reason of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// When it was ordered.
+    /// The instant of the order.
     pub at: Timestamp,
-    /// Who orders it.
+    /// The actor.
     pub by: Actor,
-    /// The token with which they came; `None` for an operator's command and for what jeton does by itself.
+    /// The token that authenticated the actor; `None` for an operator's command and for jeton's own work.
     pub token: Option<TokenId>,
-    /// Through what, and from where.
+    /// The surface and the client.
     pub origin: Origin,
-    /// Why, in their words.
+    /// The reason in the actor's words.
     pub reason: Option<String>,
-    /// What a retry of the same request is recognised by.
+    /// The key by which a retry of the same request is recognised.
     pub idempotency_key: Option<String>,
 }
 
-/// Through what an order came, and from where.
+/// The surface and the client that an order came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The surface.
@@ -61,28 +62,28 @@ pub struct Origin {
     pub request_id: Option<String>,
 }
 
-/// What an order came through.
+/// The interface that an order came through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Surface {
     /// The native API.
     Native,
     /// The OAuth endpoints.
     OAuth,
-    /// The dialect of CAVE.
+    /// The API of CAVE.
     Cave,
-    /// The dialect of Terraform Cloud.
+    /// The API of Terraform Cloud.
     Terraform,
-    /// The dialect of QuantCDN.
+    /// The API of QuantCDN.
     Quant,
     /// A command on the machine itself.
     Command,
-    /// Nothing: the server does it by itself.
+    /// The server's own work.
     #[default]
     Server,
 }
 
 impl Cause {
-    /// What an operator orders by a command.
+    /// Returns the cause of an operator's command.
     pub fn operator(at: Timestamp) -> Self {
         Self {
             at,
@@ -100,7 +101,7 @@ impl Cause {
         }
     }
 
-    /// What the server orders by itself.
+    /// Returns the cause of the server's own work.
     pub fn server(at: Timestamp) -> Self {
         Self {
             by: Actor {
@@ -112,64 +113,64 @@ impl Cause {
         }
     }
 
-    /// The same for a reason.
+    /// Returns the same cause with a reason.
     #[must_use]
     pub fn because(self, reason: Option<String>) -> Self {
         Self { reason, ..self }
     }
 }
 
-/// A condition that is compared in the transaction of an order. Each is one look-up by an index, however
-/// much an owner has, or a comparison in memory.
+/// A condition that is compared in the transaction of an order: one index look-up or a comparison in memory.
+/// Only [`Guard::TokenNameFree`] scans the owner's tokens, since no index contains names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
-    /// The realm is of this version. What was removed has none.
+    /// The realm has this version. A removed realm has none.
     Unchanged(Realm, Generation),
-    /// This key signs.
+    /// The key with this id is the one that signs.
     Signs(String),
-    /// No cut-off covers the token that the order records, now or later: none in whose reach it is and that
-    /// covers the second in which it was made, whenever that is obeyed. Holds where none is recorded.
+    /// No cut-off covers the token that the order records: none whose reach includes the token and that covers
+    /// the second of its issue, even if it takes effect later. Holds if the order records no token.
     AfterCutOffs,
-    /// The owners may have one more active token: the sum of their counts is less than `most` and `ended`
-    /// together. An owner without a count, or whose tokens were not counted yet, has too many.
+    /// The owners may have one more active token: the sum of their counts is less than `most` plus `ended`.
+    /// Does not hold for an owner without a count, or whose tokens were not counted yet.
     UnderLimit {
         /// The owners.
         owners: Vec<Owner>,
-        /// How many active tokens they may have.
+        /// The most active tokens that they may have.
         most: u32,
-        /// How many tokens that count the order ends.
+        /// The number of counted tokens that the order ends.
         ended: u32,
     },
-    /// The count of the owner is of this version; `None` if the owner has no count.
+    /// The count of the owner has this version; `None` if the owner has no count.
     CountUnmoved(Owner, Option<u64>),
-    /// No active token of the owner but those has this name: none that [`Guard::Standing`] calls standing,
-    /// successor or not.
+    /// No active token of the owner has this name, except the given ones. Active is as in [`Guard::Standing`],
+    /// whether or not the token has a successor.
     TokenNameFree {
         /// The owner.
         owner: Owner,
-        /// The name, to the letter.
+        /// The exact name.
         name: String,
-        /// Those that may have it.
+        /// The tokens that may have it.
         except: Vec<TokenId>,
-        /// The instant at which they are active.
+        /// The instant for which expiry is checked.
         at: Timestamp,
     },
-    /// The slot of the owner holds this token, or none. A token leaves its slot by its own revocation, also by
-    /// one that lies ahead; neither its end nor a cut-off frees the slot.
+    /// The slot of the owner holds this token, or none. A token leaves its slot by its own revocation, a
+    /// scheduled one included; neither its expiry nor a cut-off frees the slot.
     SlotHolds {
         /// The owner.
         owner: Owner,
         /// The slot.
         slot: Slot,
-        /// What it holds.
+        /// The token in the slot.
         token: Option<TokenId>,
     },
-    /// The token is an API token that has not expired at this instant and that nothing has ended or
-    /// will: no revocation, now or later, and no cut-off; and that no token was rotated from.
+    /// The token is an API token that has not expired at this instant, has no revocation (a scheduled one
+    /// included), is covered by no cut-off and has no successor by rotation.
     Standing(TokenId, Timestamp),
     /// The token is known, API token or session, and no revocation of its own takes effect by this instant.
     NotEndedBy(TokenId, Timestamp),
-    /// The order to revoke many is not carried out to its end, and its position is this one.
+    /// The bulk revocation is unfinished and at this position.
     BulkAt(BulkId, TokenId),
     /// The organization has an admin who can log in, other than this person.
     AnotherAdmin(OrganizationId, UserId),
@@ -191,89 +192,89 @@ pub enum Guard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub Guard);
 
-/// One change. What it changes must exist, which the order's guards see to.
+/// A change. The order's guards must ensure that its target exists.
 #[derive(Debug)]
 pub enum Effect {
-    /// Records a token at its place in the status lists, and that its key is needed until it ends. Fails if
-    /// its `jti` was recorded before, if its slot holds a token, if what it was rotated from has a successor
-    /// already, or if its key does not sign. Changes the count of its owner by [`OwnerCount::recorded`], if
-    /// the token is counted and the owner has one.
+    /// Records a token with its status list index, and that its key is needed until the token ends. Fails if
+    /// its `jti` was recorded before, if its slot holds a token, if its predecessor already has a successor, or
+    /// if its key does not sign. If the token is counted and its owner has a count, changes it by
+    /// [`OwnerCount::recorded`].
     Record(Box<NewRecord>),
-    /// Changes what people read about an API token; a session, or no token, is left as it is.
+    /// Changes the name or description of an API token; ignores sessions and unknown tokens.
     Describe(TokenId, Description),
-    /// Revokes a token with effect from an instant on, not before the order's; adds the event to the feed. Takes
-    /// the place of a revocation that takes effect later, and fails if one takes effect sooner. Changes the
-    /// count of the owner of an API token by [`OwnerCount::revoked`], if the owner has one.
+    /// Revokes a token from an instant on, not before the order's; adds the event to the feed. Replaces a
+    /// revocation that takes effect later, and fails if one takes effect sooner. For an API token whose owner
+    /// has a count, changes it by [`OwnerCount::revoked`].
     Revoke(TokenId, Timestamp, Option<String>),
-    /// Ends what is in reach; adds the event to the feed.
+    /// Records a cut-off, which revokes the tokens in its reach; adds the event to the feed.
     CutOff(CutOff),
-    /// Takes down an order to revoke many tokens, of those that are recorded now. Revokes none yet.
+    /// Records a bulk revocation of tokens that are recorded now. Revokes none yet.
     RevokeMany(Box<BulkOrder>),
-    /// Gives an owner this count, instead of another.
+    /// Sets the count of an owner.
     SetCount(Owner, OwnerCount),
-    /// Forgets the counts of all owners in an organization.
+    /// Deletes the counts of all owners in an organization.
     ForgetCounts(OrganizationId),
-    /// Notes how far an order to revoke many is carried out.
+    /// Records the progress of a bulk revocation.
     AdvanceBulk(Box<BulkRevocation>),
-    /// Makes an organization.
+    /// Creates an organization.
     CreateOrganization(Organization),
-    /// Makes an organization what it is to be, but for when it was made.
+    /// Updates an organization, except its creation time.
     ChangeOrganization(Organization),
     /// Removes an organization with its teams, projects, memberships, invitations and counts.
     RemoveOrganization(OrganizationId),
     /// Gives a person a role in an organization.
     SetRole(OrganizationId, UserId, Role, Existing),
-    /// Takes a person out of an organization and its teams.
+    /// Removes a person from an organization and its teams.
     RemoveMember(OrganizationId, UserId),
-    /// Lets a role in an organization, or in a team of it, wait for an address that nobody has.
+    /// Invites an address that belongs to no person to a role in an organization, or in a team of it.
     Invite(OrganizationId, Option<TeamId>, Email, Role, Existing),
-    /// Takes back what waits for an address in a team, or in the organization and all of its teams.
+    /// Deletes the invitations of an address to a team, or to the organization and all of its teams.
     Uninvite(OrganizationId, Option<TeamId>, Email),
-    /// Makes a team.
+    /// Creates a team.
     CreateTeam(Team),
-    /// Gives a team the name that it is to have.
+    /// Renames a team.
     ChangeTeam(Team),
     /// Removes a team with its memberships, invitations and count.
     RemoveTeam(OrganizationId, TeamId),
     /// Gives a person a role in a team.
     SetTeamRole(OrganizationId, TeamId, UserId, Role, Existing),
-    /// Takes a person out of a team.
+    /// Removes a person from a team.
     RemoveTeamMember(OrganizationId, TeamId, UserId),
-    /// Makes a project, now, with the next number: one sequence for all organizations.
+    /// Creates a project with the next number: one sequence for all organizations.
     CreateProject(OrganizationId, Name),
     /// Removes a project. Its number is never used again.
     RemoveProject(OrganizationId, u32),
-    /// Makes a person, and turns what waits for their address into memberships.
+    /// Creates a person, and turns the invitations of their address into memberships.
     CreatePerson(NewPerson),
-    /// Makes a person what they are to be, but for their address and when they were made, with another password
-    /// hash if one is given.
+    /// Updates a person, except the address and the creation time; sets the password hash if one is given.
     ChangePerson(Person, Option<String>),
-    /// Removes a person from everything, and forgets their counts and the password hash. Their name stays for what they did.
+    /// Removes a person from everything, and deletes their counts and password hash. Their name stays for past
+    /// actions.
     RemovePerson(UserId),
-    /// Notes when tokens were last used. Never moves an instant back; unknown tokens are ignored.
+    /// Records when tokens were last used. Never moves an instant back; unknown tokens are ignored.
     NoteUse(Vec<Use>),
-    /// Notes that these audiences report use, at the order's instant; never moves an instant back.
+    /// Records that these audiences report use, at the order's instant; never moves an instant back.
     NoteReports(Vec<String>),
     /// Adds to the refusals of revoked tokens that were presented; unknown tokens are ignored.
     NoteRefusals(Vec<(TokenId, Refusals)>),
-    /// Forgets what has ended.
+    /// Deletes ended tokens, events, cut-offs and lists.
     Forget(Box<Forgotten>),
-    /// Adds a signing key. Fails if one with its id is known.
+    /// Adds a signing key. Fails if its id is known.
     PublishKey(Box<KeyRow>),
-    /// Sets the state of a signing key, as from the order's instant.
+    /// Sets the state of a signing key as of the order's instant.
     SetKeyState(String, KeyState),
     /// Keeps the key that signs until an instant at least; it may be kept for up to a minute longer.
     NeedKey(String, Timestamp),
-    /// Notes for how long copies of the JWKS may be kept.
+    /// Records how long copies of the JWKS may be cached.
     PromiseJwks(JwksPromise),
 }
 
-/// What becomes of a role that is there already.
+/// The treatment of a role that exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays.
+    /// The existing role stays.
     Stays,
-    /// The new one takes its place.
+    /// The new role replaces it.
     Replaced,
 }
 
@@ -284,13 +285,13 @@ pub struct NewRecord {
     pub token: NewToken,
     /// Its index in a status list.
     pub place: ReservedPlace,
-    /// The token that it replaces by a rotation.
+    /// The token that it was rotated from.
     pub rotated_from: Option<TokenId>,
     /// Whether it raises the count of its owner.
     pub is_counted: bool,
 }
 
-/// What people read about a token; `None` leaves it as it is.
+/// A new name and description of a token; `None` leaves the value unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Description {
     /// The new name.
@@ -299,10 +300,10 @@ pub struct Description {
     pub description: Option<Option<String>>,
 }
 
-/// A person about to be made.
+/// A person about to be created.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewPerson {
-    /// What they will be.
+    /// The person.
     pub person: Person,
     /// The Argon2id hash of their password, as a PHC string.
     pub password_hash: String,
@@ -316,37 +317,37 @@ impl std::fmt::Debug for NewPerson {
     }
 }
 
-/// What has ended and is forgotten; what of it is gone already is ignored. What pruned events ended stays ended.
-/// No number of a token, event or list is given again.
+/// The ended things to delete; those already deleted are ignored. Revocations of pruned events stay in effect.
+/// No number of a token, event or list is reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
-    /// All of it had ended by this instant.
+    /// The instant by which all of it had ended.
     pub ended_by: Timestamp,
     /// Records of tokens that have expired.
     pub records: Vec<TokenId>,
-    /// The feed is pruned up to this event.
+    /// The last event to prune.
     pub events_through: Option<u64>,
     /// Cut-offs whose events were pruned before.
     pub cut_offs: Vec<u64>,
-    /// Status lists that retire.
+    /// Status lists to retire.
     pub lists: Vec<u32>,
 }
 
-/// An order that is on disk.
+/// The results of an order that is on disk.
 #[derive(Debug)]
 pub struct Committed {
     /// The last event that it added to the feed; `None` if it added none.
     pub position: Option<Position>,
-    /// The record of the token that it recorded.
+    /// The record of the token, if the order recorded one.
     pub recorded: Option<Recorded>,
-    /// The number of the project that it made.
+    /// The number of the project, if the order created one.
     pub project: Option<u32>,
-    /// The order to revoke many that it took down.
+    /// The bulk revocation, if the order recorded one.
     pub bulk: Option<BulkRevocation>,
 }
 
 impl Order {
-    /// An order that changes nothing yet.
+    /// Returns an order without guards and effects.
     pub fn new(cause: Cause) -> Self {
         Self {
             guards: Vec::new(),
@@ -369,8 +370,8 @@ impl Order {
         self
     }
 
-    /// Adds the versions of the realms whose facts led to the order. They are compared first: what
-    /// refuses an order of old facts says nothing.
+    /// Adds the versions of the realms that the order was decided from. They are compared first: a refusal
+    /// based on outdated facts would be meaningless.
     #[must_use]
     pub fn judged_at(mut self, judged_at: JudgedAt) -> Self {
         let unchanged = judged_at.0.into_iter();
@@ -380,12 +381,12 @@ impl Order {
     }
 }
 
-/// The versions of the realms whose facts led to an order.
+/// The versions of the realms that an order was decided from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JudgedAt(pub Vec<(Realm, Generation)>);
 
 impl Effect {
-    /// The realms that the effect changes: whoever carries it out gives them a new version.
+    /// Returns the realms that the effect changes: a backend that applies it gives them a new version.
     pub fn realms(&self) -> Vec<Realm> {
         let organization = |id: &OrganizationId| vec![Realm::Organization(*id)];
         let both =

@@ -1,4 +1,4 @@
-//! The contract for what the memory of a process is rebuilt from: revocations and identity.
+//! The contract for revocations and the deployment's identity: the state that a process rebuilds at its start.
 
 use async_trait::async_trait;
 use jeton_verifier::event::{Ends, Position};
@@ -7,35 +7,34 @@ use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId, TokenKind};
 
-/// Revocations, and the deployment's identity.
+/// Reads revocations and the deployment's identity.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Everything that a process must know before it calls a token active, of one instant.
+    /// Returns everything that a process must know before it calls a token active, as of one instant.
     async fn snapshot(&self, now: Timestamp) -> Result<Snapshot>;
 
-    /// What was committed after a position in the feed, and after an edit of the directory, by any process,
-    /// in commit order. Events come in portions: more may follow unless there are none, so ask again from
-    /// [`Changes::reached`].
+    /// Returns the changes after a position in the feed, and after an edit of the directory, committed by any
+    /// process, in commit order. Events come in portions: call again with [`Changes::reached`] until there are
+    /// none.
     ///
-    /// The position is compared, not only its number: a store that was put back to an older state, and has
-    /// gone on from there, has other events under the same numbers.
+    /// The whole position is compared, not only its number: a store that was restored to an older state and has
+    /// committed since has other events under the same numbers.
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation>;
 
-    /// The status lists that exist at this instant, in the order of their numbers: those that a live token
-    /// or the next one can name. A list appears before the first token that names it is
-    /// recorded, not always in the order of its number. One that has existed and is missing here has retired,
-    /// and never comes back.
+    /// Returns the numbers of the status lists that exist now, ascending: those that a live token or the next
+    /// one can name. A list appears before the first token that names it is recorded, not always in the order
+    /// of its number. A list that existed and is missing has retired and never returns.
     async fn status_lists(&self) -> Result<Vec<u32>>;
 
-    /// Places of tokens, revoked ones too, that a cut-off covers and that have not expired, in the order of
-    /// their numbers; none where there is no such cut-off. Comes in portions, each a short read: the first after token 0, the next after
-    /// [`Covered::last`].
+    /// Returns the status list indexes of the unexpired tokens, revoked ones included, that a cut-off covers,
+    /// in the order of the tokens' numbers; none if the cut-off does not exist. Comes in portions, each a short
+    /// read: the first after token 0, the next after [`Covered::last`].
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
 
-    /// The issuer of this database: the given one if none was pinned, otherwise the pinned one.
+    /// Returns the pinned issuer of this database; pins the given one if there is none.
     async fn pin_issuer(&self, issuer: &str) -> Result<String>;
 
-    /// Fails unless the store can be read and takes writes, within two seconds.
+    /// Fails unless the store can be read and accepts writes, within two seconds.
     async fn ready(&self) -> Result<()>;
 }
 
@@ -48,10 +47,10 @@ pub struct Snapshot {
     pub edit: Generation,
     /// The version of the keys.
     pub keys: Generation,
-    /// The lists that exist.
+    /// The status lists that exist.
     pub lists: Vec<u32>,
-    /// Every unexpired token that is revoked now or from an instant ahead, those too of which a restore
-    /// has left nothing else.
+    /// Every unexpired token with a revocation, a scheduled one included, even if a restore has lost its
+    /// record.
     pub revoked: Vec<(Place, Timestamp)>,
     /// Every cut-off, with the position of its event.
     pub cut_offs: Vec<(u64, CutOff)>,
@@ -60,27 +59,27 @@ pub struct Snapshot {
 /// A portion of the tokens that a cut-off covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Covered {
-    /// Their places.
+    /// Their status list indexes.
     pub places: Vec<Place>,
-    /// The last token that was looked at; `None` when there are no more.
+    /// The last token that was read; `None` when there are no more.
     pub last: Option<TokenId>,
 }
 
-/// Whether the history of a store continues what a follower knows.
+/// Whether the history of a store continues the one that a follower knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continuation {
-    /// It does, with these changes.
+    /// The history continues, with these changes.
     Changes(Changes),
-    /// Events after the position are no longer kept. The follower begins again with a snapshot, and asks
-    /// from there on, after the edit that it knows.
+    /// Events after the position are no longer kept. The follower starts again from a snapshot, and then
+    /// continues from its position and after the edit that the follower knows.
     Pruned,
-    /// It does not: the store has no event of this number with this hash, has another epoch, or has not made
-    /// this edit. An older copy was put in its place, or a failover has lost commits. What the follower knows
-    /// and what it has issued may not exist; it must end.
+    /// The history differs: the store has no event of this number with this hash, has another epoch, or lacks
+    /// this edit. An older copy was restored, or a failover has lost commits. The follower must end, since its
+    /// state and the tokens it issued may not exist.
     Forked,
 }
 
-/// What has happened since.
+/// The changes since a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
     /// The last edit of the directory and the keys.
@@ -93,7 +92,7 @@ pub struct Changes {
     pub reached: Position,
 }
 
-/// What a cut-off ends, as its event in the feed says it.
+/// Returns the content of a cut-off's event in the feed.
 pub fn ends(cut_off: &CutOff) -> Ends {
     let reach = &cut_off.reach;
     Ends::CutOff {

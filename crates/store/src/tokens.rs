@@ -1,4 +1,4 @@
-//! The contract for tokens.
+//! The contract for tokens: their records, status list indexes and slots.
 
 use std::sync::Arc;
 
@@ -12,39 +12,40 @@ use jeton_core::token::{
     Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenReference,
 };
 
-/// Tokens' records.
+/// Reads records of tokens, and reserves status list indexes.
 #[async_trait]
 pub trait Tokens: Send + Sync {
-    /// A place in the status lists for a token about to be recorded. Nobody else gets it, unless the
-    /// reservation is dropped before the token is recorded: then it is given again, before any other.
+    /// Reserves a status list index for a token about to be recorded. The index is exclusive. If the
+    /// reservation is dropped before the token is recorded, the index is the next to be reserved.
     ///
-    /// It is of the newest list of the token's [`LifetimeClass`](crate::rules::status_lists::LifetimeClass), if
-    /// that is open and not retired, and of a new one otherwise. What is served to strangers must not show
-    /// which tokens were issued one after the other: such a backend draws the indexes at random.
+    /// The index is of the newest list of the token's
+    /// [`LifetimeClass`](crate::rules::status_lists::LifetimeClass), if that is open and not retired, and of a
+    /// new one otherwise. A backend that serves the public draws indexes at random: they must not reveal which
+    /// tokens were issued one after the other.
     async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace>;
 
-    /// What the store knows about a token that somebody presents, API token or session, or `None` if it never
-    /// recorded it, or has forgotten it. Its person and its realms are told even if they were removed.
+    /// Returns the token with a `jti`, API token or session; `None` if it was never recorded or is deleted.
+    /// Includes its person and its realms even if they were removed.
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>>;
 
-    /// One API token's record. Sessions are found by [`Tokens::presented`] only.
+    /// Returns the record of an API token. Sessions are found by [`Tokens::presented`] only.
     async fn token(&self, reference: TokenReference) -> Result<Option<Record>>;
 
-    /// One page of the API tokens that match. Texts are in the order of their bytes.
+    /// Returns one page of the API tokens that match. Texts are sorted by their bytes.
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing>;
 
-    /// The token that a slot of an owner holds, if it holds one, as
-    /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) sees it.
+    /// Returns the token that a slot of an owner holds, if any, as
+    /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) defines it.
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>>;
 
-    /// Whether a token is an API token that has not expired at an instant and that nothing has ended or
-    /// will: no revocation, now or later, and no cut-off.
+    /// Returns whether a token is an API token that has not expired at an instant, has no revocation (a
+    /// scheduled one included) and is covered by no cut-off.
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool>;
 
-    /// The newest other token of a token's owner that [`Tokens::is_standing`] calls standing.
+    /// Returns the owner's newest other token that is active as [`Tokens::is_standing`] defines it.
     async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>>;
 
-    /// What is known of how many active tokens an owner has. One look-up.
+    /// Returns the stored count of an owner's active tokens. One look-up.
     async fn owner_count(&self, owner: Owner) -> Result<CountFacts>;
 
     /// Counts an owner's active tokens at an instant, by [`counts`](crate::rules::limits::counts). Reads all
@@ -55,20 +56,19 @@ pub trait Tokens: Send + Sync {
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
 }
 
-/// An API token that somebody names by its `jti` claim.
+/// An API token that was found by its `jti` claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownToken {
     /// The claim.
     pub jti: Uuid,
     /// Its id.
     pub id: TokenId,
-    /// When it was made.
+    /// When it was issued.
     pub created_at: Timestamp,
 }
 
-/// A status list index that is reserved for one token. Dropped, it is returned to the backend, unless
-/// [`ReservedPlace::record`] has used it up: neither a refusal nor an error, a panic or a cancelled
-/// request loses it.
+/// A status list index that is reserved for one token. Dropping it returns the index to the backend, unless
+/// [`ReservedPlace::record`] used it: no refusal, error, panic or cancelled request loses an index.
 pub struct ReservedPlace {
     place: Place,
     /// `None` once the token is recorded.
@@ -76,7 +76,7 @@ pub struct ReservedPlace {
 }
 
 impl ReservedPlace {
-    /// Only a backend calls this.
+    /// Creates a reservation. Only a backend calls this.
     pub fn new(place: Place, returns_to: Arc<dyn ReturnedPlaces>) -> Self {
         Self {
             place,
@@ -84,13 +84,13 @@ impl ReservedPlace {
         }
     }
 
-    /// The place, for the claims.
+    /// Returns the status list index, for the claims.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// Uses the reservation up. A backend calls this as soon as the token's row is written, even if the
-    /// commit may still fail: after a failed commit it is unknown whether the row is there.
+    /// Uses the index up. A backend calls this as soon as the token's row is written, even if the commit may
+    /// still fail: after a failed commit it is unknown whether the row exists.
     pub fn record(mut self) {
         self.returns_to = None;
     }
@@ -110,13 +110,13 @@ impl std::fmt::Debug for ReservedPlace {
     }
 }
 
-/// Takes back reserved places whose tokens were not recorded.
+/// A backend's pool of reserved indexes whose tokens were not recorded.
 pub trait ReturnedPlaces: Send + Sync {
-    /// Takes back a place that no token has. Must not block.
+    /// Returns an unused index to the pool. Must not block.
     fn give_back(&self, place: Place);
 }
 
-/// Whether an order may end the last active token of an owner in an organization that keeps those.
+/// Whether a bulk revocation may revoke the last active token of an owner in an organization that keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastToken {
     /// It is not revoked.
@@ -125,33 +125,33 @@ pub enum LastToken {
     MayGo,
 }
 
-/// Proof that a token's record is on disk. Handing out a signed token takes it by value: none without a
-/// durable row, and one a row.
+/// Proof that a token's record is on disk. Returning a signed token consumes it: each token has a durable row,
+/// and each row yields one token.
 #[derive(Debug)]
 pub struct Recorded(Box<Record>);
 
 impl Recorded {
-    /// Only a backend calls this, and only after its commit.
+    /// Creates the proof. Only a backend calls this, and only after its commit.
     pub fn after_commit(record: Box<Record>) -> Self {
         Self(record)
     }
 
-    /// The record, for the one answer.
+    /// Returns the record, for the one response.
     pub fn into_record(self) -> Record {
         *self.0
     }
 }
 
-/// A token somebody presents, as the store knows it at this moment.
+/// A presented token with its owner's state, at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presented {
     /// Its record.
     pub record: Record,
-    /// The person it acts for, where it acts for one.
+    /// The person it acts for, if any.
     pub person: Option<Person>,
     /// Whether its organization, its team or its person was removed.
     pub is_owner_removed: bool,
-    /// Whether its person belongs to its organization; `false` if it has none of the one or of the other.
+    /// Whether its person is a member of its organization; `false` if it has no person or no organization.
     pub is_member: bool,
     /// The versions of its organization and its person, in the same instant.
     pub generations: JudgedAt,

@@ -1,4 +1,4 @@
-//! Nouns: organizations, teams, people, projects, and who belongs where.
+//! The directory: organizations, teams, people, projects and memberships.
 
 pub mod name;
 pub mod organization;

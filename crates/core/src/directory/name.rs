@@ -1,32 +1,32 @@
-//! Names and addresses in their one canonical form.
+//! Names and e-mail addresses, with their canonical form.
 //!
-//! Look-ups, uniqueness and lock-outs all use the canonical form: a name that differs in case only
-//! must not be another organization, nor another account with a fresh count of failed logins.
+//! Look-ups, uniqueness and lock-outs all use the canonical form: a name in another case must not be another
+//! organization, nor another account with a fresh count of failed logins.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// A name of an organization, a team or a project, as it was given.
+/// The name of an organization, a team or a project, as it was given.
 ///
-/// Up to 90 letters, digits and `. _ * -`, beginning with a letter or digit, and neither a UUID nor
-/// a team's id, so that a field which takes a name or an id is never ambiguous.
+/// Up to 90 letters, digits and `. _ * -`, beginning with a letter or digit, and neither a UUID nor a team's
+/// id, so that a field which takes a name or an id is never ambiguous.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// The form in which two names are compared.
+    /// Returns the form in which two names are compared.
     pub fn canonical(&self) -> String {
         Self::canonical_form(&self.0)
     }
 
-    /// The form in which a text that may be a name is looked up.
+    /// Returns the form in which a text that may be a name is looked up.
     pub fn canonical_form(text: &str) -> String {
         text.to_ascii_lowercase()
     }
 
-    /// The name as it was given.
+    /// Returns the name as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// A text that cannot be a name.
+/// The error for a text that cannot be a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be 1 to 90 letters, digits, `.`, `_`, `*` or `-`, begin with a letter or digit, and not be a UUID or a team id"
@@ -62,12 +62,12 @@ impl FromStr for Name {
     }
 }
 
-/// A person's address in its canonical form: trimmed and in lower case.
+/// A person's e-mail address in its canonical form: trimmed and in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Email(String);
 
 impl Email {
-    /// The canonical form.
+    /// Returns the canonical form.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Email {
     }
 }
 
-/// A text that cannot be an e-mail address.
+/// The error for a text that cannot be an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an e-mail address; expected the form name@example.com")]
 pub struct NotAnEmail;
@@ -88,7 +88,7 @@ impl FromStr for Email {
     type Err = NotAnEmail;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Lower case over all of Unicode: a mailbox is the same to a person whichever case it is in.
+        // In lower case over all of Unicode: people consider a mailbox the same in every case.
         let text = text.trim().to_lowercase();
         let printable = !text
             .chars()

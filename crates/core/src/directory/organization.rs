@@ -1,4 +1,4 @@
-//! The tenant.
+//! Organizations, the tenants of a deployment, and their policies.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::directory::{Email, Name};
 use crate::token::Scope;
 
-/// An organization's id, which no renaming changes.
+/// An organization's id, which renaming does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OrganizationId(pub Uuid);
 
@@ -22,7 +22,7 @@ impl fmt::Display for OrganizationId {
     }
 }
 
-/// An organization named in a request, by id or by name. The id is tried first.
+/// A reference to an organization in a request, by id or by name. The id is tried first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum OrganizationReference {
     /// Its id.
@@ -61,32 +61,32 @@ impl FromStr for OrganizationReference {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// The longest life of a new token, in seconds. Tokens that never expire are then refused.
+    /// The longest lifetime of a new token, in seconds. If set, tokens that never expire are refused.
     pub max_lifetime: Option<u64>,
-    /// The life of a token that is given none, in seconds; `null` is the deployment's default.
+    /// The lifetime in seconds of a token that requests none; `null` is the deployment's default.
     pub default_lifetime: Option<u64>,
     /// The most active tokens that one owner (a person, a team, the organization) may have.
     pub max_active_tokens_per_owner: Option<u32>,
-    /// Whether an owner's last active token is only revoked by who holds it, or by force.
+    /// Whether an owner's last active token can only be revoked by its holder, or by force.
     pub keep_last_token: bool,
-    /// The scopes that a token may have, however it comes by them; `null` is all.
+    /// The scopes that a token may have, requested or by a preset or default; `null` is all.
     pub allowed_scopes: Option<Vec<Scope>>,
-    /// The presets that a token may be made from; `null` is all.
+    /// The presets that a token may use; `null` is all.
     pub allowed_presets: Option<Vec<String>>,
-    /// The preset of a token that is given neither scopes nor preset; `null` is every scope that is not
-    /// for the authority itself. What cannot be granted of it is left out.
+    /// The preset of a token that requests neither scopes nor preset; `null` is every scope except the
+    /// authority's own. Scopes that cannot be granted are omitted.
     pub default_preset: Option<String>,
 }
 
 impl Policy {
-    /// Whether a token may have this scope.
+    /// Returns whether a token may have this scope.
     pub fn allows_scope(&self, scope: &Scope) -> bool {
         self.allowed_scopes
             .as_ref()
             .is_none_or(|allowed| allowed.contains(scope))
     }
 
-    /// Whether a token may be made from this preset.
+    /// Returns whether a token may use this preset.
     pub fn allows_preset(&self, preset: &str) -> bool {
         self.allowed_presets
             .as_ref()
@@ -94,16 +94,15 @@ impl Policy {
     }
 }
 
-/// An e-mail address at which an organization is reached, as it was written.
+/// An organization's contact e-mail address, as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact(String);
 
-/// An address at which an organization wants to be told things, as it was written: `http` or `https`,
-/// with a host.
+/// The URL for notifications to an organization, as it was given: `http` or `https`, with a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotificationUrl(String);
 
-/// A text that is no address to which anything could be sent.
+/// The error for a text that is neither a contact address nor a notification URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReachable {
     #[error("not an e-mail address; expected the form name@example.com")]
@@ -112,14 +111,15 @@ pub enum NotReachable {
     NotificationUrl,
 }
 
-/// The longest address.
+/// The longest URL, in bytes.
 const LONGEST_URL: usize = 2048;
 
 impl FromStr for Contact {
     type Err = NotReachable;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Not in the canonical form of people's addresses: whoever wrote it reads it back.
+        // Not the canonical form of people's addresses: the organization reads back the address as it was
+        // given.
         match text.parse::<Email>() {
             Ok(_) => Ok(Self(text.trim().to_owned())),
             Err(_) => Err(NotReachable::Contact),
@@ -134,7 +134,7 @@ impl FromStr for NotificationUrl {
         let printable = !text
             .chars()
             .any(|character| character.is_control() || character.is_whitespace());
-        // The standard makes up for missing slashes, which is not what anybody means.
+        // The URL standard adds missing slashes, which would hide a typing error.
         let absolute = text
             .split_once("://")
             .is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
@@ -171,13 +171,13 @@ pub struct Organization {
     pub id: OrganizationId,
     /// Its name, unique among organizations.
     pub name: Name,
-    /// Whom to write to.
+    /// The contact address.
     pub email: Option<String>,
-    /// Where it wants to be told things.
+    /// The URL for notifications.
     pub notification_url: Option<String>,
     /// Its own limits.
     pub policy: Policy,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 

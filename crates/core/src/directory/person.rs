@@ -5,7 +5,7 @@ use crate::directory::public_id::public_id;
 use crate::directory::{Email, Name, OrganizationId};
 
 public_id! {
-    /// A person's id: `user-` and 16 letters and digits. A person made again gets another.
+    /// A person's id: `user-` and 16 letters and digits. A person created again gets another.
     UserId, "user-"
 }
 
@@ -22,32 +22,32 @@ pub struct Person {
     pub last_name: Option<String>,
     /// A short name.
     pub username: Option<String>,
-    /// Whether they may do everything, everywhere.
+    /// Whether they are a site administrator, who may do everything in every organization.
     pub site_admin: bool,
-    /// Since when they can neither log in nor use a token.
+    /// Since when they are disabled: they can neither log in nor use a token.
     pub disabled_at: Option<Timestamp>,
-    /// When they were made.
+    /// When they were created.
     pub created_at: Timestamp,
 }
 
-/// What a person may do in an organization or a team.
+/// A person's role in an organization or a team.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Manages it and its tokens.
     Admin,
-    /// Belongs to it and has tokens of their own.
+    /// Has tokens of their own in it.
     #[default]
     Member,
-    /// Sees it. Makes no token and manages nothing; a viewer of an organization is one in its teams too.
+    /// Reads it. Creates no tokens and manages nothing; a viewer of an organization is one in its teams too.
     Viewer,
 }
 
 impl Role {
-    /// Every one, from the one that may do most.
+    /// All roles, the most powerful first.
     pub const ALL: [Self; 3] = [Self::Admin, Self::Member, Self::Viewer];
 
-    /// What somebody is in an organization whom a role in one of its teams brings there.
+    /// Returns the role in an organization that a new role in one of its teams implies.
     pub fn brought_along(self) -> Self {
         match self {
             Self::Admin | Self::Member => Self::Member,
@@ -55,7 +55,7 @@ impl Role {
         }
     }
 
-    /// The word for it on the wire.
+    /// Returns the name of the role in requests and responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -65,21 +65,21 @@ impl Role {
     }
 }
 
-/// Somebody who belongs to an organization or a team.
+/// A person in an organization or a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// The person.
     pub person: Person,
-    /// As what.
+    /// Their role.
     pub role: Role,
 }
 
-/// Whoever belongs to an organization or a team, or will.
+/// A member of an organization or a team, or an invited address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Belonging {
-    /// Somebody who does.
+    /// A member.
     Member(Member),
-    /// An address that nobody has yet: the role is theirs who is made with it.
+    /// An address without a person yet: the person created with it gets the role.
     Invited {
         /// The address.
         email: Email,
@@ -89,7 +89,7 @@ pub enum Belonging {
 }
 
 impl Belonging {
-    /// The address, which lists are ordered by.
+    /// Returns the address, which lists are sorted by.
     pub fn email(&self) -> &Email {
         match self {
             Self::Member(member) => &member.person.email,
@@ -97,7 +97,7 @@ impl Belonging {
         }
     }
 
-    /// The person, if there is one.
+    /// Returns the member, unless this is an invitation.
     pub fn member(self) -> Option<Member> {
         match self {
             Self::Member(member) => Some(member),
@@ -106,13 +106,13 @@ impl Belonging {
     }
 }
 
-/// An organization somebody belongs to.
+/// An organization that a person belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
-    /// Which.
+    /// The organization.
     pub organization: OrganizationId,
     /// Its name.
     pub name: Name,
-    /// As what.
+    /// The person's role.
     pub role: Role,
 }

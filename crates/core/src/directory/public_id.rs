@@ -1,14 +1,14 @@
-//! Public ids: a prefix of five letters, and 16 letters and digits.
+//! Public ids of teams and people: a prefix of five letters, and 16 letters and digits.
 
-/// A text that is no such id.
+/// The error for a text that is no public id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id; expected `team-` or `user-` and 16 letters and digits")]
 pub struct NotAnId;
 
-/// How many bytes each has.
+/// The length of an id in bytes.
 pub(super) const LENGTH: usize = 21;
 
-/// The bytes of a text that is such an id.
+/// Returns the bytes of a text that is an id with this prefix.
 pub(super) fn bytes(text: &str, prefix: &str) -> Result<[u8; LENGTH], NotAnId> {
     let is_id = text
         .strip_prefix(prefix)
@@ -19,7 +19,7 @@ pub(super) fn bytes(text: &str, prefix: &str) -> Result<[u8; LENGTH], NotAnId> {
     }
 }
 
-/// A type of such ids. Its text is held in place: ids are in every key of the caches.
+/// Defines an id type. It stores its text inline: ids are in every key of the caches.
 macro_rules! public_id {
     ($(#[$document:meta])* $name:ident, $prefix:literal) => {
         $(#[$document])*
@@ -28,10 +28,10 @@ macro_rules! public_id {
         pub struct $name([u8; $crate::directory::public_id::LENGTH]);
 
         impl $name {
-            /// An id that nobody has had.
+            /// Returns a new random id.
             pub fn random(entropy: &dyn $crate::entropy::Entropy) -> Self {
                 let text = format!("{}{}", $prefix, entropy.alphanumeric(16));
-                // The generator gives letters and digits only, so that this is the text's.
+                // The generator returns letters and digits only, so that all bytes of the text are copied.
                 let mut bytes = [b'0'; $crate::directory::public_id::LENGTH];
                 for (byte, letter) in bytes.iter_mut().zip(text.bytes()) {
                     *byte = letter;
@@ -39,7 +39,7 @@ macro_rules! public_id {
                 Self(bytes)
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 std::str::from_utf8(&self.0).unwrap_or_default()
             }

@@ -1,4 +1,4 @@
-//! A group in an organization.
+//! Teams of an organization.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,7 +13,7 @@ public_id! {
     TeamId, "team-"
 }
 
-/// A team named in a request, by id or by name. The id is tried first.
+/// A reference to a team in a request, by id or by name. The id is tried first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TeamReference {
     /// Its id.
@@ -51,6 +51,6 @@ pub struct Team {
     pub name: Name,
     /// The organization it belongs to.
     pub organization: OrganizationId,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }

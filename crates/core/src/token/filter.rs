@@ -1,4 +1,4 @@
-//! Which tokens are wanted, and which part of their list.
+//! Filters over tokens, and the sorting and paging of their list.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, Policy, TeamId, UserId};
 use crate::token::{Record, ReportingAudience, Scope, Slot, Status, TokenId};
 
-/// The kinds of owner, as a filter and on the wire.
+/// The kind of an owner, as a filter and in responses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OwnerKind {
     /// A person.
@@ -20,71 +20,71 @@ pub enum OwnerKind {
     Deployment,
 }
 
-/// What the caller may see at all. Part of the query, so that no page can forget it.
+/// The tokens that the caller may see. Part of the query, so that no page can omit the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Visibility {
-    /// Everything that the filter matches.
+    /// All tokens.
     Everything,
-    /// The caller's own tokens, where they still belong, and those of the teams they administer.
+    /// The caller's own tokens in organizations they still belong to, and the tokens of teams they administer.
     Own {
-        /// The caller, where it is a person.
+        /// The caller, if it is a person.
         user: Option<UserId>,
-        /// Teams whose tokens they manage.
+        /// The teams whose tokens they manage.
         teams: Vec<TeamId>,
     },
 }
 
-/// Which tokens are wanted: those that match all of it. API tokens only; sessions are nobody's list.
+/// A filter over API tokens: all conditions must match. Sessions are never listed.
 ///
-/// A backend writes it down for what is carried out bit by bit. One that names what this version does
-/// not know cannot be read back: leaving a condition out would match more.
+/// A backend stores the filter of a bulk revocation. A stored filter with a condition that this version does
+/// not know cannot be read back: ignoring the condition would match more tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// Who asks.
+    /// The tokens that the caller may see.
     pub visibility: Visibility,
-    /// Of this organization.
+    /// Owned in this organization.
     pub organization: Option<OrganizationId>,
-    /// Or, where an organization is named, of this person and good in all of theirs.
+    /// Includes, if an organization is named, this person's tokens that act in all of their organizations.
     pub or_everywhere_of: Option<UserId>,
-    /// Of this team.
+    /// Owned by this team.
     pub team: Option<TeamId>,
-    /// Of this person.
+    /// Owned by this person.
     pub user: Option<UserId>,
-    /// Of this kind of owner.
+    /// Owned by this kind of owner.
     pub owner: Option<OwnerKind>,
-    /// With a part of name, description or team name; the case of ASCII letters does not matter.
+    /// Whose name, description or team name contains this text; the case of ASCII letters does not matter.
     pub text: Option<String>,
-    /// With a part of their team's name; the case of ASCII letters does not matter.
+    /// Whose team's name contains this text; the case of ASCII letters does not matter.
     pub team_name: Option<String>,
-    /// In this place among their owner's tokens.
+    /// In this slot of their owner.
     pub slot: Option<Slot>,
-    /// In this status.
+    /// With this status.
     pub status: Option<StatusAt>,
-    /// With this scope among theirs.
+    /// With this scope.
     pub scope: Option<Scope>,
     /// Whose scopes came from this preset.
     pub preset: Option<String>,
-    /// That end by themselves in one of these ways; none is any.
+    /// That expire in one of these ways; empty is any.
     pub ends: Vec<End>,
-    /// Not seen since this instant, and older than it: what was never seen is as old as it is.
+    /// Not used since this instant, and issued before it: a token that was never used counts from its issue.
     pub unused_since: Option<Timestamp>,
-    /// Never seen.
+    /// Never used.
     pub never_used: bool,
-    /// Whose use would be known at this instant, as far back as `unused_since` and `never_used` ask: all
-    /// of their audiences report. Whatever acts on disuse asks for it, unless told otherwise.
+    /// Whose use is known at this instant for the whole time of `unused_since` and `never_used`: all of their
+    /// audiences report. Operations on unused tokens set it, unless the caller opts out.
     pub reporting_at: Option<Timestamp>,
-    /// Made by whoever is recorded under this name, or by a token of the person with this address; the
-    /// case of ASCII letters does not matter.
+    /// Created by the actor of this name, or by a token of the person with this address; the case of ASCII
+    /// letters does not matter.
     pub created_by: Option<String>,
-    /// That break a policy.
+    /// That break this policy.
     pub breaks: Option<Box<Breach>>,
-    /// Any but this one.
+    /// Except this token.
     pub except: Option<TokenId>,
 }
 
 impl Filter {
-    /// All that the caller may see.
+    /// Returns a filter that matches all tokens the caller may see.
     pub fn of(visibility: Visibility) -> Self {
         Self {
             visibility,
@@ -110,109 +110,109 @@ impl Filter {
     }
 }
 
-/// That tokens of one organization, which the filter names, break a policy of its: they live longer
-/// than it allows, have a scope or come from a preset that it does not allow, or are beyond the newest
-/// that it allows their owner.
+/// A breach of a policy by tokens of the organization that the filter names: they live longer than it allows,
+/// have a scope or preset that it does not allow, or exceed the number of newest tokens that it allows their
+/// owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breach {
     /// The policy.
     pub policy: Policy,
-    /// When: what has ended by then counts for no owner.
+    /// The instant: tokens that have ended by then do not count for their owner.
     pub at: Timestamp,
 }
 
-/// Whether and when tokens end by themselves.
+/// The expiry of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
-    /// They never do.
+    /// The token never expires.
     Never,
-    /// From one instant on and before another, or whenever.
+    /// The token expires from one instant on and, if given, before another.
     Between(Timestamp, Option<Timestamp>),
 }
 
 impl End {
-    /// Before this instant.
+    /// Matches tokens that expire before this instant.
     pub fn before(instant: Timestamp) -> Self {
         Self::Between(Timestamp::EPOCH, Some(instant))
     }
 }
 
-/// Tokens by their status at an instant.
+/// A status at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusAt {
-    /// Which status.
+    /// The status.
     pub wanted: WantedStatus,
-    /// When.
+    /// The instant.
     pub at: Timestamp,
 }
 
-/// Which statuses are wanted.
+/// The statuses to include.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WantedStatus {
-    /// This one.
+    /// One status.
     Only(Status),
-    /// Any but revoked, by the token's own revocation or by a cut-off over it.
+    /// Any status except revoked, by the token's own revocation or by a cut-off.
     Unrevoked,
 }
 
-/// What a list is ordered by. Equal tokens are in the order of their numbers.
+/// The value that a list is sorted by. Tokens with equal values are in the order of their numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SortBy {
-    /// When they were made, which is the order of their numbers.
+    /// The time of issue, which is the order of their numbers.
     #[default]
     CreatedAt,
-    /// When they end by themselves.
+    /// The expiry.
     ExpiresAt,
-    /// When they were last seen.
+    /// The last use.
     LastUsedAt,
-    /// Their name; the case of ASCII letters does not matter, here and below.
+    /// The name; the case of ASCII letters does not matter, here and below.
     Name,
-    /// The name of their team.
+    /// The name of the team.
     Team,
-    /// Who made them.
+    /// The name of the actor who created the token.
     CreatedBy,
 }
 
-/// Which end of an order comes first. What has no value is last, either way.
+/// The direction of sorting. Tokens without the value come last in both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The newest, the latest, Z.
+    /// The newest, the latest, Z first.
     #[default]
     Descending,
-    /// The oldest, the earliest, A.
+    /// The oldest, the earliest, A first.
     Ascending,
 }
 
-/// In which order a list stands.
+/// The sort order of a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sort {
-    /// By what.
+    /// The value to sort by.
     pub by: SortBy,
-    /// From which end.
+    /// The direction.
     pub order: Order,
 }
 
-/// Which way a page lies from its cursor.
+/// The direction of a page from its cursor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Direction {
     /// Towards the end of the list.
     #[default]
     Next,
-    /// Towards its beginning.
+    /// Towards the beginning of the list.
     Previous,
 }
 
 /// A position between two tokens of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// What the token at the edge of the page is sorted by, if it has that. By
-    /// [`SortBy::CreatedAt`] it is the number alone.
+    /// The value that the token at the edge of the page is sorted by, if it has one. None for
+    /// [`SortBy::CreatedAt`], where the number suffices.
     pub value: Option<SortValue>,
-    /// The token at the edge of the page that this cursor was given with.
+    /// The token at the edge of the page that returned this cursor.
     pub token: TokenId,
 }
 
-/// What a token is sorted by.
+/// A value that a token is sorted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SortValue {
     /// An instant.
@@ -221,16 +221,15 @@ pub enum SortValue {
     Text(String),
 }
 
-/// Where a page of a list starts. Only pages that start at cursors are a whole without gap or
-/// repetition while the list changes.
+/// The start of a page. Only pages that start at cursors skip and repeat no token while the list changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Start {
-    /// At the beginning (or, going back, the end).
+    /// The beginning (for previous pages, the end) of the list.
     #[default]
     Beginning,
-    /// Next to a position.
+    /// A cursor.
     Cursor(Cursor),
-    /// After so many tokens from the beginning (or, going back, the end), each of which is read.
+    /// A number of tokens from the beginning (for previous pages, the end). Each of them is read.
     Offset(u64),
 }
 
@@ -240,18 +239,18 @@ impl From<Option<Cursor>> for Start {
     }
 }
 
-/// Which part of the list.
+/// The order, start and size of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// In which order the list stands.
+    /// The sort order of the list.
     pub sort: Sort,
-    /// Where the page starts.
+    /// The start of the page.
     pub start: Start,
-    /// Which way.
+    /// The direction from the start.
     pub direction: Direction,
-    /// At most so many.
+    /// The most tokens on the page.
     pub limit: u32,
-    /// Whether all matching tokens are counted too, which reads every one of them.
+    /// Whether all matching tokens are counted, which reads each of them.
     pub count: CountTotal,
 }
 
@@ -269,15 +268,15 @@ pub enum CountTotal {
 pub struct Listing {
     /// The tokens.
     pub items: Vec<Record>,
-    /// The positions of the first and of the last of them, if there is any.
+    /// The positions of the first and the last token, if there is any.
     pub edges: Option<(Cursor, Cursor)>,
-    /// How many match in all, where that was asked.
+    /// The number of all matching tokens, if requested.
     pub total: Option<u64>,
-    /// Whether tokens follow.
+    /// Whether tokens follow the page.
     pub has_next: bool,
-    /// Whether tokens precede.
+    /// Whether tokens precede the page.
     pub has_previous: bool,
-    /// Those audiences of the page's tokens that have ever reported use, in the order of their names. For
-    /// which others there are tokens is not for everybody to know.
+    /// Those audiences of the page's tokens that have ever reported use, in the order of their names. Other
+    /// audiences are omitted: not every caller may know that tokens for them exist.
     pub reporting_audiences: Vec<ReportingAudience>,
 }

@@ -1,11 +1,11 @@
-//! The two ways to name a token.
+//! References to a token: the number of its record and its `jti`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// The number of a token's record: positive, ascending in the order of issue, never used twice.
+/// The number of a token's record: positive, ascending in the order of issue, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TokenId(pub i64);
 
@@ -15,7 +15,7 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// A token named in a path: by its number or by its `jti`.
+/// A reference to a token in a path, by its number or its `jti`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenReference {
     /// The number of its record.
@@ -24,7 +24,7 @@ pub enum TokenReference {
     Jti(Uuid),
 }
 
-/// A text that can name no token.
+/// The error for a text that is no reference to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a token's number or its `jti`")]
 pub struct NotATokenReference;
@@ -34,7 +34,7 @@ impl FromStr for TokenReference {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Ok(number) = text.parse::<i64>() {
-            // A sign or leading zeros would give one token many addresses.
+            // A sign or leading zeros would give one token several URLs.
             let canonical = number > 0 && !text.starts_with(['0', '+']);
             return if canonical {
                 Ok(Self::Id(TokenId(number)))

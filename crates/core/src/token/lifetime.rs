@@ -1,4 +1,4 @@
-//! How long something lives, as people write it: `30d`, `12h`, `never`.
+//! Lifetimes and grace periods in their written form: `30d`, `12h`, `never`.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -8,7 +8,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
-/// Always 365 days: a year that knew about leap days would have to know when it begins.
+/// Always 365 days: the length of a calendar year depends on when it begins.
 const YEAR: u64 = 365 * DAY;
 
 /// The units, longest first.
@@ -37,10 +37,10 @@ impl Span {
     pub const MONTH: Self = Self::of(30 * DAY);
     pub const QUARTER: Self = Self::of(90 * DAY);
     pub const YEAR: Self = Self::of(YEAR);
-    /// The longest span, 100 years. Whoever wants more means [`Lifetime::Never`].
+    /// The longest span, 100 years. Longer lifetimes are written as [`Lifetime::Never`].
     pub const MAXIMUM: Self = Self::of(100 * YEAR);
 
-    /// For the constants, none of which is zero.
+    /// Returns a constant span; none of the constants is zero.
     const fn of(seconds: u64) -> Self {
         Self(match NonZeroU64::new(seconds) {
             Some(seconds) => seconds,
@@ -48,55 +48,55 @@ impl Span {
         })
     }
 
-    /// So many seconds, or `None` for zero and for more than 100 years.
+    /// Returns a span of a number of seconds; `None` for zero and for more than 100 years.
     pub fn from_seconds(seconds: u64) -> Option<Self> {
         NonZeroU64::new(seconds)
             .map(Self)
             .filter(|span| *span <= Self::MAXIMUM)
     }
 
-    /// So many days, or `None` for zero and for more than 100 years.
+    /// Returns a span of a number of days; `None` for zero and for more than 100 years.
     pub fn from_days(days: u64) -> Option<Self> {
         days.checked_mul(DAY).and_then(Self::from_seconds)
     }
 
-    /// The length in seconds, from 1 to 3,153,600,000.
+    /// Returns the length in seconds, from 1 to 3,153,600,000.
     pub const fn seconds(self) -> u64 {
         self.0.get()
     }
 }
 
-/// How long a token may live.
+/// The lifetime of a token.
 ///
 /// Ordered from short to long, so that the stricter of two bounds is their minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lifetime {
-    /// It ends after this long.
+    /// The token expires after this span.
     Limited(Span),
-    /// It has no end, which is written `never`.
+    /// The token never expires; written `never`.
     Never,
 }
 
-/// How long a token stays good after it was rotated: a span of at most 30 days, or `0s` for not at all.
-/// Longer, and what was meant to bring a new token to where it is used would be a second token.
+/// The grace period in which a rotated token stays valid: a span of at most 30 days, or `0s` for none. A longer
+/// one would make the old token a second token instead of a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace(Option<Span>);
 
 impl Grace {
-    /// None at all.
+    /// No grace period.
     pub const NONE: Self = Self(None);
-    /// What is granted where nothing is said: time enough to bring the new token to where it is used.
+    /// The default: enough time to deploy the new token.
     pub const DAY: Self = Self(Some(Span::of(DAY)));
 
     const LONGEST: Span = Span::MONTH;
 
-    /// The length in seconds.
+    /// Returns the length in seconds.
     pub fn seconds(self) -> u64 {
         self.0.map_or(0, Span::seconds)
     }
 }
 
-/// A text that is neither a span nor, where that is allowed, `never`.
+/// The error for a text that is neither a span nor, where it is allowed, `never`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LifetimeError {
     #[error("must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d")]
@@ -155,7 +155,7 @@ impl FromStr for Grace {
 }
 
 impl fmt::Display for Span {
-    /// In days where it is whole days, else in the longest unit that leaves no remainder.
+    /// Writes whole days in `d`, otherwise the longest unit that leaves no remainder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.seconds();
         let (unit, length) = UNITS

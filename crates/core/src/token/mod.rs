@@ -1,4 +1,4 @@
-//! Nouns: what a token is, whom it acts for, how it ends, and how tokens are found.
+//! Tokens: their ids, owners, scopes, lifetimes, records and revocations, and filters over them.
 
 pub mod filter;
 pub mod id;

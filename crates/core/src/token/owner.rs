@@ -1,19 +1,19 @@
-//! What a token acts for.
+//! Owners of tokens.
 
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::token::OwnerKind;
 
-/// What a token acts for. It can never do more than its owner may do at the time of use.
+/// The owner that a token acts for. A token can never do more than its owner may do at the time of use.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// A person: in one organization, or in all of theirs.
     User {
         /// The person.
         user: UserId,
-        /// The one organization in which the token is good, or all.
+        /// The one organization in which the token is valid; `None` for all.
         organization: Option<OrganizationId>,
     },
-    /// A team; never reaches beyond it.
+    /// A team. Its tokens act only in the team.
     Team {
         /// The team.
         team: TeamId,
@@ -22,12 +22,12 @@ pub enum Owner {
     },
     /// An organization as a whole.
     Organization(OrganizationId),
-    /// The deployment itself: made by site administrators for verifiers and operators.
+    /// The deployment itself. Site administrators create its tokens for verifiers and operators.
     Deployment,
 }
 
 impl Owner {
-    /// What kind of thing it is.
+    /// Returns the kind of the owner.
     pub fn kind(&self) -> OwnerKind {
         match self {
             Self::User { .. } => OwnerKind::User,
@@ -37,7 +37,7 @@ impl Owner {
         }
     }
 
-    /// The organization to which the token is confined, if it is.
+    /// Returns the organization to which the token is restricted, if any.
     pub fn organization(&self) -> Option<OrganizationId> {
         match self {
             Self::User { organization, .. } => *organization,
@@ -46,7 +46,7 @@ impl Owner {
         }
     }
 
-    /// The team whose token this is.
+    /// Returns the team, if the owner is one.
     pub fn team(&self) -> Option<&TeamId> {
         match self {
             Self::Team { team, .. } => Some(team),
@@ -54,7 +54,7 @@ impl Owner {
         }
     }
 
-    /// The person whose token this is.
+    /// Returns the person, if the owner is one.
     pub fn user(&self) -> Option<&UserId> {
         match self {
             Self::User { user, .. } => Some(user),
@@ -62,9 +62,9 @@ impl Owner {
         }
     }
 
-    /// The owner's public id: the `sub` and `client_id` of the token.
+    /// Returns the owner's public id: the `sub` and `client_id` of the token.
     ///
-    /// Ids, never names, so that renaming ends nothing.
+    /// An id and never a name, so that renaming invalidates no token.
     pub fn subject(&self) -> String {
         match self {
             Self::User { user, .. } => user.to_string(),

@@ -1,4 +1,4 @@
-//! The record of a token: everything about it but the secret, which is never kept.
+//! The record of a token: all its data except the signed token itself, which is never stored.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use crate::clock::Timestamp;
 use crate::directory::UserId;
 use crate::token::{Owner, Place, Revocation, Scope, Slot, TokenId};
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Handed out to call services with.
+    /// An API token, for calling services.
     Api,
-    /// What login returns: good for the authority itself and nowhere else.
+    /// A session token, which login returns: valid for the authority only.
     Session,
 }
 
-/// Who did something, as a person reading a list wants to see it.
+/// The actor of an operation, as shown in lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// An e-mail address, `token 412`, `holder` or `operator`.
     pub name: String,
-    /// The person, where it was one.
+    /// The person, if the actor is one.
     pub user: Option<UserId>,
 }
 
@@ -32,15 +32,15 @@ pub struct Actor {
 pub struct NewToken {
     /// The `jti` claim: a time-ordered UUID.
     pub jti: Uuid,
-    /// What it is for.
+    /// Its purpose.
     pub kind: TokenKind,
-    /// A name for people.
+    /// A name for display.
     pub name: String,
-    /// A longer text for people.
+    /// A longer text for display.
     pub description: Option<String>,
-    /// What the token acts for.
+    /// The owner that it acts for.
     pub owner: Owner,
-    /// The place among its owner's tokens that it takes alone, if it takes one.
+    /// The slot of its owner that it holds, if any.
     pub slot: Option<Slot>,
     /// The scopes it carries, in the catalogue's order.
     pub scopes: Vec<Scope>,
@@ -50,26 +50,26 @@ pub struct NewToken {
     pub projects: Option<Vec<u32>>,
     /// The services it is meant for; never empty.
     pub audience: Vec<String>,
-    /// What stands before the JWT when it is handed out.
+    /// The prefix that precedes the JWT in the returned token.
     pub prefix: String,
-    /// The key that signs it, or no key ever does.
+    /// The key that must sign it: recording fails if another key signs.
     pub kid: Arc<str>,
     /// When it was issued.
     pub created_at: Timestamp,
-    /// Who issued it.
+    /// The actor who issued it.
     pub created_by: Actor,
-    /// The API token with which they did, if it was one.
+    /// The API token that authenticated the actor, if any.
     pub created_by_token: Option<TokenId>,
-    /// When it ends by itself; `None` is never.
+    /// When it expires; `None` is never.
     pub expires_at: Option<Timestamp>,
 }
 
-/// How every token begins that has an `alg` first in its header. Enough to recognise one in a list of
-/// secrets, and nothing of what makes it valid.
+/// The first characters of every JWT whose header begins with `alg`. Enough to recognise a token in a list of
+/// secrets, without any part that makes it valid.
 const FIRST_CHARACTERS: &str = "eyJhbGciOi";
 
 impl NewToken {
-    /// The first characters of the token itself, for display.
+    /// Returns the first characters of the token itself, for display.
     pub fn beginning(&self) -> String {
         format!("{}{FIRST_CHARACTERS}...", self.prefix)
     }
@@ -80,32 +80,32 @@ impl NewToken {
 pub struct Record {
     /// Its number.
     pub id: TokenId,
-    /// What was recorded when it was issued; name and description may have been changed since.
+    /// The token as issued; name and description may have been changed since.
     pub token: NewToken,
-    /// Its bit in the status lists.
+    /// Its status list index.
     pub place: Place,
-    /// When the authority, or a verifier that reports, last saw it.
+    /// When the authority, or a verifier that reports, last observed its use.
     pub last_used_at: Option<Timestamp>,
-    /// From which address that was, where the authority saw it and records that.
+    /// The client address of that use, if the authority observed it and records addresses.
     pub last_used_from: Option<IpAddr>,
-    /// Its own revocation. A cut-off that covers it stands elsewhere.
+    /// Its own revocation. Cut-offs that cover the token are separate.
     pub revocation: Option<RevocationNote>,
-    /// What it was rotated from and into.
+    /// The tokens that it was rotated from and into.
     pub lineage: Lineage,
-    /// That somebody presented it after it had been revoked, if anybody did.
+    /// Its presentations after revocation, if any.
     pub refusals: Option<Refusals>,
 }
 
-/// What a token was rotated from and into.
+/// The tokens that a token was rotated from and into.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lineage {
-    /// The token whose rights it took over.
+    /// The token that it replaced by rotation.
     pub rotated_from: Option<TokenId>,
-    /// The token that took over its rights.
+    /// The token that replaced it by rotation.
     pub replaced_by: Option<TokenId>,
 }
 
-/// That a revoked token was presented: by somebody who was not told, or who should not have it.
+/// Presentations of a revoked token: by a client that was not updated, or that should not have the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusals {
     /// How often it was refused.
@@ -114,16 +114,16 @@ pub struct Refusals {
     pub last_at: Timestamp,
 }
 
-/// What is remembered of a token's revocation.
+/// The recorded facts of a token's revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevocationNote {
     /// When it was recorded.
     pub revoked_at: Timestamp,
-    /// From when on the token is refused; not before `revoked_at`.
+    /// The instant from which the token is refused; not before `revoked_at`.
     pub effective_at: Timestamp,
-    /// Who revoked it.
+    /// The name of the actor who revoked it.
     pub revoked_by: String,
-    /// Why, in their words.
+    /// The reason in the actor's words.
     pub reason: Option<String>,
 }
 
@@ -138,20 +138,20 @@ impl From<Revocation> for RevocationNote {
     }
 }
 
-/// Whether a token is good.
+/// The status of a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Status {
     /// Accepted.
     #[default]
     Active,
-    /// Past its end.
+    /// Past its expiry.
     Expired,
-    /// Taken back, by itself or by a cut-off.
+    /// Revoked by its own revocation or by a cut-off.
     Revoked,
 }
 
 impl Status {
-    /// The word for it on the wire.
+    /// Returns the name of the status in responses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -162,15 +162,15 @@ impl Status {
 }
 
 impl Record {
-    /// Whether it has ended by itself.
+    /// Returns whether it has expired.
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        // Whole seconds, as `exp` has them: a verifier elsewhere must come to the same verdict.
+        // In whole seconds, as in `exp`: other verifiers must come to the same verdict.
         self.token
             .expires_at
             .is_some_and(|end| now.seconds() >= end.seconds())
     }
 
-    /// Whether its own revocation has taken effect.
+    /// Returns whether its own revocation has taken effect.
     pub fn is_revoked(&self, now: Timestamp) -> bool {
         self.revocation
             .as_ref()

@@ -1,4 +1,4 @@
-//! How tokens end before their time.
+//! Revocations: of single tokens, and cut-offs of many.
 
 use std::fmt;
 
@@ -6,29 +6,29 @@ use crate::clock::Timestamp;
 use crate::directory::{OrganizationId, TeamId, UserId};
 use crate::token::{Actor, NewToken, Owner, Record, TokenKind};
 
-/// A token's bit in the published status lists: never given to another token.
+/// A token's index in the published status lists, never assigned to another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Which list.
+    /// The number of the list.
     pub list: u32,
-    /// Which bit of it.
+    /// The index in the list.
     pub index: u32,
 }
 
-/// The order to revoke one token.
+/// A request to revoke one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// Now.
+    /// The instant of the request.
     pub revoked_at: Timestamp,
-    /// From when on the token is refused: now, or an instant ahead that is obeyed when it comes.
+    /// The instant from which the token is refused: at once, or later for a scheduled revocation.
     pub effective_at: Timestamp,
-    /// Who revokes.
+    /// The actor.
     pub revoked_by: Actor,
-    /// Why, in their words.
+    /// The reason in the actor's words.
     pub reason: Option<String>,
 }
 
-/// Which tokens a cut-off covers: those that match everything that is named.
+/// The criteria of a cut-off: it covers the tokens that match all criteria that are given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Tokens of this organization.
@@ -71,16 +71,16 @@ impl fmt::Display for Reach {
     }
 }
 
-/// What decides whether a cut-off covers a token. All of it is in the token's header and claims.
+/// The facts that decide whether a cut-off covers a token. All are in the token's header and claims.
 #[derive(Debug, Clone, Copy)]
 pub struct CutOffSubject<'a> {
-    /// What the token acts for.
+    /// The owner that the token acts for.
     pub owner: &'a Owner,
     /// The projects it is restricted to; `None` is unrestricted.
     pub projects: Option<&'a [u32]>,
     /// The key that signed it.
     pub kid: &'a str,
-    /// What it is for.
+    /// Its purpose.
     pub kind: TokenKind,
     /// When it was issued (`iat`), in whole seconds since the Unix epoch.
     pub issued_at: i64,
@@ -105,7 +105,7 @@ impl<'a> From<&'a Record> for CutOffSubject<'a> {
 }
 
 impl Reach {
-    /// Whether the token is among those meant, whenever it was issued.
+    /// Returns whether the token matches the criteria, independent of when it was issued.
     pub fn covers<'a>(&self, token: impl Into<CutOffSubject<'a>>) -> bool {
         let token = token.into();
         self.organization
@@ -126,20 +126,20 @@ impl Reach {
     }
 }
 
-/// One revocation of everything in reach that was issued up to an instant.
+/// A revocation of all tokens in reach that were issued up to an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutOff {
-    /// Whom it covers.
+    /// The criteria.
     pub reach: Reach,
-    /// The last second, since the Unix epoch, whose tokens it covers: `iat <= issued_through`.
-    /// Whole seconds, since `iat` is all that a verifier elsewhere sees.
+    /// The last second, since the Unix epoch, whose tokens it covers: `iat <= issued_through`. In whole
+    /// seconds, since other verifiers see only `iat`.
     pub issued_through: i64,
-    /// From when on it is obeyed.
+    /// The instant from which it takes effect.
     pub effective_at: Timestamp,
 }
 
 impl CutOff {
-    /// Whether it ends this token at this instant.
+    /// Returns whether it revokes this token at this instant.
     pub fn ends<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
         let token = token.into();
         self.effective_at <= now && token.issued_at <= self.issued_through && self.reach.covers(token)

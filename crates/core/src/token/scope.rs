@@ -1,4 +1,4 @@
-//! Scopes: what a token may be used for, and the catalogue of those that exist.
+//! Scopes: the permissions of a token, and the catalogue of existing scopes and presets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// One permission, written `resource:action`, each side one or more of `a-z`, `0-9`, `_` and `-`,
-/// at most 64 bytes in all. Cheap to clone.
+/// A permission, written `resource:action`, each side one or more of `a-z`, `0-9`, `_` and `-`, at most 64
+/// bytes in all. Cheap to clone.
 ///
-/// That a text has this form does not mean that the scope exists: that is the [`Catalogue`]'s word.
+/// A scope of this form need not exist: the [`Catalogue`] lists those that do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Scope(Arc<str>);
@@ -22,20 +22,19 @@ impl Scope {
         &self.0
     }
 
-    /// For the scopes in this file, whose form a test checks.
+    /// Returns a scope of this file, whose form a test checks.
     fn literal(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Which permission over the authority itself this is, or `None` where it is about somebody
-    /// else's service.
+    /// Returns the permission over the authority itself; `None` for a scope of another service.
     pub fn management(&self) -> Option<ManagementScope> {
         ManagementScope::ALL
             .into_iter()
             .find(|scope| scope.as_str() == self.as_str())
     }
 
-    /// Whether only a deployment token may hold it.
+    /// Returns whether only a deployment token may have it.
     pub fn is_deployment_only(&self) -> bool {
         self.management().is_some_and(ManagementScope::is_deployment_only)
     }
@@ -43,8 +42,8 @@ impl Scope {
 
 /// A permission over the authority itself.
 ///
-/// These are built in: no configuration adds, removes or redefines one, so that policy can match
-/// on them without a wildcard. They are granted by name only, never by a preset or a default.
+/// These are built in: no configuration adds, removes or redefines one, so that policy can match on them
+/// without a wildcard. They are granted by name only, never by a preset or a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ManagementScope {
     TokensRead,
@@ -79,8 +78,8 @@ impl ManagementScope {
         }
     }
 
-    /// Whether only a deployment token may hold it, because what it opens belongs to every
-    /// organization at once.
+    /// Returns whether only a deployment token may have it, since its data belong to every organization at
+    /// once.
     pub const fn is_deployment_only(self) -> bool {
         match self {
             Self::RevocationsRead | Self::UsageWrite => true,
@@ -112,14 +111,14 @@ impl Preset {
         &self.name
     }
 
-    /// Its scopes: at least one, none twice, no management scope.
+    /// Returns its scopes: at least one, none twice, no management scope.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 }
 
 impl Catalogue {
-    /// The catalogue of a deployment that configures none.
+    /// Returns the catalogue of a deployment that configures none.
     pub fn standard() -> Self {
         let mut catalogue = Self::standard_scopes();
         catalogue.presets.push(Preset {
@@ -129,7 +128,7 @@ impl Catalogue {
         catalogue
     }
 
-    /// The scopes of the standard catalogue without its presets.
+    /// Returns the standard catalogue without its presets.
     pub fn standard_scopes() -> Self {
         let mut catalogue = Self::management();
         let services = ["projects:read", "content:write", "subscription:read", "ai:use"];
@@ -137,7 +136,7 @@ impl Catalogue {
         catalogue
     }
 
-    /// A catalogue of the management scopes alone, to be filled.
+    /// Returns a catalogue of the management scopes alone, to which others are added.
     pub fn management() -> Self {
         Self {
             scopes: ManagementScope::ALL.map(Scope::from).to_vec(),
@@ -145,7 +144,7 @@ impl Catalogue {
         }
     }
 
-    /// Adds a scope of somebody else's service.
+    /// Adds a scope of another service.
     pub fn add_scope(&mut self, scope: Scope) -> Result<(), CatalogueError> {
         if scope.management().is_some() {
             return Err(CatalogueError::BuiltIn(scope));
@@ -190,12 +189,12 @@ impl Catalogue {
         self.scopes.contains(scope)
     }
 
-    /// Every scope, the management scopes first.
+    /// Returns all scopes, the management scopes first.
     pub fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 
-    /// Every scope that a token may get without being named.
+    /// Returns the scopes that a token may get without requesting them by name.
     pub fn grantable_by_default(&self) -> impl Iterator<Item = &Scope> {
         self.scopes.iter().filter(|scope| scope.management().is_none())
     }
@@ -209,7 +208,7 @@ impl Catalogue {
     }
 }
 
-/// Why a scope or a preset cannot be in the catalogue.
+/// The reason why a scope or a preset cannot be in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogueError {
     #[error("must not contain `{0}`, a built-in scope")]
@@ -228,7 +227,7 @@ pub enum CatalogueError {
     RepeatedPreset,
 }
 
-/// A text that has not the form of a scope.
+/// The error for a text that has not the form of a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`")]
 pub struct NotAScope;

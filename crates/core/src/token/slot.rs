@@ -1,27 +1,27 @@
-//! A named place among an owner's tokens.
+//! Slots: names under which an owner has at most one live token.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The name of a place that holds at most one live token of its owner: 1 to 64 letters, digits and
-/// `.`, `_`, `-`, the first a letter or digit. Issuing into it ends the token that was there.
+/// The name of a slot, which holds at most one live token of its owner: 1 to 64 letters, digits and `.`, `_`,
+/// `-`, the first a letter or digit. Issuing into a slot revokes the token that it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub struct Slot(String);
 
 impl Slot {
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// For the names that stand in the code, whose form their own tests check.
+    /// Returns a name that is a constant in the code, whose form its own test checks.
     pub fn literal(name: &'static str) -> Self {
         Self(name.to_owned())
     }
 }
 
-/// A text that names no slot.
+/// The error for a text that is no name of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 letters, digits, `.`, `_` or `-`, and begin with a letter or digit")]
 pub struct NotASlot;

@@ -1,4 +1,4 @@
-//! That a token was used, and who would have seen it.
+//! The use of tokens, and the audiences that report it.
 
 use std::net::IpAddr;
 
@@ -7,33 +7,33 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::token::TokenId;
 
-/// The authority saw a token.
+/// A use of a token that the authority observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Use {
-    /// Which one.
+    /// The token.
     pub token: TokenId,
-    /// When.
+    /// When it was used.
     pub at: Timestamp,
-    /// From where, if that is recorded.
+    /// The client address, if it is recorded.
     pub from: Option<IpAddr>,
 }
 
-/// A verifier says that it saw a token.
+/// A use of a token that a verifier reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct ReportedUse {
-    /// Which one: its `jti` claim.
+    /// The token's `jti` claim.
     pub jti: Uuid,
-    /// When, by the verifier's clock.
+    /// When it was used, by the verifier's clock.
     pub at: Timestamp,
 }
 
-/// An audience whose verifiers report what they see.
+/// An audience whose verifiers report use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportingAudience {
     /// The audience.
     pub audience: String,
-    /// When it was first reported for.
+    /// When its use was first reported.
     pub first_reported_at: Timestamp,
-    /// When it was last reported for.
+    /// When its use was last reported.
     pub last_reported_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Reading the journal: what was revoked after a position, or that it does not tell.
+//! Reading the journal: the revocations after a position, or that the journal is incomplete.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,15 +11,15 @@ use uuid::Uuid;
 use super::line::{self, Batch, Begin, VERSION};
 use super::segments;
 
-/// What the journal tells about the time after a position.
+/// The journal's answer for the time after a position.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum History {
     /// There is no journal.
     Absent,
-    /// It does not know the position, or something behind it is damaged or missing. The last position
-    /// that it reaches.
+    /// The journal lacks the position, or something after it is damaged or missing. Contains the last position
+    /// that the journal reaches.
     Unconnected(Position),
-    /// Everything that was appended since, in order.
+    /// All batches appended since the position, in order.
     Complete {
         batches: Vec<Batch>,
         /// How often the database was restored since.
@@ -27,28 +27,27 @@ pub(crate) enum History {
     },
 }
 
-/// Why the journal cannot be used.
+/// The reason why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// It was written for another database.
+    /// The journal was written for another database.
     #[error("the journal {} belongs to another database: move it to another folder", .0.display())]
     Foreign(PathBuf),
-    /// A later version has written it.
+    /// A later version of jeton has written the journal.
     #[error("the journal {} was written by a newer version of jeton", .0.display())]
     Newer(PathBuf),
-    /// It cannot be read.
+    /// The journal cannot be read.
     #[error("the journal {} cannot be read", path.display())]
     Unreadable {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Reads all segments. The position may stand more than once in them, after a crash and where one
-/// backup was restored twice: everything after the first time is told, since nothing is undone by
-/// telling it again.
+/// Reads all segments. The position may occur more than once, after a crash or if one backup was restored
+/// twice: everything after its first occurrence is returned, since repeating a revocation is harmless.
 pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<History, JournalError> {
     let unreadable = |source| JournalError::Unreadable {
         path: folder.to_owned(),
@@ -64,8 +63,8 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<Histo
     for (_, path) in segments(folder).map_err(unreadable)? {
         let text = fs::read(&path).map_err(unreadable)?;
         let Some(begin) = begin(&text) else {
-            // Torn at its very beginning: nothing in it was acknowledged, or it is damaged, which the
-            // next segment shows by beginning at a position that nobody has seen.
+            // Torn at its beginning: either none of it was acknowledged, or it is damaged. Damage shows in the
+            // next segment, which begins at a position that is not known.
             continue;
         };
         if begin.journal > VERSION {
@@ -88,9 +87,9 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<Histo
 
 struct Reader {
     at: Position,
-    /// The positions from which everything that follows is known.
+    /// The positions from which all that follows is known.
     seen: HashSet<Position>,
-    /// What follows the position that is looked for, once it was found.
+    /// The batches after the wanted position, once it was found.
     found: Option<Vec<Batch>>,
     restores: i64,
     last: Option<Position>,
@@ -138,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// Something is missing here: nothing before it leads to what follows.
+    /// Records a gap: no line before it leads to what follows.
     fn disconnect(&mut self) {
         self.seen.clear();
         self.found = None;
@@ -146,18 +145,18 @@ impl Reader {
     }
 }
 
-/// The first line of a segment.
+/// Returns the first line of a segment.
 pub(super) fn begin(text: &[u8]) -> Option<Begin> {
     let first = lines(text).next()?;
     first.whole.then(|| line::read(first.text)).flatten()
 }
 
-/// What can be read of a segment.
+/// Returns the readable batches of a segment.
 pub(super) fn batches(text: &[u8]) -> impl Iterator<Item = Batch> {
     lines(text).skip(1).filter_map(|line| line::read(line.text))
 }
 
-/// A segment without a flaw.
+/// Returns a segment that has no flaw.
 pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
     let begin = begin(text)?;
     let batches = lines(text)
@@ -169,7 +168,7 @@ pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
 
 struct Line<'a> {
     text: &'a [u8],
-    /// Whether it has its end.
+    /// Whether the line has its end.
     whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The lines of the journal: what they say, and how they are written.
+//! The lines of the journal: their content and their format.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
 
-/// The form of these lines.
+/// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
 /// The first line of a segment.
@@ -23,24 +23,24 @@ pub(super) struct Begin {
     pub(super) journal: u32,
     /// The first epoch of the database, which no restore changes.
     pub(super) database: Uuid,
-    /// Where in the database's history the first batch of the segment stands.
+    /// The position in the database's history before the first batch of the segment.
     pub(super) at: Position,
     /// The position of the copy that the database was restored from, just before.
     pub(super) restored_from: Option<Position>,
 }
 
-/// A further line: what one transaction has revoked.
+/// A further line: the revocations of one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    /// Where the database's history stood before it.
+    /// The position of the database before it.
     pub(crate) at: Position,
-    /// Where the database's history stands after it.
+    /// The position of the database after it.
     pub(crate) reaches: Position,
     pub(crate) entries: Vec<Entry>,
 }
 
-/// Something that must never be undone. Everything is named as the public knows it, since a restored
-/// database gives the numbers of its rows to others.
+/// A change that must never be undone. It names things by public ids, since a restored database reuses row
+/// numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry {
@@ -54,7 +54,7 @@ pub(crate) enum Entry {
         #[serde(flatten)]
         order: Order,
     },
-    /// Many were, at once.
+    /// A cut-off revoked many tokens.
     CutOff {
         organization: Option<Uuid>,
         team: Option<String>,
@@ -77,7 +77,7 @@ pub(crate) enum Entry {
     },
 }
 
-/// When, by whom and why.
+/// The instant, the actor and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) recorded_at: Timestamp,
@@ -96,7 +96,7 @@ impl Entry {
     }
 }
 
-/// The events of the feed after one, as entries.
+/// Returns the events of the feed after one, as entries.
 pub(super) fn events_after(connection: &Connection, sequence: u64) -> Result<Vec<Entry>, Failure> {
     let query = format!(
         "SELECT event.recorded_at, event.effective_at, event.actor, actors.public_id, event.reason,
@@ -153,7 +153,7 @@ fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The keys that are withdrawn, with their entries.
+/// Returns the withdrawn keys with their entries.
 pub(super) fn withdrawn_keys(connection: &Connection) -> Result<Vec<(String, Entry)>, Failure> {
     let mut query = connection.prepare_cached(
         "SELECT kid, algorithm, public_jwk, created_at, changed_at FROM keys WHERE state = 'withdrawn' ORDER BY id",
@@ -172,7 +172,8 @@ pub(super) fn withdrawn_keys(connection: &Connection) -> Result<Vec<(String, Ent
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// A line: sixteen hexadecimal digits of the SHA-256 of the JSON text that follows, and its end.
+/// Returns a line: sixteen hexadecimal digits of the SHA-256 of the JSON text, that text, and the end of the
+/// line.
 pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(value)?;
     let mut line = checksum(&json).into_bytes();
@@ -182,7 +183,7 @@ pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// What a line without its end says, unless it is damaged.
+/// Parses a line without its end; `None` if it is damaged.
 pub(super) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
     let (sum, rest) = line.split_at_checked(16)?;
     let json = rest.strip_prefix(b" ")?;

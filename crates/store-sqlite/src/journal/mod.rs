@@ -1,18 +1,17 @@
-//! The journal: every revocation a second time, outside of the database.
+//! The journal: a second record of every revocation, outside of the database.
 //!
-//! Whoever puts an older copy of the database in place would make tokens live again that were revoked
-//! since. The journal remembers them: it is a folder beside the database, and what it holds is only
-//! ever appended to.
+//! A database that is replaced by an older copy would accept tokens that were revoked since. The journal
+//! preserves those revocations: it is a folder beside the database, and only ever appended to.
 //!
-//! A batch of the writer that revokes something is appended and synced as one line after its last
-//! statement and before its commit, so that nothing is acknowledged that does not stand in both. A
-//! crash between the two leaves a line too many: its orders were never answered, and carrying them out
-//! at the next start is harmless. The other order would leave a revocation in the database alone.
+//! A batch of the writer that revokes something is appended and synced as one line after its last statement and
+//! before its commit, so that an acknowledged revocation is in both. A crash between the two leaves an extra
+//! line: its orders were never answered, and carrying them out at the next start is harmless. The other order
+//! would leave a revocation in the database alone.
 //!
-//! The folder holds *segments*, numbered files. The first line of a segment says at which position in
-//! the history of which database it begins; each further one says what was done and what position that
-//! has reached. Each line begins with a checksum. A torn line at the end of a segment was never
-//! acknowledged; after it, as after any surprise, the next batch begins a segment of its own.
+//! The folder contains *segments*, numbered files. The first line of a segment names the database and the
+//! position in its history at which the segment begins; each further line contains the changes of a batch and
+//! the position after it. Each line begins with a checksum. A torn line at the end of a segment was never
+//! acknowledged; after it, as after any surprise, the next batch begins a new segment.
 
 mod history;
 mod line;
@@ -38,20 +37,20 @@ use line::{Batch, Begin, VERSION};
 pub(super) use line::{Batch as JournalBatch, Entry, Order};
 use segment::Segment;
 
-/// The journal of a database, at its end.
+/// The journal of a database, open for appending.
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
     database: Uuid,
-    /// `None` if the next batch is to begin a segment.
+    /// The last segment; `None` if the next batch begins a new one.
     segment: Option<Segment>,
-    /// The keys whose withdrawal stands in it and is committed.
+    /// The keys whose withdrawal is in the journal and committed.
     withdrawn: BTreeSet<String>,
-    /// The keys that the open transaction withdraws. It may still fail, and be tried again.
+    /// The keys that the open transaction withdraws. It may still fail and be retried.
     withdrawing: BTreeSet<String>,
 }
 
-/// Where the journal of a database is.
+/// Returns the folder of a database's journal.
 pub(super) fn folder_of(database: &Path) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
     path.push(".revocations");
@@ -59,7 +58,7 @@ pub(super) fn folder_of(database: &Path) -> PathBuf {
 }
 
 impl Journal {
-    /// The journal in a folder, whether there is one yet or not.
+    /// Opens the journal in a folder, which need not exist yet.
     pub(super) fn open(folder: PathBuf, database: Uuid, connection: &Connection) -> Result<Self, Failure> {
         let mut journal = Self {
             folder,
@@ -73,8 +72,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Goes on with the last segment if it has been written to its end and reaches just this position.
-    /// Says whether it does.
+    /// Continues the last segment if it is intact and reaches exactly this position. Returns whether it does.
     pub(super) fn resume(&mut self, at: Position) -> io::Result<bool> {
         let Some((_, path)) = segments(&self.folder)?.pop() else {
             return Ok(false);
@@ -91,12 +89,12 @@ impl Journal {
         Ok(true)
     }
 
-    /// What stands in it after a position.
+    /// Returns the journal's history after a position.
     pub(super) fn history_after(&self, at: Position) -> Result<History, JournalError> {
         history::after(&self.folder, self.database, at)
     }
 
-    /// The transaction that it has followed is committed.
+    /// Marks the appended transaction as committed.
     pub(super) fn committed(&mut self) {
         self.withdrawn.append(&mut self.withdrawing);
         if let Some(segment) = &mut self.segment {
@@ -104,16 +102,15 @@ impl Journal {
         }
     }
 
-    /// The transaction that it has followed is undone for certain: what it has appended is taken back.
-    /// Otherwise a full disk would be filled further by every revocation that it refuses, and a restore
-    /// would carry them out.
+    /// Removes the lines of a transaction that was rolled back for certain. Otherwise every revocation that a
+    /// full disk refuses would fill it further, and a restore would carry it out.
     pub(super) fn undone(&mut self) {
         if let Some(segment) = &mut self.segment {
             segment.undone();
         }
     }
 
-    /// Appends what the open transaction has revoked, if anything, and returns once it is on disk.
+    /// Appends the revocations of the open transaction, if any, and returns once they are on disk.
     pub(super) fn follow(&mut self, connection: &Connection, memory: &Memory) -> Result<(), Failure> {
         let (before, head) = (memory.committed(), memory.head);
         self.withdrawing.clear();
@@ -134,8 +131,8 @@ impl Journal {
         })?)
     }
 
-    /// Begins a segment, with what the open transaction has revoked, if anything: where no line leads to
-    /// the state of the database, or where it was restored from another position.
+    /// Begins a segment with the revocations of the open transaction, if any: used if no line leads to the
+    /// state of the database, or if it was restored from another position.
     pub(super) fn begin_anew(
         &mut self,
         connection: &Connection,
@@ -202,8 +199,8 @@ impl Journal {
     }
 }
 
-/// Removes the oldest segments, as far as all that they hold was recorded by an instant, but not the
-/// last one. Says how many.
+/// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.
+/// Returns their number.
 pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> {
     let mut segments = segments(folder)?;
     segments.pop();
@@ -221,7 +218,7 @@ pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> 
     Ok(removed)
 }
 
-/// The segments with their numbers, in order.
+/// Returns the segments with their numbers, in order.
 fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

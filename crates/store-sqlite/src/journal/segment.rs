@@ -1,4 +1,4 @@
-//! The file at the end of the journal, and how a line of it is taken back.
+//! The last file of the journal, and the removal of an uncommitted line from it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,7 +9,7 @@ use jeton_verifier::event::Position;
 
 use super::line::{self, Batch};
 
-/// How long a segment grows, in bytes. Old ones are removed whole.
+/// The size in bytes at which a segment is full. Old segments are removed whole.
 const SEGMENT: u64 = 1 << 20;
 
 #[derive(Debug)]
@@ -17,11 +17,11 @@ pub(super) struct Segment {
     path: PathBuf,
     file: File,
     end: End,
-    /// Without what the open transaction has written. Of length 0 if that has begun the segment.
+    /// The end without the open transaction's lines. Length 0 if that transaction has begun the segment.
     committed: End,
 }
 
-/// Where a segment ends.
+/// The end of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct End {
     length: u64,
@@ -29,14 +29,14 @@ struct End {
 }
 
 impl Segment {
-    /// A new one, which begins at a position.
+    /// Creates a segment that begins at a position.
     pub(super) fn create(path: PathBuf, at: Position) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self::of(path, file, 0, at))
     }
 
-    /// One that was written to its end.
+    /// Opens an intact segment for appending.
     pub(super) fn resume(path: PathBuf, length: u64, reaches: Position) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).open(&path)?;
         Ok(Self::of(path, file, length, reaches))
@@ -52,10 +52,10 @@ impl Segment {
         }
     }
 
-    /// Whether the next batch belongs here: nobody else has written to it or removed it.
+    /// Returns whether the next batch belongs here: no other process has written to the file or removed it.
     pub(super) fn ends(&self, at: Position) -> io::Result<bool> {
         let metadata = self.file.metadata()?;
-        // One of length 0 was begun, undone, and could not be removed: its first line is missing.
+        // A segment of length 0 was begun, undone, and could not be removed: its first line is missing.
         Ok(self.end.reaches == at
             && (1..SEGMENT).contains(&self.end.length)
             && metadata.len() == self.end.length
@@ -67,10 +67,10 @@ impl Segment {
         self.write(&line::text(batch)?, batch.reaches)
     }
 
-    /// Writes behind the end, and returns once it is on disk.
+    /// Writes at the end, and returns once the text is on disk.
     pub(super) fn write(&mut self, text: &[u8], reaches: Position) -> io::Result<()> {
         let End { length, .. } = self.end;
-        // Before anything is written, so that what is torn is taken back too.
+        // Set before writing, so that a torn line is removed too.
         self.end = End {
             length: length + text.len() as u64,
             reaches,
@@ -79,17 +79,17 @@ impl Segment {
         self.file.sync_data()
     }
 
-    /// The transaction that has written here is committed.
+    /// Marks the written text as committed.
     pub(super) fn committed(&mut self) {
         self.committed = self.end;
     }
 
-    /// Takes back what the open transaction has written, if anything.
+    /// Removes the text that the open transaction has written, if any.
     pub(super) fn undone(&mut self) {
         if self.end == self.committed {
             return;
         }
-        // Where that fails the next batch does not find the end that it expects, and begins a segment.
+        // If that fails, the next batch finds another end than it expects, and begins a segment.
         let _ = if self.committed.length == 0 {
             fs::remove_file(&self.path)
         } else {

@@ -25,7 +25,7 @@ fn position(sequence: u8) -> Position {
     }
 }
 
-/// One revocation, after so many.
+/// A batch with one revocation, after the given number of others.
 fn batch(after: u8) -> Batch {
     Batch {
         at: position(after),
@@ -54,7 +54,7 @@ fn complete(journal: &Journal, after: u8) -> Option<Vec<Batch>> {
     }
 }
 
-/// What is undone leaves no trace, neither a line nor a segment, and what comes later is whole.
+/// An undone transaction leaves neither a line nor a segment, and later lines are intact.
 #[test]
 fn what_is_undone_is_taken_back() {
     let folder = TempDir::new().unwrap();
@@ -79,14 +79,14 @@ fn what_is_undone_is_taken_back() {
     assert_eq!(complete(&journal, 0), Some(vec![batch(0), batch(1)]));
 }
 
-/// A line without the one that begins its segment would say nothing to a restore.
+/// A line in a segment without its first line would be lost at a restore.
 #[test]
 fn an_undone_segment_that_could_not_be_removed_is_left_alone() {
     let folder = TempDir::new().unwrap();
     let mut journal = journal(&folder);
     journal.append(&batch(0)).unwrap();
     let (_, path) = segments(&journal.folder).unwrap().pop().unwrap();
-    // The disk took nothing of it, and does not take its removal either.
+    // The disk wrote none of it, and refuses to remove it.
     fs::File::options()
         .write(true)
         .open(&path)
@@ -126,7 +126,7 @@ fn segments_are_of_bounded_size_and_one_whole() {
     assert_eq!(complete(&journal, 9), None);
 }
 
-/// Somebody else, or an earlier process, has written behind the end that this one knows.
+/// Another process, or an earlier one, has written after the end that this one knows.
 #[test]
 fn what_others_wrote_is_never_overwritten() {
     let folder = TempDir::new().unwrap();
@@ -146,7 +146,7 @@ fn what_others_wrote_is_never_overwritten() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Wherever the end is torn off, what was whole is told, and nothing is made up.
+    /// Wherever the end is torn off, the intact lines are returned, and no others.
     #[test]
     fn a_torn_end_loses_what_it_held_and_no_more(kept in 0.0..1.0) {
         let folder = TempDir::new().unwrap();

@@ -1,4 +1,4 @@
-//! Lists of tokens: pages that never skip or repeat one, and never read another organization's rows.
+//! Lists of tokens: pages that skip or repeat no token, and never read another organization's rows.
 
 mod selection;
 mod walk;
@@ -13,7 +13,7 @@ use jeton_core::token::{CountTotal, Direction, Filter, Listing, Page, Start};
 pub(super) use selection::{Selection, number};
 use walk::{From, Walk};
 
-/// One page.
+/// Returns one page.
 pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Result<Listing, Failure> {
     // One instant for page, neighbours and total.
     let transaction = connection.unchecked_transaction()?;
@@ -24,7 +24,7 @@ pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Res
     let goes_on = found.len() > limit;
     found.truncate(limit);
     let comes_back = match &page.start {
-        // The token at the cursor's edge lies behind the page, on the side it was turned from.
+        // The token at the cursor is behind the page, opposite to its direction.
         Start::Cursor(cursor) => walk.any_behind(From::At(cursor), page.direction)?,
         Start::Offset(1..) => walk.any_behind(From::Whole, page.direction)?,
         Start::Beginning | Start::Offset(0) => false,

@@ -1,4 +1,4 @@
-//! How SQLite reads: by indexes, in order, and nobody else's rows.
+//! Tests of query plans: SQLite reads by indexes, in order, and only rows of the right owner.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ use jeton_core::token::{
     WantedStatus,
 };
 
-/// What SQLite would do, a line a step.
+/// Returns SQLite's query plan, one line a step.
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     let mut query = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
@@ -32,7 +32,7 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     steps.collect::<rusqlite::Result<_>>().unwrap()
 }
 
-/// The steps that read rows one after another or put them into order.
+/// Returns the steps that scan rows or sort them.
 fn slow(plan: &[String]) -> Vec<&String> {
     plan.iter()
         .filter(|step| {
@@ -181,7 +181,7 @@ fn every_other_order_sorts_its_own_rows_and_reads_no_others() {
     }
 }
 
-/// The tokens of a page of teams: a dialect asks for those of a hundred teams at a time.
+/// A page of teams: one API asks for the tokens of a hundred teams at a time.
 #[test]
 fn tokens_of_a_hundred_teams_are_merged_by_their_index() {
     let folder = tempfile::tempdir().unwrap();

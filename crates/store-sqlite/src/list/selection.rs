@@ -1,4 +1,4 @@
-//! A filter as SQL.
+//! The translation of a filter into SQL.
 
 use crate::values::{Parameter, get, params};
 use rusqlite::types::Value;
@@ -13,11 +13,10 @@ use jeton_core::directory::TeamId;
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{End, Filter, OwnerKind, Status, StatusAt, TokenId, Visibility, WantedStatus};
 
-/// The tokens that a filter matches: sources, each read by an index of its own, and what is asked of
-/// each row beyond that.
+/// The tokens that a filter matches: sources, each read by an index of its own, and a condition on each row.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    /// The sets of which the list is the union; no token is in two of them.
+    /// The disjoint sets whose union is the list.
     sources: Vec<String>,
     condition: String,
     parameters: Vec<Value>,
@@ -33,8 +32,8 @@ impl Selection {
         Ok(selection)
     }
 
-    /// What matched when a token was the last one, as far as that can be seen later: who has a successor
-    /// with a higher number was active then, whatever the clock of whoever rotated it said.
+    /// Returns the tokens that matched when a token was the last one, as far as later rows show it: a token
+    /// whose successor has a higher number was active then, regardless of the rotating process's clock.
     pub(crate) fn when_last_was(
         connection: &Connection,
         filter: &Filter,
@@ -64,9 +63,9 @@ impl Selection {
         Ok(selection)
     }
 
-    /// A query over the matching rows of `tokens`, without an order: an expression of each, where a
-    /// further condition holds. The parameters of the condition are numbered from
-    /// [`Selection::next_parameter`] on. `None` if there is nothing to read at all.
+    /// Returns an unsorted query of an expression over the matching rows of `tokens` that meet a further
+    /// condition. The condition numbers its parameters from [`Selection::next_parameter`] on. `None` if there
+    /// is nothing to read.
     pub(super) fn select(&self, columns: &str, further: &str) -> Option<String> {
         let condition = &self.condition;
         let terms: Vec<_> = self
@@ -81,17 +80,17 @@ impl Selection {
         (!terms.is_empty()).then(|| terms.join(" UNION ALL "))
     }
 
-    /// The number of the first parameter that is not the selection's own.
+    /// Returns the number of the first parameter after the selection's own.
     pub(super) fn next_parameter(&self) -> usize {
         self.parameters.len() + 1
     }
 
-    /// The selection's parameters and those that follow them.
+    /// Returns the selection's parameters followed by further ones.
     pub(super) fn parameters(&self, further: Vec<Value>) -> impl rusqlite::Params {
         params_from_iter(self.parameters.clone().into_iter().chain(further))
     }
 
-    /// How many tokens match.
+    /// Returns the number of matching tokens.
     pub(crate) fn count(&self, connection: &Connection) -> Result<u64, Failure> {
         let Some(matching) = self.select("1", "TRUE") else {
             return Ok(0);
@@ -101,8 +100,7 @@ impl Selection {
         Ok(query.query_row(self.parameters(Vec::new()), |row| get(row, 0))?)
     }
 
-    /// The first tokens that match and lie after one and not after another, in the order of their
-    /// numbers.
+    /// Returns the first matching tokens after one and up to another, in the order of their numbers.
     pub(crate) fn between(
         &self,
         connection: &Connection,
@@ -125,8 +123,8 @@ impl Selection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Which indexes are read. The narrowest owner that is named decides. Of other organizations only a
-    /// person's own rows there are met, where that person is asked for.
+    /// Selects the indexes to read, by the narrowest owner that the filter names. Of other organizations it
+    /// reads only a person's own rows, if the filter names that person.
     fn read_from(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         let Visibility::Own { user, teams } = &filter.visibility else {
             let source = if let Some(team) = &filter.team {
@@ -179,7 +177,7 @@ impl Selection {
         format!("INDEXED BY {index} WHERE tokens.{column} = {number}")
     }
 
-    /// A leading `+` keeps an index from being taken for it.
+    /// Adds conditions on the owner. A leading `+` keeps SQLite from choosing an index for a condition.
     fn ask_of_owner(&mut self, connection: &Connection, filter: &Filter) -> Result<(), Failure> {
         if let Some(organization) = &filter.organization {
             let organization = number(connection, "organizations", organization)?;
@@ -219,7 +217,7 @@ impl Selection {
 
     fn ask_of_token(&mut self, filter: &Filter) {
         if let Some(text) = &filter.text {
-            // As SQLite's lower() does it: ASCII. LIKE would do no better, and stops at a NUL.
+            // ASCII only, as in SQLite's lower(). LIKE ignores case in the same way, but stops at a NUL.
             let text = self.bind(text.to_ascii_lowercase());
             self.condition.push_str(&format!(
                 " AND (instr(lower(tokens.name), {text}) OR instr(lower(tokens.description), {text})
@@ -246,8 +244,8 @@ impl Selection {
             self.ask("tokens.preset =", preset.clone());
         }
         if let Some(name) = &filter.created_by {
-            // What a person's token has made bears the token's name, and records the person. Those who
-            // were removed are still found.
+            // A change by a person's token records the token's name and the person. Removed people are still
+            // found.
             let name = self.bind(name.to_ascii_lowercase());
             self.condition.push_str(&format!(
                 " AND (lower(tokens.created_by) = {name}
@@ -275,7 +273,7 @@ impl Selection {
         }
         if let Some(now) = filter.reporting_at {
             let since = match filter.unused_since {
-                // What was never used was not used since it was made.
+                // A token that was never used counts as unused since it was issued.
                 Some(instant) if !filter.never_used => {
                     let instant = self.bind(instant.millis());
                     format!("max({instant}, tokens.created_at)")
@@ -293,7 +291,7 @@ impl Selection {
         let uncut = uncut(&instant);
         let unrevoked =
             format!("(tokens.effective_at IS NULL OR tokens.effective_at > {instant}) AND {uncut}");
-        // Whole seconds, as `exp` has them.
+        // In whole seconds, as in `exp`.
         let ended = format!("tokens.expires_at / 1000 <= {instant} / 1000");
         match status.wanted {
             WantedStatus::Unrevoked => unrevoked,
@@ -303,7 +301,8 @@ impl Selection {
         }
     }
 
-    /// The rule that memory has in Rust, and issuing in `bounds.rs`: lists are paged and counted by it.
+    /// Adds the rules of a policy, so that lists are paged and counted by them. The same rules are in Rust for
+    /// memory, and in `bounds.rs` for issuing.
     fn ask_of_policy(&mut self, breach: &Breach, organization: i64) -> Result<(), Failure> {
         let Breach { policy, at } = breach;
         let mut rules = Vec::new();
@@ -315,7 +314,7 @@ impl Selection {
         }
         if let Some(allowed) = &policy.allowed_scopes {
             let allowed = self.bind(json(allowed)?);
-            // No scope has a character that means anything to JSON.
+            // No scope has a character with a meaning in JSON.
             rules.push(format!(
                 "tokens.scopes <> '' AND EXISTS (
                      SELECT 1 FROM json_each('[\"' || replace(tokens.scopes, ' ', '\",\"') || '\"]') AS held
@@ -340,7 +339,7 @@ impl Selection {
                  WHERE place > {most})"
             ));
         }
-        // NULL where a rule does not apply, which is no breach.
+        // NULL if a rule does not apply, which is no breach.
         let broken = match rules.is_empty() {
             true => "FALSE".to_owned(),
             false => rules.join(") OR ("),
@@ -357,36 +356,36 @@ impl Selection {
                 let until = until.map_or_else(String::new, |until| {
                     format!(" AND tokens.expires_at < {}", self.bind(until.millis()))
                 });
-                // NULL where there is no end, which is no match.
+                // NULL if the token never expires, which is no match.
                 format!("(tokens.expires_at >= {from}{until})")
             }
         }
     }
 
-    /// Adds a condition of which a parameter is the end.
+    /// Adds a condition that ends in a parameter.
     fn ask(&mut self, condition: &str, value: impl Into<Value>) {
         let parameter = self.bind(value);
         self.condition.push_str(&format!(" AND {condition} {parameter}"));
     }
 
-    /// Adds a parameter and says how the query names it.
+    /// Adds a parameter and returns its name in the query.
     fn bind(&mut self, value: impl Into<Value>) -> String {
         self.parameters.push(value.into());
         format!("?{}", self.parameters.len())
     }
 }
 
-/// A condition on `tokens`: the person still belongs where the token is good, as a site administrator does
-/// everywhere.
+/// A condition on `tokens`: the person is still a member of the token's organization, or a site administrator
+/// (a member of all).
 const BELONGS: &str = "(tokens.organization IS NULL OR EXISTS (SELECT 1 FROM memberships \
      WHERE memberships.organization = tokens.organization AND memberships.user = tokens.user) \
      OR EXISTS (SELECT 1 FROM users WHERE users.id = tokens.user AND users.site_admin = 1))";
 
-/// How many teams are merged one by one. SQLite refuses more than 500 parts; the tokens of whoever
-/// has so many teams are sorted instead.
+/// The most teams that are merged one by one. SQLite refuses more than 500 parts; tokens of more teams than
+/// this are sorted instead.
 const MERGED: usize = 100;
 
-/// The teams of which the caller sees tokens and the filter wants any.
+/// Returns the teams whose tokens the caller sees and the filter includes.
 fn visible_teams(connection: &Connection, filter: &Filter, teams: &[TeamId]) -> Result<Vec<i64>, Failure> {
     teams
         .iter()
@@ -395,7 +394,7 @@ fn visible_teams(connection: &Connection, filter: &Filter, teams: &[TeamId]) -> 
         .collect()
 }
 
-/// The number of a row, or one that no row has.
+/// Returns a row's number, or a number that no row has.
 pub(crate) fn number(
     connection: &Connection,
     table: &'static str,

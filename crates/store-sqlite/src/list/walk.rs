@@ -1,4 +1,4 @@
-//! Going through a list in its order, from any position, either way.
+//! Paging through a list in its order, from any position, in either direction.
 
 use crate::values::get;
 use rusqlite::Connection;
@@ -9,36 +9,36 @@ use crate::list::Selection;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Cursor, Direction, Order, Sort, SortBy, SortValue, Start, TokenId};
 
-/// A selection in an order.
+/// A sorted selection.
 ///
-/// The list is two stretches: first what has a value, in the order of the values, then what has none,
-/// in the order of the numbers. By `created_at` nothing needs a value, since the numbers say it. The
-/// two are asked for one by one: `NULLS LAST` would sort what an index has in order.
+/// The list has two stretches: first the rows with a value, in the order of the values, then the rows without
+/// one, in the order of their numbers. Sorting by `created_at` needs no values, since numbers have the same
+/// order. Each stretch is a query of its own: `NULLS LAST` would sort rows that an index has in order.
 pub(super) struct Walk<'a> {
     connection: &'a Connection,
     selection: &'a Selection,
     sort: Sort,
 }
 
-/// A part of the list.
+/// One of the two stretches of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stretch {
     Valued,
     Valueless,
 }
 
-/// What of a stretch is asked for.
+/// The requested part of a stretch.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum From<'a> {
-    /// All of it.
+    /// The whole stretch.
     Whole,
-    /// What lies beyond a position.
+    /// The rows beyond a position.
     Beyond(&'a Cursor),
-    /// The same, and the position itself.
+    /// The rows beyond a position, and the row at it.
     At(&'a Cursor),
 }
 
-/// How much of a stretch is passed by, and how much wanted.
+/// How many rows of a stretch are skipped, and how many are wanted.
 struct Part {
     offset: u64,
     limit: usize,
@@ -53,7 +53,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The positions from a start on, the nearest first.
+    /// Returns the positions from a start on, the nearest first.
     pub(super) fn positions(
         &self,
         start: &Start,
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
                     limit: limit - found.len(),
                 };
                 found.extend(self.stretch(stretch, from, direction, &part)?);
-                // What lies beyond a whole stretch starts in the next one.
+                // The offset that exceeds a whole stretch continues in the next one.
                 if offset > 0 {
                     offset = match found.is_empty() {
                         true => offset.saturating_sub(self.count(stretch, direction)?),
@@ -94,8 +94,8 @@ impl<'a> Walk<'a> {
         Ok(query.query_row(self.selection.parameters(parameters), |row| get(row, 0))?)
     }
 
-    /// Whether a token lies at a position, or on the side of it that the direction comes from; where
-    /// none is given, whether there is any.
+    /// Returns whether a token is at a position or behind it, opposite to the direction; without a position,
+    /// whether there is any.
     pub(super) fn any_behind(&self, from: From<'_>, direction: Direction) -> Result<bool, Failure> {
         let back = match direction {
             Direction::Next => Direction::Previous,
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
             let Some((matching, parameters)) = self.matching("1", stretch, from, back) else {
                 return Ok(false);
             };
-            // Any will do, so nothing is put into order.
+            // Any row suffices, so the query does not sort.
             let statement = format!("SELECT EXISTS ({matching})");
             let mut query = self.connection.prepare_cached(&statement)?;
             if query.query_row(self.selection.parameters(parameters), |row| get(row, 0))? {
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
         Ok(false)
     }
 
-    /// What lies ahead of a position, in the order in which it is met.
+    /// Returns the stretches ahead of a position, in the order of the direction.
     fn ahead<'c>(&self, from: From<'c>, direction: Direction) -> Vec<(Stretch, From<'c>)> {
         let mut stretches = match (self.sort.by, direction) {
             (SortBy::CreatedAt, _) => vec![Stretch::Valueless],
@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
             Some(_) => Stretch::Valued,
             None => Stretch::Valueless,
         };
-        // What was met before the cursor's own stretch lies behind.
+        // The stretches before the cursor's own are behind it.
         if let Some(position) = stretches.iter().position(|stretch| *stretch == own) {
             stretches.drain(..position);
         }
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// A query for a stretch in its order, to which limit and offset are still to be given.
+    /// Returns a sorted query for a stretch, to which limit and offset are still to be added.
     pub(super) fn statement(
         &self,
         stretch: Stretch,
@@ -196,7 +196,7 @@ impl<'a> Walk<'a> {
         Some((statement, parameters))
     }
 
-    /// What of a stretch lies in a direction, in no order.
+    /// Returns an unsorted query for the rows of a stretch in a direction.
     fn matching(
         &self,
         columns: &str,
@@ -233,7 +233,7 @@ impl<'a> Walk<'a> {
         Some((self.selection.select(columns, &range)?, parameters))
     }
 
-    /// How what lies in a direction compares with what lies before it, and in which order it is met.
+    /// Returns the comparison and the sort order of a direction.
     fn toward(&self, direction: Direction) -> (&'static str, &'static str) {
         match (self.sort.order, direction) {
             (Order::Descending, Direction::Next) | (Order::Ascending, Direction::Previous) => ("<", "DESC"),
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is sorted by, as SQL.
+    /// Returns the SQL of the value that the list is sorted by.
     fn value(&self) -> &'static str {
         match self.sort.by {
             SortBy::CreatedAt => "NULL",

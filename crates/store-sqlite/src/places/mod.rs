@@ -1,4 +1,4 @@
-//! Places in status lists: never given twice, and telling nothing about their neighbours.
+//! Status list indexes: never assigned twice, and in a hidden order.
 
 mod permutation;
 
@@ -22,7 +22,7 @@ use jeton_store::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use jeton_store::{OpenedList, ReservedPlace, ReturnedPlaces, StoreError};
 use permutation::Permutation;
 
-/// The lists that are not retired.
+/// Returns the lists that are not retired.
 pub(super) fn opened_lists(connection: &Connection) -> Result<Vec<OpenedList>, Failure> {
     let mut query = connection
         .prepare_cached("SELECT id, lifetime_class, opened_at FROM status_lists WHERE retired_at IS NULL")?;
@@ -42,27 +42,27 @@ pub(super) fn opened_lists(connection: &Connection) -> Result<Vec<OpenedList>, F
     Ok(lists)
 }
 
-/// How the class stands in the file.
+/// Returns the number of the class in the database.
 fn number(class: LifetimeClass) -> i64 {
     class as i64
 }
 
-/// How many places are taken from a list at a time. What is left of them when the process ends, or begins
-/// with the next list, is given to nobody.
+/// How many indexes are reserved from a list at a time. Those left over when the process ends, or begins with
+/// the next list, stay unused.
 const STRETCH: u32 = 4096;
 
-/// The places that this process has for new tokens, so that a token can say its place before it is
-/// recorded, and few of them cost a write.
+/// The status list indexes that this process has reserved for new tokens, so that a token has its index before
+/// it is recorded, and one write reserves many.
 #[derive(Default)]
 pub(super) struct Places {
     stretches: Mutex<BTreeMap<LifetimeClass, Stretch>>,
-    /// Held by the one who takes more.
+    /// Held by the task that reserves more.
     refilling: Arc<tokio::sync::Mutex<()>>,
-    /// How often there were no more to be had.
+    /// How often reserving more has failed.
     failures: AtomicU64,
 }
 
-/// Places of one list that are this process's to give.
+/// Reserved indexes of one list.
 struct Stretch {
     list: u32,
     opened_at: Timestamp,
@@ -70,7 +70,7 @@ struct Stretch {
 }
 
 impl Places {
-    /// A place for a token, which nobody else gets.
+    /// Reserves an index for a token, exclusively.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         token: &NewToken,
@@ -79,7 +79,7 @@ impl Places {
         let (lifetime, now) = (LifetimeClass::of(token), token.created_at);
         loop {
             if let Some(place) = self.take(lifetime, now) {
-                // In time, so that nobody has to wait for more while there is nothing to give.
+                // Early enough that no request waits for more indexes.
                 if self.left(lifetime, now) < STRETCH as usize / 2
                     && let Ok(refilling) = Arc::clone(&self.refilling).try_lock_owned()
                 {
@@ -90,7 +90,8 @@ impl Places {
             let failures = self.failures.load(Ordering::Acquire);
             let refilling = Arc::clone(&self.refilling).lock_owned().await;
             if self.left(lifetime, now) == 0 {
-                // All who waited are told at once: each would otherwise wait as long again for the same.
+                // One failure answers all waiting requests: each would otherwise wait as long again for the
+                // same.
                 if self.failures.load(Ordering::Acquire) != failures {
                     return Err(StoreError::Busy);
                 }
@@ -100,7 +101,7 @@ impl Places {
         }
     }
 
-    /// Gives no more places of lists that retire. Only where the clock was set back are there any.
+    /// Drops the reserved indexes of lists that retire. There are some only if the clock was set back.
     pub(super) fn drop_lists(&self, lists: &[u32]) {
         self.stretches()
             .retain(|_, stretch| !lists.contains(&stretch.list));
@@ -123,8 +124,8 @@ impl Places {
         stretch.map_or(0, |stretch| stretch.left.len())
     }
 
-    /// Takes the next stretch of the newest list, or of a new one. On its own, since whoever asked may
-    /// be gone before it is here: each who left would use a whole stretch up.
+    /// Reserves the next stretch of the newest list, or of a new one. In a task of its own, since the request
+    /// may be cancelled before it ends: each cancelled request would waste a whole stretch.
     fn refill(
         self: &Arc<Self>,
         lifetime: LifetimeClass,
@@ -158,7 +159,7 @@ impl Places {
     }
 
     fn stretches(&self) -> MutexGuard<'_, BTreeMap<LifetimeClass, Stretch>> {
-        // Nothing that is done under the lock panics half way.
+        // No code panics while it holds the lock.
         self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,8 +173,8 @@ impl ReturnedPlaces for Places {
     }
 }
 
-/// Marks the next places of a list as given. Lists of an earlier epoch take no more tokens, so that a
-/// database that was restored gives no place a second time.
+/// Marks the next indexes of a list as assigned. Lists of an earlier epoch accept no more tokens, so that a
+/// restored database assigns no index a second time.
 fn next_stretch(
     connection: &Connection,
     entropy: &dyn Entropy,
@@ -213,7 +214,7 @@ fn next_stretch(
     })
 }
 
-/// A list as its row has it.
+/// A list as in its row.
 struct List {
     id: u32,
     key: [u8; 16],

@@ -1,10 +1,10 @@
-//! The order in which the places of a list are given.
+//! The order in which the indexes of a list are assigned.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jeton_store::rules::status_lists::LIST_SIZE;
 
-/// A keyed permutation of the places of a list: a Feistel network whose round functions are tables
-/// drawn from SHA-256. Without the key the order in which places were given cannot be seen.
+/// A keyed permutation of the indexes of a list: a Feistel network whose round functions are tables drawn from
+/// SHA-256. Without the key the order of assignment is hidden.
 pub(super) struct Permutation {
     rounds: Vec<Vec<u16>>,
 }
@@ -12,7 +12,7 @@ pub(super) struct Permutation {
 const HALF_BITS: u32 = LIST_SIZE.ilog2() / 2;
 const HALF: u16 = (1 << HALF_BITS) - 1;
 
-/// Four would do for wide halves; narrow ones leak more a round.
+/// Four rounds suffice for wide halves; narrow halves leak more a round.
 const ROUNDS: u8 = 10;
 
 impl Permutation {
@@ -26,7 +26,7 @@ impl Permutation {
         let mut left = (counter >> HALF_BITS) & half;
         let mut right = counter & half;
         for round in &self.rounds {
-            // Every half is an index of a table; were one not, the round would still be undoable.
+            // Every half is an index of a table; otherwise the round would still be reversible.
             let mixed = round.get(right as usize).copied().unwrap_or_default();
             (left, right) = (right, left ^ u32::from(mixed));
         }
@@ -72,7 +72,7 @@ mod tests {
                 near += u32::from(index.abs_diff(previous) < 1024);
                 previous = index;
             }
-            // By chance two places lie within 1,024 of each other about twice in 1,024 times.
+            // By chance two indexes are within 1,024 of each other about twice in 1,024 times.
             assert!((1_000..3_500).contains(&near), "{near}");
         }
     }

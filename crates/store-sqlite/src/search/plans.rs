@@ -1,4 +1,4 @@
-//! How SQLite reads the lists of the directory: by an index, and only rows of the list's owner.
+//! Tests of query plans: SQLite reads the directory's lists by an index, and only rows of the list's owner.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use jeton_core::directory::{OrganizationId, UserId};
 use jeton_store::OrganizationsOf;
 use uuid::Uuid;
 
-/// What SQLite would do, a line a step.
+/// Returns SQLite's query plan, one line a step.
 fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     let mut query = connection
         .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
@@ -18,8 +18,8 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
     steps.collect::<rusqlite::Result<_>>().unwrap()
 }
 
-/// The steps that read a table or an index from its beginning, or all names and addresses in their order,
-/// whoever they belong to.
+/// Returns the steps that scan a table or an index from its beginning, or all names or addresses in their
+/// order.
 fn everybodys(plan: &[String]) -> Vec<&String> {
     let tables = [
         "organizations",
@@ -39,7 +39,7 @@ fn everybodys(plan: &[String]) -> Vec<&String> {
         .collect()
 }
 
-/// Whose organizations a list can be of, but for everybody's.
+/// Returns the owners that a list can be restricted to.
 fn owners() -> [OrganizationsOf; 2] {
     [
         OrganizationsOf::Person(UserId::random(&SystemEntropy)),

@@ -1,7 +1,7 @@
-//! Writing: one thread, one connection, one commit for all that waits.
+//! The writer: one thread, one connection, one commit for all jobs that wait.
 //!
-//! A sync of the disk costs far more than a row. While one batch is being synced the next one fills
-//! by itself, so there is no timer: under load the batches grow, and a lone write waits for nobody.
+//! A sync of the disk costs far more than a row. While one batch is synced the next one fills, so that no timer
+//! is needed: under load the batches grow, and a single write does not wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use jeton_store::{Advance, Change, Commit, Observer, Result, StoreError};
 /// How many jobs may wait. Beyond it the answer is `Busy` at once, not after a long wait.
 const QUEUE: usize = 4096;
 
-/// How many jobs share a commit at most, so that no answer waits for an endless batch.
+/// The most jobs in a commit, so that no answer waits for an endless batch.
 const BATCH: usize = 1024;
 
-/// How a job that fails is undone without harm to its neighbours.
+/// How a failed job is undone without affecting the other jobs of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Undo {
-    /// The job writes by one statement, which SQLite undoes by itself; nothing is added to its cost.
+    /// The job writes by one statement, which SQLite undoes by itself at no cost.
     Statement,
-    /// The job writes by several statements, which a savepoint holds together.
+    /// The job writes by several statements, which a savepoint encloses.
     Savepoint,
 }
 
@@ -37,17 +37,17 @@ pub(super) enum Undo {
 pub(super) struct Batch<'a> {
     /// The writer's connection, inside the transaction.
     pub(super) connection: &'a Connection,
-    /// What the writer knows about the database.
+    /// The writer's cache of the database.
     pub(super) memory: &'a mut Memory,
-    /// Where keys of new status lists come from.
+    /// The source of keys for new status lists.
     pub(super) entropy: &'a dyn Entropy,
-    /// What observers will be told after the commit.
+    /// The changes that observers receive after the commit.
     pub(super) changes: &'a mut Vec<Change>,
-    /// Why the transaction as a whole must not be committed, if so.
+    /// The reason why the transaction as a whole must not be committed, if any.
     lost: Option<Failure>,
 }
 
-/// The way to the writer's thread.
+/// The handle of the writer's thread.
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
@@ -55,7 +55,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// `checkpointer` is a connection of its own.
+    /// Starts the thread. `checkpointer` is a separate connection.
     pub(super) fn start(
         connection: Connection,
         checkpointer: Connection,
@@ -87,7 +87,7 @@ impl Writer {
         })
     }
 
-    /// Puts a job into the next batch; what it returns is ready once the batch is on disk.
+    /// Adds a job to the next batch; its result is ready once the batch is on disk.
     pub(super) fn run<T, W>(&self, undo: Undo, work: W) -> impl Future<Output = Result<T>> + Send + use<T, W>
     where
         T: Send + 'static,
@@ -121,11 +121,11 @@ impl Writer {
     /// Waits until the writer has stopped, which it does only when the file cannot be trusted.
     pub(super) async fn died(&self) {
         let mut died = self.died.clone();
-        // An error means that the thread is gone, which is the same.
+        // An error means that the thread has ended, which is the same.
         let _ = died.wait_for(|died| *died).await;
     }
 
-    /// Whether it has stopped so. Whoever has heard that their job failed for it finds it said here.
+    /// Returns whether it has stopped so. A caller whose job failed for that reason already gets `true`.
     pub(super) fn has_died(&self) -> bool {
         *self.died.borrow() || self.died.has_changed().is_err()
     }
@@ -133,7 +133,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Without senders the thread finishes what it has accepted, and closes the file.
+        // Without senders the thread finishes the jobs it has accepted, and closes the file.
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -141,10 +141,10 @@ impl Drop for Writer {
     }
 }
 
-/// Something to do in a batch, and somebody to tell.
+/// A unit of work in a batch, with the caller to answer.
 trait Job: Send {
     fn run(&mut self, batch: &mut Batch<'_>);
-    /// Answers, after the batch is on disk or has failed as a whole.
+    /// Answers the caller, after the batch is on disk or has failed as a whole.
     fn answer(self: Box<Self>, end: std::result::Result<(), Failure>);
 }
 
@@ -167,13 +167,13 @@ where
     }
 
     fn answer(self: Box<Self>, end: std::result::Result<(), Failure>) {
-        // Nobody may be left to hear it; the write stands all the same.
+        // The caller may have gone away; the write stays.
         let _ = self.reply.send(end.and(self.outcome));
     }
 }
 
 impl<'a> Batch<'a> {
-    /// The transaction that a connection has open.
+    /// Returns the batch of the transaction that a connection has open.
     pub(super) fn new(
         connection: &'a Connection,
         memory: &'a mut Memory,
@@ -189,7 +189,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Runs a job so that its failure, or panic, leaves no trace of it.
+    /// Runs a job so that its failure or panic leaves no trace.
     fn alone<T>(
         &mut self,
         undo: Undo,
@@ -203,11 +203,11 @@ impl<'a> Batch<'a> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = &outcome {
             self.memory.head = head;
-            // It may have remembered the number of a row that is now undone.
+            // The job may have cached the number of a row that is now undone.
             self.memory.numbers.forget();
             self.memory.generations.forget();
             self.changes.truncate(changes);
-            // A full disk or a failing one makes SQLite undo everything, the neighbours' work too.
+            // A full or failing disk makes SQLite undo the whole transaction, the other jobs included.
             if self.connection.is_autocommit() || failure.is_fatal() {
                 self.lost = Some(failure.clone());
                 return outcome;
@@ -236,7 +236,7 @@ impl<'a> Batch<'a> {
 struct Writing {
     checkpoints: Checkpoints,
     connection: Connection,
-    /// `None` after a failure, until it is read anew.
+    /// `None` after a failure, until it is read again.
     memory: Option<Memory>,
     journal: Journal,
     entropy: Arc<dyn Entropy>,
@@ -279,15 +279,15 @@ impl Writing {
         }
     }
 
-    /// Runs all jobs in one transaction and commits it. Returns the step that it has taken in the feed.
+    /// Runs all jobs in one transaction and commits it. Returns its step in the feed.
     fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> std::result::Result<Option<Advance>, Failure> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         let current = match self.memory.take() {
             Some(memory) if memory.is_current(&self.connection)? => memory,
             Some(_) => Memory::read(&self.connection)?,
             None => {
-                // The last batch has failed. A batch that has nothing to write, as a probe's, would
-                // say that all is well while the disk is full.
+                // The last batch has failed. A batch without writes, such as a readiness probe, would succeed
+                // while the disk is full.
                 self.connection
                     .prepare_cached("UPDATE meta SET one = one")?
                     .execute(())?;
@@ -311,17 +311,17 @@ impl Writing {
         Ok(Advance::between(after, reached))
     }
 
-    /// Leaves a batch that failed.
+    /// Abandons a batch that failed.
     fn give_up(&mut self, failure: &Failure) {
         self.memory = None;
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
         if failure.is_fatal() {
-            // Before anybody is answered: a server that stops ends with its last answer.
+            // Before any caller is answered: a server that stops ends with its last answer.
             self.died.send_replace(true);
         } else {
-            // After a failed sync the batch may be on the disk all the same.
+            // After a failed sync the batch may be on disk nevertheless.
             self.journal.undone();
         }
     }
@@ -329,7 +329,8 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        // Before the connection is closed, which is mostly the last and puts the WAL's content into the file.
+        // Before the connection is closed, which is mostly the last one and moves the WAL's content into the
+        // file.
         self.checkpoints.end();
         if *self.died.borrow() {
             // That sync would seem to succeed, and the WAL be deleted.

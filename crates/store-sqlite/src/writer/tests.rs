@@ -11,7 +11,7 @@ use super::*;
 use crate::chance::SystemEntropy;
 use crate::open;
 
-/// Remembers every call.
+/// Records every call.
 #[derive(Default)]
 struct Seen(Mutex<Vec<Vec<Change>>>);
 
@@ -53,7 +53,7 @@ impl Fixture {
         Self { folder, seen, writer }
     }
 
-    /// What is in the file, as another process sees it.
+    /// Returns the rows in the file, as another process reads them.
     fn noted(&self) -> Vec<i64> {
         let connection = Connection::open(self.folder.path().join("jeton.db")).unwrap();
         let mut query = connection
@@ -63,7 +63,7 @@ impl Fixture {
         values.collect::<rusqlite::Result<_>>().unwrap()
     }
 
-    /// Holds the writer inside a batch of its own until the sender speaks or is gone.
+    /// Holds the writer inside a batch until the sender sends or is dropped.
     async fn hold(&self) -> channel::Sender<()> {
         let (release, released) = channel::channel();
         let (started, start) = tokio::sync::oneshot::channel();
@@ -78,7 +78,7 @@ impl Fixture {
     }
 }
 
-/// Lets a future run until it waits, and drops it: what it has ordered stays ordered.
+/// Polls a future once and drops it: a write that it has begun still happens.
 fn poll_once(future: impl Future) {
     let mut future = Box::pin(future);
     let waker = std::task::Waker::noop();
@@ -143,7 +143,7 @@ async fn a_failed_commit_fails_everybody_and_leaves_nothing() {
     let (one, breaking, ()) = tokio::join!(
         writer.run(Undo::Statement, |batch| note(batch, 1)),
         writer.run(Undo::Savepoint, |batch| {
-            // A reference into nothing that is looked at only at the commit.
+            // A dangling reference that is checked only at the commit.
             batch.connection.execute_batch(
                 "PRAGMA defer_foreign_keys = ON; INSERT INTO noted (value, organization) VALUES (2, 99)",
             )?;
@@ -248,7 +248,7 @@ async fn another_process_that_writes_for_long_makes_it_busy_and_no_more() {
     assert_eq!(fixture.noted(), [2]);
 }
 
-/// However busy the writer is, the WAL does not grow with everything that it ever wrote.
+/// However busy the writer is, the WAL does not grow without bound.
 #[tokio::test]
 async fn the_wal_begins_anew_while_there_is_always_more_to_write() {
     const PAGE: u64 = 4096;

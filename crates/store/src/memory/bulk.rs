@@ -1,4 +1,4 @@
-//! Revoking many tokens, a portion at a time.
+//! Bulk revocations, a portion at a time.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ impl BulkRevocations for MemoryStore {
 }
 
 impl Data {
-    /// The next tokens that an order is about. Who has a successor that came after it was active then.
+    /// Returns the next tokens of a bulk revocation. A token with a later successor was active when it began.
     fn portion<'a>(&'a self, bulk: &'a BulkRevocation, through: TokenId, limit: usize) -> Vec<&'a Record> {
         let filter = &bulk.order.filter;
         let ahead = self.matching_in_any_status(filter);
@@ -90,7 +90,7 @@ impl Data {
         meant.take(limit).collect()
     }
 
-    /// What lives of the line of tokens that took over from one since an order.
+    /// Returns the successors of a token since a bulk revocation that are not revoked yet.
     fn successors(&self, token: &Record, through: TokenId, now: Timestamp) -> impl Iterator<Item = &Record> {
         let next = |record: &&Record| record.lineage.replaced_by.and_then(|id| self.token(id));
         let first = next(&token).filter(|first| first.id > through);

@@ -1,4 +1,4 @@
-//! What the store holds.
+//! The data of the store in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,12 +34,12 @@ pub(super) struct Data {
     pub(super) newest_token: i64,
     pub(super) counts: HashMap<Owner, OwnerCount>,
     pub(super) feed: Feed,
-    /// Each with the last token that was recorded when it was taken down.
+    /// Each bulk revocation with the last token that was recorded before it.
     pub(super) bulk: BTreeMap<i64, (BulkRevocation, TokenId)>,
     pub(super) reporting: BTreeMap<String, ReportingAudience>,
 }
 
-/// What stays when it is removed, for what refers to it.
+/// A thing that stays after its removal, for references to it.
 #[derive(Debug, Clone)]
 pub(super) struct Kept<T> {
     pub(super) value: T,
@@ -61,7 +61,7 @@ pub(super) struct StatusList {
     pub(super) is_retired: bool,
 }
 
-/// Hashes begin with [`BEFORE_ALL`](jeton_verifier::event::BEFORE_ALL), which is the default.
+/// The feed. Hashes begin with [`BEFORE_ALL`](jeton_verifier::event::BEFORE_ALL), which is the default.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Feed {
     pub(super) sequence: u64,
@@ -69,7 +69,7 @@ pub(super) struct Feed {
     pub(super) pruned_through: u64,
     pub(super) pruned_hash: [u8; 32],
     pub(super) events: BTreeMap<u64, Arc<Entry>>,
-    /// Those that stay when their events are pruned, too.
+    /// All cut-offs, also those whose events are pruned.
     pub(super) cut_offs: BTreeMap<u64, CutOff>,
 }
 
@@ -102,7 +102,7 @@ impl<T> Kept<T> {
 }
 
 impl Feed {
-    /// The hash of an event that is kept, of the last that is not, or before the first.
+    /// Returns the hash of an event that is kept, of the last pruned one, or before the first.
     pub(super) fn hash_of(&self, sequence: u64) -> Option<[u8; 32]> {
         if sequence == self.pruned_through {
             return Some(self.pruned_hash);
@@ -110,7 +110,7 @@ impl Feed {
         self.events.get(&sequence).map(|entry| entry.hash)
     }
 
-    /// Whether the events that are kept follow each other without a gap, and each hashes to what it did.
+    /// Returns whether the kept events follow each other without a gap, and all hashes are correct.
     pub(super) fn is_whole(&self) -> bool {
         let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
         for (number, entry) in &self.events {
@@ -136,7 +136,7 @@ impl Data {
         }
     }
 
-    /// The position of the feed's last event.
+    /// Returns the position of the feed's last event.
     pub(super) fn position(&self) -> Position {
         Position {
             epoch: self.epoch,
@@ -173,7 +173,7 @@ impl Data {
             .find(|record| record.token.slot.as_ref() == Some(slot) && record.revocation.is_none())
     }
 
-    /// Whether a cut-off that is obeyed by an instant, or ever, covers the token.
+    /// Returns whether a cut-off that takes effect by an instant, or ever, covers the token.
     pub(super) fn is_cut_off(&self, record: &Record, by: Option<Timestamp>) -> bool {
         let by = by.unwrap_or(Timestamp::LAST);
         self.feed
@@ -182,7 +182,7 @@ impl Data {
             .any(|cut_off| cut_off.ends(record, by))
     }
 
-    /// See [`Tokens::is_standing`](crate::Tokens::is_standing).
+    /// Implements [`Tokens::is_standing`](crate::Tokens::is_standing).
     pub(super) fn is_standing(&self, record: &Record, now: Timestamp) -> bool {
         record.token.kind == TokenKind::Api
             && record.revocation.is_none()
@@ -190,7 +190,7 @@ impl Data {
             && !self.is_cut_off(record, None)
     }
 
-    /// A token and its neighbours by rotation, as a limit sees them.
+    /// Returns a token and its neighbours by rotation, with the facts that a limit depends on.
     pub(super) fn succession(&self, record: &Record) -> Succession {
         let countable = |record: &Record| Countable {
             expires_at: record.token.expires_at,
@@ -205,13 +205,13 @@ impl Data {
         }
     }
 
-    /// Whether a limit counts the token.
+    /// Returns whether a limit counts the token.
     pub(super) fn is_counted(&self, record: &Record, now: Timestamp) -> bool {
         let Succession { token, successor, .. } = self.succession(record);
         record.token.kind == TokenKind::Api && counts(&token, successor.as_ref(), now)
     }
 
-    /// See [`Tokens::other_active`](crate::Tokens::other_active).
+    /// Implements [`Tokens::other_active`](crate::Tokens::other_active).
     pub(super) fn other_active(&self, token: TokenId, now: Timestamp) -> Option<TokenId> {
         let owner = &self.token(token)?.token.owner;
         let mut others = self.records().rev().filter(|other| other.token.owner == *owner);
@@ -219,7 +219,7 @@ impl Data {
         other.map(|other| other.id)
     }
 
-    /// The key with this id, if it signs.
+    /// Returns the key with this id, if it signs.
     pub(super) fn signing_key(&mut self, kid: &str) -> Option<&mut KeyRow> {
         let mut rows = self.keys.value.rows.iter_mut();
         rows.find(|row| row.key.kid == kid && row.state == KeyState::Signing)
@@ -241,13 +241,13 @@ impl Data {
         self.teams.keys().filter_map(|id| self.team(id))
     }
 
-    /// A live team of a live organization.
+    /// Returns a live team of a live organization.
     pub(super) fn team(&self, id: &TeamId) -> Option<&Team> {
         let team = self.teams.get(id).and_then(Kept::live)?;
         self.organization(team.organization).map(|_| team)
     }
 
-    /// Whether a person belongs where a token of theirs is good.
+    /// Returns whether a person belongs to the organization of a token of theirs.
     pub(super) fn belongs(&self, user: &UserId, organization: Option<OrganizationId>) -> bool {
         organization.is_none_or(|organization| self.is_member(organization, user))
             || self

@@ -13,7 +13,7 @@ use crate::{
     Slice, Standing, Teams, Versioned,
 };
 
-/// A part of a list in the order of its keys.
+/// Returns a part of a list in the order of its keys.
 fn slice<T>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> String, slice: &Slice) -> Vec<T> {
     let mut found: Vec<(String, T)> = all
         .map(|item| (key(&item), item))
@@ -24,7 +24,7 @@ fn slice<T>(all: impl Iterator<Item = T>, key: impl Fn(&T) -> String, slice: &Sl
     found.into_iter().take(limit).map(|(_, item)| item).collect()
 }
 
-/// A numbered page of a list in the order of its keys. The text may also be in what `also` says.
+/// Returns a numbered page of a list in the order of its keys. The text may match the key or `also`.
 fn find<T>(
     all: impl Iterator<Item = T>,
     key: impl Fn(&T) -> String,
@@ -52,7 +52,7 @@ fn find<T>(
 }
 
 impl Data {
-    /// Who belongs to something and is invited there, by the roles of either.
+    /// Returns the members and invited addresses of an organization or a team, from their roles.
     fn belonging<'a>(
         &'a self,
         members: impl Iterator<Item = (&'a UserId, &'a Role)>,

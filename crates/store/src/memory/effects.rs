@@ -1,4 +1,4 @@
-//! Effects: each as the contract says it, and failing before it has changed anything.
+//! Effects, applied as the contract defines them. An effect that fails does so before it changes anything.
 
 use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     NewRecord, Realm, Result, ends,
 };
 
-/// [`Committed`](crate::Committed) before the commit, when nothing is proved yet.
+/// The results of an order before its commit; [`Committed`](crate::Committed) is made of them after it.
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) position: Option<Position>,
@@ -411,7 +411,7 @@ impl Data {
         Ok(())
     }
 
-    /// Whoever does something, as a person, is one who was made.
+    /// Fails if the actor is a person who was never created.
     fn must_know(&self, user: Option<&UserId>) -> Result<()> {
         known(user.is_none_or(|id| self.people.contains_key(id)).then_some(()))
     }

@@ -1,4 +1,4 @@
-//! Guards: each as the contract says it.
+//! Guards, compared as the contract defines them.
 
 use jeton_core::token::NewToken;
 
@@ -6,7 +6,7 @@ use super::data::Data;
 use crate::{Generation, Guard, Realm};
 
 impl Data {
-    /// Whether a guard holds. `recorded` is the token that the order records, if it records one.
+    /// Returns whether a guard holds. `recorded` is the token that the order records, if it records one.
     pub(super) fn holds(&self, guard: &Guard, recorded: Option<&NewToken>) -> bool {
         match guard {
             Guard::Unchanged(realm, generation) => self.generation(realm) == Some(*generation),

@@ -1,4 +1,4 @@
-//! Signing keys.
+//! Signing keys: their states and public halves.
 
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;

@@ -1,4 +1,4 @@
-//! Lists of tokens, filtered and sorted.
+//! Lists of tokens, filtered and sorted in Rust.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use super::data::Data;
 use crate::rules::usage;
 
 impl Data {
-    /// The tokens that match, in the order of their numbers.
+    /// Returns the tokens that match, in the order of their numbers.
     fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Record> {
         let matching = self.matching_in_any_status(filter);
         matching.filter(|record| self.is_in(record, filter.status))
@@ -61,7 +61,7 @@ impl Data {
             || owner.team().is_some_and(|team| teams.contains(team))
     }
 
-    /// What people read about a token.
+    /// Returns whether the texts of a token match the filter.
     fn reads(&self, record: &Record, filter: &Filter) -> bool {
         let token = &record.token;
         let (text, team_name) = (filter.text.as_deref(), filter.team_name.as_deref());
@@ -107,7 +107,7 @@ impl Data {
             })
     }
 
-    /// Those that the organization's limit does not allow their owners beside their newest.
+    /// Returns the tokens that exceed the organization's limit, which allows only each owner's newest.
     fn beyond_limit(&self, breach: &Breach, organization: OrganizationId) -> BTreeSet<TokenId> {
         let most = breach.policy.max_active_tokens_per_owner;
         let most = most.map_or(usize::MAX, |most| most as usize);
@@ -127,12 +127,12 @@ impl Data {
     }
 }
 
-/// Whether something is what is wanted, if anything is.
+/// Returns whether a value is the wanted one, or none is wanted.
 fn wants<T: PartialEq>(wanted: Option<T>, has: Option<T>) -> bool {
     wanted.is_none() || wanted == has
 }
 
-/// Whether a text has a part, if one is wanted.
+/// Returns whether a text contains a part, or no part is wanted.
 fn has(text: Option<&str>, part: Option<&str>) -> bool {
     part.is_none_or(|part| {
         text.is_some_and(|text| text.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
@@ -169,7 +169,7 @@ fn breaks(record: &Record, Breach { policy, .. }: &Breach) -> bool {
         || (token.preset.iter()).any(|preset| !policy.allows_preset(preset))
 }
 
-/// The position of a token in a list that is sorted by something.
+/// Returns the position of a token in a list that is sorted by a value.
 fn position(data: &Data, record: &Record, by: SortBy) -> Cursor {
     let token = &record.token;
     let text = |text: &str| Some(SortValue::Text(text.to_ascii_lowercase()));
@@ -188,7 +188,7 @@ fn position(data: &Data, record: &Record, by: SortBy) -> Cursor {
     }
 }
 
-/// What has no value is last, either way.
+/// Compares positions. Tokens without a value come last in both directions.
 fn compare(one: &Cursor, other: &Cursor, order: Order) -> Ordering {
     let values = match (&one.value, &other.value) {
         (Some(SortValue::Instant(one)), Some(SortValue::Instant(other))) => one.cmp(other),
@@ -204,7 +204,7 @@ fn compare(one: &Cursor, other: &Cursor, order: Order) -> Ordering {
     }
 }
 
-/// One page.
+/// Returns one page.
 pub(super) fn page(data: &Data, filter: &Filter, page: &Page) -> Listing {
     let mut all: Vec<(Cursor, &Record)> = data
         .matching(filter)
@@ -212,7 +212,7 @@ pub(super) fn page(data: &Data, filter: &Filter, page: &Page) -> Listing {
         .collect();
     let total = all.len() as u64;
     let is_next = page.direction == Direction::Next;
-    // Going back is going forth in the list turned round.
+    // The previous page is the next page of the reversed list.
     let along = |one: &Cursor, other: &Cursor| match is_next {
         true => compare(one, other, page.sort.order),
         false => compare(other, one, page.sort.order),

@@ -1,8 +1,8 @@
-//! A store in memory: what the contract says and no more, for tests and as the measure of other backends.
+//! A store in memory: the contract and nothing more, for tests and as the reference for other backends.
 //!
-//! It compares guards and carries out effects; what is decided anywhere is decided in [`rules`](crate::rules).
-//! One lock serves all, lists are filtered and sorted in Rust. Nothing outlives the process, so that journal,
-//! backups and readers have no part in it.
+//! It compares guards and applies effects; all decisions are made in [`rules`](crate::rules). One lock protects
+//! all data, and lists are filtered and sorted in Rust. No data outlive the process, so that there are no
+//! journal, backups and readers.
 
 mod bulk;
 mod data;
@@ -29,15 +29,15 @@ use crate::{
 use data::Data;
 use effects::Done;
 
-/// What stores share that are open beside each other, or one after the other.
+/// A database that stores share, open at the same time or one after the other.
 #[derive(Debug, Clone)]
 pub struct MemoryDatabase(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     data: Mutex<Data>,
-    /// Reserved places that came back, by their lists. Apart, since an order that is refused gives one back
-    /// while the data are locked.
+    /// Returned status list indexes, by their lists. Apart from the data, since a refused order returns an
+    /// index while the data are locked.
     returned: Mutex<HashMap<u32, Vec<u32>>>,
 }
 
@@ -48,7 +48,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryDatabase {
-    /// A new and empty one.
+    /// Returns a new, empty database.
     pub fn new(entropy: &dyn Entropy) -> Self {
         Self(Arc::new(Shared {
             data: Mutex::new(Data::new(entropy.uuid_v4())),
@@ -56,11 +56,11 @@ impl MemoryDatabase {
         }))
     }
 
-    /// Opens it, whoever else has it open.
+    /// Opens the database, which other stores may have open too.
     ///
     /// # Errors
     ///
-    /// Fails if the feed is not whole.
+    /// Returns an error if the feed is damaged.
     pub fn open(&self, observer: Arc<dyn Observer>) -> Result<MemoryStore> {
         if !locked(&self.0.data).feed.is_whole() {
             return Err(failed("the feed is not whole"));
@@ -81,7 +81,7 @@ impl std::fmt::Debug for MemoryStore {
 /// A write that is being carried out.
 struct Batch<'a> {
     data: &'a mut Data,
-    /// What observers are told once it is done.
+    /// The changes that observers receive once it is done.
     changes: Vec<Change>,
 }
 
@@ -98,8 +98,8 @@ impl MemoryStore {
         locked(&self.shared.data)
     }
 
-    /// Carries out a write and tells the observer, both before another write begins, and answers after
-    /// that: a caller that goes away meanwhile changes nothing.
+    /// Carries out a write and tells the observer, both before another write begins, and then answers: a caller
+    /// that goes away meanwhile changes nothing.
     async fn write<T>(&self, job: impl FnOnce(&mut Batch<'_>) -> Result<T>) -> Result<T> {
         let answer = {
             let mut data = self.data();

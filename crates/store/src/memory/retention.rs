@@ -1,4 +1,4 @@
-//! What may be old enough to be deleted.
+//! Reading the records that may be old enough to be deleted.
 
 use std::ops::Bound;
 
@@ -9,7 +9,7 @@ use jeton_core::token::TokenId;
 use super::{Batch, MemoryStore};
 use crate::{Aged, Change, Forgotten, OpenedList, Result, Retention};
 
-/// How many records, and how many events, a portion has.
+/// The number of records, and of events, in a portion.
 const PORTION: usize = 500;
 
 #[async_trait]

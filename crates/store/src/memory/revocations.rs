@@ -1,4 +1,4 @@
-//! What the memory of a process is rebuilt from.
+//! Revocations and identity: the state that a process rebuilds at its start.
 
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -9,10 +9,10 @@ use super::MemoryStore;
 use super::data::Data;
 use crate::{Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot};
 
-/// How many events are handed over at once.
+/// How many events are returned at once.
 const EVENTS: usize = 10_000;
 
-/// How many tokens that a cut-off covers are.
+/// The number of tokens in a portion of those that a cut-off covers.
 const PORTION: usize = 1_000;
 
 impl Data {

@@ -18,8 +18,8 @@ use crate::{
 
 #[async_trait]
 impl Tokens for MemoryStore {
-    /// An index that came back is given first, otherwise the next of the newest list; not in a hidden order,
-    /// since nobody is served from memory.
+    /// Reserves a returned index first, otherwise the next of the newest list. The order is not hidden, since
+    /// this backend serves no public.
     async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace> {
         let place = self.place(LifetimeClass::of(token), token.created_at)?;
         let returns_to: Arc<dyn ReturnedPlaces> = Arc::<super::Shared>::clone(&self.shared);

@@ -1,4 +1,4 @@
-//! Revoking many tokens: what becomes of a portion.
+//! Bulk revocation: the order that revokes one portion.
 
 use std::collections::HashSet;
 
@@ -6,13 +6,14 @@ use crate::{BulkPortion, BulkRevocation, BulkToken, Cause, Effect, Guard, LastTo
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 
-/// Revokes the tokens of a portion, and returns how far the order is carried out then. An earlier revocation
-/// stands, and where the organization keeps it, an owner's last active token stays.
+/// Revokes the tokens of a portion, and returns the progress after it. An earlier revocation stays, and so does
+/// an owner's last active token if the organization keeps it.
 ///
-/// What was rotated since the order is revoked together with all of its successors, or the holders could
-/// outrun the order. Only where the order is about what breaks a policy do they stay: they were made under it.
+/// Tokens that were rotated since the bulk revocation are revoked with all of their successors; otherwise
+/// holders could outrun it by rotating. Only if it revokes tokens that break a policy do successors stay: they
+/// obey it.
 ///
-/// If a guard is refused, others have changed one of the tokens, or carried out the portion: it is read again.
+/// If a guard is refused, one of the tokens has changed or the portion was already carried out: read it again.
 pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) {
     let BulkPortion {
         mut bulk,
@@ -54,7 +55,7 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
         if ends_sooner(token) || kept.contains(&token.id) {
             continue;
         }
-        // A rotation revokes what it replaces: without a revocation there is no successor to follow.
+        // A rotation revokes the predecessor: a token without a revocation has no successor to follow.
         let unrevoked_until = match token.effective_at {
             None if follows_successors => Timestamp::LAST,
             None | Some(_) => effective_at,

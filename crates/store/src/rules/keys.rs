@@ -1,7 +1,7 @@
-//! Signing keys: published, advanced, withdrawn, and kept while something needs them.
+//! Rules for signing keys: publishing, advancing, withdrawing, and keeping them while tokens need them.
 //!
-//! The orders are guarded by the version of the keys that they were judged by, the promise about the JWKS
-//! included: of two processes that publish, advance or withdraw a key at once, the second is refused.
+//! The orders are guarded by the version of the keys they were decided from, the promise about the JWKS
+//! included: if two processes publish, advance or withdraw a key at once, the second is refused.
 
 use super::end_all;
 use crate::{
@@ -12,7 +12,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::Reach;
 
 impl JwksPromise {
-    /// The promise from an instant on. The same promise again changes nothing.
+    /// Returns the promise from an instant on. The same promise again changes nothing.
     #[must_use]
     fn renewed(self, max_age: u32, now: Timestamp) -> Self {
         if max_age == self.max_age {
@@ -24,14 +24,14 @@ impl JwksPromise {
         }
     }
 
-    /// By when every copy that anybody may keep has a key that is published at this instant.
+    /// Returns when every cached copy contains a key that is published at this instant.
     fn known_everywhere(self, published_at: Timestamp) -> Timestamp {
         let kept_until = published_at.plus_seconds(i64::from(self.max_age) + KEY_NOTICED_WITHIN);
         self.copies_until.max(kept_until)
     }
 }
 
-/// Promises for how many seconds from now on a copy of the JWKS may be kept; `None` if that is promised
+/// Promises for how many seconds from now on a copy of the JWKS may be cached; `None` if that is promised
 /// already.
 pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Option<Order> {
     let before = keys.value.promise;
@@ -39,9 +39,8 @@ pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Opt
     (renewed != before).then(|| judged_by(keys, cause).effect(Effect::PromiseJwks(renewed)))
 }
 
-/// Publishes a key, and returns its row. It may sign once every copy of the JWKS that may be kept has it,
-/// those that were handed out under a longer promise included; where no key signs, as at the very first
-/// start, it signs at once.
+/// Publishes a key, and returns its row. The key may sign once every cached copy of the JWKS contains it,
+/// copies served under a longer promise included; if no key signs, as at the first start, it signs at once.
 pub fn publish(cause: Cause, keys: &Versioned<SigningKeys>, key: NewKey) -> (Order, KeyRow) {
     let now = cause.at;
     let row = match keys.value.signing() {
@@ -55,8 +54,8 @@ pub fn publish(cause: Cause, keys: &Versioned<SigningKeys>, key: NewKey) -> (Ord
     (order, row)
 }
 
-/// Takes a key a step further; `None` if the step is not due. With a key that begins to sign, the one that
-/// signs retires in the same instant.
+/// Takes a key a step further; `None` if the step is not due. When a key begins to sign, the previous one
+/// retires at the same instant.
 pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: KeyStep) -> Option<Order> {
     let (row, now) = (keys.value.row(kid)?, cause.at);
     let (is_due, state) = match step {
@@ -65,7 +64,7 @@ pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: Key
             KeyState::Signing,
         ),
         KeyStep::Retire => (row.state == KeyState::Published, KeyState::Retired),
-        // What has retired signs nothing more, so that it is not needed for longer than this says.
+        // A retired key signs nothing more, so that this instant is final.
         KeyStep::Leave => (
             row.state == KeyState::Retired && row.needed_until <= now,
             KeyState::Gone,
@@ -78,23 +77,23 @@ pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: Key
     is_due.then(|| order.effect(Effect::SetKeyState(kid.to_owned(), state)))
 }
 
-/// Why no order withdraws a key.
+/// The reason why a key cannot be withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotWithdrawn {
-    /// It was withdrawn before.
+    /// The key is withdrawn already.
     AlreadyWithdrawn,
-    /// It signs, and no successor is given.
+    /// The key signs, and no successor is given.
     SuccessorNeeded,
-    /// There is no such key.
+    /// The key does not exist.
     Unknown,
 }
 
-/// Withdraws a key and ends everything it signed by a cut-off. Where it is the one that signs, the successor
-/// is published and signs in the same instant; otherwise that is unused.
+/// Withdraws a key and revokes everything it signed by a cut-off. If the key signs, the successor is published
+/// and signs at the same instant; otherwise the successor is unused.
 ///
 /// # Errors
 ///
-/// Fails where nothing is to be done.
+/// Returns [`NotWithdrawn`] if the key cannot be withdrawn.
 pub fn withdraw(
     cause: Cause,
     keys: &Versioned<SigningKeys>,
@@ -121,8 +120,8 @@ pub fn withdraw(
     }
 }
 
-/// Keeps the key that signs in the JWKS until an instant, for something that it signs and that is not
-/// recorded as a token.
+/// Keeps the key that signs in the JWKS until an instant, for a signed document that is not recorded as a
+/// token.
 pub fn need(cause: Cause, kid: &str, until: Timestamp) -> Order {
     Order::new(cause)
         .guard(Guard::Signs(kid.to_owned()))

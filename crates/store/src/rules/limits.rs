@@ -1,7 +1,7 @@
-//! Limits: which tokens count, how an owner's count follows them, and when they are counted anew.
+//! Limits: which tokens count, how an owner's count follows them, and when they are recounted.
 //!
-//! A count is never lower than the number of tokens that count. That number grows only when a token is recorded:
-//! a token in its grace begins to count in the same instant in which its successor ceases to.
+//! A count is never lower than the number of tokens that count. That number grows only when a token is
+//! recorded: a token in its grace period begins to count at the instant at which its successor ceases to.
 
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Policy};
@@ -12,8 +12,8 @@ use crate::{Cause, CountFacts, Effect, Guard, Order, OwnerCount, Recount};
 /// For how many seconds a full count is trusted, unless a token can have ended without lowering it.
 const TRUSTED_SECONDS: u64 = 60;
 
-/// Returns the owners whose counts a limit of an organization adds up: a person's tokens that are good
-/// everywhere are good there too.
+/// Returns the owners whose counts a limit of an organization adds up: a person's tokens that act in all
+/// organizations act in this one too.
 pub fn counted_in(owner: &Owner, organization: OrganizationId) -> Vec<Owner> {
     match owner {
         Owner::User { user, .. } => [Some(organization), None]
@@ -26,9 +26,9 @@ pub fn counted_in(owner: &Owner, organization: OrganizationId) -> Vec<Owner> {
     }
 }
 
-/// Returns whether recording a token raises the count of its owner, if the owner has one. Without a limit in
-/// the owner's organization it has none. A person's tokens that are good everywhere are always counted: an
-/// organization may limit the person that did not when the token was issued.
+/// Returns whether recording a token raises the count of its owner, if the owner has one. Owners in an
+/// organization without a limit have none. A person's tokens that act in all organizations are always counted:
+/// an organization of the person may set a limit later.
 pub(super) fn is_counted(token: &NewToken, is_limited: bool) -> bool {
     let is_everywhere = matches!(
         token.owner,
@@ -40,26 +40,26 @@ pub(super) fn is_counted(token: &NewToken, is_limited: bool) -> bool {
     token.kind == TokenKind::Api && (is_limited || is_everywhere)
 }
 
-/// Returns whether a change of policy forgets the counts of an organization: without a limit nothing keeps
-/// them up.
+/// Returns whether a change of policy deletes the counts of an organization: without a limit no order updates
+/// them.
 pub(super) fn forgets_counts(before: &Policy, after: &Policy) -> bool {
     before.max_active_tokens_per_owner.is_some() && after.max_active_tokens_per_owner.is_none()
 }
 
-/// An API token, as a limit sees it.
+/// The facts of an API token that a limit depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Countable {
     /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// When its revocation takes effect.
     pub effective_at: Option<Timestamp>,
-    /// Whether a cut-off covers it, one that takes effect later included.
+    /// Whether a cut-off covers it, a scheduled one included.
     pub is_cut_off: bool,
 }
 
-/// Returns whether a limit counts a token: one that has neither expired nor been revoked or cut off, now or
-/// later; and one in its grace once its successor has ended or is ordered to. Otherwise rotating a token and
-/// revoking its successor would be a way around the limit.
+/// Returns whether a limit counts a token: one without expiry, revocation or cut-off, scheduled ones included;
+/// and one in its grace period whose successor has ended or will be revoked. Otherwise rotating a token and
+/// revoking its successor would circumvent the limit.
 pub fn counts(token: &Countable, successor: Option<&Countable>, now: Timestamp) -> bool {
     !token.is_over(now)
         && token.effective_at.is_none_or(|end| {
@@ -74,7 +74,7 @@ impl Countable {
         self.is_cut_off || self.expires_at.is_some_and(|end| end.seconds() <= now.seconds())
     }
 
-    /// The instant from which the token no longer counts, if nothing else happens.
+    /// Returns the instant from which the token no longer counts, if nothing else happens.
     pub fn end(&self) -> Timestamp {
         let expires = self
             .expires_at
@@ -84,7 +84,7 @@ impl Countable {
     }
 }
 
-/// The tokens whose counting the revocation of one can change.
+/// A token and its neighbours by rotation, the tokens whose counting its revocation can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Succession {
     /// The token that it was rotated from.
@@ -107,7 +107,7 @@ impl Succession {
 }
 
 impl OwnerCount {
-    /// The count after a token of the owner is recorded.
+    /// Returns the count after a token of the owner is recorded.
     #[must_use]
     pub fn recorded(self, token: &NewToken) -> Self {
         let token = Countable {
@@ -123,10 +123,11 @@ impl OwnerCount {
         }
     }
 
-    /// The count after a token of the owner, which is described as it was before, is revoked at an instant.
+    /// Returns the count after a token of the owner is revoked at an instant; `before` describes it before
+    /// that.
     ///
-    /// An order can come late: after a recount at a later instant that no longer counted the token. So the
-    /// latest instant decides which tokens counted.
+    /// An order can arrive after a recount at a later instant that no longer counted the token. So the later of
+    /// both instants decides which tokens counted.
     #[must_use]
     pub fn revoked(self, before: &Succession, effective_at: Timestamp, at: Timestamp) -> Self {
         let as_of = at.max(self.as_of);
@@ -155,19 +156,19 @@ impl OwnerCount {
     }
 }
 
-/// What is to be done to know how many active tokens an owner has.
+/// The next step to learn how many active tokens an owner has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: at most so many.
+    /// None: the upper bound is known.
     Known(u32),
-    /// The owner gets a count, by [`begin`].
+    /// Give the owner a count, by [`begin`].
     Begin,
-    /// The tokens are counted, and the result stored by [`recounted`].
+    /// Count the tokens, and store the result by [`recounted`].
     Recount,
 }
 
-/// Decides what is to be done after a count has refused an order. Counting reads all tokens of the owner, so
-/// it is done once a minute, or if a token can have ended without lowering the count: by itself or by a
+/// Decides the next step after a count has refused an order. Counting reads all tokens of the owner, so it is
+/// done once a minute, or if a token can have ended without lowering the count: by expiry, grace period or
 /// cut-off.
 pub fn next(facts: &CountFacts, now: Timestamp) -> Next {
     let Some(count) = facts.count else {
@@ -182,8 +183,8 @@ pub fn next(facts: &CountFacts, now: Timestamp) -> Next {
     }
 }
 
-/// Gives an owner a count, which is not known yet. It has a version from now on, by which [`recounted`] notices
-/// every token that is recorded or revoked after the tokens were read.
+/// Gives an owner an unknown count. From now on its version lets [`recounted`] notice every token that is
+/// recorded or revoked after the tokens were read.
 pub fn begin(cause: Cause, owner: Owner) -> Order {
     let count = OwnerCount {
         version: 1,

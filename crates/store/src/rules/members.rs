@@ -1,26 +1,26 @@
-//! Who belongs to an organization or a team.
+//! Rules for memberships and invitations of organizations and teams.
 
 use super::end_all;
 use crate::{Cause, Effect, Existing, Guard, Order};
 use jeton_core::directory::{Email, OrganizationId, Role, TeamId, UserId};
 use jeton_core::token::Reach;
 
-/// Whom a membership is about.
+/// The subject of a membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressee {
     /// A person.
     Person {
-        /// Who.
+        /// The person's id.
         user: UserId,
         /// Their role in the organization, if they have one.
         role: Option<Role>,
     },
-    /// An address that nobody has: what is given to it waits.
+    /// An address that belongs to no person: its memberships are stored as invitations.
     Nobody(Email),
 }
 
 impl Addressee {
-    /// An order about them, which is refused if the address belongs to somebody by then.
+    /// Returns an order about the addressee. It is refused if the address has come to belong to a person.
     fn order(&self, cause: Cause) -> Order {
         match self {
             Self::Person { .. } => Order::new(cause),
@@ -28,8 +28,8 @@ impl Addressee {
         }
     }
 
-    /// Keeps an organization's only admin who can log in from losing that role. Removing or disabling a
-    /// person as a whole may leave an organization without one; a site administrator then names another.
+    /// Keeps an organization's only admin who can log in from losing that role. Removing or disabling a person
+    /// may still leave an organization without an admin; a site administrator then appoints one.
     fn keep_an_admin(&self, organization: OrganizationId, order: Order) -> Order {
         match self {
             Self::Person {
@@ -41,7 +41,7 @@ impl Addressee {
     }
 }
 
-/// Gives somebody a role in an organization, or another one.
+/// Sets a person's or an address's role in an organization.
 pub fn put(cause: Cause, organization: OrganizationId, to: &Addressee, role: Role) -> Order {
     let order = match role {
         Role::Admin => to.order(cause),
@@ -50,8 +50,7 @@ pub fn put(cause: Cause, organization: OrganizationId, to: &Addressee, role: Rol
     order.effect(give(organization, None, to, role, Existing::Replaced))
 }
 
-/// Brings people in as members, all at once or none: into an organization, and into these teams of it.
-/// Who has a role there keeps it.
+/// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay.
 pub fn add(cause: Cause, organization: OrganizationId, teams: &[TeamId], people: &[Addressee]) -> Order {
     let mut order = Order::new(cause);
     for to in people {
@@ -65,7 +64,8 @@ pub fn add(cause: Cause, organization: OrganizationId, teams: &[TeamId], people:
     order
 }
 
-/// Takes somebody out of an organization and its teams; ends a person's tokens of this organization.
+/// Removes a person or invitation from an organization and its teams; revokes a person's tokens of this
+/// organization.
 pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Order {
     match who {
         Addressee::Person { user, .. } => {
@@ -86,8 +86,8 @@ pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Or
     }
 }
 
-/// Gives somebody a role in a team, or another one. Who is not in the organization yet becomes its member
-/// too, or as a viewer its viewer.
+/// Sets a person's or an address's role in a team. A person who is not in the organization becomes a member of
+/// it, or a viewer if that is the role in the team.
 pub fn put_into_team(
     cause: Cause,
     organization: OrganizationId,
@@ -105,7 +105,7 @@ pub fn put_into_team(
     ))
 }
 
-/// Takes somebody out of a team.
+/// Removes a person or invitation from a team.
 pub fn remove_from_team(cause: Cause, organization: OrganizationId, team: TeamId, who: Addressee) -> Order {
     let order = who.order(cause);
     order.effect(match who {

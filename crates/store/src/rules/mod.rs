@@ -1,10 +1,11 @@
-//! Rules: which guards and effects an operation is, decided from facts by pure functions.
+//! Rules: pure functions that turn facts into orders. Apart from the backends, which apply orders without
+//! deciding.
 //!
-//! A backend itself asks only for what a reservation, a count or a list needs: `status_lists`, `limits`,
+//! A backend itself uses only the rules that reservations, counts and lists need: `status_lists`, `limits`,
 //! `usage::reports`.
 //!
-//! Whether somebody may order it at all is decided before. An order is complete once the versions of the
-//! realms that the facts are of are added to it ([`Order::judged_at`](crate::Order::judged_at)).
+//! The caller checks permissions before. An order is complete once the versions of the realms that it was
+//! decided from are added ([`Order::judged_at`](crate::Order::judged_at)).
 
 pub mod bulk;
 pub mod keys;
@@ -22,7 +23,7 @@ pub mod usage;
 use crate::{Cause, Effect};
 use jeton_core::token::{CutOff, Reach};
 
-/// Ends everything in reach that was issued up to the order.
+/// Returns a cut-off of everything in reach that was issued up to the order.
 fn end_all(cause: &Cause, reach: Reach) -> Effect {
     Effect::CutOff(CutOff {
         reach,

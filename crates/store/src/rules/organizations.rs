@@ -1,4 +1,4 @@
-//! Organizations.
+//! Rules for organizations.
 
 use super::end_all;
 use super::limits::forgets_counts;
@@ -6,7 +6,7 @@ use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
 use jeton_core::directory::{Organization, OrganizationId, Role, UserId};
 use jeton_core::token::Reach;
 
-/// Makes an organization; its creator, if one is named, becomes its admin.
+/// Creates an organization; its creator, if given, becomes its admin.
 pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order {
     let (id, name) = (new.id, new.name.clone());
     let order = Order::new(cause)
@@ -18,17 +18,18 @@ pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order
     }
 }
 
-/// Makes the first site administrator and the first organization, which they administer.
+/// Creates the first site administrator and the first organization, whose admin they become.
 pub fn found(cause: Cause, administrator: NewPerson, organization: Organization) -> Order {
     let user = administrator.person.id.clone();
     let mut order = create(cause, organization, Some(user));
-    // First: where there is one, the name of the organization is mostly taken too.
+    // Compared first: if a site administrator exists, the name of the organization is usually taken too.
     order.guards.insert(0, Guard::NoSiteAdministrator);
     order.effects.insert(0, Effect::CreatePerson(administrator));
     order
 }
 
-/// Changes an organization. What ends the tokens that break its new policy is taken down with it.
+/// Changes an organization. `ending` revokes the tokens that break its new policy; it is recorded with the
+/// change.
 pub fn change(
     cause: Cause,
     before: &Organization,
@@ -49,7 +50,7 @@ pub fn change(
     }
 }
 
-/// Removes an organization with everything in it, and ends its tokens.
+/// Removes an organization with everything in it, and revokes its tokens.
 pub fn remove(cause: Cause, id: OrganizationId) -> Order {
     let ending = end_all(
         &cause,

@@ -1,19 +1,19 @@
-//! People.
+//! Rules for people.
 
 use super::end_all;
 use crate::{Cause, Effect, Guard, NewPerson, Order};
 use jeton_core::directory::Person;
 use jeton_core::token::{Reach, TokenKind};
 
-/// Makes a person. What waits for their address becomes theirs.
+/// Creates a person. Invitations of their address become memberships.
 pub fn create(cause: Cause, new: NewPerson) -> Order {
     Order::new(cause)
         .guard(Guard::EmailFree(new.person.email.clone()))
         .effect(Effect::CreatePerson(new))
 }
 
-/// Changes a person. A new password ends their sessions; disabling ends their sessions and tokens. The
-/// deployment keeps a site administrator who can log in.
+/// Changes a person. A new password revokes their sessions; disabling revokes their sessions and tokens.
+/// Refused if no site administrator who can log in would remain.
 pub fn change(cause: Cause, before: &Person, changed: Person, password_hash: Option<String>) -> Order {
     let reach = Reach {
         user: Some(changed.id.clone()),
@@ -22,7 +22,7 @@ pub fn change(cause: Cause, before: &Person, changed: Person, password_hash: Opt
     let ending = if changed.disabled_at.is_some() && before.disabled_at.is_none() {
         Some(end_all(&cause, reach))
     } else if password_hash.is_some() {
-        // Whoever knew the old password may hold a session; API tokens have their own life.
+        // Someone who knew the old password may hold a session; API tokens do not depend on the password.
         let sessions = Reach {
             kind: Some(TokenKind::Session),
             ..reach
@@ -40,8 +40,8 @@ pub fn change(cause: Cause, before: &Person, changed: Person, password_hash: Opt
     order
 }
 
-/// Removes a person from everything; ends their sessions and tokens. The deployment keeps a site
-/// administrator who can log in.
+/// Removes a person from everything; revokes their sessions and tokens. Refused if no site administrator who
+/// can log in would remain.
 pub fn remove(cause: Cause, person: &Person) -> Order {
     let reach = Reach {
         user: Some(person.id.clone()),

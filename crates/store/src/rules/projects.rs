@@ -1,16 +1,16 @@
-//! Projects.
+//! Rules for projects.
 
 use crate::{Cause, Effect, Guard, Order};
 use jeton_core::directory::{Name, OrganizationId};
 
-/// Makes a project.
+/// Creates a project.
 pub fn create(cause: Cause, organization: OrganizationId, name: Name) -> Order {
     Order::new(cause)
         .guard(Guard::ProjectNameFree(organization, name.clone()))
         .effect(Effect::CreateProject(organization, name))
 }
 
-/// Removes a project. A token that is restricted to it stays restricted, and so to nothing.
+/// Removes a project. Tokens restricted to it stay restricted and no longer grant access to any project.
 pub fn remove(cause: Cause, organization: OrganizationId, project: u32) -> Order {
     Order::new(cause).effect(Effect::RemoveProject(organization, project))
 }

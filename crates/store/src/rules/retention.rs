@@ -1,28 +1,28 @@
-//! Retention: what is deleted, and when.
+//! Rules for retention: which ended data are deleted, and when.
 
 use crate::{Aged, Cause, Effect, Forgotten, Order};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
-/// What is deleted of one portion.
+/// The numbers of things deleted from one portion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purged {
     /// The number of records of tokens.
     pub records: usize,
     /// The number of events of the feed.
     pub events: usize,
-    /// Where the next portion begins; `None` at the end of the scan.
+    /// The token after which the next portion begins; `None` at the end of the scan.
     pub next: Option<TokenId>,
 }
 
-/// Deletes what has ended by an instant: records of tokens that had expired, revoked or not; the oldest events
-/// of the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
+/// Deletes data that had ended by an instant: records of expired tokens, revoked or not; the oldest events of
+/// the feed; cut-offs that cover no record; status lists all of whose tokens had expired. `None` if there is
 /// nothing to delete.
 ///
-/// Nothing guards the order. What it deletes had ended for good when it was read: the end of a token never
-/// changes, and an order that records a token that a cut-off covers is refused for as long as that is known.
+/// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,
+/// and recording a token that a known cut-off covers is refused.
 pub fn forget(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
-    // Whole seconds, as `exp` has them. A token that never expires is never deleted.
+    // In whole seconds, as in `exp`. A token that never expires is never deleted.
     let has_ended = |end: Option<Timestamp>| end.is_some_and(|end| end.seconds() <= ended_by.seconds());
     let ended = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
     let events = aged.events.iter().take_while(|(_, at)| *at <= ended_by);
@@ -42,14 +42,14 @@ pub fn forget(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, 
         events: events.count(),
         next: aged.next,
     };
-    // The last order of a scan deletes what a backend keeps beside, as after a restore.
+    // The last order of a scan also deletes a backend's additional data, as after a restore.
     let is_needed = aged.next.is_none() || purged.records > 0 || purged.events > 0;
     let order = is_needed.then(|| Order::new(cause).effect(Effect::Forget(Box::new(forgotten))));
     (order, purged)
 }
 
-/// Whether a cut-off covers no record, of which the oldest was made at this instant. One of a key stays:
-/// whoever stole the key writes what time of issue they like.
+/// Returns whether a cut-off covers no record, given when the oldest was made. A cut-off of a key stays: a
+/// thief of the key can forge the time of issue.
 fn is_idle(cut_off: &CutOff, oldest_record: Option<Timestamp>) -> bool {
     cut_off.reach.kid.is_none()
         && oldest_record.is_none_or(|oldest| cut_off.issued_through < oldest.seconds())

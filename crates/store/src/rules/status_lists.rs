@@ -1,13 +1,13 @@
-//! Which tokens share a status list, and when a list retires.
+//! Rules for status lists: which tokens share a list, and when a list retires.
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::NewToken;
 
-/// How many indexes a list has.
+/// The number of indexes in a list.
 pub const LIST_SIZE: u32 = 1 << 20;
 
-/// How long the tokens of a list live. Tokens that end about together share a list, and so a list
-/// whose last token has ended can retire as a whole.
+/// The lifetime of the tokens of a list. Tokens that end at about the same time share a list, so that it can
+/// retire as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LifetimeClass {
     /// Up to a day.
@@ -18,15 +18,15 @@ pub enum LifetimeClass {
     Year,
     /// Longer.
     Longer,
-    /// Without an end.
+    /// Without an expiry.
     Endless,
 }
 
 impl LifetimeClass {
-    /// All of them, from the shortest.
+    /// All classes, the shortest first.
     pub const ALL: [Self; 5] = [Self::Day, Self::Month, Self::Year, Self::Longer, Self::Endless];
 
-    /// The class of a token.
+    /// Returns the class of a token.
     pub fn of(token: &NewToken) -> Self {
         let Some(end) = token.expires_at else {
             return Self::Endless;
@@ -36,12 +36,12 @@ impl LifetimeClass {
         Self::ALL.into_iter().find(fits).unwrap_or(Self::Longer)
     }
 
-    /// Whether a list that was opened then takes new tokens now.
+    /// Returns whether a list that was opened at an instant accepts new tokens now.
     pub fn is_open(self, opened_at: Timestamp, now: Timestamp) -> bool {
         now.seconds() - opened_at.seconds() < self.open_for()
     }
 
-    /// Whether the tokens of a list that was opened then have all ended.
+    /// Returns whether all tokens of a list that was opened at an instant have ended.
     pub fn has_ended(self, opened_at: Timestamp, now: Timestamp) -> bool {
         self.longest_life().is_some_and(|life| {
             let age = self.open_for().saturating_add(life);
@@ -49,8 +49,8 @@ impl LifetimeClass {
         })
     }
 
-    /// For how long a list takes new tokens, in seconds: as long as they live, but at least a week,
-    /// since a bit hides among the others of its list.
+    /// Returns for how many seconds a list accepts new tokens: as long as they live, but at least a week, since
+    /// a bit hides among the others of its list.
     fn open_for(self) -> i64 {
         const DAY: i64 = 86_400;
         match self {
@@ -61,7 +61,7 @@ impl LifetimeClass {
         }
     }
 
-    /// How long its tokens live at most, in seconds, if that is known.
+    /// Returns the longest lifetime of its tokens in seconds, if that is bounded.
     fn longest_life(self) -> Option<i64> {
         const DAY: i64 = 86_400;
         match self {

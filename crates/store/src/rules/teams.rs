@@ -1,25 +1,25 @@
-//! Teams.
+//! Rules for teams.
 
 use super::end_all;
 use crate::{Cause, Effect, Guard, Order};
 use jeton_core::directory::Team;
 use jeton_core::token::Reach;
 
-/// Makes a team.
+/// Creates a team.
 pub fn create(cause: Cause, team: Team) -> Order {
     Order::new(cause)
         .guard(name_free(&team))
         .effect(Effect::CreateTeam(team))
 }
 
-/// Gives a team another name, or the same in another case. Its tokens carry its id, and live on.
+/// Renames a team; the new name may differ in case only. Its tokens carry its id and stay valid.
 pub fn rename(cause: Cause, renamed: Team) -> Order {
     Order::new(cause)
         .guard(name_free(&renamed))
         .effect(Effect::ChangeTeam(renamed))
 }
 
-/// Removes a team, and ends its tokens.
+/// Removes a team, and revokes its tokens.
 pub fn remove(cause: Cause, team: &Team) -> Order {
     let reach = Reach {
         organization: Some(team.organization),

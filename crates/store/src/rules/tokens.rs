@@ -1,4 +1,4 @@
-//! Tokens: recorded, replaced, revoked.
+//! Rules for tokens: recording, replacing and revoking them.
 
 use super::limits::{counted_in, is_counted};
 use crate::{Cause, Effect, Guard, NewRecord, Order, Presented, ReservedPlace};
@@ -6,17 +6,17 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
 
-/// The most active tokens, the new one included, that an owner may have in an organization. What acts
+/// The most active tokens, the new one included, that an owner may have in an organization. A token that acts
 /// for a person in all of their organizations counts in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// In which organization: the token's own, or any of the person for whom it acts in all of theirs.
+    /// The token's organization, or any of the person for whom it acts in all of theirs.
     pub organization: OrganizationId,
-    /// How many.
+    /// The most active tokens.
     pub most: u32,
 }
 
-/// Whether organization, team and person of a token still live.
+/// Whether the organization, team and person of a token still exist and are enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Liveness {
     /// All of them.
@@ -25,8 +25,8 @@ pub enum Liveness {
     Gone,
 }
 
-/// Returns whether what a token rests on still lives. Site administrators belong to every organization while
-/// they are that.
+/// Returns whether the organization, team and person of a token are live. Site administrators belong to every
+/// organization.
 pub fn liveness(presented: &Presented) -> Liveness {
     let organization = presented.record.token.owner.organization();
     let is_gone = |person: &Person| {
@@ -40,53 +40,52 @@ pub fn liveness(presented: &Presented) -> Liveness {
     }
 }
 
-/// What is asked of the name of a token about to be recorded.
+/// The requirement on the name of a token about to be recorded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Naming {
-    /// Nothing: an owner's tokens may be called alike.
+    /// None: tokens of an owner may have the same name.
     #[default]
     Free,
-    /// That no other active token of the owner has it, to the letter. What a limit does not count has
-    /// given up its name, and so has what the token takes the place of; the empty name is none, and
-    /// never taken.
+    /// No other active token of the owner has exactly this name. Tokens that a limit does not count, and the
+    /// tokens that the new one replaces, do not hold their names; the empty name is never taken.
     Unique,
 }
 
-/// A token that another takes the place of.
+/// A token that is replaced.
 #[derive(Debug, Clone)]
 pub struct Former {
     /// Its record.
     pub record: Record,
-    /// The token that it took the place of itself.
+    /// The token that it replaced itself.
     pub before: Option<Record>,
     /// Whether it counts as one of its owner's active tokens.
     pub counts: bool,
 }
 
-/// What a new token takes the place of.
+/// The token that a new token replaces.
 #[derive(Debug, Clone)]
 pub enum Replaces {
     /// Nothing.
     Nothing,
     /// A token whose rights it takes over, which ends at this instant.
     Rotated(Former, Timestamp),
-    /// Whatever is in its slot, which ends at once.
+    /// The token in its slot, if any, which ends at once.
     InSlot(Option<Former>),
 }
 
-/// What is asked of a token about to be recorded, beside its content.
+/// The requirements on a token about to be recorded, apart from its content.
 #[derive(Debug, Clone)]
 pub struct Demands {
-    /// How many active tokens its owner may have, and where.
+    /// The limits on the active tokens of its owner.
     pub limits: Vec<Limit>,
-    /// What is asked of its name.
+    /// The requirement on its name.
     pub naming: Naming,
-    /// What it takes the place of.
+    /// The token that it replaces.
     pub replaces: Replaces,
 }
 
 impl Demands {
-    /// Nothing at all.
+    /// Returns no requirements.
     pub fn none() -> Self {
         Self {
             limits: Vec::new(),
@@ -96,10 +95,11 @@ impl Demands {
     }
 }
 
-/// Records a token at its index in a status list, and ends what it takes the place of.
+/// Records a token at its index in a status list, and revokes the token that it replaces.
 ///
-/// Of one lineage at most two tokens are alive, or rotating would be a way around the limit, which counts
-/// none in its grace: rotating again, or issuing into the slot, ends at once what is in its grace.
+/// At most two tokens of a lineage are alive, since a limit counts none in its grace period: rotating again, or
+/// issuing into the slot, ends at once the token in its grace period. Otherwise rotation would circumvent the
+/// limit.
 pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Demands) -> Order {
     let Demands {
         limits,
@@ -118,7 +118,7 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
     match &replaces {
         Replaces::Nothing => {}
         Replaces::Rotated(former, effective_at) => {
-            // What stands has no successor: so there is one.
+            // A standing token has no successor, so that rotation yields only one.
             order = order.guard(Guard::Standing(former.record.id, at));
             rotated_from = Some(former.record.id);
             ended = 1;
@@ -184,7 +184,7 @@ impl Former {
         if let Some(before) = self.before.as_ref().filter(|before| !before.is_revoked(now)) {
             ends.push((before.id, now, reason.to_owned()));
         }
-        // What ends sooner by itself is left alone.
+        // A revocation that takes effect sooner is kept.
         let ends_sooner = |record: &Record| {
             record
                 .revocation
@@ -201,26 +201,25 @@ fn in_slot(slot: &Slot) -> String {
     format!("replaced in the slot {slot}")
 }
 
-/// What an ordinary revocation leaves to the owner of a token.
+/// The token that an ordinary revocation must leave to the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaves {
-    /// Nothing is asked: the token is not active, or it may be the last one.
+    /// No requirement: the token is not active, or it may be the last one.
     Nothing,
     /// Another active token, which is this one; `None` if the owner has no other.
     Another(Option<TokenId>),
 }
 
-/// A token is the last active one of its owner, and is kept.
+/// The error that a token is the last active one of its owner and is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IsLast(pub TokenId);
 
-/// Revokes a token with effect from an instant on, unless an earlier revocation stands. The cause's reason
-/// is the revocation's. If [`Guard::Standing`] is refused, the other token has ended too: the operation is
-/// judged again.
+/// Revokes a token from an instant on, unless a revocation takes effect sooner. The reason is the cause's. If
+/// [`Guard::Standing`] is refused, the other token has ended too: the caller decides again.
 ///
 /// # Errors
 ///
-/// Fails with [`IsLast`] if another token must be left and there is none.
+/// Returns [`IsLast`] if another token must be left and there is none.
 pub fn revoke(
     cause: Cause,
     token: TokenId,
@@ -230,12 +229,12 @@ pub fn revoke(
     and_revoke(Order::new(cause), token, effective_at, leaves)
 }
 
-/// Revokes tokens at once: all of them, or none if one is revoked already. None of them may be what another
-/// one leaves.
+/// Revokes tokens at once: all of them, or none if one is revoked already. A token that must be left for
+/// another one must not be among them.
 ///
 /// # Errors
 ///
-/// Fails as [`revoke`] does.
+/// Returns [`IsLast`] as [`revoke`] does.
 pub fn revoke_all(cause: Cause, tokens: &[(TokenId, Leaves)]) -> Result<Order, IsLast> {
     let at = cause.at;
     tokens

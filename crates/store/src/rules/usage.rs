@@ -1,4 +1,4 @@
-//! Use of tokens, seen here or reported by verifiers.
+//! Rules for the use of tokens, as observed by jeton or reported by verifiers.
 
 use std::collections::HashMap;
 
@@ -6,25 +6,25 @@ use crate::{Cause, Effect, KnownToken, Order};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{ReportedUse, ReportingAudience, Use};
 
-/// What verifiers saw.
+/// A verifier's report of token use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UseReport {
-    /// Which tokens, when.
+    /// The tokens, each with the instant of its use.
     pub uses: Vec<ReportedUse>,
-    /// The audiences of which this is all that was seen since the report before.
+    /// The audiences whose use since the previous report is complete in this one.
     pub audiences: Vec<String>,
 }
 
-/// What became of a report.
+/// The result of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UseReported {
-    /// The number of uses of API tokens that are known.
+    /// The number of uses of known API tokens.
     pub known: usize,
     /// The number of other uses, which are ignored.
     pub unknown: usize,
 }
 
-/// Notes what verifiers saw, and that they report. `known` are the reported tokens that are known.
+/// Records reported uses, and that the audiences report. `known` are the reported tokens that are known.
 pub fn report(cause: Cause, report: UseReport, known: &[KnownToken]) -> (Order, UseReported) {
     let known: HashMap<_, _> = known.iter().map(|token| (token.jti, token)).collect();
     let uses = report.uses.iter().filter_map(|reported| {
@@ -46,13 +46,13 @@ pub fn report(cause: Cause, report: UseReport, known: &[KnownToken]) -> (Order, 
     (order, reported)
 }
 
-/// When a token was seen that somebody reports: not before it was made, and not after the report.
+/// Returns the instant of a reported use: not before the token was issued, and not after the report.
 fn seen_at(reported: Timestamp, created_at: Timestamp, reported_at: Timestamp) -> Timestamp {
     reported.min(reported_at).max(created_at)
 }
 
-/// Whether all use for an audience between two instants is known: it has reported since before the first, and
-/// within the day before the second.
+/// Returns whether all use for an audience between two instants is known: it has reported since before the
+/// first, and within the day before the second.
 pub fn reports(audience: &ReportingAudience, since: Timestamp, until: Timestamp) -> bool {
     audience.first_reported_at <= since && audience.last_reported_at.plus_seconds(86_400) >= until
 }
