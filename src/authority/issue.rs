@@ -16,7 +16,7 @@ use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{
     Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind, TokenReference,
 };
-use jeton_store::rules::tokens::{self, Demands, Former, Naming, Replaces};
+use jeton_store::rules::tokens::{self, Demands, Former, NameTaken, Naming, Replaces};
 use jeton_store::{Cause, Guard, Refused};
 
 /// The longest audience, in bytes. With the bounds of scopes and projects it keeps a token within the length
@@ -46,8 +46,8 @@ pub struct Issue {
     pub audience: Option<Vec<String>>,
     /// When it ends.
     pub expiry: Expiry,
-    /// Whether the name must be unique among the owner's tokens.
-    pub naming: Naming,
+    /// Whether no other active token of the owner may have the name.
+    pub unique_name: bool,
     /// The slot of the owner to issue into; the token in it is revoked.
     pub slot: Option<Slot>,
 }
@@ -95,9 +95,15 @@ impl Authority {
                     Some(slot) => Replaces::InSlot(self.in_slot(&token.owner, slot, now).await?),
                     None => Replaces::Nothing,
                 };
+                let naming = if issue.unique_name {
+                    let (owner, name) = (token.owner.clone(), token.name.clone());
+                    Naming::Unique(self.store.name_use(owner, name, now).await?)
+                } else {
+                    Naming::Free
+                };
                 let demands = Demands {
                     limits: place.bounds.limits(),
-                    naming: issue.naming,
+                    naming,
                     replaces,
                 };
                 self.sign_and_record(&view, caller.cause(now), token, demands)
@@ -128,7 +134,9 @@ impl Authority {
         let covered = self.index.cut_off_through(&token);
         let kind = token.owner.kind();
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
-        let order = tokens::record(cause.clone(), token, place, demands).judged_at(view.judged_at());
+        let order = tokens::record(cause.clone(), token, place, demands)
+            .map_err(|NameTaken(_)| Error::NameTaken)?
+            .judged_at(view.judged_at());
         let recorded = match self.store.commit(order).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
@@ -138,10 +146,11 @@ impl Authority {
                         owner: kind,
                         limit: most,
                     }),
-                    Judged::Done(_) | Judged::Recounted => Ok(Judged::Recounted),
+                    Judged::Done(_) | Judged::Again => Ok(Judged::Again),
                     Judged::Stale => Ok(Judged::Stale),
                 };
             }
+            Err(Refused(Guard::NameUnusedSince { .. })) => return Ok(Judged::Again),
             // The token in the slot has ended since it was read.
             Err(Refused(Guard::Standing(..))) if !is_rotation => return Ok(Judged::Stale),
             Err(Refused(Guard::AfterCutOffs)) => {

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::authority::retry::Judged;
 use crate::authority::view::View;
@@ -21,10 +21,10 @@ pub(super) struct Recounts {
 }
 
 impl Recounts {
-    fn lock(&self, owners: &[Owner]) -> Option<&Mutex<()>> {
-        let hash = self.hasher.hash_one(owners);
-        let number = usize::try_from(hash % COUNTED_AT_ONCE as u64).ok()?;
-        self.locks.get(number)
+    async fn lock(&self, owners: &[Owner]) -> MutexGuard<'_, ()> {
+        let [first, others @ ..] = &self.locks;
+        let number = self.hasher.hash_one(owners) as usize % COUNTED_AT_ONCE;
+        others.get(number).unwrap_or(first).lock().await
     }
 }
 
@@ -36,10 +36,7 @@ impl Authority {
         cause: Cause,
         owners: &[Owner],
     ) -> Result<Judged<u64>> {
-        let _counting = match self.recounts.lock(owners) {
-            Some(lock) => Some(lock.lock().await),
-            None => None,
-        };
+        let _counting = self.recounts.lock(owners).await;
         // Read again: waiting for the lock may have taken longer than a token lives.
         let cause = Cause {
             at: self.clock.now(),
@@ -48,7 +45,7 @@ impl Authority {
         let renewed = renew_counts(&*self.store, &cause, owners, &view.judged_at()).await?;
         Ok(match renewed {
             Ok(active) => Judged::Done(active),
-            Err(Refused(Guard::CountUnmoved(..))) => Judged::Recounted,
+            Err(Refused(Guard::CountUnmoved(..))) => Judged::Again,
             Err(Refused(_)) => Judged::Stale,
         })
     }

@@ -30,7 +30,7 @@ impl Authority {
         }
         let kept = i64::try_from(self.settings.retention.seconds()).unwrap_or(i64::MAX);
         let aged = self.store.aged(scan.after).await?;
-        let (order, purged) = retention::forget(Cause::server(now), aged, now.plus_seconds(-kept));
+        let (order, purged) = retention::purge(Cause::server(now), aged, now.plus_seconds(-kept));
         if let Some(order) = order {
             // The order has no guards, so it cannot be refused.
             let _ = self.store.commit(order).await?;

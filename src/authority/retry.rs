@@ -14,8 +14,9 @@ pub(super) enum Judged<T> {
     Done(T),
     /// The data it relied on has changed; evaluate it again.
     Stale,
-    /// A count that refused it was too high and has been renewed; evaluate it again at once.
-    Recounted,
+    /// A count that refused it was too high and has been renewed, or its name was used since it was read;
+    /// evaluate it again at once.
+    Again,
 }
 
 impl<T> Judged<T> {
@@ -23,7 +24,7 @@ impl<T> Judged<T> {
         match self {
             Self::Done(done) => Judged::Done(map(done)),
             Self::Stale => Judged::Stale,
-            Self::Recounted => Judged::Recounted,
+            Self::Again => Judged::Again,
         }
     }
 }
@@ -59,7 +60,7 @@ impl Authority {
             match operation(caller, view).await? {
                 Judged::Done(outcome) => return Ok(outcome),
                 Judged::Stale => is_stale = true,
-                Judged::Recounted => is_stale = false,
+                Judged::Again => is_stale = false,
             }
         }
         Err(Error::Busy)
@@ -76,7 +77,7 @@ impl Authority {
             match operation(self.view()).await? {
                 Judged::Done(outcome) => return Ok(outcome),
                 Judged::Stale => is_stale = true,
-                Judged::Recounted => is_stale = false,
+                Judged::Again => is_stale = false,
             }
         }
         Err(Error::Busy)
@@ -153,10 +154,9 @@ struct Forked;
 /// Returns the error for a refused guard; `None` if the guard says that data has changed since it was read.
 pub(super) fn refusal(guard: Guard) -> Option<Error> {
     match guard {
-        Guard::OrganizationNameFree(..)
-        | Guard::TeamNameFree(..)
-        | Guard::ProjectNameFree(..)
-        | Guard::TokenNameFree { .. } => Some(Error::NameTaken),
+        Guard::OrganizationNameFree(..) | Guard::TeamNameFree(..) | Guard::ProjectNameFree(..) => {
+            Some(Error::NameTaken)
+        }
         Guard::AnotherAdmin(..) => Some(Error::LastAdmin),
         Guard::AnotherSiteAdministrator(_) => Some(Error::LastAdministrator),
         Guard::Standing(..) => Some(Error::NotActive),
@@ -167,6 +167,7 @@ pub(super) fn refusal(guard: Guard) -> Option<Error> {
         | Guard::Signs(_)
         | Guard::AfterCutOffs
         | Guard::SlotHolds { .. }
+        | Guard::NameUnusedSince { .. }
         | Guard::NotEndedBy(..)
         | Guard::BulkAt(..)
         | Guard::NoSiteAdministrator

@@ -98,7 +98,7 @@ impl Authority {
             match self.store.commit(order).await? {
                 Ok(_) => {
                     for (token, _) in ended {
-                        tracing::info!(%token, by = cause.by.name, "a token was revoked");
+                        tracing::info!(%token, by = cause.by.name, "token revoked");
                     }
                     return Ok(());
                 }

@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::values::{Columns, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Owner, TokenId};
+use jeton_store::NameUse;
 
 /// An owner by its row numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,10 +88,40 @@ pub(super) fn active(owner: OwnerNumbers) -> String {
     format!("SELECT id FROM {of_owner} AND {standing} ORDER BY tokens.id DESC")
 }
 
-/// Returns a query for the active tokens of an owner that have the sixth parameter's name.
+/// Returns the use of a name among an owner's tokens.
+pub(super) fn name_use(
+    connection: &Connection,
+    owner: &Owner,
+    name: &str,
+    now: Timestamp,
+) -> Result<NameUse, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let owner = OwnerNumbers::of(&transaction, owner)?.ok_or(Failure::Unknown("an owner"))?;
+    let newest = transaction
+        .prepare_cached("SELECT max(id) FROM tokens")?
+        .query_row((), |row| Ok(get::<Option<i64>>(row, 0)?.map(TokenId)))?;
+    let mut query = transaction.prepare_cached(&named(owner))?;
+    let numbers = params![owner.organization, owner.team, owner.user, now, EVER, name];
+    let bearers = query.query_map(numbers, |row| get(row, 0).map(TokenId))?;
+    Ok(NameUse {
+        bearers: bearers.collect::<rusqlite::Result<_>>()?,
+        newest,
+    })
+}
+
+/// Returns a query for three active tokens of an owner that have the sixth parameter's name.
 pub(super) fn named(owner: OwnerNumbers) -> String {
     let (of_owner, standing) = (source(owner), standing("?4", "?5"));
-    format!("SELECT id FROM {of_owner} AND name = ?6 AND {standing}")
+    format!("SELECT id FROM {of_owner} AND name = ?6 AND {standing} LIMIT 3")
+}
+
+/// Returns a query for whether a token of an owner that is newer than the fourth parameter's has the fifth
+/// parameter's name. Reads the newer tokens only.
+pub(super) fn named_since(owner: OwnerNumbers) -> String {
+    let of_owner = source(owner);
+    format!(
+        "SELECT EXISTS (SELECT 1 FROM {of_owner} AND tokens.id > coalesce(?4, 0) AND name = ?5 AND session = 0)"
+    )
 }
 
 /// Returns a query for the number of an owner's tokens that a limit counts, and the instant at which the first

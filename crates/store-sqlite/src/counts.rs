@@ -115,7 +115,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn forget_counts(&mut self, organization: OrganizationId) -> Result<(), Failure> {
+    pub(super) fn delete_counts(&mut self, organization: OrganizationId) -> Result<(), Failure> {
         let organization = self.memory.numbers.organization(self.connection, organization)?;
         self.connection
             .prepare_cached("DELETE FROM owner_counts WHERE organization = ?1")?

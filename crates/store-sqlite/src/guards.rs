@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::tokens::IN_SLOT;
 use crate::values::{get, params};
 use crate::writer::Batch;
-use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{NewToken, Owner, TokenId};
 use jeton_store::{Generation, Guard, Realm};
@@ -39,12 +38,17 @@ impl Batch<'_> {
                 let owner = self.owner(owner)?;
                 Ok(by_owner(self.connection, owner)?.map(|count| count.version) == *version)
             }
-            Guard::TokenNameFree {
-                owner,
-                name,
-                except,
-                at,
-            } => self.is_token_name_free(owner, name, except, *at),
+            Guard::NameUnusedSince { owner, name, newest } => {
+                let owner = self.owner(owner)?;
+                let newest = newest.map(|token| token.0);
+                Ok(!self
+                    .connection
+                    .prepare_cached(&active::named_since(owner))?
+                    .query_row(
+                        params![owner.organization, owner.team, owner.user, newest, name],
+                        |row| get::<bool>(row, 0),
+                    )?)
+            }
             Guard::SlotHolds { owner, slot, token } => {
                 let owner = self.owner(owner)?;
                 let held = self
@@ -178,31 +182,6 @@ impl Batch<'_> {
             }
             Some(_) | None => Ok(true),
         }
-    }
-
-    fn is_token_name_free(
-        &mut self,
-        owner: &Owner,
-        name: &str,
-        except: &[TokenId],
-        at: Timestamp,
-    ) -> Result<bool, Failure> {
-        let owner = self.owner(owner)?;
-        let mut query = self.connection.prepare_cached(&active::named(owner))?;
-        let mut bearers = query.query(params![
-            owner.organization,
-            owner.team,
-            owner.user,
-            at,
-            active::EVER,
-            name
-        ])?;
-        while let Some(row) = bearers.next()? {
-            if !except.contains(&TokenId(get(row, 0)?)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     fn has_successor(&self, token: TokenId) -> Result<bool, Failure> {

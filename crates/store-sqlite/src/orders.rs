@@ -121,7 +121,7 @@ impl Batch<'_> {
                 let owner = self.owner(&owner)?;
                 self.set_count(owner, &count)?;
             }
-            Effect::ForgetCounts(organization) => self.forget_counts(organization)?,
+            Effect::DeleteCounts(organization) => self.delete_counts(organization)?,
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
             Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
@@ -153,7 +153,7 @@ impl Batch<'_> {
             Effect::NoteUse(uses) => self.note_use(&uses)?,
             Effect::NoteReports(audiences) => self.note_reports(&audiences, cause.at)?,
             Effect::NoteRefusals(refused) => self.note_refusals(&refused)?,
-            Effect::Forget(forgotten) => self.forget(&forgotten, cause.at)?,
+            Effect::Purge(purge) => self.purge(&purge, cause.at)?,
             Effect::PublishKey(row) => self.publish_key(&row)?,
             Effect::SetKeyState(kid, state) => self.set_key_state(&kid, state, cause.at)?,
             Effect::NeedKey(kid, until) => {

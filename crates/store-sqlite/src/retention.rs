@@ -17,7 +17,7 @@ use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
-use jeton_store::{Aged, Change, Effect, Forgotten, Order, Result, Retention};
+use jeton_store::{Aged, Change, Effect, Order, Purge, Result, Retention};
 
 /// The number of records, and of events, in a portion. One job of the writer deletes at most as many rows, in
 /// three or four milliseconds.
@@ -93,20 +93,20 @@ fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, Cut
 }
 
 /// Returns the deletion that an order contains, if any.
-fn forgotten(order: &Order) -> Option<&Forgotten> {
+fn purge(order: &Order) -> Option<&Purge> {
     order.effects.iter().find_map(|effect| match effect {
-        Effect::Forget(forgotten) => Some(&**forgotten),
+        Effect::Purge(purge) => Some(&**purge),
         _ => None,
     })
 }
 
 impl SqliteStore {
-    /// Prunes the journal if an order prunes the feed, since both hold the same events.
+    /// Prunes the journal if an order ends a scan: each pruning reads the oldest segment.
     pub(super) async fn prune_journal(&self, order: &Order) -> Result<()> {
-        let Some(forgotten) = forgotten(order).filter(|forgotten| forgotten.events_through.is_some()) else {
+        let Some(purge) = purge(order).filter(|purge| purge.ends_scan) else {
             return Ok(());
         };
-        let (folder, ended_by) = (self.journal.clone(), forgotten.ended_by);
+        let (folder, ended_by) = (self.journal.clone(), purge.ended_by);
         let pruned = tokio::task::spawn_blocking(move || journal::prune(&folder, ended_by)).await;
         pruned
             .map_err(std::io::Error::other)
@@ -117,8 +117,8 @@ impl SqliteStore {
 
     /// Returns a function that drops the reserved indexes of the status lists that an order retires.
     pub(super) fn retiring(&self, order: &Order) -> impl FnOnce() + Send + use<> {
-        let retiring = forgotten(order).filter(|forgotten| !forgotten.lists.is_empty());
-        let retiring = retiring.map(|forgotten| (Arc::clone(&self.places), forgotten.lists.clone()));
+        let retiring = purge(order).filter(|purge| !purge.lists.is_empty());
+        let retiring = retiring.map(|purge| (Arc::clone(&self.places), purge.lists.clone()));
         move || {
             if let Some((places, lists)) = retiring {
                 places.drop_lists(&lists);
@@ -128,27 +128,25 @@ impl SqliteStore {
 }
 
 impl Batch<'_> {
-    pub(super) fn forget(
-        &mut self,
-        forgotten: &Forgotten,
-        now: Timestamp,
-    ) -> std::result::Result<(), Failure> {
+    pub(super) fn purge(&mut self, purge: &Purge, now: Timestamp) -> std::result::Result<(), Failure> {
         let connection = self.connection;
-        if !forgotten.records.is_empty() {
+        if !purge.records.is_empty() {
             // First, since a trigger refuses to delete anything that has not ended by then. In whole seconds,
             // as in `exp`.
             connection
                 .prepare_cached("UPDATE meta SET purged_through = max(purged_through, ?1)")?
-                .execute(params![forgotten.ended_by.seconds() * 1000 + 999])?;
+                .execute(params![purge.ended_by.seconds() * 1000 + 999])?;
         }
         let mut delete = connection.prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
-        for id in &forgotten.records {
+        for id in &purge.records {
             delete.execute(params![id.0])?;
         }
-        connection
-            .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
-            .execute(params![forgotten.ended_by.seconds()])?;
-        if let Some(through) = forgotten.events_through {
+        if purge.ends_scan {
+            connection
+                .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
+                .execute(params![purge.ended_by.seconds()])?;
+        }
+        if let Some(through) = purge.events_through {
             // First, since a trigger refuses to delete anything after this event.
             connection
                 .prepare_cached(
@@ -162,12 +160,12 @@ impl Batch<'_> {
                 .execute(params![through])?;
         }
         let mut delete = connection.prepare_cached("DELETE FROM revocations WHERE sequence = ?1")?;
-        for sequence in &forgotten.cut_offs {
+        for sequence in &purge.cut_offs {
             delete.execute(params![sequence])?;
         }
         let mut retire = connection
             .prepare_cached("UPDATE status_lists SET retired_at = ?2 WHERE id = ?1 AND retired_at IS NULL")?;
-        for list in &forgotten.lists {
+        for list in &purge.lists {
             if retire.execute(params![list, now])? > 0 {
                 self.changes.push(Change::Retired(*list));
             }

@@ -22,8 +22,8 @@ use jeton_core::token::{
     TokenReference,
 };
 use jeton_store::{
-    Cause, CountFacts, Description, Generation, JudgedAt, KnownToken, NewRecord, Presented, Realm, Recount,
-    ReservedPlace, Result, Tokens,
+    Cause, CountFacts, Description, Generation, JudgedAt, KnownToken, NameUse, NewRecord, Presented, Realm,
+    Recount, ReservedPlace, Result, Tokens,
 };
 
 #[async_trait]
@@ -92,6 +92,12 @@ impl Tokens for SqliteStore {
         // A long read: an owner may have many tokens that have ended.
         self.readers
             .read(move |connection| active::other_active(connection, token, now))
+            .await
+    }
+
+    async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse> {
+        self.readers
+            .read(move |connection| active::name_use(connection, &owner, &name, now))
             .await
     }
 

@@ -49,12 +49,14 @@ pub use directory::{
 pub use generation::{Generation, Realm, Versioned};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
-    Cause, Committed, Description, Effect, Existing, Forgotten, Guard, JudgedAt, NewPerson, NewRecord, Order,
-    Origin, Refused, Surface,
+    Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
+    Purge, Refused, Surface,
 };
 pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{Changes, Continuation, Covered, Revocations, Snapshot, ends};
-pub use tokens::{KnownToken, LastToken, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens};
+pub use tokens::{
+    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens,
+};
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, Place, TokenId};

@@ -120,8 +120,8 @@ impl Cause {
     }
 }
 
-/// A condition that is compared in the transaction of an order: one index look-up or a comparison in memory.
-/// Only [`Guard::TokenNameFree`] scans the owner's tokens, since no index contains names.
+/// A condition that is compared in the transaction of an order: one index look-up or a comparison in memory,
+/// however many tokens an owner has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// The realm has this version. A removed realm has none.
@@ -143,17 +143,15 @@ pub enum Guard {
     },
     /// The count of the owner has this version; `None` if the owner has no count.
     CountUnmoved(Owner, Option<u64>),
-    /// No active token of the owner has this name, except the given ones. Active is as in [`Guard::Standing`],
-    /// whether or not the token has a successor.
-    TokenNameFree {
+    /// No token of the owner with this name was recorded after the read that returned this
+    /// [`NameUse::newest`](crate::NameUse::newest).
+    NameUnusedSince {
         /// The owner.
         owner: Owner,
         /// The exact name.
         name: String,
-        /// The tokens that may have it.
-        except: Vec<TokenId>,
-        /// The instant for which expiry is checked.
-        at: Timestamp,
+        /// The newest token of the deployment at that read.
+        newest: Option<TokenId>,
     },
     /// The slot of the owner holds this token, or none. A token leaves its slot by its own revocation, a
     /// scheduled one included; neither its expiry nor a cut-off frees the slot.
@@ -213,7 +211,7 @@ pub enum Effect {
     /// Sets the count of an owner.
     SetCount(Owner, OwnerCount),
     /// Deletes the counts of all owners in an organization.
-    ForgetCounts(OrganizationId),
+    DeleteCounts(OrganizationId),
     /// Records the progress of a bulk revocation.
     AdvanceBulk(Box<BulkRevocation>),
     /// Creates an organization.
@@ -258,7 +256,7 @@ pub enum Effect {
     /// Adds to the refusals of revoked tokens that were presented; unknown tokens are ignored.
     NoteRefusals(Vec<(TokenId, Refusals)>),
     /// Deletes ended tokens, events, cut-offs and lists.
-    Forget(Box<Forgotten>),
+    Purge(Box<Purge>),
     /// Adds a signing key. Fails if its id is known.
     PublishKey(Box<KeyRow>),
     /// Sets the state of a signing key as of the order's instant.
@@ -320,7 +318,7 @@ impl std::fmt::Debug for NewPerson {
 /// The ended things to delete; those already deleted are ignored. Revocations of pruned events stay in effect.
 /// No number of a token, event or list is reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct Purge {
     /// The instant by which all of it had ended.
     pub ended_by: Timestamp,
     /// Records of tokens that have expired.
@@ -331,6 +329,8 @@ pub struct Forgotten {
     pub cut_offs: Vec<u64>,
     /// Status lists to retire.
     pub lists: Vec<u32>,
+    /// Whether it is the last of a scan: a backend also deletes what it keeps apart from the records and the feed.
+    pub ends_scan: bool,
 }
 
 /// The results of an order that is on disk.
@@ -398,12 +398,12 @@ impl Effect {
             | Self::CutOff(_)
             | Self::RevokeMany(_)
             | Self::SetCount(..)
-            | Self::ForgetCounts(_)
+            | Self::DeleteCounts(_)
             | Self::AdvanceBulk(_)
             | Self::NoteUse(_)
             | Self::NoteReports(_)
             | Self::NoteRefusals(_)
-            | Self::Forget(_)
+            | Self::Purge(_)
             | Self::NeedKey(..) => Vec::new(),
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),

@@ -45,6 +45,9 @@ pub trait Tokens: Send + Sync {
     /// Returns the owner's newest other token that is active as [`Tokens::is_standing`] defines it.
     async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>>;
 
+    /// Returns the tokens of an owner that have a name. Reads all tokens of the owner.
+    async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse>;
+
     /// Returns the stored count of an owner's active tokens. One look-up.
     async fn owner_count(&self, owner: Owner) -> Result<CountFacts>;
 
@@ -54,6 +57,16 @@ pub trait Tokens: Send + Sync {
 
     /// Returns the API tokens that have one of these `jti` claims, in any order.
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
+}
+
+/// The use of a name among an owner's tokens, at one instant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameUse {
+    /// Three of the tokens that have exactly this name and are active as [`Tokens::is_standing`] defines it, or
+    /// all if there are fewer: a new token replaces two at most.
+    pub bearers: Vec<TokenId>,
+    /// The newest token of the deployment, whoever owns it; `None` if there is none.
+    pub newest: Option<TokenId>,
 }
 
 /// An API token that was found by its `jti` claim.

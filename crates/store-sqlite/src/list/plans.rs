@@ -247,6 +247,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         statements.push(active::other(owner));
         statements.push(active::active(owner));
         statements.push(active::named(owner));
+        statements.push(active::named_since(owner));
     }
     for among in [Among::User, Among::Team, Among::Organization, Among::All] {
         statements.push(among.statement());

@@ -3,7 +3,6 @@
 use jeton_core::token::TokenReference;
 use jeton_store::Medium;
 use jeton_store::StoreError;
-use jeton_store::rules::tokens::Naming;
 use jeton_store::suite::clerk::Clerk;
 use jeton_store::suite::clerk::{RecordOrder, RecordOutcome};
 use rusqlite::Connection;
@@ -153,7 +152,7 @@ async fn a_refused_insert_harms_no_neighbour() {
             token,
             judged_at: generation,
             limits: Vec::new(),
-            naming: Naming::Free,
+            unique_name: false,
             rotation: None,
         };
         reserve_and_record(&world.store, order)

@@ -56,7 +56,7 @@ impl Batch<'_> {
             Effect::SetCount(owner, count) => {
                 data.counts.insert(owner, count);
             }
-            Effect::ForgetCounts(id) => data.forget_counts(|owner| owner.organization() == Some(id)),
+            Effect::DeleteCounts(id) => data.delete_counts(|owner| owner.organization() == Some(id)),
             Effect::AdvanceBulk(bulk) => {
                 let (known, _) = known(data.bulk.get_mut(&bulk.id.0))?;
                 *known = *bulk;
@@ -103,7 +103,7 @@ impl Batch<'_> {
             }
             Effect::RemoveTeam(_, id) => {
                 known(data.teams.get_mut(&id))?.is_removed = true;
-                data.forget_counts(|owner| owner.team() == Some(&id));
+                data.delete_counts(|owner| owner.team() == Some(&id));
                 data.team_memberships.retain(|(team, _), _| *team != id);
                 data.invitations
                     .retain(|(_, team, _), _| team.as_ref() != Some(&id));
@@ -146,7 +146,7 @@ impl Batch<'_> {
                 let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();
-                data.forget_counts(|owner| owner.user() == Some(&id));
+                data.delete_counts(|owner| owner.user() == Some(&id));
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
             }
@@ -180,7 +180,7 @@ impl Batch<'_> {
                     }
                 }
             }
-            Effect::Forget(forgotten) => self.forget(*forgotten),
+            Effect::Purge(purge) => self.purge(*purge),
             Effect::PublishKey(row) if data.keys.value.row(&row.key.kid).is_some() => {
                 return Err(failed("a key is published once"));
             }
@@ -366,7 +366,7 @@ impl Batch<'_> {
 impl Data {
     fn remove_organization(&mut self, id: OrganizationId) -> Result<()> {
         known(self.organizations.get_mut(&id))?.is_removed = true;
-        self.forget_counts(|owner| owner.organization() == Some(id));
+        self.delete_counts(|owner| owner.organization() == Some(id));
         for team in self.teams.values_mut() {
             team.is_removed |= team.value.organization == id;
         }
@@ -381,7 +381,7 @@ impl Data {
         Ok(())
     }
 
-    fn forget_counts(&mut self, of: impl Fn(&Owner) -> bool) {
+    fn delete_counts(&mut self, of: impl Fn(&Owner) -> bool) {
         self.counts.retain(|owner, _| !of(owner));
     }
 

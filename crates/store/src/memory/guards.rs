@@ -1,6 +1,6 @@
 //! Guards, compared as the contract defines them.
 
-use jeton_core::token::NewToken;
+use jeton_core::token::{NewToken, TokenKind};
 
 use super::data::Data;
 use crate::{Generation, Guard, Realm};
@@ -26,13 +26,8 @@ impl Data {
             Guard::CountUnmoved(owner, version) => {
                 self.counts.get(owner).map(|count| count.version) == *version
             }
-            Guard::TokenNameFree {
-                owner,
-                name,
-                except,
-                at,
-            } => !self.of_owner(owner).any(|record| {
-                record.token.name == *name && !except.contains(&record.id) && self.is_standing(record, *at)
+            Guard::NameUnusedSince { owner, name, newest } => !self.of_owner(owner).any(|record| {
+                record.token.kind == TokenKind::Api && record.token.name == *name && Some(record.id) > *newest
             }),
             Guard::SlotHolds { owner, slot, token } => {
                 self.in_slot(owner, slot).map(|record| record.id) == *token

@@ -7,7 +7,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 
 use super::{Batch, MemoryStore};
-use crate::{Aged, Change, Forgotten, OpenedList, Result, Retention};
+use crate::{Aged, Change, OpenedList, Purge, Result, Retention};
 
 /// The number of records, and of events, in a portion.
 const PORTION: usize = 500;
@@ -56,9 +56,9 @@ impl Retention for MemoryStore {
 }
 
 impl Batch<'_> {
-    pub(super) fn forget(&mut self, forgotten: Forgotten) {
+    pub(super) fn purge(&mut self, purge: Purge) {
         let data = &mut *self.data;
-        for id in forgotten.records {
+        for id in purge.records {
             let record = data.tokens.remove(&id);
             let former = record.and_then(|record| record.lineage.rotated_from);
             if let Some(former) = former.and_then(|former| data.token_mut(former)) {
@@ -67,15 +67,15 @@ impl Batch<'_> {
         }
         let feed = &mut data.feed;
         while let Some(oldest) = feed.events.first_entry()
-            && Some(*oldest.key()) <= forgotten.events_through
+            && Some(*oldest.key()) <= purge.events_through
         {
             (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().hash);
             oldest.remove();
         }
-        for sequence in forgotten.cut_offs {
+        for sequence in purge.cut_offs {
             feed.cut_offs.remove(&sequence);
         }
-        for id in forgotten.lists {
+        for id in purge.lists {
             if let Some(list) = data.lists.get_mut(&id).filter(|list| !list.is_retired) {
                 list.is_retired = true;
                 self.changes.push(Change::Retired(id));

@@ -12,8 +12,8 @@ use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
-    CountFacts, JudgedAt, KnownToken, Presented, Realm, Recount, ReservedPlace, Result, ReturnedPlaces,
-    Tokens,
+    CountFacts, JudgedAt, KnownToken, NameUse, Presented, Realm, Recount, ReservedPlace, Result,
+    ReturnedPlaces, Tokens,
 };
 
 #[async_trait]
@@ -59,6 +59,16 @@ impl Tokens for MemoryStore {
 
     async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
         Ok(self.data().other_active(token, now))
+    }
+
+    async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse> {
+        let data = self.data();
+        let named = data.of_owner(&owner).filter(|record| record.token.name == name);
+        let bearers = named.filter(|record| data.is_standing(record, now));
+        Ok(NameUse {
+            bearers: bearers.map(|record| record.id).take(3).collect(),
+            newest: data.records().map(|record| record.id).max(),
+        })
     }
 
     async fn owner_count(&self, owner: Owner) -> Result<CountFacts> {

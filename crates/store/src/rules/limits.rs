@@ -42,7 +42,7 @@ pub(super) fn is_counted(token: &NewToken, is_limited: bool) -> bool {
 
 /// Returns whether a change of policy deletes the counts of an organization: without a limit no order updates
 /// them.
-pub(super) fn forgets_counts(before: &Policy, after: &Policy) -> bool {
+pub(super) fn deletes_counts(before: &Policy, after: &Policy) -> bool {
     before.max_active_tokens_per_owner.is_some() && after.max_active_tokens_per_owner.is_none()
 }
 

@@ -1,7 +1,7 @@
 //! Rules for organizations.
 
 use super::end_all;
-use super::limits::forgets_counts;
+use super::limits::deletes_counts;
 use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
 use jeton_core::directory::{Organization, OrganizationId, Role, UserId};
 use jeton_core::token::Reach;
@@ -36,13 +36,13 @@ pub fn change(
     changed: Organization,
     ending: Option<BulkOrder>,
 ) -> Order {
-    let forgets_counts = forgets_counts(&before.policy, &changed.policy);
+    let deletes_counts = deletes_counts(&before.policy, &changed.policy);
     let id = changed.id;
     let mut order = Order::new(cause)
         .guard(Guard::OrganizationNameFree(changed.name.clone(), id))
         .effect(Effect::ChangeOrganization(changed));
-    if forgets_counts {
-        order = order.effect(Effect::ForgetCounts(id));
+    if deletes_counts {
+        order = order.effect(Effect::DeleteCounts(id));
     }
     match ending {
         Some(ending) => order.effect(Effect::RevokeMany(Box::new(ending))),

@@ -1,6 +1,6 @@
 //! Rules for retention: which ended data are deleted, and when.
 
-use crate::{Aged, Cause, Effect, Forgotten, Order};
+use crate::{Aged, Cause, Effect, Order, Purge};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, TokenId};
 
@@ -21,7 +21,7 @@ pub struct Purged {
 ///
 /// The order needs no guard. The data had ended for good when they were read: a token's expiry never changes,
 /// and recording a token that a known cut-off covers is refused.
-pub fn forget(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
+pub fn purge(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, Purged) {
     // In whole seconds, as in `exp`. A token that never expires is never deleted.
     let has_ended = |end: Option<Timestamp>| end.is_some_and(|end| end.seconds() <= ended_by.seconds());
     let ended = aged.records.into_iter().filter(|(_, end)| has_ended(*end));
@@ -30,21 +30,21 @@ pub fn forget(cause: Cause, aged: Aged, ended_by: Timestamp) -> (Option<Order>, 
     let idle = cut_offs.filter(|(_, cut_off)| is_idle(cut_off, aged.oldest_record));
     let lists = aged.lists.iter();
     let retired = lists.filter(|list| list.class.has_ended(list.opened_at, ended_by));
-    let forgotten = Forgotten {
+    let purge = Purge {
         ended_by,
         records: ended.map(|(token, _)| token).collect(),
         events_through: events.clone().last().map(|(sequence, _)| *sequence),
         cut_offs: idle.map(|(sequence, _)| *sequence).collect(),
         lists: retired.map(|list| list.id).collect(),
+        ends_scan: aged.next.is_none(),
     };
     let purged = Purged {
-        records: forgotten.records.len(),
+        records: purge.records.len(),
         events: events.count(),
         next: aged.next,
     };
-    // The last order of a scan also deletes a backend's additional data, as after a restore.
     let is_needed = aged.next.is_none() || purged.records > 0 || purged.events > 0;
-    let order = is_needed.then(|| Order::new(cause).effect(Effect::Forget(Box::new(forgotten))));
+    let order = is_needed.then(|| Order::new(cause).effect(Effect::Purge(Box::new(purge))));
     (order, purged)
 }
 

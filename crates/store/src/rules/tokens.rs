@@ -1,7 +1,7 @@
 //! Rules for tokens: recording, replacing and revoking them.
 
 use super::limits::{counted_in, is_counted};
-use crate::{Cause, Effect, Guard, NewRecord, Order, Presented, ReservedPlace};
+use crate::{Cause, Effect, Guard, NameUse, NewRecord, Order, Presented, ReservedPlace};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
@@ -41,15 +41,19 @@ pub fn liveness(presented: &Presented) -> Liveness {
 }
 
 /// The requirement on the name of a token about to be recorded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Naming {
     /// None: tokens of an owner may have the same name.
     #[default]
     Free,
-    /// No other active token of the owner has exactly this name. Tokens that a limit does not count, and the
-    /// tokens that the new one replaces, do not hold their names; the empty name is never taken.
-    Unique,
+    /// No other active token of the owner has exactly this name, given its use. Tokens that a limit does not
+    /// count, and the tokens that the new one replaces, do not hold their names; the empty name is never taken.
+    Unique(NameUse),
 }
+
+/// The error that another active token of the owner has the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameTaken(pub TokenId);
 
 /// A token that is replaced.
 #[derive(Debug, Clone)]
@@ -100,7 +104,16 @@ impl Demands {
 /// At most two tokens of a lineage are alive, since a limit counts none in its grace period: rotating again, or
 /// issuing into the slot, ends at once the token in its grace period. Otherwise rotation would circumvent the
 /// limit.
-pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Demands) -> Order {
+///
+/// # Errors
+///
+/// Returns [`NameTaken`] if the name must be unique and is not.
+pub fn record(
+    cause: Cause,
+    token: NewToken,
+    place: ReservedPlace,
+    demands: Demands,
+) -> Result<Order, NameTaken> {
     let Demands {
         limits,
         naming,
@@ -112,7 +125,7 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
     let mut order = Order::new(cause)
         .guard(Guard::Signs(token.kid.to_string()))
         .guard(Guard::AfterCutOffs);
-    let (mut ended, mut except) = (0, Vec::new());
+    let mut ended = 0;
     let mut ends = Vec::new();
     let mut rotated_from = None;
     match &replaces {
@@ -142,7 +155,6 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
             }
         }
     }
-    except.extend(ends.iter().map(|(id, ..)| *id));
     if token.kind == TokenKind::Api {
         for Limit { organization, most } in limits {
             order = order.guard(Guard::UnderLimit {
@@ -152,12 +164,17 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
             });
         }
     }
-    if naming == Naming::Unique && !token.name.is_empty() {
-        order = order.guard(Guard::TokenNameFree {
+    if let Naming::Unique(NameUse { bearers, newest }) = naming
+        && !token.name.is_empty()
+    {
+        let is_replaced = |bearer: &TokenId| ends.iter().any(|(id, ..)| id == bearer);
+        if let Some(bearer) = bearers.into_iter().find(|bearer| !is_replaced(bearer)) {
+            return Err(NameTaken(bearer));
+        }
+        order = order.guard(Guard::NameUnusedSince {
             owner: token.owner.clone(),
             name: token.name.clone(),
-            except,
-            at,
+            newest,
         });
     }
     for (id, effective_at, reason) in ends {
@@ -165,12 +182,12 @@ pub fn record(cause: Cause, token: NewToken, place: ReservedPlace, demands: Dema
             .guard(Guard::NotEndedBy(id, effective_at))
             .effect(Effect::Revoke(id, effective_at, Some(reason)));
     }
-    order.effect(Effect::Record(Box::new(NewRecord {
+    Ok(order.effect(Effect::Record(Box::new(NewRecord {
         token,
         place,
         rotated_from,
         is_counted,
-    })))
+    }))))
 }
 
 impl Former {

@@ -3,7 +3,7 @@
 use crate::rules::keys::NotWithdrawn;
 use crate::rules::members::Addressee;
 use crate::rules::retention::Purged;
-use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, Naming, Replaces};
+use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, NameTaken, Naming, Replaces};
 use crate::rules::usage::{UseReport, UseReported};
 use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
@@ -92,7 +92,7 @@ pub struct RecordOrder {
     pub token: NewToken,
     pub judged_at: Generation,
     pub limits: Vec<Limit>,
-    pub naming: Naming,
+    pub unique_name: bool,
     pub rotation: Option<Rotation>,
 }
 
@@ -609,11 +609,16 @@ impl Clerk for SharedStore {
             token,
             judged_at,
             limits,
-            naming,
+            unique_name,
             rotation,
         } = order;
         let now = token.created_at;
         let owner: Owner = token.owner.clone();
+        let naming = if unique_name {
+            Naming::Unique(self.name_use(owner.clone(), token.name.clone(), now).await?)
+        } else {
+            Naming::Free
+        };
         let replaces = match (rotation, &token.slot) {
             (Some(rotation), _) => match self.token(TokenReference::Id(rotation.token)).await? {
                 Some(record) => {
@@ -638,7 +643,10 @@ impl Clerk for SharedStore {
         };
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
         let cause = cause(now, token.created_by.clone());
-        let order = tokens::record(cause.clone(), token, place, demands);
+        let order = match tokens::record(cause.clone(), token, place, demands) {
+            Ok(order) => order,
+            Err(NameTaken(_)) => return Ok(RecordOutcome::NameTaken),
+        };
         let mut relied_on = JudgedAt::default();
         if let Some(id) = owner.organization() {
             match organization(self, id, judged_at).await? {
@@ -665,7 +673,7 @@ impl Clerk for SharedStore {
                         Err(_) => RecordOutcome::Stale,
                     }
                 }
-                Guard::TokenNameFree { .. } => RecordOutcome::NameTaken,
+                Guard::NameUnusedSince { .. } => RecordOutcome::NameTaken,
                 Guard::Standing(..) if is_rotation => RecordOutcome::NotActive,
                 Guard::Standing(..) => RecordOutcome::SlotTaken,
                 Guard::SlotHolds { .. } => RecordOutcome::SlotTaken,
@@ -804,7 +812,7 @@ impl Clerk for SharedStore {
 
     async fn purge(&self, after: Option<TokenId>, ended_by: Timestamp, now: Timestamp) -> Result<Purged> {
         let aged = self.aged(after).await?;
-        let (order, purged) = retention::forget(Cause::server(now), aged, ended_by);
+        let (order, purged) = retention::purge(Cause::server(now), aged, ended_by);
         if let Some(order) = order {
             self.commit(order).await?.unwrap();
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::clerk::{Clerk, RecordOrder, RecordOutcome, Rotation};
 use super::world::{Backend, World, actor, at, created, entropy, reserve_and_record, revocation, token};
 use crate::rules::limits;
-use crate::rules::tokens::{Limit, Naming};
+use crate::rules::tokens::Limit;
 use crate::{Cause, Generation, Guard, KeyStep, Order, Realm, Recount};
 
 #[derive(Debug, Clone)]
@@ -152,7 +152,7 @@ impl Office {
             token,
             judged_at: self.world.generation().await,
             limits: limits.clone(),
-            naming: Naming::Free,
+            unique_name: false,
             rotation,
         };
         match reserve_and_record(&self.world.store, order).await.unwrap() {

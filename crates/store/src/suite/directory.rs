@@ -436,17 +436,14 @@ pub(crate) async fn the_last_admin_stays(world: World) {
 pub(crate) async fn two_admins_cannot_remove_each_other(world: World) {
     world.member("ada").await;
     world.put_member("ada", Role::Admin).await;
-    let world = Arc::new(world);
     let generation = world.generation().await;
     let removals: Vec<_> = ["ada", "admin"]
         .into_iter()
-        .map(|name| {
-            let world = Arc::clone(&world);
+        .zip(world.processes())
+        .map(|(name, store)| {
+            let organization = world.organization;
             tokio::spawn(async move {
-                let removed =
-                    world
-                        .store
-                        .remove_member(world.organization, email(name), removal(1), generation);
+                let removed = store.remove_member(organization, email(name), removal(1), generation);
                 removed.await.unwrap()
             })
         })

@@ -141,7 +141,7 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
             token: signed_with(&world, "first", 0, Some(life)),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: crate::rules::tokens::Naming::Free,
+            unique_name: false,
             rotation: None,
         };
         let store = if life % 1_000 == 0 { &beside } else { &world.store };

@@ -4,7 +4,7 @@ use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
 use crate::rules::limits;
-use crate::rules::tokens::{Limit, Naming};
+use crate::rules::tokens::Limit;
 use crate::suite::clerk::{RecordOrder, RecordOutcome};
 use crate::{Cause, Guard, KeyStep};
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
@@ -20,22 +20,23 @@ async fn has_room(world: &World, token: NewToken, most: u32) -> bool {
     }
 }
 
-/// A hundred concurrent requests create exactly as many tokens as the owner may have.
+/// A hundred concurrent requests to two processes create exactly as many tokens as the owner may have.
 pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
     let generation = world.generation().await;
+    let processes = world.processes();
     let world = Arc::new(world);
     let orders: Vec<_> = (0..100)
-        .map(|_| {
-            let world = Arc::clone(&world);
+        .map(|number| {
+            let (world, store) = (Arc::clone(&world), Arc::clone(&processes[number % 2]));
             tokio::spawn(async move {
                 let order = RecordOrder {
                     token: token(world.owner(), 1),
                     judged_at: generation,
                     limits: vec![World::limit(&world.owner(), 7)],
-                    naming: Naming::Free,
+                    unique_name: false,
                     rotation: None,
                 };
-                reserve_and_record(&world.store, order).await.unwrap()
+                reserve_and_record(&store, order).await.unwrap()
             })
         })
         .collect();

@@ -127,13 +127,13 @@ macro_rules! every_case {
                 a_change_of_keys_refuses_what_was_judged_before
             }
             retention {
-                only_what_has_expired_is_forgotten
+                only_what_has_expired_is_purged
                 a_round_goes_over_every_record
                 the_feed_is_pruned_from_its_beginning
                 a_cut_off_stays_while_it_covers_a_record
                 a_list_retires_with_its_last_token
                 a_retired_list_takes_no_token
-                two_forget_the_same_portion
+                two_purge_the_same_portion
             }
             lists {
                 filters_match_what_they_name

@@ -1,9 +1,9 @@
 //! Unique token names within an owner, checked together with the write.
 
+use crate::SharedStore;
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::Naming;
 use crate::suite::clerk::{RecordOrder, RecordOutcome, Rotation};
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, Record, TokenKind};
 
@@ -18,11 +18,16 @@ fn named(name: &str, owner: Owner, seconds: i64) -> NewToken {
 
 /// Returns the record, or `None` if the name is taken.
 async fn unique(world: &World, token: NewToken) -> Option<Record> {
+    unique_in(&world.store, world, token).await
+}
+
+/// Does likewise in one of two processes.
+async fn unique_in(store: &SharedStore, world: &World, token: NewToken) -> Option<Record> {
     let order = RecordOrder {
-        naming: Naming::Unique,
+        unique_name: true,
         ..world.plain_order(token).await
     };
-    match reserve_and_record(&world.store, order).await.unwrap() {
+    match reserve_and_record(store, order).await.unwrap() {
         RecordOutcome::Recorded(recorded) => Some(recorded.into_record()),
         RecordOutcome::NameTaken => None,
         outcome => panic!("{outcome:?}"),
@@ -121,7 +126,7 @@ pub(crate) async fn a_name_is_handed_on(world: World) {
     let gone = world.store.presented(first.token.jti).await.unwrap().unwrap();
     assert!(gone.record.is_revoked(at(2)));
     let order = RecordOrder {
-        naming: Naming::Unique,
+        unique_name: true,
         rotation: Some(Rotation {
             token: second.id,
             revocation: revocation(4, 60),
@@ -138,13 +143,17 @@ pub(crate) async fn a_name_is_handed_on(world: World) {
     assert!(matches!(rotated, RecordOutcome::Recorded(_)), "{rotated:?}");
 }
 
-/// Of a hundred concurrent requests for a name, one gets it.
+/// Of a hundred concurrent requests to two processes for a name, one gets it.
 pub(crate) async fn one_of_a_hundred_gets_a_name(world: World) {
+    let processes = world.processes();
     let world = Arc::new(world);
     let orders: Vec<_> = (0..100)
-        .map(|_| {
-            let world = Arc::clone(&world);
-            tokio::spawn(async move { unique(&world, named("ci", world.owner(), 1)).await.is_some() })
+        .map(|number| {
+            let (world, store) = (Arc::clone(&world), Arc::clone(&processes[number % 2]));
+            tokio::spawn(async move {
+                let token = named("ci", world.owner(), 1);
+                unique_in(&store, &world, token).await.is_some()
+            })
         })
         .collect();
     let mut recorded = 0;

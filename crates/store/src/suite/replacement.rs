@@ -3,7 +3,6 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::Naming;
 use crate::suite::clerk::{RecordOrder, RecordOutcome, RevokeOutcome, Rotation};
 use jeton_core::token::{
     Lineage, NewToken, Owner, Record, Refusals, RevocationNote, TokenId, TokenKind, TokenReference,
@@ -34,7 +33,7 @@ pub(super) async fn rotate(
             .map(|most| World::limit(&former.token.owner, most))
             .into_iter()
             .collect(),
-        naming: Naming::Free,
+        unique_name: false,
         rotation: Some(Rotation {
             token: former.id,
             revocation: revocation(second, grace),
@@ -248,7 +247,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
         token: in_slot(world.owner(), "ci", 30),
         judged_at: crate::Generation(0),
         limits: Vec::new(),
-        naming: Naming::Free,
+        unique_name: false,
         rotation: None,
     };
     let stale = reserve_and_record(&world.store, stale).await.unwrap();

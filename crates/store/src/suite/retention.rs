@@ -48,7 +48,7 @@ async fn revoke(world: &World, record: &Record, seconds: i64) {
 
 /// Expired records are deleted, including sessions. A revoked one stays until it has expired, and one without
 /// expiry for ever.
-pub(crate) async fn only_what_has_expired_is_forgotten(world: World) {
+pub(crate) async fn only_what_has_expired_is_purge(world: World) {
     let session = NewToken {
         kind: TokenKind::Session,
         ..ending(&world, 0, Some(50))
@@ -250,18 +250,18 @@ pub(crate) async fn a_retired_list_takes_no_token(world: World) {
 }
 
 /// Two processes that have read the same portion delete it once, and neither fails.
-pub(crate) async fn two_forget_the_same_portion(world: World) {
+pub(crate) async fn two_purge_the_same_portion(world: World) {
     let ended = world.record(ending(&world, 0, Some(50))).await;
     let kept = world.record(ending(&world, 0, None)).await;
     revoke(&world, &ended, 10).await;
     let first = world.changes().await.reached;
     let late = world.record(ending(&world, 60 * DAY, None)).await;
     revoke(&world, &late, 60 * DAY).await;
-    let forget = async || {
+    let purge = async || {
         let aged = world.store.aged(None).await.unwrap();
-        retention::forget(Cause::server(at(60 * DAY)), aged, at(60 * DAY - 1))
+        retention::purge(Cause::server(at(60 * DAY)), aged, at(60 * DAY - 1))
     };
-    let (one, other) = (forget().await, forget().await);
+    let (one, other) = (purge().await, purge().await);
     assert_eq!((one.1.records, one.1.events), (1, 1));
     for (order, _) in [one, other] {
         assert!(world.store.commit(order.unwrap()).await.unwrap().is_ok());

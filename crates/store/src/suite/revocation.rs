@@ -477,7 +477,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
             token: token(world.owner(), round),
             judged_at: world.generation().await,
             limits: Vec::new(),
-            naming: crate::rules::tokens::Naming::Free,
+            unique_name: false,
             rotation: None,
         };
         let crate::suite::clerk::RecordOutcome::Recorded(other) =
@@ -508,7 +508,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         token: token(world.owner(), 30),
         judged_at: generation,
         limits: Vec::new(),
-        naming: crate::rules::tokens::Naming::Free,
+        unique_name: false,
         rotation: None,
     };
     assert!(matches!(

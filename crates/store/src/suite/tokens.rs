@@ -3,7 +3,7 @@
 use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
-use crate::rules::tokens::{self, Demands, Leaves, Liveness, Naming, liveness};
+use crate::rules::tokens::{self, Demands, Leaves, Liveness, liveness};
 use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
 use crate::{Cause, Change, Description, Generation, ReservedPlace};
 use jeton_core::directory::Role;
@@ -214,7 +214,7 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
 
     let cancelled = token(world.owner(), 1);
     let cause = Cause::operator(at(1));
-    let order = tokens::record(cause, cancelled.clone(), reserve().await, Demands::none());
+    let order = tokens::record(cause, cancelled.clone(), reserve().await, Demands::none()).unwrap();
     {
         let mut committing = std::pin::pin!(world.store.commit(order));
         let waker = std::task::Waker::noop();
@@ -242,7 +242,7 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
             token,
             judged_at: stale,
             limits: Vec::new(),
-            naming: Naming::Free,
+            unique_name: false,
             rotation: None,
         };
         assert!(matches!(
@@ -287,7 +287,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
                     token: token(Owner::Organization(organization), 1),
                     judged_at: generation,
                     limits: Vec::new(),
-                    naming: Naming::Free,
+                    unique_name: false,
                     rotation: None,
                 };
                 reserve_and_record(&world.store, order).await.unwrap()
@@ -433,7 +433,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
                     token,
                     judged_at: generation,
                     limits: Vec::new(),
-                    naming: Naming::Free,
+                    unique_name: false,
                     rotation: None,
                 };
                 (number, jti, reserve_and_record(&world.store, order).await)
@@ -452,7 +452,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
         token: twice,
         judged_at: generation,
         limits: Vec::new(),
-        naming: Naming::Free,
+        unique_name: false,
         rotation: None,
     };
     assert!(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::rules::tokens::{Limit, Naming};
+use crate::rules::tokens::Limit;
 use crate::suite::clerk::{
     Created, Judged, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
     RevokeOrder, RevokeOutcome,
@@ -280,6 +280,11 @@ impl World {
         self.backend.open(Arc::new(Seen::default()))
     }
 
+    /// Returns the same store as two processes open it.
+    pub fn processes(&self) -> [SharedStore; 2] {
+        [Arc::clone(&self.store), self.beside()]
+    }
+
     pub async fn generation(&self) -> Generation {
         self.follow(&self.versions, true).await.edit
     }
@@ -413,7 +418,7 @@ impl World {
             token,
             judged_at: self.generation().await,
             limits: Vec::new(),
-            naming: Naming::Free,
+            unique_name: false,
             rotation: None,
         }
     }

@@ -19,7 +19,6 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
-use jeton_store::rules::tokens::Naming;
 
 /// A token to create. Only `name` is required.
 ///
@@ -124,7 +123,7 @@ impl Request for Issue {
             projects: form.projects,
             audience,
             expiry,
-            naming: Naming::Free,
+            unique_name: false,
             slot: form.slot,
         })
     }

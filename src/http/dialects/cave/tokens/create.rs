@@ -16,7 +16,6 @@ use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
 use jeton_core::token::OwnerKind;
-use jeton_store::rules::tokens::Naming;
 
 /// A token to create.
 #[derive(Debug, Form)]
@@ -98,7 +97,7 @@ pub(in crate::http::dialects::cave) async fn issue(
         projects: None,
         audience: None,
         expiry: Expiry::Open,
-        naming: Naming::Free,
+        unique_name: false,
         slot: None,
     };
     app.authority.issue(caller, &order).await

@@ -19,7 +19,6 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
 use jeton_store::LastToken;
-use jeton_store::rules::tokens::Naming;
 
 /// A token to create. Only `name` is required.
 #[derive(Debug, Form)]
@@ -72,7 +71,7 @@ impl CreateForm {
             projects: self.projects,
             audience: None,
             expiry: expiry.unwrap_or(Expiry::Default),
-            naming: Naming::Free,
+            unique_name: false,
             slot: None,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::IntoResponse;
 
+use crate::authority::Issue;
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::{Data, NoData};
 use crate::http::dialects::terraform::document::{Document, JsonApi};
@@ -17,7 +18,6 @@ use crate::http::dialects::terraform::tokens::slot::Kind;
 use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
-use jeton_store::rules::tokens::Naming;
 
 /// Get the token of a team
 ///
@@ -89,7 +89,10 @@ pub(super) async fn create(
     Input { path, body, .. }: Input<TeamPath, (), Data<NewTokenAttributes>>,
 ) -> Result<impl IntoResponse, Failure> {
     let owner = team(&app, &caller, &path).await?;
-    let order = owner.issue(&body.data.attributes, Naming::Unique);
+    let order = Issue {
+        unique_name: true,
+        ..owner.issue(&body.data.attributes)
+    };
     create_token(&app.authority, &caller, &order).await
 }
 

@@ -19,7 +19,6 @@ use crate::http::input::Input;
 use crate::http::{App, Failure, all_pages};
 use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
-use jeton_store::rules::tokens::Naming;
 
 /// The same order as in the complete list.
 const OLDEST_FIRST: Sort = Sort {
@@ -83,7 +82,7 @@ pub(super) async fn create(
     if *calling_user(&caller)? != path.id()? {
         return Err(Error::Absent.into());
     }
-    let order = Owner::Caller.issue(&body.data.attributes, Naming::Free);
+    let order = Owner::Caller.issue(&body.data.attributes);
     create_token(&app.authority, &caller, &order).await
 }
 

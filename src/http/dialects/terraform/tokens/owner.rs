@@ -5,7 +5,6 @@ use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{CountTotal, Direction, OwnerKind, Page, Record, Sort, Start, WantedStatus};
-use jeton_store::rules::tokens::Naming;
 
 /// The owner of the tokens in a path.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl Owner {
     }
 
     /// Returns the order for a token in addition to existing ones.
-    pub(super) fn issue(&self, attributes: &NewTokenAttributes, naming: Naming) -> Issue {
+    pub(super) fn issue(&self, attributes: &NewTokenAttributes) -> Issue {
         let (organization, team) = match self {
             Self::Team(organization, team) => {
                 (WhichOrganization::Named(organization.clone()), Some(team.clone()))
@@ -57,7 +56,7 @@ impl Owner {
             projects: None,
             audience: None,
             expiry: attributes.expiry(),
-            naming,
+            unique_name: false,
             slot: None,
         }
     }
@@ -68,7 +67,7 @@ impl Owner {
             name: String::new(),
             scopes: kind.scopes(),
             slot: Some(kind.slot()),
-            ..self.issue(attributes, Naming::Free)
+            ..self.issue(attributes)
         }
     }
 
