@@ -7,7 +7,8 @@ use jeton_core::entropy::Entropy;
 use jeton_store::SharedStore;
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
-    BackupError, LockError, Missing, OpenError, Replayed, ServeLock, backup, restore,
+    AcceptedClock, BackupError, LockError, Missing, OpenError, Replayed, ServeLock, accept_clock, backup,
+    restore,
 };
 
 use crate::revocation::Index;

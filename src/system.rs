@@ -1,5 +1,8 @@
 //! The system clock and random generator: the only module that reads either, so that tests can replace both.
 
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::entropy::Entropy;
@@ -16,6 +19,11 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let millis = chrono::Utc::now().timestamp_millis();
         Timestamp::from_millis(millis.max(0)).unwrap_or(Timestamp::LAST)
+    }
+
+    fn uptime(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
     }
 }
 

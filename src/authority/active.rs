@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jeton_verifier::{
-    Claims, Expected, PublicKey, Rejection, TokenType, Unverified, judge_time, strip_prefix,
+    Claims, Expected, PublicKey, Rejection, TokenType, Unverified, judge_expiry, strip_prefix,
 };
 use quick_cache::sync::Cache;
 
@@ -245,7 +245,7 @@ impl ActiveTokens {
         claims: Claims,
         now: Timestamp,
     ) -> Result<std::result::Result<Known, Inactive>> {
-        if let Err(rejection) = judge_time(claims.issued_at, claims.expires_at, now.seconds(), 0) {
+        if let Err(rejection) = judge_expiry(claims.expires_at, now.seconds(), 0) {
             return Ok(Err(rejection.into()));
         }
         // Loaded before the store is read, so that the data can only be newer than this generation.
@@ -284,6 +284,10 @@ impl ActiveTokens {
             is_for_issuer: claims.audience.contains(&self.issuer),
             is_restricted: claims.projects.is_some(),
             expires_at: record.token.expires_at,
+            revoked_from: record
+                .revocation
+                .as_ref()
+                .map(|revocation| revocation.effective_at),
             key,
             liveness: liveness(&presented),
             noted: LastNoted::new(record.last_used_at),
@@ -301,7 +305,7 @@ impl ActiveTokens {
         }))
     }
 
-    /// Verifies a token's signature, type, issuer, audience and times.
+    /// Verifies a token's signature, type, issuer, audience and expiry.
     fn verify(
         &self,
         token: &str,
@@ -326,7 +330,7 @@ impl ActiveTokens {
             now: now.seconds(),
             leeway: 0,
         };
-        let claims = verified.judge(&expected)?.clone();
+        let claims = verified.judge_recorded(&expected)?.clone();
         Ok((key, kind, claims))
     }
 
@@ -360,7 +364,7 @@ impl ActiveTokens {
     fn judge(&self, known: Known, now: Timestamp) -> std::result::Result<Active, Inactive> {
         let Known { token, person } = known;
         let verified = &*token.verified;
-        judge_time(verified.issued_at, token.exp(), now.seconds(), 0)?;
+        judge_expiry(token.exp(), now.seconds(), 0)?;
         // Checked at every use: this process may learn of a withdrawn key after a change of the directory.
         if !self.keys.publishes(verified.key.kid()) {
             return Err(Rejection::UnknownKey.into());
@@ -368,7 +372,12 @@ impl ActiveTokens {
         if verified.liveness == Liveness::Gone {
             return Err(Inactive::Gone);
         }
-        if self.index.is_revoked(verified.place, now) || self.index.is_cut_off(token.cut_off_subject(), now) {
+        // The index decides, and the record too: one of them may be damaged.
+        let is_revoked = verified.revoked_from.is_some_and(|from| from <= now);
+        if is_revoked
+            || self.index.is_revoked(verified.place, now)
+            || self.index.is_cut_off(token.cut_off_subject(), now)
+        {
             return Err(Inactive::Revoked);
         }
         let ends = [verified.expires_at, self.index.scheduled(verified.place)];

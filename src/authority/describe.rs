@@ -1,6 +1,6 @@
 //! Updating the name and description of a token, and the status that lists show.
 
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::token::{Record, Status, TokenReference};
 use jeton_store::{Description, Effect, Order};
@@ -19,12 +19,12 @@ impl Authority {
                 let effect = Effect::Describe(record.id, description.clone());
                 let order = Order::new(caller.cause(self.clock.now())).effect(effect);
                 match self.commit(&view, order).await? {
-                    Judged::Done(_) => {
+                    Attempt::Done(_) => {
                         let described = self.store.token(reference).await?;
-                        described.map(Judged::Done).ok_or(Error::Absent)
+                        described.map(Attempt::Done).ok_or(Error::Absent)
                     }
-                    Judged::Stale => Ok(Judged::Stale),
-                    Judged::Recounted => Ok(Judged::Recounted),
+                    Attempt::Stale => Ok(Attempt::Stale),
+                    Attempt::Again => Ok(Attempt::Again),
                 }
             })
         })

@@ -1,6 +1,7 @@
 //! Errors of operations. They contain facts; each API renders them in its own format.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
@@ -94,6 +95,9 @@ pub enum Error {
     /// A queue is full, or other writes keep conflicting with the operation. The client can retry.
     #[error("the server is overloaded")]
     Busy,
+    /// The system clock is this long behind the latest recorded instant. Nothing was issued.
+    #[error("the clock is {} seconds behind the latest recorded instant", .0.as_secs())]
+    ClockBehind(Duration),
     /// The private key of the signing key is missing. Nothing was done.
     #[error("no signing key is available")]
     NoSigningKey,

@@ -1,5 +1,7 @@
 //! Issues a token: evaluates the request, signs the token and records it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::authority::bounds::Bounds;
@@ -7,7 +9,7 @@ use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
 use crate::authority::grant::{Granted, RequestedScopes};
 use crate::authority::policy::{self, Rank};
-use crate::authority::retry::{Judged, refusal};
+use crate::authority::retry::{Attempt, refusal};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::keys::{SignedToken, SigningError};
@@ -22,6 +24,9 @@ use jeton_store::{Cause, Guard, Refused};
 /// The longest audience, in bytes. With the bounds of scopes and projects it keeps a token within the length
 /// that verifiers accept.
 const LONGEST_AUDIENCE: usize = 2048;
+
+/// The longest wait for the second after a cut-off.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// A request for a token.
 #[derive(Debug, Clone)]
@@ -124,11 +129,12 @@ impl Authority {
         cause: Cause,
         token: NewToken,
         demands: Demands,
-    ) -> Result<Judged<Issued>> {
+    ) -> Result<Attempt<Issued>> {
+        self.check_clock()?;
         let place = self.store.reserve(&token).await?;
         let claims = claims(&token, place.place(), &self.settings.issuer);
         let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
-            Err(SigningError::KeyGone(_)) => return Ok(Judged::Stale),
+            Err(SigningError::KeyGone(_)) => return Ok(Attempt::Stale),
             sealed => sealed?,
         };
         let covered = self.index.cut_off_through(&token);
@@ -142,29 +148,29 @@ impl Authority {
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
                 let may_have = u64::from(most) + u64::from(ended);
                 return match self.recount(view, cause, &owners).await? {
-                    Judged::Done(active) if active >= may_have => Err(Error::LimitReached {
+                    Attempt::Done(active) if active >= may_have => Err(Error::LimitReached {
                         owner: kind,
                         limit: most,
                     }),
-                    Judged::Done(_) | Judged::Again => Ok(Judged::Again),
-                    Judged::Stale => Ok(Judged::Stale),
+                    Attempt::Done(_) | Attempt::Again => Ok(Attempt::Again),
+                    Attempt::Stale => Ok(Attempt::Stale),
                 };
             }
-            Err(Refused(Guard::NameUnusedSince { .. })) => return Ok(Judged::Again),
+            Err(Refused(Guard::NameUnusedSince { .. })) => return Ok(Attempt::Again),
             // The token in the slot has ended since it was read.
-            Err(Refused(Guard::Standing(..))) if !is_rotation => return Ok(Judged::Stale),
+            Err(Refused(Guard::Standing(..))) if !is_rotation => return Ok(Attempt::Stale),
             Err(Refused(Guard::AfterCutOffs)) => {
                 self.wait_until_after(covered).await?;
-                return Ok(Judged::Stale);
+                return Ok(Attempt::Stale);
             }
-            Err(Refused(guard)) => return refusal(guard).map_or(Ok(Judged::Stale), Err),
+            Err(Refused(guard)) => return refusal(guard).map_or(Ok(Attempt::Stale), Err),
         };
         let (token, record) = sealed.release(recorded);
         let Record {
             id, token: issued, ..
         } = &record;
         tracing::debug!(token = %id, session = issued.kind == TokenKind::Session, by = issued.created_by.name, "token created");
-        Ok(Judged::Done(Issued {
+        Ok(Attempt::Done(Issued {
             token: token.prefixed(&record.token.prefix),
             record,
         }))
@@ -196,11 +202,12 @@ impl Authority {
         let now = self.clock.now();
         let second = covered.unwrap_or_else(|| now.seconds());
         let wait = second.saturating_add(1).saturating_mul(1000) - now.millis();
-        // A cut-off never covers future seconds: a longer wait means that the clock was set back.
-        if wait > 2_000 {
-            return Err(Error::Busy);
+        let wait = Duration::from_millis(wait.max(0).unsigned_abs());
+        // A cut-off covers no future seconds: a longer wait means that its order had another clock.
+        if wait > LONGEST_WAIT {
+            return Err(Error::ClockBehind(wait));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(wait.max(0).unsigned_abs())).await;
+        tokio::time::sleep(wait).await;
         Ok(())
     }
 

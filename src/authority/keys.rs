@@ -2,7 +2,7 @@
 
 use jeton_verifier::KeyId;
 
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Error, Result};
 use crate::keys::Due;
 use jeton_core::token::Actor;
@@ -76,8 +76,8 @@ impl Authority {
         .await
     }
 
-    async fn published<T>(&self, row: &KeyRow, published: &Judged<T>) -> Result<()> {
-        if let Judged::Done(_) = published {
+    async fn published<T>(&self, row: &KeyRow, published: &Attempt<T>) -> Result<()> {
+        if let Attempt::Done(_) = published {
             tracing::info!(kid = row.key.kid, signs_from = %row.signs_from, "signing key published");
             self.follow_keys().await?;
         }
@@ -91,7 +91,7 @@ impl Authority {
                 let (keys, cause) = (self.store.keys().await?, Cause::operator(self.clock.now()));
                 let Some(order) = rules::advance(cause, &keys, kid.as_str(), KeyStep::Retire) else {
                     let row = keys.value.row(kid.as_str());
-                    return Ok(Judged::Done(match row.map(|row| row.state) {
+                    return Ok(Attempt::Done(match row.map(|row| row.state) {
                         Some(KeyState::Signing) => KeyRetired::Signs,
                         Some(_) => KeyRetired::Retired,
                         None => KeyRetired::Unknown,
@@ -145,7 +145,7 @@ impl Authority {
                 let cause = Cause { at, ..cause.clone() };
                 match rules::withdraw(cause, &keys, kid.as_str(), successor.clone()) {
                     Ok(order) => Ok(self.commit(&view, order).await?.map(|_| Ok(()))),
-                    Err(not) => Ok(Judged::Done(Err(not))),
+                    Err(not) => Ok(Attempt::Done(Err(not))),
                 }
             })
         })
@@ -156,7 +156,7 @@ impl Authority {
     pub async fn tend_keys(&self) -> Result<()> {
         // First, so that a step whose result could not be read the last time is not repeated.
         self.follow_keys().await?;
-        while let Some((due, keys)) = self.keys.due(self.clock.now()) {
+        while let Some((due, keys)) = self.keys.due(self.clock.now(), self.clock.settled()) {
             // The order is guarded by the keys' generation: of several processes, one carries the step out.
             let done = match due {
                 Due::Publish => {
@@ -172,13 +172,13 @@ impl Authority {
                         return Ok(());
                     };
                     let advanced = self.commit(&self.view(), order).await?;
-                    let is_done = matches!(advanced, Judged::Done(_));
+                    let is_done = matches!(advanced, Attempt::Done(_));
                     tracing::info!(kid, %step, is_done, "signing key step due");
                     self.follow_keys().await?;
                     advanced
                 }
             };
-            if let Judged::Stale = done {
+            if let Attempt::Stale = done {
                 // Another process was faster; the next call reads the result.
                 return Ok(());
             }

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Result};
 use jeton_core::token::Owner;
@@ -35,7 +35,7 @@ impl Authority {
         view: &View<'_>,
         cause: Cause,
         owners: &[Owner],
-    ) -> Result<Judged<u64>> {
+    ) -> Result<Attempt<u64>> {
         let _counting = self.recounts.lock(owners).await;
         // Read again: waiting for the lock may have taken longer than a token lives.
         let cause = Cause {
@@ -44,9 +44,9 @@ impl Authority {
         };
         let renewed = renew_counts(&*self.store, &cause, owners, &view.judged_at()).await?;
         Ok(match renewed {
-            Ok(active) => Judged::Done(active),
-            Err(Refused(Guard::CountUnmoved(..))) => Judged::Again,
-            Err(Refused(_)) => Judged::Stale,
+            Ok(active) => Attempt::Done(active),
+            Err(Refused(Guard::CountUnmoved(..))) => Attempt::Again,
+            Err(Refused(_)) => Attempt::Stale,
         })
     }
 }

@@ -47,7 +47,7 @@ impl Authority {
         let account = known.as_ref().map_or(email, Email::as_str);
         let attempt = self
             .throttle
-            .attempt(account, address, self.clock.now())
+            .attempt(account, address, self.clock.uptime())
             .map_err(|throttled| Error::LockedOut {
                 retry_after: throttled.retry_after,
             })?;

@@ -1,7 +1,7 @@
 //! Members of organizations and teams. Changes need a session.
 
 use crate::authority::policy::{self, Rank};
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{
@@ -85,7 +85,7 @@ impl Authority {
                     Addressee::Nobody(_) => None,
                 };
                 if !whom.includes(has) {
-                    return Ok(Judged::Done(RoleGiven::NotMeant));
+                    return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
                 let order = members::put(caller.cause(self.clock.now()), organization, &to, role);
                 Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
@@ -163,7 +163,7 @@ impl Authority {
                     Addressee::Nobody(_) => (false, None),
                 };
                 if !whom.includes(in_team) {
-                    return Ok(Judged::Done(RoleGiven::NotMeant));
+                    return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
                 if !is_member {
                     policy::invite_to_team(&rank)?;

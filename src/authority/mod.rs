@@ -31,6 +31,7 @@ mod people;
 pub mod policy;
 mod presented_token;
 mod projects;
+mod readiness;
 mod refusals;
 mod retention;
 mod retry;
@@ -61,6 +62,7 @@ pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingT
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;
+pub use readiness::Unready;
 pub use retention::RetentionScan;
 pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
@@ -70,7 +72,7 @@ use uuid::Uuid;
 
 use crate::keys::KeyRing;
 use crate::revocation::Index;
-use jeton_core::clock::Clock;
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
@@ -124,7 +126,7 @@ pub struct Authority {
     store: SharedStore,
     keys: Arc<KeyRing>,
     index: Arc<Index>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<DeploymentClock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     active: ActiveTokens,
@@ -152,7 +154,7 @@ impl Authority {
         store: SharedStore,
         keys: Arc<KeyRing>,
         index: Arc<Index>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<DeploymentClock>,
         entropy: Arc<dyn Entropy>,
         passwords: PasswordHasher,
         settings: Settings,
@@ -217,23 +219,5 @@ impl Authority {
     /// Returns the key ring.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
-    }
-
-    /// Returns why the server is not ready, or `None` if it is: checks the index, the keys and the store.
-    pub async fn unready(&self) -> Option<&'static str> {
-        if self.has_forked() {
-            return Some("the database was replaced by an older copy or has lost commits");
-        }
-        if !self.index.is_ready() {
-            return Some("the revocation index is not complete");
-        }
-        if self.keys.signing_kid().is_err() {
-            return Some("the private key of the signing key is missing");
-        }
-        self.store
-            .ready()
-            .await
-            .err()
-            .map(|_| "the database does not accept writes")
     }
 }

@@ -1,7 +1,7 @@
 //! Organizations, and the rights of a caller in them.
 
 use crate::authority::policy::{self, Rank};
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Result, Run};
 use jeton_core::directory::{
@@ -264,7 +264,7 @@ impl Authority {
                 if its_teams == ItsTeams::MustBeGone
                     && !self.store.teams(organization.value.id, any).await?.is_empty()
                 {
-                    return Ok(Judged::Done(OrganizationRemoved::HasTeams));
+                    return Ok(Attempt::Done(OrganizationRemoved::HasTeams));
                 }
                 let cause = caller.cause(self.clock.now());
                 let order = organizations::remove(cause, organization.value.id);

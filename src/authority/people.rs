@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::authority::organizations::organizations_of;
 use crate::authority::password::{NewPassword, Password};
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::clock::Timestamp;
@@ -192,7 +192,7 @@ impl Authority {
         view: &View<'_>,
         cause: Cause,
         new: &NewPerson,
-    ) -> Result<Judged<Person>> {
+    ) -> Result<Attempt<Person>> {
         if self
             .store
             .person(new.person.email.clone().into())
@@ -212,7 +212,7 @@ impl Authority {
         cause: Cause,
         email: &Email,
         changes: &PersonChanges,
-    ) -> Result<Judged<Person>> {
+    ) -> Result<Attempt<Person>> {
         let before = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;
         let changed = changes.apply(before.clone(), cause.at);
         let order = people::change(cause, &before, changed.clone(), changes.password_hash.clone());

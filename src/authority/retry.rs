@@ -9,7 +9,7 @@ use jeton_store::{Committed, Continuation, Generation, Guard, Order, Refused};
 
 /// The outcome of one attempt of an operation.
 #[derive(Debug)]
-pub(super) enum Judged<T> {
+pub(super) enum Attempt<T> {
     /// The order was committed, with this result.
     Done(T),
     /// The data it relied on has changed; evaluate it again.
@@ -19,12 +19,12 @@ pub(super) enum Judged<T> {
     Again,
 }
 
-impl<T> Judged<T> {
-    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Judged<U> {
+impl<T> Attempt<T> {
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Attempt<U> {
         match self {
-            Self::Done(done) => Judged::Done(map(done)),
-            Self::Stale => Judged::Stale,
-            Self::Again => Judged::Again,
+            Self::Done(done) => Attempt::Done(map(done)),
+            Self::Stale => Attempt::Stale,
+            Self::Again => Attempt::Again,
         }
     }
 }
@@ -36,7 +36,7 @@ pub(super) const ATTEMPTS: usize = 32;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One attempt. Boxed: a closure that borrows could not otherwise promise a `Send` future.
-type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Judged<T>>> + Send + 'a>>;
+type Operation<'a, T> = Pin<Box<dyn Future<Output = Result<Attempt<T>>> + Send + 'a>>;
 
 impl Authority {
     /// Runs an operation until its order commits against the directory in which it was evaluated. Each attempt
@@ -58,9 +58,9 @@ impl Authority {
             let caller = Caller::new(active, caller.origin().clone());
             let view = self.view_of(&caller);
             match operation(caller, view).await? {
-                Judged::Done(outcome) => return Ok(outcome),
-                Judged::Stale => is_stale = true,
-                Judged::Again => is_stale = false,
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Stale => is_stale = true,
+                Attempt::Again => is_stale = false,
             }
         }
         Err(Error::Busy)
@@ -75,22 +75,22 @@ impl Authority {
         for _ in 0..ATTEMPTS {
             self.wait_for_changes(is_stale).await?;
             match operation(self.view()).await? {
-                Judged::Done(outcome) => return Ok(outcome),
-                Judged::Stale => is_stale = true,
-                Judged::Again => is_stale = false,
+                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Stale => is_stale = true,
+                Attempt::Again => is_stale = false,
             }
         }
         Err(Error::Busy)
     }
 
     /// Commits an order with the generations that the view recorded. A refused guard is an error, or
-    /// [`Judged::Stale`] if the data has changed since it was read.
-    pub(super) async fn commit(&self, view: &View<'_>, order: Order) -> Result<Judged<Committed>> {
+    /// [`Attempt::Stale`] if the data has changed since it was read.
+    pub(super) async fn commit(&self, view: &View<'_>, order: Order) -> Result<Attempt<Committed>> {
         match self.store.commit(order.judged_at(view.judged_at())).await? {
-            Ok(committed) => Ok(Judged::Done(committed)),
+            Ok(committed) => Ok(Attempt::Done(committed)),
             Err(Refused(guard)) => match refusal(guard) {
                 Some(error) => Err(error),
-                None => Ok(Judged::Stale),
+                None => Ok(Attempt::Stale),
             },
         }
     }
@@ -132,7 +132,7 @@ impl Authority {
                     return Ok(());
                 }
                 // This process lagged so far behind that the feed has been pruned beyond its position.
-                Continuation::Pruned => self.index.rebuild(self.store.snapshot(self.clock.now()).await?),
+                Continuation::Pruned => self.index.rebuild(self.store.snapshot().await?),
                 Continuation::Forked => self.index.fork(),
             }
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
 use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
-use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::filter::CountTotal;
 use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, WantedStatus};
 use jeton_store::rules::bulk;
@@ -63,25 +64,21 @@ pub(super) struct Turn(Arc<Mutex<BTreeMap<BulkId, Pause>>>);
 /// The pause before an order that failed is tried again.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
-    seconds: i64,
-    until: Timestamp,
+    length: Duration,
+    /// By the uptime, which no clock that is set prolongs.
+    until: Duration,
 }
 
 impl Pause {
     /// Returns a pause of one second, doubled after each failure up to a minute. A failure can be permanent: an
     /// order written by a later version cannot be read.
-    fn after(last: Option<&Self>, now: Timestamp) -> Self {
-        let seconds = last.map_or(1, |last| (last.seconds * 2).min(60));
+    fn after(last: Option<&Self>, uptime: Duration) -> Self {
+        let longest = Duration::from_mins(1);
+        let length = last.map_or(Duration::from_secs(1), |last| (last.length * 2).min(longest));
         Self {
-            seconds,
-            until: now.plus_seconds(seconds),
+            length,
+            until: uptime + length,
         }
-    }
-
-    /// Returns whether the pause is over. One that ends later than its length allows was begun before the clock
-    /// was set back, and is over too.
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.until <= now || self.until > now.plus_seconds(self.seconds)
     }
 }
 
@@ -181,7 +178,7 @@ impl Authority {
 }
 
 /// Carries out orders until none is due. The store records the progress of each, so ending early loses nothing.
-async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
+async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, turn: Turn) {
     // One task at a time; the next one finds the rest.
     let mut put_off = turn.0.lock().await;
     loop {
@@ -193,14 +190,14 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
                 return;
             }
         };
-        let now = clock.now();
-        due.retain(|id| put_off.get(id).is_none_or(|pause| pause.is_over(now)));
+        let uptime = clock.uptime();
+        due.retain(|id| put_off.get(id).is_none_or(|pause| pause.until <= uptime));
         if due.is_empty() {
             return;
         }
         // One portion of each order in turn, so that a large order does not delay the others.
         for id in due {
-            match advance(&store, &*clock, id).await {
+            match advance(&store, &clock, id).await {
                 Ok(bulk) => {
                     put_off.remove(&id);
                     if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
@@ -209,8 +206,8 @@ async fn carry_out(store: SharedStore, clock: Arc<dyn Clock>, turn: Turn) {
                     }
                 }
                 Err(error) => {
-                    let pause = Pause::after(put_off.get(&id), clock.now());
-                    let (bulk, seconds) = (id.0, pause.seconds);
+                    let pause = Pause::after(put_off.get(&id), clock.uptime());
+                    let (bulk, seconds) = (id.0, pause.length.as_secs());
                     put_off.insert(id, pause);
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(
@@ -232,7 +229,7 @@ const PORTION: u32 = 500;
 /// halved: a client that keeps rotating one of its tokens must not delay the others.
 async fn advance(
     store: &SharedStore,
-    clock: &dyn Clock,
+    clock: &DeploymentClock,
     id: BulkId,
 ) -> jeton_store::Result<Option<BulkRevocation>> {
     let mut limit = PORTION;

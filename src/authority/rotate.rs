@@ -2,7 +2,7 @@
 
 use crate::authority::bounds::Bounds;
 use crate::authority::expiry::{Expiry, expires_at};
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Issued, Result, policy};
 use jeton_core::clock::Timestamp;
@@ -50,7 +50,7 @@ impl Authority {
         caller: &Caller,
         record: &Record,
         rotate: Rotate,
-    ) -> Result<Judged<Issued>> {
+    ) -> Result<Attempt<Issued>> {
         let now = self.clock.now();
         let owner = &record.token.owner;
         let rank = view.rank_of(caller, owner).await?;
@@ -72,7 +72,7 @@ impl Authority {
         let rotated = self
             .sign_and_record(view, caller.cause(now), token, demands)
             .await?;
-        if let Judged::Done(issued) = &rotated {
+        if let Attempt::Done(issued) = &rotated {
             let (successor, by) = (issued.record.id, caller.actor().name);
             tracing::info!(token = %record.id, %successor, by, %effective_at, "token rotated");
         }

@@ -16,7 +16,8 @@ use crate::authority::claims::status_list_uri;
 use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, Validity};
-use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_store::rules::keys;
 use jeton_store::{Cause, SharedStore};
 
@@ -28,7 +29,7 @@ pub(super) struct StatusLists {
     store: SharedStore,
     keys: Arc<KeyRing>,
     index: Arc<Index>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<DeploymentClock>,
     issuer: String,
     /// A key recorded as needed in the JWKS, and until when.
     kept: ArcSwapOption<(Arc<str>, Timestamp)>,
@@ -41,7 +42,7 @@ impl StatusLists {
         store: SharedStore,
         keys: Arc<KeyRing>,
         index: Arc<Index>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<DeploymentClock>,
         issuer: String,
     ) -> Self {
         Self {
@@ -89,7 +90,7 @@ impl StatusLists {
     /// Returns the cached list, if it is current.
     fn current(&self, list: &List, changes: u64) -> Option<Arc<Published>> {
         let signs = self.keys.signing_kid().ok()?;
-        let now = self.clock.now();
+        let now = self.clock.shown();
         list.publication().current().filter(|published| {
             // Verifiers reject a list signed by a withdrawn key.
             published.changes >= changes && published.kid == signs && published.validity.is_good(now)
@@ -124,12 +125,13 @@ impl StatusLists {
         // Both are read before the bits, which may then hold more than they say but never less.
         let changes = self.index.changes();
         let feed = self.index.position().ok_or(Error::Busy)?;
-        let now = self.clock.now();
+        // Verifiers compare the times of a list with their own clocks, which this one may be behind or ahead of.
+        let (now, shown) = (self.clock.now(), self.clock.shown());
         let bits = list.bits(now);
-        let validity = Validity::new(now, bits.next);
+        let validity = Validity::new(shown, bits.next);
         let claims = StatusListClaims {
             uri: status_list_uri(&self.issuer, list.id()),
-            issued_at: now.seconds(),
+            issued_at: shown.seconds(),
             expires_at: validity.expires_at,
             ttl: validity.ttl,
             feed,

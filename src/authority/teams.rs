@@ -1,7 +1,7 @@
 //! Teams of an organization.
 
 use crate::authority::policy;
-use crate::authority::retry::Judged;
+use crate::authority::retry::Attempt;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{Name, OrganizationReference, Role, Team, TeamId, TeamReference};
 use jeton_store::rules::teams;
@@ -113,7 +113,7 @@ impl Authority {
                 let team = view.team(organization.value.id, team).await?;
                 policy::manage_organization(&rank)?;
                 let Some(name) = name else {
-                    return Ok(Judged::Done(Team::clone(&team)));
+                    return Ok(Attempt::Done(Team::clone(&team)));
                 };
                 let renamed = Team {
                     name: name.clone(),

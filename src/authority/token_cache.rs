@@ -64,6 +64,8 @@ pub(super) struct VerifiedToken {
     pub(super) issued_at: i64,
     /// The expiry, in milliseconds; the claim `exp` has whole seconds.
     pub(super) expires_at: Option<Timestamp>,
+    /// When the revocation of its record takes effect; those since are in the index.
+    pub(super) revoked_from: Option<Timestamp>,
     /// The scopes for the authority's own API.
     pub(super) management: ManagementScopes,
     /// Whether the audience includes the authority itself, that is, the issuer.
@@ -137,6 +139,7 @@ mod tests {
                     place: Place { list: 1, index: 1 },
                     issued_at: 1,
                     expires_at: None,
+                    revoked_from: None,
                     management: ManagementScopes::default(),
                     is_for_issuer: false,
                     is_restricted: false,

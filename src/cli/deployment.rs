@@ -11,7 +11,7 @@ use crate::keys::{KeyDirectory, KeyRing, Rotation};
 use crate::revocation::Index;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
-use jeton_core::clock::Clock;
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::entropy::Entropy;
 use jeton_store::SharedStore;
 
@@ -20,14 +20,14 @@ pub(super) struct Deployment {
     pub(super) store: SharedStore,
     pub(super) keys: Arc<KeyRing>,
     pub(super) index: Arc<Index>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<DeploymentClock>,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl Deployment {
     /// Opens the database and the keys, and rebuilds the revocation index.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let directory = KeyDirectory::open(&config.keys.folder)?;
         // Reading every key of the folder reports a damaged key now instead of on the day it is
@@ -37,7 +37,7 @@ impl Deployment {
         }
         let index = Arc::new(Index::new(Arc::clone(&clock)));
         let store = backend::open(&config.database, &entropy, &index)?;
-        index.rebuild(store.snapshot(clock.now()).await?);
+        index.rebuild(store.snapshot().await?);
         let keys = KeyRing::open(
             &*store,
             directory,

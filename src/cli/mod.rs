@@ -14,6 +14,7 @@ use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
 
 mod backup;
+mod clock;
 mod deployment;
 mod first_start;
 mod keys;
@@ -64,6 +65,9 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup, and repeat all revocations since it was made
     Restore(restore::Arguments),
+    /// Accept the machine's clock after it was ahead
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Print the OpenAPI document of an API
     Openapi(openapi::Arguments),
 }
@@ -109,6 +113,8 @@ pub enum Failure {
          `jeton restore`, or restart the server, which repeats the revocations of the journal"
     )]
     Forked,
+    #[error("the clock is not behind the latest recorded instant: there is nothing to accept")]
+    ClockNotBehind,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),
     #[error(transparent)]
@@ -184,6 +190,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
+        Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
     }
 }

@@ -34,6 +34,7 @@ pub(super) async fn maintain(app: Arc<App>, store: SharedStore) {
         if authority.has_forked() {
             return;
         }
+        failures.record("nothing is issued", authority.check_clock());
         failures.record("signing key maintenance failed", authority.tend_keys().await);
         write_usage(&app, &mut failures).await;
         match authority.purge(&mut scan).await {

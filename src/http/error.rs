@@ -5,6 +5,7 @@
 //! answer in the wrong format.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -96,6 +97,7 @@ impl Failure {
             Self::TooManyRequests { retry_after } => Some(*retry_after),
             Self::Refused(authority::Error::LockedOut { retry_after }) => Some(u64::from(*retry_after)),
             Self::Refused(authority::Error::Busy) => Some(1),
+            Self::Refused(authority::Error::ClockBehind(wait)) => Some(whole_seconds(*wait)),
             _ => None,
         }
     }
@@ -136,6 +138,11 @@ impl IntoResponse for InputError {
     fn into_response(self) -> Response {
         Failure::from(self).into_response()
     }
+}
+
+/// Returns the seconds to wait, rounded up.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// The remaining lifetime of the caller's token in seconds, set by the extractor of the caller and sent
@@ -223,6 +230,7 @@ pub(crate) mod tests {
             authority::Error::NotActive,
             authority::Error::BadCursor,
             authority::Error::Busy,
+            authority::Error::ClockBehind(Duration::from_millis(4_001)),
             authority::Error::NoSigningKey,
             authority::Error::Unavailable("the disk is on fire".into()),
         ];

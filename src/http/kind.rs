@@ -256,6 +256,12 @@ fn describe_refusal(error: &Error) -> Description {
             "busy",
             "The server is overloaded: retry after the seconds in Retry-After.",
         ),
+        Error::ClockBehind(_) => (
+            Kind::Unavailable,
+            "clock_behind",
+            "The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: \
+             retry after the seconds in Retry-After.",
+        ),
         Error::NoSigningKey => (
             Kind::Unavailable,
             "unavailable",

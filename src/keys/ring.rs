@@ -162,10 +162,11 @@ impl KeyRing {
         make(&self.directory, self.rotation).await
     }
 
-    /// Returns the next rotation step that is due, and the keys for which it is.
-    pub fn due(&self, now: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
+    /// Returns the next rotation step that is due, and the keys for which it is. A key is removed by the settled
+    /// time.
+    pub fn due(&self, now: Timestamp, settled: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
-        let due = self.rotation.due(&current.keys.value.rows, now, |row| {
+        let due = self.rotation.due(&current.keys.value.rows, now, settled, |row| {
             current.is_distributed(row, self.rotation, now)
         });
         Some((due?, Arc::clone(&current.keys)))

@@ -47,11 +47,13 @@ impl Rotation {
 
     /// Returns the next step that is due. A key signs only once this process has its private key and
     /// has served it long enough, which `is_distributed` tells: the row alone cannot rule out that this
-    /// process noticed it late.
+    /// process noticed it late. A key leaves by the settled time: a clock that is ahead for a moment must not
+    /// remove it for good.
     pub(super) fn due(
         &self,
         rows: &[KeyRow],
         now: Timestamp,
+        settled: Timestamp,
         is_distributed: impl Fn(&KeyRow) -> bool,
     ) -> Option<Due> {
         let of = |row: &KeyRow, step| Due::Advance {
@@ -72,7 +74,7 @@ impl Rotation {
                 };
                 row.state == KeyState::Retired
                     && row.needed_until < Timestamp::LAST
-                    && row.needed_until.plus_seconds(wait) <= now
+                    && row.needed_until.plus_seconds(wait) <= settled
             };
             rows.iter().find(needless).map(|row| of(row, KeyStep::Leave))
         };
@@ -130,7 +132,7 @@ mod tests {
     }
 
     fn due(rotation: Rotation, rows: &[KeyRow], now: i64) -> Option<Due> {
-        rotation.due(rows, at(now), |_| true)
+        rotation.due(rows, at(now), at(now), |_| true)
     }
 
     fn step(kid: &str, step: KeyStep) -> Option<Due> {
@@ -150,9 +152,9 @@ mod tests {
         assert_eq!(due(rotation, &rows, 1_301), step("b", KeyStep::Sign));
         // After a long downtime one step after the other, the oldest first.
         assert_eq!(due(rotation, &rows, 9_999), step("b", KeyStep::Sign));
-        assert_eq!(rotation.due(&rows, at(9_999), |_| false), None);
+        assert_eq!(rotation.due(&rows, at(9_999), at(9_999), |_| false), None);
         assert_eq!(
-            rotation.due(&rows, at(9_999), |row| row.key.kid == "c"),
+            rotation.due(&rows, at(9_999), at(9_999), |row| row.key.kid == "c"),
             step("c", KeyStep::Sign)
         );
     }
@@ -196,11 +198,19 @@ mod tests {
         let clear = 1_000 + SKEW + i64::from(MAX_AGE) + KEY_NOTICED_WITHIN;
         assert_eq!(due(rotation, &rows, clear - 1), None);
         assert_eq!(due(rotation, &rows, clear), step("a", KeyStep::Leave));
+        assert_eq!(
+            rotation.due(&rows, at(clear), at(clear - 1), |_| true),
+            None,
+            "a leap"
+        );
         rows[0].needed_until = Timestamp::LAST;
-        assert_eq!(rotation.due(&rows, Timestamp::LAST, |_| true), None);
+        assert_eq!(
+            rotation.due(&rows, Timestamp::LAST, Timestamp::LAST, |_| true),
+            None
+        );
         // Neither does one that signs or is about to.
         rows[0].needed_until = Timestamp::EPOCH;
         rows[0].state = KeyState::Published;
-        assert_eq!(rotation.due(&rows, at(1), |_| false), None);
+        assert_eq!(rotation.due(&rows, at(1), at(1), |_| false), None);
     }
 }

@@ -14,7 +14,8 @@ use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::list::List;
 use crate::revocation::realms::Realms;
-use jeton_core::clock::{Clock, Timestamp};
+use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
 use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 
@@ -22,7 +23,7 @@ use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 ///
 /// It is ready from [`Index::rebuild`] until [`Index::fork`]; before and after that no token counts as active.
 pub struct Index {
-    clock: Arc<dyn Clock>,
+    clock: Arc<DeploymentClock>,
     is_complete: AtomicBool,
     has_forked: AtomicBool,
     /// The changes of the directory.
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Index {
 
 impl Index {
     /// Returns an empty index, which is not ready.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn new(clock: Arc<DeploymentClock>) -> Self {
         Self {
             clock,
             is_complete: AtomicBool::new(false),
@@ -74,6 +75,7 @@ impl Index {
     /// A repeated rebuild, after missed events, does not change the realms: a snapshot does not tell which of
     /// them have changed since. [`Index::follow`] does.
     pub fn rebuild(&self, snapshot: Snapshot) {
+        self.clock.resume(snapshot.time);
         let now = self.clock.now();
         for list in &snapshot.lists {
             self.open(*list);
@@ -98,6 +100,8 @@ impl Index {
 
     /// Applies the changes that other processes have committed after a position.
     pub fn follow(&self, after: Position, changes: &Changes) {
+        // Before the events: one that was ordered for now must be due now.
+        self.clock.raise(changes.latest);
         self.apply(&changes.events);
         self.advance(after, changes.reached);
         for (realm, generation) in &changes.realms {

@@ -110,8 +110,11 @@ impl Index {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use jeton_core::clock::Clock;
+    use jeton_core::deployment_clock::DeploymentClock;
     use jeton_core::token::{CutOff, Place, Reach, TokenId};
     use jeton_store::{Advance, Change, Changes, Commit, Generation, Observer, Snapshot};
 
@@ -120,6 +123,10 @@ mod tests {
     impl Clock for Stopped {
         fn now(&self) -> Timestamp {
             self.0
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::ZERO
         }
     }
 
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn index(snapshot: Snapshot) -> Index {
-        let index = Index::new(Arc::new(Stopped(at(NOW))));
+        let index = Index::new(Arc::new(DeploymentClock::new(Arc::new(Stopped(at(NOW))))));
         assert_eq!(index.position(), None);
         index.rebuild(snapshot);
         index
@@ -214,6 +221,7 @@ mod tests {
         assert_eq!(commit(position(5, 5), position(6, 6)), position(4, 4), "a gap");
         assert_eq!(commit(position(4, 9), position(5, 9)), position(4, 4), "a fork");
         let changes = |reached| Changes {
+            latest: at(NOW),
             edit: Generation(8),
             realms: Vec::new(),
             events: Vec::new(),

@@ -28,7 +28,7 @@ mod value;
 mod verdict;
 
 pub use algorithm::{Algorithm, NotAnAlgorithm};
-pub use claims::{Claims, NEVER, StatusReference, judge_time};
+pub use claims::{Claims, NEVER, StatusReference, judge_expiry, judge_issue};
 pub use header::{Header, NotATokenType, TokenType};
 pub use jsonwebtoken::jwk;
 pub use key_id::{KeyId, NotAKeyId};

@@ -1,4 +1,4 @@
-use crate::{Claims, Header, Malformed, TokenType, judge_time};
+use crate::{Claims, Header, Malformed, TokenType, judge_expiry, judge_issue};
 
 /// A token with a valid signature, whose issuer, audience, type and times are not checked yet.
 ///
@@ -79,6 +79,14 @@ impl Verified {
     ///
     /// Cheap, so that a cached token is checked again at every use.
     pub fn judge(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
+        let claims = self.judge_recorded(expected)?;
+        judge_issue(claims.issued_at, expected.now, expected.leeway)?;
+        Ok(claims)
+    }
+
+    /// Returns the claims as [`Verified::judge`] does, but does not check `iat`. Only for whoever finds the
+    /// token on record: their clock may have been set back since the token was issued.
+    pub fn judge_recorded(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
         let claims = &self.claims;
         if self.header.token_type != expected.token_type {
             return Err(Rejection::WrongType);
@@ -92,7 +100,7 @@ impl Verified {
         {
             return Err(Rejection::WrongAudience);
         }
-        judge_time(claims.issued_at, claims.expires_at, expected.now, expected.leeway)?;
+        judge_expiry(claims.expires_at, expected.now, expected.leeway)?;
         Ok(claims)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// Written as `2026-01-02T03:04:05.678Z`: exactly three digits of fraction and `Z`, the form that the clients
 /// of all supported APIs parse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -55,8 +56,12 @@ impl Timestamp {
 
     /// Returns this instant plus a number of seconds, at most [`Timestamp::LAST`].
     pub fn plus_seconds(self, seconds: i64) -> Self {
-        let millis = self.0.saturating_add(seconds.saturating_mul(1000));
-        Self(millis.clamp(0, Self::LAST.0))
+        self.plus_millis(seconds.saturating_mul(1000))
+    }
+
+    /// Returns this instant plus a number of milliseconds, at most [`Timestamp::LAST`].
+    pub fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis).clamp(0, Self::LAST.0))
     }
 }
 
@@ -98,10 +103,14 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// A source of the current time.
+/// A source of time, such as the operating system. Operations read it through
+/// [`DeploymentClock`](crate::deployment_clock::DeploymentClock).
 pub trait Clock: Send + Sync {
-    /// Returns the current instant. Read once an operation and passed down.
+    /// Returns the current instant, as the machine's clock is set.
     fn now(&self) -> Timestamp;
+
+    /// Returns the time since a fixed instant, by a clock that nobody sets.
+    fn uptime(&self) -> Duration;
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::chain;
+use crate::ended::{self, Source};
 use crate::open::{self, OpenError};
 use crate::reconcile::{self, Missing};
 use crate::replay::Replayed;
@@ -190,7 +191,10 @@ fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
         .query_row("PRAGMA quick_check(1)", (), |row| get(row, 0))
         .map_err(failed)?;
     let what = match found.as_str() {
-        "ok" => chain::flaw(connection, u64::MAX).map_err(failed)?,
+        "ok" => match chain::flaw(connection, u64::MAX).map_err(failed)? {
+            None => sum_flaw(connection).map_err(failed)?,
+            flaw => flaw,
+        },
         _ => Some(found),
     };
     match what {
@@ -200,6 +204,26 @@ fn check(connection: &Connection, path: &Path) -> Result<(), BackupError> {
         }),
         None => Ok(()),
     }
+}
+
+/// Compares the revoked tokens, in their records and in the index of them, with the sum over them.
+fn sum_flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let kept = ended::kept(connection)?;
+    for (source, what) in [
+        (
+            Source::Table,
+            "the records of revoked tokens are not those that were revoked",
+        ),
+        (
+            Source::Index,
+            "the index of revoked tokens does not agree with their records",
+        ),
+    ] {
+        if ended::scan(connection, source, |_, _| {})? != kept {
+            return Ok(Some(what.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn create(path: &Path) -> Result<(), BackupError> {

@@ -24,6 +24,9 @@ pub(super) enum Failure {
     /// The WAL left by the previous process could not be rewritten.
     #[error("the WAL cannot be written")]
     Wal(#[source] Arc<std::io::Error>),
+    /// The records of revoked tokens are not those that were revoked.
+    #[error("the records of revoked tokens are damaged: restore a backup with `jeton restore`")]
+    Damaged,
     /// A job panicked; the panic's message is on standard error.
     #[error("a database job panicked")]
     Panicked,
@@ -56,6 +59,7 @@ impl Failure {
             | Self::Impossible(_)
             | Self::Journal(_)
             | Self::Wal(_)
+            | Self::Damaged
             | Self::Panicked
             | Self::Stopped => None,
         }

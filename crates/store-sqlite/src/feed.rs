@@ -2,6 +2,7 @@
 
 use jeton_verifier::event::{Ends, Event};
 
+use crate::ended::Who;
 use crate::failure::Failure;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, params};
@@ -53,6 +54,11 @@ impl Batch<'_> {
             ])?;
         self.memory.head.sequence = event.sequence;
         self.memory.head.hash = hash;
+        let who = Who::Recorded(token.id);
+        if let Some(before) = &token.revocation {
+            self.memory.toggle_ended(who, before.effective_at, token.place);
+        }
+        self.memory.toggle_ended(who, order.effective_at, token.place);
         self.changes.push(Change::Revoked {
             token: token.id,
             place: token.place,
@@ -164,7 +170,8 @@ impl Batch<'_> {
             .transpose()
     }
 
-    fn next_event(&self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Event {
+    fn next_event(&mut self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Event {
+        self.memory.reach(recorded_at);
         Event {
             epoch: self.memory.epoch,
             sequence: self.memory.head.sequence + 1,

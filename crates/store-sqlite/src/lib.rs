@@ -12,9 +12,11 @@ mod chain;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod chance;
 mod checkpoint;
+mod clock;
 mod counts;
 mod covered;
 mod cut_offs;
+mod ended;
 mod failure;
 mod feed;
 mod guards;
@@ -53,6 +55,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 pub use backup::{BackupError, Progress, backup, restore};
+pub use clock::{AcceptedClock, accept_clock};
 pub use journal::JournalError;
 pub use lock::{LockError, ServeLock};
 pub use open::OpenError;

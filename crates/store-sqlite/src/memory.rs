@@ -9,10 +9,12 @@ use jeton_verifier::event::Position;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
+use crate::ended::{Ended, Who};
 use crate::failure::Failure;
 use crate::values::{Bytes, Parameter, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_core::token::Place;
 use jeton_store::{Generation, Realm};
 
 /// The writer's cache.
@@ -46,9 +48,24 @@ pub(super) struct Head {
     pub(super) hash: [u8; 32],
     /// The latest second that any cut-off covers: tokens issued after it need no comparison with cut-offs.
     pub(super) cut_through: i64,
+    /// The latest instant of an order.
+    pub(super) latest: Timestamp,
+    /// The sum over all revoked tokens.
+    pub(super) ended: Ended,
 }
 
 impl Head {
+    /// Returns whether there is something to write. An instant alone is written once a second: issuing must
+    /// not pay for more.
+    fn differs_from(&self, written: &Self) -> bool {
+        let latest = if self.latest.seconds() == written.latest.seconds() {
+            written.latest
+        } else {
+            self.latest
+        };
+        Self { latest, ..*self } != *written
+    }
+
     /// Returns the feed's last event as a position of an epoch.
     pub(super) fn position(&self, epoch: Uuid) -> Position {
         Position {
@@ -70,7 +87,7 @@ impl Memory {
         let data_version = data_version(connection)?;
         let (origin, epoch, head) = connection
             .prepare_cached(
-                "SELECT origin, epoch, edits, generation, sequence, hash,
+                "SELECT origin, epoch, edits, generation, sequence, hash, latest_at, ended,
                     (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
                  FROM meta",
             )?
@@ -83,7 +100,9 @@ impl Memory {
                         keys: Generation(get(row, 3)?),
                         sequence: get(row, 4)?,
                         hash: get(row, 5)?,
-                        cut_through: get::<Option<i64>>(row, 6)?.unwrap_or(i64::MIN),
+                        latest: get(row, 6)?,
+                        ended: Ended(get(row, 7)?),
+                        cut_through: get::<Option<i64>>(row, 8)?.unwrap_or(i64::MIN),
                     },
                 ))
             })?;
@@ -98,6 +117,16 @@ impl Memory {
         })
     }
 
+    /// Notes the instant of an order or of an event.
+    pub(super) fn reach(&mut self, instant: Timestamp) {
+        self.head.latest = self.head.latest.max(instant);
+    }
+
+    /// Adds a revoked token to the sum, or removes it.
+    pub(super) fn toggle_ended(&mut self, who: Who, effective_at: Timestamp, place: Place) {
+        self.head.ended.toggle(self.origin, who, effective_at, place);
+    }
+
     /// Returns the counters as they are in the file.
     pub(super) fn committed(&self) -> Head {
         self.written
@@ -110,14 +139,19 @@ impl Memory {
 
     /// Writes the counters back if the batch has advanced them.
     pub(super) fn write(&mut self, connection: &Connection) -> Result<(), Failure> {
-        if self.head != self.written {
+        if self.head.differs_from(&self.written) {
             connection
-                .prepare_cached("UPDATE meta SET edits = ?1, generation = ?2, sequence = ?3, hash = ?4")?
+                .prepare_cached(
+                    "UPDATE meta SET edits = ?1, generation = ?2, sequence = ?3, hash = ?4, latest_at = ?5,
+                        ended = ?6",
+                )?
                 .execute(params![
                     self.head.edits,
                     self.head.keys.0,
                     self.head.sequence,
-                    self.head.hash
+                    self.head.hash,
+                    self.head.latest,
+                    self.head.ended.0,
                 ])?;
             self.written = self.head;
         }

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 use crate::chain;
+use crate::ended::{self, Source};
 use crate::journal::JournalError;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
@@ -24,7 +25,10 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The oldest safe SQLite: earlier versions can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("migrations/0001_begin.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("migrations/0001_begin.sql")),
+    M::up(include_str!("migrations/0002_time.sql")),
+];
 
 /// The reason why a database cannot be used. It was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -300,6 +304,13 @@ fn prepare(
              ON CONFLICT DO NOTHING",
             params![Bytes(entropy.uuid_v4()), BEFORE_ALL],
         )?;
+    }
+    let has_sum = connection.query_row("SELECT ended IS NOT NULL FROM meta", (), |row| {
+        get::<bool>(row, 0)
+    })?;
+    if !has_sum {
+        let sum = ended::scan(connection, Source::Table, |_, _| {})?;
+        connection.execute("UPDATE meta SET ended = ?1 WHERE ended IS NULL", params![sum.0])?;
     }
     Ok(())
 }

@@ -42,7 +42,8 @@ fn undo(order: &Order) -> Undo {
             | Effect::Describe(..)
             | Effect::CutOff(_)
             | Effect::SetCount(..)
-            | Effect::NeedKey(..),
+            | Effect::NeedKey(..)
+            | Effect::SettleTime(_),
         ] => Undo::Statement,
         _ => Undo::Savepoint,
     }
@@ -70,6 +71,7 @@ impl Batch<'_> {
         if let Some(guard) = self.broken(guards, &effects)? {
             return Ok(Err(Refused(guard)));
         }
+        self.memory.reach(cause.at);
         let before = self.memory.head.sequence;
         let mut done = Done::default();
         let mut realms: Vec<Realm> = Vec::new();
@@ -161,6 +163,7 @@ impl Batch<'_> {
                 numbers.needed_key(self.connection, &kid, Some(until))?;
             }
             Effect::PromiseJwks(promise) => self.promise_jwks(promise)?,
+            Effect::SettleTime(instant) => self.settle_time(instant)?,
         }
         Ok(())
     }

@@ -230,7 +230,7 @@ impl Reconciling<'_> {
         }
         let restored_from = restores.map(|_| at);
         self.journal
-            .begin_anew(self.connection, &self.memory, restored_from)?;
+            .begin_anew(self.connection, &self.memory, restored_from, Vec::new())?;
         self.memory.write(self.connection)?;
         Ok(replayed)
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::cut_offs;
+use crate::ended::Who;
 use crate::failure::Failure;
 use crate::journal::{Entry, Order};
 use crate::revocable::Revocable;
@@ -13,7 +15,7 @@ use crate::values::{Bytes, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, OrganizationId, UserId};
-use jeton_core::token::{Actor, CutOff, Reach, Revocation, TokenKind};
+use jeton_core::token::{Actor, CutOff, Place, Reach, Revocation, TokenKind};
 use jeton_store::Realm;
 
 /// The revocations that a replay has repeated. Those already in the database are not counted.
@@ -87,6 +89,14 @@ impl<'a, 'b> Replay<'a, 'b> {
                 };
                 self.cut_off(reach, *issued_through, order)
             }
+            Entry::ClockAccepted { recorded_at } => {
+                clock::lower(self.batch, *recorded_at)?;
+                self.known = cut_offs::all(self.batch.connection)?
+                    .into_iter()
+                    .map(|(_, cut_off)| cut_off)
+                    .collect();
+                Ok(())
+            }
             Entry::Withdrawn {
                 kid,
                 algorithm,
@@ -121,17 +131,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         order: &Order,
     ) -> Result<(), Failure> {
         let Some(token) = Revocable::by_jti(self.batch.connection, jti)? else {
-            self.replayed.tokens += self
-                .batch
-                .connection
-                .prepare_cached(
-                    "INSERT INTO lost_tokens (jti, status_list, status_index, effective_at, expires_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (jti) DO UPDATE SET effective_at = excluded.effective_at
-                     WHERE excluded.effective_at < effective_at",
-                )?
-                .execute(params![Bytes(jti), list, index, order.effective_at, expires_at])?;
-            return Ok(());
+            return self.lost((jti, Place { list, index }), expires_at, order.effective_at);
         };
         let stands = token.revocation.as_ref();
         if stands.is_some_and(|revocation| revocation.effective_at <= order.effective_at) {
@@ -144,6 +144,36 @@ impl<'a, 'b> Replay<'a, 'b> {
             reason: order.reason.clone(),
         };
         self.batch.revoke(&token, &revocation)?;
+        self.replayed.tokens += 1;
+        Ok(())
+    }
+
+    /// Revokes a token without a record.
+    fn lost(
+        &mut self,
+        (jti, place): (Uuid, Place),
+        expires_at: Option<Timestamp>,
+        effective_at: Timestamp,
+    ) -> Result<(), Failure> {
+        let connection = self.batch.connection;
+        let before = connection
+            .prepare_cached("SELECT effective_at FROM lost_tokens WHERE jti = ?1")?
+            .query_row(params![Bytes(jti)], |row| get::<Timestamp>(row, 0))
+            .optional()?;
+        if before.is_some_and(|before| before <= effective_at) {
+            return Ok(());
+        }
+        connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO lost_tokens (jti, status_list, status_index, effective_at, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![Bytes(jti), place.list, place.index, effective_at, expires_at])?;
+        let who = Who::Lost(jti);
+        if let Some(before) = before {
+            self.batch.memory.toggle_ended(who, before, place);
+        }
+        self.batch.memory.toggle_ended(who, effective_at, place);
         self.replayed.tokens += 1;
         Ok(())
     }

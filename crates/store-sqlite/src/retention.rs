@@ -6,17 +6,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::SqliteStore;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::ended::Who;
 use crate::failure::Failure;
 use crate::journal;
 use crate::places;
-use crate::values::{Columns, get, params};
+use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, TokenId};
+use jeton_core::token::{CutOff, Place, TokenId};
 use jeton_store::{Aged, Change, Effect, Order, Purge, Result, Retention};
 
 /// The number of records, and of events, in a portion. One job of the writer deletes at most as many rows, in
@@ -92,6 +93,14 @@ fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, Cut
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// Reads the columns `status_list` and `status_index`.
+fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
+    Ok(Place {
+        list: get(row, first)?,
+        index: get(row, first + 1)?,
+    })
+}
+
 /// Returns the deletion that an order contains, if any.
 fn purge(order: &Order) -> Option<&Purge> {
     order.effects.iter().find_map(|effect| match effect {
@@ -128,6 +137,13 @@ impl SqliteStore {
 }
 
 impl Batch<'_> {
+    pub(super) fn settle_time(&self, instant: Timestamp) -> std::result::Result<(), Failure> {
+        self.connection
+            .prepare_cached("UPDATE meta SET settled_at = max(settled_at, ?1)")?
+            .execute(params![instant])?;
+        Ok(())
+    }
+
     pub(super) fn purge(&mut self, purge: &Purge, now: Timestamp) -> std::result::Result<(), Failure> {
         let connection = self.connection;
         if !purge.records.is_empty() {
@@ -137,14 +153,28 @@ impl Batch<'_> {
                 .prepare_cached("UPDATE meta SET purged_through = max(purged_through, ?1)")?
                 .execute(params![purge.ended_by.seconds() * 1000 + 999])?;
         }
-        let mut delete = connection.prepare_cached("DELETE FROM tokens WHERE id = ?1")?;
+        let mut delete = connection.prepare_cached(
+            "DELETE FROM tokens WHERE id = ?1 RETURNING effective_at, status_list, status_index",
+        )?;
         for id in &purge.records {
-            delete.execute(params![id.0])?;
+            let mut deleted = delete.query(params![id.0])?;
+            while let Some(row) = deleted.next()? {
+                if let Some(effective_at) = get(row, 0)? {
+                    let place = place(row, 1)?;
+                    self.memory.toggle_ended(Who::Recorded(*id), effective_at, place);
+                }
+            }
         }
         if purge.ends_scan {
-            connection
-                .prepare_cached("DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1")?
-                .execute(params![purge.ended_by.seconds()])?;
+            let mut delete = connection.prepare_cached(
+                "DELETE FROM lost_tokens WHERE expires_at / 1000 <= ?1
+                 RETURNING effective_at, status_list, status_index, jti",
+            )?;
+            let mut deleted = delete.query(params![purge.ended_by.seconds()])?;
+            while let Some(row) = deleted.next()? {
+                let (who, place) = (Who::Lost(get::<Bytes>(row, 3)?.0), place(row, 1)?);
+                self.memory.toggle_ended(who, get(row, 0)?, place);
+            }
         }
         if let Some(through) = purge.events_through {
             // First, since a trigger refuses to delete anything after this event.

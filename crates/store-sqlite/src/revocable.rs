@@ -24,7 +24,7 @@ pub(super) struct Revocable {
 pub(super) static BY_ID: LazyLock<String> = LazyLock::new(|| select("id = ?1"));
 pub(super) static BY_JTI: LazyLock<String> = LazyLock::new(|| select("jti = ?1"));
 
-fn select(condition: &str) -> String {
+pub(super) fn select(condition: &str) -> String {
     format!(
         "SELECT id, jti, status_list, status_index, expires_at, revoked_at, effective_at, revoked_by,
             revocation_reason FROM tokens WHERE {condition}"
@@ -60,7 +60,7 @@ fn one(connection: &Connection, query: &str, value: impl Parameter) -> Result<Op
         .optional()?)
 }
 
-fn revocable(row: &Row<'_>) -> rusqlite::Result<Revocable> {
+pub(super) fn revocable(row: &Row<'_>) -> rusqlite::Result<Revocable> {
     let columns = &mut Columns::of(row);
     Ok(Revocable {
         id: TokenId(columns.take()?),

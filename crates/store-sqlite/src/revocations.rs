@@ -11,10 +11,12 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::covered::covered;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::ended::{self, Source};
 use crate::failure::Failure;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::token::{Place, TokenId};
 use jeton_store::{
     Change, Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError,
@@ -28,10 +30,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Revocations for SqliteStore {
-    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot> {
-        self.readers
-            .read(move |connection| snapshot(connection, now))
-            .await
+    async fn snapshot(&self) -> Result<Snapshot> {
+        if let Some(snapshot) = self.readers.read(snapshot).await? {
+            return Ok(snapshot);
+        }
+        tracing::warn!("the index of revoked tokens is damaged: it is built again from their records");
+        self.writer
+            .run(Undo::Savepoint, |batch| {
+                Ok(batch.connection.execute_batch("REINDEX tokens_revoked")?)
+            })
+            .await?;
+        let snapshot = self.readers.read(snapshot).await?;
+        Ok(snapshot.ok_or(Failure::Damaged)?)
     }
 
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
@@ -84,43 +94,43 @@ impl Revocations for SqliteStore {
     }
 }
 
-fn snapshot(connection: &Connection, now: Timestamp) -> std::result::Result<Snapshot, Failure> {
+/// Returns everything revoked, or `None` if what was read is not what was recorded.
+fn snapshot(connection: &Connection) -> std::result::Result<Option<Snapshot>, Failure> {
     let transaction = connection.unchecked_transaction()?;
-    let (position, edit, keys) = transaction
-        .prepare_cached("SELECT epoch, sequence, hash, edits, generation FROM meta")?
+    let (position, edit, keys, time) = transaction
+        .prepare_cached("SELECT epoch, sequence, hash, edits, generation, latest_at, settled_at FROM meta")?
         .query_row((), |row| {
             let position = Position {
                 epoch: get::<Bytes>(row, 0)?.0,
                 sequence: get(row, 1)?,
                 hash: get(row, 2)?,
             };
-            Ok((position, Generation(get(row, 3)?), Generation(get(row, 4)?)))
+            let time = RecordedTime {
+                latest: get(row, 5)?,
+                settled: get(row, 6)?,
+            };
+            Ok((position, Generation(get(row, 3)?), Generation(get(row, 4)?), time))
         })?;
     let lists = status_lists(&transaction)?;
-    let revoked = transaction
-        .prepare_cached(
-            "SELECT status_list, status_index, effective_at FROM tokens INDEXED BY tokens_revoked
-             WHERE effective_at IS NOT NULL AND (expires_at IS NULL OR expires_at / 1000 > ?1)
-             UNION ALL SELECT status_list, status_index, effective_at FROM lost_tokens
-             WHERE expires_at IS NULL OR expires_at / 1000 > ?1",
-        )?
-        .query_map(params![now.seconds()], |row| {
-            let place = Place {
-                list: get(row, 0)?,
-                index: get(row, 1)?,
-            };
-            Ok((place, get(row, 2)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut revoked = Vec::new();
+    let sum = ended::scan(&transaction, Source::Index, |place, effective_at| {
+        revoked.push((place, effective_at));
+    });
+    match sum {
+        Ok(sum) if sum == ended::kept(&transaction)? => {}
+        Err(error) if !ended::is_damage(&error) => return Err(error.into()),
+        Ok(_) | Err(_) => return Ok(None),
+    }
     let cut_offs = cut_offs::all(&transaction)?;
-    Ok(Snapshot {
+    Ok(Some(Snapshot {
         position,
         edit,
         keys,
+        time,
         lists,
         revoked,
         cut_offs,
-    })
+    }))
 }
 
 fn status_lists(connection: &Connection) -> std::result::Result<Vec<u32>, Failure> {
@@ -152,6 +162,7 @@ fn changes_after(
     let (events, reached) = events_after(&transaction, position)?;
     Ok(Continuation::Changes(Changes {
         edit: feed.edit,
+        latest: feed.latest,
         realms: if feed.edit > after {
             changed_realms(&transaction, after)?
         } else {
@@ -166,6 +177,7 @@ fn changes_after(
 struct Feed {
     epoch: Uuid,
     edit: Generation,
+    latest: Timestamp,
     sequence: u64,
     hash: [u8; 32],
     pruned_through: u64,
@@ -175,7 +187,9 @@ struct Feed {
 impl Feed {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
         connection
-            .prepare_cached("SELECT epoch, edits, sequence, hash, pruned_through, pruned_hash FROM meta")?
+            .prepare_cached(
+                "SELECT epoch, edits, sequence, hash, pruned_through, pruned_hash, latest_at FROM meta",
+            )?
             .query_row((), |row| {
                 Ok(Self {
                     epoch: get::<Bytes>(row, 0)?.0,
@@ -184,6 +198,7 @@ impl Feed {
                     hash: get(row, 3)?,
                     pruned_through: get(row, 4)?,
                     pruned_hash: get(row, 5)?,
+                    latest: get(row, 6)?,
                 })
             })
     }

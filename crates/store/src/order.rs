@@ -265,6 +265,8 @@ pub enum Effect {
     NeedKey(String, Timestamp),
     /// Records how long copies of the JWKS may be cached.
     PromiseJwks(JwksPromise),
+    /// Records an instant that the clock has shown for an hour; never moves it back.
+    SettleTime(Timestamp),
 }
 
 /// The treatment of a role that exists already.
@@ -404,7 +406,8 @@ impl Effect {
             | Self::NoteReports(_)
             | Self::NoteRefusals(_)
             | Self::Purge(_)
-            | Self::NeedKey(..) => Vec::new(),
+            | Self::NeedKey(..)
+            | Self::SettleTime(_) => Vec::new(),
             Self::PublishKey(_) | Self::SetKeyState(..) | Self::PromiseJwks(_) => vec![Realm::Keys],
             Self::CreateOrganization(new) | Self::ChangeOrganization(new) => organization(&new.id),
             Self::RemoveOrganization(id)

@@ -5,13 +5,14 @@ use jeton_verifier::event::{Ends, Position};
 
 use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::token::{CutOff, Place, TokenId, TokenKind};
 
 /// Reads revocations and the deployment's identity.
 #[async_trait]
 pub trait Revocations: Send + Sync {
     /// Returns everything that a process must know before it calls a token active, as of one instant.
-    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot>;
+    async fn snapshot(&self) -> Result<Snapshot>;
 
     /// Returns the changes after a position in the feed, and after an edit of the directory, committed by any
     /// process, in commit order. Events come in portions: call again with [`Changes::reached`] until there are
@@ -47,10 +48,12 @@ pub struct Snapshot {
     pub edit: Generation,
     /// The version of the keys.
     pub keys: Generation,
+    /// The time that the store has recorded.
+    pub time: RecordedTime,
     /// The status lists that exist.
     pub lists: Vec<u32>,
-    /// Every unexpired token with a revocation, a scheduled one included, even if a restore has lost its
-    /// record.
+    /// Every token with a revocation, a scheduled one included, even if it has expired, since the clock may be
+    /// ahead, or if a restore has lost its record.
     pub revoked: Vec<(Place, Timestamp)>,
     /// Every cut-off, with the position of its event.
     pub cut_offs: Vec<(u64, CutOff)>,
@@ -84,6 +87,8 @@ pub enum Continuation {
 pub struct Changes {
     /// The last edit of the directory and the keys.
     pub edit: Generation,
+    /// The latest instant of an order.
+    pub latest: Timestamp,
     /// The realms that have changed after the given edit, and their versions.
     pub realms: Vec<(Realm, Generation)>,
     /// Revocations and cut-offs, one for each number after the given position.

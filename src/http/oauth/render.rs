@@ -125,6 +125,7 @@ mod tests {
         409 the token is revoked, expired or already replaced
         400 the cursor does not belong to this list
         503 the server is overloaded retry-after=1
+        503 the clock is 4 seconds behind the latest recorded instant retry-after=5
         503 no signing key is available
         503 the request failed in the server and may have been carried out
         "#);
@@ -167,6 +168,7 @@ mod tests {
     409 invalid_request
     400 invalid_request
     503 temporarily_unavailable retry-after=1
+    503 temporarily_unavailable retry-after=5
     503 temporarily_unavailable
     503 temporarily_unavailable
     "#);

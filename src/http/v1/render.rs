@@ -90,6 +90,7 @@ mod tests {
         409 The token is revoked, expired or already replaced: create another.
         400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
+        503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
         503 No signing key is available. Nothing was changed.
         503 The request failed in the server. It may have been carried out: check before you retry.
         "#);
@@ -132,6 +133,7 @@ mod tests {
         409 not_active
         400 bad_cursor
         503 busy retry-after=1
+        503 clock_behind retry-after=5
         503 unavailable
         503 unavailable
         "#);

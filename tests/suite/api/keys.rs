@@ -573,7 +573,8 @@ async fn a_crash_in_any_step_of_a_rotation_refuses_no_token() {
     let mut quiet_until = 0;
     while storm.second() < 400 && (met.len() < 3 || met.values().any(|count| *count < faults.len())) {
         storm.app.operator().catch_up().await.unwrap();
-        let step = match storm.app.operator().keys().due(storm.app.clock.now()) {
+        let now = storm.app.clock.now();
+        let step = match storm.app.operator().keys().due(now, now) {
             Some((Due::Publish, _)) => Some("Publish".to_owned()),
             Some((Due::Advance { step, .. }, _)) => Some(format!("{step:?}")),
             None => None,

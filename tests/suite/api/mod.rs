@@ -1,5 +1,6 @@
 //! The behaviour of the native API, by path and by guarantee.
 
+mod clock;
 mod dialects;
 mod directory;
 mod errors;

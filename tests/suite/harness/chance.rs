@@ -1,26 +1,39 @@
 //! A clock that tests advance, and a seeded random generator.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use jeton_core::clock::{Clock, Timestamp};
 use jeton_core::entropy::Entropy;
 
-/// A clock that a test sets.
-pub(crate) struct FakeClock(AtomicI64);
+/// A clock that a test sets, in milliseconds.
+pub(crate) struct FakeClock {
+    now: AtomicI64,
+    uptime: AtomicI64,
+}
 
 impl FakeClock {
     pub(crate) fn at(now: Timestamp) -> Self {
-        Self(now.millis().into())
+        Self {
+            now: now.millis().into(),
+            uptime: 0.into(),
+        }
     }
 
-    /// Advances the clock by seconds.
+    /// Lets seconds pass.
     pub(crate) fn advance(&self, seconds: i64) {
         self.advance_millis(seconds * 1000);
     }
 
-    /// Advances the clock by milliseconds.
+    /// Lets milliseconds pass.
     pub(crate) fn advance_millis(&self, millis: i64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.now.fetch_add(millis, Ordering::SeqCst);
+        self.uptime.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Sets the clock ahead by seconds, or back.
+    pub(crate) fn step(&self, seconds: i64) {
+        self.now.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
     /// Returns the second that `iat` and `exp` are compared with.
@@ -31,7 +44,11 @@ impl FakeClock {
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst)).unwrap()
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.uptime.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 

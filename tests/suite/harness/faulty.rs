@@ -14,10 +14,10 @@ use jeton_core::directory::{
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, Found, Generation, Keys, KnownToken, Medium, Order, Organizations, OrganizationsOf, People,
-    PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention, Revocations,
-    Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens, Versioned,
-    Writes,
+    Credentials, Found, Generation, Keys, KnownToken, Medium, NameUse, Order, Organizations, OrganizationsOf,
+    People, PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention,
+    Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
+    Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use tokio::sync::Notify;
@@ -203,6 +203,7 @@ faulty! {
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
+        Read name_use(owner: Owner, name: String, now: Timestamp) -> NameUse;
         Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }
     BulkRevocations {
@@ -238,7 +239,7 @@ faulty! {
         Read find_people(text: String, of: OrganizationsOf, slice: Slice) -> Vec<Person>;
     }
     Revocations {
-        Read snapshot(now: Timestamp) -> Snapshot;
+        Read snapshot() -> Snapshot;
         Read changes_after(position: Position, edit: Generation) -> Continuation;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;

@@ -24,10 +24,11 @@ use jeton::http::{App, RateLimits, router};
 use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
+use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Revocations, SharedStore};
-use jeton_store_sqlite::SqliteStore;
+use jeton_store_sqlite::{AcceptedClock, Missing, SqliteStore, accept_clock, backup, restore};
 use jeton_verifier::Algorithm;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -151,12 +152,12 @@ impl TestApp {
 
     /// Creates the authority like the command `serve`.
     pub(crate) async fn authority(&self) -> Authority {
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let clock = Arc::new(DeploymentClock::new(Arc::clone(&self.clock) as _));
         let entropy = Arc::clone(&self.entropy) as Arc<dyn Entropy>;
         let index = Arc::new(Index::new(Arc::clone(&clock)));
         let database = self.folder.path().join("jeton.db");
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
-        index.rebuild(store.snapshot(clock.now()).await.unwrap());
+        index.rebuild(store.snapshot().await.unwrap());
         let directory = KeyDirectory::open(self.key_folder()).unwrap();
         let keys = KeyRing::open(&store, directory, self.rotation, clock.now());
         let keys = Arc::new(keys.await.unwrap());
@@ -175,6 +176,38 @@ impl TestApp {
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
         let store = (self.wrap)(Arc::new(store));
         Authority::new(store, keys, index, clock, entropy, passwords, settings)
+    }
+
+    /// Runs `jeton clock accept` while the server is stopped.
+    pub(crate) async fn accept_clock(&mut self) -> Option<AcceptedClock> {
+        self.stop();
+        let database = self.folder.path().join("jeton.db");
+        let accepted = accept_clock(&database, self.clock.now(), &*self.entropy).unwrap();
+        self.start().await;
+        accepted
+    }
+
+    /// Backs up the database.
+    pub(crate) fn back_up(&self) -> PathBuf {
+        let (database, file) = (
+            self.folder.path().join("jeton.db"),
+            self.folder.path().join("backup"),
+        );
+        backup(&database, &file, self.clock.now(), |_| {}).unwrap();
+        file
+    }
+
+    /// Restores a backup while the server is stopped.
+    pub(crate) async fn restore(&mut self, file: &Path) {
+        self.stop();
+        let database = self.folder.path().join("jeton.db");
+        for end in ["", "-wal", "-shm"] {
+            let mut path = database.as_os_str().to_owned();
+            path.push(end);
+            let _ = fs::remove_file(path);
+        }
+        restore(file, &database, Missing::Refuse, &*self.entropy, |_| {}).unwrap();
+        self.start().await;
     }
 
     /// Returns the directory of the private keys.

@@ -82,16 +82,26 @@ impl Claims {
     }
 }
 
-/// Checks `exp` and `iat` against `now`, in seconds since the Unix epoch. `leeway` is the allowed clock
-/// skew in seconds.
+/// Checks `exp` against `now`, in seconds since the Unix epoch. `leeway` is the allowed clock skew in
+/// seconds.
 ///
 /// # Errors
 ///
-/// [`Rejection::Expired`] and [`Rejection::NotYetIssued`].
-pub fn judge_time(issued_at: i64, expires_at: i64, now: i64, leeway: i64) -> Result<(), Rejection> {
+/// [`Rejection::Expired`].
+pub fn judge_expiry(expires_at: i64, now: i64, leeway: i64) -> Result<(), Rejection> {
     if now >= expires_at.saturating_add(leeway) {
         return Err(Rejection::Expired);
     }
+    Ok(())
+}
+
+/// Checks `iat` against `now`, in seconds since the Unix epoch. `leeway` is the allowed clock skew in
+/// seconds.
+///
+/// # Errors
+///
+/// [`Rejection::NotYetIssued`].
+pub fn judge_issue(issued_at: i64, now: i64, leeway: i64) -> Result<(), Rejection> {
     if issued_at > now.saturating_add(leeway) {
         return Err(Rejection::NotYetIssued);
     }

@@ -15,7 +15,7 @@ use crate::values::{Bytes, Columns, get, params};
 use jeton_core::clock::Timestamp;
 
 /// The version of the format.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// The first line of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub(crate) enum Entry {
         created_at: Timestamp,
         recorded_at: Timestamp,
     },
+    /// The latest recorded instant was lowered to this one, after the clock had been ahead.
+    ClockAccepted { recorded_at: Timestamp },
 }
 
 /// The instant, the actor and the reason.
@@ -91,7 +93,7 @@ impl Entry {
     pub(super) fn recorded_at(&self) -> Timestamp {
         match self {
             Self::Token { order, .. } | Self::CutOff { order, .. } => order.recorded_at,
-            Self::Withdrawn { recorded_at, .. } => *recorded_at,
+            Self::Withdrawn { recorded_at, .. } | Self::ClockAccepted { recorded_at } => *recorded_at,
         }
     }
 }

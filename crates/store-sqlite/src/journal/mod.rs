@@ -132,15 +132,16 @@ impl Journal {
     }
 
     /// Begins a segment with the revocations of the open transaction, if any: used if no line leads to the
-    /// state of the database, or if it was restored from another position.
+    /// state of the database, or if it was restored from another position. `entries` precede the revocations.
     pub(super) fn begin_anew(
         &mut self,
         connection: &Connection,
         memory: &Memory,
         restored_from: Option<Position>,
+        mut entries: Vec<Entry>,
     ) -> Result<(), Failure> {
         let before = memory.committed();
-        let mut entries = line::events_after(connection, before.sequence)?;
+        entries.extend(line::events_after(connection, before.sequence)?);
         entries.extend(self.newly_withdrawn(connection)?);
         let batch = Batch {
             at: before.position(memory.epoch),

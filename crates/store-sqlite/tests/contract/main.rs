@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod damage;
 mod doors;
 mod files;
 mod growth;

@@ -244,7 +244,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     }
     assert!(!read(&world, &live).await.unwrap().is_revoked(at(1_000)));
     assert_eq!(read(&world, &lost).await, None);
-    let snapshot = world.store.snapshot(at(20)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     for (place, instant) in [
         (before.place, 1),
         (since.place, 10),
@@ -286,7 +286,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     for record in [&before, &since, &live] {
         assert!(read(&world, record).await.unwrap().is_revoked(at(40)));
     }
-    let snapshot = world.store.snapshot(at(40)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     for record in [&lost, &next] {
         assert!(snapshot.revoked.iter().any(|(place, _)| *place == record.place));
     }
@@ -324,7 +324,7 @@ async fn without_the_journal_it_is_refused_or_everything_is_ended() {
         bring_back(&sqlite, &backup, Missing::CutOff(at(20))).unwrap();
     });
     assert!(untouched == fs::read(&backup).unwrap());
-    let snapshot = world.store.snapshot(at(20)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     for record in [&live, &since] {
         assert!(
             snapshot
@@ -447,7 +447,7 @@ async fn a_crash_between_journal_and_commit_undoes_nothing() {
     assert_ne!(epoch(&sqlite), seen);
     assert!(read(&world, &other).await.unwrap().is_revoked(at(20)));
     assert_eq!(read(&world, &third).await, None);
-    let snapshot = world.store.snapshot(at(30)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     assert_eq!(snapshot.revoked.len(), 3);
     assert!(snapshot.revoked.contains(&(third.place, at(21))));
     drop(world.reopen());

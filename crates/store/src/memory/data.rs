@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
+use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::directory::{
     Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
@@ -20,6 +21,7 @@ pub(super) struct Data {
     pub(super) epoch: Uuid,
     pub(super) issuer: Option<String>,
     pub(super) edit: Generation,
+    pub(super) time: RecordedTime,
     pub(super) organizations: HashMap<OrganizationId, Kept<Organization>>,
     pub(super) teams: HashMap<TeamId, Kept<Team>>,
     pub(super) people: HashMap<UserId, Kept<Account>>,

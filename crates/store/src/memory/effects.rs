@@ -194,6 +194,7 @@ impl Batch<'_> {
             }
             Effect::NeedKey(kid, until) => data.need_key(&kid, until)?,
             Effect::PromiseJwks(promise) => data.keys.value.promise = promise,
+            Effect::SettleTime(instant) => data.time.settled = data.time.settled.max(instant),
         }
         Ok(())
     }

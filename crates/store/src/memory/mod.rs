@@ -179,6 +179,8 @@ impl Batch<'_> {
         // A single effect fails before it has changed anything.
         let position = self.data.position();
         let before = (effects.len() > 1).then(|| self.data.clone());
+        let latest = &mut self.data.time.latest;
+        *latest = cause.at.max(*latest);
         let mut done = Done::default();
         let mut realms = Vec::new();
         for effect in effects {

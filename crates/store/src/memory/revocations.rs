@@ -37,10 +37,9 @@ impl Data {
 
 #[async_trait]
 impl Revocations for MemoryStore {
-    async fn snapshot(&self, now: Timestamp) -> Result<Snapshot> {
+    async fn snapshot(&self) -> Result<Snapshot> {
         let data = self.data();
-        let unexpired = data.tokens.values().filter(|record| !record.is_expired(now));
-        let revoked = unexpired.filter_map(|record| {
+        let revoked = data.tokens.values().filter_map(|record| {
             let revocation = record.revocation.as_ref()?;
             Some((record.place, revocation.effective_at))
         });
@@ -48,6 +47,7 @@ impl Revocations for MemoryStore {
             position: data.position(),
             edit: data.edit,
             keys: data.keys.generation,
+            time: data.time,
             lists: data.status_lists(),
             revoked: revoked.collect(),
             cut_offs: data
@@ -74,6 +74,7 @@ impl Revocations for MemoryStore {
         let later: Vec<_> = later.take(EVENTS).map(|(_, entry)| entry).collect();
         Ok(Continuation::Changes(Changes {
             edit: data.edit,
+            latest: data.time.latest,
             realms: data.realms_changed_after(edit),
             events: later.iter().map(|entry| entry.change.clone()).collect(),
             reached: later.last().map_or(position, |last| Position {

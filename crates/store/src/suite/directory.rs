@@ -1,7 +1,6 @@
 //! Organizations, teams, projects and users: memberships, and what is revoked with a deletion.
 
 use crate::suite::clerk::Clerk;
-use std::sync::Arc;
 
 use crate::rules::tokens::{self, Liveness};
 use crate::suite::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};

@@ -239,7 +239,10 @@ pub(crate) async fn a_hundred_at_once_leave_the_last(world: World) {
     let processes = world.processes();
     let orders: Vec<_> = (0..100)
         .map(|number| {
-            let (store, id) = (Arc::clone(&processes[number / ids.len() % 2]), ids[number % ids.len()]);
+            let (store, id) = (
+                Arc::clone(&processes[number / ids.len() % 2]),
+                ids[number % ids.len()],
+            );
             tokio::spawn(async move { store.revoke(ordinary(id, 30)).await.unwrap() })
         })
         .collect();

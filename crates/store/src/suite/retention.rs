@@ -48,7 +48,7 @@ async fn revoke(world: &World, record: &Record, seconds: i64) {
 
 /// Expired records are deleted, including sessions. A revoked one stays until it has expired, and one without
 /// expiry for ever.
-pub(crate) async fn only_what_has_expired_is_purge(world: World) {
+pub(crate) async fn only_what_has_expired_is_purged(world: World) {
     let session = NewToken {
         kind: TokenKind::Session,
         ..ending(&world, 0, Some(50))
@@ -83,7 +83,7 @@ pub(crate) async fn only_what_has_expired_is_purge(world: World) {
     for record in &kept {
         assert!(is_known(&world, record).await);
     }
-    let snapshot = world.store.snapshot(at(60)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     let mut revoked: Vec<_> = snapshot.revoked.iter().map(|(place, _)| *place).collect();
     revoked.sort_by_key(|place| (place.list, place.index));
     let mut expected = [kept[1].place, kept[2].place];
@@ -141,7 +141,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     );
     // Opening verifies the hash chain.
     let world = world.reopen();
-    let snapshot = world.store.snapshot(at(501)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     assert_eq!(snapshot.position, changes.reached);
     assert_eq!(snapshot.revoked.len(), 2);
     assert!(snapshot.revoked.contains(&(endless.place, at(10))));
@@ -184,7 +184,7 @@ pub(crate) async fn a_cut_off_stays_while_it_covers_a_record(world: World) {
         cut.await.unwrap();
     }
     let reaches_known = async |world: &World| {
-        let snapshot = world.store.snapshot(at(20)).await.unwrap();
+        let snapshot = world.store.snapshot().await.unwrap();
         let reaches: Vec<_> = snapshot
             .cut_offs
             .into_iter()
@@ -217,7 +217,7 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     let last = world.record(ending(&world, 7 * DAY - 1, Some(DAY))).await;
     let endless = world.record(ending(&world, 0, None)).await;
     assert_eq!(first.place.list, last.place.list);
-    let lists = async |world: &World| world.store.snapshot(at(0)).await.unwrap().lists;
+    let lists = async |world: &World| world.store.snapshot().await.unwrap().lists;
     round(&world, 8 * DAY - 1).await;
     assert_eq!(lists(&world).await, [first.place.list, endless.place.list]);
     round(&world, 8 * DAY + 1).await;

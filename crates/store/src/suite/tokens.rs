@@ -300,7 +300,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
         .remove_organization(organization, removal(1), generation)
         .await;
     assert_eq!(removed.unwrap(), Judged::Done(()));
-    let snapshot = world.store.snapshot(at(2)).await.unwrap();
+    let snapshot = world.store.snapshot().await.unwrap();
     for issuer in issuers {
         match issuer.await.unwrap() {
             RecordOutcome::Recorded(recorded) => {

@@ -221,7 +221,7 @@ impl World {
     pub async fn founded(backend: impl Backend, admin: NewPerson, organization: Organization) -> Self {
         let seen = Arc::new(Seen::default());
         let store = backend.open(Arc::<Seen>::clone(&seen));
-        let beginning = store.snapshot(at(0)).await.unwrap().position;
+        let beginning = store.snapshot().await.unwrap().position;
         let world = Self {
             backend: Box::new(backend),
             store,
@@ -306,7 +306,7 @@ impl World {
                 }
                 Continuation::Forked if !may_fork => panic!("{after:?} is no position of this store"),
                 Continuation::Pruned | Continuation::Forked => {
-                    let position = self.store.snapshot(at(0)).await.unwrap().position;
+                    let position = self.store.snapshot().await.unwrap().position;
                     *current() = position;
                 }
             }

@@ -228,6 +228,7 @@ mod tests {
         400 The token is not active any more.
         400 Bad Request: The cursor does not belong to this list.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
+        503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
         503 No signing key is available. Nothing was changed.
         503 Oops! We've experienced an internal error. Please try your request again later.
         "#);

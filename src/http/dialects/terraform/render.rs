@@ -330,6 +330,7 @@ mod tests {
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
         503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
+        503 [{"detail":"The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=5
         503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]
         503 [{"detail":"The request failed in the server. It may have been carried out: check before you retry.","status":"503","title":"service unavailable"}]
         "#);

@@ -5,7 +5,6 @@ use jeton::authority::{Error, Expiry, Issue, Issued, Presented, WhichOrganizatio
 use jeton_core::clock::Clock;
 use jeton_core::token::{CountTotal, Direction, Lifetime, OwnerKind, Page, Sort, Start};
 use jeton_store::Origin;
-use jeton_store::rules::tokens::Naming;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
@@ -22,7 +21,7 @@ fn everywhere() -> Issue {
         projects: None,
         audience: None,
         expiry: Expiry::Default,
-        naming: Naming::Free,
+        unique_name: false,
         slot: None,
     }
 }
@@ -323,7 +322,7 @@ async fn a_name_is_taken_while_an_active_token_of_the_owner_has_it() {
         organization: WhichOrganization::Only,
         owner,
         team: (owner == OwnerKind::Team).then(|| NORTH.team.parse().unwrap()),
-        naming: Naming::Unique,
+        unique_name: true,
         ..everywhere()
     };
     let team = unique(OwnerKind::Team);

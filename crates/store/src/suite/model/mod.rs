@@ -23,7 +23,6 @@ use super::world::{
     reserve_and_record, revocation, token,
 };
 use crate::memory::MemoryDatabase;
-use crate::rules::tokens::Naming;
 use crate::rules::usage::UseReport;
 use crate::{
     BulkId, BulkOrder, Change, Description, Generation, KeyStep, LastToken, Observer, OrganizationsOf,
@@ -192,7 +191,7 @@ impl Twins {
                 }
                 step => self.take(step, now).await,
             }
-            self.compare(now).await;
+            self.compare().await;
         }
         self.compare_all(100).await;
     }
@@ -207,7 +206,7 @@ impl Twins {
                 })
                 .into_iter()
                 .collect(),
-            naming: if unique { Naming::Unique } else { Naming::Free },
+            unique_name: unique,
             rotation,
             token,
         };
@@ -569,14 +568,14 @@ impl Twins {
     }
 
     /// Compares the feed, the snapshot and the notifications of observers.
-    async fn compare(&self, now: i64) {
+    async fn compare(&self) {
         same!(self, world => {
             let mut changes = world.changes().await;
             changes.realms.sort_by_key(|(realm, generation)| (*generation, format!("{realm:?}")));
             (changes.edit, changes.realms, plain_changes(changes.events), changes.reached.sequence)
         });
         same!(self, world => {
-            let snapshot = world.store.snapshot(at(now)).await.unwrap();
+            let snapshot = world.store.snapshot().await.unwrap();
             let revoked = snapshot.revoked.into_iter().map(|(place, effective_at)| (place.list, effective_at));
             let mut revoked: Vec<_> = revoked.collect();
             revoked.sort_unstable();
@@ -644,7 +643,7 @@ impl Twins {
                 expected
             );
         }
-        for (cut_off, _) in self.memory.store.snapshot(at(now)).await.unwrap().cut_offs {
+        for (cut_off, _) in self.memory.store.snapshot().await.unwrap().cut_offs {
             same!(self, world => {
                 let covered = world.store.covered(cut_off, TokenId(0), at(now)).await.unwrap();
                 covered.places.iter().map(|place| place.list).collect::<Vec<_>>()

@@ -1,0 +1,253 @@
+//! The deployment's clock: time that never goes back, and time that can be relied on.
+//!
+//! A system clock may be set back, or leap ahead and come back. Going back, it would make revoked tokens active
+//! again; leaping ahead, it would delete what is not old yet. So an instant that was read or recorded is never
+//! gone back behind, and nothing is deleted by an instant that the clock has not shown for an hour.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+
+/// How far the system clock may be behind the latest known instant, in milliseconds, before nothing is issued:
+/// a clock that is adjusted steps by less.
+const TOLERANCE: i64 = 1_000;
+
+/// How long the clock must show a time, or a later one, before data are deleted by it.
+const PROBATION: Duration = Duration::from_hours(1);
+
+/// The time in a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecordedTime {
+    /// The latest instant of an order.
+    pub latest: Timestamp,
+    /// The latest instant that was recorded as settled; [`Timestamp::EPOCH`] if none was.
+    pub settled: Timestamp,
+}
+
+/// Time as a deployment knows it.
+pub struct DeploymentClock {
+    system: Arc<dyn Clock>,
+    /// The latest instant that was read or recorded, in milliseconds.
+    latest: AtomicI64,
+    readings: Mutex<Readings>,
+}
+
+impl std::fmt::Debug for DeploymentClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeploymentClock")
+            .field("latest", &self.latest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DeploymentClock {
+    /// Returns a clock of a deployment whose recorded time is not known yet.
+    pub fn new(system: Arc<dyn Clock>) -> Self {
+        Self {
+            system,
+            latest: AtomicI64::new(0),
+            readings: Mutex::default(),
+        }
+    }
+
+    /// Takes over the time that a store has recorded.
+    pub fn resume(&self, recorded: RecordedTime) {
+        self.raise(recorded.latest);
+        if recorded.settled > Timestamp::EPOCH {
+            let uptime = self.system.uptime();
+            self.readings().add(uptime, recorded.settled);
+        }
+    }
+
+    /// Takes over an instant that another process has recorded.
+    pub fn raise(&self, recorded: Timestamp) {
+        self.latest.fetch_max(recorded.millis(), Ordering::AcqRel);
+    }
+
+    /// Returns the current instant, or the latest that was read or recorded if the system clock is behind it.
+    /// Read once an operation and passed down.
+    pub fn now(&self) -> Timestamp {
+        let read = self.system.now();
+        let latest = self.latest.load(Ordering::Acquire);
+        if read.millis() > latest {
+            self.raise(read);
+            return read;
+        }
+        Timestamp::from_millis(latest).unwrap_or(read)
+    }
+
+    /// Returns the instant that the system clock shows, for documents that others compare with their own clocks.
+    pub fn shown(&self) -> Timestamp {
+        self.system.now()
+    }
+
+    /// Returns the time since a fixed instant, by a clock that nobody sets: for waits and pauses.
+    pub fn uptime(&self) -> Duration {
+        self.system.uptime()
+    }
+
+    /// Returns how long the system clock needs to reach the latest known instant, if that is longer than an
+    /// adjusted clock explains. Meanwhile nothing may be issued.
+    pub fn behind(&self) -> Option<Duration> {
+        let behind = self.latest.load(Ordering::Acquire) - self.system.now().millis();
+        let millis = u64::try_from(behind).ok().filter(|_| behind > TOLERANCE)?;
+        Some(Duration::from_millis(millis))
+    }
+
+    /// Returns the latest instant that the system clock has shown, or gone past, for an hour: the current
+    /// instant unless the clock was set ahead since. Data are deleted by this time.
+    pub fn settled(&self) -> Timestamp {
+        let (now, uptime) = (self.system.now(), self.system.uptime());
+        self.readings().add(uptime, now)
+    }
+
+    fn readings(&self) -> std::sync::MutexGuard<'_, Readings> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far the clock was ahead of the uptime, in milliseconds, and at which uptime that began: the leads of the
+/// last hour that no later reading falls below, in ascending order.
+#[derive(Debug, Default)]
+struct Readings(VecDeque<(Duration, i64)>);
+
+impl Readings {
+    /// Adds a reading, and returns the instant by the smallest lead of the last hour.
+    fn add(&mut self, uptime: Duration, now: Timestamp) -> Timestamp {
+        let up = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
+        let lead = now.millis().saturating_sub(up);
+        while self.0.back().is_some_and(|(_, known)| *known > lead) {
+            self.0.pop_back();
+        }
+        if self.0.back().is_none_or(|(_, known)| *known < lead) {
+            self.0.push_back((uptime, lead));
+        }
+        // A lead counts until the next one began.
+        while self.0.get(1).is_some_and(|(next, _)| *next + PROBATION <= uptime) {
+            self.0.pop_front();
+        }
+        let smallest = self.0.front().map_or(lead, |(_, lead)| *lead);
+        Timestamp::from_millis(smallest.saturating_add(up)).unwrap_or(Timestamp::EPOCH)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Hands {
+        shown: AtomicI64,
+        uptime: AtomicI64,
+    }
+
+    impl Hands {
+        fn pass(&self, seconds: i64) {
+            self.step(seconds);
+            self.uptime.fetch_add(seconds, Ordering::SeqCst);
+        }
+
+        fn step(&self, seconds: i64) {
+            self.shown.fetch_add(seconds, Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            at(self.shown.load(Ordering::SeqCst))
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(self.uptime.load(Ordering::SeqCst).unsigned_abs())
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds).unwrap()
+    }
+
+    fn clock(start: i64) -> (Arc<Hands>, DeploymentClock) {
+        let hands = Arc::new(Hands::default());
+        hands.step(start);
+        let clock = DeploymentClock::new(Arc::clone(&hands) as Arc<dyn Clock>);
+        (hands, clock)
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let (hands, clock) = clock(1_000);
+        assert_eq!(clock.now(), at(1_000));
+        assert_eq!(clock.behind(), None);
+        hands.step(-5);
+        assert_eq!(clock.now(), at(1_000));
+        assert_eq!(clock.behind(), Some(Duration::from_secs(5)));
+        hands.pass(4);
+        assert_eq!(clock.behind(), None, "a second is no more than an adjustment");
+        hands.pass(2);
+        assert_eq!(clock.now(), at(1_001));
+        clock.raise(at(2_000));
+        assert_eq!(clock.now(), at(2_000));
+        assert_eq!(clock.behind(), Some(Duration::from_secs(999)));
+    }
+
+    #[test]
+    fn a_leap_counts_after_an_hour() {
+        let (hands, clock) = clock(1_000);
+        assert_eq!(clock.settled(), at(1_000));
+        hands.pass(500);
+        assert_eq!(clock.settled(), at(1_500));
+        hands.step(1_000_000);
+        assert_eq!(clock.settled(), at(1_500));
+        hands.pass(3_599);
+        assert_eq!(clock.settled(), at(5_099));
+        hands.pass(1);
+        assert_eq!(clock.settled(), at(1_005_100));
+    }
+
+    #[test]
+    fn a_leap_that_goes_back_never_counts() {
+        let (hands, clock) = clock(1_000);
+        clock.settled();
+        for _ in 0..3 {
+            hands.step(1_000_000);
+            clock.settled();
+            hands.pass(3_000);
+            clock.settled();
+            hands.step(-1_000_000);
+            clock.settled();
+            hands.pass(1_000);
+        }
+        assert_eq!(clock.settled(), at(13_000));
+    }
+
+    #[test]
+    fn small_steps_add_up_to_a_leap() {
+        let (hands, clock) = clock(1_000);
+        clock.settled();
+        for _ in 0..3_599 {
+            hands.pass(1);
+            hands.step(1);
+            clock.settled();
+        }
+        assert_eq!(clock.settled(), at(4_599));
+    }
+
+    #[test]
+    fn a_restart_keeps_the_hour() {
+        let (hands, clock) = clock(1_000_000);
+        clock.resume(RecordedTime {
+            latest: at(999_990),
+            settled: at(1_000),
+        });
+        assert_eq!(clock.now(), at(1_000_000));
+        assert_eq!(clock.settled(), at(1_000));
+        hands.pass(3_599);
+        assert_eq!(clock.settled(), at(4_599));
+        hands.pass(1);
+        assert_eq!(clock.settled(), at(1_003_600));
+    }
+}
