@@ -8,7 +8,7 @@ use jeton_store::SharedStore;
 use jeton_store_sqlite::SqliteStore;
 pub use jeton_store_sqlite::{
     AcceptedClock, BackupError, LockError, Missing, OpenError, Replayed, ServeLock, accept_clock, backup,
-    restore,
+    begin_journal, check_journal, restore, sync_folder,
 };
 
 use crate::revocation::Index;

@@ -17,6 +17,7 @@ mod backup;
 mod clock;
 mod deployment;
 mod first_start;
+mod journal;
 mod keys;
 mod log;
 mod openapi;
@@ -65,6 +66,9 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup, and repeat all revocations since it was made
     Restore(restore::Arguments),
+    /// Check the journal of revocations, or begin another
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Accept the machine's clock after it was ahead
     #[command(subcommand)]
     Clock(clock::Command),
@@ -113,6 +117,16 @@ pub enum Failure {
          `jeton restore`, or restart the server, which repeats the revocations of the journal"
     )]
     Forked,
+    #[error("the database has a journal; `jeton journal check` reports damage")]
+    JournalExists,
+    #[error("the journal cannot be read")]
+    Journal(#[source] io::Error),
+    #[error(
+        "the journal has {0} flaws: what they concern cannot be repeated by `jeton restore`; make a backup"
+    )]
+    JournalDamaged(usize),
+    #[error("cannot sync the folder of the database: its last changes may be lost by a power failure")]
+    FolderNotSynced(#[source] io::Error),
     #[error("the clock is not behind the latest recorded instant: there is nothing to accept")]
     ClockNotBehind,
     #[error(transparent)]
@@ -190,6 +204,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),
         Command::Restore(arguments) => restore::run(&arguments, &prepare(flags)?),
+        Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
     }

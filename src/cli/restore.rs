@@ -22,12 +22,21 @@ pub(super) struct Arguments {
     /// If the journal does not have all revocations since the backup: revoke every token and withdraw every key
     #[arg(long)]
     cut_off_missing: bool,
+    /// Go on if the last line of the journal cannot be read, as after a crash
+    #[arg(long, conflicts_with = "cut_off_missing")]
+    accept_torn_journal: bool,
+    /// The newest event that is known from elsewhere, such as `feed.sequence` of a status list: refuse a journal that
+    /// ends before it
+    #[arg(long, value_name = "EVENT")]
+    newest_event: Option<u64>,
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
     let _lock = ServeLock::acquire(&config.database)?;
     let missing = if arguments.cut_off_missing {
         Missing::CutOff(SystemClock.now())
+    } else if arguments.accept_torn_journal {
+        Missing::AcceptTorn
     } else {
         Missing::Refuse
     };
@@ -36,6 +45,7 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
         &arguments.file,
         &config.database,
         missing,
+        arguments.newest_event,
         &SystemEntropy,
         |pages| {
             progress.set(pages.done, pages.of);

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::deployment::Deployment;
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
-use crate::backend::ServeLock;
+use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, router};
@@ -65,6 +65,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let now = deployment.clock.now();
     deployment.keys.promise(&*deployment.store, now).await?;
     let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
+    deployment.store.started().await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
     let app = Arc::new(App::new(
@@ -76,6 +77,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
+    upkeep::check_journal(config.database.clone());
 
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
@@ -98,10 +100,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if !maintenance.is_finished() {
         upkeep::write_usage(&app, &mut FailureLog::default()).await;
     }
-    // The store may have died in the last request, or in the write of token use above.
+    let is_recorded = store.stopped().await;
+    // The store may have died in the last request, or in one of the writes above.
     if maintenance.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);
     }
+    is_recorded?;
+    drop((app, store));
+    sync_folder(&config.database).map_err(Failure::FolderNotSynced)?;
     match drained {
         Drained::Complete => Ok(()),
         Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),

@@ -1,6 +1,7 @@
 //! Background tasks of a server: key rotation, token use, retention, status lists and bulk revocations.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::output;
 use crate::authority::{Error, RetentionScan};
+use crate::backend;
 use crate::http::App;
 use jeton_store::SharedStore;
 
@@ -77,6 +79,22 @@ pub(super) async fn resume_bulk_revocations(app: Arc<App>) {
         ticks.tick().await;
         app.authority.carry_on().await;
     }
+}
+
+/// Reads the whole journal beside the start, and logs its flaws. Damage would otherwise be found when the journal
+/// is needed.
+pub(super) fn check_journal(database: PathBuf) {
+    tokio::task::spawn_blocking(move || match backend::check_journal(&database) {
+        Ok(flaws) => {
+            for flaw in flaws {
+                tracing::warn!(
+                    flaw,
+                    "the journal of revocations is damaged: make a backup, since older ones cannot be completed from it"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the journal of revocations cannot be checked"),
+    });
 }
 
 /// The minimum time between two log lines about the same failure.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::chain;
 use crate::ended::{self, Source};
 use crate::open::{self, OpenError};
-use crate::reconcile::{self, Missing};
+use crate::reconcile::{self, Missing, Restoring};
 use crate::replay::Replayed;
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
@@ -87,21 +87,25 @@ pub fn backup(
 }
 
 /// Restores a missing database from a copy. Revocations since the copy was made are repeated from the journal;
-/// see [`Missing`] for a journal that is incomplete.
+/// see [`Missing`] for a journal that is incomplete. `newest` is the newest event that is known from elsewhere: a
+/// journal that ends before it is refused.
 ///
 /// The caller must hold the [`ServeLock`](crate::ServeLock) of the database.
 pub fn restore(
     copy_of_it: &Path,
     database: &Path,
     missing: Missing,
+    newest: Option<u64>,
     entropy: &dyn Entropy,
     mut report: impl FnMut(Progress),
 ) -> Result<Replayed, BackupError> {
+    let database = &open::resolved(database)?;
     for path in [beside(database, ""), beside(database, "-wal")] {
         if path.exists() {
             return Err(BackupError::Exists(path));
         }
     }
+    let restoring = Restoring { missing, newest };
     let source = source(copy_of_it)?;
     // An earlier attempt may have left its file.
     let target = beside(database, ".restoring");
@@ -112,7 +116,7 @@ pub fn restore(
         let connection = open::writer(&target, entropy)?;
         check(&connection, copy_of_it)?;
         let (_, _, replayed) =
-            reconcile::reconcile(copy_of_it, database, &connection, entropy, Some(missing))?;
+            reconcile::reconcile(copy_of_it, database, &connection, entropy, Some(restoring))?;
         // Closing moves the WAL's content into the file.
         drop(connection);
         sync(&target)?;
@@ -241,12 +245,17 @@ fn create(path: &Path) -> Result<(), BackupError> {
     }
 }
 
+/// Syncs the folder of a database: closing the database removes its WAL, and ignores a failing sync of that.
+pub fn sync_folder(database: &Path) -> io::Result<()> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Syncs a file and its name to disk.
 fn sync(path: &Path) -> Result<(), BackupError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(path)
         .and_then(|file| file.sync_all())
-        .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all())
+        .and_then(|()| sync_folder(path))
         .map_err(|source| unwritable(path, source))
 }
 

@@ -39,6 +39,7 @@ pub fn accept_clock(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Option<AcceptedClock>, OpenError> {
+    let database = &open::resolved(database)?;
     let connection = open::writer(database, entropy)?;
     let (memory, mut journal) = reconcile::served(database, &connection, entropy)?;
     if memory.head.latest <= now {

@@ -54,20 +54,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-pub use backup::{BackupError, Progress, backup, restore};
+pub use backup::{BackupError, Progress, backup, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
-pub use journal::JournalError;
+pub use journal::{End as JournalEnd, Flaw as JournalFlaw, JournalError, check as check_journal};
 pub use lock::{LockError, ServeLock};
 pub use open::OpenError;
-pub use reconcile::Missing;
+pub use reconcile::{Missing, begin_journal};
 pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;
 use jeton_store::{Medium, Observer};
+use journal::Entry;
 use places::Places;
 use readers::Readers;
-use writer::{Undo, Writer};
+use values::{get, params};
+use writer::{Batch, Undo, Writer};
 
 /// A store in one database file.
 pub struct SqliteStore {
@@ -78,6 +80,8 @@ pub struct SqliteStore {
     places: Arc<Places>,
     /// The folder of the journal of revocations.
     journal: PathBuf,
+    /// No token has a higher number, if the last server did not stop in order.
+    tokens_through: Option<i64>,
     /// Held by the readiness probe that is running; there is at most one.
     probe: Mutex<()>,
 }
@@ -89,13 +93,17 @@ impl SqliteStore {
         entropy: Arc<dyn Entropy>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
+        let path = &open::resolved(path)?;
         let connection = open::writer(path, &*entropy)?;
+        // It may have been created just now.
+        let path = &open::resolved(path)?;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Failed {
             path: path.to_owned(),
             source,
         };
         let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
         let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
+        let tokens_through = journal.given.tokens_through();
         let checkpointer = open::checkpointer(path).map_err(|error| failed(Box::new(error)))?;
         let writer = Writer::start(connection, checkpointer, memory, journal, entropy, observer)
             .map_err(|error| failed(Box::new(error)))?;
@@ -104,6 +112,7 @@ impl SqliteStore {
             writer,
             places: Arc::default(),
             journal: journal::folder_of(path),
+            tokens_through,
             probe: Mutex::new(()),
         })
     }
@@ -119,12 +128,47 @@ impl Medium for SqliteStore {
             .await
     }
 
+    async fn started(&self) -> jeton_store::Result<()> {
+        let through = self.tokens_through;
+        self.writer
+            .run(Undo::Savepoint, move |batch| batch.start(through))
+            .await
+    }
+
+    async fn stopped(&self) -> jeton_store::Result<()> {
+        self.writer
+            .run(Undo::Statement, |batch| {
+                let tokens = journal::last_token(batch.connection)?;
+                batch.memory.notes.push(Entry::Stopped { tokens });
+                Ok(())
+            })
+            .await
+    }
+
     async fn died(&self) {
         self.writer.died().await;
     }
 
     fn has_died(&self) -> bool {
         self.writer.has_died()
+    }
+}
+
+impl Batch<'_> {
+    /// Records the start of a server. If the last one did not stop in order, tokens get numbers beyond all that it
+    /// may have given: lost commits that only issued leave no other trace.
+    fn start(&mut self, tokens_through: Option<i64>) -> Result<(), Failure> {
+        if let Some(through) = tokens_through {
+            self.connection
+                .prepare_cached("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'tokens'")?
+                .execute(params![through])?;
+        }
+        let number = self
+            .connection
+            .prepare_cached("UPDATE meta SET starts = starts + 1 RETURNING starts")?
+            .query_row((), |row| get(row, 0))?;
+        self.memory.notes.push(Entry::Started { number });
+        Ok(())
     }
 }
 

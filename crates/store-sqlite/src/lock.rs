@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::open::{self, OpenError};
+
 /// The exclusive right to serve from a database, held until it is dropped.
 ///
 /// Two servers would each keep their own rate limits, caches and streams. A command beside a running server
@@ -22,6 +24,9 @@ pub enum LockError {
     /// The folder of database and lock is missing.
     #[error("the folder of the database {} does not exist: create it first", .0.display())]
     FolderMissing(PathBuf),
+    /// The database cannot be locked by its file.
+    #[error(transparent)]
+    Database(#[from] OpenError),
     /// The lock file cannot be created or locked.
     #[error("cannot lock the file {}", path.display())]
     Failed {
@@ -35,6 +40,7 @@ pub enum LockError {
 impl ServeLock {
     /// Takes the lock beside the database. The operating system releases it when the process ends.
     pub fn acquire(database: &Path) -> Result<Self, LockError> {
+        let database = &open::resolved(database)?;
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);

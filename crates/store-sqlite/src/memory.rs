@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::ended::{Ended, Who};
 use crate::failure::Failure;
+use crate::journal::Entry;
 use crate::values::{Bytes, Parameter, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
@@ -33,6 +34,8 @@ pub(super) struct Memory {
     pub(super) numbers: Numbers,
     /// The cached versions of realms.
     pub(super) generations: Generations,
+    /// What the batch gives out. The journal notes it after the commit.
+    pub(super) notes: Vec<Entry>,
 }
 
 /// The counters that commits advance. A job that fails restores them.
@@ -114,6 +117,7 @@ impl Memory {
             written: head,
             numbers: Numbers::default(),
             generations: Generations::default(),
+            notes: Vec::new(),
         })
     }
 

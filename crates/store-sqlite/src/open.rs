@@ -2,17 +2,17 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jeton_verifier::event::BEFORE_ALL;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rusqlite_migration::{M, Migrations};
 
 use crate::chain;
 use crate::ended::{self, Source};
-use crate::journal::JournalError;
+use crate::journal::{End, Flaw, JournalError};
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
 
@@ -95,6 +95,54 @@ pub enum OpenError {
         /// The expected folder of its journal.
         journal: PathBuf,
     },
+    /// The database has no journal, and revocations may be missing in it.
+    #[error(
+        "the database {} has been served, and its journal {} is missing: put it back with the database; if it is lost, \
+         and this is the latest state of the database, begin another with `jeton journal begin`",
+        path.display(), journal.display()
+    )]
+    JournalMissing {
+        /// The file.
+        path: PathBuf,
+        /// The expected folder of its journal.
+        journal: PathBuf,
+    },
+    /// The last line of the journal cannot be read.
+    #[error(
+        "the journal {} ends with a line that is {}, after the event {}{}: a crash leaves such a line, but revocations \
+         may be missing after it. Compare with the newest event that a verifier knows; go on with \
+         `--accept-torn-journal`, or revoke every token with `--cut-off-missing`",
+        journal.display(), if end.flaw == Some(Flaw::Damaged) { "damaged" } else { "torn" }, end.sequence, at(end)
+    )]
+    JournalTorn {
+        /// The folder.
+        journal: PathBuf,
+        /// Its end.
+        end: End,
+    },
+    /// The journal ends before an event that is known.
+    #[error(
+        "the journal {} ends with the event {}{}, before the event {newest}: put back the complete journal, or revoke \
+         every token with `--cut-off-missing`",
+        journal.display(), end.sequence, at(end)
+    )]
+    JournalShort {
+        /// The folder.
+        journal: PathBuf,
+        /// Its end.
+        end: End,
+        /// The newest known event.
+        newest: u64,
+    },
+    /// The file has two names.
+    #[error(
+        "the database {} has several names (hard links), and the journal goes by the name: remove the others",
+        .0.display()
+    )]
+    Linked(PathBuf),
+    /// The disk is full.
+    #[error("the database {} cannot be opened: the disk is full", .0.display())]
+    DiskFull(PathBuf),
     /// The journal of revocations cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -106,6 +154,26 @@ pub enum OpenError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// Returns when the journal ends, for a message.
+fn at(end: &End) -> String {
+    end.recorded_at.map_or_else(String::new, |at| format!(" of {at}"))
+}
+
+/// Returns the path without symbolic links: lock and journal stand beside the file itself, not beside a link to
+/// it. Refuses a file with several names.
+pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let resolved = match fs::canonicalize(path) {
+        Ok(resolved) if is_link => resolved,
+        // A missing file is created by the caller, or reported as missing.
+        _ => path.to_owned(),
+    };
+    if fs::metadata(&resolved).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() > 1) {
+        return Err(OpenError::Linked(path.to_owned()));
+    }
+    Ok(resolved)
 }
 
 /// Opens the writer's connection to one of our files, or creates the file; migrates its schema.
@@ -315,9 +383,16 @@ fn prepare(
     Ok(())
 }
 
+/// Returns whether an error says that the disk is full. The shared memory beside the file has its own code.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull) || extended == Some(ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 fn failed(path: &Path, error: rusqlite::Error) -> OpenError {
     let path = path.to_owned();
     match error.sqlite_error_code() {
+        _ if is_full(&error) => OpenError::DiskFull(path),
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path),
         Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged {
             path,

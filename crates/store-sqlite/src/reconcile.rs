@@ -12,9 +12,9 @@ use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
 use crate::failure::Failure;
-use crate::journal::{History, Journal, JournalBatch, folder_of};
+use crate::journal::{End, Given, History, Journal, JournalBatch, folder_of};
 use crate::memory::Memory;
-use crate::open::OpenError;
+use crate::open::{self, OpenError};
 use crate::replay::{Replay, Replayed};
 use crate::values::{Bytes, get, params};
 use crate::writer::Batch;
@@ -23,11 +23,45 @@ use jeton_core::entropy::Entropy;
 use jeton_core::token::{Actor, CutOff, Reach};
 use jeton_store::Realm;
 
+/// The demands of a restore on the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Restoring {
+    pub(super) missing: Missing,
+    /// The newest event that is known from elsewhere.
+    pub(super) newest: Option<u64>,
+}
+
+impl Restoring {
+    /// Checks the end of the journal.
+    fn check(&self, end: &End, journal: &Path) -> Result<(), OpenError> {
+        if let Missing::CutOff(_) = self.missing {
+            return Ok(());
+        }
+        if let Some(newest) = self.newest.filter(|newest| *newest > end.sequence) {
+            return Err(OpenError::JournalShort {
+                journal: journal.to_owned(),
+                end: end.clone(),
+                newest,
+            });
+        }
+        match (end.flaw, self.missing) {
+            (Some(_), Missing::Refuse) => Err(OpenError::JournalTorn {
+                journal: journal.to_owned(),
+                end: end.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The reaction of a restore to a journal that lacks revocations since the copy was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// Refuse the restore.
     Refuse,
+    /// Refuse the restore if the journal does not lead from the copy to its end, but accept that its last line
+    /// cannot be read.
+    AcceptTorn,
     /// Revoke every token that was issued up to this instant, and withdraw every key: a key that was withdrawn
     /// since could sign again otherwise.
     CutOff(Timestamp),
@@ -49,12 +83,17 @@ pub(super) fn served(
     let at = memory.position();
     // Without a lock: a concurrent write makes the two differ for a moment, and the thorough check below waits
     // for it.
-    if !is_backup(connection).map_err(failed)? && journal.resume(at).map_err(|error| failed(error.into()))? {
+    if !is_backup(connection).map_err(failed)? && resume(&mut journal, at, connection).map_err(failed)? {
         return Ok((memory, journal));
     }
     let (memory, journal, replayed) = reconcile(database, database, connection, entropy, None)?;
     warn(&replayed);
     Ok((memory, journal))
+}
+
+/// Continues the journal if it leads to the state of the database and the database lacks nothing of it.
+fn resume(journal: &mut Journal, at: Position, connection: &Connection) -> Result<bool, Failure> {
+    Ok(journal.resume(at)? && journal.given.missing_in(connection)?.is_none())
 }
 
 /// Logs a replay at a start. No operator requested it, so the log must name the accounts to check.
@@ -93,7 +132,7 @@ pub(super) fn reconcile(
     database: &Path,
     connection: &Connection,
     entropy: &dyn Entropy,
-    restoring: Option<Missing>,
+    restoring: Option<Restoring>,
 ) -> Result<(Memory, Journal, Replayed), OpenError> {
     let failed = |failure: Failure| OpenError::Failed {
         path: file.to_owned(),
@@ -118,7 +157,7 @@ fn in_transaction(
     database: &Path,
     connection: &Connection,
     entropy: &dyn Entropy,
-    restoring: Option<Missing>,
+    restoring: Option<Restoring>,
 ) -> Result<(Memory, Journal, Replayed), OpenError> {
     let failed = |failure: Failure| OpenError::Failed {
         path: file.to_owned(),
@@ -129,17 +168,46 @@ fn in_transaction(
     let mut journal = Journal::open(folder.clone(), memory.origin, connection).map_err(failed)?;
     let at = memory.position();
     let is_copy = restoring.is_some() || is_backup(connection).map_err(failed)?;
-    if !is_copy && journal.resume(at).map_err(|error| failed(error.into()))? {
+    if !is_copy && resume(&mut journal, at, connection).map_err(failed)? {
         return Ok((memory, journal, Replayed::default()));
     }
-    let plan = match journal.history_after(at)? {
-        History::Complete { batches, restores } if is_copy || is_older(&batches, at) => {
-            Plan::Restore { batches, restores }
+    let (history, end) = journal.history_after(at)?;
+    if let Some(restoring) = &restoring {
+        restoring.check(&end, &folder)?;
+    }
+    let plan = match history {
+        History::Complete { batches, restores } => {
+            let given = Given::of(batches.iter().flat_map(|batch| &batch.entries));
+            let missing = given
+                .missing_in(connection)
+                .map_err(|error| failed(error.into()))?;
+            if let Some(missing) = missing.as_ref().filter(|_| !is_copy) {
+                tracing::warn!(
+                    missing,
+                    "the database is an older copy or has lost commits: it lacks what the journal has. A new epoch \
+                     begins, with new numbers of tokens and status lists; what was issued since is lost"
+                );
+            }
+            if is_copy || missing.is_some() || is_older(&batches, at) {
+                Plan::Restore {
+                    batches,
+                    restores,
+                    starts: given.starts,
+                }
+            } else {
+                journal.given = given;
+                Plan::GoOn(batches)
+            }
         }
-        History::Complete { batches, .. } => Plan::GoOn(batches),
-        History::Absent if !is_copy => {
+        History::Absent if !is_copy && is_new(connection).map_err(failed)? => {
             tracing::info!(journal = %folder.display(), "journal of revocations created");
             Plan::GoOn(Vec::new())
+        }
+        History::Absent if !is_copy => {
+            return Err(OpenError::JournalMissing {
+                path: file.to_owned(),
+                journal: folder,
+            });
         }
         History::Unconnected(end) if !is_copy && at.sequence > end.sequence => {
             tracing::warn!(
@@ -149,9 +217,9 @@ fn in_transaction(
             );
             Plan::GoOn(Vec::new())
         }
-        History::Absent | History::Unconnected(_) => match restoring {
+        History::Absent | History::Unconnected(_) => match restoring.map(|restoring| restoring.missing) {
             Some(Missing::CutOff(now)) => Plan::CutOff(now),
-            Some(Missing::Refuse) | None => {
+            Some(Missing::Refuse | Missing::AcceptTorn) | None => {
                 return Err(OpenError::Unreconciled {
                     path: file.to_owned(),
                     journal: folder,
@@ -175,6 +243,31 @@ fn is_older(batches: &[JournalBatch], at: Position) -> bool {
     batches.iter().any(|batch| batch.at != at && batch.reaches != at)
 }
 
+/// Returns whether the database has neither events nor starts of servers, so that it needs no journal yet.
+fn is_new(connection: &Connection) -> Result<bool, Failure> {
+    let query = "SELECT sequence = 0 AND starts = 0 FROM meta";
+    Ok(connection.query_row(query, (), |row| get(row, 0))?)
+}
+
+/// Begins a journal for a database that has lost its own. Returns `false` if it has one.
+pub fn begin_journal(database: &Path, entropy: &dyn Entropy) -> Result<bool, OpenError> {
+    let database = &open::resolved(database)?;
+    let failed = |failure: Failure| OpenError::Failed {
+        path: database.to_owned(),
+        source: Box::new(failure),
+    };
+    let connection = open::writer(database, entropy)?;
+    let memory = Memory::read(&connection).map_err(failed)?;
+    let mut journal = Journal::open(folder_of(database), memory.origin, &connection).map_err(failed)?;
+    if journal.history_after(memory.position())?.0 != History::Absent {
+        return Ok(false);
+    }
+    journal
+        .begin_anew(&connection, &memory, None, Vec::new())
+        .map_err(failed)?;
+    Ok(true)
+}
+
 fn is_backup(connection: &Connection) -> Result<bool, Failure> {
     Ok(connection.query_row("SELECT backed_up_at IS NOT NULL FROM meta", (), |row| get(row, 0))?)
 }
@@ -187,6 +280,8 @@ enum Plan {
     Restore {
         batches: Vec<JournalBatch>,
         restores: i64,
+        /// The last start of a server.
+        starts: i64,
     },
     /// An older copy whose revocations since are unknown.
     CutOff(Timestamp),
@@ -203,12 +298,12 @@ impl Reconciling<'_> {
     fn carry_out(&mut self, plan: Plan, at: Position) -> Result<Replayed, Failure> {
         let restores = match &plan {
             Plan::GoOn(_) => None,
-            Plan::Restore { restores, .. } => Some(*restores),
+            Plan::Restore { restores, starts, .. } => Some((*restores, *starts)),
             // Everything that was issued from the lost state is revoked at once.
-            Plan::CutOff(_) => Some(0),
+            Plan::CutOff(_) => Some((0, 0)),
         };
-        if let Some(restores) = restores {
-            self.begin_epoch(restores)?;
+        if let Some((restores, starts)) = restores {
+            self.begin_epoch(restores, starts)?;
         }
         let mut changes = Vec::new();
         let mut batch = Batch::new(self.connection, &mut self.memory, self.entropy, &mut changes);
@@ -235,11 +330,11 @@ impl Reconciling<'_> {
         Ok(replayed)
     }
 
-    fn begin_epoch(&mut self, restores: i64) -> Result<(), Failure> {
+    fn begin_epoch(&mut self, restores: i64, starts: i64) -> Result<(), Failure> {
         let epoch = self.entropy.uuid_v4();
         self.connection.execute(
-            "UPDATE meta SET epoch = ?1, backed_up_at = NULL",
-            params![Bytes(epoch)],
+            "UPDATE meta SET epoch = ?1, backed_up_at = NULL, starts = max(starts, ?2)",
+            params![Bytes(epoch), starts],
         )?;
         self.memory.epoch = epoch;
         for (table, step) in GIVEN_OUT {

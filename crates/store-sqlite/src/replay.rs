@@ -89,6 +89,8 @@ impl<'a, 'b> Replay<'a, 'b> {
                 };
                 self.cut_off(reach, *issued_through, order)
             }
+            // The numbers of a restored database begin beyond all of these.
+            Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } => Ok(()),
             Entry::ClockAccepted { recorded_at } => {
                 clock::lower(self.batch, *recorded_at)?;
                 self.known = cut_offs::all(self.batch.connection)?

@@ -83,6 +83,20 @@ pub trait Medium: Send + Sync {
     /// Returns [`StoreError`] if the data cannot be made durable.
     async fn settle(&self) -> Result<()>;
 
+    /// Records the start of a server, before it issues anything: a store that has lost commits is known by it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if it cannot be recorded.
+    async fn started(&self) -> Result<()>;
+
+    /// Records that a server stops in order. A server calls this last.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if it cannot be recorded: the next start then takes the stop for a crash.
+    async fn stopped(&self) -> Result<()>;
+
     /// Waits until the store can no longer be trusted because its medium failed. A server must then end the
     /// process: a new one reads the actual state.
     async fn died(&self);

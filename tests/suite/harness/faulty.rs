@@ -169,6 +169,14 @@ impl Medium for Faulty {
         self.store.settle().await
     }
 
+    async fn started(&self) -> Result<()> {
+        self.store.started().await
+    }
+
+    async fn stopped(&self) -> Result<()> {
+        self.store.stopped().await
+    }
+
     async fn died(&self) {
         self.store.died().await;
     }

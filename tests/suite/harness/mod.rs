@@ -206,7 +206,7 @@ impl TestApp {
             path.push(end);
             let _ = fs::remove_file(path);
         }
-        restore(file, &database, Missing::Refuse, &*self.entropy, |_| {}).unwrap();
+        restore(file, &database, Missing::Refuse, None, &*self.entropy, |_| {}).unwrap();
         self.start().await;
     }
 

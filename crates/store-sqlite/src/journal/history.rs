@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use jeton_verifier::event::Position;
 use uuid::Uuid;
 
-use super::line::{self, Batch, Begin, VERSION};
+use super::line::{self, Batch, Begin, Entry, VERSION};
 use super::segments;
+use jeton_core::clock::Timestamp;
 
 /// The journal's answer for the time after a position.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,9 +47,29 @@ pub enum JournalError {
     },
 }
 
+/// The end of the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct End {
+    /// The number of the last event that can be read, 0 if there is none.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub recorded_at: Option<Timestamp>,
+    /// What is wrong with the bytes after it, if anything.
+    pub flaw: Option<Flaw>,
+}
+
+/// A flaw at the end of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// The last line has no end: a crash has left it, or the end of the file is missing.
+    Torn,
+    /// The last line has its end and is not what was written.
+    Damaged,
+}
+
 /// Reads all segments. The position may occur more than once, after a crash or if one backup was restored
 /// twice: everything after its first occurrence is returned, since repeating a revocation is harmless.
-pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<History, JournalError> {
+pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(History, End), JournalError> {
     let unreadable = |source| JournalError::Unreadable {
         path: folder.to_owned(),
         source,
@@ -59,10 +80,16 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<Histo
         found: None,
         restores: 0,
         last: None,
+        end: End::default(),
     };
     for (_, path) in segments(folder).map_err(unreadable)? {
         let text = fs::read(&path).map_err(unreadable)?;
         let Some(begin) = begin(&text) else {
+            reader.end.flaw = match text.contains(&b'\n') {
+                true => Some(Flaw::Damaged),
+                // A segment that was undone and could not be removed is empty.
+                false => (!text.is_empty()).then_some(Flaw::Torn),
+            };
             // Torn at its beginning: either none of it was acknowledged, or it is damaged. Damage shows in the
             // next segment, which begins at a position that is not known.
             continue;
@@ -75,14 +102,16 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<Histo
         }
         reader.segment(&begin, &text);
     }
-    Ok(match (reader.found, reader.last) {
+    let end = reader.end;
+    let history = match (reader.found, reader.last) {
         (Some(batches), _) => History::Complete {
             batches,
             restores: reader.restores,
         },
         (None, Some(last)) => History::Unconnected(last),
         (None, None) => History::Absent,
-    })
+    };
+    Ok((history, end))
 }
 
 struct Reader {
@@ -93,6 +122,7 @@ struct Reader {
     found: Option<Vec<Batch>>,
     restores: i64,
     last: Option<Position>,
+    end: End,
 }
 
 impl Reader {
@@ -109,6 +139,7 @@ impl Reader {
             self.restores += 1;
         }
         self.reach(begin.at);
+        self.end.flaw = None;
         let mut lines = lines(text).skip(1).peekable();
         while let Some(line) = lines.next() {
             match line.whole.then(|| line::read::<Batch>(line.text)).flatten() {
@@ -117,13 +148,17 @@ impl Reader {
                         self.disconnect();
                     }
                     let reaches = batch.reaches;
+                    let recorded_at = batch.entries.iter().filter_map(Entry::recorded_at).max();
+                    self.end.recorded_at = self.end.recorded_at.max(recorded_at);
                     if let Some(found) = &mut self.found {
                         found.push(batch);
                     }
                     self.reach(reaches);
                 }
-                // A torn end was never acknowledged.
-                None if lines.peek().is_none() => {}
+                // A torn end was never acknowledged, if nothing is missing after it.
+                None if lines.peek().is_none() => {
+                    self.end.flaw = Some(if line.whole { Flaw::Damaged } else { Flaw::Torn });
+                }
                 None => self.disconnect(),
             }
         }
@@ -131,6 +166,7 @@ impl Reader {
 
     fn reach(&mut self, position: Position) {
         self.seen.insert(position);
+        self.end.sequence = position.sequence;
         self.last = Some(position);
         if position == self.at && self.found.is_none() {
             self.found = Some(Vec::new());
@@ -164,6 +200,46 @@ pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
         .map(|line| line.whole.then(|| line::read(line.text)).flatten())
         .collect::<Option<_>>()?;
     Some((begin, batches))
+}
+
+/// Returns what is wrong with each segment, in words. The end of the last segment may be torn by a crash.
+pub(super) fn flaws(folder: &Path) -> io::Result<Vec<String>> {
+    let mut flaws = Vec::new();
+    let mut last = None;
+    let segments = segments(folder)?;
+    let count = segments.len();
+    for (number, (_, path)) in segments.into_iter().enumerate() {
+        let text = fs::read(&path)?;
+        let name = path.display();
+        let Some(begin) = begin(&text) else {
+            if !text.is_empty() {
+                flaws.push(format!("the first line of {name} cannot be read"));
+            }
+            continue;
+        };
+        let follows = [Some(begin.at), begin.restored_from];
+        if last.is_some() && !follows.contains(&last) {
+            flaws.push(format!("{name} does not continue the segment before it"));
+        }
+        last = Some(begin.at);
+        let mut lines = lines(&text).skip(1).peekable();
+        let mut line_number = 1;
+        while let Some(line) = lines.next() {
+            line_number += 1;
+            let is_end = number + 1 == count && lines.peek().is_none();
+            match line.whole.then(|| line::read::<Batch>(line.text)).flatten() {
+                Some(batch) => {
+                    if last != Some(batch.at) {
+                        flaws.push(format!("lines before line {line_number} of {name} are missing"));
+                    }
+                    last = Some(batch.reaches);
+                }
+                None if is_end && !line.whole => {}
+                None => flaws.push(format!("line {line_number} of {name} cannot be read")),
+            }
+        }
+    }
+    Ok(flaws)
 }
 
 struct Line<'a> {

@@ -77,6 +77,13 @@ pub(crate) enum Entry {
     },
     /// The latest recorded instant was lowered to this one, after the clock had been ahead.
     ClockAccepted { recorded_at: Timestamp },
+    /// A server has started; each start has its own number.
+    Started { number: i64 },
+    /// A server has reserved so many indexes of a status list. Before the next such line it gives tokens no
+    /// higher number than `tokens`.
+    Indexes { list: u32, used: u32, tokens: i64 },
+    /// The server has stopped in order, after the token with this number.
+    Stopped { tokens: i64 },
 }
 
 /// The instant, the actor and the reason.
@@ -90,10 +97,12 @@ pub(crate) struct Order {
 }
 
 impl Entry {
-    pub(super) fn recorded_at(&self) -> Timestamp {
+    /// Returns when the change was recorded; `None` if it need not be kept for its own sake.
+    pub(super) fn recorded_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Token { order, .. } | Self::CutOff { order, .. } => order.recorded_at,
-            Self::Withdrawn { recorded_at, .. } | Self::ClockAccepted { recorded_at } => *recorded_at,
+            Self::Token { order, .. } | Self::CutOff { order, .. } => Some(order.recorded_at),
+            Self::Withdrawn { recorded_at, .. } | Self::ClockAccepted { recorded_at } => Some(*recorded_at),
+            Self::Started { .. } | Self::Indexes { .. } | Self::Stopped { .. } => None,
         }
     }
 }

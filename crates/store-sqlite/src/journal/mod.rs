@@ -13,6 +13,7 @@
 //! the position after it. Each line begins with a checksum. A torn line at the end of a segment was never
 //! acknowledged; after it, as after any surprise, the next batch begins a new segment.
 
+mod given;
 mod history;
 mod line;
 mod segment;
@@ -31,8 +32,9 @@ use crate::failure::Failure;
 use crate::memory::Memory;
 use jeton_core::clock::Timestamp;
 
+pub(super) use given::{Given, last_token};
 pub(super) use history::History;
-pub use history::JournalError;
+pub use history::{End, Flaw, JournalError};
 use line::{Batch, Begin, VERSION};
 pub(super) use line::{Batch as JournalBatch, Entry, Order};
 use segment::Segment;
@@ -44,6 +46,8 @@ pub(super) struct Journal {
     database: Uuid,
     /// The last segment; `None` if the next batch begins a new one.
     segment: Option<Segment>,
+    /// What servers have given out, by the last segment.
+    pub(super) given: Given,
     /// The keys whose withdrawal is in the journal and committed.
     withdrawn: BTreeSet<String>,
     /// The keys that the open transaction withdraws. It may still fail and be retried.
@@ -64,6 +68,7 @@ impl Journal {
             folder,
             database,
             segment: None,
+            given: Given::default(),
             withdrawn: BTreeSet::new(),
             withdrawing: BTreeSet::new(),
         };
@@ -85,12 +90,13 @@ impl Journal {
         if begin.database != self.database || reaches != at {
             return Ok(false);
         }
+        self.given = Given::of(batches.iter().flat_map(|batch| &batch.entries));
         self.segment = Some(Segment::resume(path, text.len() as u64, reaches)?);
         Ok(true)
     }
 
     /// Returns the journal's history after a position.
-    pub(super) fn history_after(&self, at: Position) -> Result<History, JournalError> {
+    pub(super) fn history_after(&self, at: Position) -> Result<(History, End), JournalError> {
         history::after(&self.folder, self.database, at)
     }
 
@@ -108,6 +114,20 @@ impl Journal {
         if let Some(segment) = &mut self.segment {
             segment.undone();
         }
+    }
+
+    /// Appends what servers have given out in transactions that are committed, and returns once it is on disk.
+    pub(super) fn note(&mut self, entries: Vec<Entry>, at: Position) -> Result<(), Failure> {
+        for entry in &entries {
+            self.given.note(entry);
+        }
+        self.append(&Batch {
+            at,
+            reaches: at,
+            entries,
+        })?;
+        self.committed();
+        Ok(())
     }
 
     /// Appends the revocations of the open transaction, if any, and returns once they are on disk.
@@ -179,8 +199,14 @@ impl Journal {
             at: batch.at,
             restored_from,
         })?;
-        if !batch.entries.is_empty() {
-            text.extend(line::text(batch)?);
+        // A start reads the last segment only.
+        let mut entries = self.given.entries();
+        entries.extend_from_slice(&batch.entries);
+        if !entries.is_empty() {
+            text.extend(line::text(&Batch {
+                entries,
+                ..batch.clone()
+            })?);
         }
         let path = self.folder.join(format!("{number:08}.log"));
         let segment = self.segment.insert(Segment::create(path, batch.at)?);
@@ -200,6 +226,12 @@ impl Journal {
     }
 }
 
+/// Reads the whole journal of a database, and returns its flaws: what a restore could not repeat.
+pub fn check(database: &Path) -> io::Result<Vec<String>> {
+    let database = fs::canonicalize(database)?;
+    history::flaws(&folder_of(&database))
+}
+
 /// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.
 /// Returns their number.
 pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> {
@@ -209,7 +241,7 @@ pub(super) fn prune(folder: &Path, recorded_by: Timestamp) -> io::Result<usize> 
     for (_, path) in segments {
         if history::batches(&fs::read(&path)?)
             .flat_map(|batch| batch.entries)
-            .any(|entry| entry.recorded_at() > recorded_by)
+            .any(|entry| entry.recorded_at() > Some(recorded_by))
         {
             break;
         }

@@ -48,7 +48,7 @@ fn batch(after: u8) -> Batch {
 }
 
 fn complete(journal: &Journal, after: u8) -> Option<Vec<Batch>> {
-    match journal.history_after(position(after)).unwrap() {
+    match journal.history_after(position(after)).unwrap().0 {
         History::Complete { batches, .. } => Some(batches),
         History::Absent | History::Unconnected(_) => None,
     }

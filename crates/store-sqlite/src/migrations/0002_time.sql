@@ -11,6 +11,9 @@ UPDATE meta SET latest_at = max(
 -- The sum over all revoked tokens (ended.rs), lost ones included. NULL until the first start computes it.
 ALTER TABLE meta ADD COLUMN ended BLOB CHECK (length(ended) = 16);
 
+-- How many servers have started on it. The journal has the same number.
+ALTER TABLE meta ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;
+
 -- A cut-off whose event is pruned may come to cover less, after the clock was ahead: its tokens are revoked
 -- singly.
 DROP TRIGGER feed_is_not_rewritten;

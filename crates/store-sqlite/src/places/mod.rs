@@ -3,7 +3,7 @@
 mod permutation;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::journal::{Entry, last_token};
 use crate::values::{Bytes, get, params};
 use crate::writer::{Undo, Writer};
 use jeton_core::clock::Timestamp;
@@ -51,6 +52,9 @@ fn number(class: LifetimeClass) -> i64 {
 /// the next list, stay unused.
 const STRETCH: u32 = 4096;
 
+/// More than all indexes that are reserved at a time, and so than the tokens recorded before more are reserved.
+const AHEAD: i64 = 1 << 16;
+
 /// The status list indexes that this process has reserved for new tokens, so that a token has its index before
 /// it is recorded, and one write reserves many.
 #[derive(Default)]
@@ -66,6 +70,8 @@ pub(super) struct Places {
 struct Stretch {
     list: u32,
     opened_at: Timestamp,
+    /// How many indexes of the list are reserved.
+    used: u32,
     left: Vec<u32>,
 }
 
@@ -134,7 +140,14 @@ impl Places {
         refilling: OwnedMutexGuard<()>,
     ) -> JoinHandle<jeton_store::Result<()>> {
         let stretch = writer.run(Undo::Savepoint, move |batch| {
-            next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)
+            let stretch = next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)?;
+            let tokens = last_token(batch.connection)?.saturating_add(AHEAD);
+            batch.memory.notes.push(Entry::Indexes {
+                list: stretch.list,
+                used: stretch.used,
+                tokens,
+            });
+            Ok(stretch)
         });
         let places = Arc::clone(self);
         tokio::spawn(async move {
@@ -149,7 +162,7 @@ impl Places {
 
     fn add(&self, lifetime: LifetimeClass, stretch: Stretch) {
         match self.stretches().entry(lifetime) {
-            Entry::Occupied(mut known) if known.get().list == stretch.list => {
+            btree_map::Entry::Occupied(mut known) if known.get().list == stretch.list => {
                 known.get_mut().left.extend(stretch.left);
             }
             entry => {
@@ -208,6 +221,7 @@ fn next_stretch(
     Ok(Stretch {
         list: list.id,
         opened_at: list.opened_at,
+        used: end,
         left: (list.used..end)
             .map(|counter| permutation.apply(counter))
             .collect(),

@@ -308,6 +308,10 @@ impl Writing {
         let reached = batch.memory.position();
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         self.journal.committed();
+        let notes = std::mem::take(&mut batch.memory.notes);
+        if !notes.is_empty() {
+            self.journal.note(notes, reached)?;
+        }
         Ok(Advance::between(after, reached))
     }
 

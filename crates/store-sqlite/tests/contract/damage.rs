@@ -115,7 +115,7 @@ async fn damaged_records_of_revoked_tokens_are_refused() {
         );
         let copy = sqlite.path().with_file_name("copy.db");
         fs::rename(sqlite.path(), &copy).unwrap();
-        let restored = restore(&copy, &sqlite.path(), Missing::Refuse, &Seeded, |_| ());
+        let restored = restore(&copy, &sqlite.path(), Missing::Refuse, None, &Seeded, |_| ());
         assert!(
             matches!(restored, Err(BackupError::Damaged { .. })),
             "{damage}: {restored:?}"

@@ -10,7 +10,8 @@ use jeton_core::token::{CutOff, Owner, Reach, TokenId, TokenReference};
 use jeton_store::SharedStore;
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
-use jeton_store::suite::world::{Seen, World, actor, at, revocation, token};
+use jeton_store::suite::world::{Seeded, Seen, World, actor, at, revocation, token};
+use jeton_store_sqlite::{OpenError, begin_journal};
 use rusqlite::Connection;
 use std::sync::Arc;
 
@@ -81,6 +82,8 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
         let kept = file(number);
         assert!(kept.exists(), "no file of schema {number}: run `make schema`");
         fs::copy(kept, sqlite.path()).unwrap();
+        assert!(matches!(sqlite.try_open(), Err(OpenError::JournalMissing { .. })));
+        assert!(begin_journal(&sqlite.path(), &Seeded).unwrap());
         let store = open(&sqlite);
         let [lives, revoked, _] = TOKENS;
         for id in TOKENS {

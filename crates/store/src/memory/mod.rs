@@ -138,6 +138,14 @@ impl Medium for MemoryStore {
         Ok(())
     }
 
+    async fn started(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn stopped(&self) -> Result<()> {
+        Ok(())
+    }
+
     async fn died(&self) {
         std::future::pending().await
     }

@@ -1,0 +1,109 @@
+//! What servers have given out, by the journal: shows that a database has lost commits that revoked nothing.
+//!
+//! A line is appended only after its transaction is committed, and its numbers are used only after the line is on
+//! disk. So a database that lacks them is an older copy or has lost commits.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::line::Entry;
+use crate::values::{get, params};
+
+/// Starts of servers, reserved status list indexes, and the numbers of tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// The number of the last start.
+    pub(crate) starts: i64,
+    /// How many indexes of each status list are reserved.
+    lists: BTreeMap<u32, u32>,
+    /// No token has a higher number: the exact last one after an orderly stop.
+    tokens: i64,
+    is_stopped: bool,
+}
+
+impl Given {
+    /// Returns what these entries have given out.
+    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut given = Self::default();
+        for entry in entries {
+            given.note(entry);
+        }
+        given
+    }
+
+    pub(super) fn note(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Started { number } => {
+                self.starts = self.starts.max(*number);
+                self.is_stopped = false;
+            }
+            Entry::Indexes { list, used, tokens } => {
+                let known = self.lists.entry(*list).or_default();
+                *known = (*known).max(*used);
+                self.tokens = self.tokens.max(*tokens);
+            }
+            Entry::Stopped { tokens } => {
+                self.tokens = *tokens;
+                self.is_stopped = true;
+            }
+            Entry::Token { .. }
+            | Entry::CutOff { .. }
+            | Entry::Withdrawn { .. }
+            | Entry::ClockAccepted { .. } => {}
+        }
+    }
+
+    /// Returns the entries that say the same, for the beginning of a segment.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if self.starts > 0 {
+            entries.push(Entry::Started { number: self.starts });
+        }
+        entries.extend(self.lists.iter().map(|(list, used)| Entry::Indexes {
+            list: *list,
+            used: *used,
+            tokens: self.tokens,
+        }));
+        if self.is_stopped {
+            entries.push(Entry::Stopped { tokens: self.tokens });
+        }
+        entries
+    }
+
+    /// Returns what the database lacks of it, if anything.
+    pub(crate) fn missing_in(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
+        let starts: i64 = connection.query_row("SELECT starts FROM meta", (), |row| get(row, 0))?;
+        if starts < self.starts {
+            return Ok(Some(format!("the start {} of a server", self.starts)));
+        }
+        for (list, used) in &self.lists {
+            let known: Option<u32> = connection
+                .query_row(
+                    "SELECT used FROM status_lists WHERE id = ?1",
+                    params![list],
+                    |row| get(row, 0),
+                )
+                .optional()?;
+            if known.is_none_or(|known| known < *used) {
+                return Ok(Some(format!("{used} indexes of the status list {list}")));
+            }
+        }
+        let tokens = last_token(connection)?;
+        Ok((self.is_stopped && tokens < self.tokens).then(|| format!("the token {}", self.tokens)))
+    }
+
+    /// Returns the highest number that a token may have, if the last server did not stop in order.
+    pub(crate) fn tokens_through(&self) -> Option<i64> {
+        (!self.is_stopped).then_some(self.tokens)
+    }
+}
+
+/// Returns the highest number of a token.
+pub(crate) fn last_token(connection: &Connection) -> rusqlite::Result<i64> {
+    let found = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'tokens'")?
+        .query_row((), |row| get(row, 0))
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}

@@ -1,0 +1,40 @@
+//! `jeton journal`: the journal of revocations beside the database.
+
+use clap::Subcommand;
+
+use super::{Failure, output};
+use crate::backend::{ServeLock, begin_journal, check_journal};
+use crate::config::Config;
+use crate::system::SystemEntropy;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Begin another journal for a database that has lost its own. The database must be in its latest state, and the
+    /// server stopped
+    Begin,
+    /// Read the whole journal and report damage: revocations that a restore could not repeat
+    Check,
+}
+
+pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
+    match command {
+        Command::Begin => {
+            let _lock = ServeLock::acquire(&config.database)?;
+            if begin_journal(&config.database, &SystemEntropy)? {
+                output::print("a journal is begun; make a backup: older ones cannot be completed from it")
+            } else {
+                Err(Failure::JournalExists)
+            }
+        }
+        Command::Check => {
+            let flaws = check_journal(&config.database).map_err(Failure::Journal)?;
+            if flaws.is_empty() {
+                return output::print("the journal is whole");
+            }
+            for flaw in &flaws {
+                output::print(flaw)?;
+            }
+            Err(Failure::JournalDamaged(flaws.len()))
+        }
+    }
+}
