@@ -47,7 +47,7 @@ impl Caller {
     }
 
     /// Returns the active token, with the time until which it is active.
-    pub(super) fn active(&self) -> &Active {
+    pub fn active(&self) -> &Active {
         &self.active
     }
 

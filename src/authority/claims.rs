@@ -15,7 +15,12 @@ fn status_reference(issuer: &str, place: Place) -> StatusReference {
 
 /// Returns the URL of a status list.
 pub(super) fn status_list_uri(issuer: &str, list: u32) -> String {
-    format!("{issuer}/status-lists/{list}")
+    format!("{}/{list}", status_lists_uri(issuer))
+}
+
+/// Returns the URL below which all status lists are: the issuer and audience of each, which no token has.
+pub(super) fn status_lists_uri(issuer: &str) -> String {
+    format!("{issuer}/status-lists")
 }
 
 /// Returns the claims of a token (RFC 9068, and `status` of Token Status List).

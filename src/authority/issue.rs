@@ -140,10 +140,9 @@ impl Authority {
         let covered = self.index.cut_off_through(&token);
         let kind = token.owner.kind();
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
-        let order = tokens::record(cause.clone(), token, place, demands)
-            .map_err(|NameTaken(_)| Error::NameTaken)?
-            .judged_at(view.judged_at());
-        let recorded = match self.store.commit(order).await? {
+        let order =
+            tokens::record(cause.clone(), token, place, demands).map_err(|NameTaken(_)| Error::NameTaken)?;
+        let recorded = match self.store.commit(view.guard(order)).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
                 let may_have = u64::from(most) + u64::from(ended);
@@ -295,7 +294,7 @@ impl Authority {
         let Granted { scopes, preset } =
             self.granted(caller, requested, &place.owner, &place.bounds, &mut faults);
         let projects = self.projects_within(caller, issue, place, &mut faults).await?;
-        let audience = self.audience(issue, &scopes, &mut faults);
+        let audience = self.audience(caller, issue, &scopes, &mut faults);
         let otherwise = match issue.expiry {
             Expiry::Open => Lifetime::Never,
             Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
@@ -369,7 +368,14 @@ impl Authority {
         Ok(Some(existing))
     }
 
-    fn audience(&self, issue: &Issue, scopes: &[Scope], faults: &mut Vec<FieldFault>) -> Vec<String> {
+    /// Returns the audience. A token gives no other audience than its own.
+    fn audience(
+        &self,
+        caller: &Caller,
+        issue: &Issue,
+        scopes: &[Scope],
+        faults: &mut Vec<FieldFault>,
+    ) -> Vec<String> {
         let mut audience = issue.audience.clone().unwrap_or_default();
         let reserved = self.settings.session_audience();
         for (index, one) in audience.iter().enumerate() {
@@ -382,8 +388,19 @@ impl Authority {
                 ));
             }
         }
+        for (index, one) in audience.iter().enumerate() {
+            if *one != reserved && !caller.is_for(one) {
+                let message = "the token of the request is not for this audience";
+                faults.push(FieldFault::element("audience", index, one.clone(), message));
+            }
+        }
         if audience.is_empty() {
-            audience.push(self.settings.default_audience.clone());
+            let default = &self.settings.default_audience;
+            if caller.is_for(default) {
+                audience.push(default.clone());
+            } else {
+                audience.extend_from_slice(caller.token().audience());
+            }
         }
         // The authority accepts a management scope only in a token that has the issuer as its audience.
         let for_us = scopes.iter().any(|scope| scope.management().is_some());

@@ -198,6 +198,16 @@ impl Authority {
         Ok(Caller::new(active, origin))
     }
 
+    /// Confirms a caller whose request has taken a while since they were authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadCredential`] if the token is no longer active.
+    pub async fn confirm(&self, active: &Active) -> Result<()> {
+        let found = self.active.again(active, self.clock.now()).await?;
+        found.map(drop).map_err(Error::BadCredential)
+    }
+
     /// Returns the token if it is active, or why it is not.
     async fn find(&self, token: &str, presented: Presented) -> Result<std::result::Result<Active, Inactive>> {
         if !self.index.is_ready() {

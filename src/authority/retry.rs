@@ -86,7 +86,7 @@ impl Authority {
     /// Commits an order with the generations that the view recorded. A refused guard is an error, or
     /// [`Attempt::Stale`] if the data has changed since it was read.
     pub(super) async fn commit(&self, view: &View<'_>, order: Order) -> Result<Attempt<Committed>> {
-        match self.store.commit(order.judged_at(view.judged_at())).await? {
+        match self.store.commit(view.guard(order)).await? {
             Ok(committed) => Ok(Attempt::Done(committed)),
             Err(Refused(guard)) => match refusal(guard) {
                 Some(error) => Err(error),
@@ -169,6 +169,7 @@ pub(super) fn refusal(guard: Guard) -> Option<Error> {
         | Guard::SlotHolds { .. }
         | Guard::NameUnusedSince { .. }
         | Guard::NotEndedBy(..)
+        | Guard::Active(..)
         | Guard::BulkAt(..)
         | Guard::NoSiteAdministrator
         | Guard::EmailFree(_) => None,

@@ -2,13 +2,14 @@
 
 use uuid::Uuid;
 
+use crate::authority::retry::Attempt;
 use crate::authority::view::View;
-use crate::authority::{Authority, Caller, Error, Presented, Result, policy};
+use crate::authority::{Authority, Caller, Error, Presented, PresentedToken, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
 use jeton_core::token::{Actor, Owner, Record, RevocationNote, Status, TokenId, TokenReference};
 use jeton_store::rules::tokens::{self, IsLast, Leaves};
-use jeton_store::{Cause, Guard, LastToken, Origin, Refused};
+use jeton_store::{Cause, Guard, LastToken, Order, Origin, Refused};
 
 /// A revoked token, whether this request revoked it or an earlier one.
 #[derive(Debug)]
@@ -28,13 +29,19 @@ impl Authority {
         reason: Option<String>,
         last_token: LastToken,
     ) -> Result<Revoked> {
-        let record = self.token(caller, reference).await?;
-        let cause = caller.cause(self.clock.now()).because(reason);
-        let owner = &record.token.owner;
-        let note = self
-            .end(record.id, record.token.jti, owner, cause, last_token)
-            .await?;
-        Ok(Revoked { record, note })
+        let (reference, reason) = (&reference, &reason);
+        self.judged_for(caller, move |caller, view| {
+            Box::pin(async move {
+                let record = self.managed(&view, &caller, *reference).await?;
+                let cause = caller.cause(self.clock.now()).because(reason.clone());
+                let (jti, owner) = (record.token.jti, &record.token.owner);
+                let note = self
+                    .end(Some(&view), record.id, jti, owner, cause, last_token)
+                    .await?;
+                Ok(note.map(|note| Revoked { record, note }))
+            })
+        })
+        .await
     }
 
     /// Deletes tokens that the caller manages, as found by [`Authority::token`] or in a list: revokes them in
@@ -48,12 +55,20 @@ impl Authority {
     pub async fn delete_tokens(&self, caller: &Caller, mut records: Vec<Record>) -> Result<()> {
         records.sort_by_key(|record| record.id);
         records.dedup_by_key(|record| record.id);
-        let (view, cause) = (self.view(), caller.cause(self.clock.now()));
+        let records = &records;
+        self.judged_for(caller, move |caller, view| {
+            Box::pin(async move { self.delete(&view, &caller, records).await })
+        })
+        .await
+    }
+
+    async fn delete(&self, view: &View<'_>, caller: &Caller, records: &[Record]) -> Result<Attempt<()>> {
+        let cause = caller.cause(self.clock.now());
         let mut steps: Vec<Vec<&Record>> = Vec::new();
         let mut kept: Vec<&Owner> = Vec::new();
-        for record in &records {
+        for record in records {
             let owner = &record.token.owner;
-            self.manages(&view, caller, owner).await?;
+            self.manages(view, caller, owner).await?;
             if self.status(record) == Status::Revoked {
                 return Err(Error::Absent);
             }
@@ -73,14 +88,23 @@ impl Authority {
                 tokens.push(record);
             }
         }
+        // The first order confirms the caller. A later one must not be refused: the first cannot be undone.
+        let mut confirms = Some(view);
         for step in steps {
-            self.end_all(&cause, &step).await?;
+            if let Attempt::Stale | Attempt::Again = self.end_all(confirms.take(), &cause, &step).await? {
+                return Ok(Attempt::Stale);
+            }
         }
-        Ok(())
+        Ok(Attempt::Done(()))
     }
 
     /// Revokes tokens in one order, which holds at most one active token of each owner whose last is kept.
-    async fn end_all(&self, cause: &Cause, records: &[&Record]) -> Result<()> {
+    async fn end_all(
+        &self,
+        view: Option<&View<'_>>,
+        cause: &Cause,
+        records: &[&Record],
+    ) -> Result<Attempt<()>> {
         loop {
             let mut ended = Vec::new();
             for record in records {
@@ -95,15 +119,16 @@ impl Authority {
                     owner: record.token.owner.kind(),
                 })
             })?;
-            match self.store.commit(order).await? {
+            match self.store.commit(guarded(view, order)).await? {
                 Ok(_) => {
                     for (token, _) in ended {
                         tracing::info!(%token, by = cause.by.name, "token revoked");
                     }
-                    return Ok(());
+                    return Ok(Attempt::Done(()));
                 }
                 Err(Refused(Guard::Standing(..))) => {}
-                Err(Refused(_)) => return Err(Error::Absent),
+                Err(Refused(Guard::NotEndedBy(..))) => return Err(Error::Absent),
+                Err(Refused(_)) => return Ok(Attempt::Stale),
             }
         }
     }
@@ -140,8 +165,7 @@ impl Authority {
         let revoked = match caller.filter(|caller| caller.token().id() != token.id()) {
             Some(caller) => {
                 let cause = caller.cause(self.clock.now()).because(Some(reason));
-                self.end(token.id(), token.jti(), token.owner(), cause, LastToken::MayGo)
-                    .await
+                self.end_held(token, cause).await
             }
             None => self.end_own(&holder, Some(reason)).await,
         };
@@ -203,20 +227,32 @@ impl Authority {
             reason,
             ..caller.cause(self.clock.now())
         };
-        let token = caller.token();
-        self.end(token.id(), token.jti(), token.owner(), cause, LastToken::MayGo)
-            .await
+        self.end_held(caller.token(), cause).await
     }
 
-    /// Revokes a token, even if the caller lost the permission a moment ago: ending a token is never wrong.
+    /// Revokes a token that was presented: whoever holds it may end it.
+    async fn end_held(&self, token: &PresentedToken, cause: Cause) -> Result<RevocationNote> {
+        let (id, jti) = (token.id(), token.jti());
+        let ended = self
+            .end(None, id, jti, token.owner(), cause, LastToken::MayGo)
+            .await?;
+        match ended {
+            Attempt::Done(note) => Ok(note),
+            // Only the guards of a view can be stale.
+            Attempt::Stale | Attempt::Again => Err(Error::Busy),
+        }
+    }
+
+    /// Revokes a token.
     async fn end(
         &self,
+        view: Option<&View<'_>>,
         token: TokenId,
         jti: Uuid,
         owner: &Owner,
         cause: Cause,
         last_token: LastToken,
-    ) -> Result<RevocationNote> {
+    ) -> Result<Attempt<RevocationNote>> {
         let note = RevocationNote {
             revoked_at: cause.at,
             effective_at: cause.at,
@@ -231,18 +267,19 @@ impl Authority {
             };
             let order = tokens::revoke(cause.clone(), token, note.effective_at, leaves)
                 .map_err(|IsLast(_)| Error::LastToken { owner: owner.kind() })?;
-            match self.store.commit(order).await? {
+            match self.store.commit(guarded(view, order)).await? {
                 Ok(_) => {
                     tracing::info!(%token, by = note.revoked_by, "token revoked");
-                    return Ok(note);
+                    return Ok(Attempt::Done(note));
                 }
                 Err(Refused(Guard::Standing(..))) => {}
                 // The token is revoked already, or its record was deleted since it was read.
-                Err(Refused(_)) => {
+                Err(Refused(Guard::NotEndedBy(..))) => {
                     let stands = self.store.presented(jti).await?;
                     let note = stands.and_then(|presented| presented.record.revocation);
-                    return note.ok_or(Error::Absent);
+                    return note.map(Attempt::Done).ok_or(Error::Absent);
                 }
+                Err(Refused(_)) => return Ok(Attempt::Stale),
             }
         }
     }
@@ -262,5 +299,13 @@ impl Authority {
             None if !self.store.is_standing(token, now).await? => Leaves::Nothing,
             other => Leaves::Another(other),
         })
+    }
+}
+
+/// Adds the guards of a view, if the order has a caller to confirm.
+fn guarded(view: Option<&View<'_>>, order: Order) -> Order {
+    match view {
+        Some(view) => view.guard(order),
+        None => order,
     }
 }

@@ -12,7 +12,7 @@ use jeton_verifier::StatusListClaims;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::authority::claims::status_list_uri;
+use crate::authority::claims::{status_list_uri, status_lists_uri};
 use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, Validity};
@@ -129,7 +129,10 @@ impl StatusLists {
         let (now, shown) = (self.clock.now(), self.clock.shown());
         let bits = list.bits(now);
         let validity = Validity::new(shown, bits.next);
+        let all = status_lists_uri(&self.issuer);
         let claims = StatusListClaims {
+            issuer: Some(all.clone()),
+            audience: Some(all),
             uri: status_list_uri(&self.issuer, list.id()),
             issued_at: shown.seconds(),
             expires_at: validity.expires_at,

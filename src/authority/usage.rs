@@ -102,12 +102,18 @@ impl Authority {
     /// Records the uses that a verifier reports.
     pub async fn report_use(&self, caller: &Caller, report: UseReport) -> Result<UseReported> {
         policy::report_use(caller)?;
-        let jtis = report.uses.iter().map(|reported| reported.jti);
-        let known = self.store.known_tokens(jtis.collect()).await?;
-        let (order, reported) = usage::report(caller.cause(self.clock.now()), report, &known);
-        // It has no guards: a token that is deleted meanwhile is ignored.
-        let _ = self.store.commit(order).await?;
-        Ok(reported)
+        let report = &report;
+        self.judged_for(caller, move |caller, view| {
+            Box::pin(async move {
+                let jtis = report.uses.iter().map(|reported| reported.jti);
+                let known = self.store.known_tokens(jtis.collect()).await?;
+                // A token that is deleted meanwhile is ignored.
+                let cause = caller.cause(self.clock.now());
+                let (order, reported) = usage::report(cause, report.clone(), &known);
+                Ok(self.commit(&view, order).await?.map(|_| reported))
+            })
+        })
+        .await
     }
 }
 

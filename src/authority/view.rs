@@ -13,10 +13,10 @@ use crate::revocation::Realms;
 use jeton_core::directory::{
     Email, Organization, OrganizationId, OrganizationReference, Person, Role, Team, TeamReference, UserId,
 };
-use jeton_core::token::Owner;
+use jeton_core::token::{Owner, TokenId};
 use jeton_store::rules::members::Addressee;
 use jeton_store::{
-    Credentials, Generation, JudgedAt, PersonReference, Realm, SharedStore, Standing, Versioned,
+    Credentials, Generation, Guard, JudgedAt, Order, PersonReference, Realm, SharedStore, Standing, Versioned,
 };
 
 /// A value, and the latest edit of the directory known before it was read.
@@ -48,6 +48,8 @@ pub(super) struct View<'a> {
     /// The latest edit known when the view was created: data read from the store is at least as new.
     as_of: Generation,
     judged_at: Mutex<JudgedAt>,
+    /// The token of the caller, if there is one.
+    credential: Option<TokenId>,
 }
 
 impl Authority {
@@ -59,6 +61,7 @@ impl Authority {
             realms: self.index.realms(),
             as_of: self.index.realms().as_of(),
             judged_at: Mutex::default(),
+            credential: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Authority {
     pub(super) fn view_of(&self, caller: &Caller) -> View<'_> {
         View {
             judged_at: Mutex::new(caller.active().judged_at()),
+            credential: Some(caller.token().id()),
             ..self.view()
         }
     }
@@ -78,6 +82,16 @@ impl View<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Adds guards to an order: all realms read are unchanged, and the caller's token is still active.
+    pub(super) fn guard(&self, order: Order) -> Order {
+        let at = order.cause.at;
+        let order = order.judged_at(self.judged_at());
+        match self.credential {
+            Some(token) => order.guard(Guard::Active(token, at)),
+            None => order,
+        }
     }
 
     fn relies_on(&self, realm: Realm, generation: Generation) {

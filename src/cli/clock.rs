@@ -16,6 +16,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(Command::Accept: &Command, config: &Config) -> Result<(), Failure> {
+    super::existing(config)?;
     let _lock = ServeLock::acquire(&config.database)?;
     let now = SystemClock.now();
     match accept_clock(&config.database, now, &SystemEntropy)? {

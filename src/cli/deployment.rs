@@ -25,6 +25,12 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
+    /// Opens an existing deployment.
+    pub(super) async fn existing(config: &Config) -> Result<Self, Failure> {
+        super::existing(config)?;
+        Self::open(config).await
+    }
+
     /// Opens the database and the keys, and rebuilds the revocation index.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
         let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));

@@ -19,6 +19,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
     match command {
         Command::Begin => {
+            super::existing(config)?;
             let _lock = ServeLock::acquire(&config.database)?;
             if begin_journal(&config.database, &SystemEntropy)? {
                 output::print("a journal is begun; make a backup: older ones cannot be completed from it")
@@ -27,7 +28,10 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
             }
         }
         Command::Check => {
-            let flaws = check_journal(&config.database).map_err(Failure::Journal)?;
+            let flaws = check_journal(&config.database).map_err(|source| Failure::Journal {
+                database: config.database.clone(),
+                source,
+            })?;
             if flaws.is_empty() {
                 return output::print("the journal is whole");
             }

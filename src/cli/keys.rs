@@ -41,7 +41,7 @@ pub(super) struct Revoke {
 
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     super::runtime()?.block_on(async {
-        let deployment = Deployment::open(config).await?;
+        let deployment = Deployment::existing(config).await?;
         // These commands sign no token, so the authority needs no issuer.
         let authority = deployment.authority(config, String::new())?;
         match command {

@@ -106,6 +106,8 @@ pub enum Failure {
     Database(#[from] OpenError),
     #[error(transparent)]
     Backup(#[from] BackupError),
+    #[error("there is no database {}: `jeton serve` creates it, or give its path with --database", .0.display())]
+    NoDatabase(PathBuf),
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
     #[error(
@@ -119,8 +121,8 @@ pub enum Failure {
     Forked,
     #[error("the database has a journal; `jeton journal check` reports damage")]
     JournalExists,
-    #[error("the journal cannot be read")]
-    Journal(#[source] io::Error),
+    #[error("the journal of the database {} cannot be read", database.display())]
+    Journal { database: PathBuf, source: io::Error },
     #[error(
         "the journal has {0} flaws: what they concern cannot be repeated by `jeton restore`; make a backup"
     )]
@@ -207,6 +209,14 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
+    }
+}
+
+/// Fails if there is no database: only `serve` begins a deployment, and a command in the wrong folder must not.
+fn existing(config: &Config) -> Result<(), Failure> {
+    match config.database.exists() {
+        true => Ok(()),
+        false => Err(Failure::NoDatabase(config.database.clone())),
     }
 }
 

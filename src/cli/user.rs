@@ -46,7 +46,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
     let whom = email.clone();
     let password = person.password()?;
     super::runtime()?.block_on(async {
-        let deployment = Deployment::open(config).await?;
+        let deployment = Deployment::existing(config).await?;
         // These commands sign no token, so the authority needs no issuer.
         let authority = deployment.authority(config, String::new())?;
         let person = match command {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Error, Inactive, Presented, policy};
+use crate::authority::{self, Active, Error, Inactive, Presented, policy};
 use crate::http::error::ExpiresIn;
 use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
@@ -179,7 +179,7 @@ impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
 
 impl<P: Permission> Caller<P> {
     /// Returns the caller, or `None` if the request has no credential.
-    async fn authenticate(parts: &Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
+    async fn authenticate(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
         let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable_credential())?
         else {
             return Ok(None);
@@ -199,10 +199,30 @@ impl<P: Permission> Caller<P> {
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;
+        if !parts.method.is_safe() {
+            let active = caller.active().clone();
+            let app = Arc::clone(app);
+            parts.extensions.insert(Unconfirmed { app, active });
+        }
         Ok(Some(Self {
             caller,
             permission: PhantomData,
         }))
+    }
+}
+
+/// A caller who was authenticated by the head of a request, whose body is not read yet. Sending it can take long, and
+/// the caller may be revoked or disabled meanwhile.
+#[derive(Debug, Clone)]
+pub(super) struct Unconfirmed {
+    app: Arc<App>,
+    active: Active,
+}
+
+impl Unconfirmed {
+    /// Refuses a caller who is no longer active.
+    pub(super) async fn confirm(&self) -> Result<(), Failure> {
+        Ok(self.app.authority.confirm(&self.active).await?)
     }
 }
 

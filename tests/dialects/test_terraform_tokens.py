@@ -1,5 +1,6 @@
 """Terraform's tokens with existing clients: pytfe, terrasnek, curl, and the requests of newer go-tfe."""
 
+import re
 from datetime import UTC, datetime
 
 import httpx
@@ -67,7 +68,7 @@ def test_the_documented_samples_make_and_end_a_teams_token(native, team, tmp_pat
     assert answer.headers["content-type"] == JSON_API
     assert answer.headers["tfp-api-version"] == "2.6" and answer.headers["x-request-id"]
     data = answer.body["data"]
-    assert data["id"].isdigit() and data["type"] == "authentication-tokens"
+    assert re.fullmatch(r"at-[1-9][0-9]*", data["id"]) and data["type"] == "authentication-tokens"
     attributes = data["attributes"]
     assert {"created-at", "last-used-at", "description", "token"} <= attributes.keys()
     assert attributes["last-used-at"] is None and attributes["description"] is None

@@ -140,7 +140,7 @@ class Terraform(Api):
     def issued(self, path, body, name):
         made = self.ask("POST", path, 201, body)["data"]
         assert made["attributes"]["description"] == (name or None)
-        return Issued(made["attributes"]["token"], made["id"], name)
+        return Issued(made["attributes"]["token"], made["id"].removeprefix("at-"), name)
 
     def listed(self, kind):
         if kind == "team":
@@ -148,7 +148,7 @@ class Terraform(Api):
             assert page["meta"]["pagination"]["total-pages"] <= 1
         else:
             page = self.ask("GET", f"/api/v2/users/{self.world.user_id}/authentication-tokens", 200)
-        return {token["id"]: token["attributes"]["description"] or "" for token in page["data"]}
+        return {token["id"].removeprefix("at-"): token["attributes"]["description"] or "" for token in page["data"]}
 
     def shown(self, kind, number):
         shown = self.ask("GET", f"/api/v2/authentication-tokens/{number}", 200)

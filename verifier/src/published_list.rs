@@ -23,6 +23,13 @@ const MAX_INFLATED: u64 = STATUS_LIST_CAPACITY as u64 / 8;
 /// The claims of a status list token. Serializes to exactly the signed text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusListClaims {
+    /// The URL of all lists (`iss` and `aud`). Not the issuer of tokens: libraries that check no `typ` would take a
+    /// list for an access token without these claims.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The same.
+    #[serde(rename = "aud", skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
     /// The URL of the list (`sub`), as in the claim `status` of tokens.
     #[serde(rename = "sub")]
     pub uri: String,
@@ -159,6 +166,8 @@ impl VerifiedStatusList {
 fn read(json: &[u8]) -> Option<StatusListClaims> {
     #[derive(Deserialize)]
     struct Wire {
+        iss: Option<Text>,
+        aud: Option<Text>,
         sub: Text,
         iat: Date,
         exp: Date,
@@ -182,6 +191,8 @@ fn read(json: &[u8]) -> Option<StatusListClaims> {
         return None;
     }
     Some(StatusListClaims {
+        issuer: wire.iss.map(|text| text.0),
+        audience: wire.aud.map(|text| text.0),
         uri: wire.sub.0,
         issued_at: wire.iat.0,
         expires_at: wire.exp.0,

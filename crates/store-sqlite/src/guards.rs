@@ -1,17 +1,26 @@
 //! Guards: conditions compared in the transaction of an order.
 
+use std::sync::LazyLock;
+
 use rusqlite::OptionalExtension;
 
 use crate::active::{self, OwnerNumbers};
 use crate::counts::by_owner;
-use crate::cut_offs::issued_through;
+use crate::cut_offs::{issued_through, uncut};
 use crate::failure::Failure;
 use crate::tokens::IN_SLOT;
 use crate::values::{get, params};
 use crate::writer::Batch;
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{NewToken, Owner, TokenId};
 use jeton_store::{Generation, Guard, Realm};
+
+/// Selects whether no cut-off in effect covers a token.
+pub(super) static UNCUT: LazyLock<String> = LazyLock::new(|| {
+    let uncut = uncut("?2");
+    format!("SELECT EXISTS (SELECT 1 FROM tokens WHERE id = ?1 AND {uncut})")
+});
 
 impl Batch<'_> {
     /// Returns whether a guard holds. `recorded` is the token that the order records, if it records one.
@@ -69,6 +78,7 @@ impl Batch<'_> {
                 .query_row(params![token.0, at], |row| get(row, 0))
                 .optional()?
                 .unwrap_or(false)),
+            Guard::Active(token, at) => self.is_active(*token, *at),
             Guard::BulkAt(id, position) => Ok(self
                 .connection
                 .prepare_cached(
@@ -181,6 +191,26 @@ impl Batch<'_> {
                 Ok(issued_through(self.connection, token)?.is_none())
             }
             Some(_) | None => Ok(true),
+        }
+    }
+
+    /// Returns whether a credential is active. Cut-offs past the second of its issue are read one by one; usually
+    /// there is none.
+    fn is_active(&self, token: TokenId, at: Timestamp) -> Result<bool, Failure> {
+        let issued_at: Option<Timestamp> = self
+            .connection
+            .prepare_cached(
+                "SELECT created_at FROM tokens WHERE id = ?1 AND (effective_at IS NULL OR effective_at > ?2)
+                 AND (expires_at IS NULL OR expires_at / 1000 > ?2 / 1000)",
+            )?
+            .query_row(params![token.0, at], |row| get(row, 0))
+            .optional()?;
+        match issued_at {
+            Some(issued_at) if issued_at.seconds() <= self.memory.head.cut_through => Ok(self
+                .connection
+                .prepare_cached(&UNCUT)?
+                .query_row(params![token.0, at], |row| get(row, 0))?),
+            found => Ok(found.is_some()),
         }
     }
 

@@ -37,6 +37,9 @@ pub use scalar::{Choice, Scalar};
 pub use value::Value;
 pub use violation::{Fault, Location, LocationPart, Violation, Violations};
 
+use crate::http::Failure;
+use crate::http::caller::Unconfirmed;
+
 use body::Media;
 use fields::{Part, read};
 use value::{Object, texts};
@@ -177,15 +180,18 @@ where
     B: Request,
     H: Request,
 {
-    type Rejection = InputError;
+    type Rejection = Failure;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, InputError> {
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         let media = Media::of(B::Form::ENCODING, &parts.method, &parts.headers)?;
         let text = match B::Form::BODY {
             Presence::Unread => String::new(),
             Presence::Required | Presence::Optional => body::text(body).await?,
         };
+        if let Some(caller) = parts.extensions.remove::<Unconfirmed>() {
+            caller.confirm().await?;
+        }
 
         let path = read(Fields::new(
             Part::Path,
@@ -227,7 +233,7 @@ where
                     .flatten()
                     .flat_map(|violations| violations.detail)
                     .collect();
-                Err(InputError::Invalid(Violations { detail }))
+                Err(InputError::Invalid(Violations { detail }).into())
             }
         }
     }

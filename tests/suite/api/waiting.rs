@@ -3,13 +3,22 @@
 //!
 //! Each test delays a request's order after its permission check, until the caller has lost access.
 
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request};
+use hyper::body::Frame;
 use jeton::authority::KeyRevoked;
+use jeton::http::Document;
 use jeton_core::token::Actor as By;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, NORTH, Plan, TestApp, password};
+use tower::ServiceExt;
+
+use crate::harness::{Actor, Answer, Fault, Kind, MANAGEMENT, NORTH, Plan, TestApp, password, request};
 
 /// A server whose next order can be delayed.
 struct Delayed {
@@ -33,8 +42,12 @@ impl Delayed {
         other: impl Future<Output = T>,
     ) -> Answer {
         self.plan.arm(Fault::Delayed, Some(Kind::Write), 0);
+        let mut request = pin!(request);
+        tokio::select! {
+            answer = &mut request => panic!("nothing was ordered: {}", answer.text),
+            () = self.plan.under_way.notified() => {}
+        }
         let other = async {
-            self.plan.under_way.notified().await;
             other.await;
             self.plan.release.notify_one();
         };
@@ -214,4 +227,162 @@ async fn an_old_password_opens_no_session_after_a_new_one_was_set() {
         .await
         .fails(401, "login_failed");
     app.log_in("ada@example.com", &password("another")).await.is(200);
+}
+
+/// The body `{}`, which arrives once something else has happened.
+struct Late(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Late {
+    fn new(before: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(Box::pin(before)))
+    }
+}
+
+impl hyper::body::Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(before) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        ready!(before.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"{}")))))
+    }
+}
+
+/// The head of a request arrives, its credential ends, and then its body arrives: in every operation that reads one.
+#[tokio::test]
+async fn a_credential_that_ends_before_the_body_arrives_is_refused() {
+    let app = TestApp::new().await;
+    let email = "admin@example.com";
+    let mut tried = 0;
+    for document in Document::ALL {
+        let document = serde_json::to_value(jeton::http::document(document)).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let Some(content) = operation["requestBody"]["content"].as_object() else {
+                    continue;
+                };
+                // Login needs no credential, and the mail endpoints answer before they read any.
+                if operation["security"] == json!([{}]) || operation["responses"].get("501").is_some() {
+                    continue;
+                }
+                let media_type = content.keys().next().unwrap();
+                for ends in [false, true] {
+                    let session = app.log_in(email, &password(email)).await.is(200);
+                    let session = Actor::holding(&session.text_at("/token"));
+                    let (router, holder) = (app.router(), session.clone());
+                    let body = Late::new(async move {
+                        if ends {
+                            let logout = request(&holder, Method::POST, "/logout", None);
+                            let answer = router.oneshot(logout).await.unwrap();
+                            assert_eq!(answer.status(), 204);
+                        }
+                    });
+                    let mut filled = String::new();
+                    for part in path.split_inclusive(['{', '}']) {
+                        match part.strip_suffix('}') {
+                            Some(_) => filled.push_str("no-such-thing"),
+                            None => filled.push_str(part.trim_end_matches('{')),
+                        }
+                    }
+                    let request = Request::builder()
+                        .method(method.to_uppercase().as_str())
+                        .uri(&filled)
+                        .header("authorization", session.authorization().unwrap())
+                        .header("content-type", media_type.as_str())
+                        .body(Body::new(body))
+                        .unwrap();
+                    let answer = app.send(request).await;
+                    let is_refused = answer.status == 401
+                        || path.starts_with("/organizations") && answer.status == 403
+                        || path.starts_with("/users") && answer.status == 403;
+                    assert_eq!(
+                        is_refused, ends,
+                        "{method} {path}: {} {}",
+                        answer.status, answer.text
+                    );
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 40, "{tried} operations");
+}
+
+/// A credential that ends between the decision and the commit carries nothing out.
+#[tokio::test]
+async fn a_credential_that_ends_before_the_commit_is_refused() {
+    let delayed = Delayed::new().await;
+    let app = &delayed.app;
+    let north = format!("/organizations/{}", NORTH.name);
+    let token = app.organization_token(&NORTH, &[]).await;
+    let own = format!("/tokens/{}", token.id);
+    let deployment = app.deployment_token(&["usage:write"]).await;
+    for (method, path, body) in [
+        (Method::POST, format!("{own}/revoke"), json!({})),
+        (Method::PATCH, own.clone(), json!({"name": "renamed"})),
+        (Method::POST, format!("{own}/rotate"), json!({})),
+        (Method::POST, "/tokens".to_owned(), order("organization")),
+        (
+            Method::POST,
+            "/tokens/revoke".to_owned(),
+            json!({"organization": NORTH.name, "all": true}),
+        ),
+        (
+            Method::POST,
+            "/revocations".to_owned(),
+            json!({"organization": NORTH.name}),
+        ),
+        (Method::PATCH, north.clone(), json!({"email": "new@example.org"})),
+        (Method::POST, format!("{north}/teams"), json!({"name": "another"})),
+        (Method::DELETE, format!("{north}/teams/{}", NORTH.team), json!({})),
+        (
+            Method::POST,
+            format!("{north}/projects"),
+            json!({"name": "another"}),
+        ),
+        (
+            Method::PUT,
+            format!("{north}/members/{}", NORTH.email("member")),
+            json!({"role": "viewer"}),
+        ),
+        (
+            Method::DELETE,
+            format!("{north}/members/{}", NORTH.email("member")),
+            json!({}),
+        ),
+        (Method::DELETE, north.clone(), json!({})),
+        (Method::POST, "/usage".to_owned(), json!({"uses": []})),
+    ] {
+        let session = app
+            .log_in("admin@example.com", &password("admin@example.com"))
+            .await
+            .is(200);
+        let session = Actor::holding(&session.text_at("/token"));
+        let caller = if path == "/usage" {
+            &deployment.holder
+        } else {
+            &session
+        };
+        let answer = delayed
+            .while_it_waits(app.call(caller, method.clone(), &path, Some(body)), async {
+                if path == "/usage" {
+                    let end = format!("/tokens/{}/revoke", deployment.id);
+                    app.post(&app.site_admin(), &end, json!({})).await.is(201);
+                } else {
+                    app.post(&session, "/logout", json!({})).await.is(204);
+                }
+            })
+            .await;
+        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+    }
+    let record = app.get(&app.site_admin(), &own).await.is(200).json();
+    assert_eq!(record["status"], "active");
+    assert_eq!(record["name"], "minted");
 }

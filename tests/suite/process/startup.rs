@@ -71,6 +71,28 @@ fn key_file(home: &Home) -> PathBuf {
     keys[0].clone()
 }
 
+/// Only `serve` begins a deployment: a command in the wrong folder must not.
+#[test]
+fn no_other_command_begins_a_deployment() {
+    let home = Home::new();
+    for arguments in [
+        &["keys", "list"][..],
+        &["keys", "rotate"],
+        &["keys", "revoke", "no-such-key"],
+        &["user", "create", "ada@example.com", "--password-stdin"],
+        &["user", "set-password", "ada@example.com", "--password-stdin"],
+        &["backup", "copy.db"],
+        &["journal", "begin"],
+        &["journal", "check"],
+        &["clock", "accept"],
+    ] {
+        let refused = finish(home.command(arguments), "a password of mine\n");
+        assert_eq!(refused.code, Some(1), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.contains("jeton.db"), "{arguments:?}: {refused:?}");
+        assert_eq!(home.files(), [], "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_folder_that_was_used_can_be_used_again() {
     let home = used();

@@ -40,6 +40,8 @@ fn json() -> Value {
 
 fn claims(list: Vec<u8>) -> StatusListClaims {
     StatusListClaims {
+        issuer: Some("https://jeton.example/status-lists".to_owned()),
+        audience: Some("https://jeton.example/status-lists".to_owned()),
         uri: uri(),
         issued_at: NOW - 5,
         expires_at: NOW + 60,

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::open;
 use jeton_core::clock::Timestamp;
 
 pub(super) use given::{Given, last_token};
@@ -228,8 +229,11 @@ impl Journal {
 
 /// Reads the whole journal of a database, and returns its flaws: what a restore could not repeat.
 pub fn check(database: &Path) -> io::Result<Vec<String>> {
-    let database = fs::canonicalize(database)?;
-    history::flaws(&folder_of(&database))
+    let database = open::resolved(database).map_err(io::Error::other)?;
+    let folder = folder_of(&database);
+    // The journal may be all that is left.
+    fs::metadata(&folder)?;
+    history::flaws(&folder)
 }
 
 /// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.

@@ -232,6 +232,7 @@ fn look_ups_use_an_index_and_the_check_can_fail() {
         "DELETE FROM owner_counts WHERE user <> 0 AND user = ?1".to_owned(),
     ];
     statements.extend(counts::countables());
+    statements.push(crate::guards::UNCUT.clone());
     let owner = |organization, team, user| OwnerNumbers {
         organization,
         team,

@@ -42,6 +42,7 @@ macro_rules! every_case {
                 an_unrecorded_reservation_is_given_again
                 who_leaves_uses_no_places_up
                 a_stale_judgement_writes_nothing
+                an_order_needs_an_active_credential
                 no_token_survives_its_parent
                 describing_changes_what_people_read
                 a_session_is_nobodys_list

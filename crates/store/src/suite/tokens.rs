@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use crate::rules::tokens::{self, Demands, Leaves, Liveness, liveness};
 use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
-use crate::{Cause, Change, Description, Generation, ReservedPlace};
+use crate::{Cause, Change, Description, Generation, Guard, Order, ReservedPlace};
 use jeton_core::directory::Role;
-use jeton_core::token::{NewToken, Owner, TokenId, TokenKind, TokenReference, Use};
+use jeton_core::token::{CutOff, NewToken, Owner, Reach, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
 
-use super::world::{World, at, done, email, eventually, removal, reserve_and_record, revocation, token};
+use super::world::{
+    World, actor, at, done, email, eventually, removal, reserve_and_record, revocation, token,
+};
 
 /// Every field of a token is read back as it was recorded, also after a restart.
 pub(crate) async fn what_was_recorded_is_read_back(world: World) {
@@ -226,6 +228,52 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     let next = world.record(token(world.owner(), 1)).await;
     assert_ne!(next.place, place);
     assert_ne!(reserve().await.place(), place);
+}
+
+/// The credential of a caller is active until it expires, or a revocation or a cut-off takes effect.
+pub(crate) async fn an_order_needs_an_active_credential(world: World) {
+    let ada = world.member("ada").await;
+    let holds = async |token: TokenId, second: i64| {
+        let order = Order::new(Cause::operator(at(second))).guard(Guard::Active(token, at(second)));
+        world.store.commit(order).await.unwrap().is_ok()
+    };
+    let everywhere = Owner::User {
+        user: ada.clone(),
+        organization: None,
+    };
+    let session = NewToken {
+        kind: TokenKind::Session,
+        ..token(everywhere, 1)
+    };
+    let short = NewToken {
+        expires_at: Some(at(10)),
+        ..token(world.owner(), 1)
+    };
+    let [session, api, short] = [
+        world.record(session).await.id,
+        world.record(token(world.owner(), 1)).await.id,
+        world.record(short).await.id,
+    ];
+    for token in [session, api, short] {
+        assert!(holds(token, 9).await);
+    }
+    assert!(!holds(short, 10).await);
+    assert!(!holds(TokenId(4711), 9).await);
+    world.revoke(api, revocation(20, 5)).await;
+    assert!(holds(api, 24).await);
+    assert!(!holds(api, 25).await);
+    let cut_off = CutOff {
+        reach: Reach {
+            user: Some(ada),
+            ..Reach::default()
+        },
+        issued_through: at(1).seconds(),
+        effective_at: at(30),
+    };
+    let cut = world.store.cut_off(cut_off, actor("operator"), None, at(28));
+    cut.await.unwrap();
+    assert!(holds(session, 29).await);
+    assert!(!holds(session, 30).await);
 }
 
 /// A caller may have lost a permission meanwhile: an order evaluated on an older directory writes nothing.

@@ -59,13 +59,19 @@ impl UserPath {
 #[derive(Debug, Form)]
 #[form(path)]
 pub(super) struct TokenPath {
-    /// The number of the token.
-    #[form(example = "1")]
+    /// The id of the token, or its number alone.
+    #[form(example = "at-1")]
     token_id: String,
 }
 
 impl TokenPath {
     pub(super) fn reference(&self) -> Result<TokenReference, Error> {
-        self.token_id.parse().map_err(|_| Error::Absent)
+        token_reference(&self.token_id)
     }
+}
+
+/// Parses the id of a token: `at-` and its number, or the number alone.
+pub(super) fn token_reference(id: &str) -> Result<TokenReference, Error> {
+    let number = id.strip_prefix("at-").unwrap_or(id);
+    number.parse().map_err(|_| Error::Absent)
 }

@@ -47,6 +47,28 @@ async fn who_has_a_token_can_end_it_and_where_from_is_recorded() {
     assert_eq!(app.record(&minted).await, first, "the first revocation counts");
 }
 
+/// A token that was read from a file ends in a newline.
+#[tokio::test]
+async fn whitespace_around_a_token_does_not_keep_it_alive() {
+    let app = TestApp::new().await;
+    for (before, after) in [("", "%0A"), ("", "%0D%0A"), ("%20%09", "+"), ("%0A", "%0A%0A")] {
+        let minted = app.organization_token(&NORTH, &["projects:read"]).await;
+        let token = format!("{before}{}{after}", minted.secret);
+        app.revoke(&app.anyone(), &token).await.is(200);
+        app.get(&minted.holder, "/tokens/current").await.is(401);
+    }
+    // What verifies stays strict.
+    let minted = app
+        .organization_token(&NORTH, &["projects:read", "tokens:introspect"])
+        .await;
+    let question = format!("token={}%0A", minted.secret);
+    let answer = app
+        .form(&minted.holder, "/oauth/introspect", &question)
+        .await
+        .is(200);
+    assert_eq!(answer.json()["active"], false);
+}
+
 #[tokio::test]
 async fn a_reason_stands_before_the_address() {
     let app = TestApp::new().await;

@@ -585,3 +585,39 @@ async fn a_text_with_the_character_u_0000_is_422() {
         assert_eq!(detail["type"], "value_error", "{detail}");
     }
 }
+
+/// A token gives no other audience than its own.
+#[tokio::test]
+async fn an_audience_is_bounded_by_the_makers() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"organization": NORTH.name, "owner": "organization",
+        "scopes": ["tokens:write", "tokens:read"], "audience": ["https://a.example"]});
+    let maker = app.mint(&admin, order).await.holder;
+    let new = |audience: Value| {
+        let mut order =
+            json!({"name": "n", "organization": NORTH.name, "owner": "organization", "scopes": []});
+        if !audience.is_null() {
+            order["audience"] = audience;
+        }
+        order
+    };
+    app.post(
+        &maker,
+        "/tokens",
+        new(json!(["https://a.example", "https://b.example"])),
+    )
+    .await
+    .blames(&["value_error at body.audience.1"]);
+    for (asked, given) in [
+        (json!(["https://a.example"]), json!(["https://a.example"])),
+        (json!([ISSUER]), json!([ISSUER])),
+        (Value::Null, json!([ISSUER])),
+    ] {
+        let made = app.post(&maker, "/tokens", new(asked)).await.is(201).json();
+        assert_eq!(made["token_info"]["audience"], given);
+    }
+    // A session gives every audience.
+    let body = new(json!(["https://b.example"]));
+    app.post(&admin, "/tokens", body).await.is(201);
+}

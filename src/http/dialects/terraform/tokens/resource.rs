@@ -14,8 +14,8 @@ use jeton_core::token::Record;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(super) struct TokenResource {
-    /// The number of the token, as a string.
-    #[schema(example = "1")]
+    /// `at-` and the number of the token. Terraform's provider takes anything else for the id of a team.
+    #[schema(example = "at-1")]
     id: String,
     #[serde(rename = "type")]
     #[schema(example = "authentication-tokens")]
@@ -64,7 +64,7 @@ impl TokenResource {
         let token = &record.token;
         let creator = token.created_by.user.as_ref();
         Self {
-            id: record.id.to_string(),
+            id: format!("at-{}", record.id),
             kind: "authentication-tokens",
             attributes: TokenAttributes {
                 created_at: token.created_at,

@@ -12,7 +12,7 @@ use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::Identifiers;
 use crate::http::dialects::terraform::document::{JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
-use crate::http::dialects::terraform::path::OrganizationPath;
+use crate::http::dialects::terraform::path::{OrganizationPath, token_reference};
 use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::tokens::page;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
@@ -171,7 +171,7 @@ pub(super) async fn list(
 #[utoipa::path(delete, path = "/api/v2/organizations/{organization}/team-tokens", tag = "team tokens",
     operation_id = "remove_team_tokens", params(OrganizationPath),
     request_body(content = Tokens, content_type = "application/vnd.api+json",
-        example = json!({"data": [{"type": "authentication-tokens", "id": "1"}]})),
+        example = json!({"data": [{"type": "authentication-tokens", "id": "at-1"}]})),
     responses((status = NO_CONTENT, description = "The tokens are revoked"),
               (status = CONFLICT, description = "One is its team's last active token, and the organization's policy sets `keep_last_token`",
                   body = ErrorDocument, content_type = "application/vnd.api+json")))]
@@ -182,7 +182,7 @@ pub(super) async fn remove(
 ) -> Result<impl IntoResponse, Failure> {
     let mut tokens = Vec::new();
     for id in body.ids() {
-        let reference = id.parse().map_err(|_| Error::Absent)?;
+        let reference = token_reference(&id)?;
         let record = app
             .authority
             .token_of(&caller, &path.organization, reference)

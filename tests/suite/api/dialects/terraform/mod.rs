@@ -154,7 +154,7 @@ async fn the_steps_of_the_document_work() {
         let token = json!({"organization": "default", "owner": "team", "team": "crew"});
         let number = app.mint(&site, token).await.id;
         let example = document.example(&writer.schema).to_string();
-        let example = example.replace("\"id\":\"1\"", &format!("\"id\":\"{number}\""));
+        let example = example.replace("\"id\":\"at-1\"", &format!("\"id\":\"at-{number}\""));
         let method = writer.method.parse().unwrap();
         let answer = app
             .send(SURFACE.request(&site, method, &path, example.clone()))
@@ -193,7 +193,7 @@ fn new(attributes: Value) -> Value {
 fn made(answer: Answer) -> (String, Actor) {
     let answer = answer.is(201);
     (
-        answer.text_at("/data/id"),
+        answer.text_at("/data/id").replace("at-", ""),
         Actor::holding(&answer.text_at("/data/attributes/token")),
     )
 }

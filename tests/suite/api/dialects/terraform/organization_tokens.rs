@@ -19,7 +19,7 @@ async fn an_organization_has_one_of_each_kind() {
     app.get(&first, "/tokens/current").await.is(401);
     for (path, id) in [(&usual, &second), (&audit, &trails)] {
         let read = SURFACE.get(&app, &admin, path).await.is(200).json();
-        assert_eq!(read["data"]["id"], id.as_str());
+        assert_eq!(read["data"]["id"], format!("at-{id}"));
         assert_eq!(read["data"]["attributes"]["description"], Value::Null);
         assert_eq!(read["data"]["attributes"]["token"], Value::Null);
         assert_eq!(read["data"]["relationships"].get("team"), None);

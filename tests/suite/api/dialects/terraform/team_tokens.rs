@@ -26,7 +26,7 @@ async fn a_new_token_has_every_documented_field_and_shows_its_secret_once() {
     let answer = replace(&app).await.is(201);
     let (id, holder) = made(answer.clone());
     let mut shown = json!({"data": {
-        "id": id,
+        "id": format!("at-{id}"),
         "type": "authentication-tokens",
         "attributes": {
             "created-at": "2026-01-02T03:05:05.678Z",
@@ -77,7 +77,7 @@ async fn another_one_ends_the_one_before_and_leaves_those_with_descriptions() {
         .get(&app, &lead, &team("authentication-token"))
         .await
         .is(200);
-    assert_eq!(slot.text_at("/data/id"), id);
+    assert_eq!(slot.text_at("/data/id"), format!("at-{id}"));
     assert_eq!(slot.json()["data"]["attributes"]["description"], Value::Null);
     for (id, description) in [(described, "deploys"), (unnamed, "")] {
         let path = format!("/api/v2/authentication-tokens/{id}");

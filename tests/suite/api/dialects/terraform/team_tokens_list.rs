@@ -191,7 +191,14 @@ async fn several_end_together_or_none_does() {
     };
     let organizations = app.organization_token(&NORTH, &["content:write"]).await.id;
     let foreign = app.team_token(&SOUTH, &["content:write"]).await.id;
-    for other in [organizations, foreign, "999999".to_owned(), "at-1".to_owned()] {
+    for other in [
+        organizations,
+        foreign,
+        "999999".to_owned(),
+        "at-999999".to_owned(),
+        "at-".to_owned(),
+        "at-at-1".to_owned(),
+    ] {
         absent(&remove(&[ids[0].clone(), json!(other)], &admin).await);
     }
     let member = app.member_of(&NORTH);
