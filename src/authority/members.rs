@@ -87,8 +87,10 @@ impl Authority {
                 if !whom.includes(has) {
                     return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
-                let order = members::put(caller.cause(self.clock.now()), organization, &to, role);
-                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
+                match members::put(caller.cause(self.clock.now()), organization, &to, role) {
+                    Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
+                    None => Ok(Attempt::Done(RoleGiven::Given)),
+                }
             })
         })
         .await
@@ -114,8 +116,10 @@ impl Authority {
                 policy::manage_organization(&rank)?;
                 let organization = organization.value.id;
                 let who = addressee(&view, organization, email).await?;
-                let order = members::remove(caller.cause(self.clock.now()), organization, &who);
-                Ok(self.commit(&view, order).await?.map(drop))
+                match members::remove(caller.cause(self.clock.now()), organization, &who) {
+                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
+                    None => Ok(Attempt::Done(())),
+                }
             })
         })
         .await
@@ -167,6 +171,8 @@ impl Authority {
                 }
                 if !is_member {
                     policy::invite_to_team(&rank)?;
+                } else if in_team == Some(role) {
+                    return Ok(Attempt::Done(RoleGiven::Given));
                 }
                 let cause = caller.cause(self.clock.now());
                 let order = members::put_into_team(cause, organization, &team.id, &to, role);
@@ -258,6 +264,12 @@ impl Authority {
                     (Some(who), _) => who,
                     (None, PersonReference::Email(_)) => return Err(Error::Absent),
                 };
+                if let Addressee::Person { user, .. } = &who {
+                    let standing = view.standing(user, organization.value.id).await?;
+                    if !standing.teams.iter().any(|(id, _)| *id == team.id) {
+                        return Ok(Attempt::Done(()));
+                    }
+                }
                 let cause = caller.cause(self.clock.now());
                 let order = members::remove_from_team(cause, organization.value.id, team.id.clone(), who);
                 Ok(self.commit(&view, order).await?.map(drop))

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::authority::{Authority, Result};
 use jeton_core::clock::Timestamp;
@@ -15,14 +16,21 @@ use jeton_store::{Cause, Effect, Order};
 /// anyway.
 const CAPACITY: usize = 10_000;
 
+/// How often the uses of one token are written and logged: a client that repeats them must not fill the disk.
+const EVERY: Duration = Duration::from_mins(1);
+
 /// Refusals not yet written to the store.
 #[derive(Debug, Default)]
-pub(super) struct Refused(Mutex<HashMap<TokenId, Refusals>>);
+pub(super) struct Refused {
+    noted: Mutex<HashMap<TokenId, Refusals>>,
+    /// When the uses of a token were written, by the uptime; those of the last minute.
+    written: Mutex<HashMap<TokenId, Duration>>,
+}
 
 impl Refused {
     /// Counts one use of a revoked token.
     pub(super) fn note(&self, token: TokenId, now: Timestamp) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= CAPACITY && !refused.contains_key(&token) {
             return;
         }
@@ -36,24 +44,32 @@ impl Refused {
 
     /// Restores counts that could not be written.
     fn give_back(&self, taken: Vec<(TokenId, Refusals)>) {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         for (token, Refusals { count, last_at }) in taken {
+            written.remove(&token);
             let noted = refused.entry(token).or_insert(Refusals { count: 0, last_at });
             noted.count = noted.count.saturating_add(count);
             noted.last_at = noted.last_at.max(last_at);
         }
     }
 
-    fn take(&self) -> Vec<(TokenId, Refusals)> {
-        let refused = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        refused.into_iter().collect()
+    /// Takes the uses of tokens that were not written within the last minute.
+    fn take(&self, uptime: Duration) -> Vec<(TokenId, Refusals)> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|_, at| *at + EVERY > uptime);
+        let due = noted.extract_if(|token, _| !written.contains_key(token));
+        let due: Vec<_> = due.collect();
+        written.extend(due.iter().map(|(token, _)| (*token, uptime)));
+        due
     }
 }
 
 impl Authority {
-    /// Writes and logs the uses of revoked tokens since the last call.
+    /// Writes and logs the uses of revoked tokens, those of one token once a minute.
     pub async fn write_refusals(&self) -> Result<()> {
-        let refused = self.active.refused().take();
+        let refused = self.active.refused().take(self.clock.uptime());
         if refused.is_empty() {
             return Ok(());
         }
@@ -87,8 +103,19 @@ mod tests {
             count: 3,
             last_at: at(9),
         };
-        assert_eq!(refused.take(), [(TokenId(1), noted)]);
-        assert_eq!(refused.take(), []);
+        let minute = |number: u64| Duration::from_mins(10 + number);
+        assert_eq!(refused.take(minute(0)), [(TokenId(1), noted)]);
+        assert_eq!(refused.take(minute(0)), []);
+        // A token's uses are written once a minute, with their number.
+        for millis in [10, 10, 10] {
+            refused.note(TokenId(1), at(millis));
+        }
+        assert_eq!(refused.take(minute(1) - Duration::from_millis(1)), []);
+        let repeated = Refusals {
+            count: 3,
+            last_at: at(10),
+        };
+        assert_eq!(refused.take(minute(1)), [(TokenId(1), repeated)]);
         // Restored counts are added to those noted meanwhile.
         refused.note(TokenId(1), at(11));
         refused.give_back(vec![(TokenId(1), noted)]);
@@ -96,12 +123,12 @@ mod tests {
             count: 4,
             last_at: at(11),
         };
-        assert_eq!(refused.take(), [(TokenId(1), both)]);
+        assert_eq!(refused.take(minute(1)), [(TokenId(1), both)]);
         for token in 0..20_000 {
             refused.note(TokenId(token), at(1));
         }
         refused.note(TokenId(0), at(2));
-        let taken = refused.take();
+        let taken = refused.take(minute(2));
         assert_eq!(taken.len(), CAPACITY);
         assert_eq!(
             taken.iter().map(|(_, refusals)| refusals.count).sum::<u64>(),

@@ -101,7 +101,12 @@ async fn login(
 /// Revokes the session in the `Authorization` header. The authority refuses it from the response on.
 #[utoipa::path(post, path = "/api/v1/logout", tag = "session", operation_id = "logout",
     responses((status = NO_CONTENT, description = "The session is revoked")))]
-async fn logout(caller: Caller<LoggedIn>, State(app): State<Arc<App>>) -> Result<impl IntoResponse, Failure> {
+async fn logout(
+    caller: Caller<LoggedIn>,
+    State(app): State<Arc<App>>,
+    // Refuses the form of another site.
+    _: Input,
+) -> Result<impl IntoResponse, Failure> {
     app.authority.logout(&caller).await?;
     Ok(no_content())
 }

@@ -504,3 +504,40 @@ async fn the_last_site_administrator_stays() {
         .await
         .fails(403, "forbidden");
 }
+
+/// A change that changes nothing disturbs nobody: no event, no new version.
+#[tokio::test]
+async fn a_membership_that_is_so_already_is_not_written() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let home = format!("/organizations/{}", NORTH.name);
+    let team = format!("{home}/teams/{}", NORTH.team);
+    let (member, stranger) = (NORTH.email("member"), SOUTH.email("member"));
+    let counters = || -> (i64, i64) {
+        let query = "SELECT edits, sequence FROM meta";
+        app.db()
+            .query_row(query, (), |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+    };
+    let steps = [
+        (format!("{home}/members/{member}"), Some("member")),
+        (format!("{home}/members/{stranger}"), None),
+        (format!("{team}/members/{}", NORTH.email("lead")), Some("admin")),
+        (format!("{team}/members/{member}"), None),
+    ];
+    for (path, role) in &steps {
+        for _ in 0..2 {
+            let before = counters();
+            match role {
+                Some(role) => app.put(&admin, path, json!({"role": role})).await.is(204),
+                None => app.delete(&admin, path).await.is(204),
+            };
+            assert_eq!(counters(), before, "{path} {role:?}");
+        }
+    }
+    // The control: a change is written.
+    let before = counters();
+    let path = format!("{home}/members/{member}");
+    app.put(&admin, &path, json!({"role": "viewer"})).await.is(204);
+    assert_ne!(counters(), before);
+}

@@ -347,3 +347,26 @@ async fn a_token_with_another_header_or_a_changed_claim_is_refused() {
             .fails(401, "invalid_token");
     }
 }
+
+/// A page of another site can send a form with Basic credentials that the browser has stored.
+#[tokio::test]
+async fn a_form_of_another_site_logs_nobody_out() {
+    let app = TestApp::new().await;
+    let session = app.member_of(&NORTH);
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:", session.token())));
+    for media_type in [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "multipart/form-data",
+    ] {
+        let form = Request::post("/api/v1/logout")
+            .header("authorization", &basic)
+            .header("content-type", media_type)
+            .body(Body::empty())
+            .unwrap();
+        app.send(form).await.fails(415, "unsupported_media_type");
+        app.get(&session, "/me").await.is(200);
+    }
+    app.post(&session, "/logout", json!({})).await.is(204);
+    app.get(&session, "/me").await.is(401);
+}

@@ -41,13 +41,17 @@ impl Addressee {
     }
 }
 
-/// Sets a person's or an address's role in an organization.
-pub fn put(cause: Cause, organization: OrganizationId, to: &Addressee, role: Role) -> Order {
+/// Sets a person's or an address's role in an organization; `None` if the person has it already. Whoever repeats a
+/// change must not disturb others with new versions.
+pub fn put(cause: Cause, organization: OrganizationId, to: &Addressee, role: Role) -> Option<Order> {
+    if matches!(to, Addressee::Person { role: Some(has), .. } if *has == role) {
+        return None;
+    }
     let order = match role {
         Role::Admin => to.order(cause),
         Role::Member | Role::Viewer => to.keep_an_admin(organization, to.order(cause)),
     };
-    order.effect(give(organization, None, to, role, Existing::Replaced))
+    Some(order.effect(give(organization, None, to, role, Existing::Replaced)))
 }
 
 /// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay.
@@ -65,9 +69,10 @@ pub fn add(cause: Cause, organization: OrganizationId, teams: &[TeamId], people:
 }
 
 /// Removes a person or invitation from an organization and its teams; revokes a person's tokens of this
-/// organization.
-pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Order {
-    match who {
+/// organization. `None` if the person has no role there: a cut-off each time would stay for ever.
+pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Option<Order> {
+    Some(match who {
+        Addressee::Person { role: None, .. } => return None,
         Addressee::Person { user, .. } => {
             let reach = Reach {
                 organization: Some(organization),
@@ -83,7 +88,7 @@ pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Or
             who.order(cause)
                 .effect(Effect::Uninvite(organization, None, email.clone()))
         }
-    }
+    })
 }
 
 /// Sets a person's or an address's role in a team. A person who is not in the organization becomes a member of

@@ -414,7 +414,10 @@ impl Clerk for SharedStore {
             return Ok(Judged::Done(MemberChange::Absent));
         };
         let to = addressee(self, id, &email).await?;
-        member_change(self, members::put(noon(), id, &to, role).guard(guard)).await
+        match members::put(noon(), id, &to, role) {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Judged::Done(MemberChange::Done)),
+        }
     }
 
     async fn add_members(
@@ -452,8 +455,10 @@ impl Clerk for SharedStore {
             return Ok(Judged::Done(MemberChange::Absent));
         };
         let who = addressee(self, id, &email).await?;
-        let order = members::remove(cause(removal.at, removal.by), id, &who).guard(guard);
-        member_change(self, order).await
+        match members::remove(cause(removal.at, removal.by), id, &who) {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Judged::Done(MemberChange::Done)),
+        }
     }
 
     async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Judged<Created<Team>>> {
