@@ -28,7 +28,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person, UserId};
 use jeton_core::token::{TokenKind, Use};
 use jeton_store::rules::tokens::{Liveness, liveness};
-use jeton_store::{Generation, JudgedAt, Realm, Result, SharedStore};
+use jeton_store::{Generation, Realm, Result, SharedStore, Versions};
 
 /// The reason why a token is not active. It is only logged: answers do not reveal it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ impl Active {
     }
 
     /// Returns the generations of the token's organization and user, as of the read that verified it.
-    pub(super) fn judged_at(&self) -> JudgedAt {
+    pub(super) fn versions(&self) -> Versions {
         let (owner, verified) = (self.token.owner(), &self.token.verified);
         let organization = owner.organization().map(Realm::Organization);
         let person = owner.user().cloned().map(Realm::Person);
@@ -78,7 +78,7 @@ impl Active {
             organization.zip(verified.organization),
             person.zip(verified.person),
         ];
-        JudgedAt(realms.into_iter().flatten().collect())
+        Versions(realms.into_iter().flatten().collect())
     }
 }
 
@@ -164,7 +164,7 @@ impl ActiveTokens {
                 let token = PresentedToken::new(verified, without_prefix);
                 if let Some(person) = self.current_person(&token) {
                     let token = Arc::new(token);
-                    return Ok(self.met(Known { token, person }, presented, now));
+                    return Ok(self.check(Known { token, person }, presented, now));
                 }
                 match token.claims() {
                     Some(claims) => (Arc::clone(&token.verified.key), token.kind(), claims.clone()),
@@ -181,7 +181,7 @@ impl ActiveTokens {
             Err(inactive) => return Ok(Err(inactive)),
         };
         let verified = Arc::clone(&known.token.verified);
-        let verdict = self.met(known, presented, now);
+        let verdict = self.check(known, presented, now);
         if verdict.is_ok() {
             self.tokens.insert(digest, verified);
         }
@@ -255,13 +255,13 @@ impl ActiveTokens {
         };
         let record = &presented.record;
         // Compares all claims: a cached token is not compared with its record again.
-        if claims != record_claims(&record.token, record.place, &self.issuer)
+        if claims != record_claims(&record.token, record.list_index, &self.issuer)
             || *record.token.kid != *key.kid().as_str()
             || record.token.kind != kind
         {
             return Ok(Err(Inactive::Unknown));
         }
-        let JudgedAt(generations) = &presented.generations;
+        let Versions(generations) = &presented.generations;
         for (realm, generation) in generations {
             self.index.realms().changed(realm, *generation);
         }
@@ -278,7 +278,7 @@ impl ActiveTokens {
             id: record.id,
             kind,
             owner: owner.clone(),
-            place: record.place,
+            list_index: record.list_index,
             issued_at: claims.issued_at,
             management: ManagementScopes::among(claims.scope.as_deref().unwrap_or_default()),
             is_for_issuer: claims.audience.contains(&self.issuer),
@@ -335,7 +335,7 @@ impl ActiveTokens {
     }
 
     /// Checks a presented token, and records its use, or its refusal if it is revoked.
-    fn met(
+    fn check(
         &self,
         known: Known,
         presented: Presented,
@@ -375,12 +375,12 @@ impl ActiveTokens {
         // The index decides, and the record too: one of them may be damaged.
         let is_revoked = verified.revoked_from.is_some_and(|from| from <= now);
         if is_revoked
-            || self.index.is_revoked(verified.place, now)
+            || self.index.is_revoked(verified.list_index, now)
             || self.index.is_cut_off(token.cut_off_subject(), now)
         {
             return Err(Inactive::Revoked);
         }
-        let ends = [verified.expires_at, self.index.scheduled(verified.place)];
+        let ends = [verified.expires_at, self.index.scheduled(verified.list_index)];
         let ends_at = ends.into_iter().flatten().min();
         Ok(Active {
             token,

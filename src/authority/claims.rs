@@ -3,13 +3,13 @@
 
 use jeton_verifier::{Claims, NEVER, StatusReference};
 
-use jeton_core::token::{NewToken, Place, TokenKind};
+use jeton_core::token::{ListIndex, NewToken, TokenKind};
 
 /// Returns the `status` claim: status list and index.
-fn status_reference(issuer: &str, place: Place) -> StatusReference {
+fn status_reference(issuer: &str, list_index: ListIndex) -> StatusReference {
     StatusReference {
-        index: place.index,
-        uri: status_list_uri(issuer, place.list),
+        index: list_index.index,
+        uri: status_list_uri(issuer, list_index.list),
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) fn status_lists_uri(issuer: &str) -> String {
 ///
 /// `iat` is rounded down and there is no `nbf`: otherwise a verifier with a slow clock would refuse a
 /// new token.
-pub(super) fn claims(token: &NewToken, place: Place, issuer: &str) -> Claims {
+pub(super) fn claims(token: &NewToken, list_index: ListIndex, issuer: &str) -> Claims {
     let subject = token.owner.subject();
     Claims {
         issuer: issuer.to_owned(),
@@ -48,6 +48,6 @@ pub(super) fn claims(token: &NewToken, place: Place, issuer: &str) -> Claims {
         organization: token.owner.organization().map(|organization| organization.0),
         team: token.owner.team().map(ToString::to_string),
         projects: token.projects.clone(),
-        status: status_reference(issuer, place),
+        status: status_reference(issuer, list_index),
     }
 }

@@ -47,7 +47,7 @@ impl Authority {
     /// key, only site administrators may, and sessions end too.
     pub async fn cut_off(&self, caller: &Caller, order: &CutOffOrder) -> Result<CutOffRecord> {
         let (cut_off, position) = self
-            .judged_for(caller, move |caller, view| {
+            .attempt_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let now = self.clock.now();
                     let cut_off = CutOff {

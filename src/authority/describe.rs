@@ -13,7 +13,7 @@ impl Authority {
         reference: TokenReference,
         description: &Description,
     ) -> Result<Record> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let record = self.managed(&view, &caller, reference).await?;
                 let effect = Effect::Describe(record.id, description.clone());

@@ -89,13 +89,13 @@ pub struct Issued {
 impl Authority {
     /// Issues a token. Its record, which names the signing key, is durable before the token is returned.
     pub async fn issue(&self, caller: &Caller, issue: &Issue) -> Result<Issued> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let now = self.clock.now();
-                let place = self.place(&view, caller, issue).await?;
-                policy::issue(&place.rank, caller, &place.owner)?;
-                let token = self.new_token(caller, issue, &place, now).await?;
+                let target = self.target(&view, caller, issue).await?;
+                policy::issue(&target.rank, caller, &target.owner)?;
+                let token = self.new_token(caller, issue, &target, now).await?;
                 let replaces = match &token.slot {
                     Some(slot) => Replaces::InSlot(self.in_slot(&token.owner, slot, now).await?),
                     None => Replaces::Nothing,
@@ -107,7 +107,7 @@ impl Authority {
                     Naming::Free
                 };
                 let demands = Demands {
-                    limits: place.bounds.limits(),
+                    limits: target.bounds.limits(),
                     naming,
                     replaces,
                 };
@@ -131,8 +131,8 @@ impl Authority {
         demands: Demands,
     ) -> Result<Attempt<Issued>> {
         self.check_clock()?;
-        let place = self.store.reserve(&token).await?;
-        let claims = claims(&token, place.place(), &self.settings.issuer);
+        let list_index = self.store.reserve(&token).await?;
+        let claims = claims(&token, list_index.list_index(), &self.settings.issuer);
         let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
             Err(SigningError::KeyGone(_)) => return Ok(Attempt::Stale),
             sealed => sealed?,
@@ -140,8 +140,8 @@ impl Authority {
         let covered = self.index.cut_off_through(&token);
         let kind = token.owner.kind();
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
-        let order =
-            tokens::record(cause.clone(), token, place, demands).map_err(|NameTaken(_)| Error::NameTaken)?;
+        let order = tokens::record(cause.clone(), token, list_index, demands)
+            .map_err(|NameTaken(_)| Error::NameTaken)?;
         let recorded = match self.store.commit(view.guard(order)).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
@@ -211,9 +211,9 @@ impl Authority {
     }
 
     /// Returns the owner and the organizations of the new token.
-    async fn place(&self, view: &View<'_>, caller: &Caller, issue: &Issue) -> Result<Place> {
+    async fn target(&self, view: &View<'_>, caller: &Caller, issue: &Issue) -> Result<Target> {
         if issue.owner == OwnerKind::Deployment {
-            return self.place_everywhere(view, caller, Owner::Deployment).await;
+            return self.target_everywhere(view, caller, Owner::Deployment).await;
         }
         let reference = match &issue.organization {
             WhichOrganization::Named(reference) => reference.clone(),
@@ -224,7 +224,7 @@ impl Authority {
                         user: user.clone(),
                         organization: None,
                     };
-                    return self.place_everywhere(view, caller, owner).await;
+                    return self.target_everywhere(view, caller, owner).await;
                 }
                 (OwnerKind::User, None) => return Err(Error::Forbidden),
                 _ => return Err(Error::OrganizationNeeded),
@@ -251,16 +251,16 @@ impl Authority {
             },
             (OwnerKind::Team | OwnerKind::Deployment, _) => return Err(Error::Absent),
         };
-        Ok(Place {
+        Ok(Target {
             bounds: self.bounds(view, &owner).await?,
             rank,
             owner,
         })
     }
 
-    /// Returns the [`Place`] of a token that is not confined to an organization.
-    async fn place_everywhere(&self, view: &View<'_>, caller: &Caller, owner: Owner) -> Result<Place> {
-        Ok(Place {
+    /// Returns the [`Target`] of a token that is not confined to an organization.
+    async fn target_everywhere(&self, view: &View<'_>, caller: &Caller, owner: Owner) -> Result<Target> {
+        Ok(Target {
             bounds: self.bounds(view, &owner).await?,
             rank: view.rank_of(caller, &owner).await?,
             owner,
@@ -283,7 +283,7 @@ impl Authority {
         &self,
         caller: &Caller,
         issue: &Issue,
-        place: &Place,
+        target: &Target,
         now: Timestamp,
     ) -> Result<NewToken> {
         let mut faults = Vec::new();
@@ -292,15 +292,15 @@ impl Authority {
             preset: issue.preset.as_deref(),
         };
         let Granted { scopes, preset } =
-            self.granted(caller, requested, &place.owner, &place.bounds, &mut faults);
-        let projects = self.projects_within(caller, issue, place, &mut faults).await?;
+            self.granted(caller, requested, &target.owner, &target.bounds, &mut faults);
+        let projects = self.projects_within(caller, issue, target, &mut faults).await?;
         let audience = self.audience(caller, issue, &scopes, &mut faults);
         let otherwise = match issue.expiry {
             Expiry::Open => Lifetime::Never,
             Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
         };
-        let default = place.bounds.default_lifetime(otherwise);
-        let expires_at = expires_at(caller, issue.expiry, default, &place.bounds, now, &mut faults);
+        let default = target.bounds.default_lifetime(otherwise);
+        let expires_at = expires_at(caller, issue.expiry, default, &target.bounds, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together must have at most {LONGEST_AUDIENCE} bytes");
             faults.push(FieldFault::new("audience", audience.clone(), message));
@@ -313,7 +313,7 @@ impl Authority {
             kind: TokenKind::Api,
             name: issue.name.clone(),
             description: issue.description.clone(),
-            owner: place.owner.clone(),
+            owner: target.owner.clone(),
             slot: issue.slot.clone(),
             scopes,
             preset,
@@ -332,14 +332,14 @@ impl Authority {
         &self,
         caller: &Caller,
         issue: &Issue,
-        place: &Place,
+        target: &Target,
         faults: &mut Vec<FieldFault>,
     ) -> Result<Option<Vec<u32>>> {
         let own = caller.token().projects().map(<[u32]>::to_vec);
         let Some(wanted) = &issue.projects else {
             return Ok(own);
         };
-        let Some(organization) = place.owner.organization() else {
+        let Some(organization) = target.owner.organization() else {
             faults.push(FieldFault::new(
                 "projects",
                 wanted.clone(),
@@ -419,7 +419,7 @@ impl Authority {
 }
 
 /// The owner of a new token and the organizations in which it is valid.
-pub(super) struct Place {
+pub(super) struct Target {
     pub(super) bounds: Bounds,
     rank: Rank,
     pub(super) owner: Owner,

@@ -64,7 +64,7 @@ impl Authority {
     /// cached copy of the JWKS contains it.
     pub async fn rotate_key(&self) -> Result<KeyRow> {
         let key = &self.keys.make().await?;
-        self.judged(move |view| {
+        self.attempt(move |view| {
             Box::pin(async move {
                 let (keys, cause) = (self.store.keys().await?, Cause::operator(self.clock.now()));
                 let (order, row) = rules::publish(cause, &keys, key.clone());
@@ -86,7 +86,7 @@ impl Authority {
 
     /// Retires a published key, which then never signs.
     pub async fn retire_key(&self, kid: &KeyId) -> Result<KeyRetired> {
-        self.judged(move |view| {
+        self.attempt(move |view| {
             Box::pin(async move {
                 let (keys, cause) = (self.store.keys().await?, Cause::operator(self.clock.now()));
                 let Some(order) = rules::advance(cause, &keys, kid.as_str(), KeyStep::Retire) else {
@@ -137,7 +137,7 @@ impl Authority {
         cause: &Cause,
         successor: &Option<NewKey>,
     ) -> Result<std::result::Result<(), NotWithdrawn>> {
-        self.judged(move |view| {
+        self.attempt(move |view| {
             Box::pin(async move {
                 let keys = self.store.keys().await?;
                 // The clock is read after the slow creation of the key.

@@ -42,7 +42,7 @@ impl Authority {
             at: self.clock.now(),
             ..cause
         };
-        let renewed = renew_counts(&*self.store, &cause, owners, &view.judged_at()).await?;
+        let renewed = renew_counts(&*self.store, &cause, owners, &view.versions()).await?;
         Ok(match renewed {
             Ok(active) => Attempt::Done(active),
             Err(Refused(Guard::CountUnmoved(..))) => Attempt::Again,

@@ -84,7 +84,7 @@ impl Authority {
     async fn open_session(&self, checked: &Credentials, origin: &Origin) -> Result<Session> {
         let person = &checked.person;
         let Issued { token, record } = self
-            .judged(move |view| {
+            .attempt(move |view| {
                 Box::pin(async move {
                     let now = self.clock.now();
                     // The user may have been deleted, disabled or given another password since the check. A

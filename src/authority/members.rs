@@ -73,7 +73,7 @@ impl Authority {
         whom: Whom,
     ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
@@ -109,7 +109,7 @@ impl Authority {
         email: &Email,
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
@@ -150,7 +150,7 @@ impl Authority {
         whom: Whom,
     ) -> Result<RoleGiven> {
         policy::logged_in(caller)?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
@@ -198,7 +198,7 @@ impl Authority {
         people: &[PersonReference],
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
@@ -250,7 +250,7 @@ impl Authority {
         person: &PersonReference,
     ) -> Result<()> {
         policy::logged_in(caller)?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank): (_, Rank) = view.visible(caller, organization).await?;

@@ -80,7 +80,7 @@ use jeton_store::{Origin, SharedStore};
 use self::concurrency::ConcurrencyLimit;
 use self::limits::Recounts;
 use self::password::PasswordHasher;
-use self::revoke_many::Turn;
+use self::revoke_many::Pauses;
 use self::status_lists::StatusLists;
 use self::throttle::Throttle;
 use self::view::Views;
@@ -134,7 +134,7 @@ pub struct Authority {
     views: Views,
     passwords: PasswordHasher,
     throttle: Throttle,
-    turn: Turn,
+    pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
     recounts: Recounts,
@@ -175,7 +175,7 @@ impl Authority {
             )),
             views: Views::default(),
             throttle: Throttle::default(),
-            turn: Turn::default(),
+            pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),
             store,

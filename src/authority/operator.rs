@@ -33,7 +33,7 @@ impl Authority {
     /// Creates a user.
     pub async fn operator_creates_person(&self, account: NewAccount) -> Result<Person> {
         let new = &self.new_person(account).await?;
-        self.judged(move |view| {
+        self.attempt(move |view| {
             Box::pin(async move {
                 let cause = Cause::operator(self.clock.now());
                 self.create(&view, cause, new).await
@@ -46,7 +46,7 @@ impl Authority {
     pub async fn operator_sets_password(&self, email: &Email, password: NewPassword) -> Result<Person> {
         let hash = self.passwords.hash(password).await?.to_phc();
         let changes = &PersonChanges::password(hash);
-        self.judged(move |view| {
+        self.attempt(move |view| {
             Box::pin(async move {
                 let cause = Cause::operator(self.clock.now());
                 self.change_as(&view, cause, email, changes).await

@@ -82,7 +82,7 @@ impl Authority {
         amend: impl Fn(Policy) -> Policy + Send + Sync,
     ) -> Result<Organization> {
         let amend = &amend;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let (organization, rank) = view.visible(&caller, reference).await?;
                 policy::govern_organization(&rank, &caller)?;

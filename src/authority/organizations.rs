@@ -107,7 +107,7 @@ impl Authority {
     ) -> Result<Organization> {
         self.check_policy(&changes.policy.clone().unwrap_or_default())?;
         let id = OrganizationId(self.entropy.uuid_v4());
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::create_organization(&caller)?;
                 let now = self.clock.now();
@@ -210,7 +210,7 @@ impl Authority {
         order: &ChangeOrganization,
         matched: u64,
     ) -> Result<(Organization, Option<BulkRevocation>)> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let now = self.clock.now();
                 let before = self.changeable(&caller, &view, &id.into(), order).await?;
@@ -252,7 +252,7 @@ impl Authority {
         reference: &OrganizationReference,
         its_teams: ItsTeams,
     ) -> Result<OrganizationRemoved> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;

@@ -73,7 +73,7 @@ impl Authority {
     pub async fn create_person(&self, caller: &Caller, account: NewAccount) -> Result<Person> {
         policy::manage_people(caller)?;
         let new = &self.new_person(account).await?;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::manage_people(&caller)?;
                 self.create(&view, caller.cause(self.clock.now()), new).await
@@ -157,7 +157,7 @@ impl Authority {
             disabled,
             password_hash,
         };
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 may_change(&caller, email, change)?;
                 self.change_as(&view, caller.cause(self.clock.now()), email, changes)
@@ -174,7 +174,7 @@ impl Authority {
 
     /// Deletes a user; removes them from organizations and teams and revokes their sessions and tokens.
     pub async fn remove_person(&self, caller: &Caller, email: &Email) -> Result<()> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::manage_people(&caller)?;
                 let person = view.person(&email.clone().into()).await?.ok_or(Error::Absent)?;

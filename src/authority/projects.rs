@@ -13,7 +13,7 @@ impl Authority {
         reference: &OrganizationReference,
         name: &Name,
     ) -> Result<Project> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
@@ -50,7 +50,7 @@ impl Authority {
         reference: &OrganizationReference,
         id: u32,
     ) -> Result<()> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;

@@ -45,7 +45,7 @@ impl Authority {
     /// A request authenticates once and can wait long after that: to hash a password, for the second after a
     /// cut-off, for the successor of a withdrawn key. A caller who was revoked or demoted meanwhile must not
     /// act any more.
-    pub(super) async fn judged_for<'a, T>(
+    pub(super) async fn attempt_for<'a, T>(
         &'a self,
         caller: &'a Caller,
         operation: impl Fn(Caller, View<'a>) -> Operation<'a, T> + Send + Sync,
@@ -67,7 +67,7 @@ impl Authority {
     }
 
     /// Runs an operation without a caller likewise.
-    pub(super) async fn judged<'a, T>(
+    pub(super) async fn attempt<'a, T>(
         &'a self,
         operation: impl Fn(View<'a>) -> Operation<'a, T> + Send + Sync,
     ) -> Result<T> {

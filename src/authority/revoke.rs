@@ -30,7 +30,7 @@ impl Authority {
         last_token: LastToken,
     ) -> Result<Revoked> {
         let (reference, reason) = (&reference, &reason);
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let record = self.managed(&view, &caller, *reference).await?;
                 let cause = caller.cause(self.clock.now()).because(reason.clone());
@@ -56,7 +56,7 @@ impl Authority {
         records.sort_by_key(|record| record.id);
         records.dedup_by_key(|record| record.id);
         let records = &records;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move { self.delete(&view, &caller, records).await })
         })
         .await

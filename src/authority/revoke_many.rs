@@ -59,7 +59,7 @@ pub enum RevokedMany {
 
 /// The lock of the task that carries out orders, with the pauses of orders that failed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turn(Arc<Mutex<BTreeMap<BulkId, Pause>>>);
+pub(super) struct Pauses(Arc<Mutex<BTreeMap<BulkId, Pause>>>);
 
 /// The pause before an order that failed is tried again.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +92,7 @@ impl Authority {
         }
         // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
         let bulk = self
-            .judged_for(caller, move |caller, view| {
+            .attempt_for(caller, move |caller, view| {
                 Box::pin(async move {
                     let order = BulkOrder {
                         filter: self.matching(&view, &caller, order).await?,
@@ -162,7 +162,7 @@ impl Authority {
     /// Carries out all unfinished orders, except those that failed a moment ago.
     pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        carry_out(store, clock, self.turn.clone())
+        carry_out(store, clock, self.pauses.clone())
     }
 
     async fn count(&self, filter: Filter) -> Result<u64> {
@@ -178,9 +178,9 @@ impl Authority {
 }
 
 /// Carries out orders until none is due. The store records the progress of each, so ending early loses nothing.
-async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, turn: Turn) {
+async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Pauses) {
     // One task at a time; the next one finds the rest.
-    let mut put_off = turn.0.lock().await;
+    let mut put_off = pauses.0.lock().await;
     loop {
         let mut due = match store.unfinished_bulk_revocations().await {
             Ok(unfinished) => unfinished,
@@ -195,7 +195,7 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, turn: Turn) 
         if due.is_empty() {
             return;
         }
-        // One portion of each order in turn, so that a large order does not delay the others.
+        // One portion of each order after the other, so that a large order does not delay the others.
         for id in due {
             match advance(&store, &clock, id).await {
                 Ok(bulk) => {

@@ -21,7 +21,7 @@ pub struct Rotate {
 impl Authority {
     /// Rotates a token that the caller manages and could have created.
     pub async fn rotate(&self, caller: &Caller, reference: TokenReference, rotate: Rotate) -> Result<Issued> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let record = self.managed(&view, caller, reference).await?;
@@ -34,7 +34,7 @@ impl Authority {
     /// Rotates the caller's own token. This needs no scope: the successor has no more rights and does not
     /// outlive the token.
     pub async fn rotate_own(&self, caller: &Caller, rotate: Rotate) -> Result<Issued> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let record = self.own_record(caller).await?;

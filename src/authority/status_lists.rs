@@ -73,7 +73,7 @@ impl StatusLists {
         if let Some(published) = self.current(&list, changes) {
             return Ok(published);
         }
-        let turn = list.publication().turn().await;
+        let rendering = list.publication().lock_rendering().await;
         if let Some(published) = self.current(&list, changes) {
             return Ok(published);
         }
@@ -81,7 +81,7 @@ impl StatusLists {
         let lists = Arc::clone(self);
         let rendered = tokio::task::spawn_blocking(move || {
             // Held until the rendering ends even if the client disconnects, so that no two run at once.
-            let _turn = turn;
+            let _rendering = rendering;
             lists.render(&list, &kid)
         });
         rendered.await.map_err(|error| Error::Unavailable(error.into()))?

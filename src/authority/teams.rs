@@ -16,7 +16,7 @@ impl Authority {
         name: &Name,
     ) -> Result<Team> {
         let id = &TeamId::random(&*self.entropy);
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
@@ -106,7 +106,7 @@ impl Authority {
         team: &TeamReference,
         name: Option<&Name>,
     ) -> Result<Team> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;
@@ -134,7 +134,7 @@ impl Authority {
         organization: &OrganizationReference,
         team: &TeamReference,
     ) -> Result<()> {
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, organization).await?;

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::authority::usage::LastNoted;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{ManagementScope, Owner, Place, TokenId, TokenKind};
+use jeton_core::token::{ListIndex, ManagementScope, Owner, TokenId, TokenKind};
 use jeton_store::Generation;
 use jeton_store::rules::tokens::Liveness;
 
@@ -59,7 +59,7 @@ pub(super) struct VerifiedToken {
     pub(super) id: TokenId,
     pub(super) kind: TokenKind,
     pub(super) owner: Owner,
-    pub(super) place: Place,
+    pub(super) list_index: ListIndex,
     /// The claim `iat`, in whole seconds since the Unix epoch.
     pub(super) issued_at: i64,
     /// The expiry, in milliseconds; the claim `exp` has whole seconds.
@@ -136,7 +136,7 @@ mod tests {
                     id: TokenId(number),
                     kind: TokenKind::Api,
                     owner: owner.clone(),
-                    place: Place { list: 1, index: 1 },
+                    list_index: ListIndex { list: 1, index: 1 },
                     issued_at: 1,
                     expires_at: None,
                     revoked_from: None,

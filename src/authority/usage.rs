@@ -103,7 +103,7 @@ impl Authority {
     pub async fn report_use(&self, caller: &Caller, report: UseReport) -> Result<UseReported> {
         policy::report_use(caller)?;
         let report = &report;
-        self.judged_for(caller, move |caller, view| {
+        self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let jtis = report.uses.iter().map(|reported| reported.jti);
                 let known = self.store.known_tokens(jtis.collect()).await?;

@@ -16,7 +16,7 @@ use jeton_core::directory::{
 use jeton_core::token::{Owner, TokenId};
 use jeton_store::rules::members::Addressee;
 use jeton_store::{
-    Credentials, Generation, Guard, JudgedAt, Order, PersonReference, Realm, SharedStore, Standing, Versioned,
+    Credentials, Generation, Guard, Order, PersonReference, Realm, SharedStore, Standing, Versioned, Versions,
 };
 
 /// A value, and the latest edit of the directory known before it was read.
@@ -47,7 +47,7 @@ pub(super) struct View<'a> {
     realms: &'a Realms,
     /// The latest edit known when the view was created: data read from the store is at least as new.
     as_of: Generation,
-    judged_at: Mutex<JudgedAt>,
+    versions: Mutex<Versions>,
     /// The token of the caller, if there is one.
     credential: Option<TokenId>,
 }
@@ -60,7 +60,7 @@ impl Authority {
             views: &self.views,
             realms: self.index.realms(),
             as_of: self.index.realms().as_of(),
-            judged_at: Mutex::default(),
+            versions: Mutex::default(),
             credential: None,
         }
     }
@@ -68,7 +68,7 @@ impl Authority {
     /// Returns the current directory for a caller, with the generations that the caller's rights rely on.
     pub(super) fn view_of(&self, caller: &Caller) -> View<'_> {
         View {
-            judged_at: Mutex::new(caller.active().judged_at()),
+            versions: Mutex::new(caller.active().versions()),
             credential: Some(caller.token().id()),
             ..self.view()
         }
@@ -77,8 +77,8 @@ impl Authority {
 
 impl View<'_> {
     /// Returns the generations of all realms read.
-    pub(super) fn judged_at(&self) -> JudgedAt {
-        self.judged_at
+    pub(super) fn versions(&self) -> Versions {
+        self.versions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -87,7 +87,7 @@ impl View<'_> {
     /// Adds guards to an order: all realms read are unchanged, and the caller's token is still active.
     pub(super) fn guard(&self, order: Order) -> Order {
         let at = order.cause.at;
-        let order = order.judged_at(self.judged_at());
+        let order = order.versions(self.versions());
         match self.credential {
             Some(token) => order.guard(Guard::Active(token, at)),
             None => order,
@@ -95,10 +95,10 @@ impl View<'_> {
     }
 
     fn relies_on(&self, realm: Realm, generation: Generation) {
-        let mut judged_at = self.judged_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         // Data was read at the first generation: if a later one differs, the store must refuse the order.
-        if !judged_at.0.iter().any(|(known, _)| *known == realm) {
-            judged_at.0.push((realm, generation));
+        if !versions.0.iter().any(|(known, _)| *known == realm) {
+            versions.0.push((realm, generation));
         }
     }
 

@@ -13,9 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use jeton_verifier::{Malformed, Rejection};
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Active, Error, Inactive, Presented, policy};
+use crate::authority::{self, Error, Inactive, Presented, policy};
 use crate::http::error::ExpiresIn;
 use crate::http::origin::RequestOrigin;
+use crate::http::unconfirmed::Unconfirmed;
 use crate::http::{App, Failure};
 use jeton_core::token::{ManagementScope, TokenKind};
 
@@ -202,27 +203,12 @@ impl<P: Permission> Caller<P> {
         if !parts.method.is_safe() {
             let active = caller.active().clone();
             let app = Arc::clone(app);
-            parts.extensions.insert(Unconfirmed { app, active });
+            parts.extensions.insert(Unconfirmed::new(app, active));
         }
         Ok(Some(Self {
             caller,
             permission: PhantomData,
         }))
-    }
-}
-
-/// A caller who was authenticated by the head of a request, whose body is not read yet. Sending it can take long, and
-/// the caller may be revoked or disabled meanwhile.
-#[derive(Debug, Clone)]
-pub(super) struct Unconfirmed {
-    app: Arc<App>,
-    active: Active,
-}
-
-impl Unconfirmed {
-    /// Refuses a caller who is no longer active.
-    pub(super) async fn confirm(&self) -> Result<(), Failure> {
-        Ok(self.app.authority.confirm(&self.active).await?)
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const INVALID_TOKEN: HeaderValue =
 pub enum Failure {
     /// The request is invalid.
     #[error(transparent)]
-    Input(#[from] InputError),
+    Input(InputError),
     /// The operation failed.
     #[error(transparent)]
     Refused(authority::Error),
@@ -47,6 +47,15 @@ pub enum Failure {
         /// Seconds until the next request is allowed.
         retry_after: u64,
     },
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Refused(error) => error.into(),
+            other => Self::Input(other),
+        }
+    }
 }
 
 impl From<authority::Error> for Failure {

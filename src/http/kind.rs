@@ -135,6 +135,7 @@ fn describe_input(error: &InputError) -> Description {
             "unsupported_media_type",
             "Send the body as Content-Type: application/x-www-form-urlencoded.",
         ),
+        InputError::Refused(error) => return describe_refusal(error),
         InputError::BodyUnreadable(_) => (
             Kind::BadRequest,
             "body_unreadable",

@@ -18,6 +18,7 @@ mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
+mod unconfirmed;
 mod v1;
 
 use std::sync::Arc;

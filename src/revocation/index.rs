@@ -16,7 +16,7 @@ use crate::revocation::list::List;
 use crate::revocation::realms::Realms;
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::DeploymentClock;
-use jeton_core::token::{CutOff, CutOffSubject, NewToken, Place};
+use jeton_core::token::{CutOff, CutOffSubject, ListIndex, NewToken};
 use jeton_store::{Advance, Change, Changes, Commit, Observer, Snapshot};
 
 /// The state of revocation as this process knows it, readable without the store.
@@ -142,23 +142,27 @@ impl Index {
     }
 
     /// Returns whether the token at this status list index is revoked at this instant, cut-offs aside.
-    pub fn is_revoked(&self, place: Place, now: Timestamp) -> bool {
+    pub fn is_revoked(&self, list_index: ListIndex, now: Timestamp) -> bool {
         let lists = self.lists.load();
-        let Some(list) = lists.get(&place.list) else {
+        let Some(list) = lists.get(&list_index.list) else {
             return false;
         };
         // In this order: a due revocation moves from the schedule to the bits, and must be found in one of
         // them.
         let is_due = list
             .scheduled
-            .get(place.index)
+            .get(list_index.index)
             .is_some_and(|effective_at| effective_at <= now);
-        is_due || list.is_set(place.index)
+        is_due || list.is_set(list_index.index)
     }
 
     /// Returns when a scheduled revocation of the token at this index takes effect.
-    pub fn scheduled(&self, place: Place) -> Option<Timestamp> {
-        self.lists.load().get(&place.list)?.scheduled.get(place.index)
+    pub fn scheduled(&self, list_index: ListIndex) -> Option<Timestamp> {
+        self.lists
+            .load()
+            .get(&list_index.list)?
+            .scheduled
+            .get(list_index.index)
     }
 
     /// Returns whether a cut-off ends this token at this instant.
@@ -187,8 +191,10 @@ impl Index {
         for change in changes {
             match change {
                 Change::Revoked {
-                    place, effective_at, ..
-                } => self.revoke([(*place, *effective_at)], now),
+                    list_index,
+                    effective_at,
+                    ..
+                } => self.revoke([(*list_index, *effective_at)], now),
                 Change::CutOff { cut_off, sequence } => self.cut_off(cut_off.clone(), *sequence),
                 Change::Directory { realms, generation } => {
                     for realm in realms {
@@ -201,13 +207,13 @@ impl Index {
         }
     }
 
-    pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (Place, Timestamp)>, now: Timestamp) {
-        for (place, effective_at) in revoked {
-            let list = self.open(place.list);
+    pub(super) fn revoke(&self, revoked: impl IntoIterator<Item = (ListIndex, Timestamp)>, now: Timestamp) {
+        for (list_index, effective_at) in revoked {
+            let list = self.open(list_index.list);
             if effective_at <= now {
-                list.set(place.index);
+                list.set(list_index.index);
             } else {
-                list.scheduled.add(place.index, effective_at);
+                list.scheduled.add(list_index.index, effective_at);
             }
         }
         self.changes.fetch_add(1, Ordering::AcqRel);

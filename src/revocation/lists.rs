@@ -101,8 +101,11 @@ impl Index {
 
     /// Sets the bits of tokens that a cut-off covers.
     pub fn fill(&self, unfilled: &Unfilled, covered: &Covered, now: Timestamp) {
-        let places = covered.places.iter().map(|place| (*place, unfilled.effective_at));
-        self.revoke(places, now);
+        let list_indexes = covered
+            .list_indexes
+            .iter()
+            .map(|list_index| (*list_index, unfilled.effective_at));
+        self.revoke(list_indexes, now);
         self.backlog.reached(unfilled.cut_off, covered.last);
     }
 }
@@ -115,7 +118,7 @@ mod tests {
     use super::*;
     use jeton_core::clock::Clock;
     use jeton_core::deployment_clock::DeploymentClock;
-    use jeton_core::token::{CutOff, Place, Reach, TokenId};
+    use jeton_core::token::{CutOff, ListIndex, Reach, TokenId};
     use jeton_store::{Advance, Change, Changes, Commit, Generation, Observer, Snapshot};
 
     struct Stopped(Timestamp);
@@ -136,8 +139,8 @@ mod tests {
 
     const NOW: i64 = 1_000_000;
 
-    fn place(list: u32, index: u32) -> Place {
-        Place { list, index }
+    fn list_index(list: u32, index: u32) -> ListIndex {
+        ListIndex { list, index }
     }
 
     fn index(snapshot: Snapshot) -> Index {
@@ -150,7 +153,7 @@ mod tests {
     fn revoked(list: u32, index: u32, effective_at: i64) -> Change {
         Change::Revoked {
             token: TokenId(1),
-            place: place(list, index),
+            list_index: list_index(list, index),
             effective_at: at(effective_at),
             sequence: 1,
         }
@@ -288,8 +291,8 @@ mod tests {
                 &[revoked(1 + bit % 4, bit, NOW + 10_000 + i64::from(bit))],
             );
         }
-        assert_eq!(index.scheduled(place(2, 1)), Some(at(NOW + 10_001)));
-        assert_eq!(index.scheduled(place(2, 2)), None);
+        assert_eq!(index.scheduled(list_index(2, 1)), Some(at(NOW + 10_001)));
+        assert_eq!(index.scheduled(list_index(2, 2)), None);
         for list in 1..=4 {
             let bits = index.list(list).unwrap().bits(at(NOW));
             assert_eq!(bits.next, Some(at(NOW + 9_999 + i64::from(list))));
@@ -301,7 +304,7 @@ mod tests {
             bits.bytes.iter().map(|byte| byte.count_ones()).sum::<u32>()
         };
         assert_eq!((1..=4).map(set).sum::<u32>(), COUNT);
-        assert_eq!(index.scheduled(place(2, 1)), None);
+        assert_eq!(index.scheduled(list_index(2, 1)), None);
     }
 
     /// A list must not claim to include a cut-off whose bits it lacks.
@@ -323,7 +326,7 @@ mod tests {
         let first = index.unfilled(4).unwrap();
         let changes = index.changes();
         let portion = |last| Covered {
-            places: vec![place(1, 3)],
+            list_indexes: vec![list_index(1, 3)],
             last,
         };
         index.fill(&first, &portion(Some(TokenId(8))), at(NOW));

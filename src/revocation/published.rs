@@ -108,7 +108,7 @@ fn gzip(bytes: &[u8]) -> Option<Bytes> {
 pub struct Publication {
     current: ArcSwapOption<Published>,
     /// Held by the task that renders the list.
-    turn: Arc<Mutex<()>>,
+    rendering: Arc<Mutex<()>>,
 }
 
 impl Publication {
@@ -119,8 +119,8 @@ impl Publication {
 
     /// Waits until no other task renders the list, and locks the rendering. After waiting, check first whether
     /// [`Publication::current`] is good enough.
-    pub async fn turn(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.turn).lock_owned().await
+    pub async fn lock_rendering(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.rendering).lock_owned().await
     }
 
     /// Replaces the list rendered last.

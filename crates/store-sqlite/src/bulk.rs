@@ -14,8 +14,8 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, TokenId};
 use jeton_store::{
-    BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Generation, JudgedAt, Keeper,
-    LastToken, Realm, Result,
+    BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Generation, Keeper,
+    LastToken, Realm, Result, Versions,
 };
 
 #[async_trait]
@@ -179,7 +179,7 @@ fn portion(
             tokens.push(token);
         }
     }
-    let (keepers, judged_at) = match keeping {
+    let (keepers, versions) = match keeping {
         Some(keeping) => keeping.finish()?,
         None => Default::default(),
     };
@@ -188,7 +188,7 @@ fn portion(
         tokens,
         is_last,
         keepers,
-        judged_at,
+        versions,
     }))
 }
 
@@ -226,7 +226,7 @@ struct Keeping<'a> {
     now: Timestamp,
     /// Whether an organization keeps them, by its row number.
     organizations: HashMap<i64, bool>,
-    judged_at: JudgedAt,
+    versions: Versions,
     owners: HashMap<OwnerNumbers, Keeper>,
 }
 
@@ -236,7 +236,7 @@ impl<'a> Keeping<'a> {
             connection,
             now,
             organizations: HashMap::new(),
-            judged_at: JudgedAt::default(),
+            versions: Versions::default(),
             owners: HashMap::new(),
         }
     }
@@ -269,7 +269,7 @@ impl<'a> Keeping<'a> {
             })
             .optional()?;
         let keeps = read.is_some_and(|(version, keeps)| {
-            self.judged_at.0.push(version);
+            self.versions.0.push(version);
             keeps
         });
         self.organizations.insert(organization, keeps);
@@ -277,7 +277,7 @@ impl<'a> Keeping<'a> {
     }
 
     /// Finds another active token of each owner.
-    fn finish(self) -> std::result::Result<(Vec<Keeper>, JudgedAt), Failure> {
+    fn finish(self) -> std::result::Result<(Vec<Keeper>, Versions), Failure> {
         let mut keepers = Vec::new();
         for (owner, mut keeper) in self.owners {
             let mut query = self.connection.prepare_cached(&active::active(owner))?;
@@ -293,6 +293,6 @@ impl<'a> Keeping<'a> {
             }
             keepers.push(keeper);
         }
-        Ok((keepers, self.judged_at))
+        Ok((keepers, self.versions))
     }
 }

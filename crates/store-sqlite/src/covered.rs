@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::cut_offs::COVERS;
 use crate::failure::Failure;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Place, TokenId};
+use jeton_core::token::{ListIndex, TokenId};
 use jeton_store::Covered;
 
 /// The number of tokens in a portion if the cut-off names an owner.
@@ -60,7 +60,7 @@ pub(super) fn covered(
 ) -> Result<Covered, Failure> {
     let transaction = connection.unchecked_transaction()?;
     let nothing = Covered {
-        places: Vec::new(),
+        list_indexes: Vec::new(),
         last: None,
     };
     let Some(among) = among(&transaction, cut_off)? else {
@@ -79,14 +79,14 @@ pub(super) fn covered(
         }
         _ => (newest, PORTION),
     };
-    let rows: Vec<(i64, Place)> = transaction
+    let rows: Vec<(i64, ListIndex)> = transaction
         .prepare_cached(&among.statement())?
         .query_map(params![cut_off, after.0, now.seconds(), through, limit], |row| {
-            let place = Place {
+            let list_index = ListIndex {
                 list: get(row, 1)?,
                 index: get(row, 2)?,
             };
-            Ok((get(row, 0)?, place))
+            Ok((get(row, 0)?, list_index))
         })?
         .collect::<rusqlite::Result<_>>()?;
     let last = match among {
@@ -95,7 +95,7 @@ pub(super) fn covered(
         _ => None,
     };
     Ok(Covered {
-        places: rows.into_iter().map(|(_, place)| place).collect(),
+        list_indexes: rows.into_iter().map(|(_, list_index)| list_index).collect(),
         last,
     })
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::values::{Bytes, get};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Place, TokenId};
+use jeton_core::token::{ListIndex, TokenId};
 
 /// A sum over revoked tokens: adding one a second time removes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) enum Who {
 impl Ended {
     /// Adds a token that is revoked from an instant on, or removes it. The database's first epoch is the key, so
     /// that entries of another database do not fit.
-    pub(super) fn toggle(&mut self, origin: Uuid, who: Who, effective_at: Timestamp, place: Place) {
+    pub(super) fn toggle(&mut self, origin: Uuid, who: Who, effective_at: Timestamp, list_index: ListIndex) {
         let subject = match who {
             Who::Recorded(id) => u128::from(id.0.unsigned_abs()),
             Who::Lost(jti) => jti.as_u128(),
@@ -38,8 +38,8 @@ impl Ended {
             origin.as_bytes(),
             &subject.to_be_bytes(),
             &effective_at.millis().to_be_bytes(),
-            &place.list.to_be_bytes(),
-            &place.index.to_be_bytes(),
+            &list_index.list.to_be_bytes(),
+            &list_index.index.to_be_bytes(),
         ];
         for (byte, from) in text.iter_mut().zip(parts.into_iter().flatten()) {
             *byte = *from;
@@ -73,7 +73,7 @@ impl Source {
 pub(super) fn scan(
     connection: &Connection,
     source: Source,
-    mut found: impl FnMut(Place, Timestamp),
+    mut found: impl FnMut(ListIndex, Timestamp),
 ) -> rusqlite::Result<Ended> {
     let origin = connection
         .prepare_cached("SELECT origin FROM meta")?
@@ -92,12 +92,12 @@ pub(super) fn scan(
             None => Who::Lost(get::<Bytes>(row, 1)?.0),
         };
         let effective_at = get(row, 2)?;
-        let place = Place {
+        let list_index = ListIndex {
             list: get(row, 3)?,
             index: get(row, 4)?,
         };
-        sum.toggle(origin, who, effective_at, place);
-        found(place, effective_at);
+        sum.toggle(origin, who, effective_at, list_index);
+        found(list_index, effective_at);
     }
     Ok(sum)
 }

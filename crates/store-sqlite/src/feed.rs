@@ -24,8 +24,8 @@ impl Batch<'_> {
             Ends::Token {
                 jti: token.jti,
                 id: token.id.0,
-                status_list: token.place.list,
-                index: token.place.index,
+                status_list: token.list_index.list,
+                index: token.list_index.index,
                 expires_at: token.expires_at.map(Timestamp::millis),
             },
         );
@@ -47,8 +47,8 @@ impl Batch<'_> {
                 order.reason,
                 token.id.0,
                 Bytes(token.jti),
-                token.place.list,
-                token.place.index,
+                token.list_index.list,
+                token.list_index.index,
                 token.expires_at,
                 hash,
             ])?;
@@ -56,12 +56,14 @@ impl Batch<'_> {
         self.memory.head.hash = hash;
         let who = Who::Recorded(token.id);
         if let Some(before) = &token.revocation {
-            self.memory.toggle_ended(who, before.effective_at, token.place);
+            self.memory
+                .toggle_ended(who, before.effective_at, token.list_index);
         }
-        self.memory.toggle_ended(who, order.effective_at, token.place);
+        self.memory
+            .toggle_ended(who, order.effective_at, token.list_index);
         self.changes.push(Change::Revoked {
             token: token.id,
-            place: token.place,
+            list_index: token.list_index,
             effective_at: order.effective_at,
             sequence: event.sequence,
         });

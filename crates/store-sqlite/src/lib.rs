@@ -22,7 +22,9 @@ mod feed;
 mod guards;
 mod journal;
 mod keys;
+mod leap;
 mod list;
+mod list_indexes;
 mod lock;
 mod members;
 mod memory;
@@ -30,7 +32,6 @@ mod open;
 mod orders;
 mod organizations;
 mod people;
-mod places;
 mod projects;
 mod readers;
 mod reconcile;
@@ -56,17 +57,17 @@ use tokio::sync::Mutex;
 
 pub use backup::{BackupError, Progress, backup, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
-pub use journal::{End as JournalEnd, Flaw as JournalFlaw, JournalError, check as check_journal};
+pub use journal::{End as JournalEnd, Flaw as JournalFlaw, JournalError};
 pub use lock::{LockError, ServeLock};
 pub use open::OpenError;
-pub use reconcile::{Missing, begin_journal};
+pub use reconcile::{Missing, begin_journal, check_journal};
 pub use replay::Replayed;
 
 use failure::Failure;
 use jeton_core::entropy::Entropy;
 use jeton_store::{Medium, Observer};
 use journal::Entry;
-use places::Places;
+use list_indexes::ListIndexes;
 use readers::Readers;
 use values::{get, params};
 use writer::{Batch, Undo, Writer};
@@ -77,7 +78,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     /// The status list indexes for new tokens.
-    places: Arc<Places>,
+    list_indexes: Arc<ListIndexes>,
     /// The folder of the journal of revocations.
     journal: PathBuf,
     /// No token has a higher number, if the last server did not stop in order.
@@ -110,7 +111,7 @@ impl SqliteStore {
         Ok(Self {
             readers,
             writer,
-            places: Arc::default(),
+            list_indexes: Arc::default(),
             journal: journal::folder_of(path),
             tokens_through,
             probe: Mutex::new(()),
@@ -139,7 +140,7 @@ impl Medium for SqliteStore {
         self.writer
             .run(Undo::Statement, |batch| {
                 let tokens = journal::last_token(batch.connection)?;
-                batch.memory.notes.push(Entry::Stopped { tokens });
+                batch.notes.push(Entry::Stopped { tokens });
                 Ok(())
             })
             .await
@@ -167,7 +168,7 @@ impl Batch<'_> {
             .connection
             .prepare_cached("UPDATE meta SET starts = starts + 1 RETURNING starts")?
             .query_row((), |row| get(row, 0))?;
-        self.memory.notes.push(Entry::Started { number });
+        self.notes.push(Entry::Started { number });
         Ok(())
     }
 }

@@ -11,11 +11,10 @@ use uuid::Uuid;
 
 use crate::ended::{Ended, Who};
 use crate::failure::Failure;
-use crate::journal::Entry;
 use crate::values::{Bytes, Parameter, get, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, TeamId, UserId};
-use jeton_core::token::Place;
+use jeton_core::token::ListIndex;
 use jeton_store::{Generation, Realm};
 
 /// The writer's cache.
@@ -34,8 +33,6 @@ pub(super) struct Memory {
     pub(super) numbers: Numbers,
     /// The cached versions of realms.
     pub(super) generations: Generations,
-    /// What the batch gives out. The journal notes it after the commit.
-    pub(super) notes: Vec<Entry>,
 }
 
 /// The counters that commits advance. A job that fails restores them.
@@ -117,7 +114,6 @@ impl Memory {
             written: head,
             numbers: Numbers::default(),
             generations: Generations::default(),
-            notes: Vec::new(),
         })
     }
 
@@ -127,8 +123,8 @@ impl Memory {
     }
 
     /// Adds a revoked token to the sum, or removes it.
-    pub(super) fn toggle_ended(&mut self, who: Who, effective_at: Timestamp, place: Place) {
-        self.head.ended.toggle(self.origin, who, effective_at, place);
+    pub(super) fn toggle_ended(&mut self, who: Who, effective_at: Timestamp, list_index: ListIndex) {
+        self.head.ended.toggle(self.origin, who, effective_at, list_index);
     }
 
     /// Returns the counters as they are in the file.

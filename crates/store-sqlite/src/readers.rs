@@ -29,7 +29,7 @@ pub(super) struct Readers {
     _closed: Closed,
     /// Permits for long reads, fewer than connections: taking a connection would block the thread while none is
     /// free.
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
@@ -52,7 +52,7 @@ impl Readers {
         Ok(Self {
             pool,
             _closed: Closed(Mutex::new(closed)),
-            turns: Arc::new(Semaphore::new(LONG_READS as usize)),
+            permits: Arc::new(Semaphore::new(LONG_READS as usize)),
         })
     }
 
@@ -73,14 +73,14 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let turn = match timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
+        let permit = match timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
             Ok(Err(_)) | Err(_) => return Err(StoreError::Busy),
         };
         let pool = self.pool.clone();
         tokio::task::spawn_blocking(move || {
             // Dropped after the connection: every holder of a permit finds a connection.
-            let _turn = turn;
+            let _permit = permit;
             let reader = pool.get().map_err(|error| StoreError::Failed(Box::new(error)))?;
             query(&reader.connection).map_err(StoreError::from)
         })

@@ -6,13 +6,14 @@
 //! numbers beyond all that were assigned since, so that nothing issued from the lost state is mistaken for
 //! something else.
 
+use std::io;
 use std::path::Path;
 
 use jeton_verifier::event::Position;
 use rusqlite::Connection;
 
 use crate::failure::Failure;
-use crate::journal::{End, Given, History, Journal, JournalBatch, folder_of};
+use crate::journal::{self, End, Given, History, Journal, JournalBatch, folder_of};
 use crate::memory::Memory;
 use crate::open::{self, OpenError};
 use crate::replay::{Replay, Replayed};
@@ -247,6 +248,13 @@ fn is_older(batches: &[JournalBatch], at: Position) -> bool {
 fn is_new(connection: &Connection) -> Result<bool, Failure> {
     let query = "SELECT sequence = 0 AND starts = 0 FROM meta";
     Ok(connection.query_row(query, (), |row| get(row, 0))?)
+}
+
+/// Reads the whole journal of a database, which need not exist any more, and returns its flaws: what a restore could
+/// not repeat.
+pub fn check_journal(database: &Path) -> io::Result<Vec<String>> {
+    let database = open::resolved(database).map_err(io::Error::other)?;
+    journal::check(&folder_of(&database))
 }
 
 /// Begins a journal for a database that has lost its own. Returns `false` if it has one.

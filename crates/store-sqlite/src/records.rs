@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::values::{Bytes, Columns, Parameter, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::record::RevocationNote;
-use jeton_core::token::{Actor, Lineage, NewToken, Owner, Place, Record, Refusals, TokenId};
+use jeton_core::token::{Actor, Lineage, ListIndex, NewToken, Owner, Record, Refusals, TokenId};
 
 /// The columns of a record, of [`FROM`].
 pub(super) const COLUMNS: &str = "tokens.id, tokens.jti, tokens.session, tokens.name, tokens.description, \
@@ -89,7 +89,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             created_by_token: columns.take::<Option<i64>>()?.map(TokenId),
             expires_at: columns.take()?,
         },
-        place: Place {
+        list_index: ListIndex {
             list: columns.take()?,
             index: columns.take()?,
         },

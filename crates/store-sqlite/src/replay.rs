@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use crate::clock;
 use crate::cut_offs;
 use crate::ended::Who;
 use crate::failure::Failure;
 use crate::journal::{Entry, Order};
+use crate::leap;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, OrganizationId, UserId};
-use jeton_core::token::{Actor, CutOff, Place, Reach, Revocation, TokenKind};
+use jeton_core::token::{Actor, CutOff, ListIndex, Reach, Revocation, TokenKind};
 use jeton_store::Realm;
 
 /// The revocations that a replay has repeated. Those already in the database are not counted.
@@ -92,7 +92,7 @@ impl<'a, 'b> Replay<'a, 'b> {
             // The numbers of a restored database begin beyond all of these.
             Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } => Ok(()),
             Entry::ClockAccepted { recorded_at } => {
-                clock::lower(self.batch, *recorded_at)?;
+                leap::lower(self.batch, *recorded_at)?;
                 self.known = cut_offs::all(self.batch.connection)?
                     .into_iter()
                     .map(|(_, cut_off)| cut_off)
@@ -133,7 +133,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         order: &Order,
     ) -> Result<(), Failure> {
         let Some(token) = Revocable::by_jti(self.batch.connection, jti)? else {
-            return self.lost((jti, Place { list, index }), expires_at, order.effective_at);
+            return self.lost((jti, ListIndex { list, index }), expires_at, order.effective_at);
         };
         let stands = token.revocation.as_ref();
         if stands.is_some_and(|revocation| revocation.effective_at <= order.effective_at) {
@@ -153,7 +153,7 @@ impl<'a, 'b> Replay<'a, 'b> {
     /// Revokes a token without a record.
     fn lost(
         &mut self,
-        (jti, place): (Uuid, Place),
+        (jti, list_index): (Uuid, ListIndex),
         expires_at: Option<Timestamp>,
         effective_at: Timestamp,
     ) -> Result<(), Failure> {
@@ -170,12 +170,12 @@ impl<'a, 'b> Replay<'a, 'b> {
                 "INSERT OR REPLACE INTO lost_tokens (jti, status_list, status_index, effective_at, expires_at)
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
-            .execute(params![Bytes(jti), place.list, place.index, effective_at, expires_at])?;
+            .execute(params![Bytes(jti), list_index.list, list_index.index, effective_at, expires_at])?;
         let who = Who::Lost(jti);
         if let Some(before) = before {
-            self.batch.memory.toggle_ended(who, before, place);
+            self.batch.memory.toggle_ended(who, before, list_index);
         }
-        self.batch.memory.toggle_ended(who, effective_at, place);
+        self.batch.memory.toggle_ended(who, effective_at, list_index);
         self.replayed.tokens += 1;
         Ok(())
     }

@@ -13,11 +13,11 @@ use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::ended::Who;
 use crate::failure::Failure;
 use crate::journal;
-use crate::places;
+use crate::list_indexes;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, Place, TokenId};
+use jeton_core::token::{CutOff, ListIndex, TokenId};
 use jeton_store::{Aged, Change, Effect, Order, Purge, Result, Retention};
 
 /// The number of records, and of events, in a portion. One job of the writer deletes at most as many rows, in
@@ -46,7 +46,7 @@ impl Retention for SqliteStore {
                     oldest_record: transaction
                         .prepare_cached("SELECT (SELECT created_at FROM tokens ORDER BY jti LIMIT 1)")?
                         .query_row((), |row| get(row, 0))?,
-                    lists: places::opened_lists(&transaction)?,
+                    lists: list_indexes::opened_lists(&transaction)?,
                     ..aged
                 })
             })
@@ -94,8 +94,8 @@ fn pruned_cut_offs(connection: &Connection) -> std::result::Result<Vec<(u64, Cut
 }
 
 /// Reads the columns `status_list` and `status_index`.
-fn place(row: &Row<'_>, first: usize) -> rusqlite::Result<Place> {
-    Ok(Place {
+fn list_index(row: &Row<'_>, first: usize) -> rusqlite::Result<ListIndex> {
+    Ok(ListIndex {
         list: get(row, first)?,
         index: get(row, first + 1)?,
     })
@@ -127,10 +127,10 @@ impl SqliteStore {
     /// Returns a function that drops the reserved indexes of the status lists that an order retires.
     pub(super) fn retiring(&self, order: &Order) -> impl FnOnce() + Send + use<> {
         let retiring = purge(order).filter(|purge| !purge.lists.is_empty());
-        let retiring = retiring.map(|purge| (Arc::clone(&self.places), purge.lists.clone()));
+        let retiring = retiring.map(|purge| (Arc::clone(&self.list_indexes), purge.lists.clone()));
         move || {
-            if let Some((places, lists)) = retiring {
-                places.drop_lists(&lists);
+            if let Some((list_indexes, lists)) = retiring {
+                list_indexes.drop_lists(&lists);
             }
         }
     }
@@ -160,8 +160,9 @@ impl Batch<'_> {
             let mut deleted = delete.query(params![id.0])?;
             while let Some(row) = deleted.next()? {
                 if let Some(effective_at) = get(row, 0)? {
-                    let place = place(row, 1)?;
-                    self.memory.toggle_ended(Who::Recorded(*id), effective_at, place);
+                    let list_index = list_index(row, 1)?;
+                    self.memory
+                        .toggle_ended(Who::Recorded(*id), effective_at, list_index);
                 }
             }
         }
@@ -172,8 +173,8 @@ impl Batch<'_> {
             )?;
             let mut deleted = delete.query(params![purge.ended_by.seconds()])?;
             while let Some(row) = deleted.next()? {
-                let (who, place) = (Who::Lost(get::<Bytes>(row, 3)?.0), place(row, 1)?);
-                self.memory.toggle_ended(who, get(row, 0)?, place);
+                let (who, list_index) = (Who::Lost(get::<Bytes>(row, 3)?.0), list_index(row, 1)?);
+                self.memory.toggle_ended(who, get(row, 0)?, list_index);
             }
         }
         if let Some(through) = purge.events_through {

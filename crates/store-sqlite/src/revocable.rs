@@ -10,13 +10,13 @@ use crate::records;
 use crate::values::{Bytes, Columns, Parameter, params};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::record::RevocationNote;
-use jeton_core::token::{Place, Record, TokenId};
+use jeton_core::token::{ListIndex, Record, TokenId};
 
 /// The columns for the event in the feed, and the revocation in effect.
 pub(super) struct Revocable {
     pub(super) id: TokenId,
     pub(super) jti: Uuid,
-    pub(super) place: Place,
+    pub(super) list_index: ListIndex,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) revocation: Option<RevocationNote>,
 }
@@ -46,7 +46,7 @@ impl From<Record> for Revocable {
         Self {
             id: record.id,
             jti: record.token.jti,
-            place: record.place,
+            list_index: record.list_index,
             expires_at: record.token.expires_at,
             revocation: record.revocation,
         }
@@ -65,7 +65,7 @@ pub(super) fn revocable(row: &Row<'_>) -> rusqlite::Result<Revocable> {
     Ok(Revocable {
         id: TokenId(columns.take()?),
         jti: columns.take::<Bytes>()?.0,
-        place: Place {
+        list_index: ListIndex {
             list: columns.take()?,
             index: columns.take()?,
         },

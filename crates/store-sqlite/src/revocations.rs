@@ -17,7 +17,7 @@ use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
-use jeton_core::token::{Place, TokenId};
+use jeton_core::token::{ListIndex, TokenId};
 use jeton_store::{
     Change, Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError,
 };
@@ -113,8 +113,8 @@ fn snapshot(connection: &Connection) -> std::result::Result<Option<Snapshot>, Fa
         })?;
     let lists = status_lists(&transaction)?;
     let mut revoked = Vec::new();
-    let sum = ended::scan(&transaction, Source::Index, |place, effective_at| {
-        revoked.push((place, effective_at));
+    let sum = ended::scan(&transaction, Source::Index, |list_index, effective_at| {
+        revoked.push((list_index, effective_at));
     });
     match sum {
         Ok(sum) if sum == ended::kept(&transaction)? => {}
@@ -241,7 +241,7 @@ fn events_after(connection: &Connection, position: Position) -> rusqlite::Result
         events.push(match get(row, 2)? {
             Some(token) => Change::Revoked {
                 token: TokenId(token),
-                place: Place {
+                list_index: ListIndex {
                     list: get(row, 3)?,
                     index: get(row, 4)?,
                 },

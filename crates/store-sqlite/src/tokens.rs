@@ -22,14 +22,14 @@ use jeton_core::token::{
     TokenReference,
 };
 use jeton_store::{
-    Cause, CountFacts, Description, Generation, JudgedAt, KnownToken, NameUse, NewRecord, Presented, Realm,
-    Recount, ReservedPlace, Result, Tokens,
+    Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
+    ReservedIndex, Result, Tokens, Versions,
 };
 
 #[async_trait]
 impl Tokens for SqliteStore {
-    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace> {
-        self.places.reserve(token, &self.writer).await
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedIndex> {
+        self.list_indexes.reserve(token, &self.writer).await
     }
 
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {
@@ -154,11 +154,11 @@ impl Batch<'_> {
     pub(super) fn record(&mut self, new: NewRecord) -> std::result::Result<Box<Record>, Failure> {
         let NewRecord {
             token,
-            place: reserved,
+            list_index: reserved,
             rotated_from,
             is_counted,
         } = new;
-        let place = reserved.place();
+        let list_index = reserved.list_index();
         let owner = self.owner(&token.owner)?;
         let key = self
             .memory
@@ -188,8 +188,8 @@ impl Batch<'_> {
                 json(&token.audience)?,
                 token.prefix,
                 key,
-                place.list,
-                place.index,
+                list_index.list,
+                list_index.index,
                 token.created_at,
                 token.created_by.name,
                 created_by_user,
@@ -204,7 +204,7 @@ impl Batch<'_> {
         }
         Ok(Box::new(Record {
             id: TokenId(id),
-            place,
+            list_index,
             token,
             last_used_at: None,
             last_used_from: None,
@@ -287,7 +287,7 @@ fn presented(row: &Row<'_>) -> rusqlite::Result<Presented> {
         .flatten()
         .map(|(realm, generation)| (realm, Generation(generation)));
     Ok(Presented {
-        generations: JudgedAt(generations.collect()),
+        generations: Versions(generations.collect()),
         record,
         person,
         is_owner_removed,

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{JudgedAt, LastToken, Result};
+use crate::{LastToken, Result, Versions};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Actor, Filter, TokenId};
 
@@ -40,7 +40,7 @@ pub struct BulkPortion {
     /// revocation revokes that too.
     pub keepers: Vec<Keeper>,
     /// The versions of the organizations whose policies decided about keepers.
-    pub judged_at: JudgedAt,
+    pub versions: Versions,
 }
 
 /// A token of a bulk revocation.

@@ -4,7 +4,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::token::Owner;
 
 use crate::rules::limits::{self, Next};
-use crate::{Cause, Guard, JudgedAt, Order, Refused, Result, Store};
+use crate::{Cause, Guard, Order, Refused, Result, Store, Versions};
 
 /// The count of an owner's active tokens: an upper bound, updated by every order about the owner's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +58,9 @@ pub async fn renew_counts(
     store: &dyn Store,
     cause: &Cause,
     owners: &[Owner],
-    judged_at: &JudgedAt,
+    versions: &Versions,
 ) -> Result<std::result::Result<u64, Refused>> {
-    let commit = async |order: Order| store.commit(order.judged_at(judged_at.clone())).await;
+    let commit = async |order: Order| store.commit(order.versions(versions.clone())).await;
     let mut sum = 0;
     for owner in owners {
         let active = loop {

@@ -49,17 +49,17 @@ pub use directory::{
 pub use generation::{Generation, Realm, Versioned};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};
 pub use order::{
-    Cause, Committed, Description, Effect, Existing, Guard, JudgedAt, NewPerson, NewRecord, Order, Origin,
-    Purge, Refused, Surface,
+    Cause, Committed, Description, Effect, Existing, Guard, NewPerson, NewRecord, Order, Origin, Purge,
+    Refused, Surface, Versions,
 };
 pub use retention::{Aged, OpenedList, Retention};
 pub use revocations::{Changes, Continuation, Covered, Revocations, Snapshot, ends};
 pub use tokens::{
-    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedPlace, ReturnedPlaces, Tokens,
+    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tokens,
 };
 
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{CutOff, Place, TokenId};
+use jeton_core::token::{CutOff, ListIndex, TokenId};
 use jeton_verifier::event::Position;
 
 /// The write half of a store.
@@ -161,7 +161,7 @@ pub enum Change {
         /// The token.
         token: TokenId,
         /// Its index in a status list.
-        place: Place,
+        list_index: ListIndex,
         /// The instant from which the token is refused.
         effective_at: Timestamp,
         /// The sequence number of the event in the feed.

@@ -19,7 +19,7 @@ use jeton_verifier::event::Position;
 
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Generation, JwksPromise, KeyRow, KeyState, OwnerCount, Realm,
-    Recorded, ReservedPlace,
+    Recorded, ReservedIndex,
 };
 
 /// A write: all of its effects if every guard holds, otherwise nothing.
@@ -287,7 +287,7 @@ pub struct NewRecord {
     /// The token. A session acts for a person, in all of their organizations, and has no slot.
     pub token: NewToken,
     /// Its index in a status list.
-    pub place: ReservedPlace,
+    pub list_index: ReservedIndex,
     /// The token that it was rotated from.
     pub rotated_from: Option<TokenId>,
     /// Whether it raises the count of its owner.
@@ -378,8 +378,8 @@ impl Order {
     /// Adds the versions of the realms that the order was decided from. They are compared first: a refusal
     /// based on outdated facts would be meaningless.
     #[must_use]
-    pub fn judged_at(mut self, judged_at: JudgedAt) -> Self {
-        let unchanged = judged_at.0.into_iter();
+    pub fn versions(mut self, versions: Versions) -> Self {
+        let unchanged = versions.0.into_iter();
         let unchanged = unchanged.map(|(realm, generation)| Guard::Unchanged(realm, generation));
         self.guards.splice(0..0, unchanged);
         self
@@ -388,7 +388,7 @@ impl Order {
 
 /// The versions of the realms that an order was decided from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JudgedAt(pub Vec<(Realm, Generation)>);
+pub struct Versions(pub Vec<(Realm, Generation)>);
 
 impl Effect {
     /// Returns the realms that the effect changes: a backend that applies it gives them a new version.

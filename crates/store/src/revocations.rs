@@ -6,7 +6,7 @@ use jeton_verifier::event::{Ends, Position};
 use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
-use jeton_core::token::{CutOff, Place, TokenId, TokenKind};
+use jeton_core::token::{CutOff, ListIndex, TokenId, TokenKind};
 
 /// Reads revocations and the deployment's identity.
 #[async_trait]
@@ -54,7 +54,7 @@ pub struct Snapshot {
     pub lists: Vec<u32>,
     /// Every token with a revocation, a scheduled one included, even if it has expired, since the clock may be
     /// ahead, or if a restore has lost its record.
-    pub revoked: Vec<(Place, Timestamp)>,
+    pub revoked: Vec<(ListIndex, Timestamp)>,
     /// Every cut-off, with the position of its event.
     pub cut_offs: Vec<(u64, CutOff)>,
 }
@@ -63,7 +63,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Covered {
     /// Their status list indexes.
-    pub places: Vec<Place>,
+    pub list_indexes: Vec<ListIndex>,
     /// The last token that was read; `None` when there are no more.
     pub last: Option<TokenId>,
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::{CountFacts, JudgedAt, Recount, Result};
+use crate::{CountFacts, Recount, Result, Versions};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::Person;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenReference,
+    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference,
 };
 
 /// Reads records of tokens, and reserves status list indexes.
@@ -22,7 +22,7 @@ pub trait Tokens: Send + Sync {
     /// [`LifetimeClass`](crate::rules::status_lists::LifetimeClass), if that is open and not retired, and of a
     /// new one otherwise. A backend that serves the public draws indexes at random: they must not reveal which
     /// tokens were issued one after the other.
-    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace>;
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedIndex>;
 
     /// Returns the token with a `jti`, API token or session; `None` if it was never recorded or is deleted.
     /// Includes its person and its realms even if they were removed.
@@ -81,25 +81,25 @@ pub struct KnownToken {
 }
 
 /// A status list index that is reserved for one token. Dropping it returns the index to the backend, unless
-/// [`ReservedPlace::record`] used it: no refusal, error, panic or cancelled request loses an index.
-pub struct ReservedPlace {
-    place: Place,
+/// [`ReservedIndex::record`] used it: no refusal, error, panic or cancelled request loses an index.
+pub struct ReservedIndex {
+    list_index: ListIndex,
     /// `None` once the token is recorded.
-    returns_to: Option<Arc<dyn ReturnedPlaces>>,
+    returns_to: Option<Arc<dyn ReturnedIndexes>>,
 }
 
-impl ReservedPlace {
+impl ReservedIndex {
     /// Creates a reservation. Only a backend calls this.
-    pub fn new(place: Place, returns_to: Arc<dyn ReturnedPlaces>) -> Self {
+    pub fn new(list_index: ListIndex, returns_to: Arc<dyn ReturnedIndexes>) -> Self {
         Self {
-            place,
+            list_index,
             returns_to: Some(returns_to),
         }
     }
 
     /// Returns the status list index, for the claims.
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn list_index(&self) -> ListIndex {
+        self.list_index
     }
 
     /// Uses the index up. A backend calls this as soon as the token's row is written, even if the commit may
@@ -109,24 +109,24 @@ impl ReservedPlace {
     }
 }
 
-impl Drop for ReservedPlace {
+impl Drop for ReservedIndex {
     fn drop(&mut self) {
         if let Some(returns_to) = self.returns_to.take() {
-            returns_to.give_back(self.place);
+            returns_to.give_back(self.list_index);
         }
     }
 }
 
-impl std::fmt::Debug for ReservedPlace {
+impl std::fmt::Debug for ReservedIndex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ReservedPlace").field(&self.place).finish()
+        f.debug_tuple("ReservedIndex").field(&self.list_index).finish()
     }
 }
 
 /// A backend's pool of reserved indexes whose tokens were not recorded.
-pub trait ReturnedPlaces: Send + Sync {
+pub trait ReturnedIndexes: Send + Sync {
     /// Returns an unused index to the pool. Must not block.
-    fn give_back(&self, place: Place);
+    fn give_back(&self, list_index: ListIndex);
 }
 
 /// Whether a bulk revocation may revoke the last active token of an owner in an organization that keeps it.
@@ -167,5 +167,5 @@ pub struct Presented {
     /// Whether its person is a member of its organization; `false` if it has no person or no organization.
     pub is_member: bool,
     /// The versions of its organization and its person, in the same instant.
-    pub generations: JudgedAt,
+    pub generations: Versions,
 }

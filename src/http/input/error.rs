@@ -1,6 +1,7 @@
 //! The reasons why a request cannot be read.
 
 use super::violation::Violations;
+use crate::authority;
 
 /// The reason why a request cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +18,7 @@ pub enum InputError {
     FormNeeded,
     #[error("the body ended early or could not be read")]
     BodyUnreadable(#[source] axum::BoxError),
+    /// The caller was revoked or disabled while the body arrived.
+    #[error(transparent)]
+    Refused(authority::Error),
 }

@@ -163,7 +163,7 @@ impl<'a> Fields<'a> {
             let fault = broken(&list);
             violations.extend(fault.map(|fault| self.violation(fault, at, value)));
         }
-        self.judged(name, list, violations)
+        self.checked(name, list, violations)
     }
 
     /// Records that a field violates the rule that `text` states.
@@ -219,7 +219,7 @@ impl<'a> Fields<'a> {
             }
             Ok(read) => {
                 let fault = broken(&read).map(|fault| Violation::new(fault, at, value));
-                self.judged(name, read, Vec::from_iter(fault))
+                self.checked(name, read, Vec::from_iter(fault))
             }
             Err(violations) => {
                 // An out-of-bounds error says more than that an integer is too large.
@@ -234,7 +234,7 @@ impl<'a> Fields<'a> {
     fn inner<R: Request>(&mut self, name: &'static str, value: &Value<'_>) -> Option<R> {
         let read = self.object(self.at(name), value);
         let violations = match read {
-            Ok(request) => return self.judged(name, request, Vec::new()),
+            Ok(request) => return self.checked(name, request, Vec::new()),
             Err(Violations { detail }) => detail,
         };
         self.record(name, violations);
@@ -253,7 +253,7 @@ impl<'a> Fields<'a> {
         Some(None)
     }
 
-    fn judged<T>(&mut self, name: &'static str, value: T, violations: Vec<Violation>) -> Option<T> {
+    fn checked<T>(&mut self, name: &'static str, value: T, violations: Vec<Violation>) -> Option<T> {
         let is_right = violations.is_empty();
         self.record(name, violations);
         is_right.then_some(value)

@@ -37,8 +37,7 @@ pub use scalar::{Choice, Scalar};
 pub use value::Value;
 pub use violation::{Fault, Location, LocationPart, Violation, Violations};
 
-use crate::http::Failure;
-use crate::http::caller::Unconfirmed;
+use crate::http::unconfirmed::Unconfirmed;
 
 use body::Media;
 use fields::{Part, read};
@@ -180,9 +179,9 @@ where
     B: Request,
     H: Request,
 {
-    type Rejection = Failure;
+    type Rejection = InputError;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, InputError> {
         let (mut parts, body) = request.into_parts();
         let media = Media::of(B::Form::ENCODING, &parts.method, &parts.headers)?;
         let text = match B::Form::BODY {
@@ -190,7 +189,7 @@ where
             Presence::Required | Presence::Optional => body::text(body).await?,
         };
         if let Some(caller) = parts.extensions.remove::<Unconfirmed>() {
-            caller.confirm().await?;
+            caller.confirm().await.map_err(InputError::Refused)?;
         }
 
         let path = read(Fields::new(
@@ -233,7 +232,7 @@ where
                     .flatten()
                     .flat_map(|violations| violations.detail)
                     .collect();
-                Err(InputError::Invalid(Violations { detail }).into())
+                Err(InputError::Invalid(Violations { detail }))
             }
         }
     }

@@ -661,7 +661,7 @@ async fn a_token_that_cannot_be_signed_uses_no_index_up() {
     let like = app.organization_token(&NORTH, &MANAGEMENT).await;
     let reference = TokenReference::Id(TokenId(like.id.parse().unwrap()));
     let like = store.token(reference).await.unwrap().unwrap().token;
-    let next = async || store.reserve(&like).await.unwrap().place();
+    let next = async || store.reserve(&like).await.unwrap().list_index();
     let before = next().await;
     plan.arm(Fault::Delayed, Some(Kind::Reservation), 0);
     let admin = app.admin_of(&NORTH);

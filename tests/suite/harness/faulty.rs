@@ -15,7 +15,7 @@ use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, To
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
     Credentials, Found, Generation, Keys, KnownToken, Medium, NameUse, Order, Organizations, OrganizationsOf,
-    People, PersonReference, Presented, Projects, Recount, Refused, ReservedPlace, Result, Retention,
+    People, PersonReference, Presented, Projects, Recount, Refused, ReservedIndex, Result, Retention,
     Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
     Versioned, Writes,
 };
@@ -207,7 +207,7 @@ faulty! {
         Read other_active(token: TokenId, now: Timestamp) -> Option<TokenId>;
         Read owner_count(owner: Owner) -> CountFacts;
         Read count_tokens(owner: Owner, now: Timestamp) -> Recount;
-        Reservation reserve(token: &NewToken) -> ReservedPlace;
+        Reservation reserve(token: &NewToken) -> ReservedIndex;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;

@@ -18,7 +18,7 @@ pub use id::{TokenId, TokenReference};
 pub use lifetime::{Grace, Lifetime, Span};
 pub use owner::Owner;
 pub use record::{Actor, Lineage, NewToken, Record, Refusals, RevocationNote, Status, TokenKind};
-pub use revocation::{CutOff, CutOffSubject, Place, Reach, Revocation};
+pub use revocation::{CutOff, CutOffSubject, ListIndex, Reach, Revocation};
 pub use scope::{Catalogue, ManagementScope, Scope};
 pub use slot::Slot;
 pub use usage::{ReportedUse, ReportingAudience, Use};

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::UserId;
-use crate::token::{Owner, Place, Revocation, Scope, Slot, TokenId};
+use crate::token::{ListIndex, Owner, Revocation, Scope, Slot, TokenId};
 
 /// The purpose of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Record {
     /// The token as issued; name and description may have been changed since.
     pub token: NewToken,
     /// Its status list index.
-    pub place: Place,
+    pub list_index: ListIndex,
     /// When the authority, or a verifier that reports, last observed its use.
     pub last_used_at: Option<Timestamp>,
     /// The client address of that use, if the authority observed it and records addresses.

@@ -8,7 +8,7 @@ use crate::token::{Actor, NewToken, Owner, Record, TokenKind};
 
 /// A token's index in the published status lists, never assigned to another token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct ListIndex {
     /// The number of the list.
     pub list: u32,
     /// The index in the list.

@@ -30,7 +30,6 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::memory::Memory;
-use crate::open;
 use jeton_core::clock::Timestamp;
 
 pub(super) use given::{Given, last_token};
@@ -227,13 +226,10 @@ impl Journal {
     }
 }
 
-/// Reads the whole journal of a database, and returns its flaws: what a restore could not repeat.
-pub fn check(database: &Path) -> io::Result<Vec<String>> {
-    let database = open::resolved(database).map_err(io::Error::other)?;
-    let folder = folder_of(&database);
-    // The journal may be all that is left.
-    fs::metadata(&folder)?;
-    history::flaws(&folder)
+/// Reads the whole journal in a folder, and returns its flaws: what a restore could not repeat.
+pub(super) fn check(folder: &Path) -> io::Result<Vec<String>> {
+    fs::metadata(folder)?;
+    history::flaws(folder)
 }
 
 /// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.

@@ -1,7 +1,7 @@
 //! Lists of tokens: pages that skip or repeat no token, and never read another organization's rows.
 
+mod scan;
 mod selection;
-mod walk;
 
 use rusqlite::Connection;
 
@@ -10,23 +10,23 @@ use crate::records::by_id;
 use crate::usage::reporting_audiences;
 use jeton_core::token::{CountTotal, Direction, Filter, Listing, Page, Start};
 
+use scan::{From, Scan};
 pub(super) use selection::{Selection, number};
-use walk::{From, Walk};
 
 /// Returns one page.
 pub(super) fn page(connection: &Connection, filter: &Filter, page: &Page) -> Result<Listing, Failure> {
     // One instant for page, neighbours and total.
     let transaction = connection.unchecked_transaction()?;
     let selection = Selection::new(&transaction, filter)?;
-    let walk = Walk::new(&transaction, &selection, page.sort);
+    let scan = Scan::new(&transaction, &selection, page.sort);
     let limit = page.limit as usize;
-    let mut found = walk.positions(&page.start, page.direction, limit + 1)?;
+    let mut found = scan.positions(&page.start, page.direction, limit + 1)?;
     let goes_on = found.len() > limit;
     found.truncate(limit);
     let comes_back = match &page.start {
         // The token at the cursor is behind the page, opposite to its direction.
-        Start::Cursor(cursor) => walk.any_behind(From::At(cursor), page.direction)?,
-        Start::Offset(1..) => walk.any_behind(From::Whole, page.direction)?,
+        Start::Cursor(cursor) => scan.any_behind(From::At(cursor), page.direction)?,
+        Start::Offset(1..) => scan.any_behind(From::Whole, page.direction)?,
         Start::Beginning | Start::Offset(0) => false,
     };
     let (has_next, has_previous) = match page.direction {

@@ -6,7 +6,7 @@ use crate::values::get;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::walk::Stretch;
+use super::scan::Stretch;
 use super::*;
 use crate::active::{self, OwnerNumbers};
 use crate::bulk::{SUCCESSORS, UNFINISHED};
@@ -120,13 +120,13 @@ fn every_list_reads_its_own_index_in_order() {
     ];
     for (filter, index) in filters {
         let selection = Selection::new(&connection, &filter).unwrap();
-        let walk = Walk::new(&connection, &selection, Sort::default());
+        let scan = Scan::new(&connection, &selection, Sort::default());
         let cursor = Cursor {
             value: None,
             token: TokenId(1),
         };
         for direction in [Direction::Next, Direction::Previous] {
-            let (statement, _) = walk
+            let (statement, _) = scan
                 .statement(Stretch::Valueless, From::Beyond(&cursor), direction)
                 .unwrap();
             let plan = plan(&connection, &statement);
@@ -166,9 +166,9 @@ fn every_other_order_sorts_its_own_rows_and_reads_no_others() {
             by,
             order: Order::Ascending,
         };
-        let walk = Walk::new(&connection, &selection, sort);
+        let scan = Scan::new(&connection, &selection, sort);
         for (stretch, is_sorted) in [(Stretch::Valued, true), (Stretch::Valueless, false)] {
-            let (statement, _) = walk
+            let (statement, _) = scan
                 .statement(stretch, From::Beyond(&cursor), Direction::Next)
                 .unwrap();
             let plan = plan(&connection, &statement);
@@ -199,8 +199,8 @@ fn tokens_of_a_hundred_teams_are_merged_by_their_index() {
             })
         };
         let selection = Selection::new(&connection, &filter).unwrap();
-        let walk = Walk::new(&connection, &selection, Sort::default());
-        let (statement, _) = walk
+        let scan = Scan::new(&connection, &selection, Sort::default());
+        let (statement, _) = scan
             .statement(Stretch::Valueless, From::Whole, Direction::Next)
             .unwrap();
         let plan = plan(&connection, &statement);

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::Checkpoints;
 use crate::failure::Failure;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::memory::Memory;
 use jeton_core::entropy::Entropy;
 use jeton_store::{Advance, Change, Commit, Observer, Result, StoreError};
@@ -43,6 +43,8 @@ pub(super) struct Batch<'a> {
     pub(super) entropy: &'a dyn Entropy,
     /// The changes that observers receive after the commit.
     pub(super) changes: &'a mut Vec<Change>,
+    /// What the batch gives out. The journal notes it after the commit.
+    pub(super) notes: Vec<Entry>,
     /// The reason why the transaction as a whole must not be committed, if any.
     lost: Option<Failure>,
 }
@@ -185,6 +187,7 @@ impl<'a> Batch<'a> {
             memory,
             entropy,
             changes,
+            notes: Vec::new(),
             lost: None,
         }
     }
@@ -196,7 +199,7 @@ impl<'a> Batch<'a> {
         work: impl FnOnce(&mut Self) -> std::result::Result<T, Failure>,
     ) -> std::result::Result<T, Failure> {
         let head = self.memory.head;
-        let changes = self.changes.len();
+        let (changes, notes) = (self.changes.len(), self.notes.len());
         if undo == Undo::Savepoint {
             self.execute("SAVEPOINT job")?;
         }
@@ -207,6 +210,7 @@ impl<'a> Batch<'a> {
             self.memory.numbers.forget();
             self.memory.generations.forget();
             self.changes.truncate(changes);
+            self.notes.truncate(notes);
             // A full or failing disk makes SQLite undo the whole transaction, the other jobs included.
             if self.connection.is_autocommit() || failure.is_fatal() {
                 self.lost = Some(failure.clone());
@@ -308,7 +312,7 @@ impl Writing {
         let reached = batch.memory.position();
         self.connection.prepare_cached("COMMIT")?.execute(())?;
         self.journal.committed();
-        let notes = std::mem::take(&mut batch.memory.notes);
+        let notes = std::mem::take(&mut batch.notes);
         if !notes.is_empty() {
             self.journal.note(notes, reached)?;
         }

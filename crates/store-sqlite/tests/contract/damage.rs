@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use jeton_core::token::{Place, Record};
+use jeton_core::token::{ListIndex, Record};
 use jeton_store::suite::Backend;
 use jeton_store::suite::world::{Seeded, Seen, World, revocation, token};
 use jeton_store_sqlite::{BackupError, Missing, restore};
@@ -37,12 +37,16 @@ fn page(sqlite: &Sqlite, name: &str) -> (usize, usize) {
     ((root - 1) * size, size)
 }
 
-async fn revoked(sqlite: &Sqlite) -> Result<Vec<Place>, jeton_store::StoreError> {
+async fn revoked(sqlite: &Sqlite) -> Result<Vec<ListIndex>, jeton_store::StoreError> {
     let store = sqlite.open(Arc::new(Seen::default()));
     let snapshot = store.snapshot().await?;
-    let mut places: Vec<Place> = snapshot.revoked.into_iter().map(|(place, _)| place).collect();
-    places.sort_by_key(|place| (place.list, place.index));
-    Ok(places)
+    let mut list_indexes: Vec<ListIndex> = snapshot
+        .revoked
+        .into_iter()
+        .map(|(list_index, _)| list_index)
+        .collect();
+    list_indexes.sort_by_key(|list_index| (list_index.list, list_index.index));
+    Ok(list_indexes)
 }
 
 #[tokio::test]
@@ -50,16 +54,16 @@ async fn a_damaged_index_of_revoked_tokens_is_built_again() {
     for offset in 0..64 {
         let sqlite = Sqlite::create();
         let records = written(&sqlite).await;
-        let mut expected: Vec<Place> = records[..2].iter().map(|record| record.place).collect();
-        expected.sort_by_key(|place| (place.list, place.index));
+        let mut expected: Vec<ListIndex> = records[..2].iter().map(|record| record.list_index).collect();
+        expected.sort_by_key(|list_index| (list_index.list, list_index.index));
         let (begin, size) = page(&sqlite, "tokens_revoked");
         let mut bytes = fs::read(sqlite.path()).unwrap();
         // The entries stand at the end of the page.
         let at = begin + size - 1 - offset;
         bytes[at] ^= 4;
         fs::write(sqlite.path(), &bytes).unwrap();
-        let places = revoked(&sqlite).await.unwrap();
-        assert_eq!(places, expected, "the byte {offset} from the end");
+        let list_indexes = revoked(&sqlite).await.unwrap();
+        assert_eq!(list_indexes, expected, "the byte {offset} from the end");
     }
 }
 
@@ -80,9 +84,9 @@ async fn an_index_page_that_is_out_of_date_is_built_again() {
     let mut bytes = fs::read(sqlite.path()).unwrap();
     bytes[at.0..at.0 + at.1].copy_from_slice(&old);
     fs::write(sqlite.path(), &bytes).unwrap();
-    assert_eq!(revoked(&sqlite).await.unwrap(), [record.place]);
+    assert_eq!(revoked(&sqlite).await.unwrap(), [record.list_index]);
     // It is whole from then on.
-    assert_eq!(revoked(&sqlite).await.unwrap(), [record.place]);
+    assert_eq!(revoked(&sqlite).await.unwrap(), [record.list_index]);
     let check: String = sqlite
         .raw()
         .query_row("PRAGMA integrity_check", (), |row| row.get(0))

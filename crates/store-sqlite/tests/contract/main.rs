@@ -7,9 +7,9 @@
 )]
 
 mod damage;
-mod doors;
 mod files;
 mod growth;
+mod refused_writes;
 mod restore;
 mod schema;
 

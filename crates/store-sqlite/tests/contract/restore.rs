@@ -150,15 +150,15 @@ async fn a_leap_of_numbers_is_passed_over_in_one_step() {
     };
     let cut = world.store.cut_off(cut_off, actor("operator"), None, at(10));
     cut.await.unwrap();
-    let (mut places, mut last, mut portions) = (Vec::new(), Some(TokenId(0)), 0);
+    let (mut list_indexes, mut last, mut portions) = (Vec::new(), Some(TokenId(0)), 0);
     while let Some(after) = last {
         let portion = world.store.covered(1, after, at(10)).await.unwrap();
-        places.extend(portion.places);
+        list_indexes.extend(portion.list_indexes);
         last = portion.last;
         portions += 1;
         assert!(portions < 5, "the gap is walked through");
     }
-    assert_eq!(places, [before.place, after.place]);
+    assert_eq!(list_indexes, [before.list_index, after.list_index]);
 }
 
 /// A backup is of the instant at which it began, however much is written meanwhile.
@@ -248,13 +248,16 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     assert!(!read(&world, &live).await.unwrap().is_revoked(at(1_000)));
     assert_eq!(read(&world, &lost).await, None);
     let snapshot = world.store.snapshot().await.unwrap();
-    for (place, instant) in [
-        (before.place, 1),
-        (since.place, 10),
-        (grace.place, 110),
-        (lost.place, 12),
+    for (list_index, instant) in [
+        (before.list_index, 1),
+        (since.list_index, 10),
+        (grace.list_index, 110),
+        (lost.list_index, 12),
     ] {
-        assert!(snapshot.revoked.contains(&(place, at(instant))), "{place:?}");
+        assert!(
+            snapshot.revoked.contains(&(list_index, at(instant))),
+            "{list_index:?}"
+        );
     }
     assert!(
         snapshot
@@ -277,7 +280,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     // Ids and status list indexes are not reused.
     let next = world.record(token(world.owner(), 30)).await;
     assert!(next.id > last_number);
-    assert!(next.place.list > lost.place.list);
+    assert!(next.list_index.list > lost.list_index.list);
 
     // A second restore of the same backup also replays revocations made after the first.
     revoke(&world, &next, 31).await;
@@ -291,10 +294,15 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     }
     let snapshot = world.store.snapshot().await.unwrap();
     for record in [&lost, &next] {
-        assert!(snapshot.revoked.iter().any(|(place, _)| *place == record.place));
+        assert!(
+            snapshot
+                .revoked
+                .iter()
+                .any(|(list_index, _)| *list_index == record.list_index)
+        );
     }
     let again = world.record(token(world.owner(), 50)).await;
-    assert!(again.id > next.id && again.place.list > next.place.list);
+    assert!(again.id > next.id && again.list_index.list > next.list_index.list);
     drop(world.reopen());
 }
 
@@ -674,7 +682,7 @@ async fn a_crash_between_journal_and_commit_undoes_nothing() {
     assert_eq!(read(&world, &third).await, None);
     let snapshot = world.store.snapshot().await.unwrap();
     assert_eq!(snapshot.revoked.len(), 3);
-    assert!(snapshot.revoked.contains(&(third.place, at(21))));
+    assert!(snapshot.revoked.contains(&(third.list_index, at(21))));
     drop(world.reopen());
 }
 

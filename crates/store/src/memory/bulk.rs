@@ -9,8 +9,8 @@ use jeton_core::token::{Owner, Record, TokenId};
 use super::MemoryStore;
 use super::data::Data;
 use crate::{
-    BulkId, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, JudgedAt, Keeper, LastToken, Realm,
-    Result,
+    BulkId, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper, LastToken, Realm, Result,
+    Versions,
 };
 
 #[async_trait]
@@ -36,7 +36,7 @@ impl BulkRevocations for MemoryStore {
         };
         let is_last = matching.len() < limit as usize;
         let (mut tokens, mut owners) = (Vec::new(), BTreeMap::<String, (&Owner, Keeper)>::new());
-        let mut judged_at = JudgedAt::default();
+        let mut versions = Versions::default();
         for token in matching {
             let line = std::iter::once(token).chain(data.successors(token, *through, now));
             for (place, record) in line.enumerate() {
@@ -52,7 +52,7 @@ impl BulkRevocations for MemoryStore {
                     continue;
                 };
                 if bulk.order.last_token == LastToken::Stays {
-                    judged_at
+                    versions
                         .0
                         .push((Realm::Organization(id), organization.generation));
                     if organization.value.policy.keep_last_token && data.is_standing(record, now) {
@@ -63,7 +63,7 @@ impl BulkRevocations for MemoryStore {
                 }
             }
         }
-        judged_at.0.dedup();
+        versions.0.dedup();
         for (owner, keeper) in owners.values_mut() {
             let mut others = data.of_owner(owner).filter(|other| data.is_standing(other, now));
             let other = others.find(|other| !keeper.active.contains(&other.id));
@@ -74,7 +74,7 @@ impl BulkRevocations for MemoryStore {
             tokens,
             is_last,
             keepers: owners.into_values().map(|(_, keeper)| keeper).collect(),
-            judged_at,
+            versions,
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! Effects, applied as the contract defines them. An effect that fails does so before it changes anything.
 
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
@@ -87,8 +87,8 @@ impl Batch<'_> {
                 });
             }
             Effect::Invite(organization, team, email, role, existing) => {
-                let place = data.invitations.entry((organization, team, email));
-                set(place, role, existing);
+                let list_index = data.invitations.entry((organization, team, email));
+                set(list_index, role, existing);
             }
             Effect::Uninvite(organization, team, email) => {
                 data.invitations.retain(|(of, to, invited), _| {
@@ -229,7 +229,7 @@ impl Batch<'_> {
     fn record(&mut self, new: NewRecord) -> Result<Box<Record>> {
         let NewRecord {
             token,
-            place,
+            list_index,
             rotated_from,
             is_counted,
         } = new;
@@ -262,7 +262,7 @@ impl Batch<'_> {
         let record = Record {
             id,
             token,
-            place: place.place(),
+            list_index: list_index.list_index(),
             last_used_at: None,
             last_used_from: None,
             revocation: None,
@@ -270,7 +270,7 @@ impl Batch<'_> {
             refusals: None,
         };
         data.tokens.insert(id, Arc::new(record.clone()));
-        place.record();
+        list_index.record();
         Ok(Box::new(record))
     }
 
@@ -286,12 +286,12 @@ impl Batch<'_> {
                 "a revocation is neither postponed nor obeyed before it is ordered",
             ));
         }
-        let place = record.place;
+        let list_index = record.list_index;
         let ends = Ends::Token {
             jti: record.token.jti,
             id: token.0,
-            status_list: place.list,
-            index: place.index,
+            status_list: list_index.list,
+            index: list_index.index,
             expires_at: record.token.expires_at.map(Timestamp::millis),
         };
         let is_api = record.token.kind == TokenKind::Api;
@@ -306,7 +306,7 @@ impl Batch<'_> {
         record.revocation = Some(RevocationNote::from(revocation));
         self.publish(recorded_at, effective_at, ends, |sequence| Change::Revoked {
             token,
-            place,
+            list_index,
             effective_at,
             sequence,
         });
@@ -429,13 +429,13 @@ fn storable(texts: &[Option<&str>]) -> Result<()> {
     }
 }
 
-fn set<K>(place: Place<'_, K, Role>, role: Role, existing: Existing) {
+fn set<K>(entry: MapEntry<'_, K, Role>, role: Role, existing: Existing) {
     match existing {
         Existing::Stays => {
-            place.or_insert(role);
+            entry.or_insert(role);
         }
         Existing::Replaced => {
-            place.insert_entry(role);
+            entry.insert_entry(role);
         }
     }
 }

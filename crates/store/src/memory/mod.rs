@@ -20,11 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jeton_core::entropy::Entropy;
-use jeton_core::token::Place;
+use jeton_core::token::ListIndex;
 
 use crate::{
     Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
-    ReturnedPlaces, StoreError, Writes,
+    ReturnedIndexes, StoreError, Writes,
 };
 use data::Data;
 use effects::Done;
@@ -207,8 +207,8 @@ impl Batch<'_> {
     }
 }
 
-impl ReturnedPlaces for Shared {
-    fn give_back(&self, Place { list, index }: Place) {
+impl ReturnedIndexes for Shared {
+    fn give_back(&self, ListIndex { list, index }: ListIndex) {
         locked(&self.returned).entry(list).or_default().push(index);
     }
 }

@@ -41,7 +41,7 @@ impl Revocations for MemoryStore {
         let data = self.data();
         let revoked = data.tokens.values().filter_map(|record| {
             let revocation = record.revocation.as_ref()?;
-            Some((record.place, revocation.effective_at))
+            Some((record.list_index, revocation.effective_at))
         });
         Ok(Snapshot {
             position: data.position(),
@@ -93,7 +93,7 @@ impl Revocations for MemoryStore {
         let data = self.data();
         let Some(cut_off) = data.feed.cut_offs.get(&cut_off) else {
             return Ok(Covered {
-                places: Vec::new(),
+                list_indexes: Vec::new(),
                 last: None,
             });
         };
@@ -107,7 +107,7 @@ impl Revocations for MemoryStore {
                 .last()
                 .filter(|_| portion.len() == PORTION)
                 .map(|(id, _)| **id),
-            places: portion.into_iter().map(|(_, record)| record.place).collect(),
+            list_indexes: portion.into_iter().map(|(_, record)| record.list_index).collect(),
         })
     }
 

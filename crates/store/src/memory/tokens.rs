@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{
-    Filter, Listing, NewToken, Owner, Page, Place, Record, Slot, TokenId, TokenKind, TokenReference,
+    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenKind, TokenReference,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -12,18 +12,18 @@ use super::data::{Data, StatusList};
 use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
-    CountFacts, JudgedAt, KnownToken, NameUse, Presented, Realm, Recount, ReservedPlace, Result,
-    ReturnedPlaces, Tokens,
+    CountFacts, KnownToken, NameUse, Presented, Realm, Recount, ReservedIndex, Result, ReturnedIndexes,
+    Tokens, Versions,
 };
 
 #[async_trait]
 impl Tokens for MemoryStore {
     /// Reserves a returned index first, otherwise the next of the newest list. The order is not hidden, since
     /// this backend serves no public.
-    async fn reserve(&self, token: &NewToken) -> Result<ReservedPlace> {
-        let place = self.place(LifetimeClass::of(token), token.created_at)?;
-        let returns_to: Arc<dyn ReturnedPlaces> = Arc::<super::Shared>::clone(&self.shared);
-        Ok(ReservedPlace::new(place, returns_to))
+    async fn reserve(&self, token: &NewToken) -> Result<ReservedIndex> {
+        let list_index = self.list_index(LifetimeClass::of(token), token.created_at)?;
+        let returns_to: Arc<dyn ReturnedIndexes> = Arc::<super::Shared>::clone(&self.shared);
+        Ok(ReservedIndex::new(list_index, returns_to))
     }
 
     async fn presented(&self, jti: Uuid) -> Result<Option<Presented>> {
@@ -111,7 +111,7 @@ impl Tokens for MemoryStore {
 }
 
 impl MemoryStore {
-    fn place(&self, class: LifetimeClass, now: Timestamp) -> Result<Place> {
+    fn list_index(&self, class: LifetimeClass, now: Timestamp) -> Result<ListIndex> {
         let mut data = self.data();
         let newest = data
             .lists
@@ -121,11 +121,11 @@ impl MemoryStore {
         if let Some((id, list)) = newest {
             let returned = locked(&self.shared.returned).get_mut(id).and_then(Vec::pop);
             if let Some(index) = returned {
-                return Ok(Place { list: *id, index });
+                return Ok(ListIndex { list: *id, index });
             }
             if list.used < LIST_SIZE {
                 list.used += 1;
-                return Ok(Place {
+                return Ok(ListIndex {
                     list: *id,
                     index: list.used - 1,
                 });
@@ -142,7 +142,7 @@ impl MemoryStore {
             is_retired: false,
         };
         data.lists.insert(id, list);
-        Ok(Place { list: id, index: 0 })
+        Ok(ListIndex { list: id, index: 0 })
     }
 }
 
@@ -171,7 +171,7 @@ impl Data {
                 || account.is_some_and(|kept| kept.is_removed),
             is_member: (owner.organization().zip(owner.user()))
                 .is_some_and(|(organization, user)| self.is_member(organization, user)),
-            generations: JudgedAt(realms.into_iter().flatten().collect()),
+            generations: Versions(realms.into_iter().flatten().collect()),
         }
     }
 }

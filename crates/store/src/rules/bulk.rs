@@ -20,7 +20,7 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
         tokens,
         is_last,
         keepers,
-        judged_at,
+        versions,
     } = portion;
     let ordered = &bulk.order;
     let (reason, effective_at) = (
@@ -39,7 +39,7 @@ pub fn advance(portion: BulkPortion, now: Timestamp) -> (Order, BulkRevocation) 
     let mut order = Order::new(cause).guard(Guard::BulkAt(bulk.id, bulk.position));
     let mut kept = HashSet::new();
     if ordered.last_token == LastToken::Stays {
-        order = order.judged_at(judged_at);
+        order = order.versions(versions);
         let left: HashSet<TokenId> = left.iter().map(|token| token.id).collect();
         for keeper in &keepers {
             let remains = keeper.active.iter().find(|token| left.contains(token));

@@ -36,7 +36,7 @@ impl JwksPromise {
 pub fn promise(cause: Cause, keys: &Versioned<SigningKeys>, max_age: u32) -> Option<Order> {
     let before = keys.value.promise;
     let renewed = before.renewed(max_age, cause.at);
-    (renewed != before).then(|| judged_by(keys, cause).effect(Effect::PromiseJwks(renewed)))
+    (renewed != before).then(|| based_on(keys, cause).effect(Effect::PromiseJwks(renewed)))
 }
 
 /// Publishes a key, and returns its row. The key may sign once every cached copy of the JWKS contains it,
@@ -50,7 +50,7 @@ pub fn publish(cause: Cause, keys: &Versioned<SigningKeys>, key: NewKey) -> (Ord
         },
         None => KeyRow::new(key, KeyState::Signing, now),
     };
-    let order = judged_by(keys, cause).effect(Effect::PublishKey(Box::new(row.clone())));
+    let order = based_on(keys, cause).effect(Effect::PublishKey(Box::new(row.clone())));
     (order, row)
 }
 
@@ -70,7 +70,7 @@ pub fn advance(cause: Cause, keys: &Versioned<SigningKeys>, kid: &str, step: Key
             KeyState::Gone,
         ),
     };
-    let mut order = judged_by(keys, cause);
+    let mut order = based_on(keys, cause);
     if let (KeyState::Signing, Some(former)) = (state, keys.value.signing()) {
         order = order.effect(Effect::SetKeyState(former.key.kid.clone(), KeyState::Retired));
     }
@@ -106,7 +106,7 @@ pub fn withdraw(
         ..Reach::default()
     };
     let (ending, now) = (end_all(&cause, reach), cause.at);
-    let order = judged_by(keys, cause)
+    let order = based_on(keys, cause)
         .effect(Effect::SetKeyState(kid.to_owned(), KeyState::Withdrawn))
         .effect(ending);
     match state {
@@ -128,7 +128,7 @@ pub fn need(cause: Cause, kid: &str, until: Timestamp) -> Order {
         .effect(Effect::NeedKey(kid.to_owned(), until))
 }
 
-fn judged_by(keys: &Versioned<SigningKeys>, cause: Cause) -> Order {
+fn based_on(keys: &Versioned<SigningKeys>, cause: Cause) -> Order {
     Order::new(cause).guard(Guard::Unchanged(Realm::Keys, keys.generation))
 }
 

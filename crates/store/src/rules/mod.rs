@@ -5,7 +5,7 @@
 //! `usage::reports`.
 //!
 //! The caller checks permissions before. An order is complete once the versions of the realms that it was
-//! decided from are added ([`Order::judged_at`](crate::Order::judged_at)).
+//! decided from are added ([`Order::versions`](crate::Order::versions)).
 
 pub mod bulk;
 pub mod keys;

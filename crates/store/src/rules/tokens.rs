@@ -1,7 +1,7 @@
 //! Rules for tokens: recording, replacing and revoking them.
 
 use super::limits::{counted_in, is_counted};
-use crate::{Cause, Effect, Guard, NameUse, NewRecord, Order, Presented, ReservedPlace};
+use crate::{Cause, Effect, Guard, NameUse, NewRecord, Order, Presented, ReservedIndex};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, Person};
 use jeton_core::token::{NewToken, Record, Slot, TokenId, TokenKind};
@@ -111,7 +111,7 @@ impl Demands {
 pub fn record(
     cause: Cause,
     token: NewToken,
-    place: ReservedPlace,
+    list_index: ReservedIndex,
     demands: Demands,
 ) -> Result<Order, NameTaken> {
     let Demands {
@@ -184,7 +184,7 @@ pub fn record(
     }
     Ok(order.effect(Effect::Record(Box::new(NewRecord {
         token,
-        place,
+        list_index,
         rotated_from,
         is_counted,
     }))))

@@ -7,9 +7,9 @@ use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, NameTaken, Na
 use crate::rules::usage::{UseReport, UseReported};
 use crate::rules::{bulk, keys, members, organizations, people, projects, retention, teams, tokens, usage};
 use crate::{
-    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, JudgedAt,
-    KeyRow, KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused,
-    ReservedPlace, Result, SharedStore, renew_counts,
+    BulkId, BulkOrder, BulkRevocation, Cause, Committed, Description, Effect, Generation, Guard, KeyRow,
+    KeyStep, LastToken, NewKey, NewPerson, Order, PersonReference, Realm, Recorded, Refused, ReservedIndex,
+    Result, SharedStore, Versions, renew_counts,
 };
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
@@ -23,7 +23,7 @@ use jeton_core::token::{
 
 /// The outcome of an order that was evaluated at an edit of the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judged<T> {
+pub enum Attempt<T> {
     Done(T),
     /// The data it relied on has changed since.
     Stale,
@@ -90,7 +90,7 @@ pub struct PersonChanges {
 #[derive(Debug, Clone)]
 pub struct RecordOrder {
     pub token: NewToken,
-    pub judged_at: Generation,
+    pub versions: Generation,
     pub limits: Vec<Limit>,
     pub unique_name: bool,
     pub rotation: Option<Rotation>,
@@ -146,12 +146,12 @@ fn cause(at: Timestamp, by: Actor) -> Cause {
 }
 
 fn noon() -> Cause {
-    Cause::operator(crate::suite::world::at(0))
+    Cause::operator(super::at(0))
 }
 
 /// Returns a guard for a realm as of an edit: with an older generation if the realm has changed since.
-fn relied_on(realm: Realm, generation: Generation, judged_at: Generation) -> Guard {
-    Guard::Unchanged(realm, generation.min(judged_at))
+fn relied_on(realm: Realm, generation: Generation, versions: Generation) -> Guard {
+    Guard::Unchanged(realm, generation.min(versions))
 }
 
 /// All writes that one order makes.
@@ -162,90 +162,90 @@ pub trait Clerk {
         &self,
         new: NewOrganization,
         at: Generation,
-    ) -> Result<Judged<Created<Organization>>>;
+    ) -> Result<Attempt<Created<Organization>>>;
     async fn change_organization(
         &self,
         id: OrganizationId,
         change: impl for<'a> FnOnce(&'a mut Organization) + Send,
         ending: Option<BulkOrder>,
         at: Generation,
-    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>>;
+    ) -> Result<Attempt<Created<(Organization, Option<BulkRevocation>)>>>;
     async fn remove_organization(
         &self,
         id: OrganizationId,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<()>>;
+    ) -> Result<Attempt<()>>;
     async fn put_member(
         &self,
         id: OrganizationId,
         email: Email,
         role: Role,
         at: Generation,
-    ) -> Result<Judged<MemberChange>>;
+    ) -> Result<Attempt<MemberChange>>;
     async fn add_members(
         &self,
         id: OrganizationId,
         teams: Vec<TeamId>,
         people: Vec<Email>,
         at: Generation,
-    ) -> Result<Judged<MemberChange>>;
+    ) -> Result<Attempt<MemberChange>>;
     async fn remove_member(
         &self,
         id: OrganizationId,
         email: Email,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<MemberChange>>;
-    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Judged<Created<Team>>>;
-    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Judged<Created<Team>>>;
-    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Judged<()>>;
+    ) -> Result<Attempt<MemberChange>>;
+    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Attempt<Created<Team>>>;
+    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Attempt<Created<Team>>>;
+    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Attempt<()>>;
     async fn put_team_member(
         &self,
         id: TeamId,
         email: Email,
         role: Role,
         at: Generation,
-    ) -> Result<Judged<MemberChange>>;
+    ) -> Result<Attempt<MemberChange>>;
     async fn remove_team_member(
         &self,
         id: TeamId,
         email: Email,
         at: Generation,
-    ) -> Result<Judged<MemberChange>>;
+    ) -> Result<Attempt<MemberChange>>;
     async fn create_project(
         &self,
         organization: OrganizationId,
         name: Name,
         now: Timestamp,
         at: Generation,
-    ) -> Result<Judged<Created<Project>>>;
+    ) -> Result<Attempt<Created<Project>>>;
     async fn remove_project(
         &self,
         organization: OrganizationId,
         id: u32,
         at: Generation,
-    ) -> Result<Judged<bool>>;
-    async fn create_person(&self, new: NewPerson, at: Generation) -> Result<Judged<Created<Person>>>;
+    ) -> Result<Attempt<bool>>;
+    async fn create_person(&self, new: NewPerson, at: Generation) -> Result<Attempt<Created<Person>>>;
     async fn change_person(
         &self,
         id: UserId,
         changes: PersonChanges,
         at: Generation,
-    ) -> Result<Judged<Changed<Person>>>;
+    ) -> Result<Attempt<Changed<Person>>>;
     async fn remove_person(
         &self,
         id: UserId,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<Changed<()>>>;
-    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome>;
+    ) -> Result<Attempt<Changed<()>>>;
+    async fn record(&self, order: RecordOrder, list_index: ReservedIndex) -> Result<RecordOutcome>;
     async fn describe(
         &self,
         id: TokenId,
         description: Description,
         at: Generation,
-    ) -> Result<Judged<Option<Record>>>;
+    ) -> Result<Attempt<Option<Record>>>;
     async fn revoke(&self, order: RevokeOrder) -> Result<RevokeOutcome>;
     async fn cut_off(
         &self,
@@ -254,7 +254,7 @@ pub trait Clerk {
         reason: Option<String>,
         now: Timestamp,
     ) -> Result<u64>;
-    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>>;
+    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Attempt<BulkRevocation>>;
     async fn continue_bulk_revocation(&self, id: BulkId, now: Timestamp) -> Result<Option<BulkRevocation>>;
     async fn note_use(&self, uses: Vec<Use>) -> Result<()>;
     async fn note_refusals(&self, refused: Vec<(TokenId, Refusals)>) -> Result<()>;
@@ -316,11 +316,11 @@ async fn former(store: &SharedStore, record: Record, now: Timestamp) -> Result<F
     })
 }
 
-async fn member_change(store: &SharedStore, order: Order) -> Result<Judged<MemberChange>> {
+async fn member_change(store: &SharedStore, order: Order) -> Result<Attempt<MemberChange>> {
     Ok(match store.commit(order).await? {
-        Ok(_) => Judged::Done(MemberChange::Done),
-        Err(Refused(Guard::AnotherAdmin(..))) => Judged::Done(MemberChange::LastAdmin),
-        Err(Refused(_)) => Judged::Stale,
+        Ok(_) => Attempt::Done(MemberChange::Done),
+        Err(Refused(Guard::AnotherAdmin(..))) => Attempt::Done(MemberChange::LastAdmin),
+        Err(Refused(_)) => Attempt::Stale,
     })
 }
 
@@ -328,24 +328,24 @@ async fn creating<T: Send>(
     store: &SharedStore,
     order: Order,
     made: impl FnOnce(Committed) -> T + Send,
-) -> Result<Judged<Created<T>>> {
+) -> Result<Attempt<Created<T>>> {
     Ok(match store.commit(order).await? {
-        Ok(committed) => Judged::Done(Created::Made(made(committed))),
+        Ok(committed) => Attempt::Done(Created::Made(made(committed))),
         Err(Refused(
             Guard::OrganizationNameFree(..)
             | Guard::TeamNameFree(..)
             | Guard::ProjectNameFree(..)
             | Guard::EmailFree(_),
-        )) => Judged::Done(Created::NameTaken),
-        Err(Refused(_)) => Judged::Stale,
+        )) => Attempt::Done(Created::NameTaken),
+        Err(Refused(_)) => Attempt::Stale,
     })
 }
 
-async fn changing<T: Send>(store: &SharedStore, order: Order, changed: T) -> Result<Judged<Changed<T>>> {
+async fn changing<T: Send>(store: &SharedStore, order: Order, changed: T) -> Result<Attempt<Changed<T>>> {
     Ok(match store.commit(order).await? {
-        Ok(_) => Judged::Done(Changed::Done(changed)),
-        Err(Refused(Guard::AnotherSiteAdministrator(_))) => Judged::Done(Changed::LastAdministrator),
-        Err(Refused(_)) => Judged::Stale,
+        Ok(_) => Attempt::Done(Changed::Done(changed)),
+        Err(Refused(Guard::AnotherSiteAdministrator(_))) => Attempt::Done(Changed::LastAdministrator),
+        Err(Refused(_)) => Attempt::Stale,
     })
 }
 
@@ -360,12 +360,12 @@ impl Clerk for SharedStore {
         &self,
         new: NewOrganization,
         at: Generation,
-    ) -> Result<Judged<Created<Organization>>> {
+    ) -> Result<Attempt<Created<Organization>>> {
         let mut order = organizations::create(noon(), new.organization.clone(), new.creator.clone());
         if let Some(creator) = new.creator {
             match person(self, creator, at).await? {
                 Some((_, guard)) => order = order.guard(guard),
-                None => return Ok(Judged::Done(Created::Absent)),
+                None => return Ok(Attempt::Done(Created::Absent)),
             }
         }
         creating(self, order, |_| new.organization).await
@@ -377,9 +377,9 @@ impl Clerk for SharedStore {
         change: impl for<'a> FnOnce(&'a mut Organization) + Send,
         ending: Option<BulkOrder>,
         at: Generation,
-    ) -> Result<Judged<Created<(Organization, Option<BulkRevocation>)>>> {
+    ) -> Result<Attempt<Created<(Organization, Option<BulkRevocation>)>>> {
         let Some((before, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(Created::Absent));
+            return Ok(Attempt::Done(Created::Absent));
         };
         let mut changed = before.clone();
         change(&mut changed);
@@ -392,14 +392,14 @@ impl Clerk for SharedStore {
         id: OrganizationId,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<()>> {
+    ) -> Result<Attempt<()>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(()));
+            return Ok(Attempt::Done(()));
         };
         let order = organizations::remove(cause(removal.at, removal.by), id).guard(guard);
         Ok(match self.commit(order).await? {
-            Ok(_) => Judged::Done(()),
-            Err(_) => Judged::Stale,
+            Ok(_) => Attempt::Done(()),
+            Err(_) => Attempt::Stale,
         })
     }
 
@@ -409,14 +409,14 @@ impl Clerk for SharedStore {
         email: Email,
         role: Role,
         at: Generation,
-    ) -> Result<Judged<MemberChange>> {
+    ) -> Result<Attempt<MemberChange>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, id, &email).await?;
         match members::put(noon(), id, &to, role) {
             Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Judged::Done(MemberChange::Done)),
+            None => Ok(Attempt::Done(MemberChange::Done)),
         }
     }
 
@@ -426,14 +426,14 @@ impl Clerk for SharedStore {
         teams: Vec<TeamId>,
         people: Vec<Email>,
         at: Generation,
-    ) -> Result<Judged<MemberChange>> {
+    ) -> Result<Attempt<MemberChange>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         for team in &teams {
             let team = self.team_with_id(team.clone()).await?;
             if team.is_none_or(|team| team.organization != id) {
-                return Ok(Judged::Done(MemberChange::Absent));
+                return Ok(Attempt::Done(MemberChange::Absent));
             }
         }
         let mut addressees = Vec::new();
@@ -450,48 +450,48 @@ impl Clerk for SharedStore {
         email: Email,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<MemberChange>> {
+    ) -> Result<Attempt<MemberChange>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, id, &email).await?;
         match members::remove(cause(removal.at, removal.by), id, &who) {
             Some(order) => member_change(self, order.guard(guard)).await,
-            None => Ok(Judged::Done(MemberChange::Done)),
+            None => Ok(Attempt::Done(MemberChange::Done)),
         }
     }
 
-    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Judged<Created<Team>>> {
+    async fn create_team(&self, new: NewTeam, at: Generation) -> Result<Attempt<Created<Team>>> {
         let Some((_, guard)) = organization(self, new.team.organization, at).await? else {
-            return Ok(Judged::Done(Created::Absent));
+            return Ok(Attempt::Done(Created::Absent));
         };
         let order = teams::create(noon(), new.team.clone()).guard(guard);
         creating(self, order, |_| new.team).await
     }
 
-    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Judged<Created<Team>>> {
+    async fn rename_team(&self, id: TeamId, name: Name, at: Generation) -> Result<Attempt<Created<Team>>> {
         let Some(team) = self.team_with_id(id).await? else {
-            return Ok(Judged::Done(Created::Absent));
+            return Ok(Attempt::Done(Created::Absent));
         };
         let Some((_, guard)) = organization(self, team.organization, at).await? else {
-            return Ok(Judged::Done(Created::Absent));
+            return Ok(Attempt::Done(Created::Absent));
         };
         let renamed = Team { name, ..team };
         let order = teams::rename(noon(), renamed.clone()).guard(guard);
         creating(self, order, |_| renamed).await
     }
 
-    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Judged<()>> {
+    async fn remove_team(&self, id: TeamId, removal: Removal, at: Generation) -> Result<Attempt<()>> {
         let Some(team) = self.team_with_id(id).await? else {
-            return Ok(Judged::Done(()));
+            return Ok(Attempt::Done(()));
         };
         let Some((_, guard)) = organization(self, team.organization, at).await? else {
-            return Ok(Judged::Done(()));
+            return Ok(Attempt::Done(()));
         };
         let order = teams::remove(cause(removal.at, removal.by), &team).guard(guard);
         Ok(match self.commit(order).await? {
-            Ok(_) => Judged::Done(()),
-            Err(_) => Judged::Stale,
+            Ok(_) => Attempt::Done(()),
+            Err(_) => Attempt::Stale,
         })
     }
 
@@ -501,12 +501,12 @@ impl Clerk for SharedStore {
         email: Email,
         role: Role,
         at: Generation,
-    ) -> Result<Judged<MemberChange>> {
+    ) -> Result<Attempt<MemberChange>> {
         let Some(team) = self.team_with_id(id).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let Some((_, guard)) = organization(self, team.organization, at).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, team.organization, &email).await?;
         let order = members::put_into_team(noon(), team.organization, &team.id, &to, role).guard(guard);
@@ -518,12 +518,12 @@ impl Clerk for SharedStore {
         id: TeamId,
         email: Email,
         at: Generation,
-    ) -> Result<Judged<MemberChange>> {
+    ) -> Result<Attempt<MemberChange>> {
         let Some(team) = self.team_with_id(id).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let Some((_, guard)) = organization(self, team.organization, at).await? else {
-            return Ok(Judged::Done(MemberChange::Absent));
+            return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, team.organization, &email).await?;
         let order = members::remove_from_team(noon(), team.organization, team.id, who).guard(guard);
@@ -536,9 +536,9 @@ impl Clerk for SharedStore {
         name: Name,
         now: Timestamp,
         at: Generation,
-    ) -> Result<Judged<Created<Project>>> {
+    ) -> Result<Attempt<Created<Project>>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(Created::Absent));
+            return Ok(Attempt::Done(Created::Absent));
         };
         let order = projects::create(Cause::operator(now), id, name.clone()).guard(guard);
         creating(self, order, |committed| Project {
@@ -550,21 +550,21 @@ impl Clerk for SharedStore {
         .await
     }
 
-    async fn remove_project(&self, id: OrganizationId, number: u32, at: Generation) -> Result<Judged<bool>> {
+    async fn remove_project(&self, id: OrganizationId, number: u32, at: Generation) -> Result<Attempt<bool>> {
         let Some((_, guard)) = organization(self, id, at).await? else {
-            return Ok(Judged::Done(false));
+            return Ok(Attempt::Done(false));
         };
         if self.existing_projects(id, vec![number]).await?.is_empty() {
-            return Ok(Judged::Done(false));
+            return Ok(Attempt::Done(false));
         }
         let order = projects::remove(noon(), id, number).guard(guard);
         Ok(match self.commit(order).await? {
-            Ok(_) => Judged::Done(true),
-            Err(_) => Judged::Stale,
+            Ok(_) => Attempt::Done(true),
+            Err(_) => Attempt::Stale,
         })
     }
 
-    async fn create_person(&self, new: NewPerson, _: Generation) -> Result<Judged<Created<Person>>> {
+    async fn create_person(&self, new: NewPerson, _: Generation) -> Result<Attempt<Created<Person>>> {
         let order = people::create(noon(), new.clone());
         creating(self, order, |_| new.person).await
     }
@@ -574,9 +574,9 @@ impl Clerk for SharedStore {
         id: UserId,
         changes: PersonChanges,
         at: Generation,
-    ) -> Result<Judged<Changed<Person>>> {
+    ) -> Result<Attempt<Changed<Person>>> {
         let Some((before, guard)) = person(self, id, at).await? else {
-            return Ok(Judged::Done(Changed::Absent));
+            return Ok(Attempt::Done(Changed::Absent));
         };
         let now = changes.change.at;
         let changed = Person {
@@ -601,18 +601,18 @@ impl Clerk for SharedStore {
         id: UserId,
         removal: Removal,
         at: Generation,
-    ) -> Result<Judged<Changed<()>>> {
+    ) -> Result<Attempt<Changed<()>>> {
         let Some((person, guard)) = person(self, id, at).await? else {
-            return Ok(Judged::Done(Changed::Absent));
+            return Ok(Attempt::Done(Changed::Absent));
         };
         let order = people::remove(cause(removal.at, removal.by), &person).guard(guard);
         changing(self, order, ()).await
     }
 
-    async fn record(&self, order: RecordOrder, place: ReservedPlace) -> Result<RecordOutcome> {
+    async fn record(&self, order: RecordOrder, list_index: ReservedIndex) -> Result<RecordOutcome> {
         let RecordOrder {
             token,
-            judged_at,
+            versions,
             limits,
             unique_name,
             rotation,
@@ -648,24 +648,24 @@ impl Clerk for SharedStore {
         };
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
         let cause = cause(now, token.created_by.clone());
-        let order = match tokens::record(cause.clone(), token, place, demands) {
+        let order = match tokens::record(cause.clone(), token, list_index, demands) {
             Ok(order) => order,
             Err(NameTaken(_)) => return Ok(RecordOutcome::NameTaken),
         };
-        let mut relied_on = JudgedAt::default();
+        let mut relied_on = Versions::default();
         if let Some(id) = owner.organization() {
-            match organization(self, id, judged_at).await? {
+            match organization(self, id, versions).await? {
                 Some((_, Guard::Unchanged(realm, generation))) => relied_on.0.push((realm, generation)),
                 _ => return Ok(RecordOutcome::Stale),
             }
         }
         if let Some(user) = owner.user() {
-            match person(self, user.clone(), judged_at).await? {
+            match person(self, user.clone(), versions).await? {
                 Some((_, Guard::Unchanged(realm, generation))) => relied_on.0.push((realm, generation)),
                 _ => return Ok(RecordOutcome::Stale),
             }
         }
-        Ok(match self.commit(order.judged_at(relied_on.clone())).await? {
+        Ok(match self.commit(order.versions(relied_on.clone())).await? {
             Ok(committed) => RecordOutcome::Recorded(committed.recorded.unwrap()),
             Err(Refused(guard)) => match guard {
                 Guard::AfterCutOffs => RecordOutcome::CutOff,
@@ -692,20 +692,20 @@ impl Clerk for SharedStore {
         id: TokenId,
         description: Description,
         at: Generation,
-    ) -> Result<Judged<Option<Record>>> {
+    ) -> Result<Attempt<Option<Record>>> {
         let Some(record) = self.token(TokenReference::Id(id)).await? else {
-            return Ok(Judged::Done(None));
+            return Ok(Attempt::Done(None));
         };
         let mut order = Order::new(noon()).effect(Effect::Describe(id, description));
         if let Some(id) = record.token.owner.organization() {
             match organization(self, id, at).await? {
                 Some((_, guard)) => order = order.guard(guard),
-                None => return Ok(Judged::Stale),
+                None => return Ok(Attempt::Stale),
             }
         }
         Ok(match self.commit(order).await? {
-            Ok(_) => Judged::Done(self.token(TokenReference::Id(id)).await?),
-            Err(_) => Judged::Stale,
+            Ok(_) => Attempt::Done(self.token(TokenReference::Id(id)).await?),
+            Err(_) => Attempt::Stale,
         })
     }
 
@@ -766,17 +766,17 @@ impl Clerk for SharedStore {
         Ok(self.commit(order).await?.unwrap().position.unwrap().sequence)
     }
 
-    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Judged<BulkRevocation>> {
+    async fn revoke_many(&self, order: BulkOrder, at: Generation) -> Result<Attempt<BulkRevocation>> {
         let mut wanted = Order::new(noon()).effect(Effect::RevokeMany(Box::new(order.clone())));
         if let Some(id) = order.filter.organization {
             match organization(self, id, at).await? {
                 Some((_, guard)) => wanted = wanted.guard(guard),
-                None => return Ok(Judged::Stale),
+                None => return Ok(Attempt::Stale),
             }
         }
         Ok(match self.commit(wanted).await? {
-            Ok(committed) => Judged::Done(committed.bulk.unwrap()),
-            Err(_) => Judged::Stale,
+            Ok(committed) => Attempt::Done(committed.bulk.unwrap()),
+            Err(_) => Attempt::Stale,
         })
     }
 

@@ -150,7 +150,7 @@ impl Office {
         let owner = token.owner.clone();
         let order = RecordOrder {
             token,
-            judged_at: self.world.generation().await,
+            versions: self.world.generation().await,
             limits: limits.clone(),
             unique_name: false,
             rotation,

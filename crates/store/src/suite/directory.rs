@@ -3,7 +3,7 @@
 use crate::suite::clerk::Clerk;
 
 use crate::rules::tokens::{self, Liveness};
-use crate::suite::clerk::{Changed, Created, Judged, MemberChange, NewOrganization, NewTeam, PersonChanges};
+use crate::suite::clerk::{Attempt, Changed, Created, MemberChange, NewOrganization, NewTeam, PersonChanges};
 use crate::{Change, OrganizationsOf, PersonReference, Search, Slice, Standing};
 use jeton_core::directory::{
     Belonging, Organization, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
@@ -129,7 +129,7 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
         .store
         .remove_organization(first, removal(1), generation)
         .await;
-    assert_eq!(removed.unwrap(), Judged::Done(()));
+    assert_eq!(removed.unwrap(), Attempt::Done(()));
     let generation = world.generation().await;
     created(world.store.create_organization(again, generation).await.unwrap());
     let found = world.store.organization("acme".parse().unwrap()).await.unwrap();
@@ -549,7 +549,7 @@ pub(crate) async fn a_role_waits_for_its_person(world: World) {
     assert_eq!(done(left.await.unwrap()), MemberChange::Done);
     let generation = world.generation().await;
     let removed = world.store.remove_team(doomed, removal(1), generation);
-    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    assert_eq!(removed.await.unwrap(), Attempt::Done(()));
     let of_organization = members(&world, ALL).await;
     let waiting = [("ada", Role::Member), ("bob", Role::Admin)].map(|(name, role)| Belonging::Invited {
         email: email(name),
@@ -816,7 +816,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     let of_organization = world.record(token(Owner::Organization(organization), 1)).await;
     let generation = world.generation().await;
     let removed = world.store.remove_team(team.clone(), removal(2), generation);
-    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    assert_eq!(removed.await.unwrap(), Attempt::Done(()));
     let cut_off = last_cut_off(&world);
     for (record, ended) in [(&of_team, true), (&of_organization, false)] {
         assert_eq!(cut_off.ends(record, at(2)), ended);
@@ -840,7 +840,7 @@ pub(crate) async fn what_is_removed_ends_its_tokens(world: World) {
     let removed = world
         .store
         .remove_organization(organization, removal(3), generation);
-    assert_eq!(removed.await.unwrap(), Judged::Done(()));
+    assert_eq!(removed.await.unwrap(), Attempt::Done(()));
     let cut_off = last_cut_off(&world);
     assert_eq!(
         cut_off.reach,
@@ -959,7 +959,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
     assert_ne!(
         world.generation().await,
         before,
-        "whoever judged by the old name judges again"
+        "a decision by the old name is made again"
     );
     assert!(
         matches!(rename(&web, "sHOP").await.1, Created::Made(_)),
@@ -969,7 +969,7 @@ pub(crate) async fn a_team_is_renamed_and_found_by_its_id(world: World) {
         .store
         .rename_team(web.clone(), "late".parse().unwrap(), before)
         .await;
-    assert_eq!(stale.unwrap(), Judged::Stale);
+    assert_eq!(stale.unwrap(), Attempt::Stale);
     // The former name is free.
     assert!(matches!(rename(&ops, "web").await.1, Created::Made(_)));
 
@@ -1061,7 +1061,7 @@ pub(crate) async fn people_are_brought_in_together(world: World) {
     let late = world
         .store
         .add_members(world.organization, Vec::new(), vec![email("ada")], before);
-    assert_eq!(late.await.unwrap(), Judged::Stale);
+    assert_eq!(late.await.unwrap(), Attempt::Stale);
     let generation = world.generation().await;
     let removed = world
         .store

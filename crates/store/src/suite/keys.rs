@@ -139,7 +139,7 @@ pub(crate) async fn what_a_key_signs_keeps_it(world: World) {
     for life in [100, 50, 30_000, 20_000] {
         let order = crate::suite::clerk::RecordOrder {
             token: signed_with(&world, "first", 0, Some(life)),
-            judged_at: world.generation().await,
+            versions: world.generation().await,
             limits: Vec::new(),
             unique_name: false,
             rotation: None,
@@ -306,7 +306,7 @@ pub(crate) async fn live_tokens_are_counted(world: World) {
 }
 
 /// An order is refused if a key was published or advanced, or a promise made, since the keys were read.
-pub(crate) async fn a_change_of_keys_refuses_what_was_judged_before(world: World) {
+pub(crate) async fn a_change_of_keys_refuses_earlier_decisions(world: World) {
     let cause = || Cause::server(at(5));
     let publish = |keys: &Versioned<SigningKeys>, kid| rules::publish(cause(), keys, new_key(kid)).0;
     let commit = async |order| world.store.commit(order).await.unwrap().is_ok();

@@ -31,7 +31,7 @@ pub(crate) async fn a_hundred_issuers_leave_no_more_than_allowed(world: World) {
             tokio::spawn(async move {
                 let order = RecordOrder {
                     token: token(world.owner(), 1),
-                    judged_at: generation,
+                    versions: generation,
                     limits: vec![World::limit(&world.owner(), 7)],
                     unique_name: false,
                     rotation: None,

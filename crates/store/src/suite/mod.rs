@@ -22,6 +22,7 @@ mod tokens;
 pub mod world;
 
 pub use counts::counts_are_never_too_low;
+use jeton_core::clock::Timestamp;
 pub use model::the_model_agrees;
 pub use orders::pages_joined_are_sorted;
 pub use retention::{ending, round};
@@ -125,7 +126,7 @@ macro_rules! every_case {
                 a_withdrawn_key_ends_what_it_signed
                 steps_that_are_not_due_do_nothing
                 live_tokens_are_counted
-                a_change_of_keys_refuses_what_was_judged_before
+                a_change_of_keys_refuses_earlier_decisions
             }
             retention {
                 only_what_has_expired_is_purged
@@ -223,6 +224,11 @@ macro_rules! contract {
     ($backend:ident) => {
         $crate::every_case!([$crate::contract_tests] $backend);
     };
+}
+
+/// Returns the instant this number of seconds after noon of the first day.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
 }
 
 /// Runs a property with 48 random inputs, each in a single-threaded runtime.

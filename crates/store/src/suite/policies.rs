@@ -4,7 +4,7 @@ use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::suite::clerk::{Created, Judged, RevokeOrder, RevokeOutcome};
+use crate::suite::clerk::{Attempt, Created, RevokeOrder, RevokeOutcome};
 use crate::{BulkOrder, BulkRevocation, Generation, LastToken};
 use jeton_core::directory::{Organization, OrganizationId, Policy, UserId};
 use jeton_core::token::filter::Breach;
@@ -351,7 +351,7 @@ pub(crate) async fn a_policy_and_what_ends_its_breakers_are_one(world: World) {
     };
     let (own, admin) = (world.organization, || actor("admin@example.org"));
     let stale = change(own, "new", admin(), Generation(0)).await;
-    assert_eq!(stale.unwrap(), Judged::Stale);
+    assert_eq!(stale.unwrap(), Attempt::Stale);
     let taken = change(own, "taken", admin(), generation).await;
     assert_eq!(done(taken.unwrap()), Created::NameTaken);
     let absent = change(OrganizationId(entropy().uuid_v4()), "new", admin(), generation).await;

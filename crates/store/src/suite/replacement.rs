@@ -28,7 +28,7 @@ pub(super) async fn rotate(
             created_at: at(second),
             ..former.token.clone()
         },
-        judged_at: world.generation().await,
+        versions: world.generation().await,
         limits: most
             .map(|most| World::limit(&former.token.owner, most))
             .into_iter()
@@ -245,7 +245,7 @@ pub(crate) async fn a_slot_is_taken_over_whole_or_not_at_all(world: World) {
     assert!(matches!(full, RecordOutcome::LimitReached { .. }), "{full:?}");
     let stale = RecordOrder {
         token: in_slot(world.owner(), "ci", 30),
-        judged_at: crate::Generation(0),
+        versions: crate::Generation(0),
         limits: Vec::new(),
         unique_name: false,
         rotation: None,

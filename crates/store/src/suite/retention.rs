@@ -84,15 +84,19 @@ pub(crate) async fn only_what_has_expired_is_purged(world: World) {
         assert!(is_known(&world, record).await);
     }
     let snapshot = world.store.snapshot().await.unwrap();
-    let mut revoked: Vec<_> = snapshot.revoked.iter().map(|(place, _)| *place).collect();
-    revoked.sort_by_key(|place| (place.list, place.index));
-    let mut expected = [kept[1].place, kept[2].place];
-    expected.sort_by_key(|place| (place.list, place.index));
+    let mut revoked: Vec<_> = snapshot
+        .revoked
+        .iter()
+        .map(|(list_index, _)| *list_index)
+        .collect();
+    revoked.sort_by_key(|list_index| (list_index.list, list_index.index));
+    let mut expected = [kept[1].list_index, kept[2].list_index];
+    expected.sort_by_key(|list_index| (list_index.list, list_index.index));
     assert_eq!(revoked, expected);
     // Neither the id nor the status list index of a deleted record is reused.
     let next = world.record(ending(&world, 61, Some(50))).await;
     assert!(next.id > kept[3].id);
-    assert!(expired.iter().all(|record| record.place != next.place));
+    assert!(expired.iter().all(|record| record.list_index != next.list_index));
 }
 
 /// A step reads a bounded number of records, and the steps of a scan read all.
@@ -144,7 +148,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     let snapshot = world.store.snapshot().await.unwrap();
     assert_eq!(snapshot.position, changes.reached);
     assert_eq!(snapshot.revoked.len(), 2);
-    assert!(snapshot.revoked.contains(&(endless.place, at(10))));
+    assert!(snapshot.revoked.contains(&(endless.list_index, at(10))));
     round(&world, 1_000).await;
     let world = world.reopen();
     assert_eq!(world.after(second).await, Continuation::Pruned);
@@ -216,13 +220,16 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     // The list accepts tokens for a week, and each lives a day at most.
     let last = world.record(ending(&world, 7 * DAY - 1, Some(DAY))).await;
     let endless = world.record(ending(&world, 0, None)).await;
-    assert_eq!(first.place.list, last.place.list);
+    assert_eq!(first.list_index.list, last.list_index.list);
     let lists = async |world: &World| world.store.snapshot().await.unwrap().lists;
     round(&world, 8 * DAY - 1).await;
-    assert_eq!(lists(&world).await, [first.place.list, endless.place.list]);
+    assert_eq!(
+        lists(&world).await,
+        [first.list_index.list, endless.list_index.list]
+    );
     round(&world, 8 * DAY + 1).await;
-    assert_eq!(lists(&world).await, [endless.place.list]);
-    assert!(world.seen.all().contains(&Change::Retired(first.place.list)));
+    assert_eq!(lists(&world).await, [endless.list_index.list]);
+    assert!(world.seen.all().contains(&Change::Retired(first.list_index.list)));
     let retired = |world: &World| {
         let seen = world.seen.all();
         seen.iter()
@@ -233,18 +240,18 @@ pub(crate) async fn a_list_retires_with_its_last_token(world: World) {
     assert_eq!(retired(&world), 1);
     let world = world.reopen();
     round(&world, 100_000 * DAY).await;
-    assert_eq!(lists(&world).await, [endless.place.list]);
+    assert_eq!(lists(&world).await, [endless.list_index.list]);
     let next = world.record(ending(&world, 8 * DAY + 2, Some(DAY))).await;
-    assert!(next.place.list > endless.place.list);
+    assert!(next.list_index.list > endless.list_index.list);
 }
 
 /// A clock that is set back, also across a restart, restores no list.
 pub(crate) async fn a_retired_list_takes_no_token(world: World) {
     const DAY: i64 = 86_400;
     let early = ending(&world, 1, Some(60));
-    let list = world.record(early.clone()).await.place.list;
+    let list = world.record(early.clone()).await.list_index.list;
     round(&world, 60 * DAY).await;
-    let taken = async |store: &crate::SharedStore| store.reserve(&early).await.unwrap().place().list;
+    let taken = async |store: &crate::SharedStore| store.reserve(&early).await.unwrap().list_index().list;
     assert!(taken(&world.store).await > list);
     assert!(taken(&world.beside()).await > list);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::suite::clerk::RevokeOutcome;
 use crate::{Change, Continuation, Generation, KeyStep, SharedStore};
-use jeton_core::token::{CutOff, Owner, Place, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton_core::token::{CutOff, ListIndex, Owner, Reach, Record, TokenId, TokenKind, TokenReference};
 use jeton_verifier::event::Position;
 use uuid::Uuid;
 
@@ -61,7 +61,7 @@ pub(crate) async fn the_first_revocation_wins(world: World) {
         .collect();
     assert_eq!(told, [(record.id, at(110)), (record.id, at(20))]);
     let snapshot = world.store.snapshot().await.unwrap();
-    assert_eq!(snapshot.revoked, [(record.place, at(20))]);
+    assert_eq!(snapshot.revoked, [(record.list_index, at(20))]);
 }
 
 /// A hundred concurrent revocations of one token: one is told that it revoked the token.
@@ -267,29 +267,31 @@ pub(crate) async fn a_snapshot_holds_what_was_revoked(world: World) {
     assert_eq!(snapshot.position, world.changes().await.reached);
     assert_eq!(snapshot.cut_offs, [(4, cut_off)]);
     assert!(!snapshot.position.epoch.is_nil());
-    let lists: BTreeSet<_> = [&live, &short, &endless].map(|record| record.place.list).into();
+    let lists: BTreeSet<_> = [&live, &short, &endless]
+        .map(|record| record.list_index.list)
+        .into();
     assert_eq!(snapshot.lists, lists.into_iter().collect::<Vec<_>>());
     let mut revoked = snapshot.revoked;
-    revoked.sort_by_key(|(place, _)| (place.list, place.index));
+    revoked.sort_by_key(|(list_index, _)| (list_index.list, list_index.index));
     let mut expected = [
-        (ahead.place, at(510)),
-        (short.place, at(10)),
-        (endless.place, at(10)),
+        (ahead.list_index, at(510)),
+        (short.list_index, at(10)),
+        (endless.list_index, at(10)),
     ];
-    expected.sort_by_key(|(place, _)| (place.list, place.index));
+    expected.sort_by_key(|(list_index, _)| (list_index.list, list_index.index));
     assert_eq!(revoked, expected);
 }
 
 /// Returns the status list indexes of the tokens that a cut-off covers, read in portions.
-async fn covered(world: &World, cut_off: u64, second: i64) -> Vec<Place> {
-    let mut places = Vec::new();
+async fn covered(world: &World, cut_off: u64, second: i64) -> Vec<ListIndex> {
+    let mut list_indexes = Vec::new();
     let mut after = TokenId(0);
     loop {
         let portion = world.store.covered(cut_off, after, at(second)).await.unwrap();
-        places.extend(portion.places);
+        list_indexes.extend(portion.list_indexes);
         match portion.last {
             Some(last) => assert!(last > std::mem::replace(&mut after, last), "no progress"),
-            None => return places,
+            None => return list_indexes,
         }
     }
 }
@@ -401,10 +403,10 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
             cut.await.unwrap();
             sequence += 1;
             for second in [10, 60] {
-                let expected: Vec<Place> = records
+                let expected: Vec<ListIndex> = records
                     .iter()
                     .filter(|record| cut_off.ends(*record, at(10)) && !record.is_expired(at(second)))
-                    .map(|record| record.place)
+                    .map(|record| record.list_index)
                     .collect();
                 found += expected.len();
                 assert_eq!(covered(&world, sequence, second).await, expected, "{cut_off:?}");
@@ -415,7 +417,7 @@ pub(crate) async fn a_cut_off_finds_its_tokens(world: World) {
     assert_eq!(covered(&world, sequence + 1, 10).await, []);
     world.revoke(records[0].id, revocation(11, 0)).await;
     assert_eq!(covered(&world, sequence + 1, 10).await, [], "that is no cut-off");
-    let mut lists: Vec<u32> = records.iter().map(|record| record.place.list).collect();
+    let mut lists: Vec<u32> = records.iter().map(|record| record.list_index.list).collect();
     lists.sort_unstable();
     lists.dedup();
     assert_eq!(world.store.status_lists().await.unwrap(), lists);
@@ -433,7 +435,7 @@ pub(crate) async fn many_tokens_come_in_portions(world: World) {
             world.owner()
         };
         let record = world.record(token(owner, 0)).await;
-        expected.extend(mine.then_some(record.place));
+        expected.extend(mine.then_some(record.list_index));
     }
     for reach in [
         Reach {
@@ -453,13 +455,16 @@ pub(crate) async fn many_tokens_come_in_portions(world: World) {
         };
         let cut = world.store.cut_off(cut_off, actor("operator"), None, at(10));
         cut.await.unwrap();
-        let places = covered(&world, if is_all { 2 } else { 1 }, 10).await;
-        assert_eq!(places.len(), if is_all { 2_300 } else { 2_200 });
+        let list_indexes = covered(&world, if is_all { 2 } else { 1 }, 10).await;
+        assert_eq!(list_indexes.len(), if is_all { 2_300 } else { 2_200 });
         assert_eq!(
-            places.iter().collect::<std::collections::HashSet<_>>().len(),
-            places.len()
+            list_indexes
+                .iter()
+                .collect::<std::collections::HashSet<_>>()
+                .len(),
+            list_indexes.len()
         );
-        assert!(is_all || places == expected);
+        assert!(is_all || list_indexes == expected);
     }
 }
 
@@ -467,13 +472,13 @@ pub(crate) async fn many_tokens_come_in_portions(world: World) {
 /// index.
 pub(crate) async fn two_processes_share_one_truth(world: World) {
     let beside = world.beside();
-    let mut places = BTreeSet::new();
+    let mut list_indexes = BTreeSet::new();
     for round in 0..10 {
         let mine = world.record(token(world.owner(), round)).await;
-        assert!(places.insert((mine.place.list, mine.place.index)));
+        assert!(list_indexes.insert((mine.list_index.list, mine.list_index.index)));
         let order = crate::suite::clerk::RecordOrder {
             token: token(world.owner(), round),
-            judged_at: world.generation().await,
+            versions: world.generation().await,
             limits: Vec::new(),
             unique_name: false,
             rotation: None,
@@ -485,7 +490,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
         };
         let other = other.into_record();
         assert!(mine.id < other.id);
-        assert!(places.insert((other.place.list, other.place.index)));
+        assert!(list_indexes.insert((other.list_index.list, other.list_index.index)));
         let order = crate::suite::clerk::RevokeOrder {
             token: mine.id,
             revocation: revocation(round, 0),
@@ -504,7 +509,7 @@ pub(crate) async fn two_processes_share_one_truth(world: World) {
     assert_ne!(world.generation().await, generation);
     let late = crate::suite::clerk::RecordOrder {
         token: token(world.owner(), 30),
-        judged_at: generation,
+        versions: generation,
         limits: Vec::new(),
         unique_name: false,
         rotation: None,

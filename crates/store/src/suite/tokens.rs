@@ -4,8 +4,8 @@ use crate::suite::clerk::Clerk;
 use std::sync::Arc;
 
 use crate::rules::tokens::{self, Demands, Leaves, Liveness, liveness};
-use crate::suite::clerk::{Judged, RecordOrder, RecordOutcome};
-use crate::{Cause, Change, Description, Generation, Guard, Order, ReservedPlace};
+use crate::suite::clerk::{Attempt, RecordOrder, RecordOutcome};
+use crate::{Cause, Change, Description, Generation, Guard, Order, ReservedIndex};
 use jeton_core::directory::Role;
 use jeton_core::token::{CutOff, NewToken, Owner, Reach, TokenId, TokenKind, TokenReference, Use};
 use uuid::Uuid;
@@ -77,7 +77,7 @@ pub(crate) async fn what_was_recorded_is_read_back(world: World) {
 /// Token ids ascend in the order of issue, also across a restart, and no status list index is used twice.
 pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
     let mut numbers = Vec::new();
-    let mut places = std::collections::HashSet::new();
+    let mut list_indexes = std::collections::HashSet::new();
     for round in 0..3 {
         for life in [Some(600), Some(40 * 86_400), Some(3_000 * 86_400), None] {
             for _ in 0..20 {
@@ -85,14 +85,18 @@ pub(crate) async fn numbers_ascend_and_places_differ(mut world: World) {
                 token.expires_at = life.map(|life| at(round + life));
                 let record = world.record(token).await;
                 numbers.push(record.id);
-                assert!(places.insert(record.place), "{:?} was given twice", record.place);
-                assert!(record.place.index < 1 << 20);
+                assert!(
+                    list_indexes.insert(record.list_index),
+                    "{:?} was given twice",
+                    record.list_index
+                );
+                assert!(record.list_index.index < 1 << 20);
             }
         }
         world = world.reopen();
     }
     assert!(numbers.is_sorted_by(|one, next| one < next));
-    let lists: std::collections::HashSet<_> = places.iter().map(|place| place.list).collect();
+    let lists: std::collections::HashSet<_> = list_indexes.iter().map(|list_index| list_index.list).collect();
     assert_eq!(
         lists.len(),
         4,
@@ -106,28 +110,28 @@ pub(crate) async fn a_full_list_is_followed_by_another(world: World) {
     const ASKING: usize = 8;
     let ask = async || {
         let token = token(world.owner(), 1);
-        let mut places = Vec::new();
+        let mut list_indexes = Vec::new();
         for _ in 0..SIZE / ASKING + 1 {
             // Kept, since the index of a dropped reservation may be reused.
-            places.push(world.store.reserve(&token).await.unwrap());
+            list_indexes.push(world.store.reserve(&token).await.unwrap());
             // Yields, so that some are left when more are reserved.
             tokio::task::yield_now().await;
         }
-        places
+        list_indexes
     };
     let asked = tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
-    let places: Vec<ReservedPlace> = <[_; ASKING]>::from(asked).into_iter().flatten().collect();
+    let list_indexes: Vec<ReservedIndex> = <[_; ASKING]>::from(asked).into_iter().flatten().collect();
     let mut given = std::collections::HashMap::new();
-    for place in places.iter().map(ReservedPlace::place) {
+    for list_index in list_indexes.iter().map(ReservedIndex::list_index) {
         given
-            .entry(place.list)
+            .entry(list_index.list)
             .or_insert_with(std::collections::HashSet::new)
-            .insert(place.index);
+            .insert(list_index.index);
     }
     let sizes: Vec<_> = given.values().map(std::collections::HashSet::len).collect();
     assert_eq!(
         sizes.iter().sum::<usize>(),
-        places.len(),
+        list_indexes.len(),
         "a place was given twice"
     );
     // Nearly all indexes of the first list are used.
@@ -141,7 +145,7 @@ pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
         expires_at: Some(at(second)),
         ..token(world.owner(), 1)
     };
-    let last = world.store.reserve(&ending(60)).await.unwrap().place().list;
+    let last = world.store.reserve(&ending(60)).await.unwrap().list_index().list;
     // The first tokens of their kind, for which no stretch is reserved yet.
     let lasting = ending(86_400 * 20);
     for _ in 0..300 {
@@ -155,7 +159,7 @@ pub(crate) async fn who_leaves_uses_no_places_up(world: World) {
         // The runtime forces a task to wait if it takes too many locks in one poll.
         tokio::task::yield_now().await;
     }
-    let first = world.store.reserve(&lasting).await.unwrap().place().list;
+    let first = world.store.reserve(&lasting).await.unwrap().list_index().list;
     assert_eq!(first, last + 1);
 }
 
@@ -165,7 +169,7 @@ pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
     let list = async |second| {
         let mut token = token(world.owner(), second);
         token.expires_at = Some(at(second + 60));
-        world.record(token).await.place.list
+        world.record(token).await.list_index.list
     };
     let first = list(0).await;
     assert_eq!(list(6 * DAY).await, first);
@@ -174,24 +178,24 @@ pub(crate) async fn a_list_takes_tokens_for_a_while(world: World) {
 
 /// Refused requests use no list up, however many there are.
 pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
-    let recorded = world.record(token(world.owner(), 1)).await.place;
-    let mut places = std::collections::HashSet::new();
+    let recorded = world.record(token(world.owner(), 1)).await.list_index;
+    let mut list_indexes = std::collections::HashSet::new();
     for _ in 0..50 {
         let order = RecordOrder {
             limits: vec![World::limit(&world.owner(), 1)],
             ..world.plain_order(token(world.owner(), 1)).await
         };
-        let place = world.store.reserve(&order.token).await.unwrap();
-        places.insert(place.place());
-        let refused = world.store.record(order, place).await.unwrap();
+        let list_index = world.store.reserve(&order.token).await.unwrap();
+        list_indexes.insert(list_index.list_index());
+        let refused = world.store.record(order, list_index).await.unwrap();
         assert!(
             matches!(refused, RecordOutcome::LimitReached { most: 1 }),
             "{refused:?}"
         );
     }
-    assert_eq!(places.len(), 1);
-    let next = world.record(token(world.owner(), 1)).await.place;
-    assert!(places.contains(&next) && next != recorded);
+    assert_eq!(list_indexes.len(), 1);
+    let next = world.record(token(world.owner(), 1)).await.list_index;
+    assert!(list_indexes.contains(&next) && next != recorded);
 }
 
 /// The index of a reservation without a token is reused: after an error before recording, or after a request
@@ -199,12 +203,16 @@ pub(crate) async fn a_refused_token_uses_no_place_up(world: World) {
 /// index is not reused.
 pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
     let reserve = async || world.store.reserve(&token(world.owner(), 1)).await.unwrap();
-    let place = reserve().await.place();
-    assert_eq!(reserve().await.place(), place, "dropped");
+    let list_index = reserve().await.list_index();
+    assert_eq!(reserve().await.list_index(), list_index, "dropped");
 
     let order = world.plain_order(token(world.owner(), 1)).await;
     drop(world.store.record(order, reserve().await));
-    assert_eq!(reserve().await.place(), place, "cancelled before it was queued");
+    assert_eq!(
+        reserve().await.list_index(),
+        list_index,
+        "cancelled before it was queued"
+    );
 
     let panicking = world.store.reserve(&token(world.owner(), 1)).await.unwrap();
     let panicked = tokio::spawn(async move {
@@ -212,7 +220,7 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
         panic!("as the test wants it");
     });
     assert!(panicked.await.unwrap_err().is_panic());
-    assert_eq!(reserve().await.place(), place, "panicked");
+    assert_eq!(reserve().await.list_index(), list_index, "panicked");
 
     let cancelled = token(world.owner(), 1);
     let cause = Cause::operator(at(1));
@@ -224,10 +232,10 @@ pub(crate) async fn an_unrecorded_reservation_is_given_again(world: World) {
         assert!(committing.as_mut().poll(&mut context).is_pending());
     }
     let recorded = eventually(async || world.store.presented(cancelled.jti).await.unwrap()).await;
-    assert_eq!(recorded.record.place, place);
+    assert_eq!(recorded.record.list_index, list_index);
     let next = world.record(token(world.owner(), 1)).await;
-    assert_ne!(next.place, place);
-    assert_ne!(reserve().await.place(), place);
+    assert_ne!(next.list_index, list_index);
+    assert_ne!(reserve().await.list_index(), list_index);
 }
 
 /// The credential of a caller is active until it expires, or a revocation or a cut-off takes effect.
@@ -288,7 +296,7 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
         let jti = token.jti;
         let order = RecordOrder {
             token,
-            judged_at: stale,
+            versions: stale,
             limits: Vec::new(),
             unique_name: false,
             rotation: None,
@@ -303,11 +311,11 @@ pub(crate) async fn a_stale_judgement_writes_nothing(world: World) {
             description: None,
         };
         let described = world.store.describe(record.id, description, stale).await.unwrap();
-        assert_eq!(described, Judged::Stale);
+        assert_eq!(described, Attempt::Stale);
         let role = world
             .store
             .put_member(world.organization, email("ada"), Role::Admin, stale);
-        assert_eq!(role.await.unwrap(), Judged::Stale);
+        assert_eq!(role.await.unwrap(), Attempt::Stale);
     }
     assert_eq!(
         world
@@ -333,7 +341,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
             tokio::spawn(async move {
                 let order = RecordOrder {
                     token: token(Owner::Organization(organization), 1),
-                    judged_at: generation,
+                    versions: generation,
                     limits: Vec::new(),
                     unique_name: false,
                     rotation: None,
@@ -347,7 +355,7 @@ pub(crate) async fn no_token_survives_its_parent(world: World) {
         .store
         .remove_organization(organization, removal(1), generation)
         .await;
-    assert_eq!(removed.unwrap(), Judged::Done(()));
+    assert_eq!(removed.unwrap(), Attempt::Done(()));
     let snapshot = world.store.snapshot().await.unwrap();
     for issuer in issuers {
         match issuer.await.unwrap() {
@@ -479,7 +487,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
                 let jti = token.jti;
                 let order = RecordOrder {
                     token,
-                    judged_at: generation,
+                    versions: generation,
                     limits: Vec::new(),
                     unique_name: false,
                     rotation: None,
@@ -498,7 +506,7 @@ pub(crate) async fn a_failing_order_harms_no_neighbour(world: World) {
     world.record(twice.clone()).await;
     let order = RecordOrder {
         token: twice,
-        judged_at: generation,
+        versions: generation,
         limits: Vec::new(),
         unique_name: false,
         rotation: None,

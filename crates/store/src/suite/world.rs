@@ -5,16 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use super::at;
 use crate::rules::tokens::Limit;
 use crate::suite::clerk::{
-    Created, Judged, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
+    Attempt, Created, MemberChange, NewOrganization, NewTeam, RecordOrder, RecordOutcome, Removal,
     RevokeOrder, RevokeOutcome,
 };
 use crate::{
     BulkOrder, BulkRevocation, Change, Changes, Commit, Continuation, Generation, KeyRow, LastToken, NewKey,
     NewPerson, Observer, Result, SharedStore,
 };
-use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Email, Organization, OrganizationId, Person, Policy, Role, Team, TeamId, UserId,
 };
@@ -92,11 +92,6 @@ impl Entropy for Seeded {
             chunk.copy_from_slice(value.get(..chunk.len()).unwrap());
         }
     }
-}
-
-/// Returns the instant this number of seconds after noon of the first day.
-pub fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_seconds(1_767_355_200 + seconds).unwrap()
 }
 
 pub fn entropy() -> &'static dyn Entropy {
@@ -190,14 +185,14 @@ pub fn new_key(kid: &str) -> NewKey {
     }
 }
 
-pub fn done<T>(judged: Judged<T>) -> T {
-    match judged {
-        Judged::Done(value) => value,
-        Judged::Stale => panic!("judged in another directory"),
+pub fn done<T>(attempt: Attempt<T>) -> T {
+    match attempt {
+        Attempt::Done(value) => value,
+        Attempt::Stale => panic!("decided from another directory"),
     }
 }
 
-pub fn created<T: std::fmt::Debug>(outcome: Judged<Created<T>>) -> T {
+pub fn created<T: std::fmt::Debug>(outcome: Attempt<Created<T>>) -> T {
     match done(outcome) {
         Created::Made(value) => value,
         other => panic!("not created: {other:?}"),
@@ -343,8 +338,8 @@ impl World {
         let generation = self.generation().await;
         let ordered = self.store.revoke_many(order, generation);
         match ordered.await.unwrap() {
-            Judged::Done(bulk) => bulk,
-            Judged::Stale => panic!("nothing has changed"),
+            Attempt::Done(bulk) => bulk,
+            Attempt::Stale => panic!("nothing has changed"),
         }
     }
 
@@ -416,7 +411,7 @@ impl World {
     pub async fn plain_order(&self, token: NewToken) -> RecordOrder {
         RecordOrder {
             token,
-            judged_at: self.generation().await,
+            versions: self.generation().await,
             limits: Vec::new(),
             unique_name: false,
             rotation: None,
@@ -474,8 +469,8 @@ pub async fn eventually<T>(there: impl AsyncFn() -> Option<T>) -> T {
 /// Reserves a status list index for a token and records it there.
 pub async fn reserve_and_record(store: &SharedStore, order: RecordOrder) -> Result<RecordOutcome> {
     loop {
-        let place = store.reserve(&order.token).await?;
-        match store.record(order.clone(), place).await? {
+        let index = store.reserve(&order.token).await?;
+        match store.record(order.clone(), index).await? {
             // Another request was faster.
             RecordOutcome::SlotTaken | RecordOutcome::Recounted => {}
             outcome => return Ok(outcome),

@@ -31,10 +31,10 @@ where
         require_json(request.headers_mut())?;
         match Input::<P, (), B>::from_request(request, state).await {
             Ok(Input { path, body, .. }) => Ok(Self { path, body }),
-            Err(Failure::Input(InputError::Invalid(violations))) if !violations.is_malformed() => {
+            Err(InputError::Invalid(violations)) if !violations.is_malformed() => {
                 Err(Refusal::bad_request(B::UNREADABLE))
             }
-            Err(other) => Err(other.into()),
+            Err(other) => Err(Failure::from(other).into()),
         }
     }
 }

@@ -84,7 +84,7 @@ fn told<T: Debug>(answer: crate::Result<T>) -> Option<T> {
 
 /// Clears the status list index of a record, which each backend draws at random.
 fn plain(mut record: Record) -> Record {
-    record.place.index = 0;
+    record.list_index.index = 0;
     record
 }
 
@@ -92,8 +92,8 @@ fn plain(mut record: Record) -> Record {
 fn plain_changes(changes: Vec<Change>) -> Vec<Change> {
     let mut changes = changes;
     for change in &mut changes {
-        if let Change::Revoked { place, .. } = change {
-            place.index = 0;
+        if let Change::Revoked { list_index, .. } = change {
+            list_index.index = 0;
         }
     }
     changes
@@ -198,7 +198,7 @@ impl Twins {
 
     async fn issue(&mut self, token: NewToken, most: Option<u32>, unique: bool, rotation: Option<Rotation>) {
         let order = RecordOrder {
-            judged_at: self.generation().await,
+            versions: self.generation().await,
             limits: most
                 .map(|most| crate::rules::tokens::Limit {
                     organization: token.owner.organization().unwrap_or(self.memory.organization),
@@ -283,8 +283,8 @@ impl Twins {
                 same!(self, world => {
                     let described = world.store.describe(id, description.clone(), generation).await.unwrap();
                     match described {
-                        super::clerk::Judged::Done(record) => Some(record.map(plain)),
-                        super::clerk::Judged::Stale => None,
+                        super::clerk::Attempt::Done(record) => Some(record.map(plain)),
+                        super::clerk::Attempt::Stale => None,
                     }
                 });
             }
@@ -576,7 +576,7 @@ impl Twins {
         });
         same!(self, world => {
             let snapshot = world.store.snapshot().await.unwrap();
-            let revoked = snapshot.revoked.into_iter().map(|(place, effective_at)| (place.list, effective_at));
+            let revoked = snapshot.revoked.into_iter().map(|(list_index, effective_at)| (list_index.list, effective_at));
             let mut revoked: Vec<_> = revoked.collect();
             revoked.sort_unstable();
             (snapshot.edit, snapshot.keys, snapshot.position.sequence, snapshot.lists, revoked, snapshot.cut_offs)
@@ -646,7 +646,7 @@ impl Twins {
         for (cut_off, _) in self.memory.store.snapshot().await.unwrap().cut_offs {
             same!(self, world => {
                 let covered = world.store.covered(cut_off, TokenId(0), at(now)).await.unwrap();
-                covered.places.iter().map(|place| place.list).collect::<Vec<_>>()
+                covered.list_indexes.iter().map(|list_index| list_index.list).collect::<Vec<_>>()
             });
         }
     }

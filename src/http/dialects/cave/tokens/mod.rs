@@ -57,14 +57,14 @@ impl From<TeamPath> for PathOwner {
 
 /// A token in a path, with its owner.
 struct PathToken {
-    place: PathOwner,
+    list_index: PathOwner,
     id: String,
 }
 
 impl From<TokenPath> for PathToken {
     fn from(TokenPath { organization, id }: TokenPath) -> Self {
-        let place = OrganizationPath { organization }.into();
-        Self { place, id }
+        let list_index = OrganizationPath { organization }.into();
+        Self { list_index, id }
     }
 }
 
@@ -75,8 +75,8 @@ impl From<TeamTokenPath> for PathToken {
             team,
             id,
         } = path;
-        let place = TeamPath { organization, team }.into();
-        Self { place, id }
+        let list_index = TeamPath { organization, team }.into();
+        Self { list_index, id }
     }
 }
 
@@ -164,7 +164,7 @@ pub(super) async fn managed_tokens(
 /// Returns the token of the path's owner with this number.
 async fn find_token(app: &App, caller: &authority::Caller, which: PathToken) -> Result<Record, Error> {
     let reference = which.id.parse().map_err(|_| Error::Absent)?;
-    let PathOwner { organization, team } = which.place;
+    let PathOwner { organization, team } = which.list_index;
     let owner = app.authority.owner(caller, &organization, team.as_ref()).await?;
     let record = app.authority.token(caller, reference).await?;
     let is_here = record.token.owner == owner && app.authority.status(&record) == Status::Active;

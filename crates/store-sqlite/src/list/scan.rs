@@ -14,7 +14,7 @@ use jeton_core::token::{Cursor, Direction, Order, Sort, SortBy, SortValue, Start
 /// The list has two stretches: first the rows with a value, in the order of the values, then the rows without
 /// one, in the order of their numbers. Sorting by `created_at` needs no values, since numbers have the same
 /// order. Each stretch is a query of its own: `NULLS LAST` would sort rows that an index has in order.
-pub(super) struct Walk<'a> {
+pub(super) struct Scan<'a> {
     connection: &'a Connection,
     selection: &'a Selection,
     sort: Sort,
@@ -44,7 +44,7 @@ struct Part {
     limit: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Scan<'a> {
     pub(super) fn new(connection: &'a Connection, selection: &'a Selection, sort: Sort) -> Self {
         Self {
             connection,

@@ -150,7 +150,7 @@ async fn a_refused_insert_harms_no_neighbour() {
         token.name = name.to_owned();
         let order = RecordOrder {
             token,
-            judged_at: generation,
+            versions: generation,
             limits: Vec::new(),
             unique_name: false,
             rotation: None,
@@ -194,8 +194,8 @@ async fn who_waits_for_places_waits_no_longer_than_one_write() {
     let begun = std::time::Instant::now();
     let ask = || world.store.reserve(&token);
     let (one, two, three, four) = tokio::join!(ask(), ask(), ask(), ask());
-    for place in [one, two, three, four] {
-        place.unwrap_err();
+    for list_index in [one, two, three, four] {
+        list_index.unwrap_err();
     }
     let took = begun.elapsed();
     // SQLite's own busy timeout is five seconds.
@@ -209,7 +209,7 @@ async fn a_full_queue_uses_no_place_up() {
     let world = World::new(sqlite.clone()).await;
     let order = world.plain_order(token(world.owner(), 1)).await;
     let reserved = world.store.reserve(&order.token).await.unwrap();
-    let place = reserved.place();
+    let list_index = reserved.list_index();
     let raw = sqlite.raw();
     raw.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut waiting = Vec::new();
@@ -227,7 +227,7 @@ async fn a_full_queue_uses_no_place_up() {
     raw.execute_batch("ROLLBACK").unwrap();
     assert!(matches!(refused, Err(StoreError::Busy)), "{refused:?}");
     let next = world.store.reserve(&token(world.owner(), 1)).await.unwrap();
-    assert_eq!(next.place(), place);
+    assert_eq!(next.list_index(), list_index);
     for noting in waiting {
         noting.await.unwrap();
     }

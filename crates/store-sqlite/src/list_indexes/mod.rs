@@ -18,9 +18,9 @@ use crate::values::{Bytes, get, params};
 use crate::writer::{Undo, Writer};
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
-use jeton_core::token::{NewToken, Place};
+use jeton_core::token::{ListIndex, NewToken};
 use jeton_store::rules::status_lists::{LIST_SIZE, LifetimeClass};
-use jeton_store::{OpenedList, ReservedPlace, ReturnedPlaces, StoreError};
+use jeton_store::{OpenedList, ReservedIndex, ReturnedIndexes, StoreError};
 use permutation::Permutation;
 
 /// Returns the lists that are not retired.
@@ -58,7 +58,7 @@ const AHEAD: i64 = 1 << 16;
 /// The status list indexes that this process has reserved for new tokens, so that a token has its index before
 /// it is recorded, and one write reserves many.
 #[derive(Default)]
-pub(super) struct Places {
+pub(super) struct ListIndexes {
     stretches: Mutex<BTreeMap<LifetimeClass, Stretch>>,
     /// Held by the task that reserves more.
     refilling: Arc<tokio::sync::Mutex<()>>,
@@ -75,23 +75,23 @@ struct Stretch {
     left: Vec<u32>,
 }
 
-impl Places {
+impl ListIndexes {
     /// Reserves an index for a token, exclusively.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         token: &NewToken,
         writer: &Writer,
-    ) -> jeton_store::Result<ReservedPlace> {
+    ) -> jeton_store::Result<ReservedIndex> {
         let (lifetime, now) = (LifetimeClass::of(token), token.created_at);
         loop {
-            if let Some(place) = self.take(lifetime, now) {
+            if let Some(list_index) = self.take(lifetime, now) {
                 // Early enough that no request waits for more indexes.
                 if self.left(lifetime, now) < STRETCH as usize / 2
                     && let Ok(refilling) = Arc::clone(&self.refilling).try_lock_owned()
                 {
                     drop(self.refill(lifetime, now, writer, refilling));
                 }
-                return Ok(ReservedPlace::new(place, Arc::<Self>::clone(self)));
+                return Ok(ReservedIndex::new(list_index, Arc::<Self>::clone(self)));
             }
             let failures = self.failures.load(Ordering::Acquire);
             let refilling = Arc::clone(&self.refilling).lock_owned().await;
@@ -113,13 +113,13 @@ impl Places {
             .retain(|_, stretch| !lists.contains(&stretch.list));
     }
 
-    fn take(&self, lifetime: LifetimeClass, now: Timestamp) -> Option<Place> {
+    fn take(&self, lifetime: LifetimeClass, now: Timestamp) -> Option<ListIndex> {
         let mut stretches = self.stretches();
         let stretch = stretches
             .get_mut(&lifetime)
             .filter(|stretch| lifetime.is_open(stretch.opened_at, now))?;
         let (list, index) = (stretch.list, stretch.left.pop()?);
-        Some(Place { list, index })
+        Some(ListIndex { list, index })
     }
 
     fn left(&self, lifetime: LifetimeClass, now: Timestamp) -> usize {
@@ -142,19 +142,19 @@ impl Places {
         let stretch = writer.run(Undo::Savepoint, move |batch| {
             let stretch = next_stretch(batch.connection, batch.entropy, batch.memory.epoch, lifetime, now)?;
             let tokens = last_token(batch.connection)?.saturating_add(AHEAD);
-            batch.memory.notes.push(Entry::Indexes {
+            batch.notes.push(Entry::Indexes {
                 list: stretch.list,
                 used: stretch.used,
                 tokens,
             });
             Ok(stretch)
         });
-        let places = Arc::clone(self);
+        let list_indexes = Arc::clone(self);
         tokio::spawn(async move {
             let stretch = stretch.await.inspect_err(|_| {
-                places.failures.fetch_add(1, Ordering::AcqRel);
+                list_indexes.failures.fetch_add(1, Ordering::AcqRel);
             });
-            places.add(lifetime, stretch?);
+            list_indexes.add(lifetime, stretch?);
             drop(refilling);
             Ok(())
         })
@@ -177,8 +177,8 @@ impl Places {
     }
 }
 
-impl ReturnedPlaces for Places {
-    fn give_back(&self, Place { list, index }: Place) {
+impl ReturnedIndexes for ListIndexes {
+    fn give_back(&self, ListIndex { list, index }: ListIndex) {
         let mut stretches = self.stretches();
         if let Some(stretch) = stretches.values_mut().find(|stretch| stretch.list == list) {
             stretch.left.push(index);
