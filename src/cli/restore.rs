@@ -62,6 +62,7 @@ fn report(replayed: &Replayed) -> String {
         cut_offs,
         addresses,
         keys,
+        journal,
     } = replayed;
     let mut text = format!(
         "restored; revocations since the backup, repeated: {tokens} tokens, {} cut-offs, {keys} keys",
@@ -80,6 +81,10 @@ fn report(replayed: &Replayed) -> String {
         "\nall data except revocations, cut-offs and keys is as it was at the backup: users and passwords, site \
          administrators, memberships and roles, organizations and their policies, teams, projects",
     );
+    if let Some(at) = journal.recorded_at {
+        let end = journal.sequence;
+        let _ = write!(text, "\nthe journal ends with the event {end} of {at}");
+    }
     text
 }
 

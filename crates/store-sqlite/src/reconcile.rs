@@ -104,6 +104,7 @@ fn warn(replayed: &Replayed) {
         cut_offs,
         addresses,
         keys,
+        journal: _,
     } = replayed;
     if *tokens == 0 && cut_offs.is_empty() && *keys == 0 {
         return;
@@ -234,7 +235,10 @@ fn in_transaction(
         memory,
         journal,
     };
-    let replayed = reconciling.carry_out(plan, at).map_err(failed)?;
+    let replayed = Replayed {
+        journal: end,
+        ..reconciling.carry_out(plan, at).map_err(failed)?
+    };
     Ok((reconciling.memory, reconciling.journal, replayed))
 }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::cut_offs;
 use crate::ended::Who;
 use crate::failure::Failure;
-use crate::journal::{Entry, Order};
+use crate::journal::{End, Entry, Order};
 use crate::leap;
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Parameter, get, params};
@@ -30,6 +30,8 @@ pub struct Replayed {
     pub addresses: BTreeMap<String, Email>,
     /// The number of keys that were withdrawn.
     pub keys: usize,
+    /// The end of the journal.
+    pub journal: End,
 }
 
 /// A replay into the open transaction.
