@@ -25,6 +25,10 @@ use jeton_store::{Cause, Guard, Refused};
 /// that verifiers accept.
 const LONGEST_AUDIENCE: usize = 2048;
 
+/// The longest name and description of a token, in characters, whichever API it comes through.
+const LONGEST_NAME: usize = 255;
+const LONGEST_DESCRIPTION: usize = 2_000;
+
 /// The longest wait for the second after a cut-off.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
@@ -287,6 +291,16 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let mut faults = Vec::new();
+        let description = issue.description.as_deref().unwrap_or_default();
+        for (field, text, most) in [
+            ("name", issue.name.as_str(), LONGEST_NAME),
+            ("description", description, LONGEST_DESCRIPTION),
+        ] {
+            if text.chars().count() > most {
+                let message = format!("`{field}` must have at most {most} characters");
+                faults.push(FieldFault::new(field, text, message));
+            }
+        }
         let requested = RequestedScopes {
             scopes: issue.scopes.as_deref(),
             preset: issue.preset.as_deref(),

@@ -1,5 +1,7 @@
-//! The limits of tokens created by a token: nothing beyond its own rights.
+//! The limits of tokens: nothing beyond the rights of the token that creates them, and the bounds of names.
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Value, json};
 
 use crate::harness::{ISSUER, MANAGEMENT, NORTH, SOUTH, TestApp};
@@ -173,4 +175,59 @@ async fn a_token_for_another_service_is_refused() {
         "audience": ["https://elsewhere.example", ISSUER]});
     let token = app.mint(&app.admin_of(&NORTH), order).await;
     app.get(&token.holder, "/me").await.is(200);
+}
+
+/// The bounds of a name are those of the noun, whichever API it comes through.
+#[tokio::test]
+async fn no_api_takes_a_name_that_another_refuses() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let lead = app.team_admin(&NORTH);
+    let north = NORTH.name;
+    let count = || -> i64 {
+        let query = "SELECT count(*) FROM tokens";
+        app.db().query_row(query, (), |row| row.get(0)).unwrap()
+    };
+    for (length, is_taken) in [(255, true), (256, false), (60_000, false)] {
+        let name = "n".repeat(length);
+        let team = format!("/api/v2/teams/{}/authentication-tokens", NORTH.team_id());
+        let of_team = json!({"data": {"type": "authentication-tokens", "attributes": {"description": name}}});
+        for (actor, path, media_type, body) in [
+            (
+                &admin,
+                "/api/v1/tokens".to_owned(),
+                "application/json",
+                json!({"name": name, "organization": north}),
+            ),
+            (
+                &admin,
+                format!("/organizations/{north}/tokens"),
+                "application/json",
+                json!({"description": name}),
+            ),
+            (
+                &admin,
+                format!("/api/v2/organizations/{north}/tokens"),
+                "application/json",
+                json!({"name": name}),
+            ),
+            (&lead, team, "application/vnd.api+json", of_team),
+        ] {
+            let before = count();
+            let request = Request::post(&path)
+                .header("authorization", actor.authorization().unwrap())
+                .header("content-type", media_type)
+                .body(Body::from(body.to_string()))
+                .unwrap();
+            let answer = app.send(request).await;
+            let is_made = (200..300).contains(&answer.status);
+            assert_eq!(is_made, is_taken, "{path}, {length}: {}", answer.status);
+            assert!(
+                is_made || (400..500).contains(&answer.status),
+                "{path}: {}",
+                answer.status
+            );
+            assert_eq!(count(), before + i64::from(is_taken), "{path}, {length}");
+        }
+    }
 }

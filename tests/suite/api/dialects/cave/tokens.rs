@@ -163,7 +163,15 @@ async fn a_description_is_any_text_and_has_to_be_one() {
         let answer = SURFACE.post(&app, &admin, &path, order).await;
         answer.refuses(400, "Cannot parse request body: description is missing.");
     }
-    for description in ["", &"x".repeat(5000), "\u{1f511}\n"] {
+    let long = "x".repeat(256);
+    let answer = SURFACE
+        .post(&app, &admin, &path, json!({"description": long}))
+        .await;
+    answer.refuses(
+        400,
+        "Bad Request: name: Value error, `name` must have at most 255 characters",
+    );
+    for description in ["", &"x".repeat(255), "\u{1f511}\n"] {
         let order = json!({"description": description, "unheard_of": 1});
         let made = SURFACE.post(&app, &admin, &path, order).await.is(201);
         assert_eq!(made.json()["description"], description);
