@@ -194,9 +194,11 @@ impl Batch<'_> {
         }
     }
 
-    /// Returns whether a credential is active. Cut-offs past the second of its issue are read one by one; usually
+    /// Returns whether a credential is active, as of the latest instant of an order: a revocation may have been
+    /// committed since the order was decided. Cut-offs past the second of its issue are read one by one; usually
     /// there is none.
     fn is_active(&self, token: TokenId, at: Timestamp) -> Result<bool, Failure> {
+        let at = at.max(self.memory.head.latest);
         let issued_at: Option<Timestamp> = self
             .connection
             .prepare_cached(

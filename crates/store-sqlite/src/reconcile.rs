@@ -178,8 +178,11 @@ fn in_transaction(
         restoring.check(&end, &folder)?;
     }
     let plan = match history {
-        History::Complete { batches, restores } => {
-            let given = Given::of(batches.iter().flat_map(|batch| &batch.entries));
+        History::Complete {
+            batches,
+            restores,
+            given,
+        } => {
             let missing = given
                 .missing_in(connection)
                 .map_err(|error| failed(error.into()))?;
@@ -316,6 +319,8 @@ impl Reconciling<'_> {
         };
         if let Some((restores, starts)) = restores {
             self.begin_epoch(restores, starts)?;
+            // The database lacks it, and never gets it: the numbers of the new epoch begin beyond.
+            self.journal.given = Given::default();
         }
         let mut changes = Vec::new();
         let mut batch = Batch::new(self.connection, &mut self.memory, self.entropy, &mut changes);

@@ -168,8 +168,8 @@ pub enum Guard {
     Standing(TokenId, Timestamp),
     /// The token is known, API token or session, and no revocation of its own takes effect by this instant.
     NotEndedBy(TokenId, Timestamp),
-    /// The token, API token or session, has not expired at this instant, and neither a revocation of its own nor a
-    /// cut-off takes effect by then: the credential of a caller.
+    /// The token, API token or session, has not expired, and neither a revocation of its own nor a cut-off has taken
+    /// effect, at this instant and at the latest instant of an order that is committed: the credential of a caller.
     Active(TokenId, Timestamp),
     /// The bulk revocation is unfinished and at this position.
     BulkAt(BulkId, TokenId),

@@ -372,6 +372,8 @@ async fn a_credential_that_ends_before_the_commit_is_refused() {
         };
         let answer = delayed
             .while_it_waits(app.call(caller, method.clone(), &path, Some(body)), async {
+                // Later than the order was decided.
+                app.clock.advance(1);
                 if path == "/usage" {
                     let end = format!("/tokens/{}/revoke", deployment.id);
                     app.post(&app.site_admin(), &end, json!({})).await.is(201);

@@ -88,6 +88,8 @@ fn revocations_since_the_backup_are_repeated() {
 
     let restored = home.run(&["restore", "backup.db"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
+    let checked = home.run(&["journal", "check"]);
+    assert_eq!(checked.stdout, "the journal is whole\n", "{checked:?}");
     let told: Vec<&str> = restored.stdout.lines().collect();
     assert_eq!(
         told[0],

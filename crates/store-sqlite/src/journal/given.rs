@@ -39,6 +39,7 @@ impl Given {
                 self.is_stopped = false;
             }
             Entry::Indexes { list, used, tokens } => {
+                self.is_stopped = false;
                 let known = self.lists.entry(*list).or_default();
                 *known = (*known).max(*used);
                 self.tokens = self.tokens.max(*tokens);

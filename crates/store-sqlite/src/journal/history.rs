@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jeton_verifier::event::Position;
 use uuid::Uuid;
 
+use super::given::Given;
 use super::line::{self, Batch, Begin, Entry, VERSION};
 use super::segments;
 use jeton_core::clock::Timestamp;
@@ -25,6 +26,8 @@ pub(crate) enum History {
         batches: Vec<Batch>,
         /// How often the database was restored since.
         restores: i64,
+        /// What servers have given out since the last restore.
+        given: Given,
     },
 }
 
@@ -79,6 +82,7 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(Hist
         seen: HashSet::new(),
         found: None,
         restores: 0,
+        given: Given::default(),
         last: None,
         end: End::default(),
     };
@@ -107,6 +111,7 @@ pub(super) fn after(folder: &Path, database: Uuid, at: Position) -> Result<(Hist
         (Some(batches), _) => History::Complete {
             batches,
             restores: reader.restores,
+            given: reader.given,
         },
         (None, Some(last)) => History::Unconnected(last),
         (None, None) => History::Absent,
@@ -121,6 +126,7 @@ struct Reader {
     /// The batches after the wanted position, once it was found.
     found: Option<Vec<Batch>>,
     restores: i64,
+    given: Given,
     last: Option<Position>,
     end: End,
 }
@@ -138,6 +144,9 @@ impl Reader {
         if self.found.is_some() && begin.restored_from.is_some() {
             self.restores += 1;
         }
+        if begin.restored_from.is_some() {
+            self.given = Given::default();
+        }
         self.reach(begin.at);
         self.end.flaw = None;
         let mut lines = lines(text).skip(1).peekable();
@@ -148,6 +157,7 @@ impl Reader {
                         self.disconnect();
                     }
                     let reaches = batch.reaches;
+                    batch.entries.iter().for_each(|entry| self.given.note(entry));
                     let recorded_at = batch.entries.iter().filter_map(Entry::recorded_at).max();
                     self.end.recorded_at = self.end.recorded_at.max(recorded_at);
                     if let Some(found) = &mut self.found {
@@ -202,13 +212,12 @@ pub(super) fn whole(text: &[u8]) -> Option<(Begin, Vec<Batch>)> {
     Some((begin, batches))
 }
 
-/// Returns what is wrong with each segment, in words. The end of the last segment may be torn by a crash.
+/// Returns what is wrong with each segment, in words. A crash may have torn the end of each.
 pub(super) fn flaws(folder: &Path) -> io::Result<Vec<String>> {
     let mut flaws = Vec::new();
-    let mut last = None;
-    let segments = segments(folder)?;
-    let count = segments.len();
-    for (number, (_, path)) in segments.into_iter().enumerate() {
+    // A segment continues any position before it: a crash leaves lines without a commit, and a restore goes back.
+    let mut seen: HashSet<Position> = HashSet::new();
+    for (_, path) in segments(folder)? {
         let text = fs::read(&path)?;
         let name = path.display();
         let Some(begin) = begin(&text) else {
@@ -217,24 +226,26 @@ pub(super) fn flaws(folder: &Path) -> io::Result<Vec<String>> {
             }
             continue;
         };
-        let follows = [Some(begin.at), begin.restored_from];
-        if last.is_some() && !follows.contains(&last) {
-            flaws.push(format!("{name} does not continue the segment before it"));
+        let mut follows = [Some(begin.at), begin.restored_from].into_iter().flatten();
+        if !seen.is_empty() && !follows.any(|position| seen.contains(&position)) {
+            flaws.push(format!("{name} does not continue the segments before it"));
         }
-        last = Some(begin.at);
+        let mut last = begin.at;
+        seen.insert(last);
         let mut lines = lines(&text).skip(1).peekable();
         let mut line_number = 1;
         while let Some(line) = lines.next() {
             line_number += 1;
-            let is_end = number + 1 == count && lines.peek().is_none();
             match line.whole.then(|| line::read::<Batch>(line.text)).flatten() {
                 Some(batch) => {
-                    if last != Some(batch.at) {
+                    if last != batch.at {
                         flaws.push(format!("lines before line {line_number} of {name} are missing"));
                     }
-                    last = Some(batch.reaches);
+                    last = batch.reaches;
+                    seen.insert(last);
                 }
-                None if is_end && !line.whole => {}
+                // Torn by a crash. If more is missing, the next segment does not continue what was read.
+                None if !line.whole && lines.peek().is_none() => {}
                 None => flaws.push(format!("line {line_number} of {name} cannot be read")),
             }
         }

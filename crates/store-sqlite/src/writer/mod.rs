@@ -314,7 +314,14 @@ impl Writing {
         self.journal.committed();
         let notes = std::mem::take(&mut batch.notes);
         if !notes.is_empty() {
-            self.journal.note(notes, reached)?;
+            // In a transaction, since other processes append to the journal in theirs.
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+            let at = match batch.memory.is_current(&self.connection)? {
+                true => reached,
+                false => Memory::read(&self.connection)?.position(),
+            };
+            self.journal.note(notes, at)?;
+            self.connection.prepare_cached("ROLLBACK")?.execute(())?;
         }
         Ok(Advance::between(after, reached))
     }

@@ -37,7 +37,8 @@ impl Data {
                 .is_some_and(|record| self.is_standing(record, *at) && record.lineage.replaced_by.is_none()),
             Guard::NotEndedBy(token, at) => self.token(*token).is_some_and(|record| !record.is_revoked(*at)),
             Guard::Active(token, at) => self.token(*token).is_some_and(|record| {
-                !record.is_revoked(*at) && !record.is_expired(*at) && !self.is_cut_off(record, Some(*at))
+                let at = self.time.latest.max(*at);
+                !record.is_revoked(at) && !record.is_expired(at) && !self.is_cut_off(record, Some(at))
             }),
             Guard::BulkAt(id, position) => self
                 .bulk
