@@ -286,9 +286,10 @@ def test_pytfc_sends_null_and_a_deleting_client_too(native, team):
 def test_a_token_made_here_is_listed_shown_and_ended_through_the_other_apis(native, team, pytfe):
     organizations = pytfe.organization_tokens.create(ORGANIZATION)
     teams = pytfe.team_tokens.create_with_options(team, TeamTokenCreateOptions(description="ci"))
-    listed = {token["id"]: token["name"] for token in native.get(f"tokens?organization={ORGANIZATION}")["items"]}
+    items = native.get(f"tokens?organization={ORGANIZATION}")["items"]
+    listed = {f"at-{token['id']}": token["name"] for token in items}
     assert listed == {organizations.id: "", teams.id: "ci"}
-    native.post(f"tokens/{teams.id}/revoke", None)
+    native.post(f"tokens/{teams.id.removeprefix('at-')}/revoke", None)
     with pytest.raises(NotFound):
         pytfe.team_tokens.read_by_id(teams.id)
     made = native.issue(owner="team", team="owners", name="native")
