@@ -9,9 +9,9 @@
 use crate::values::get;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ use crate::failure::Failure;
 /// The number of pages in the WAL that justifies a checkpoint's syncs, and the most that the writer
 /// checkpoints.
 const ENOUGH: u32 = 4000;
+
+/// The number of pages in the WAL at which the writer waits and checkpoints all of them: the thread has fallen
+/// behind a writer that never pauses. Only a long read lets the WAL grow further.
+const MOST: u32 = 2 * ENOUGH;
 
 /// The number of pages that are left to the writer.
 const FEW: u32 = 64;
@@ -44,6 +48,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 pub(super) struct Checkpoints {
     commits: Option<SyncSender<()>>,
     rest_is_the_writers: Arc<AtomicBool>,
+    /// Held during a checkpoint: one that begins beside another does nothing.
+    running: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,10 +59,12 @@ impl Checkpoints {
         let (commits, committed) = mpsc::sync_channel(1);
         let rest_is_the_writers = Arc::new(AtomicBool::new(false));
         let rest = Arc::clone(&rest_is_the_writers);
+        let running = Arc::new(Mutex::new(()));
+        let runs = Arc::clone(&running);
         let thread = thread::Builder::new()
             .name("jeton-checkpoint".to_owned())
             .spawn(move || {
-                let served = catch_unwind(AssertUnwindSafe(|| serve(&connection, &committed, &rest)));
+                let served = catch_unwind(AssertUnwindSafe(|| serve(&connection, &committed, &rest, &runs)));
                 if !matches!(served, Ok(Ok(()))) {
                     died.send_replace(true);
                 }
@@ -64,14 +72,15 @@ impl Checkpoints {
         Ok(Self {
             commits: Some(commits),
             rest_is_the_writers,
+            running,
             thread: Some(thread),
         })
     }
 
     /// Tells the thread that something was committed on this connection, the writer's.
     pub(super) fn committed(&self, connection: &Connection) -> Result<(), Failure> {
-        if self.rest_is_the_writers.load(Ordering::Acquire) {
-            checkpoint(connection)?;
+        if self.rest_is_the_writers.load(Ordering::Acquire) || look(connection)?.in_wal >= MOST {
+            checkpoint(connection, &self.running)?;
             self.rest_is_the_writers.store(false, Ordering::Release);
         }
         if let Some(commits) = &self.commits {
@@ -91,12 +100,17 @@ impl Checkpoints {
 }
 
 /// Checkpoints until the writer ends or the disk fails.
-fn serve(connection: &Connection, committed: &Receiver<()>, rest: &AtomicBool) -> Result<(), Failure> {
+fn serve(
+    connection: &Connection,
+    committed: &Receiver<()>,
+    rest: &AtomicBool,
+    running: &Mutex<()>,
+) -> Result<(), Failure> {
     while committed.recv().is_ok() {
         if rest.load(Ordering::Acquire) {
             continue;
         }
-        let pause = match bring_most(connection) {
+        let pause = match bring_most(connection, running) {
             Ok(is_rest_left) => {
                 rest.store(is_rest_left, Ordering::Release);
                 PAUSE
@@ -111,13 +125,13 @@ fn serve(connection: &Connection, committed: &Receiver<()>, rest: &AtomicBool) -
 
 /// Checkpoints a WAL that is long enough, except for the last few pages. Returns whether those are left to the
 /// writer: not during a long read, which keeps the pages written since in the WAL.
-fn bring_most(connection: &Connection) -> Result<bool, Failure> {
+fn bring_most(connection: &Connection, running: &Mutex<()>) -> Result<bool, Failure> {
     let mut pages = look(connection)?;
     if pages.in_wal < ENOUGH {
         return Ok(false);
     }
     for _ in 0..PASSES {
-        checkpoint(connection)?;
+        checkpoint(connection, running)?;
         pages = look(connection)?;
         if pages.rest() <= FEW {
             break;
@@ -127,7 +141,8 @@ fn bring_most(connection: &Connection) -> Result<bool, Failure> {
 }
 
 /// Checkpoints the pages that no reader needs in the WAL.
-fn checkpoint(connection: &Connection) -> Result<(), Failure> {
+fn checkpoint(connection: &Connection, running: &Mutex<()>) -> Result<(), Failure> {
+    let _alone = running.lock().unwrap_or_else(PoisonError::into_inner);
     let mut pragma = connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
     Ok(pragma.query_row((), |_| Ok(()))?)
 }
