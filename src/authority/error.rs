@@ -92,6 +92,9 @@ pub enum Error {
     /// The cursor is not one of this list.
     #[error("the cursor does not belong to this list")]
     BadCursor,
+    /// A list is too long for its order, filter or count.
+    #[error("the list is too long for this order, filter or count")]
+    TooCostly,
     /// A queue is full, or other writes keep conflicting with the operation. The client can retry.
     #[error("the server is overloaded")]
     Busy,
@@ -150,6 +153,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::Busy,
+            StoreError::TooCostly => Self::TooCostly,
             StoreError::Failed(_) => Self::Unavailable(error.into()),
         }
     }

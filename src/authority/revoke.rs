@@ -294,7 +294,7 @@ impl Authority {
             return Ok(Leaves::Nothing);
         }
         // In this order: a token that is still active now was also active while there was no other one.
-        let other = self.store.other_active(token, now).await?;
+        let other = self.store.other_active(owner.clone(), token, now).await?;
         Ok(match other {
             None if !self.store.is_standing(token, now).await? => Leaves::Nothing,
             other => Leaves::Another(other),

@@ -10,8 +10,7 @@ use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
 use jeton_core::deployment_clock::DeploymentClock;
-use jeton_core::token::filter::CountTotal;
-use jeton_core::token::{Direction, Filter, Page, Sort, Start, Status, WantedStatus};
+use jeton_core::token::{Filter, Status, WantedStatus};
 use jeton_store::rules::bulk;
 use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError};
 
@@ -86,7 +85,7 @@ impl Authority {
     /// Revokes all matching tokens except sessions and the caller's own token.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
         let matching = self.matching(&self.view(), caller, order).await?;
-        let matched = self.count(matching).await?;
+        let matched = self.store.count_matching(matching).await?;
         if order.run == Run::Dry {
             return Ok(RevokedMany::WouldRevoke(matched));
         }
@@ -163,17 +162,6 @@ impl Authority {
     pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         carry_out(store, clock, self.pauses.clone())
-    }
-
-    async fn count(&self, filter: Filter) -> Result<u64> {
-        let page = Page {
-            sort: Sort::default(),
-            start: Start::Beginning,
-            direction: Direction::Next,
-            limit: 1,
-            count: CountTotal::Yes,
-        };
-        Ok(self.store.tokens(filter, page).await?.total.unwrap_or_default())
     }
 }
 

@@ -252,6 +252,11 @@ fn describe_refusal(error: &Error) -> Description {
             "bad_cursor",
             "The cursor does not belong to this list: repeat the filters and the order of the request that returned it.",
         ),
+        Error::TooCostly => (
+            Kind::BadRequest,
+            "too_costly",
+            "This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.",
+        ),
         Error::Busy => (
             Kind::Busy,
             "busy",

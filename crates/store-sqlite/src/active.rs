@@ -56,17 +56,14 @@ pub(super) fn is_standing(connection: &Connection, id: TokenId, now: Timestamp) 
         .query_row(params![id.0, now, EVER], |row| get(row, 0))?)
 }
 
-/// Returns the newest other active token of a token's owner.
+/// Returns the newest active token of an owner other than this one.
 pub(super) fn other_active(
     connection: &Connection,
+    owner: &Owner,
     id: TokenId,
     now: Timestamp,
 ) -> Result<Option<TokenId>, Failure> {
-    let owner = connection
-        .prepare_cached("SELECT organization, team, user FROM tokens WHERE id = ?1")?
-        .query_row(params![id.0], |row| OwnerNumbers::read(&mut Columns::of(row)))
-        .optional()?;
-    let Some(owner) = owner else { return Ok(None) };
+    let owner = OwnerNumbers::of(connection, owner)?.ok_or(Failure::Unknown("an owner"))?;
     let numbers = params![owner.organization, owner.team, owner.user, now, EVER, id.0];
     Ok(connection
         .prepare_cached(&other(owner))?

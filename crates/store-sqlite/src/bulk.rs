@@ -9,6 +9,7 @@ use crate::SqliteStore;
 use crate::active::{self, OwnerNumbers};
 use crate::failure::Failure;
 use crate::list::Selection;
+use crate::readers::Purpose;
 use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -39,7 +40,9 @@ impl BulkRevocations for SqliteStore {
     async fn bulk_portion(&self, id: BulkId, limit: u32, now: Timestamp) -> Result<Option<BulkPortion>> {
         // A long read: a filter that matches few of many tokens is slow, and must not delay the writer.
         self.readers
-            .read(move |connection| portion(connection, id, limit as usize, now))
+            .read(Purpose::Upkeep, move |connection| {
+                portion(connection, id, limit as usize, now)
+            })
             .await
     }
 }

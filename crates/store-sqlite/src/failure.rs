@@ -82,6 +82,8 @@ impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure.code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            // Only the budget of a list interrupts.
+            Some(ErrorCode::OperationInterrupted) => Self::TooCostly,
             _ => Self::Failed(Box::new(failure)),
         }
     }

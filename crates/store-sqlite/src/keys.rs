@@ -7,6 +7,7 @@ use rusqlite::Row;
 use crate::SqliteStore;
 use crate::cut_offs::uncut;
 use crate::failure::Failure;
+use crate::readers::Purpose;
 use crate::values::{Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -16,7 +17,7 @@ use jeton_store::{Generation, JwksPromise, KeyRow, KeyState, Keys, NewKey, Resul
 impl Keys for SqliteStore {
     async fn keys(&self) -> Result<Versioned<SigningKeys>> {
         self.readers
-            .read(|connection| {
+            .read(Purpose::Following, |connection| {
                 let transaction = connection.unchecked_transaction()?;
                 let mut query =
                     transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM keys ORDER BY id"))?;
@@ -39,7 +40,7 @@ impl Keys for SqliteStore {
 
     async fn live_tokens(&self, now: Timestamp) -> Result<Vec<(String, u64)>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Upkeep, move |connection| {
                 let uncut = uncut("?5");
                 let mut query = connection.prepare_cached(&format!(
                     "SELECT keys.kid, count(*) FROM tokens JOIN keys ON keys.id = tokens.key

@@ -7,6 +7,7 @@ use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::list::number;
 use crate::members;
+use crate::readers::{Purpose, Tenant};
 use crate::search::Searched;
 use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
@@ -50,7 +51,7 @@ impl Organizations for SqliteStore {
 
     async fn organizations(&self, of: OrganizationsOf, slice: Slice) -> Result<Vec<Organization>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Listing(Tenant::from(&of)), move |connection| {
                 let whose: Box<dyn Parameter> = match &of {
                     OrganizationsOf::Everybody => Box::new(None::<i64>),
                     OrganizationsOf::Only(id) => Box::new(*id),
@@ -68,7 +69,7 @@ impl Organizations for SqliteStore {
 
     async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Listing(Tenant::from(&of)), move |connection| {
                 let row = match &of {
                     OrganizationsOf::Everybody => None,
                     OrganizationsOf::Only(id) => Some(number(connection, "organizations", id)?),
@@ -81,7 +82,7 @@ impl Organizations for SqliteStore {
 
     async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Listing(Tenant::Organization(id)), move |connection| {
                 let organization = number(connection, "organizations", &id)?;
                 members::searched(organization, &search).find(connection, &search, members::member)
             })
@@ -90,7 +91,9 @@ impl Organizations for SqliteStore {
 
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>> {
         self.readers
-            .read(move |connection| members::list(connection, &members::OF_ORGANIZATION, &id, slice))
+            .read(Purpose::Listing(Tenant::Organization(id)), move |connection| {
+                members::list(connection, &members::OF_ORGANIZATION, &id, slice)
+            })
             .await
     }
 
@@ -102,22 +105,25 @@ impl Organizations for SqliteStore {
 
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>> {
         self.readers
-            .read(move |connection| {
-                let mut query = connection.prepare_cached(
-                    "SELECT organizations.public_id, organizations.name, memberships.role
+            .read(
+                Purpose::Listing(Tenant::Person(user.clone())),
+                move |connection| {
+                    let mut query = connection.prepare_cached(
+                        "SELECT organizations.public_id, organizations.name, memberships.role
                      FROM memberships JOIN organizations ON organizations.id = memberships.organization
                      WHERE memberships.user = (SELECT id FROM users WHERE public_id = ?1)
                      ORDER BY organizations.canonical_name LIMIT 1000",
-                )?;
-                let found = query.query_map(params![user], |row| {
-                    Ok(Membership {
-                        organization: get(row, 0)?,
-                        name: get(row, 1)?,
-                        role: get(row, 2)?,
-                    })
-                })?;
-                Ok(found.collect::<rusqlite::Result<_>>()?)
-            })
+                    )?;
+                    let found = query.query_map(params![user], |row| {
+                        Ok(Membership {
+                            organization: get(row, 0)?,
+                            name: get(row, 1)?,
+                            role: get(row, 2)?,
+                        })
+                    })?;
+                    Ok(found.collect::<rusqlite::Result<_>>()?)
+                },
+            )
             .await
     }
 }

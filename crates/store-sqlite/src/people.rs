@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::readers::{Purpose, Tenant};
 use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -63,7 +64,7 @@ impl People for SqliteStore {
 
     async fn people(&self, slice: Slice) -> Result<Vec<Person>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Listing(Tenant::Deployment), move |connection| {
                 let query = format!(
                     "SELECT {COLUMNS} FROM users WHERE deleted_at IS NULL AND email > ?1
                      ORDER BY email LIMIT ?2"
@@ -80,7 +81,9 @@ impl People for SqliteStore {
 
     async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>> {
         self.readers
-            .read(move |connection| find(connection, &text, &of, slice))
+            .read(Purpose::Listing(Tenant::from(&of)), move |connection| {
+                find(connection, &text, &of, slice)
+            })
             .await
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::readers::{Purpose, Tenant};
 use crate::values::{get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -14,26 +15,29 @@ use jeton_store::{Projects, Result, Slice};
 impl Projects for SqliteStore {
     async fn projects(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Project>> {
         self.readers
-            .read(move |connection| {
-                let mut query = connection.prepare_cached(
-                    "SELECT projects.id, projects.name, projects.created_at FROM projects
+            .read(
+                Purpose::Listing(Tenant::Organization(organization)),
+                move |connection| {
+                    let mut query = connection.prepare_cached(
+                        "SELECT projects.id, projects.name, projects.created_at FROM projects
                      WHERE organization = (SELECT id FROM organizations WHERE public_id = ?1)
                      AND canonical_name > ?2
                      ORDER BY canonical_name LIMIT ?3",
-                )?;
-                let found = query.query_map(
-                    params![organization, slice.after.unwrap_or_default(), slice.limit],
-                    |row| {
-                        Ok(Project {
-                            id: get(row, 0)?,
-                            name: get(row, 1)?,
-                            organization,
-                            created_at: get(row, 2)?,
-                        })
-                    },
-                )?;
-                Ok(found.collect::<rusqlite::Result<_>>()?)
-            })
+                    )?;
+                    let found = query.query_map(
+                        params![organization, slice.after.unwrap_or_default(), slice.limit],
+                        |row| {
+                            Ok(Project {
+                                id: get(row, 0)?,
+                                name: get(row, 1)?,
+                                organization,
+                                created_at: get(row, 2)?,
+                            })
+                        },
+                    )?;
+                    Ok(found.collect::<rusqlite::Result<_>>()?)
+                },
+            )
             .await
     }
 

@@ -1,35 +1,162 @@
-//! Read-only connections.
+//! Read-only connections, shared fairly.
+//!
+//! A look-up takes microseconds and runs at once. A long read has a purpose, and each purpose has permits of its
+//! own, so that neither a revocation nor the readiness waits for requests. An organization holds at most
+//! one permit of a kind: whatever its members ask, the permits of others stay free.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use r2d2::{ManageConnection, Pool};
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::open::configure_reader;
-use jeton_store::{Result, StoreError};
+use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_core::token::{Filter, Owner, Visibility};
+use jeton_store::{OrganizationsOf, Result, StoreError};
 
-/// How many long reads run at once. More would only compete for the same cores.
+/// How many long reads of one purpose run at once. More would only compete for the same cores.
 const LONG_READS: u32 = 4;
 
 /// How long a long read waits for a permit, and closing waits for the last read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many instructions of SQLite's virtual machine run between two looks at the budget.
+const STEP: i32 = 10_000;
+
+/// The most steps of a list: a few seconds, in which SQLite reads more than a million rows.
+const BUDGET: u32 = 20_000;
+
+/// What a long read is for.
+#[derive(Debug, Clone)]
+pub(super) enum Purpose {
+    /// Learning what was revoked, and which keys there are.
+    Following,
+    /// Readiness, deletion, and orders in the background.
+    Upkeep,
+    /// The facts for a revocation.
+    Revoking(Tenant),
+    /// The facts for another write.
+    Writing(Tenant),
+    /// A list that somebody asked for. It has a budget.
+    Listing(Tenant),
+}
+
+/// Whose rows are read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Tenant {
+    /// An organization's.
+    Organization(OrganizationId),
+    /// A team's.
+    Team(TeamId),
+    /// A person's, in all their organizations.
+    Person(UserId),
+    /// Those of the whole deployment.
+    Deployment,
+}
+
+impl std::convert::From<&Owner> for Tenant {
+    fn from(owner: &Owner) -> Self {
+        match (owner.organization(), owner.user()) {
+            (Some(organization), _) => Self::Organization(organization),
+            (None, Some(user)) => Self::Person(user.clone()),
+            (None, None) => Self::Deployment,
+        }
+    }
+}
+
+impl std::convert::From<&Filter> for Tenant {
+    fn from(filter: &Filter) -> Self {
+        match (&filter.organization, &filter.visibility) {
+            (Some(organization), _) => Self::Organization(*organization),
+            (None, Visibility::Own { user: Some(user), .. }) => Self::Person(user.clone()),
+            (None, Visibility::Own { .. } | Visibility::Everything) => Self::Deployment,
+        }
+    }
+}
+
+impl std::convert::From<&OrganizationsOf> for Tenant {
+    fn from(of: &OrganizationsOf) -> Self {
+        match of {
+            OrganizationsOf::Everybody => Self::Deployment,
+            OrganizationsOf::Person(user) => Self::Person(user.clone()),
+            OrganizationsOf::Only(organization) => Self::Organization(*organization),
+        }
+    }
+}
+
 pub(super) struct Readers {
     pool: Pool<Opening>,
     /// Dropped after the pool.
     _closed: Closed,
-    /// Permits for long reads, fewer than connections: taking a connection would block the thread while none is
-    /// free.
-    permits: Arc<Semaphore>,
+    following: Permits,
+    revoking: Permits,
+    upkeep: Permits,
+    requests: Permits,
+}
+
+/// The number of kinds of permits.
+const KINDS: u32 = 4;
+
+/// Permits for long reads. There are fewer permits than connections: taking a connection would block the thread
+/// while none is free.
+struct Permits {
+    all: Arc<Semaphore>,
+    /// The share of each tenant that reads now: one permit.
+    shares: Mutex<HashMap<Tenant, Weak<Semaphore>>>,
+}
+
+/// The right to one long read.
+struct Permit {
+    _of_all: OwnedSemaphorePermit,
+    _of_share: Option<OwnedSemaphorePermit>,
+}
+
+impl Permits {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(LONG_READS as usize)),
+            shares: Mutex::default(),
+        }
+    }
+
+    async fn acquire(&self, tenant: Option<Tenant>) -> Result<Permit> {
+        let permit = async {
+            let of_share = match tenant {
+                Some(tenant) => Some(self.share(tenant).acquire_owned().await?),
+                None => None,
+            };
+            Ok::<_, tokio::sync::AcquireError>(Permit {
+                _of_all: Arc::clone(&self.all).acquire_owned().await?,
+                _of_share: of_share,
+            })
+        };
+        match timeout(PATIENCE, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    fn share(&self, tenant: Tenant) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&tenant).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::new(Semaphore::new(1));
+        shares.insert(tenant, Arc::downgrade(&share));
+        share
+    }
 }
 
 impl Readers {
@@ -44,7 +171,7 @@ impl Readers {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = u32::try_from(threads).unwrap_or(u32::MAX).min(64);
         let pool = Pool::builder()
-            .max_size(LONG_READS + threads)
+            .max_size(KINDS * LONG_READS + threads)
             .test_on_check_out(false)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -52,7 +179,10 @@ impl Readers {
         Ok(Self {
             pool,
             _closed: Closed(Mutex::new(closed)),
-            permits: Arc::new(Semaphore::new(LONG_READS as usize)),
+            following: Permits::new(),
+            revoking: Permits::new(),
+            upkeep: Permits::new(),
+            requests: Permits::new(),
         })
     }
 
@@ -64,24 +194,30 @@ impl Readers {
     ) -> Result<T> {
         match self.pool.try_get() {
             Some(reader) => Ok(query(&reader.connection)?),
-            None => self.read(query).await,
+            None => self.read(Purpose::Following, query).await,
         }
     }
 
     /// Runs a read of many rows, on a thread that may block.
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        purpose: Purpose,
         query: impl FnOnce(&Connection) -> std::result::Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        let permit = match timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) | Err(_) => return Err(StoreError::Busy),
+        let (permits, tenant, budget) = match purpose {
+            Purpose::Following => (&self.following, None, None),
+            Purpose::Upkeep => (&self.upkeep, None, None),
+            Purpose::Revoking(tenant) => (&self.revoking, Some(tenant), None),
+            Purpose::Writing(tenant) => (&self.requests, Some(tenant), None),
+            Purpose::Listing(tenant) => (&self.requests, Some(tenant), Some(BUDGET)),
         };
+        let permit = permits.acquire(tenant).await?;
         let pool = self.pool.clone();
         tokio::task::spawn_blocking(move || {
             // Dropped after the connection: every holder of a permit finds a connection.
             let _permit = permit;
             let reader = pool.get().map_err(|error| StoreError::Failed(Box::new(error)))?;
+            let _limited = budget.map(|steps| reader.limited(steps));
             query(&reader.connection).map_err(StoreError::from)
         })
         .await
@@ -98,8 +234,38 @@ struct Opening {
 /// A read-only connection.
 struct Reader {
     connection: Connection,
+    /// How many steps its query may still take, plus one; 0 is any number.
+    steps: Arc<AtomicU32>,
     /// Dropped after the connection.
     _open: Sender<Infallible>,
+}
+
+impl Reader {
+    /// Interrupts queries that take more steps, until the result is dropped.
+    fn limited(&self, steps: u32) -> Limited<'_> {
+        self.steps.store(steps + 1, Ordering::Relaxed);
+        Limited(&self.steps)
+    }
+}
+
+struct Limited<'a>(&'a AtomicU32);
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Takes one step. Returns whether the query must end.
+fn exceeds(steps: &AtomicU32) -> bool {
+    match steps.load(Ordering::Relaxed) {
+        0 => false,
+        1 => true,
+        left => {
+            steps.store(left - 1, Ordering::Relaxed);
+            false
+        }
+    }
 }
 
 impl ManageConnection for Opening {
@@ -110,8 +276,12 @@ impl ManageConnection for Opening {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         configure_reader(&connection)?;
+        let steps = Arc::new(AtomicU32::new(0));
+        let taken = Arc::clone(&steps);
+        connection.progress_handler(STEP, Some(move || exceeds(&taken)))?;
         Ok(Reader {
             connection,
+            steps,
             _open: self.open.clone(),
         })
     }
@@ -133,5 +303,145 @@ impl Drop for Closed {
     fn drop(&mut self) {
         let closed = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _ = closed.recv_timeout(PATIENCE);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::mpsc;
+
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::chance::SystemEntropy;
+    use crate::open;
+    use crate::values::get;
+
+    fn readers() -> (Arc<Readers>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jeton.db");
+        // Kept open: reading needs the WAL that the last connection removes.
+        std::mem::forget(open::writer(&path, &SystemEntropy).unwrap());
+        (Arc::new(Readers::open(&path).unwrap()), folder)
+    }
+
+    fn organization(number: u32) -> Tenant {
+        Tenant::Organization(OrganizationId(Uuid::from_u128(number.into())))
+    }
+
+    /// Counts to a number, in at least as many instructions.
+    fn count(connection: &Connection, to: u32) -> std::result::Result<u32, Failure> {
+        let query = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?1)
+            SELECT count(*) FROM c";
+        Ok(connection
+            .prepare_cached(query)?
+            .query_row((to,), |row| get(row, 0))?)
+    }
+
+    /// Starts reads that last until their senders are dropped.
+    async fn occupied(
+        readers: &Arc<Readers>,
+        purposes: impl IntoIterator<Item = Purpose>,
+    ) -> Vec<mpsc::Sender<()>> {
+        let begin = |purpose| {
+            let (end, ends) = mpsc::channel::<()>();
+            let readers = Arc::clone(readers);
+            tokio::spawn(async move {
+                let read = readers.read(purpose, move |_| {
+                    let _ = ends.recv();
+                    Ok(())
+                });
+                read.await.unwrap();
+            });
+            end
+        };
+        let ends = purposes.into_iter().map(begin).collect();
+        // All of them have a permit or wait for one.
+        tokio::task::yield_now().await;
+        ends
+    }
+
+    async fn is_answered(readers: &Readers, purpose: Purpose) -> bool {
+        let read = readers.read(purpose, |connection| count(connection, 3));
+        timeout(Duration::from_millis(500), read)
+            .await
+            .is_ok_and(|read| read.unwrap() == 3)
+    }
+
+    #[tokio::test]
+    async fn an_organization_has_one_long_read_at_a_time() {
+        let (readers, _folder) = readers();
+        let ends = occupied(
+            &readers,
+            std::iter::repeat_n(Purpose::Listing(organization(1)), 96),
+        )
+        .await;
+        assert!(!is_answered(&readers, Purpose::Writing(organization(1))).await);
+        assert!(is_answered(&readers, Purpose::Listing(organization(2))).await);
+        assert!(is_answered(&readers, Purpose::Writing(organization(2))).await);
+        assert!(is_answered(&readers, Purpose::Revoking(organization(1))).await);
+        drop(ends);
+        assert!(is_answered(&readers, Purpose::Writing(organization(1))).await);
+    }
+
+    #[tokio::test]
+    async fn no_purpose_waits_for_another() {
+        let (readers, _folder) = readers();
+        let ends = occupied(
+            &readers,
+            (0..50).map(|number| Purpose::Listing(organization(number))),
+        )
+        .await;
+        assert!(!is_answered(&readers, Purpose::Listing(organization(99))).await);
+        assert!(is_answered(&readers, Purpose::Following).await);
+        assert!(is_answered(&readers, Purpose::Upkeep).await);
+        assert!(is_answered(&readers, Purpose::Revoking(organization(1))).await);
+        assert_eq!(
+            readers.look_up(|connection| count(connection, 3)).await.unwrap(),
+            3
+        );
+        drop(ends);
+    }
+
+    #[tokio::test]
+    async fn every_permit_has_a_connection() {
+        let (readers, _folder) = readers();
+        let purposes = (0..LONG_READS).flat_map(|number| {
+            let tenant = organization(number);
+            let listing = Purpose::Listing(tenant.clone());
+            [
+                listing,
+                Purpose::Revoking(tenant),
+                Purpose::Following,
+                Purpose::Upkeep,
+            ]
+        });
+        let ends = occupied(&readers, purposes).await;
+        assert!(!is_answered(&readers, Purpose::Upkeep).await);
+        assert_eq!(
+            readers.look_up(|connection| count(connection, 3)).await.unwrap(),
+            3
+        );
+        drop(ends);
+        assert!(is_answered(&readers, Purpose::Upkeep).await);
+    }
+
+    #[tokio::test]
+    async fn only_lists_have_a_budget() {
+        let (readers, _folder) = readers();
+        let beyond = BUDGET * STEP.unsigned_abs() / 8;
+        let listing = || Purpose::Listing(organization(1));
+        let listed = readers.read(listing(), move |connection| count(connection, beyond));
+        assert!(matches!(listed.await, Err(StoreError::TooCostly)));
+        // Each list has the whole budget.
+        for _ in 0..2 {
+            let half = readers.read(listing(), move |connection| count(connection, beyond / 4));
+            assert_eq!(half.await.unwrap(), beyond / 4);
+        }
+        let writing = Purpose::Writing(organization(1));
+        let written = readers.read(writing, move |connection| count(connection, beyond));
+        assert_eq!(written.await.unwrap(), beyond);
     }
 }

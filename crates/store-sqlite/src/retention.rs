@@ -14,6 +14,7 @@ use crate::ended::Who;
 use crate::failure::Failure;
 use crate::journal;
 use crate::list_indexes;
+use crate::readers::Purpose;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -28,7 +29,7 @@ const PORTION: usize = 500;
 impl Retention for SqliteStore {
     async fn aged(&self, after: Option<TokenId>) -> Result<Aged> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Upkeep, move |connection| {
                 let transaction = connection.unchecked_transaction()?;
                 let records = records(&transaction, after)?;
                 let next = records.last().filter(|_| records.len() == PORTION);

@@ -13,6 +13,7 @@ use crate::covered::covered;
 use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
 use crate::ended::{self, Source};
 use crate::failure::Failure;
+use crate::readers::Purpose;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[async_trait]
 impl Revocations for SqliteStore {
     async fn snapshot(&self) -> Result<Snapshot> {
-        if let Some(snapshot) = self.readers.read(snapshot).await? {
+        if let Some(snapshot) = self.readers.read(Purpose::Following, snapshot).await? {
             return Ok(snapshot);
         }
         tracing::warn!("the index of revoked tokens is damaged: it is built again from their records");
@@ -40,13 +41,15 @@ impl Revocations for SqliteStore {
                 Ok(batch.connection.execute_batch("REINDEX tokens_revoked")?)
             })
             .await?;
-        let snapshot = self.readers.read(snapshot).await?;
+        let snapshot = self.readers.read(Purpose::Following, snapshot).await?;
         Ok(snapshot.ok_or(Failure::Damaged)?)
     }
 
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation> {
         self.readers
-            .read(move |connection| changes_after(connection, position, edit))
+            .read(Purpose::Following, move |connection| {
+                changes_after(connection, position, edit)
+            })
             .await
     }
 
@@ -56,7 +59,9 @@ impl Revocations for SqliteStore {
 
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
         self.readers
-            .read(move |connection| covered(connection, cut_off, after, now))
+            .read(Purpose::Following, move |connection| {
+                covered(connection, cut_off, after, now)
+            })
             .await
     }
 
@@ -81,7 +86,7 @@ impl Revocations for SqliteStore {
             // One at a time, so that probes of a store that hangs do not pile up.
             let _turn = self.probe.lock().await;
             self.readers
-                .read(|connection| {
+                .read(Purpose::Upkeep, |connection| {
                     Ok(connection
                         .prepare_cached("SELECT one FROM meta")?
                         .query_row((), |row| get::<i64>(row, 0))?)

@@ -9,6 +9,7 @@ use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::list::number;
 use crate::members;
+use crate::readers::{Purpose, Tenant};
 use crate::search::Searched;
 use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
@@ -47,34 +48,42 @@ impl Teams for SqliteStore {
 
     async fn teams(&self, organization: OrganizationId, slice: Slice) -> Result<Vec<Team>> {
         self.readers
-            .read(move |connection| {
-                let query = format!(
-                    "{} AND organizations.public_id = ?1 AND teams.canonical_name > ?2
+            .read(
+                Purpose::Listing(Tenant::Organization(organization)),
+                move |connection| {
+                    let query = format!(
+                        "{} AND organizations.public_id = ?1 AND teams.canonical_name > ?2
                      ORDER BY teams.canonical_name LIMIT ?3",
-                    *SELECT
-                );
-                let mut query = connection.prepare_cached(&query)?;
-                let found = query.query_map(
-                    params![organization, slice.after.unwrap_or_default(), slice.limit],
-                    |row| team(&mut Columns::of(row)),
-                )?;
-                Ok(found.collect::<rusqlite::Result<_>>()?)
-            })
+                        *SELECT
+                    );
+                    let mut query = connection.prepare_cached(&query)?;
+                    let found = query.query_map(
+                        params![organization, slice.after.unwrap_or_default(), slice.limit],
+                        |row| team(&mut Columns::of(row)),
+                    )?;
+                    Ok(found.collect::<rusqlite::Result<_>>()?)
+                },
+            )
             .await
     }
 
     async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>> {
         self.readers
-            .read(move |connection| {
-                let organization = number(connection, "organizations", &organization)?;
-                searched(organization).find(connection, &search, team)
-            })
+            .read(
+                Purpose::Listing(Tenant::Organization(organization)),
+                move |connection| {
+                    let organization = number(connection, "organizations", &organization)?;
+                    searched(organization).find(connection, &search, team)
+                },
+            )
             .await
     }
 
     async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
         self.readers
-            .read(move |connection| members::list(connection, &members::OF_TEAM, &id, slice))
+            .read(Purpose::Listing(Tenant::Team(id.clone())), move |connection| {
+                members::list(connection, &members::OF_TEAM, &id, slice)
+            })
             .await
     }
 }

@@ -12,6 +12,7 @@ use crate::counts;
 use crate::failure::Failure;
 use crate::list;
 use crate::people;
+use crate::readers::{Purpose, Tenant};
 use crate::records::{self, by_id, by_jti};
 use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
@@ -60,7 +61,18 @@ impl Tokens for SqliteStore {
 
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing> {
         self.readers
-            .read(move |connection| list::page(connection, &filter, &page))
+            .read(Purpose::Listing(Tenant::from(&filter)), move |connection| {
+                list::page(connection, &filter, &page)
+            })
+            .await
+    }
+
+    async fn count_matching(&self, filter: Filter) -> Result<u64> {
+        self.readers
+            .read(Purpose::Revoking(Tenant::from(&filter)), move |connection| {
+                let transaction = connection.unchecked_transaction()?;
+                list::Selection::new(&transaction, &filter)?.count(&transaction)
+            })
             .await
     }
 
@@ -88,16 +100,20 @@ impl Tokens for SqliteStore {
             .await
     }
 
-    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
+    async fn other_active(&self, owner: Owner, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
         // A long read: an owner may have many tokens that have ended.
         self.readers
-            .read(move |connection| active::other_active(connection, token, now))
+            .read(Purpose::Revoking(Tenant::from(&owner)), move |connection| {
+                active::other_active(connection, &owner, token, now)
+            })
             .await
     }
 
     async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse> {
         self.readers
-            .read(move |connection| active::name_use(connection, &owner, &name, now))
+            .read(Purpose::Writing(Tenant::from(&owner)), move |connection| {
+                active::name_use(connection, &owner, &name, now)
+            })
             .await
     }
 
@@ -109,13 +125,15 @@ impl Tokens for SqliteStore {
 
     async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount> {
         self.readers
-            .read(move |connection| counts::recount(connection, &owner, now))
+            .read(Purpose::Writing(Tenant::from(&owner)), move |connection| {
+                counts::recount(connection, &owner, now)
+            })
             .await
     }
 
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
         self.readers
-            .read(move |connection| {
+            .read(Purpose::Writing(Tenant::Deployment), move |connection| {
                 let mut query = connection
                     .prepare_cached("SELECT id, created_at FROM tokens WHERE jti = ?1 AND session = 0")?;
                 let mut known = Vec::new();

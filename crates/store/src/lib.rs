@@ -145,6 +145,9 @@ pub enum StoreError {
     /// The queue of the store is full; a retry after a short wait may succeed.
     #[error("the database is overloaded")]
     Busy,
+    /// The read would take too long, since it sorts, counts or searches too many rows. A narrower one succeeds.
+    #[error("the list is too long for this order, filter or count")]
+    TooCostly,
     /// The store failed. After a failed write it is unknown whether the write happened.
     #[error("the database failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -31,8 +31,13 @@ pub trait Tokens: Send + Sync {
     /// Returns the record of an API token. Sessions are found by [`Tokens::presented`] only.
     async fn token(&self, reference: TokenReference) -> Result<Option<Record>>;
 
-    /// Returns one page of the API tokens that match. Texts are sorted by their bytes.
+    /// Returns one page of the API tokens that match. Texts are sorted by their bytes. A backend may bound the
+    /// number of rows that it reads ([`StoreError::TooCostly`](crate::StoreError::TooCostly)).
     async fn tokens(&self, filter: Filter, page: Page) -> Result<Listing>;
+
+    /// Returns the number of API tokens that match, however many rows that reads: an order to revoke is not
+    /// refused for its size.
+    async fn count_matching(&self, filter: Filter) -> Result<u64>;
 
     /// Returns the token that a slot of an owner holds, if any, as
     /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) defines it.
@@ -42,8 +47,9 @@ pub trait Tokens: Send + Sync {
     /// scheduled one included) and is covered by no cut-off.
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool>;
 
-    /// Returns the owner's newest other token that is active as [`Tokens::is_standing`] defines it.
-    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>>;
+    /// Returns the newest token of an owner, other than this one, that is active as [`Tokens::is_standing`]
+    /// defines it.
+    async fn other_active(&self, owner: Owner, token: TokenId, now: Timestamp) -> Result<Option<TokenId>>;
 
     /// Returns the tokens of an owner that have a name. Reads all tokens of the owner.
     async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse>;

@@ -204,13 +204,14 @@ faulty! {
     Tokens {
         Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
         Read is_standing(token: TokenId, now: Timestamp) -> bool;
-        Read other_active(token: TokenId, now: Timestamp) -> Option<TokenId>;
+        Read other_active(owner: Owner, token: TokenId, now: Timestamp) -> Option<TokenId>;
         Read owner_count(owner: Owner) -> CountFacts;
         Read count_tokens(owner: Owner, now: Timestamp) -> Recount;
         Reservation reserve(token: &NewToken) -> ReservedIndex;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;
         Read tokens(filter: Filter, page: Page) -> Listing;
+        Read count_matching(filter: Filter) -> u64;
         Read name_use(owner: Owner, name: String, now: Timestamp) -> NameUse;
         Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }

@@ -213,14 +213,6 @@ impl Data {
         record.token.kind == TokenKind::Api && counts(&token, successor.as_ref(), now)
     }
 
-    /// Implements [`Tokens::other_active`](crate::Tokens::other_active).
-    pub(super) fn other_active(&self, token: TokenId, now: Timestamp) -> Option<TokenId> {
-        let owner = &self.token(token)?.token.owner;
-        let mut others = self.records().rev().filter(|other| other.token.owner == *owner);
-        let other = others.find(|other| other.id != token && self.is_standing(other, now));
-        other.map(|other| other.id)
-    }
-
     /// Returns the key with this id, if it signs.
     pub(super) fn signing_key(&mut self, kid: &str) -> Option<&mut KeyRow> {
         let mut rows = self.keys.value.rows.iter_mut();

@@ -16,7 +16,7 @@ use crate::rules::usage;
 
 impl Data {
     /// Returns the tokens that match, in the order of their numbers.
-    fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Record> {
+    pub(super) fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a Record> {
         let matching = self.matching_in_any_status(filter);
         matching.filter(|record| self.is_in(record, filter.status))
     }

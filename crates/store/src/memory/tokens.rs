@@ -46,6 +46,10 @@ impl Tokens for MemoryStore {
         Ok(list::page(&self.data(), &filter, &page))
     }
 
+    async fn count_matching(&self, filter: Filter) -> Result<u64> {
+        Ok(self.data().matching(&filter).count() as u64)
+    }
+
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {
         Ok(self.data().in_slot(&owner, &slot).cloned())
     }
@@ -57,8 +61,11 @@ impl Tokens for MemoryStore {
             .is_some_and(|record| data.is_standing(record, now)))
     }
 
-    async fn other_active(&self, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
-        Ok(self.data().other_active(token, now))
+    async fn other_active(&self, owner: Owner, token: TokenId, now: Timestamp) -> Result<Option<TokenId>> {
+        let data = self.data();
+        let others = data.of_owner(&owner).filter(|other| other.id != token);
+        let active = others.filter(|other| data.is_standing(other, now));
+        Ok(active.map(|other| other.id).max())
     }
 
     async fn name_use(&self, owner: Owner, name: String, now: Timestamp) -> Result<NameUse> {

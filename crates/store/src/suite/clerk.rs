@@ -718,24 +718,23 @@ impl Clerk for SharedStore {
         // Sessions can be revoked too, but have no record to look up.
         let record = self.token(TokenReference::Id(token)).await?;
         let at = revocation.revoked_at;
-        let keeps = match record
-            .as_ref()
-            .and_then(|record| record.token.owner.organization())
-        {
+        let owner = record.map(|record| record.token.owner);
+        let kept = match owner.as_ref().and_then(Owner::organization) {
             Some(id) => {
                 let found = self.organization(id.into()).await?;
-                found.is_some_and(|found| found.value.policy.keep_last_token)
+                let keeps = found.is_some_and(|found| found.value.policy.keep_last_token);
+                owner.filter(|_| keeps)
             }
-            None => false,
+            None => None,
         };
         let cause = cause(at, revocation.revoked_by.clone()).because(revocation.reason.clone());
         loop {
-            let leaves = match last_token {
-                LastToken::Stays if keeps => match self.other_active(token, at).await? {
+            let leaves = match (last_token, &kept) {
+                (LastToken::Stays, Some(owner)) => match self.other_active(owner.clone(), token, at).await? {
                     None if !self.is_standing(token, at).await? => Leaves::Nothing,
                     other => Leaves::Another(other),
                 },
-                LastToken::Stays | LastToken::MayGo => Leaves::Nothing,
+                (LastToken::Stays, None) | (LastToken::MayGo, _) => Leaves::Nothing,
             };
             let order = match tokens::revoke(cause.clone(), token, revocation.effective_at, leaves) {
                 Ok(order) => order,

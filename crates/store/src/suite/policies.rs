@@ -36,8 +36,10 @@ async fn found(world: &World, policy: Policy, now: i64) -> Vec<TokenId> {
         limit: 1_000,
         count: CountTotal::Yes,
     };
-    let listing = world.store.tokens(filter, page).await.unwrap();
-    assert_eq!(listing.total, Some(listing.items.len() as u64));
+    let listing = world.store.tokens(filter.clone(), page).await.unwrap();
+    let count = listing.items.len() as u64;
+    assert_eq!(listing.total, Some(count));
+    assert_eq!(world.store.count_matching(filter).await.unwrap(), count);
     listing.items.iter().map(|record| record.id).collect()
 }
 
