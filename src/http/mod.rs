@@ -18,6 +18,7 @@ mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
+mod streamed;
 mod unconfirmed;
 mod v1;
 

@@ -55,9 +55,11 @@ pub(in crate::http) fn surface() -> Surface {
 
 /// Returns a JSON response with CAVE's content type.
 fn json<T: Serialize>(body: T) -> Response {
-    let content_type = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
-    (content_type, Json(body)).into_response()
+    ([(header::CONTENT_TYPE, JSON)], Json(body)).into_response()
 }
+
+/// The content type of CAVE's answers.
+const JSON: &str = "application/json; charset=utf-8";
 
 /// Returns the URL of a resource below the request's path.
 fn url_below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {

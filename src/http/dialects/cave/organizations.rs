@@ -14,15 +14,15 @@ use utoipa_axum::routes;
 use super::input::{Body, CaveInput};
 use super::render::Refusal;
 use super::tokens::{self, PathOwner, TokenInfo};
-use super::{json, url_below};
+use super::{JSON, json, url_below};
 use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
-use crate::http::{App, no_content};
+use crate::http::{App, all_pages, no_content, streamed};
 use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, Policy};
-use jeton_core::token::{OwnerKind, Record};
+use jeton_core::token::OwnerKind;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -181,7 +181,7 @@ async fn show(
 ) -> Result<Response, Refusal> {
     let organization = app.authority.organization(&caller, &path.organization).await?;
     let location = url_below(&app, &Uri::from_static("/organizations"), &organization.name);
-    let shown = shown(&app, &caller, organization).await?;
+    let shown = shown(app, &caller, organization).await?;
     Ok(([(header::LOCATION, location)], shown).into_response())
 }
 
@@ -215,14 +215,24 @@ async fn change(
         .authority
         .change_organization(&caller, &path.organization, &order)
         .await?;
-    Ok(shown(&app, &caller, changed.organization).await?)
+    Ok(shown(app, &caller, changed.organization).await?)
 }
 
-async fn shown(app: &App, caller: &authority::Caller, organization: Organization) -> Result<Response, Error> {
-    let own = OwnerKind::Organization;
-    let tokens: Vec<Record> = tokens::managed_tokens(app, caller, &organization.id.into(), own, None).await?;
-    let tokens = tokens.iter().map(TokenInfo::of).collect();
-    Ok(json(OrganizationInfo::of(organization, tokens)))
+async fn shown(
+    app: Arc<App>,
+    caller: &authority::Caller,
+    organization: Organization,
+) -> Result<Response, Error> {
+    let wanted = tokens::active_tokens(organization.id.into(), OwnerKind::Organization, None);
+    let caller = caller.clone();
+    streamed::respond(JSON, |mut out| async move {
+        out.open(&OrganizationInfo::of(organization, Vec::new()))?;
+        let tokens = all_pages::Tokens::new(&app.authority, &caller, wanted);
+        tokens.write(&mut out, TokenInfo::of).await?;
+        out.raw("]}");
+        Ok(out)
+    })
+    .await
 }
 
 /// Delete an organization

@@ -14,10 +14,11 @@ use utoipa_axum::routes;
 use super::input::{Body, CaveInput};
 use super::render::Refusal;
 use super::tokens::{self, PathOwner, TokenInfo};
-use super::{json, url_below};
-use crate::authority::{self, Error, Wanted};
+use super::{JSON, json, url_below};
+use crate::authority::{self, Wanted};
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite, TokensRead, TokensWrite};
 use crate::http::input::{Form, Input};
+use crate::http::streamed::{self, Interrupted, Streamed};
 use crate::http::v1::{OrganizationPath, TeamPath};
 use crate::http::{App, all_pages, no_content};
 use jeton_core::directory::{Name, OrganizationReference, Team, TeamId, TeamReference};
@@ -57,36 +58,55 @@ struct TeamInfo {
 const TEAMS_AT_ONCE: usize = 100;
 
 impl TeamInfo {
-    /// Returns the teams, each with its active tokens if the caller manages them.
-    async fn of(
+    /// Writes the teams, each with its active tokens if the caller manages them.
+    async fn write(
+        out: &mut Streamed,
         app: &App,
         caller: &authority::Caller,
         organization: &OrganizationReference,
         teams: &[Team],
-    ) -> Result<Vec<Self>, Error> {
-        let mut shown = Vec::with_capacity(teams.len());
-        for teams in teams.chunks(TEAMS_AT_ONCE) {
+    ) -> Result<(), Interrupted> {
+        let tokens_of = |teams: &[Team]| {
             let wanted = Wanted {
                 organization: Some(organization.clone()),
                 teams: Some(teams.iter().map(|team| team.id.clone()).collect()),
                 status: Some(WantedStatus::Only(Status::Active)),
                 ..Wanted::default()
             };
+            all_pages::Tokens::new(&app.authority, caller, wanted)
+        };
+        let mut count = 0;
+        for teams in teams.chunks(TEAMS_AT_ONCE) {
+            let mut few = tokens_of(teams);
+            let page = few.page().await?;
             let mut tokens: HashMap<TeamId, Vec<TokenInfo>> = HashMap::new();
-            for record in all_pages::tokens(&app.authority, caller, &wanted).await? {
-                if let Some(team) = record.token.owner.team() {
-                    tokens
-                        .entry(team.clone())
-                        .or_default()
-                        .push(TokenInfo::of(&record));
+            if !few.goes_on() {
+                for record in page {
+                    if let Some(team) = record.token.owner.team() {
+                        let tokens = tokens.entry(team.clone()).or_default();
+                        tokens.push(TokenInfo::of(&record));
+                    }
                 }
             }
-            shown.extend(teams.iter().map(|team| Self {
-                name: team.name.to_string(),
-                tokens: tokens.remove(&team.id).unwrap_or_default(),
-            }));
+            for team in teams {
+                out.item(&mut count);
+                if few.goes_on() {
+                    out.open(&Self::of(team, Vec::new()))?;
+                    let many = tokens_of(std::slice::from_ref(team));
+                    many.write(out, TokenInfo::of).await?;
+                    out.raw("]}");
+                } else {
+                    out.value(&Self::of(team, tokens.remove(&team.id).unwrap_or_default()))?;
+                }
+            }
+            out.send().await?;
         }
-        Ok(shown)
+        Ok(())
+    }
+
+    fn of(team: &Team, tokens: Vec<TokenInfo>) -> Self {
+        let name = team.name.to_string();
+        Self { name, tokens }
     }
 }
 
@@ -105,7 +125,14 @@ async fn list(
     let OrganizationPath { organization } = &path;
     let part = |slice| app.authority.teams(&caller, organization, slice);
     let teams = all_pages::slices(part, |team| team.name.canonical()).await?;
-    Ok(json(TeamInfo::of(&app, &caller, organization, &teams).await?))
+    let (caller, organization) = (authority::Caller::clone(&caller), organization.clone());
+    let response = streamed::respond(JSON, |mut out| async move {
+        out.raw("[");
+        TeamInfo::write(&mut out, &app, &caller, &organization, &teams).await?;
+        out.raw("]");
+        Ok(out)
+    });
+    Ok(response.await?)
 }
 
 /// Create a team
@@ -132,14 +159,11 @@ async fn create(
     let team = made.map_err(|error| Refusal::of_creation(error, "Team", &name))?;
     let place = PathOwner {
         organization: team.organization.into(),
-        team: Some(TeamReference::Id(team.id)),
+        team: Some(TeamReference::Id(team.id.clone())),
     };
     let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
     let location = [(header::LOCATION, url_below(&app, &uri, &team.name))];
-    let body = json(TeamInfo {
-        name: team.name.to_string(),
-        tokens: vec![TokenInfo::with_secret(&token)],
-    });
+    let body = json(TeamInfo::of(&team, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())
 }
 
@@ -154,10 +178,14 @@ async fn show(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamPath>,
 ) -> Result<Response, Refusal> {
-    let TeamPath { organization, team } = &path;
-    let found = app.authority.team(&caller, organization, team).await?;
-    let shown = TeamInfo::of(&app, &caller, organization, &[found]).await?;
-    Ok(json(shown.into_iter().next().ok_or(Error::Absent)?))
+    let TeamPath { organization, team } = path;
+    let found = app.authority.team(&caller, &organization, &team).await?;
+    let caller = authority::Caller::clone(&caller);
+    let response = streamed::respond(JSON, |mut out| async move {
+        TeamInfo::write(&mut out, &app, &caller, &organization, &[found]).await?;
+        Ok(out)
+    });
+    Ok(response.await?)
 }
 
 /// Delete a team

@@ -81,7 +81,7 @@ impl PageIfAny {
 
 impl PageForm {
     /// Returns the only page of a complete list.
-    pub(super) fn complete(length: usize) -> Self {
+    pub(super) fn complete(length: u64) -> Self {
         Self {
             number: Clamped(1),
             size: Clamped(i64::try_from(length).unwrap_or(i64::MAX).max(1)),

@@ -3,13 +3,21 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use axum::body::Body;
+use axum::http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
 
-use crate::api::dialects::{cave, terraform};
-use crate::harness::{NORTH, Plan, TestApp};
+use crate::api::dialects::{cave, quant, terraform};
+use crate::harness::{Fault, Kind, NORTH, Plan, TestApp};
 
 /// The number of organizations, teams and members, inserted by single SQL statements.
 const MANY: usize = 600;
+
+/// The number of tokens on one page of a list that is read page by page, and more than fit on two.
+const PAGE: usize = 250;
+const SEVERAL_PAGES: usize = 2 * PAGE + 1;
 
 impl TestApp {
     /// Inserts many organizations, and many teams and members of the organization, directly into the
@@ -105,4 +113,93 @@ async fn all_teams_are_listed_with_their_own_tokens() {
     let seen = seen.is(200).json();
     let tokens = seen.as_array().unwrap().iter().map(|team| &team["tokens"]);
     assert_eq!(tokens.filter(|tokens| **tokens != json!([])).count(), 0);
+}
+
+/// A list without pages is sent while it is read, and is the same as one that is read at once.
+#[tokio::test]
+async fn a_list_that_is_sent_page_by_page_is_whole_and_in_order() {
+    let app = TestApp::new().await;
+    let (admin, site) = (app.admin_of(&NORTH), app.site_admin());
+    let mut made = Vec::new();
+    for _ in 0..SEVERAL_PAGES {
+        made.push(app.team_token(&NORTH, &[]).await.id);
+    }
+    // An earlier team, a later one, and the team between them.
+    for name in ["aaa", "zzz"] {
+        cave::SURFACE
+            .post(
+                &app,
+                &site,
+                &format!("{}/teams", cave::home()),
+                json!({"name": name}),
+            )
+            .await
+            .is(201);
+    }
+    let ids = |tokens: &Value| -> Vec<String> {
+        let id = |token: &Value| token["id"].to_string().trim_matches('"').to_owned();
+        tokens.as_array().unwrap().iter().map(id).collect()
+    };
+    let team = format!("{}/teams/{}", cave::home(), NORTH.team);
+    let list = cave::SURFACE
+        .get(&app, &admin, &format!("{team}/tokens"))
+        .await
+        .is(200);
+    assert_eq!(ids(&list.json()), made);
+    assert_eq!(list.header("content-type"), "application/json; charset=utf-8");
+    let shown = cave::SURFACE.get(&app, &admin, &team).await.is(200).json();
+    assert_eq!(
+        (&shown["name"], ids(&shown["tokens"])),
+        (&json!(NORTH.team), made.clone())
+    );
+    let teams = cave::SURFACE
+        .get(&app, &admin, &format!("{}/teams", cave::home()))
+        .await
+        .is(200)
+        .json();
+    let lengths: Vec<_> = teams
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|team| (&team["name"], ids(&team["tokens"]).len()))
+        .collect();
+    assert_eq!(
+        lengths,
+        [
+            (&json!("aaa"), 1),
+            (&json!(NORTH.team), SEVERAL_PAGES),
+            (&json!("zzz"), 1)
+        ]
+    );
+    let quants = format!("/api/v2/organizations/{}/tokens", NORTH.name);
+    let quants = quant::SURFACE.get(&app, &admin, &quants).await.is(200).json();
+    assert_eq!(ids(&quants)[..SEVERAL_PAGES], made);
+}
+
+/// A client must not take half of a list for the whole.
+#[tokio::test]
+async fn a_list_that_cannot_be_read_to_its_end_ends_early_and_visibly() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let admin = app.admin_of(&NORTH);
+    for _ in 0..SEVERAL_PAGES {
+        app.team_token(&NORTH, &[]).await;
+    }
+    let path = format!("{}/teams/{}/tokens", cave::home(), NORTH.team);
+    let get = || cave::SURFACE.request(&admin, Method::GET, &path, Body::empty());
+    let whole = app.send(get()).await.is(200);
+    assert_eq!(whole.json().as_array().unwrap().len(), SEVERAL_PAGES);
+    let before = plan.reads();
+    app.send(get()).await.is(200);
+    let reads = plan.reads() - before;
+    plan.arm(Fault::Fails, Some(Kind::Read), reads - 1);
+    let response = app.router().oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body().collect().await.unwrap_err();
+    plan.arm(
+        Fault::Fails,
+        Some(Kind::Read),
+        reads - SEVERAL_PAGES.div_ceil(PAGE),
+    );
+    app.send(get()).await.is(503);
 }

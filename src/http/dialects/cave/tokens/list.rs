@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{PathOwner, TokenInfo, managed_tokens};
+use super::{PathOwner, TokenInfo, active_tokens};
 use crate::authority;
-use crate::http::App;
 use crate::http::caller::{Caller, TokensRead};
-use crate::http::dialects::cave::json;
+use crate::http::dialects::cave::JSON;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Input;
 use crate::http::v1::{OrganizationPath, TeamPath};
+use crate::http::{App, all_pages, streamed};
 
 /// List tokens of an organization
 ///
@@ -25,7 +25,7 @@ pub(super) async fn of_organization(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<OrganizationPath>,
 ) -> Result<Response, Refusal> {
-    list(&app, &caller, &path.into()).await
+    list(app, &caller, path.into()).await
 }
 
 /// List tokens of a team
@@ -39,12 +39,20 @@ pub(super) async fn of_team(
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<TeamPath>,
 ) -> Result<Response, Refusal> {
-    list(&app, &caller, &path.into()).await
+    list(app, &caller, path.into()).await
 }
 
-async fn list(app: &App, caller: &authority::Caller, place: &PathOwner) -> Result<Response, Refusal> {
+async fn list(app: Arc<App>, caller: &authority::Caller, place: PathOwner) -> Result<Response, Refusal> {
     let PathOwner { organization, team } = place;
-    let owner = app.authority.owner(caller, organization, team.as_ref()).await?;
-    let tokens = managed_tokens(app, caller, organization, owner.kind(), team.as_ref()).await?;
-    Ok(json(tokens.iter().map(TokenInfo::of).collect::<Vec<_>>()))
+    let owner = app.authority.owner(caller, &organization, team.as_ref()).await?;
+    let wanted = active_tokens(organization, owner.kind(), team);
+    let caller = caller.clone();
+    let response = streamed::respond(JSON, |mut out| async move {
+        out.raw("[");
+        let tokens = all_pages::Tokens::new(&app.authority, &caller, wanted);
+        tokens.write(&mut out, TokenInfo::of).await?;
+        out.raw("]");
+        Ok(out)
+    });
+    Ok(response.await?)
 }

@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 pub(super) use create::issue;
 
 use crate::authority::{self, Error, Issued, Wanted};
+use crate::http::App;
 use crate::http::domain_types;
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
-use crate::http::{App, all_pages};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
 use jeton_core::token::{OwnerKind, Record, Status, WantedStatus};
@@ -143,22 +143,19 @@ impl TokenInfo {
     }
 }
 
-/// Returns an organization's own active tokens, or its teams', as far as the caller manages them.
-pub(super) async fn managed_tokens(
-    app: &App,
-    caller: &authority::Caller,
-    organization: &OrganizationReference,
+/// Returns the filter for an organization's own active tokens, or a team's.
+pub(super) fn active_tokens(
+    organization: OrganizationReference,
     owner: OwnerKind,
-    team: Option<&TeamReference>,
-) -> Result<Vec<Record>, Error> {
-    let wanted = Wanted {
-        organization: Some(organization.clone()),
+    team: Option<TeamReference>,
+) -> Wanted {
+    Wanted {
+        organization: Some(organization),
         owner: Some(owner),
-        team: team.cloned(),
+        team,
         status: Some(WantedStatus::Only(Status::Active)),
         ..Wanted::default()
-    };
-    all_pages::tokens(&app.authority, caller, &wanted).await
+    }
 }
 
 /// Returns the token of the path's owner with this number.

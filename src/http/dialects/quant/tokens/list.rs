@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::authority::Wanted;
+use crate::authority::{self, Wanted};
 use crate::http::caller::{Caller, TokensRead};
 use crate::http::dialects::quant::organizations::OrganizationPath;
 use crate::http::domain_types;
 use crate::http::input::Input;
-use crate::http::{App, Failure, all_pages};
+use crate::http::{App, Failure, all_pages, streamed};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Record, Status, WantedStatus};
 
@@ -54,13 +54,20 @@ pub(super) async fn list(
     caller: Caller<TokensRead>,
     State(app): State<Arc<App>>,
     Input { path, .. }: Input<OrganizationPath>,
-) -> Result<Json<Vec<Listed>>, Failure> {
+) -> Result<Response, Failure> {
     let wanted = Wanted {
         organization: Some(path.organization),
         // An item has no field for the status, so ended tokens are left out.
         status: Some(WantedStatus::Only(Status::Active)),
         ..Wanted::default()
     };
-    let found = all_pages::tokens(&app.authority, &caller, &wanted).await?;
-    Ok(Json(found.iter().map(Listed::of).collect()))
+    let caller = authority::Caller::clone(&caller);
+    let response = streamed::respond("application/json", |mut out| async move {
+        out.raw("[");
+        let tokens = all_pages::Tokens::new(&app.authority, &caller, wanted);
+        tokens.write(&mut out, Listed::of).await?;
+        out.raw("]");
+        Ok(out)
+    });
+    Ok(response.await?)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
-use crate::authority::{Error, Wanted};
+use crate::authority::{self, Error, Wanted};
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, JsonApi, ListDocument};
@@ -15,8 +15,8 @@ use crate::http::dialects::terraform::path::UserPath;
 use crate::http::dialects::terraform::tokens::owner::Owner;
 use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::dialects::terraform::tokens::{NewToken, NewTokenAttributes, create_token, page};
-use crate::http::input::Input;
-use crate::http::{App, Failure, all_pages};
+use crate::http::input::{Input, JSON_API};
+use crate::http::{App, Failure, all_pages, streamed};
 use jeton_core::directory::UserId;
 use jeton_core::token::{Order, Sort, SortBy, WantedStatus};
 
@@ -39,7 +39,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     uri: Uri,
     Input { path, query, .. }: Input<UserPath, PageIfAny>,
-) -> Result<JsonApi<ListDocument<TokenResource>>, Failure> {
+) -> Result<Response, Failure> {
     let is_own = path.id().ok().as_ref() == Some(calling_user(&caller)?);
     let wanted = Wanted {
         status: Some(WantedStatus::Unrevoked),
@@ -47,22 +47,28 @@ pub(super) async fn list(
     };
     if let (true, Some(asked)) = (is_own, query.page()) {
         let list = page(&app.authority, &caller, &wanted, OLDEST_FIRST, asked, &uri).await?;
-        return Ok(JsonApi(list));
+        return Ok(JsonApi(list).into_response());
     }
-    let all = match is_own {
-        true => all_pages::tokens(&app.authority, &caller, &wanted).await?,
-        false => Vec::new(),
-    };
-    let data = all.iter().map(TokenResource::of).collect();
-    let page = query.page().unwrap_or(PageForm::complete(all.len()));
-    let base = &app.authority.settings().issuer;
-    Ok(JsonApi(ListDocument::of(
-        data,
-        page,
-        all.len() as u64,
-        base,
-        &uri,
-    )))
+    if !is_own {
+        let page = query.page().unwrap_or(PageForm::complete(0));
+        let base = &app.authority.settings().issuer;
+        let list = ListDocument::<TokenResource>::of(Vec::new(), page, 0, base, &uri);
+        return Ok(JsonApi(list).into_response());
+    }
+    let caller = authority::Caller::clone(&caller);
+    let response = streamed::respond(JSON_API, |mut out| async move {
+        out.raw("{\"data\":[");
+        let tokens = all_pages::Tokens::new(&app.authority, &caller, wanted);
+        let count = tokens.write(&mut out, TokenResource::of).await?;
+        let (links, meta) = PageForm::complete(count).of(count, &app.authority.settings().issuer, &uri);
+        out.raw("],\"links\":");
+        out.value(&links)?;
+        out.raw(",\"meta\":");
+        out.value(&meta)?;
+        out.raw("}");
+        Ok(out)
+    });
+    Ok(response.await?)
 }
 
 /// Create a token of a user
