@@ -26,6 +26,7 @@ mod report;
 mod rows;
 mod status_list;
 mod subject;
+mod tenants;
 mod tokens;
 
 use std::process::ExitCode;

@@ -15,7 +15,9 @@ use crate::process::{Server, myself, round};
 use crate::report::{Pair, Report, Row};
 use crate::subject::{Jeton, TOKENS};
 use crate::tokens::Tokens;
-use crate::{against, asking, crowd, deferred, disturbed, forgetting, in_turn, issuing, status_list};
+use crate::{
+    against, asking, crowd, deferred, disturbed, forgetting, in_turn, issuing, status_list, tenants,
+};
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
 
@@ -102,6 +104,7 @@ async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<
         asking::rows(&bench).await?;
         in_turn::rows(&bench).await?;
         disturbed::rows(&bench).await?;
+        tenants::rows(&bench).await?;
         deferred::rows(&bench).await?;
         status_list::rows(&bench).await?;
         crowd::rows(&bench).await?;
