@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::authority::Inactive;
 use crate::authority::password::PasswordError;
+use crate::authority::quotas::Counted;
 use crate::keys::{RingError, SigningError};
 use jeton_core::token::OwnerKind;
 use jeton_store::StoreError;
@@ -76,6 +77,14 @@ pub enum Error {
         owner: OwnerKind,
         /// The maximum number of active tokens.
         limit: u32,
+    },
+    /// The deployment's quota is reached.
+    #[error("the quota of {most} {what} is reached")]
+    QuotaReached {
+        /// What the quota counts.
+        what: Counted,
+        /// The quota.
+        most: u32,
     },
     /// The token to replace is revoked, expired or already replaced.
     #[error("the token is revoked, expired or already replaced")]

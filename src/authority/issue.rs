@@ -99,6 +99,7 @@ impl Authority {
                 let now = self.clock.now();
                 let target = self.target(&view, caller, issue).await?;
                 policy::issue(&target.rank, caller, &target.owner)?;
+                self.allow_token(&target.owner, now).await?;
                 let token = self.new_token(caller, issue, &target, now).await?;
                 let replaces = match &token.slot {
                     Some(slot) => Replaces::InSlot(self.in_slot(&token.owner, slot, now).await?),

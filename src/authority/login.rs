@@ -98,6 +98,7 @@ impl Authority {
                     if !current.as_ref().is_some_and(is_unchanged) {
                         return Err(Error::BadLogin);
                     }
+                    self.allow_session(&person.id, now).await?;
                     let lifetime =
                         i64::try_from(self.settings.session_lifetime.seconds()).unwrap_or(i64::MAX);
                     let token = NewToken {

@@ -31,6 +31,7 @@ mod people;
 pub mod policy;
 mod presented_token;
 mod projects;
+mod quotas;
 mod readiness;
 mod refusals;
 mod retention;
@@ -62,6 +63,7 @@ pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingT
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;
+pub use quotas::{Counted, Quotas};
 pub use readiness::Unready;
 pub use retention::RetentionScan;
 pub use revoke::Revoked;
@@ -80,6 +82,7 @@ use jeton_store::{Origin, SharedStore};
 use self::concurrency::ConcurrencyLimit;
 use self::limits::Recounts;
 use self::password::PasswordHasher;
+use self::quotas::Allowances;
 use self::revoke_many::Pauses;
 use self::status_lists::StatusLists;
 use self::throttle::Throttle;
@@ -102,6 +105,8 @@ pub struct Settings {
     pub session_lifetime: Span,
     /// How long the record of a token is kept after its end, and an event in the feed.
     pub retention: Span,
+    /// How much one owner, organization or person may keep.
+    pub quotas: Quotas,
     /// The maximum number of cached tokens.
     pub cached_tokens: usize,
     /// The scopes and presets.
@@ -138,6 +143,7 @@ pub struct Authority {
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
     recounts: Recounts,
+    allowances: Allowances,
 }
 
 impl std::fmt::Debug for Authority {
@@ -178,6 +184,7 @@ impl Authority {
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),
+            allowances: Allowances::default(),
             store,
             keys,
             index,

@@ -110,6 +110,7 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 policy::create_organization(&caller)?;
+                self.allow_organization(&caller).await?;
                 let now = self.clock.now();
                 let new = Organization {
                     id,

@@ -19,6 +19,7 @@ impl Authority {
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
                 let (organization, now) = (organization.value.id, self.clock.now());
+                self.allow_project(organization).await?;
                 let order = projects::create(caller.cause(now), organization, name.clone());
                 Ok(self.commit(&view, order).await?.map(|committed| Project {
                     id: committed.project.unwrap_or_default(),

@@ -21,6 +21,7 @@ impl Authority {
                 let caller = &caller;
                 let (organization, rank) = view.visible(caller, reference).await?;
                 policy::manage_organization(&rank)?;
+                self.allow_team(organization.value.id).await?;
                 let team = Team {
                     id: id.clone(),
                     name: name.clone(),

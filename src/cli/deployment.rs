@@ -83,6 +83,7 @@ impl Deployment {
             record_addresses: config.tokens.record_addresses,
             session_lifetime: config.session_lifetime,
             retention: config.tokens.retention,
+            quotas: config.quotas,
             cached_tokens: config.tokens.cached,
             catalogue: config.catalogue.clone(),
         };

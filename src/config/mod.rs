@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
@@ -39,6 +40,7 @@ pub struct Config {
     pub session_lifetime: Span,
     pub catalogue: Catalogue,
     pub limits: Limits,
+    pub quotas: Quotas,
     pub rate_limits: RateLimits,
     pub administrator: Administrator,
     /// The log filter's directives, such as `info` or `jeton=debug`.

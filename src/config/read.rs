@@ -14,6 +14,7 @@ use validator::ValidateEmail;
 use super::file::{File, Lists, Texts};
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
+use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
@@ -113,6 +114,7 @@ impl Config {
                 file.lists("presets").value(),
             ),
             limits: limits(file, Limits::STANDARD),
+            quotas: quotas(file, Quotas::STANDARD),
             rate_limits: RateLimits {
                 per_caller: rate(file, "rate_limits.per_caller"),
                 per_address: rate(file, "rate_limits.per_address"),
@@ -143,6 +145,22 @@ fn limits(file: &File<'_>, default: Limits) -> Limits {
         body_timeout: duration("limits.body_timeout", default.body_timeout),
         idle_timeout: duration("limits.idle_timeout", default.idle_timeout),
         drain_deadline: duration("limits.drain_deadline", default.drain_deadline),
+    }
+}
+
+fn quotas(file: &File<'_>, default: Quotas) -> Quotas {
+    let quota = |name: &str, default| {
+        let given = file.integer(&format!("quotas.{name}"));
+        let given = given.check_value(|number| number_up_to(u32::MAX, number));
+        given.value().map_or(default, NonZeroU32::get)
+    };
+    Quotas {
+        tokens_per_owner: quota("tokens_per_owner", default.tokens_per_owner),
+        organizations_per_person: quota("organizations_per_person", default.organizations_per_person),
+        teams: quota("teams", default.teams),
+        projects: quota("projects", default.projects),
+        members: quota("members", default.members),
+        sessions: quota("sessions", default.sessions),
     }
 }
 

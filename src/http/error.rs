@@ -233,11 +233,16 @@ pub(crate) mod tests {
                 owner: OwnerKind::Team,
                 limit: 3,
             },
+            authority::Error::QuotaReached {
+                what: authority::Counted::Teams,
+                most: 1_000,
+            },
             authority::Error::LastToken {
                 owner: OwnerKind::Organization,
             },
             authority::Error::NotActive,
             authority::Error::BadCursor,
+            authority::Error::TooCostly,
             authority::Error::Busy,
             authority::Error::ClockBehind(Duration::from_millis(4_001)),
             authority::Error::NoSigningKey,

@@ -235,6 +235,13 @@ fn describe_refusal(error: &Error) -> Description {
                 ),
             );
         }
+        Error::QuotaReached { what, most } => {
+            return Description::new(
+                Kind::Limit,
+                "quota_reached",
+                format!("The quota is reached: at most {most} {what}. Remove one first."),
+            );
+        }
         Error::NotActive => (
             Kind::Conflict,
             "not_active",

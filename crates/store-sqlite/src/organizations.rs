@@ -16,7 +16,8 @@ use jeton_core::directory::{
     Belonging, Member, Membership, Organization, OrganizationId, OrganizationReference, UserId,
 };
 use jeton_store::{
-    Found, Generation, Organizations, OrganizationsOf, Result, Search, Slice, Standing, Versioned,
+    Found, Generation, OrganizationSize, Organizations, OrganizationsOf, Result, Search, Slice, Standing,
+    Versioned,
 };
 
 #[async_trait]
@@ -93,6 +94,29 @@ impl Organizations for SqliteStore {
         self.readers
             .read(Purpose::Listing(Tenant::Organization(id)), move |connection| {
                 members::list(connection, &members::OF_ORGANIZATION, &id, slice)
+            })
+            .await
+    }
+
+    async fn size(&self, id: OrganizationId) -> Result<OrganizationSize> {
+        self.readers
+            .read(Purpose::Writing(Tenant::Organization(id)), move |connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT (SELECT count(*) FROM teams WHERE organization = own.id AND deleted_at IS NULL),
+                            (SELECT count(*) FROM projects WHERE organization = own.id),
+                            (SELECT count(*) FROM memberships WHERE organization = own.id)
+                                + (SELECT count(*) FROM invitations WHERE organization = own.id AND team = 0)
+                         FROM organizations AS own WHERE public_id = ?1",
+                    )?
+                    .query_row(params![id], |row| {
+                        let columns = &mut Columns::of(row);
+                        Ok(OrganizationSize {
+                            teams: columns.take()?,
+                            projects: columns.take()?,
+                            members: columns.take()?,
+                        })
+                    })?)
             })
             .await
     }

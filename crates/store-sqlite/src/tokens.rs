@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::active;
 use crate::counts;
+use crate::cut_offs::uncut;
 use crate::failure::Failure;
 use crate::list;
 use crate::people;
@@ -18,6 +19,7 @@ use crate::revocable::Revocable;
 use crate::values::{Bytes, Columns, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
+use jeton_core::directory::UserId;
 use jeton_core::token::{
     Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, Scope, Slot, TokenId, TokenKind,
     TokenReference,
@@ -131,6 +133,19 @@ impl Tokens for SqliteStore {
             .await
     }
 
+    async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64> {
+        self.readers
+            .read(
+                Purpose::Writing(Tenant::Person(user.clone())),
+                move |connection| {
+                    Ok(connection
+                        .prepare_cached(&SESSIONS)?
+                        .query_row(params![user, now], |row| get(row, 0))?)
+                },
+            )
+            .await
+    }
+
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
         self.readers
             .read(Purpose::Writing(Tenant::Deployment), move |connection| {
@@ -152,6 +167,17 @@ impl Tokens for SqliteStore {
             .await
     }
 }
+
+/// Counts a person's sessions that have not ended.
+pub(super) static SESSIONS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT count(*) FROM tokens INDEXED BY sessions_by_user
+         WHERE session = 1 AND user = (SELECT id FROM users WHERE public_id = ?1)
+            AND (expires_at IS NULL OR expires_at / 1000 > ?2 / 1000)
+            AND (tokens.effective_at IS NULL OR tokens.effective_at > ?2) AND {}",
+        uncut("?2")
+    )
+});
 
 /// Selects the token in a slot of an owner. A token in its grace period has left its slot.
 pub(super) const IN_SLOT: &str = "SELECT id FROM tokens INDEXED BY one_token_a_slot

@@ -32,6 +32,9 @@ pub trait Organizations: Send + Sync {
     /// Returns the members and invited addresses of an organization in the order of their addresses.
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>>;
 
+    /// Returns how much belongs to an organization.
+    async fn size(&self, id: OrganizationId) -> Result<OrganizationSize>;
+
     /// Returns a person's roles in an organization and its teams.
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing>;
 
@@ -87,6 +90,17 @@ pub trait People: Send + Sync {
     /// and who belong to one of these organizations; [`OrganizationsOf::Everybody`] includes people without
     /// one. The case of ASCII letters does not matter.
     async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>>;
+}
+
+/// How much belongs to an organization.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OrganizationSize {
+    /// The live teams.
+    pub teams: u64,
+    /// The projects.
+    pub projects: u64,
+    /// The members and the addresses invited to the organization itself.
+    pub members: u64,
 }
 
 /// A part of a list that is ordered by canonical name or address.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{CountFacts, Recount, Result, Versions};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::Person;
+use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{
     Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference,
 };
@@ -60,6 +60,9 @@ pub trait Tokens: Send + Sync {
     /// Counts an owner's active tokens at an instant, by [`counts`](crate::rules::limits::counts). Reads all
     /// tokens of the owner.
     async fn count_tokens(&self, owner: Owner, now: Timestamp) -> Result<Recount>;
+
+    /// Returns the number of a person's sessions that have not ended at an instant.
+    async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64>;
 
     /// Returns the API tokens that have one of these `jti` claims, in any order.
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;

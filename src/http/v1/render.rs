@@ -86,9 +86,11 @@ mod tests {
         403 `current_password` is missing or wrong.
         409 Only an admin of the organization can add users who are not its members.
         409 The owner already has 3 active tokens, the organization's limit: revoke one first.
+        409 The quota is reached: at most 1000 teams of one organization. Remove one first.
         409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
         409 The token is revoked, expired or already replaced: create another.
         400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
+        400 This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
         503 No signing key is available. Nothing was changed.
@@ -129,9 +131,11 @@ mod tests {
         403 wrong_password
         409 not_a_member
         409 limit_reached
+        409 quota_reached
         409 last_token
         409 not_active
         400 bad_cursor
+        400 too_costly
         503 busy retry-after=1
         503 clock_behind retry-after=5
         503 unavailable

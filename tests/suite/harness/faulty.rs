@@ -14,10 +14,10 @@ use jeton_core::directory::{
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, Found, Generation, Keys, KnownToken, Medium, NameUse, Order, Organizations, OrganizationsOf,
-    People, PersonReference, Presented, Projects, Recount, Refused, ReservedIndex, Result, Retention,
-    Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot, Standing, StoreError, Teams, Tokens,
-    Versioned, Writes,
+    Credentials, Found, Generation, Keys, KnownToken, Medium, NameUse, Order, OrganizationSize,
+    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Recount, Refused,
+    ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot,
+    Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use tokio::sync::Notify;
@@ -213,6 +213,7 @@ faulty! {
         Read tokens(filter: Filter, page: Page) -> Listing;
         Read count_matching(filter: Filter) -> u64;
         Read name_use(owner: Owner, name: String, now: Timestamp) -> NameUse;
+        Read count_sessions(user: UserId, now: Timestamp) -> u64;
         Read known_tokens(jtis: Vec<Uuid>) -> Vec<KnownToken>;
     }
     BulkRevocations {
@@ -226,6 +227,7 @@ faulty! {
         Read find_organizations(of: OrganizationsOf, search: Search) -> Found<Organization>;
         Read find_members(id: OrganizationId, search: Search) -> Found<Member>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
+        Read size(id: OrganizationId) -> OrganizationSize;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
     }

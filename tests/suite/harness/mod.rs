@@ -19,7 +19,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use jeton::authority::password::PasswordHasher;
-use jeton::authority::{Authority, Settings};
+use jeton::authority::{Authority, Quotas, Settings};
 use jeton::http::{App, RateLimits, router};
 use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
@@ -53,6 +53,8 @@ pub(crate) struct TestApp {
     issuer: String,
     /// The rotation policy from the next start on.
     pub(crate) rotation: Rotation,
+    /// The quotas from the next start on.
+    pub(crate) quotas: Quotas,
     wrap: Wrap,
     app: Option<Arc<App>>,
     router: Option<Router>,
@@ -118,6 +120,7 @@ impl TestApp {
             clock,
             entropy: Arc::new(entropy),
             issuer: ISSUER.to_owned(),
+            quotas: Quotas::STANDARD,
             rotation: Rotation {
                 algorithm: Algorithm::Es256,
                 max_age: 300,
@@ -170,6 +173,7 @@ impl TestApp {
             record_addresses: true,
             session_lifetime: Span::HALF_A_DAY,
             retention: Span::MONTH,
+            quotas: self.quotas,
             cached_tokens: 200_000,
             catalogue: Catalogue::standard(),
         };

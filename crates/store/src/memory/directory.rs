@@ -9,8 +9,8 @@ use jeton_core::directory::{
 use super::MemoryStore;
 use super::data::{Account, Data, Kept};
 use crate::{
-    Credentials, Found, Organizations, OrganizationsOf, People, PersonReference, Projects, Result, Search,
-    Slice, Standing, Teams, Versioned,
+    Credentials, Found, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Projects,
+    Result, Search, Slice, Standing, Teams, Versioned,
 };
 
 /// Returns a part of a list in the order of its keys.
@@ -149,6 +149,32 @@ impl Organizations for MemoryStore {
             invited.map(|((.., email), role)| (email, role)),
             &part,
         ))
+    }
+
+    async fn size(&self, id: OrganizationId) -> Result<OrganizationSize> {
+        let data = self.data();
+        let teams = data
+            .teams
+            .values()
+            .filter_map(Kept::live)
+            .filter(|team| team.organization == id);
+        let projects = data
+            .projects
+            .values()
+            .filter(|project| project.organization == id);
+        let members = data
+            .memberships
+            .keys()
+            .filter(|(organization, _)| *organization == id);
+        let invited = data
+            .invitations
+            .keys()
+            .filter(|(organization, team, _)| *organization == id && team.is_none());
+        Ok(OrganizationSize {
+            teams: teams.count() as u64,
+            projects: projects.count() as u64,
+            members: (members.count() + invited.count()) as u64,
+        })
     }
 
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {

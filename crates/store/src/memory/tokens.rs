@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
+use jeton_core::directory::UserId;
 use jeton_core::token::{
     Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenKind, TokenReference,
 };
@@ -102,6 +103,17 @@ impl Tokens for MemoryStore {
             first_end,
             sequence: data.feed.sequence,
         })
+    }
+
+    async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64> {
+        let data = self.data();
+        let sessions = data.records().filter(|record| {
+            record.token.kind == TokenKind::Session && record.token.owner.user() == Some(&user)
+        });
+        let active = sessions.filter(|record| {
+            !record.is_expired(now) && !record.is_revoked(now) && !data.is_cut_off(record, Some(now))
+        });
+        Ok(active.count() as u64)
     }
 
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {

@@ -15,6 +15,7 @@ mod model;
 mod names;
 mod orders;
 mod policies;
+mod quotas;
 mod replacement;
 mod retention;
 mod revocation;
@@ -136,6 +137,10 @@ macro_rules! every_case {
                 a_list_retires_with_its_last_token
                 a_retired_list_takes_no_token
                 two_purge_the_same_portion
+            }
+            quotas {
+                what_belongs_to_an_organization_is_counted
+                sessions_are_counted_while_they_last
             }
             lists {
                 filters_match_what_they_name

@@ -224,9 +224,11 @@ mod tests {
         400 Cannot change the password: current_password is missing or wrong.
         403 
         400 Too many tokens for team.
+        400 The quota is reached: at most 1000 teams of one organization. Remove one first.
         400 Cannot delete the last organization token.
         400 The token is not active any more.
         400 Bad Request: The cursor does not belong to this list.
+        400 Bad Request: This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
         503 No signing key is available. Nothing was changed.

@@ -116,9 +116,11 @@ mod tests {
         403 the current password is missing or wrong
         409 the user is not a member of the organization
         403 the owner has as many active tokens as the organization allows
+        403 the quota of 1000 teams of one organization is reached
         403 the organization keeps the last active token of an owner
         409 the token is revoked, expired or already replaced
         400 the cursor does not belong to this list
+        400 the list is too long for this order, filter or count
         503 the server is overloaded retry-after=1
         503 the clock is 4 seconds behind the latest recorded instant retry-after=5
         503 no signing key is available

@@ -326,9 +326,11 @@ mod tests {
         404 [{"status":"404","title":"not found"}]
         422 [{"detail":"Validation failed: only an admin of the organization can add users from outside of it","status":"422","title":"invalid attributes"}]
         422 [{"detail":"Validation failed: the owner already has 3 active tokens, the organization's limit","status":"422","title":"invalid attributes"}]
+        422 [{"detail":"Validation failed: The quota is reached: at most 1000 teams of one organization. Remove one first.","status":"422","title":"invalid attributes"}]
         409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
+        400 [{"detail":"This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.","status":"400","title":"bad request"}]
         503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
         503 [{"detail":"The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=5
         503 [{"detail":"No signing key is available. Nothing was changed.","status":"503","title":"service unavailable"}]

@@ -6,6 +6,7 @@ mod deletes;
 mod faults;
 mod long_lists;
 mod quant;
+mod quotas;
 mod terraform;
 
 use axum::body::Body;

@@ -1,0 +1,169 @@
+//! Quotas: how much one owner, organization or person may keep, so that none fills the store of all.
+//!
+//! What belongs to an organization is counted at the version of the organization that the order is guarded by, so
+//! that its quotas are exact. Tokens and sessions are counted before the order: requests of one moment may exceed
+//! the quota by their number.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::authority::policy::{self, Rank};
+use crate::authority::{Authority, Caller, Error, Result};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{OrganizationId, UserId};
+use jeton_core::token::Owner;
+use jeton_store::{OrganizationsOf, Search};
+
+/// The quotas of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Active tokens of one owner: a user in one organization, a team, or an organization.
+    pub tokens_per_owner: u32,
+    /// Organizations that one person belongs to, when they create one.
+    pub organizations_per_person: u32,
+    /// Teams of one organization.
+    pub teams: u32,
+    /// Projects of one organization.
+    pub projects: u32,
+    /// Members of one organization, with the invited ones.
+    pub members: u32,
+    /// Active sessions of one person.
+    pub sessions: u32,
+}
+
+impl Quotas {
+    /// The quotas without a configuration.
+    pub const STANDARD: Self = Self {
+        tokens_per_owner: 100_000,
+        organizations_per_person: 100,
+        teams: 1_000,
+        projects: 1_000,
+        members: 10_000,
+        sessions: 100,
+    };
+
+    fn of(&self, what: Counted) -> u32 {
+        match what {
+            Counted::Tokens => self.tokens_per_owner,
+            Counted::Organizations => self.organizations_per_person,
+            Counted::Teams => self.teams,
+            Counted::Projects => self.projects,
+            Counted::Members => self.members,
+            Counted::Sessions => self.sessions,
+        }
+    }
+}
+
+/// What a quota counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// Active tokens of an owner.
+    Tokens,
+    /// Organizations of a person.
+    Organizations,
+    /// Teams of an organization.
+    Teams,
+    /// Projects of an organization.
+    Projects,
+    /// Members of an organization.
+    Members,
+    /// Active sessions of a person.
+    Sessions,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tokens => "active tokens of one owner",
+            Self::Organizations => "organizations of one user",
+            Self::Teams => "teams of one organization",
+            Self::Projects => "projects of one organization",
+            Self::Members => "members of one organization",
+            Self::Sessions => "sessions of one user",
+        })
+    }
+}
+
+/// How many tokens an owner may still get before their tokens are counted again.
+#[derive(Debug, Default)]
+pub(super) struct Allowances(Mutex<HashMap<Owner, u32>>);
+
+/// The most owners with an allowance. Beyond it all are forgotten, and counted when they next get a token.
+const ALLOWED_AT_ONCE: usize = 10_000;
+
+impl Allowances {
+    /// Uses up one token of the allowance. Returns whether there was one.
+    fn take(&self, owner: &Owner) -> bool {
+        let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match allowances.get_mut(owner) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn set(&self, owner: Owner, left: u32) {
+        let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if allowances.len() >= ALLOWED_AT_ONCE {
+            allowances.clear();
+        }
+        allowances.insert(owner, left);
+    }
+}
+
+impl Authority {
+    /// Refuses a token beyond its owner's quota. The tokens of an owner are counted once for each hundredth of the
+    /// quota, since counting reads all of them.
+    pub(super) async fn allow_token(&self, owner: &Owner, now: Timestamp) -> Result<()> {
+        if *owner == Owner::Deployment || self.allowances.take(owner) {
+            return Ok(());
+        }
+        let _counting = self.recounts.lock(std::slice::from_ref(owner)).await;
+        if self.allowances.take(owner) {
+            return Ok(());
+        }
+        let active = self.store.count_tokens(owner.clone(), now).await?.active;
+        self.allow(Counted::Tokens, active.into())?;
+        let most = self.settings.quotas.tokens_per_owner;
+        let left = most.saturating_sub(active).min((most / 100).max(1));
+        self.allowances.set(owner.clone(), left.saturating_sub(1));
+        Ok(())
+    }
+
+    /// Refuses a session beyond its person's quota.
+    pub(super) async fn allow_session(&self, user: &UserId, now: Timestamp) -> Result<()> {
+        let sessions = self.store.count_sessions(user.clone(), now).await?;
+        self.allow(Counted::Sessions, sessions)
+    }
+
+    /// Refuses an organization beyond its creator's quota, except to site administrators.
+    pub(super) async fn allow_organization(&self, caller: &Caller) -> Result<()> {
+        let (Some(user), false) = (caller.user(), policy::rank_everywhere(caller) == Rank::Site) else {
+            return Ok(());
+        };
+        let of = OrganizationsOf::Person(user.clone());
+        let found = self.store.find_organizations(of, Search::default()).await?;
+        self.allow(Counted::Organizations, found.total)
+    }
+
+    /// Refuses another team beyond its organization's quota.
+    pub(super) async fn allow_team(&self, organization: OrganizationId) -> Result<()> {
+        self.allow(Counted::Teams, self.store.size(organization).await?.teams)
+    }
+
+    /// Refuses another project beyond its organization's quota.
+    pub(super) async fn allow_project(&self, organization: OrganizationId) -> Result<()> {
+        self.allow(Counted::Projects, self.store.size(organization).await?.projects)
+    }
+
+    fn allow(&self, what: Counted, has: u64) -> Result<()> {
+        let most = self.settings.quotas.of(what);
+        match has < most.into() {
+            true => Ok(()),
+            false => Err(Error::QuotaReached { what, most }),
+        }
+    }
+}
