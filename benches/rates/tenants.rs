@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::Outcome;
 use crate::client::{ANY, Ask, Body, Caller};
 use crate::load::{Load, Pace};
+use crate::pace::Measured;
 use crate::report::{Pair, Row, Target};
 use crate::rows::{Bench, drive};
 use crate::subject::{Jeton, LOGIN, TOKENS, json, login};
@@ -193,11 +194,16 @@ impl Tenants {
     async fn measure(&self, bench: &Bench<'_>, worst: &Worst) -> Outcome<()> {
         let jeton = &self.jeton;
         let (ask, path) = (worst.request)(self);
-        let tenant = Load {
-            tokens: Some(self.revoked.clone()),
-            ..bench.load(&jeton.server, ask, &path)?
+        // Ended with the round of the others, which is shorter.
+        let beside = |ask, path: &str| {
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Load {
+                tokens: Some(self.revoked.clone()),
+                time: bench.size.time * 10,
+                ..bench.load(&jeton.server, ask, path)?
+            })
         };
-        let calm = bench.load(&jeton.server, get(&self.member), &jeton.path(&self.id))?;
+        let tenant = beside(ask, &path)?;
+        let calm = beside(get(&self.member), &jeton.path(&self.id))?;
         let others = |ask, path: &str| {
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Load {
                 connections: CONNECTIONS,
@@ -241,13 +247,22 @@ impl Tenants {
             let mut pairs = Vec::new();
             for _ in 0..bench.size.pairs {
                 let (beside_calm, beside_worst) = (own().await?, own().await?);
-                let (baseline, _) = tokio::try_join!(drive(&beside_calm), drive(&calm))?;
-                let (subject, _) = tokio::try_join!(drive(&beside_worst), drive(&tenant))?;
-                pairs.push(Pair { baseline, subject });
+                pairs.push(Pair {
+                    baseline: drive_beside(&beside_calm, &calm).await?,
+                    subject: drive_beside(&beside_worst, &tenant).await?,
+                });
             }
             bench.report.row(row, &pairs);
         }
         Ok(())
+    }
+}
+
+/// Runs one round beside another load, which is cut off at its end.
+async fn drive_beside(own: &Load, other: &Load) -> Outcome<Measured> {
+    tokio::select! {
+        measured = drive(own) => measured,
+        ended = drive(other) => Err(format!("the load beside has ended: {:?}", ended.map(drop)).into()),
     }
 }
 
