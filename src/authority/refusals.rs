@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::authority::{Authority, Result};
+use crate::authority::{Authority, PORTION, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{Refusals, TokenId};
 use jeton_store::{Cause, Effect, Order};
@@ -69,19 +69,21 @@ impl Refused {
 impl Authority {
     /// Writes and logs the uses of revoked tokens, those of one token once a minute.
     pub async fn write_refusals(&self) -> Result<()> {
-        let refused = self.active.refused().take(self.clock.uptime());
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let effect = Effect::NoteRefusals(refused.clone());
-        let order = Order::new(Cause::server(self.clock.now())).effect(effect);
-        if let Err(error) = self.store.commit(order).await {
-            // The commit may have happened all the same: counting twice is better than not at all.
-            self.active.refused().give_back(refused);
-            return Err(error.into());
-        }
-        for (token, Refusals { count, last_at }) in refused {
-            tracing::warn!(%token, count, %last_at, "revoked token presented");
+        let mut refused = self.active.refused().take(self.clock.uptime());
+        while !refused.is_empty() {
+            let rest = refused.split_off(refused.len().min(PORTION as usize));
+            let effect = Effect::NoteRefusals(refused.clone());
+            let order = Order::new(Cause::server(self.clock.now())).effect(effect);
+            if let Err(error) = self.store.commit(order).await {
+                // The commit may have happened all the same: counting twice is better than not at all.
+                refused.extend(rest);
+                self.active.refused().give_back(refused);
+                return Err(error.into());
+            }
+            for (token, Refusals { count, last_at }) in refused {
+                tracing::warn!(%token, count, %last_at, "revoked token presented");
+            }
+            refused = rest;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
-use crate::authority::{Authority, Caller, Error, Result, Wanted, policy};
+use crate::authority::{Authority, Caller, Error, PORTION, Result, Wanted, policy};
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{Filter, Status, WantedStatus};
 use jeton_store::rules::bulk;
@@ -209,9 +209,6 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
         }
     }
 }
-
-/// The number of tokens revoked in one commit. A thousand take about 40 ms, for which other writes wait.
-const PORTION: u32 = 500;
 
 /// Carries out the next portion of an order and returns its progress. A refused portion is read again and
 /// halved: a client that keeps rotating one of its tokens must not delay the others.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::authority::{Authority, Caller, Result, policy};
+use crate::authority::{Authority, Caller, PORTION, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{TokenId, Use};
 use jeton_store::rules::usage::{self, UseReport, UseReported};
@@ -86,15 +86,17 @@ impl Usage {
 impl Authority {
     /// Writes the uses since the last call. Losing some in a crash is acceptable.
     pub async fn write_usage(&self) -> Result<()> {
-        let seen = self.active.usage().take();
-        if seen.is_empty() {
-            return Ok(());
-        }
-        let cause = Cause::server(self.clock.now());
-        let order = Order::new(cause).effect(Effect::NoteUse(seen.clone()));
-        if let Err(error) = self.store.commit(order).await {
-            self.active.usage().give_back(seen);
-            return Err(error.into());
+        let mut seen = self.active.usage().take();
+        while !seen.is_empty() {
+            let rest = seen.split_off(seen.len().min(PORTION as usize));
+            let cause = Cause::server(self.clock.now());
+            let order = Order::new(cause).effect(Effect::NoteUse(seen.clone()));
+            if let Err(error) = self.store.commit(order).await {
+                seen.extend(rest);
+                self.active.usage().give_back(seen);
+                return Err(error.into());
+            }
+            seen = rest;
         }
         Ok(())
     }

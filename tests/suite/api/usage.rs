@@ -1,9 +1,11 @@
 //! Token use, as seen by the authority and reported by verifiers.
 
+use std::sync::Arc;
+
 use jeton_core::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, TestApp};
+use crate::harness::{Actor, Fault, Kind, MANAGEMENT, NORTH, Plan, SOUTH, TestApp};
 
 async fn shown(app: &TestApp, id: &str) -> Value {
     let answer = app.get(&app.admin_of(&NORTH), &format!("/tokens/{id}")).await;
@@ -28,6 +30,50 @@ async fn token_use_is_recorded_in_batches() {
     let written = shown(&app, &token.id).await;
     assert_eq!(written["last_used_at"], seen_at);
     assert_eq!(written["last_used_from"], "0.0.0.0");
+}
+
+/// Others' writes wait for one order, not for all uses of a minute; what one order could not write is kept.
+#[tokio::test]
+async fn many_uses_are_written_by_several_orders() {
+    let plan = Arc::new(Plan::default());
+    let app = TestApp::over(plan.follow()).await;
+    let mut tokens = Vec::new();
+    for _ in 0..260 {
+        tokens.push(app.organization_token(&NORTH, &["tokens:read"]).await);
+    }
+    app.clock.advance(100);
+    for token in &tokens {
+        app.get(&token.holder, "/tokens/current").await.is(200);
+    }
+    let used = || {
+        let count = "SELECT count(*) FROM tokens WHERE name = 'minted' AND last_used_at IS NOT NULL";
+        app.db()
+            .query_row(count, (), |row| row.get::<_, usize>(0))
+            .unwrap()
+    };
+    plan.arm(Fault::Fails, Some(Kind::Write), 1);
+    app.operator().write_usage().await.unwrap_err();
+    assert_eq!(used(), 250);
+    app.write_usage().await;
+    assert_eq!(used(), 260);
+    let admin = app.admin_of(&NORTH);
+    let order = json!({"organization": NORTH.name, "owner": "organization"});
+    app.post(&admin, "/tokens/revoke", order).await.is(202);
+    while app.get(&tokens[259].holder, "/tokens/current").await.status == 200 {}
+    for token in &tokens {
+        app.get(&token.holder, "/tokens/current").await.is(401);
+    }
+    let refused = || {
+        let count = "SELECT count(*) FROM tokens WHERE name = 'minted' AND refusals > 0";
+        app.db()
+            .query_row(count, (), |row| row.get::<_, usize>(0))
+            .unwrap()
+    };
+    plan.arm(Fault::Fails, Some(Kind::Write), 1);
+    app.operator().write_refusals().await.unwrap_err();
+    assert_eq!(refused(), 250);
+    app.operator().write_refusals().await.unwrap();
+    assert_eq!(refused(), 260);
 }
 
 #[tokio::test]
