@@ -4,4 +4,5 @@ pub mod clock;
 pub mod deployment_clock;
 pub mod directory;
 pub mod entropy;
+pub mod network;
 pub mod token;
