@@ -93,7 +93,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ = &mut maintenance => app.stop(),
         }
     };
-    let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
+    let drained = connections::serve(
+        listener,
+        router(Arc::clone(&app)),
+        limits(&config.limits),
+        config.trusted_proxies.clone(),
+        stop,
+    )
+    .await;
     if app.authority.has_forked() {
         return Err(Failure::Forked);
     }
