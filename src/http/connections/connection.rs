@@ -141,14 +141,15 @@ async fn answer(
 /// hyper rejects.
 ///
 /// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: only the transfer coding
-/// `chunked` is supported; hyper would accept `gzip, chunked` and pass on gzip.
+/// `chunked` is supported, once; hyper would accept `gzip, chunked` and pass on gzip. A length beside it is
+/// removed by hyper, which reads the chunks and closes the connection after the response.
 fn is_ambiguous(request: &Request<Incoming>) -> bool {
     let headers: &HeaderMap = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
-    let coded = headers
-        .get_all(header::TRANSFER_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coded = codings.next().is_some_and(|coding| {
+        !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some()
+    });
     hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) || coded
 }
 
