@@ -3,13 +3,14 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use axum::http::StatusCode;
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::home::{Finished, Home, SOON, Server, finish};
+use super::home::{EMAIL, Finished, Home, SOON, Server, finish};
 
 /// Returns a directory in which a server has run and stopped.
 fn used() -> Home {
@@ -137,6 +138,121 @@ fn a_key_that_others_can_read() {
     }
     set_mode(&key, 0o600);
     stop(home.serve());
+}
+
+/// Every command refuses them in the words it has for keys.
+#[test]
+fn a_database_that_others_can_read_or_replace() {
+    let home = used();
+    assert_eq!(home.run(&["backup", "backup.db"]).code, Some(0));
+    // A server that is killed leaves its WAL.
+    let mut server = home.serve();
+    server.administrator().get("/api/v1/me").expect(StatusCode::OK);
+    server.kill();
+    let mut files = home.files().into_iter().map(|(path, _)| path);
+    let segment = files
+        .find(|path| path.extension().is_some_and(|end| end == "log"))
+        .unwrap();
+    let readable: &[&str] = &["is readable by other users", "chmod 600"];
+    let writable: &[&str] = &["can be changed by other users", "chmod go-w"];
+    let commands = [
+        &["keys", "list"][..],
+        &["user", "set-password", EMAIL, "--password-stdin"],
+        &["backup", "another.db"],
+        &["journal", "begin"],
+        &["journal", "check"],
+        &["clock", "accept"],
+    ];
+    for (path, bad, good, words) in [
+        (home.path("jeton.db"), 0o640, 0o600, readable),
+        (home.path("jeton.db"), 0o604, 0o600, readable),
+        (home.path("jeton.db-wal"), 0o620, 0o600, readable),
+        (home.path("jeton.db-shm"), 0o606, 0o600, readable),
+        (segment.clone(), 0o644, 0o600, readable),
+        (home.path("jeton.db.revocations"), 0o722, 0o700, writable),
+        (home.folder().to_owned(), 0o770, 0o700, writable),
+    ] {
+        set_mode(&path, bad);
+        for arguments in commands {
+            let refused = finish(home.command(arguments), "a password of mine\n");
+            assert_eq!(
+                refused.code,
+                Some(1),
+                "{path:?} {bad:o} {arguments:?}: {refused:?}"
+            );
+            for word in words {
+                assert!(
+                    refused.stderr.contains(word),
+                    "{path:?} {arguments:?}: {refused:?}"
+                );
+            }
+        }
+        assert_refused(&home, &[], words);
+        set_mode(&path, good);
+    }
+    assert!(!home.path("another.db").exists());
+
+    // A backup, and where one is written.
+    fs::create_dir(home.path("open")).unwrap();
+    set_mode(&home.path("open"), 0o777);
+    let refused = home.run(&["backup", "open/backup.db"]);
+    assert!(
+        refused.stderr.contains("open can be changed by other users"),
+        "{refused:?}"
+    );
+    set_mode(&home.path("backup.db"), 0o640);
+    let restored = [
+        "restore",
+        "--database",
+        "restored.db",
+        "backup.db",
+        "--cut-off-missing",
+    ];
+    let refused = home.run(&restored);
+    assert!(
+        refused.stderr.contains("backup.db is readable by other users"),
+        "{refused:?}"
+    );
+    set_mode(&home.path("backup.db"), 0o600);
+    assert_eq!(home.run(&restored).code, Some(0));
+    stop(home.serve());
+}
+
+/// Whatever the umask is.
+#[test]
+fn every_file_of_a_deployment_belongs_to_its_owner_alone() {
+    let home = Home::new();
+    let serve = home.serve_command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "umask 0 && exec \"$@\"", "sh"])
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    command.current_dir(home.folder());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut server = home.start(command);
+    let mut admin = server.administrator();
+    let made = admin.post("/api/v1/tokens", json!({"name": "n", "organization": "default"}));
+    let id = made.expect(StatusCode::CREATED).json()["token_info"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    admin
+        .post(&format!("/api/v1/tokens/{id}/revoke"), json!({}))
+        .expect(StatusCode::CREATED);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let names: Vec<_> = home.files().into_iter().map(|(path, _)| path).collect();
+    for name in ["jeton.db", "jeton.db-wal", "jeton.db-shm"] {
+        assert!(names.contains(&home.path(name)), "{name}: {names:?}");
+    }
+    assert!(names.len() >= 6, "{names:?}");
+    for path in names {
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+    }
+    for folder in ["keys", "jeton.db.revocations"] {
+        assert_eq!(mode(&home.path(folder)), 0o700, "{folder}");
+    }
+    server.kill();
 }
 
 #[test]
