@@ -1,7 +1,9 @@
 //! Starts that are refused: with one sentence, and without changing any file.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +12,7 @@ use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::home::{EMAIL, Finished, Home, SOON, Server, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, Server, eventually, finish};
 
 /// Returns a directory in which a server has run and stopped.
 fn used() -> Home {
@@ -409,6 +411,122 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
         }
         assert_eq!(content(&home).len(), 1, "a refused start has made a file");
     }
+}
+
+/// Starts the first server of a directory with the password in a file of this mode.
+fn with_password_file(home: &Home, text: &str, mode: u32) -> Command {
+    fs::write(home.path("secret"), text).unwrap();
+    set_mode(&home.path("secret"), mode);
+    let mut command = home.serve_command();
+    command
+        .env_remove("JETON_ADMIN_PASSWORD")
+        .env("JETON_ADMIN_PASSWORD_FILE", "secret");
+    command
+}
+
+#[test]
+fn the_first_password_is_read_from_a_file() {
+    // 0440 is the mode of a systemd credential.
+    for (text, mode) in [
+        (PASSWORD.to_owned(), 0o600),
+        (format!("{PASSWORD}\n"), 0o400),
+        (format!("{PASSWORD}\r\n"), 0o440),
+    ] {
+        let home = Home::new();
+        let server = home.start(with_password_file(&home, &text, mode));
+        server.administrator().get("/api/v1/me").expect(StatusCode::OK);
+        let welcome = eventually(SOON, || {
+            let text = server.stdout();
+            text.contains("curl").then_some(text)
+        });
+        let welcome = welcome.unwrap();
+        assert!(welcome.contains("password: the content of secret\n"), "{welcome}");
+        assert!(welcome.contains("$(cat 'secret')"), "{welcome}");
+        assert!(!welcome.contains(PASSWORD), "{welcome}");
+        stop(server);
+    }
+}
+
+#[test]
+fn a_password_file_that_is_not_to_be_trusted_refuses_the_start() {
+    let home = Home::new();
+    for (text, mode, problem) in [
+        (
+            PASSWORD,
+            0o604,
+            "is refused: secret is readable by other users (mode 0604): run `chmod 600 secret`",
+        ),
+        (PASSWORD, 0o460, "is refused: secret is readable by other users"),
+        (
+            "short\n",
+            0o600,
+            "is refused: a password must have at least 8 characters",
+        ),
+        (
+            "Password1\n",
+            0o600,
+            "is refused: a password must not be one of the 3000 most common ones",
+        ),
+        (
+            &"x".repeat(1000),
+            0o600,
+            "is refused: a password must have at most 128 characters",
+        ),
+    ] {
+        let refused = finish(with_password_file(&home, text, mode), "");
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let sentence = format!("the variable `JETON_ADMIN_PASSWORD_FILE` {problem}");
+        assert!(refused.stderr.contains(&sentence), "{refused:?}");
+        assert!(!refused.stderr.contains(text), "{refused:?}");
+    }
+    let mut both = with_password_file(&home, PASSWORD, 0o600);
+    both.env("JETON_ADMIN_PASSWORD", PASSWORD);
+    let refused = finish(both, "");
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (
+            Some(1),
+            "error: the variable `JETON_ADMIN_PASSWORD_FILE` must not be set together with `JETON_ADMIN_PASSWORD`\n"
+        )
+    );
+    let mut missing = with_password_file(&home, PASSWORD, 0o600);
+    missing.env("JETON_ADMIN_PASSWORD_FILE", "keys-of-nobody");
+    let refused = finish(missing, "");
+    assert!(
+        refused
+            .stderr
+            .contains("names a file that cannot be read: keys-of-nobody"),
+        "{refused:?}"
+    );
+    assert!(!home.path("jeton.db").exists());
+}
+
+/// A core file would hold the private keys. The control dumps its core.
+#[test]
+fn a_server_leaves_no_core() {
+    let home = Home::new();
+    let serve = home.serve_command();
+    let unlimited = |program: &OsStr, arguments: Vec<&OsStr>| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -c unlimited && exec \"$@\"", "sh"])
+            .arg(program)
+            .args(arguments);
+        command.current_dir(home.folder());
+        command
+    };
+    let mut control = unlimited("sh".as_ref(), vec!["-c".as_ref(), "kill -ABRT $$".as_ref()]);
+    assert!(
+        control.status().unwrap().core_dumped(),
+        "this machine allows no cores"
+    );
+
+    let mut command = unlimited(serve.get_program(), serve.get_args().collect());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut server = home.start(command);
+    server.signal(Signal::ABORT);
+    let ended = server.ended(SOON).unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
 }
 
 #[test]
