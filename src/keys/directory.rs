@@ -318,7 +318,7 @@ mod tests {
             set_mode(&directory.path, bad);
             let error = KeyDirectory::open(&directory.path).unwrap_err();
             assert!(
-                matches!(error, DirectoryError::Writable { mode, .. } if mode == bad),
+                matches!(error, DirectoryError::Exposed(Exposed::Writable { mode, .. }) if mode == bad),
                 "{error}"
             );
             let path = directory.path.display();
@@ -344,7 +344,7 @@ mod tests {
                 directory.load(&kid).unwrap_err(),
             ] {
                 assert!(
-                    matches!(error, DirectoryError::Readable { mode, .. } if mode == bad),
+                    matches!(error, DirectoryError::Exposed(Exposed::Readable { mode, .. }) if mode == bad),
                     "{error}"
                 );
                 assert!(
