@@ -65,7 +65,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
                 });
                 let _ = read.await;
             };
-            match serve(listener, router, Limits::default(), input_ends).await {
+            match serve(listener, router, Limits::default(), Vec::new(), input_ends).await {
                 Drained::Complete => Ok(()),
                 Drained::Cut(connections) => Err(format!("{connections} connections were cut").into()),
             }

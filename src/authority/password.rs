@@ -1,7 +1,7 @@
 //! Passwords: length limits, Argon2id hashes, and checks that run in a bounded number of threads.
 
 use std::fmt;
-use std::str::FromStr;
+use std::str::{FromStr, Utf8Error};
 use std::sync::Arc;
 
 use argon2::password_hash::phc::{Output, Salt};
@@ -15,7 +15,8 @@ use jeton_core::entropy::Entropy;
 /// A password as a client sent it, of any length. Overwritten in memory when dropped.
 pub struct Password(Zeroizing<String>);
 
-/// A password that may be set: of a length within [`NewPassword::MINIMUM`] and [`Password::MAXIMUM`].
+/// A password that may be set: of a length within [`NewPassword::MINIMUM`] and [`Password::MAXIMUM`], and not one of the
+/// most common ones.
 #[derive(Debug)]
 pub struct NewPassword(Password);
 
@@ -64,7 +65,15 @@ pub enum PasswordPolicyError {
     TooShort,
     #[error("a password must have at most {} characters", Password::MAXIMUM)]
     TooLong,
+    #[error("a password must not be one of the {} most common ones", COMMON.lines().count())]
+    Common,
 }
+
+/// The most common passwords of at least [`NewPassword::MINIMUM`] characters, in lower case, the most common first.
+///
+/// They are of the list of Django 5.2 (`django/contrib/auth/common-passwords.txt.gz`, BSD licence: see the file
+/// beside it), which Royce Williams made from passwords of public breaches.
+const COMMON: &str = include_str!("common_passwords/list.txt");
 
 /// The error of a stored string that is not an Argon2 hash in the PHC string format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,8 +85,25 @@ impl Password {
     /// guess.
     pub const MAXIMUM: usize = 128;
 
+    /// The maximum length of a password with its line ending, in bytes.
+    pub const MAXIMUM_LINE: usize = Self::MAXIMUM * 4 + 2;
+
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
+    }
+
+    /// Returns the password in a line, without its line ending (LF or CRLF).
+    pub fn of_line(line: &[u8]) -> Result<Self, Utf8Error> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        Ok(Self::new(str::from_utf8(text)?.to_owned()))
+    }
+
+    /// Returns whether it is one of the most common passwords, in any letter case. Comparing with all
+    /// of them takes far less time than the hash that follows.
+    fn is_common(&self) -> bool {
+        let is_same = |common: &str| self.0.chars().flat_map(char::to_lowercase).eq(common.chars());
+        COMMON.lines().any(is_same)
     }
 
     fn is_too_long(&self) -> bool {
@@ -105,6 +131,9 @@ impl TryFrom<Password> for NewPassword {
         }
         if password.0.chars().count() < Self::MINIMUM {
             return Err(PasswordPolicyError::TooShort);
+        }
+        if password.is_common() {
+            return Err(PasswordPolicyError::Common);
         }
         Ok(Self(password))
     }
@@ -323,10 +352,46 @@ mod tests {
     fn the_length_is_counted_in_characters() {
         let policy = |text: &str| NewPassword::try_from(password(text)).err();
         assert_eq!(policy("1234567"), Some(PasswordPolicyError::TooShort));
-        assert_eq!(policy("12345678"), None);
+        assert_eq!(policy("q7345678"), None);
         assert_eq!(policy("ééééééé"), Some(PasswordPolicyError::TooShort));
         assert_eq!(policy(&"é".repeat(128)), None);
         assert_eq!(policy(&"é".repeat(129)), Some(PasswordPolicyError::TooLong));
+    }
+
+    #[tokio::test]
+    async fn a_common_password_cannot_be_set_and_still_logs_in() {
+        for text in [
+            "password",
+            "PassWord1",
+            "12345678",
+            "P@ssw0rd",
+            "Qwertyuiop",
+            "00000000",
+        ] {
+            let refused = NewPassword::try_from(password(text)).err();
+            assert_eq!(refused, Some(PasswordPolicyError::Common), "{text}");
+        }
+        assert!(NewPassword::try_from(password("password1 of mine")).is_ok());
+        let hasher = hasher();
+        let hash = hasher.hash(NewPassword(password("password1"))).await.unwrap();
+        let verdict = hasher.verify(password("password1"), Some(hash)).await;
+        assert_eq!(verdict.unwrap(), Verdict::Right);
+    }
+
+    #[test]
+    fn the_list_of_common_passwords_has_no_duplicates_and_only_what_could_be_set() {
+        let mut common: Vec<&str> = COMMON.lines().collect();
+        for text in &common {
+            assert!(
+                (NewPassword::MINIMUM..=Password::MAXIMUM).contains(&text.chars().count()),
+                "{text}"
+            );
+            assert_eq!(text.to_lowercase(), **text);
+        }
+        let all = common.len();
+        common.sort_unstable();
+        common.dedup();
+        assert_eq!((all, common.len()), (3000, 3000));
     }
 
     #[tokio::test]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use jeton_core::network::Network;
 
 /// A back-off for logins: after some failures each further attempt must wait, longer each time. No account
 /// is ever locked.
@@ -34,8 +35,7 @@ use aws_lc_rs::digest;
 /// Parallel guesses gain nothing: an attempt counts like a failure until it ends. Five logins to one
 /// account can run at once from one network; the next must wait for a second.
 ///
-/// A network is an IPv4 address or the first 64 bits of an IPv6 address, since a client usually controls
-/// all addresses of such a prefix.
+/// Addresses are counted by [`Network`].
 #[derive(Debug, Default)]
 pub struct Throttle(Mutex<State>);
 
@@ -115,19 +115,6 @@ impl Account {
         let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, name.as_bytes()).as_ref());
         Self(bytes)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        // A socket that listens on both families shows IPv4 peers as ::ffff:a.b.c.d, all in one /64.
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        })
     }
 }
 
@@ -446,18 +433,6 @@ mod tests {
         assert!(throttle.attempt("a", HOME, at(1)).is_err(), "then one at a time");
         one.succeeded();
         assert!(throttle.attempt("a", HOME, at(1)).is_ok());
-    }
-
-    #[test]
-    fn a_network_is_an_ipv4_address_or_an_ipv6_prefix_of_64_bits() {
-        let network = |text: &str| Network::of(text.parse().unwrap());
-        assert_eq!(
-            network("2001:db8:1:2::1"),
-            network("2001:db8:1:2:ffff:ffff:ffff:ffff")
-        );
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
-        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The first start: creates the site administrator and prints the welcome text.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
@@ -18,8 +19,14 @@ const ORGANIZATION: &str = "default";
 /// The administrator created at this start.
 pub(super) struct FirstAdministrator {
     email: Email,
-    /// The generated password; `None` if the operator gave one.
-    generated: Option<Zeroizing<String>>,
+    password: Shown,
+}
+
+/// How the welcome text shows the password.
+enum Shown {
+    Generated(Zeroizing<String>),
+    Variable,
+    File(PathBuf),
 }
 
 /// Creates the first administrator and organization unless a site administrator exists.
@@ -33,13 +40,16 @@ pub(super) async fn create_administrator(
     let organization: Name = ORGANIZATION
         .parse()
         .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
-    let (password, generated) = match &config.administrator.password {
-        Some(password) => (password.copy(), None),
+    let (password, shown) = match &config.administrator.password {
+        Some(password) => {
+            let file = config.administrator.password_file.clone();
+            (password.copy(), file.map_or(Shown::Variable, Shown::File))
+        }
         None => {
             let generated = Zeroizing::new(entropy.alphanumeric(20));
             (
                 NewPassword::try_from(Password::new(generated.to_string()))?,
-                Some(generated),
+                Shown::Generated(generated),
             )
         }
     };
@@ -52,23 +62,30 @@ pub(super) async fn create_administrator(
         site_admin: true,
     };
     let founded = authority.found(administrator, organization).await?;
-    Ok(founded.then_some(FirstAdministrator { email, generated }))
+    Ok(founded.then_some(FirstAdministrator {
+        email,
+        password: shown,
+    }))
 }
 
 /// Returns the welcome text: the address of the API reference and a first request.
 pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -> String {
     let docs = format!("explore the API at http://{bound}/docs");
-    let Some(FirstAdministrator { email, generated }) = founded else {
+    let Some(FirstAdministrator { email, password }) = founded else {
         return docs;
     };
-    let (shown, quoted) = match generated {
-        Some(password) => (
+    let (shown, quoted) = match password {
+        Shown::Generated(password) => (
             format!("password, shown only once: {}", **password),
             format!("\"password\":\"{}\"", **password),
         ),
-        None => (
+        Shown::Variable => (
             "password: the value of JETON_ADMIN_PASSWORD".to_owned(),
             "\"password\":\"'\"$JETON_ADMIN_PASSWORD\"'\"".to_owned(),
+        ),
+        Shown::File(path) => (
+            format!("password: the content of {}", path.display()),
+            format!("\"password\":\"'\"$(cat '{}')\"'\"", path.display()),
         ),
     };
     format!(

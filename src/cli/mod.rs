@@ -83,6 +83,8 @@ pub enum Failure {
     Configuration(#[from] Mistakes),
     #[error("cannot start the worker threads")]
     Runtime(#[source] io::Error),
+    #[error("cannot protect the memory of the process from core dumps and other processes")]
+    Dumpable(#[source] io::Error),
     #[error("cannot listen on {address}")]
     Listen {
         address: std::net::SocketAddr,
@@ -194,6 +196,8 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
+    #[cfg(target_os = "linux")]
+    forbid_dumps()?;
     let flags = Flags {
         config: shared.config,
         database: shared.database,
@@ -210,6 +214,14 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
     }
+}
+
+/// Makes the process not dumpable: no core file and no `/proc/PID/mem` shows private keys or passwords, also to other
+/// processes of the same user.
+#[cfg(target_os = "linux")]
+fn forbid_dumps() -> Result<(), Failure> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| Failure::Dumpable(error.into()))
 }
 
 /// Fails if there is no database: only `serve` begins a deployment, and a command in the wrong folder must not.

@@ -33,9 +33,9 @@ pub(super) struct Arguments {
 }
 
 const VARIABLES: &str = "\
-The first start creates a site administrator from JETON_ADMIN_EMAIL and JETON_ADMIN_PASSWORD. JETON_LOG \
-is the log filter, such as info (the default) or jeton=debug. All other settings are in the \
-configuration file.";
+The first start creates a site administrator from JETON_ADMIN_EMAIL and the file that \
+JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD. JETON_LOG is the log filter, such as info (the \
+default) or jeton=debug. All other settings are in the configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let config = prepare(Flags {
@@ -93,7 +93,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ = &mut maintenance => app.stop(),
         }
     };
-    let drained = connections::serve(listener, router(Arc::clone(&app)), limits(&config.limits), stop).await;
+    let drained = connections::serve(
+        listener,
+        router(Arc::clone(&app)),
+        limits(&config.limits),
+        config.trusted_proxies.clone(),
+        stop,
+    )
+    .await;
     if app.authority.has_forked() {
         return Err(Failure::Forked);
     }

@@ -106,6 +106,8 @@ pub struct Rate {
 pub struct Administrator {
     pub email: Option<String>,
     pub password: Option<NewPassword>,
+    /// The file that the password was read from, if any.
+    pub password_file: Option<PathBuf>,
 }
 
 impl Limits {

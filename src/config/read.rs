@@ -1,21 +1,25 @@
 //! Reads each setting: its name in the file, its flag and variable if any, its check and its default.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fs;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use validator::ValidateEmail;
+use zeroize::Zeroizing;
 
 use super::file::{File, Lists, Texts};
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::Quotas;
-use crate::authority::password::{NewPassword, Password};
+use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
 
@@ -46,7 +50,7 @@ impl Config {
             .flag("--config", flags.config.clone(), "JETON_CONFIG")
             .value();
         let path = named.as_deref().map_or(Path::new(DEFAULT_FILE), Path::new);
-        let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+        let text = fs::read_to_string(path).unwrap_or_else(|error| {
             if named.is_some() || error.kind() != ErrorKind::NotFound {
                 let location = Location(Source::File(0), format!("the file `{}`", path.display()));
                 mistakes.record(location, format!("cannot be read: {error}"));
@@ -119,18 +123,29 @@ impl Config {
                 per_caller: rate(file, "rate_limits.per_caller"),
                 per_address: rate(file, "rate_limits.per_address"),
             },
-            administrator: Administrator {
-                email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
-                password: process
-                    .variable("JETON_ADMIN_PASSWORD")
-                    .check_value(password)
-                    .value(),
-            },
+            administrator: administrator(process),
             log: process
                 .variable("JETON_LOG")
                 .check(log_filter)
                 .unwrap_or("info".to_owned()),
         }
+    }
+}
+
+fn administrator(process: Process<'_>) -> Administrator {
+    let variable = process.variable("JETON_ADMIN_PASSWORD");
+    let both = variable.is_given();
+    let file = process
+        .variable("JETON_ADMIN_PASSWORD_FILE")
+        .check_value(|path| match both {
+            true => Err("must not be set together with `JETON_ADMIN_PASSWORD`".to_owned()),
+            false => password_in(path.into()),
+        });
+    let (password_file, in_file) = file.value().unzip();
+    Administrator {
+        email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
+        password: variable.check_value(password).value().or(in_file),
+        password_file,
     }
 }
 
@@ -239,6 +254,34 @@ fn email(text: &str) -> Result<String, &'static str> {
 fn password(text: OsString) -> Result<NewPassword, String> {
     let text = text.into_string().map_err(|_| "must be UTF-8".to_owned())?;
     NewPassword::try_from(Password::new(text)).map_err(|error| format!("is refused: {error}"))
+}
+
+/// Returns a file and the password in it, without one line ending.
+fn password_in(path: PathBuf) -> Result<(PathBuf, NewPassword), String> {
+    const ROOM: usize = Password::MAXIMUM_LINE + 1;
+    let unreadable = |error| format!("names a file that cannot be read: {}: {error}", path.display());
+    // A pipe would block the start.
+    if !fs::metadata(&path).map_err(unreadable)?.is_file() {
+        return Err(format!("must name a regular file (it is {})", path.display()));
+    }
+    let file = fs::File::open(&path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.mode();
+    let refused = |error: &dyn std::fmt::Display| format!("is refused: {error}");
+    Secret::Password
+        .check_file(&path, mode)
+        .map_err(|error| refused(&error))?;
+    // The buffer never grows, so no copy of the password stays in freed memory.
+    let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
+    file.take(ROOM as u64)
+        .read_to_end(&mut line)
+        .map_err(unreadable)?;
+    let password = match line.len() {
+        ROOM => Err(PasswordPolicyError::TooLong),
+        _ => Password::of_line(&line)
+            .map_err(|error| refused(&error))?
+            .try_into(),
+    };
+    Ok((path, password.map_err(|error| refused(&error))?))
 }
 
 fn log_filter(text: &str) -> Result<String, &'static str> {

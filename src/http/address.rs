@@ -18,11 +18,15 @@ use crate::http::App;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
+/// Returns whether an address is that of a trusted proxy.
+pub(super) fn is_trusted(trusted: &[IpNet], address: IpAddr) -> bool {
+    trusted.iter().any(|net| net.contains(&address.to_canonical()))
+}
+
 impl ClientAddress {
     /// Follows the chain of trusted proxies back to the first untrusted address.
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
-        if !is_trusted(&peer) {
+        if !is_trusted(trusted, peer) {
             return Self(peer.to_canonical());
         }
         let given: Vec<&str> = headers
@@ -38,7 +42,7 @@ impl ClientAddress {
                 break;
             };
             nearest = address;
-            if !is_trusted(&address) {
+            if !is_trusted(trusted, address) {
                 break;
             }
         }

@@ -1,10 +1,9 @@
-//! Rate limits per caller and per address, if the operator has configured any.
+//! Rate limits per caller and per network, if the operator has configured any.
 //!
 //! Without a limit requests are not counted and no header is sent: clients would slow down for a limit
 //! that does not exist.
 
 use std::cmp::Reverse;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,6 +21,9 @@ use crate::authority;
 use crate::config::{Rate, RateLimits as Configured};
 use crate::http::address::ClientAddress;
 use crate::http::{App, Failure};
+use jeton_core::directory::{OrganizationId, UserId};
+use jeton_core::network::Network;
+use jeton_core::token::Owner;
 
 /// How many requests pass between two sweeps of idle entries, so that addresses of strangers do not
 /// fill memory.
@@ -39,8 +41,30 @@ struct Limit<K: Clone + Eq + std::hash::Hash> {
 /// The configured limits.
 #[derive(Default)]
 pub struct RateLimits {
-    address: Option<Limit<IpAddr>>,
-    caller: Option<Limit<String>>,
+    address: Option<Limit<Network>>,
+    caller: Option<Limit<Payer>>,
+}
+
+/// Whose limit the requests of a token count against.
+///
+/// The organization for its teams too: its admins make teams at will, and each team would have a limit of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Payer {
+    User(UserId),
+    Organization(OrganizationId),
+    Deployment,
+}
+
+impl Payer {
+    fn of(owner: &Owner) -> Self {
+        match owner {
+            Owner::User { user, .. } => Self::User(user.clone()),
+            Owner::Team { organization, .. } | Owner::Organization(organization) => {
+                Self::Organization(*organization)
+            }
+            Owner::Deployment => Self::Deployment,
+        }
+    }
 }
 
 impl std::fmt::Debug for RateLimits {
@@ -71,14 +95,14 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a caller, by the token's owner, across all of its tokens.
+    /// Counts a request of a caller, across all tokens of its user or organization.
     pub(super) fn admit_caller(
         &self,
         caller: &authority::Caller,
         extensions: &Extensions,
     ) -> Result<(), Failure> {
         let Some(limit) = &self.caller else { return Ok(()) };
-        let state = limit.admit(&caller.owner().subject());
+        let state = limit.admit(&Payer::of(caller.owner()));
         if let Some(slot) = extensions.get::<Arc<OnceLock<RateLimitState>>>() {
             // Set at most once, since a request has one caller.
             let _ = slot.set(state);
@@ -131,7 +155,7 @@ pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<Ap
     }
 }
 
-/// Counts a request by its address before any other processing, and adds the rate limit headers
+/// Counts a request by the network of its address before any other processing, and adds the rate limit headers
 /// (draft-ietf-httpapi-ratelimit-headers).
 async fn admit(
     State(app): State<Arc<App>>,
@@ -143,7 +167,8 @@ async fn admit(
     if limits.address.is_none() && limits.caller.is_none() {
         return next.run(request).await;
     }
-    let by_address = limits.address.as_ref().map(|limit| limit.admit(&address));
+    let by_address = limits.address.as_ref();
+    let by_address = by_address.map(|limit| limit.admit(&Network::of(address)));
     let by_caller = Arc::new(OnceLock::new());
     request.extensions_mut().insert(Arc::clone(&by_caller));
     let mut response = match by_address.map_or(Ok(()), RateLimitState::into_result) {

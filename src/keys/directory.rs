@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jeton_core::file_mode::{Exposed, Secret, check_folder};
 use jeton_verifier::KeyId;
 use zeroize::Zeroizing;
 
@@ -27,22 +28,9 @@ pub struct KeyDirectory {
 /// exists, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// Another user with write access could replace a key.
-    #[error("{} can be changed by other users (mode {mode:04o}): run `chmod go-w {}`", path.display(), path.display())]
-    Writable {
-        /// The folder.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Another user with read access could sign tokens.
-    #[error("{} is readable by other users (mode {mode:04o}): run `chmod 600 {}`, and replace the key if others may have read it", path.display(), path.display())]
-    Readable {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Other users could read a key or replace one.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The path exists and is not a directory.
     #[error("{} is not a folder", path.display())]
     NotAFolder {
@@ -109,10 +97,7 @@ impl KeyDirectory {
         if !metadata.is_dir() {
             return Err(DirectoryError::NotAFolder { path });
         }
-        let mode = metadata.mode() & 0o7777;
-        if mode & 0o022 != 0 {
-            return Err(DirectoryError::Writable { path, mode });
-        }
+        check_folder(&path, metadata.mode())?;
         let directory = Self { path };
         for kid in directory.kids()? {
             let path = directory.file(&kid);
@@ -228,14 +213,7 @@ fn check_file(path: &Path, metadata: &Metadata) -> Result<(), DirectoryError> {
             path: path.to_owned(),
         });
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(DirectoryError::Readable {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    Ok(())
+    Ok(Secret::Key.check_file(path, metadata.mode())?)
 }
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
@@ -340,7 +318,7 @@ mod tests {
             set_mode(&directory.path, bad);
             let error = KeyDirectory::open(&directory.path).unwrap_err();
             assert!(
-                matches!(error, DirectoryError::Writable { mode, .. } if mode == bad),
+                matches!(error, DirectoryError::Exposed(Exposed::Writable { mode, .. }) if mode == bad),
                 "{error}"
             );
             let path = directory.path.display();
@@ -366,7 +344,7 @@ mod tests {
                 directory.load(&kid).unwrap_err(),
             ] {
                 assert!(
-                    matches!(error, DirectoryError::Readable { mode, .. } if mode == bad),
+                    matches!(error, DirectoryError::Exposed(Exposed::Readable { mode, .. }) if mode == bad),
                     "{error}"
                 );
                 assert!(

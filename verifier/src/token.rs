@@ -48,8 +48,10 @@ pub struct Unverified<'a> {
 impl<'a> Unverified<'a> {
     /// Parses a compact JWS, with or without a prefix.
     ///
-    /// Only canonical base64url is accepted in each segment, the signature's included, so that a token
-    /// has one spelling and a cache keyed by its bytes cannot be filled with variants.
+    /// Only canonical base64url is accepted in each segment, the signature's included, so that a cache keyed
+    /// by the token's bytes cannot be filled with variants. An ECDSA signature has a second form, *n - s*,
+    /// which every holder of the token can compute: it has two spellings. They have the same `jti`, and a
+    /// revocation applies to both.
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Malformed::TooLong);

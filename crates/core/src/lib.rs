@@ -4,4 +4,6 @@ pub mod clock;
 pub mod deployment_clock;
 pub mod directory;
 pub mod entropy;
+pub mod file_mode;
+pub mod network;
 pub mod token;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::chain;
 use crate::ended::{self, Source};
-use crate::open::{self, OpenError};
+use crate::open::{self, OpenError, beside};
 use crate::reconcile::{self, Missing, Restoring};
 use crate::replay::Replayed;
 use jeton_core::clock::Timestamp;
@@ -105,6 +105,8 @@ pub fn restore(
             return Err(BackupError::Exists(path));
         }
     }
+    // The journal is there already.
+    open::check_private(database)?;
     let restoring = Restoring { missing, newest };
     let source = source(copy_of_it)?;
     // An earlier attempt may have left its file.
@@ -131,6 +133,7 @@ pub fn restore(
 }
 
 fn source(path: &Path) -> Result<Connection, BackupError> {
+    open::check_before_opening(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let inaccessible = |source: rusqlite::Error| OpenError::Inaccessible {
         path: path.to_owned(),
@@ -231,6 +234,7 @@ fn sum_flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
 }
 
 fn create(path: &Path) -> Result<(), BackupError> {
+    open::check_folders(path)?;
     let created = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -247,8 +251,7 @@ fn create(path: &Path) -> Result<(), BackupError> {
 
 /// Syncs the folder of a database: closing the database removes its WAL, and ignores a failing sync of that.
 pub fn sync_folder(database: &Path) -> io::Result<()> {
-    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(open::folder_of(database))?.sync_all()
 }
 
 /// Syncs a file and its name to disk.
@@ -265,12 +268,6 @@ fn remove(path: &Path) {
     for end in ["", "-wal", "-shm", "-journal"] {
         let _ = fs::remove_file(beside(path, end));
     }
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(end);
-    PathBuf::from(beside)
 }
 
 fn unwritable(path: &Path, source: io::Error) -> BackupError {

@@ -41,9 +41,7 @@ impl ServeLock {
     /// Takes the lock beside the database. The operating system releases it when the process ends.
     pub fn acquire(database: &Path) -> Result<Self, LockError> {
         let database = &open::resolved(database)?;
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = open::beside(database, ".lock");
         let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::NotFound => LockError::FolderMissing(database.to_owned()),
             _ => LockError::Failed {

@@ -1,7 +1,7 @@
 //! Opening the database file: checks of the file, and the settings of a connection.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::chain;
 use crate::ended::{self, Source};
-use crate::journal::{End, Flaw, JournalError};
+use crate::journal::{self, End, Flaw, JournalError};
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
+use jeton_core::file_mode::{Exposed, Secret, check_folder};
 
 /// The application id that marks a file as ours: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
@@ -140,6 +141,9 @@ pub enum OpenError {
         .0.display()
     )]
     Linked(PathBuf),
+    /// Other users could read the database, or replace one of its files.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The disk is full.
     #[error("the database {} cannot be opened: the disk is full", .0.display())]
     DiskFull(PathBuf),
@@ -176,12 +180,91 @@ pub(super) fn resolved(path: &Path) -> Result<PathBuf, OpenError> {
     Ok(resolved)
 }
 
+/// Refuses a database whose files, or those of its journal, other users can read or replace. None of them need exist.
+pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
+    check_folders(database)?;
+    for end in ["", "-wal", "-shm", "-journal"] {
+        check_file(&beside(database, end))?;
+    }
+    let journal = journal::folder_of(database);
+    let Some(metadata) = metadata(&journal)? else {
+        return Ok(());
+    };
+    check_folder(&journal, metadata.mode())?;
+    let listed = |error| inaccessible(&journal, error);
+    for segment in fs::read_dir(&journal).map_err(listed)? {
+        check_file(&segment.map_err(listed)?.path())?;
+    }
+    Ok(())
+}
+
+/// Calls [`check_private`] before SQLite opens the file: closing it again would move its WAL into it, which others may
+/// have written. [`inspect`] refuses a file of another program, and checks one that holds nothing yet but its header.
+pub(super) fn check_before_opening(path: &Path) -> Result<(), OpenError> {
+    // The application id is at the end of these bytes.
+    let mut header = [0; 72];
+    let read = fs::File::open(path).and_then(|mut file| file.read(&mut header));
+    let is_ours = header.ends_with(&APPLICATION_ID.to_be_bytes());
+    match read {
+        Ok(length) if length == 0 || is_ours => check_private(path),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Refuses a folder in which other users could replace the file, or the link to it.
+pub(super) fn check_folders(file: &Path) -> Result<(), OpenError> {
+    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    for file in [file, &target] {
+        let folder = folder_of(file);
+        if let Some(metadata) = metadata(folder)? {
+            check_folder(folder, metadata.mode())?;
+        }
+    }
+    Ok(())
+}
+
+fn check_file(path: &Path) -> Result<(), OpenError> {
+    match metadata(path)? {
+        Some(metadata) => Ok(Secret::Database.check_file(path, metadata.mode())?),
+        None => Ok(()),
+    }
+}
+
+fn metadata(path: &Path) -> Result<Option<fs::Metadata>, OpenError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(inaccessible(path, error)),
+    }
+}
+
+fn inaccessible(path: &Path, error: io::Error) -> OpenError {
+    OpenError::Inaccessible {
+        path: path.to_owned(),
+        source: Box::new(error),
+    }
+}
+
+/// Returns the folder of a file.
+pub(super) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Returns the path of a file that belongs to another one, beside it.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(end);
+    PathBuf::from(beside)
+}
+
 /// Opens the writer's connection to one of our files, or creates the file; migrates its schema.
 pub(super) fn writer(path: &Path, entropy: &dyn Entropy) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenError::OldSqlite(rusqlite::version()));
     }
     create_privately(path)?;
+    check_before_opening(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, error))?;
     if inspect(path, &connection)? == Content::Ours {
@@ -241,15 +324,12 @@ const STATEMENTS: usize = 256;
 
 /// Creates the file readable only by its owner: it contains the hashes of passwords.
 fn create_privately(path: &Path) -> Result<(), OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_some_and(|folder| !folder.is_dir()) {
+    if !folder_of(path).is_dir() {
         return Err(OpenError::FolderMissing(path.to_owned()));
     }
-    let inaccessible = |error: io::Error| OpenError::Inaccessible {
-        path: path.to_owned(),
-        source: Box::new(error),
-    };
+    let inaccessible = |error| inaccessible(path, error);
     if !fs::exists(path).map_err(inaccessible)? {
+        check_folders(path)?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -281,7 +361,7 @@ enum Content {
     Ours,
 }
 
-/// Refuses a file that is not ours before anything is written.
+/// Refuses a file that is not ours, and then one that others can read, before anything is written.
 fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
     let failed = |error| failed(path, error);
     let header = |pragma| connection.pragma_query_value(None, pragma, |row| get::<i32>(row, 0));
@@ -293,6 +373,7 @@ fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
         })
         .map_err(failed)?;
     if is_empty && application_id == 0 && version == 0 {
+        check_private(path)?;
         return Ok(Content::Nothing);
     }
     if application_id != APPLICATION_ID {
@@ -305,6 +386,7 @@ fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
             known: MIGRATIONS.len(),
         });
     }
+    check_private(path)?;
     Ok(Content::Ours)
 }
 

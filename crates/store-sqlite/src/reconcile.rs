@@ -261,6 +261,7 @@ fn is_new(connection: &Connection) -> Result<bool, Failure> {
 /// not repeat.
 pub fn check_journal(database: &Path) -> io::Result<Vec<String>> {
     let database = open::resolved(database).map_err(io::Error::other)?;
+    open::check_private(&database).map_err(io::Error::other)?;
     journal::check(&folder_of(&database))
 }
 

@@ -18,12 +18,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::Limits;
-use super::progress::{Pressure, Progress};
+use super::progress::Progress;
 use super::socket::Socket;
 
 /// The maximum number of bytes that hyper buffers per direction, beyond one chunk.
@@ -35,9 +34,8 @@ pub(super) async fn run(
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    mut pressure: watch::Receiver<Pressure>,
+    progress: Arc<Progress>,
 ) {
-    let progress = Arc::new(Progress::new());
     let socket = match Socket::new(stream, Arc::clone(&progress), &limits) {
         Ok(socket) => socket,
         Err(error) => {
@@ -54,7 +52,6 @@ pub(super) async fn run(
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(Instant::now() + limits.header_time));
     loop {
-        progress.press(*pressure.borrow_and_update(), &limits);
         let served = poll_fn(|cx| match connection.as_mut().poll(cx) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
             Poll::Pending => poll_overdue(&progress, &limits, alarm.as_mut(), cx).map(|()| None),
@@ -69,9 +66,7 @@ pub(super) async fn run(
                 }
                 return;
             }
-            changed = pressure.changed() => if changed.is_err() {
-                return;
-            },
+            () = progress.hurried() => {}
         }
     }
 }
@@ -115,6 +110,7 @@ async fn answer(
         ended: body.is_end_stream(),
         body,
         progress: Arc::clone(&progress),
+        waits: Progress::owes_body,
         done: Progress::body_read,
     });
     let mut response = if is_ambiguous {
@@ -136,6 +132,7 @@ async fn answer(
         ended: false,
         body,
         progress,
+        waits: |_| {},
         done: |progress, _| progress.answered(),
     }))
 }
@@ -144,14 +141,15 @@ async fn answer(
 /// hyper rejects.
 ///
 /// RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on. Section 6.1: only the transfer coding
-/// `chunked` is supported; hyper would accept `gzip, chunked` and pass on gzip.
+/// `chunked` is supported, once; hyper would accept `gzip, chunked` and pass on gzip. A length beside it is
+/// removed by hyper, which reads the chunks and closes the connection after the response.
 fn is_ambiguous(request: &Request<Incoming>) -> bool {
     let headers: &HeaderMap = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
-    let coded = headers
-        .get_all(header::TRANSFER_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let coded = codings.next().is_some_and(|coding| {
+        !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some()
+    });
     hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) || coded
 }
 
@@ -159,11 +157,12 @@ fn refusal() -> Response {
     (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")]).into_response()
 }
 
-/// A body that reports when it has been read completely or dropped.
+/// A body that reports when its reader waits for more, and when it has been read completely or dropped.
 struct TrackedBody<B> {
     body: B,
     ended: bool,
     progress: Arc<Progress>,
+    waits: fn(&Progress),
     done: fn(&Progress, bool),
 }
 
@@ -181,7 +180,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            (self.waits)(&self.progress);
+            return Poll::Pending;
+        };
         self.ended = frame.is_none() || self.body.is_end_stream();
         Poll::Ready(frame)
     }

@@ -7,6 +7,7 @@
 //! all deadlines of a connection, and nothing else closes one.
 
 mod connection;
+mod crowd;
 mod progress;
 mod socket;
 #[cfg(test)]
@@ -19,13 +20,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
-use self::progress::Pressure;
+use self::crowd::{Crowd, MINIMUM_WAIT};
 
 /// The limits of a connection, and the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,8 @@ pub struct Limits {
     /// connection.
     pub idle_time: Duration,
     /// The maximum number of connections. Default: 4096, or as many as the descriptor limit allows.
-    /// Further connections wait in the kernel's queue, and idle ones are closed to make room.
+    /// Further connections wait in the kernel's queue, and those that have waited longest for their clients are
+    /// closed to make room.
     pub connections: usize,
     /// How long a shutdown waits for requests in progress before it cuts them. Default: 8 s, less than
     /// the ten that container runtimes allow. It waits for clients that stall seven eighths of that.
@@ -87,51 +89,64 @@ pub enum Drained {
 /// as idle half a second after its last activity: its client may already have sent the next request,
 /// which closing at once would cut.
 ///
+/// At the limit of connections, those that have waited longest for the rest of a request, for the next one or for
+/// the client to read are closed: first of networks that hold more than an eighth of all. `trusted_proxies` hold as
+/// many as they need.
+///
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A panic
 /// in a handler closes only its own connection. Dropping the future cuts all connections.
-pub async fn serve<S>(listener: TcpListener, router: Router, limits: Limits, stop: S) -> Drained
+pub async fn serve<S>(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+    stop: S,
+) -> Drained
 where
     S: Future<Output = ()>,
 {
     let limits = within_descriptors(limits);
-    let (pressure, _) = watch::channel(Pressure::Calm);
-    let mut connections = JoinSet::new();
-    let open = |connections: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr| {
-        connections.spawn(connection::run(
-            stream,
-            peer,
-            router.clone(),
-            limits,
-            pressure.subscribe(),
-        ));
+    let mut crowd = Crowd::new(limits.connections, trusted_proxies);
+    let open = |crowd: &mut Crowd, stream: TcpStream, peer: SocketAddr| {
+        let router = router.clone();
+        crowd.add(peer, |progress| {
+            connection::run(stream, peer, router, limits, progress)
+        });
     };
     let mut stop = pin!(stop);
+    // Accepted and not served yet: the limit is reached, and another connection must close first.
+    let mut next = None;
     loop {
-        let full = connections.len() >= limits.connections;
-        pressure.send_if_modified(|now| now.update(connections.len(), limits.connections));
+        if crowd.is_full() {
+            if next.is_some() {
+                crowd.make_room();
+            }
+        } else if let Some((stream, peer)) = next.take() {
+            open(&mut crowd, stream, peer);
+        }
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some(ended) = connections.join_next() => report(ended),
-            accepted = accept(&listener), if !full => if let Some((stream, peer)) = accepted {
-                open(&mut connections, stream, peer);
-            },
+            Some(ended) = crowd.ended() => report(ended),
+            accepted = accept(&listener), if next.is_none() => next = accepted,
+            // Meanwhile a connection may have waited long enough to be closed.
+            () = sleep(MINIMUM_WAIT / 8), if next.is_some() => {}
         }
     }
     // The kernel has completed these handshakes, and their requests may be on the way: closing the
     // listener would reset them.
-    for (stream, peer) in queued(listener).take(limits.connections) {
-        open(&mut connections, stream, peer);
+    for (stream, peer) in next.into_iter().chain(queued(listener)).take(limits.connections) {
+        open(&mut crowd, stream, peer);
     }
-    pressure.send_replace(Pressure::Stopping);
+    crowd.stop(&limits);
     let drained = timeout(limits.drain_time, async {
-        while let Some(ended) = connections.join_next().await {
+        while let Some(ended) = crowd.ended().await {
             report(ended);
         }
     });
     match drained.await {
         Ok(()) => Drained::Complete,
-        Err(_) => Drained::Cut(connections.len()),
+        Err(_) => Drained::Cut(crowd.len()),
     }
 }
 

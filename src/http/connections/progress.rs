@@ -3,32 +3,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Limits;
-
-/// How much the server needs connections to close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pressure {
-    Calm,
-    /// The connection limit is nearly reached: idle connections are closed to make room.
-    Crowded,
-    Stopping,
-}
-
-impl Pressure {
-    /// Updates the pressure from the number of open connections and returns whether it changed. The
-    /// lower threshold of the way back (hysteresis) avoids waking all connections at every change near
-    /// the limit.
-    pub(super) fn update(&mut self, open: usize, most: usize) -> bool {
-        let next = match *self {
-            Self::Calm if open >= most => Self::Crowded,
-            Self::Crowded if open * 4 <= most * 3 => Self::Calm,
-            same => same,
-        };
-        std::mem::replace(self, next) != next
-    }
-}
+use super::crowd::MINIMUM_WAIT;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -46,10 +25,6 @@ enum Phase {
     Lingering,
 }
 
-/// The minimum idle time before a connection is closed under pressure. It must exceed the network
-/// latency of a request, or the close would cut a request.
-const MINIMUM_IDLE: Duration = Duration::from_millis(500);
-
 /// How long further input of a client is discarded, so that the client gets to read its response.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -59,7 +34,11 @@ const SLOWEST: u32 = 4096;
 
 /// The state of a connection, shared by its socket, service and bodies.
 #[derive(Debug)]
-pub(super) struct Progress(Mutex<State>);
+pub(super) struct Progress {
+    state: Mutex<State>,
+    /// Wakes the connection after its deadline was brought forward from outside.
+    hurried: Notify,
+}
 
 #[derive(Debug)]
 struct State {
@@ -67,31 +46,40 @@ struct State {
     since: Instant,
     /// Since when a response waits for the client; every byte that the client reads moves it forward.
     blocked: Option<Instant>,
+    /// The handler waits for the rest of the body.
+    owes_body: bool,
     /// The client may still be sending a body that the handler did not read.
     unread: bool,
-    pressure: Pressure,
+    /// The connection is to be closed for others, unless it takes a step.
+    makes_room: bool,
+    stopping: bool,
     /// During a shutdown, until when to wait for the client.
     patience_ends: Option<Instant>,
 }
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(State {
-            phase: Phase::New,
-            since: Instant::now(),
-            blocked: None,
-            unread: false,
-            pressure: Pressure::Calm,
-            patience_ends: None,
-        }))
+        Self {
+            state: Mutex::new(State {
+                phase: Phase::New,
+                since: Instant::now(),
+                blocked: None,
+                owes_body: false,
+                unread: false,
+                makes_room: false,
+                stopping: false,
+                patience_ends: None,
+            }),
+            hurried: Notify::new(),
+        }
     }
 
     /// Returns when to close the connection unless its state changes.
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let state = self.state();
-        let resting = |limit: Duration| match state.pressure {
-            Pressure::Calm => limit,
-            Pressure::Crowded | Pressure::Stopping => limit.min(MINIMUM_IDLE),
+        let resting = |limit: Duration| match state.stopping {
+            false => limit,
+            true => limit.min(MINIMUM_WAIT),
         };
         let limit = match state.phase {
             Phase::New => Some(resting(limits.header_time)),
@@ -104,25 +92,46 @@ impl Progress {
         };
         let overdue = limit.map(|limit| state.since + limit);
         let stalled = state.blocked.map(|since| since + limits.stall_time);
-        let given_up = state.patience_ends.filter(|_| state.waits_for_client());
-        overdue.into_iter().chain(stalled).chain(given_up).min()
+        let given_up = state.patience_ends.filter(|_| state.waits_since().is_some());
+        let making_room = state.makes_room.then_some(state.since);
+        [overdue, stalled, given_up, making_room]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    pub(super) fn press(&self, pressure: Pressure, limits: &Limits) {
+    /// Returns since when the next step is the client's: to send the rest of a request or to read a response.
+    /// Slow bytes of a request do not count as a step.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        self.state().waits_since()
+    }
+
+    /// Closes the connection if it still waits for its client since then.
+    pub(super) fn make_room(&self, since: Instant) {
         let mut state = self.state();
-        state.pressure = pressure;
-        if pressure == Pressure::Stopping {
-            // Slightly before the drain deadline, so that only requests that the server itself has not
-            // finished remain to be cut.
-            let patience = limits.drain_time * 7 / 8;
-            state
-                .patience_ends
-                .get_or_insert_with(|| Instant::now() + patience);
+        if state.waits_since() == Some(since) {
+            state.makes_room = true;
+            self.hurried.notify_one();
         }
     }
 
+    /// Waits until the deadline was brought forward by [`Self::make_room`] or [`Self::stop`].
+    pub(super) async fn hurried(&self) {
+        self.hurried.notified().await;
+    }
+
+    /// Begins the shutdown: idle connections close, and the client has limited time for its next step.
+    pub(super) fn stop(&self, limits: &Limits) {
+        let mut state = self.state();
+        state.stopping = true;
+        // Slightly before the drain deadline, so that only requests that the server itself has not finished
+        // remain to be cut.
+        state.patience_ends = Some(Instant::now() + limits.drain_time * 7 / 8);
+        self.hurried.notify_one();
+    }
+
     pub(super) fn stopping(&self) -> bool {
-        self.state().pressure == Pressure::Stopping
+        self.state().stopping
     }
 
     /// Records received bytes.
@@ -137,7 +146,13 @@ impl Progress {
     pub(super) fn requested(&self) {
         let mut state = self.state();
         state.unread = false;
+        state.owes_body = false;
         state.enter(Phase::Body);
+    }
+
+    /// Records that the handler waits for the rest of the request's body.
+    pub(super) fn owes_body(&self) {
+        self.state().owes_body = true;
     }
 
     /// Records that the handler has finished with the request's body.
@@ -165,6 +180,7 @@ impl Progress {
         if let Some(since) = state.blocked {
             let earned = Duration::from_secs(1) / SLOWEST * u32::try_from(bytes).unwrap_or(u32::MAX);
             state.blocked = Some(Instant::now().min(since + earned));
+            state.makes_room = false;
         }
     }
 
@@ -191,20 +207,25 @@ impl Progress {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No holder of the lock panics while it changes the state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Returns whether the next step is the client's: to send the rest of a request or to read a
-    /// response.
-    fn waits_for_client(&self) -> bool {
-        self.phase != Phase::Answer || self.blocked.is_some()
+    fn waits_since(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            // A handler that has not asked for the body yet is the server's step.
+            Phase::Body if !self.owes_body => None,
+            Phase::Answer => None,
+            Phase::New | Phase::Headers | Phase::Body | Phase::Idle | Phase::Lingering => Some(self.since),
+        };
+        self.blocked.or(phase)
     }
 
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();
+        self.makes_room = false;
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt;
 
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The maximum nesting of a body. Requests nest two or three levels; without a limit a few kilobytes of
-/// brackets would overflow the stack, and each level is scanned once more.
+/// brackets would overflow the stack.
 const MAX_DEPTH: usize = 32;
 
 /// Named values. A repeated name keeps its first position and its last value.
@@ -65,8 +65,13 @@ impl<'a> Value<'a> {
 
     /// Parses a JSON text.
     pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(text, text, &error))?;
-        Self::read(whole, text, MAX_DEPTH)
+        // Checks the grammar without recursion, so that the reader can rely on it.
+        serde_json::from_str::<&RawValue>(text).map_err(|error| malformed(text, text, &error))?;
+        let mut reader = Reader {
+            whole: text,
+            rest: text,
+        };
+        reader.value(MAX_DEPTH)
     }
 
     /// Returns the text, if the value is one.
@@ -77,43 +82,108 @@ impl<'a> Value<'a> {
             Self::Null | Self::Boolean(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
         }
     }
+}
 
-    fn read(raw: &'a RawValue, whole: &str, depth: usize) -> Result<Self, Malformed> {
-        let text = raw.get();
-        let failed = |error: serde_json::Error| malformed(whole, text, &error);
+/// Reads a text of well-formed JSON once, from its start to its end.
+///
+/// serde_json returns the text of a number only for a value that it has skipped as a whole. With it, each level of
+/// nesting would be read once more: 62 KB in 31 levels took five times as long as a flat list.
+struct Reader<'a> {
+    whole: &'a str,
+    /// What is not read yet.
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, Malformed> {
+        self.rest = self.rest.trim_ascii_start();
         let Some(depth) = depth.checked_sub(1) else {
-            let offset = characters_before(whole, text);
             return Err(Malformed {
-                offset,
+                offset: characters_before(self.whole, self.rest),
                 error: format!("nested deeper than {MAX_DEPTH} levels"),
             });
         };
-        Ok(match text.as_bytes().first() {
+        match self.rest.as_bytes().first() {
             Some(b'{') => {
-                let members: IndexMap<String, &RawValue, RandomState> =
-                    serde_json::from_str(text).map_err(failed)?;
-                let read = |(name, raw)| Ok((name, Self::read(raw, whole, depth)?));
-                Self::Object(members.into_iter().map(read).collect::<Result<_, _>>()?)
+                self.skip('{');
+                let mut members = Object::default();
+                while !self.skip('}') {
+                    self.rest = self.rest.trim_ascii_start();
+                    let name = self.text()?.into_owned();
+                    self.skip(':');
+                    members.insert(name, self.value(depth)?);
+                    self.skip(',');
+                }
+                Ok(Value::Object(members))
             }
             Some(b'[') => {
-                let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
-                Self::List(
-                    elements
-                        .into_iter()
-                        .map(|raw| Self::read(raw, whole, depth))
-                        .collect::<Result<_, _>>()?,
-                )
+                self.skip('[');
+                let mut elements = Vec::new();
+                while !self.skip(']') {
+                    elements.push(self.value(depth)?);
+                    self.skip(',');
+                }
+                Ok(Value::List(elements))
             }
-            Some(b'"') => Self::Text(Cow::Owned(serde_json::from_str(text).map_err(failed)?)),
-            Some(b't') => Self::Boolean(true),
-            Some(b'f') => Self::Boolean(false),
-            Some(b'n') => Self::Null,
+            Some(b'"') => self.text().map(Value::Text),
+            Some(b't') => Ok(self.word("true", Value::Boolean(true))),
+            Some(b'f') => Ok(self.word("false", Value::Boolean(false))),
+            Some(b'n') => Ok(self.word("null", Value::Null)),
             _ => {
+                let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+                let length = self.rest.bytes().take_while(|byte| is_part(*byte)).count();
+                let number = self.take(length);
                 // Refuses 1e999, which is well-formed JSON and fits no machine number.
-                serde_json::from_str::<f64>(text).map_err(failed)?;
-                Self::Number(raw)
+                self.parsed::<f64>(number)?;
+                self.parsed(number).map(Value::Number)
             }
-        })
+        }
+    }
+
+    /// Reads a text in quotes. Only one with escapes is copied.
+    fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
+        let mut is_escaped = false;
+        let mut inner = self.rest.bytes().skip(1);
+        let mut length = 2;
+        while let Some(byte) = inner.next() {
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    is_escaped = true;
+                    inner.next();
+                    length += 2;
+                }
+                _ => length += 1,
+            }
+        }
+        let quoted = self.take(length);
+        match is_escaped {
+            true => self.parsed(quoted).map(Cow::Owned),
+            false => Ok(Cow::Borrowed(quoted.trim_matches('"'))),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Value<'a> {
+        self.take(word.len());
+        value
+    }
+
+    /// Skips a character after any whitespace. Returns whether it was there.
+    fn skip(&mut self, character: char) -> bool {
+        let rest = self.rest.trim_ascii_start().strip_prefix(character);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Returns the next bytes, and goes on after them.
+    fn take(&mut self, length: usize) -> &'a str {
+        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
+        self.rest = rest;
+        taken
+    }
+
+    fn parsed<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, Malformed> {
+        serde_json::from_str(part).map_err(|error| malformed(self.whole, part, &error))
     }
 }
 
@@ -159,4 +229,70 @@ fn malformed(whole: &str, part: &str, error: &serde_json::Error) -> Malformed {
 fn characters_before(whole: &str, part: &str) -> usize {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     whole.get(..start).unwrap_or_default().chars().count()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let text = || {
+            prop_oneof![
+                any::<String>(),
+                r#"["\\\\/ \n\t,:\[\]{}üa]{0,6}"#.prop_map(|text| text)
+            ]
+        };
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            text().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((text(), inner), 0..6)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_json_text_is_read_as_serde_json_reads_it(value in json()) {
+            for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+                let read = Value::parse(&text).map_err(|Malformed { error, .. }| error).unwrap();
+                let again: serde_json::Value = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+                let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
+                prop_assert_eq!(again, expected);
+            }
+        }
+    }
+
+    /// Each level was read once more. The shortest of several times, since the machine has other load.
+    #[test]
+    fn nested_lists_take_no_longer_than_a_flat_one() {
+        let time = |depth: usize| {
+            let text = format!(
+                "{}{}1{}",
+                "[".repeat(depth),
+                "1,".repeat(31_000 - depth),
+                "]".repeat(depth)
+            );
+            let once = || {
+                let begun = Instant::now();
+                assert!(Value::parse(&text).is_ok());
+                begun.elapsed()
+            };
+            (0..10).map(|_| once()).min().unwrap_or(Duration::MAX)
+        };
+        let (flat, nested) = (time(1), time(MAX_DEPTH - 1));
+        assert!(nested < flat * 9 / 5, "{nested:?} nested, {flat:?} flat");
+    }
 }

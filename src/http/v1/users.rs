@@ -47,7 +47,7 @@ pub(crate) struct CreateForm {
     /// The e-mail address. Unique, ignoring case.
     #[form(example = "ada@example.com")]
     email: Email,
-    /// The password, 8 to 128 characters.
+    /// The password, 8 to 128 characters, and not one of the most common ones.
     #[form(example = "correct horse battery staple")]
     password: NewPassword,
     /// The first name, at most 255 characters.
@@ -91,7 +91,7 @@ impl Request for NewAccount {
 #[derive(Form)]
 #[form(body, name = "ChangeUser", echo = Nothing, unknown = Forbidden, example = json!({"first_name": "Ada", "last_name": "Byron"}))]
 pub(crate) struct ChangeForm {
-    /// The new password, 8 to 128 characters. Setting it revokes the user's sessions.
+    /// The new password, 8 to 128 characters, and not one of the most common ones. Setting it revokes the user's sessions.
     #[form(example = "correct horse battery staple")]
     password: Option<NewPassword>,
     /// The current password. Required to change your own `password`.

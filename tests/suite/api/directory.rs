@@ -446,7 +446,7 @@ async fn a_person_is_made_shown_changed_and_removed_by_site_administrators() {
         "string_too_long at body.username",
         "bool_parsing at body.site_admin",
     ]);
-    for bad in ["1234567".to_owned(), "x".repeat(129)] {
+    for bad in ["1234567".to_owned(), "x".repeat(129), "Password1".to_owned()] {
         let order = json!({"email": "a@example.com", "password": bad});
         app.post(&site, "/users", order)
             .await
@@ -471,6 +471,9 @@ async fn users_change_only_their_own_password() {
     let more = json!({"password": new, "current_password": password(&email), "site_admin": true});
     app.patch(&member, &path, more).await.fails(403, "forbidden");
     app.patch(&member, &path, json!({})).await.fails(403, "forbidden");
+    let common = json!({"password": "iloveyou", "current_password": password(&email)});
+    let refused = app.patch(&member, &path, common).await;
+    refused.blames(&["value_error at body.password"]);
     let other = json!({"password": new, "current_password": password(&email)});
     let others = format!("/users/{}", NORTH.email("lead"));
     app.patch(&member, &others, other.clone())

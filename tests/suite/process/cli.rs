@@ -90,6 +90,11 @@ fn failures_are_reported_in_one_sentence() {
             "error: a password must have at least 8 characters\n",
         ),
         (
+            &["user", "create", "b@example.org", "--password-stdin"],
+            "Password1\n",
+            "error: a password must not be one of the 3000 most common ones\n",
+        ),
+        (
             &["user", "create", "b@example.org"],
             "",
             "error: no password: give it with --password-stdin or in the variable JETON_PASSWORD\n",

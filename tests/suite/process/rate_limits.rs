@@ -1,5 +1,8 @@
 //! Configured rate limits.
 
+use axum::http::StatusCode;
+use serde_json::json;
+
 use super::client::Answer;
 use super::home::Home;
 
@@ -79,4 +82,52 @@ fn terraforms_clients_are_told_in_their_own_headers_as_floats() {
     let mut stranger = server.client();
     let unknown = stranger.get("/api/v2/unheard-of");
     assert_eq!(float(&unknown, "x-ratelimit-limit"), 1.0);
+}
+
+#[test]
+fn all_addresses_of_an_ipv6_network_share_one_limit() {
+    let home = Home::new();
+    home.configure(
+        "trusted_proxies = [\"127.0.0.1/32\"]\n\
+         [rate_limits]\n\
+         per_address = { per_second = 1, burst = 20 }\n",
+    );
+    let server = home.serve();
+    let from = |address: String| {
+        let mut client = server.client().with_header("X-Forwarded-For", address);
+        client.get("/healthz").status
+    };
+    let statuses: Vec<u16> = (1..=60)
+        .map(|host| from(format!("2001:db8:1:2::{host:x}")))
+        .collect();
+    let admitted = statuses.iter().filter(|status| **status == 200).count();
+    assert!(admitted < 40, "{admitted} of 60");
+    assert_eq!(from("2001:db8:1:3::1".to_owned()), 200, "another network is free");
+}
+
+#[test]
+fn the_tokens_of_an_organization_share_one_limit_whatever_team_they_are_of() {
+    let home = Home::new();
+    home.configure("[rate_limits]\nper_caller = { per_second = 1, burst = 30 }\n");
+    let server = home.serve();
+    let mut admin = server.administrator();
+    let mut tokens = Vec::new();
+    for number in 0..8 {
+        let name = format!("team{number}");
+        let path = "/api/v1/organizations/default/teams";
+        admin
+            .post(path, json!({"name": name}))
+            .expect(StatusCode::CREATED);
+        let wanted = json!({"name": "t", "organization": "default", "owner": "team", "team": name});
+        let made = admin.post("/api/v1/tokens", wanted).expect(StatusCode::CREATED);
+        tokens.push(made.json()["token"].as_str().unwrap().to_owned());
+    }
+    let mut anyone = server.client();
+    let statuses: Vec<u16> = (0..80)
+        .map(|number| anyone.current(&tokens[number % 8]))
+        .collect();
+    let admitted = statuses.iter().filter(|status| **status == 200).count();
+    assert!((30..60).contains(&admitted), "{admitted} of 80");
+    // A user is counted apart from the organization.
+    assert_eq!(admin.get("/api/v1/me").status, 200);
 }

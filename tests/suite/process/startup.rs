@@ -1,15 +1,18 @@
 //! Starts that are refused: with one sentence, and without changing any file.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use axum::http::StatusCode;
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::home::{Finished, Home, SOON, Server, finish};
+use super::home::{EMAIL, Finished, Home, PASSWORD, SOON, Server, eventually, finish};
 
 /// Returns a directory in which a server has run and stopped.
 fn used() -> Home {
@@ -137,6 +140,121 @@ fn a_key_that_others_can_read() {
     }
     set_mode(&key, 0o600);
     stop(home.serve());
+}
+
+/// Every command refuses them in the words it has for keys.
+#[test]
+fn a_database_that_others_can_read_or_replace() {
+    let home = used();
+    assert_eq!(home.run(&["backup", "backup.db"]).code, Some(0));
+    // A server that is killed leaves its WAL.
+    let mut server = home.serve();
+    server.administrator().get("/api/v1/me").expect(StatusCode::OK);
+    server.kill();
+    let mut files = home.files().into_iter().map(|(path, _)| path);
+    let segment = files
+        .find(|path| path.extension().is_some_and(|end| end == "log"))
+        .unwrap();
+    let readable: &[&str] = &["is readable by other users", "chmod 600"];
+    let writable: &[&str] = &["can be changed by other users", "chmod go-w"];
+    let commands = [
+        &["keys", "list"][..],
+        &["user", "set-password", EMAIL, "--password-stdin"],
+        &["backup", "another.db"],
+        &["journal", "begin"],
+        &["journal", "check"],
+        &["clock", "accept"],
+    ];
+    for (path, bad, good, words) in [
+        (home.path("jeton.db"), 0o640, 0o600, readable),
+        (home.path("jeton.db"), 0o604, 0o600, readable),
+        (home.path("jeton.db-wal"), 0o620, 0o600, readable),
+        (home.path("jeton.db-shm"), 0o606, 0o600, readable),
+        (segment.clone(), 0o644, 0o600, readable),
+        (home.path("jeton.db.revocations"), 0o722, 0o700, writable),
+        (home.folder().to_owned(), 0o770, 0o700, writable),
+    ] {
+        set_mode(&path, bad);
+        for arguments in commands {
+            let refused = finish(home.command(arguments), "a password of mine\n");
+            assert_eq!(
+                refused.code,
+                Some(1),
+                "{path:?} {bad:o} {arguments:?}: {refused:?}"
+            );
+            for word in words {
+                assert!(
+                    refused.stderr.contains(word),
+                    "{path:?} {arguments:?}: {refused:?}"
+                );
+            }
+        }
+        assert_refused(&home, &[], words);
+        set_mode(&path, good);
+    }
+    assert!(!home.path("another.db").exists());
+
+    // A backup, and where one is written.
+    fs::create_dir(home.path("open")).unwrap();
+    set_mode(&home.path("open"), 0o777);
+    let refused = home.run(&["backup", "open/backup.db"]);
+    assert!(
+        refused.stderr.contains("open can be changed by other users"),
+        "{refused:?}"
+    );
+    set_mode(&home.path("backup.db"), 0o640);
+    let restored = [
+        "restore",
+        "--database",
+        "restored.db",
+        "backup.db",
+        "--cut-off-missing",
+    ];
+    let refused = home.run(&restored);
+    assert!(
+        refused.stderr.contains("backup.db is readable by other users"),
+        "{refused:?}"
+    );
+    set_mode(&home.path("backup.db"), 0o600);
+    assert_eq!(home.run(&restored).code, Some(0));
+    stop(home.serve());
+}
+
+/// Whatever the umask is.
+#[test]
+fn every_file_of_a_deployment_belongs_to_its_owner_alone() {
+    let home = Home::new();
+    let serve = home.serve_command();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "umask 0 && exec \"$@\"", "sh"])
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    command.current_dir(home.folder());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut server = home.start(command);
+    let mut admin = server.administrator();
+    let made = admin.post("/api/v1/tokens", json!({"name": "n", "organization": "default"}));
+    let id = made.expect(StatusCode::CREATED).json()["token_info"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    admin
+        .post(&format!("/api/v1/tokens/{id}/revoke"), json!({}))
+        .expect(StatusCode::CREATED);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let names: Vec<_> = home.files().into_iter().map(|(path, _)| path).collect();
+    for name in ["jeton.db", "jeton.db-wal", "jeton.db-shm"] {
+        assert!(names.contains(&home.path(name)), "{name}: {names:?}");
+    }
+    assert!(names.len() >= 6, "{names:?}");
+    for path in names {
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+    }
+    for folder in ["keys", "jeton.db.revocations"] {
+        assert_eq!(mode(&home.path(folder)), 0o700, "{folder}");
+    }
+    server.kill();
 }
 
 #[test]
@@ -293,6 +411,122 @@ fn every_mistake_of_a_configuration_is_said_at_once_with_its_place() {
         }
         assert_eq!(content(&home).len(), 1, "a refused start has made a file");
     }
+}
+
+/// Starts the first server of a directory with the password in a file of this mode.
+fn with_password_file(home: &Home, text: &str, mode: u32) -> Command {
+    fs::write(home.path("secret"), text).unwrap();
+    set_mode(&home.path("secret"), mode);
+    let mut command = home.serve_command();
+    command
+        .env_remove("JETON_ADMIN_PASSWORD")
+        .env("JETON_ADMIN_PASSWORD_FILE", "secret");
+    command
+}
+
+#[test]
+fn the_first_password_is_read_from_a_file() {
+    // 0440 is the mode of a systemd credential.
+    for (text, mode) in [
+        (PASSWORD.to_owned(), 0o600),
+        (format!("{PASSWORD}\n"), 0o400),
+        (format!("{PASSWORD}\r\n"), 0o440),
+    ] {
+        let home = Home::new();
+        let server = home.start(with_password_file(&home, &text, mode));
+        server.administrator().get("/api/v1/me").expect(StatusCode::OK);
+        let welcome = eventually(SOON, || {
+            let text = server.stdout();
+            text.contains("curl").then_some(text)
+        });
+        let welcome = welcome.unwrap();
+        assert!(welcome.contains("password: the content of secret\n"), "{welcome}");
+        assert!(welcome.contains("$(cat 'secret')"), "{welcome}");
+        assert!(!welcome.contains(PASSWORD), "{welcome}");
+        stop(server);
+    }
+}
+
+#[test]
+fn a_password_file_that_is_not_to_be_trusted_refuses_the_start() {
+    let home = Home::new();
+    for (text, mode, problem) in [
+        (
+            PASSWORD,
+            0o604,
+            "is refused: secret is readable by other users (mode 0604): run `chmod 600 secret`",
+        ),
+        (PASSWORD, 0o460, "is refused: secret is readable by other users"),
+        (
+            "short\n",
+            0o600,
+            "is refused: a password must have at least 8 characters",
+        ),
+        (
+            "Password1\n",
+            0o600,
+            "is refused: a password must not be one of the 3000 most common ones",
+        ),
+        (
+            &"x".repeat(1000),
+            0o600,
+            "is refused: a password must have at most 128 characters",
+        ),
+    ] {
+        let refused = finish(with_password_file(&home, text, mode), "");
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let sentence = format!("the variable `JETON_ADMIN_PASSWORD_FILE` {problem}");
+        assert!(refused.stderr.contains(&sentence), "{refused:?}");
+        assert!(!refused.stderr.contains(text), "{refused:?}");
+    }
+    let mut both = with_password_file(&home, PASSWORD, 0o600);
+    both.env("JETON_ADMIN_PASSWORD", PASSWORD);
+    let refused = finish(both, "");
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (
+            Some(1),
+            "error: the variable `JETON_ADMIN_PASSWORD_FILE` must not be set together with `JETON_ADMIN_PASSWORD`\n"
+        )
+    );
+    let mut missing = with_password_file(&home, PASSWORD, 0o600);
+    missing.env("JETON_ADMIN_PASSWORD_FILE", "keys-of-nobody");
+    let refused = finish(missing, "");
+    assert!(
+        refused
+            .stderr
+            .contains("names a file that cannot be read: keys-of-nobody"),
+        "{refused:?}"
+    );
+    assert!(!home.path("jeton.db").exists());
+}
+
+/// A core file would hold the private keys. The control dumps its core.
+#[test]
+fn a_server_leaves_no_core() {
+    let home = Home::new();
+    let serve = home.serve_command();
+    let unlimited = |program: &OsStr, arguments: Vec<&OsStr>| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -c unlimited && exec \"$@\"", "sh"])
+            .arg(program)
+            .args(arguments);
+        command.current_dir(home.folder());
+        command
+    };
+    let mut control = unlimited("sh".as_ref(), vec!["-c".as_ref(), "kill -ABRT $$".as_ref()]);
+    assert!(
+        control.status().unwrap().core_dumped(),
+        "this machine allows no cores"
+    );
+
+    let mut command = unlimited(serve.get_program(), serve.get_args().collect());
+    command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut server = home.start(command);
+    server.signal(Signal::ABORT);
+    let ended = server.ended(SOON).unwrap();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(6), false));
 }
 
 #[test]

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::open::beside;
 use jeton_core::clock::Timestamp;
 
 pub(super) use given::{Given, last_token};
@@ -56,9 +57,7 @@ pub(super) struct Journal {
 
 /// Returns the folder of a database's journal.
 pub(super) fn folder_of(database: &Path) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".revocations");
-    PathBuf::from(path)
+    beside(database, ".revocations")
 }
 
 impl Journal {

@@ -1,8 +1,8 @@
 //! Backup and restore: a restore must never make a revoked token active again.
 
 use jeton_store::suite::clerk::Clerk;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
@@ -448,6 +448,7 @@ async fn a_last_segment_without_a_beginning_is_damage() {
 
 fn check_journal_of(sqlite: &Sqlite) -> usize {
     fs::write(sqlite.path(), "").unwrap();
+    fs::set_permissions(sqlite.path(), Permissions::from_mode(0o600)).unwrap();
     let flaws = check_journal(&sqlite.path()).unwrap();
     fs::remove_file(sqlite.path()).unwrap();
     flaws.len()

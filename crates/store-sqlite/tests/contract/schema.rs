@@ -2,7 +2,8 @@
 //!
 //! A migration with such a file must not be edited. `make schema` writes the file of a new version.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jeton_core::directory::{OrganizationReference, Role};
@@ -82,6 +83,7 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
         let kept = file(number);
         assert!(kept.exists(), "no file of schema {number}: run `make schema`");
         fs::copy(kept, sqlite.path()).unwrap();
+        fs::set_permissions(sqlite.path(), Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(sqlite.try_open(), Err(OpenError::JournalMissing { .. })));
         assert!(begin_journal(&sqlite.path(), &Seeded).unwrap());
         let store = open(&sqlite);

@@ -25,6 +25,98 @@ async fn a_connection_above_the_limit_closes_an_idle_one() {
     answered(&mut busy, "waited").await;
 }
 
+const POST: &str = "POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n\r\n";
+
+/// Each of these phases has a limit of its own, which is much longer than the test.
+#[tokio::test]
+async fn the_connection_that_has_waited_longest_for_its_client_makes_room() {
+    for (longest, rest, answer) in [
+        ("", GET, "hello"),
+        (POST, "hello", "hello"),
+        ("GET / HTTP/1.1\r\nHo", "st: here\r\n\r\n", "hello"),
+        (GET, GET, "hello"),
+        ("GET /large HTTP/1.1\r\nHost: here\r\n\r\n", "", "xxx"),
+    ] {
+        let server = start(Limits {
+            connections: 2,
+            ..Limits::default()
+        })
+        .await;
+        let mut longest_waiting = server.saying(longest).await;
+        sleep(SOON).await;
+        let mut second = server.saying(longest).await;
+        assert!(server.answer(LAST_GET).await.ends_with("hello"), "{longest}");
+
+        assert!(is_closed_or_reset(&mut longest_waiting).await, "{longest}");
+        second.write_all(rest.as_bytes()).await.unwrap();
+        answered(&mut second, answer).await;
+    }
+}
+
+/// A handler that takes its time is not closed: the next step is the server's.
+#[tokio::test]
+async fn a_request_in_progress_makes_no_room() {
+    let server = start(Limits {
+        connections: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut busy = server.saying("GET /wait HTTP/1.1\r\nHost: here\r\n\r\n").await;
+    server.gate.entered.notified().await;
+    let next = server.saying(LAST_GET).await;
+    sleep(MINIMUM_WAIT + LATER).await;
+    server.gate.release.notify_one();
+    answered(&mut busy, "waited").await;
+    assert!(till_closed(next).await.ends_with("hello"));
+}
+
+/// Fills a server of eight connections, an eighth of which is one, with one connection of a host and then seven of
+/// another, and returns whether the first is closed by another connection.
+async fn the_first_makes_room(trusted_proxies: Vec<IpNet>) -> bool {
+    let server = start_trusting(
+        Limits {
+            connections: 8,
+            ..Limits::default()
+        },
+        trusted_proxies,
+    )
+    .await;
+    let mut alone = server.saying_from(2, POST).await;
+    sleep(SOON).await;
+    let mut many = Vec::new();
+    for _ in 0..7 {
+        many.push(server.saying_from(3, POST).await);
+    }
+    let new = server.saying_from(4, LAST_GET).await;
+    assert!(till_closed(new).await.ends_with("hello"));
+    let is_closed = is_closed_or_reset(&mut alone).await;
+    if !is_closed {
+        alone.write_all(b"hello").await.unwrap();
+        answered(&mut alone, "hello").await;
+    }
+    is_closed
+}
+
+#[tokio::test]
+async fn a_network_that_holds_more_than_its_share_makes_room_first() {
+    assert!(!the_first_makes_room(Vec::new()).await);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_may_hold_more_than_a_share() {
+    let proxies = vec!["127.0.0.3/32".parse().unwrap()];
+    assert!(the_first_makes_room(proxies).await);
+}
+
+/// Returns whether the server has closed the connection, also with a response or a request unread.
+async fn is_closed_or_reset(client: &mut TcpStream) -> bool {
+    let mut buffer = vec![0; LARGE];
+    let closed = timeout(LATER, async {
+        while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    });
+    closed.await.is_ok()
+}
+
 #[tokio::test]
 async fn idle_connections_stay_open_below_the_limit() {
     let server = start(Limits {

@@ -45,6 +45,10 @@ struct Gate {
 }
 
 async fn start(limits: Limits) -> Server {
+    start_trusting(limits, Vec::new()).await
+}
+
+async fn start_trusting(limits: Limits, trusted_proxies: Vec<IpNet>) -> Server {
     let gate = Arc::new(Gate::default());
     let router = Router::new()
         .route("/", get(|| async { "hello" }))
@@ -68,7 +72,7 @@ async fn start(limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let ended = tokio::spawn(serve(listener, router, limits, async {
+    let ended = tokio::spawn(serve(listener, router, limits, trusted_proxies, async {
         let _ = stopped.await;
     }));
     Server {
@@ -94,6 +98,15 @@ impl Server {
 
     async fn saying(&self, request: &str) -> TcpStream {
         let mut client = self.client().await;
+        client.write_all(request.as_bytes()).await.unwrap();
+        client
+    }
+
+    /// Connects from an address of this machine, 127.0.0.x.
+    async fn saying_from(&self, host: u8, request: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+        let mut client = socket.connect(self.address).await.unwrap();
         client.write_all(request.as_bytes()).await.unwrap();
         client
     }

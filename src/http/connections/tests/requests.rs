@@ -61,6 +61,22 @@ async fn doubtful_framing() {
             "two codings",
             format!("{start}Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ),
+        (
+            "chunked twice",
+            format!("{start}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunked twice in one",
+            format!("{start}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "chunked and identity",
+            format!("{start}Transfer-Encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ),
+        (
+            "a coding that is not quite chunked",
+            format!("{start}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n"),
+        ),
         ("a folded header", format!("{start}Padding: a\r\n b\r\n\r\n")),
         (
             "a space before the colon",

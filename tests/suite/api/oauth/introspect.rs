@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jeton::keys::KeyDirectory;
+use jeton_verifier::strip_prefix;
 use serde_json::{Value, json};
 
 use crate::harness::{Actor, Answer, Fault, ISSUER, MANAGEMENT, Minted, NORTH, Plan, SOUTH, TestApp};
@@ -415,6 +417,70 @@ async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
         } else {
             current.fails(401, "invalid_token");
         }
+    }
+}
+
+/// Whoever has a private key can sign any claims. Those that no record has are refused, each by itself.
+#[tokio::test]
+async fn a_signed_token_with_other_claims_than_its_record_is_not_active() {
+    let app = TestApp::new().await;
+    let service = app.service().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await;
+    let (message, _) = strip_prefix(&token.secret).rsplit_once('.').unwrap();
+    let (header, claims) = message.split_once('.').unwrap();
+    let parsed =
+        |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let (head, claims) = (parsed(header), parsed(claims));
+    let keys = KeyDirectory::open(app.key_folder()).unwrap();
+    let kid = head["kid"].as_str().unwrap().parse().unwrap();
+    let key = keys.load(&kid).unwrap().unwrap();
+    let signed = |changes: Value| {
+        let mut claims = claims.clone();
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => claims.as_object_mut().unwrap().remove(name),
+                value => claims
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(name.clone(), value.clone()),
+            };
+        }
+        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()).unwrap());
+        format!("{message}.{signature}")
+    };
+    let later = |name: &str, by: i64| json!({name: claims[name].as_i64().unwrap() + by});
+    let status = |index: u64, uri: &str| json!({"status": {"status_list": {"idx": index, "uri": uri}}});
+    let list = claims["status"]["status_list"]["uri"].as_str().unwrap();
+    let index = claims["status"]["status_list"]["idx"].as_u64().unwrap();
+    for (changes, is_active) in [
+        (json!({}), true),
+        // jeton ignores a claim that it does not know, and shows it nowhere.
+        (json!({"admin": true}), true),
+        (json!({"iss": "https://other.example"}), false),
+        (json!({"sub": "deployment", "client_id": "deployment"}), false),
+        (json!({"sub": "deployment"}), false),
+        (json!({"client_id": "deployment"}), false),
+        (json!({"aud": ["https://other.example"]}), false),
+        (later("iat", 1), false),
+        (later("iat", -1), false),
+        (later("exp", 1), false),
+        (later("exp", -1), false),
+        (json!({"jti": "00000000-0000-4000-8000-000000000000"}), false),
+        (json!({"scope": "projects:read tokens:write"}), false),
+        (json!({"scope": null}), false),
+        (json!({"org": "00000000-0000-4000-8000-000000000000"}), false),
+        (json!({"org": null}), false),
+        (json!({"team": "team-0123456789abcdef"}), false),
+        (json!({"projects": [1]}), false),
+        (json!({"projects": []}), false),
+        (status(index ^ 1, list), false),
+        (status(index, "https://other.example/status-lists/1"), false),
+    ] {
+        let other = signed(changes.clone());
+        let answer = app.introspect(&service, &other).await.is(200).json();
+        assert_eq!(answer["active"], is_active, "{changes}");
+        assert_eq!(answer.get("admin"), None);
     }
 }
 

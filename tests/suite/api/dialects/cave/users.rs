@@ -85,6 +85,9 @@ async fn everybody_changes_their_password_and_administrators_names() {
     }
     let short = change(&member, json!({"password": "short", "current_password": old})).await;
     assert_eq!(short.status, 400);
+    let body = json!({"password": "Qwertyuiop", "current_password": old});
+    let common = "a password must not be one of the 3000 most common ones";
+    change(&member, body).await.refuses(400, common);
     let body = json!({"password": "another one", "current_password": old});
     let changed = change(&member, body).await.is(200);
     assert_eq!(changed.json()["email"], NORTH.email("member"));

@@ -1,0 +1,139 @@
+//! Which permission bits the files that hold secrets, and their folders, may have.
+
+use std::path::{Path, PathBuf};
+
+/// A file or a folder that other users could read or change. The text names the path and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Exposed {
+    /// Another user could read a secret.
+    #[error(
+        "{} is readable by other users (mode {mode:04o}): run `chmod 600 {}`, and {} if others may have read it",
+        path.display(), path.display(), secret.remedy()
+    )]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// The secret in it.
+        secret: Secret,
+    },
+    /// Another user could replace the files of a folder.
+    #[error(
+        "{} can be changed by other users (mode {mode:04o}): run `chmod go-w {}`",
+        path.display(), path.display()
+    )]
+    Writable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// The secret that a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// A private key, with which others could sign tokens.
+    Key,
+    /// The database, its WAL, its journal or a backup: hashes of passwords, users, tokens and revocations.
+    Database,
+    /// A password in plain text.
+    Password,
+}
+
+impl Secret {
+    /// Returns the permission bits that its file must not have.
+    fn forbidden(self) -> u32 {
+        match self {
+            Self::Key | Self::Database => 0o077,
+            // The service manager gives a credential to one user by an ACL, whose mask stands in place of the
+            // group's bits: systemd's have the mode 0440.
+            Self::Password => 0o037,
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Key => "replace the key",
+            Self::Database => "have the users change their passwords",
+            Self::Password => "change the password",
+        }
+    }
+
+    /// Refuses a file that other users can read or write, by the mode of its metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`Exposed::Readable`]
+    pub fn check_file(self, path: &Path, mode: u32) -> Result<(), Exposed> {
+        let mode = mode & 0o7777;
+        if mode & self.forbidden() == 0 {
+            return Ok(());
+        }
+        Err(Exposed::Readable {
+            path: path.to_owned(),
+            mode,
+            secret: self,
+        })
+    }
+}
+
+/// Refuses a folder in which other users could replace a file, by the mode of its metadata.
+///
+/// # Errors
+///
+/// [`Exposed::Writable`]
+pub fn check_folder(path: &Path, mode: u32) -> Result<(), Exposed> {
+    let mode = mode & 0o7777;
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(Exposed::Writable {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_reads_and_only_a_credential_may_have_a_group() {
+        let path = Path::new("file");
+        for (secret, mode, is_fine) in [
+            (Secret::Key, 0o100_600, true),
+            (Secret::Key, 0o100_400, true),
+            (Secret::Key, 0o100_640, false),
+            (Secret::Database, 0o100_600, true),
+            (Secret::Database, 0o100_604, false),
+            (Secret::Database, 0o100_620, false),
+            (Secret::Database, 0o100_602, false),
+            (Secret::Password, 0o100_400, true),
+            (Secret::Password, 0o100_440, true),
+            (Secret::Password, 0o100_460, false),
+            (Secret::Password, 0o100_444, false),
+        ] {
+            assert_eq!(
+                secret.check_file(path, mode).is_ok(),
+                is_fine,
+                "{secret:?} {mode:o}"
+            );
+        }
+    }
+
+    #[test]
+    fn others_may_see_a_folder_and_not_change_it() {
+        let path = Path::new("folder");
+        for (mode, is_fine) in [
+            (0o040_700, true),
+            (0o040_755, true),
+            (0o040_775, false),
+            (0o040_757, false),
+            (0o041_777, false),
+        ] {
+            assert_eq!(check_folder(path, mode).is_ok(), is_fine, "{mode:o}");
+        }
+    }
+}
