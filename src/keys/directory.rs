@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use jeton_core::file_mode::{Exposed, Secret, check_folder};
+use jeton_core::file_mode::{Exposed, Secret};
 use jeton_verifier::KeyId;
 use zeroize::Zeroizing;
 
@@ -97,7 +97,7 @@ impl KeyDirectory {
         if !metadata.is_dir() {
             return Err(DirectoryError::NotAFolder { path });
         }
-        check_folder(&path, metadata.mode())?;
+        Secret::Key.check_folder(&path, metadata.mode())?;
         let directory = Self { path };
         for kid in directory.kids()? {
             let path = directory.file(&kid);

@@ -77,22 +77,27 @@ impl Secret {
             secret: self,
         })
     }
-}
 
-/// Refuses a folder in which other users could replace a file, by the mode of its metadata.
-///
-/// # Errors
-///
-/// [`Exposed::Writable`]
-pub fn check_folder(path: &Path, mode: u32) -> Result<(), Exposed> {
-    let mode = mode & 0o7777;
-    if mode & 0o022 == 0 {
-        return Ok(());
+    /// Refuses a folder in which other users could replace the file, by the mode of its metadata. A database may
+    /// stand in a folder of a group, as with a umask of 002; the folder of keys holds nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Exposed::Writable`]
+    pub fn check_folder(self, path: &Path, mode: u32) -> Result<(), Exposed> {
+        let mode = mode & 0o7777;
+        let forbidden = match self {
+            Self::Key | Self::Password => 0o022,
+            Self::Database => 0o002,
+        };
+        if mode & forbidden == 0 {
+            return Ok(());
+        }
+        Err(Exposed::Writable {
+            path: path.to_owned(),
+            mode,
+        })
     }
-    Err(Exposed::Writable {
-        path: path.to_owned(),
-        mode,
-    })
 }
 
 #[cfg(test)]
@@ -126,14 +131,16 @@ mod tests {
     #[test]
     fn others_may_see_a_folder_and_not_change_it() {
         let path = Path::new("folder");
-        for (mode, is_fine) in [
-            (0o040_700, true),
-            (0o040_755, true),
-            (0o040_775, false),
-            (0o040_757, false),
-            (0o041_777, false),
+        for (mode, keys, database) in [
+            (0o040_700, true, true),
+            (0o040_755, true, true),
+            (0o040_775, false, true),
+            (0o040_757, false, false),
+            (0o041_777, false, false),
         ] {
-            assert_eq!(check_folder(path, mode).is_ok(), is_fine, "{mode:o}");
+            let is_fine = |secret: Secret| secret.check_folder(path, mode).is_ok();
+            let fine = (is_fine(Secret::Key), is_fine(Secret::Database));
+            assert_eq!(fine, (keys, database), "{mode:o}");
         }
     }
 }

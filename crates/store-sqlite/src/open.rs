@@ -15,7 +15,7 @@ use crate::ended::{self, Source};
 use crate::journal::{self, End, Flaw, JournalError};
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
-use jeton_core::file_mode::{Exposed, Secret, check_folder};
+use jeton_core::file_mode::{Exposed, Secret};
 
 /// The application id that marks a file as ours: `jtn1`. The first migration writes it.
 const APPLICATION_ID: i32 = 0x6a74_6e31;
@@ -190,7 +190,7 @@ pub(super) fn check_private(database: &Path) -> Result<(), OpenError> {
     let Some(metadata) = metadata(&journal)? else {
         return Ok(());
     };
-    check_folder(&journal, metadata.mode())?;
+    Secret::Database.check_folder(&journal, metadata.mode())?;
     let listed = |error| inaccessible(&journal, error);
     for segment in fs::read_dir(&journal).map_err(listed)? {
         check_file(&segment.map_err(listed)?.path())?;
@@ -217,7 +217,7 @@ pub(super) fn check_folders(file: &Path) -> Result<(), OpenError> {
     for file in [file, &target] {
         let folder = folder_of(file);
         if let Some(metadata) = metadata(folder)? {
-            check_folder(folder, metadata.mode())?;
+            Secret::Database.check_folder(folder, metadata.mode())?;
         }
     }
     Ok(())

@@ -234,8 +234,6 @@ fn characters_before(whole: &str, part: &str) -> usize {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::time::{Duration, Instant};
-
     use proptest::prelude::*;
 
     use super::*;
@@ -273,26 +271,5 @@ mod tests {
                 prop_assert_eq!(again, expected);
             }
         }
-    }
-
-    /// Each level was read once more. The shortest of several times, since the machine has other load.
-    #[test]
-    fn nested_lists_take_no_longer_than_a_flat_one() {
-        let time = |depth: usize| {
-            let text = format!(
-                "{}{}1{}",
-                "[".repeat(depth),
-                "1,".repeat(31_000 - depth),
-                "]".repeat(depth)
-            );
-            let once = || {
-                let begun = Instant::now();
-                assert!(Value::parse(&text).is_ok());
-                begun.elapsed()
-            };
-            (0..10).map(|_| once()).min().unwrap_or(Duration::MAX)
-        };
-        let (flat, nested) = (time(1), time(MAX_DEPTH - 1));
-        assert!(nested < flat * 9 / 5, "{nested:?} nested, {flat:?} flat");
     }
 }

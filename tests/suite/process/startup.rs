@@ -172,7 +172,7 @@ fn a_database_that_others_can_read_or_replace() {
         (home.path("jeton.db-shm"), 0o606, 0o600, readable),
         (segment.clone(), 0o644, 0o600, readable),
         (home.path("jeton.db.revocations"), 0o722, 0o700, writable),
-        (home.folder().to_owned(), 0o770, 0o700, writable),
+        (home.folder().to_owned(), 0o707, 0o770, writable),
     ] {
         set_mode(&path, bad);
         for arguments in commands {
@@ -193,6 +193,8 @@ fn a_database_that_others_can_read_or_replace() {
         set_mode(&path, good);
     }
     assert!(!home.path("another.db").exists());
+    // The folder of a group, as with a umask of 002.
+    assert_eq!(home.run(&["keys", "list"]).code, Some(0));
 
     // A backup, and where one is written.
     fs::create_dir(home.path("open")).unwrap();
