@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::chance::SystemEntropy;
-use crate::{members, open, organizations, people, teams};
-use jeton_core::directory::{OrganizationId, UserId};
+use crate::{invitations, members, open, organizations, people, teams};
+use jeton_core::directory::{MemberStatus, OrganizationId, UserId};
 use jeton_store::OrganizationsOf;
 use uuid::Uuid;
 
@@ -60,10 +60,18 @@ fn a_numbered_page_reads_no_row_of_another_owner() {
             };
             let mut lists = vec![
                 (teams::searched(1), "teams_by_name (organization=?"),
-                match keys {
-                    None => (members::searched(1, &search), "PRIMARY KEY (organization=?"),
-                    Some(_) => (members::searched(1, &search), "users_by_email (email=?)"),
-                },
+                (members::searched(1, None, &search), "PRIMARY KEY (organization=?"),
+                (
+                    members::searched(1, Some(MemberStatus::Active), &search),
+                    match keys {
+                        None => "PRIMARY KEY (organization=?",
+                        Some(_) => "users_by_email (email=?)",
+                    },
+                ),
+                (
+                    members::searched(1, Some(MemberStatus::Invited), &search),
+                    "PRIMARY KEY (organization=? AND team=?",
+                ),
             ];
             let indexes = ["memberships_by_user (user=?)", "PRIMARY KEY (rowid=?)"];
             for (of, index) in owners().iter().zip(indexes) {
@@ -105,6 +113,7 @@ fn a_slice_reads_no_row_of_another_owner_and_the_check_can_fail() {
     let mut statements = vec![
         members::slice_of(&members::OF_ORGANIZATION),
         members::slice_of(&members::OF_TEAM),
+        invitations::LIST.to_owned(),
     ];
     for of in owners() {
         statements.push(organizations::slice_of(&of));
