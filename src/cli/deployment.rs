@@ -85,6 +85,7 @@ impl Deployment {
             retention: config.tokens.retention,
             cached_tokens: config.tokens.cached,
             catalogue: config.catalogue.clone(),
+            consent: config.consent,
         };
         Ok(Authority::new(
             Arc::clone(&self.store) as SharedStore,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::authority::password::NewPassword;
+use jeton_core::directory::Consent;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub tokens: Tokens,
     pub session_lifetime: Span,
     pub catalogue: Catalogue,
+    /// Whether people must accept roles that organizations give them.
+    pub consent: Consent,
     pub limits: Limits,
     pub rate_limits: RateLimits,
     pub administrator: Administrator,

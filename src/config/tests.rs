@@ -48,6 +48,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
     assert_eq!(config.tokens.retention.to_string(), "30d");
     assert_eq!(config.session_lifetime.to_string(), "12h");
+    assert_eq!(config.consent, Consent::Required);
     assert_eq!(config.catalogue, Catalogue::standard());
     assert_eq!(config.limits, Limits::STANDARD);
     assert_eq!(config.rate_limits, RateLimits::default());
@@ -79,6 +80,9 @@ fn everything_can_be_set() {
 
         [sessions]
         lifetime = "8h"
+
+        [people]
+        consent = "waived"
 
         [scopes]
         available = ["mail:send", "mail:read"]
@@ -115,6 +119,7 @@ fn everything_can_be_set() {
     assert_eq!(config.tokens.cached, 5000);
     assert_eq!(config.tokens.retention.to_string(), "7d");
     assert_eq!(config.session_lifetime.seconds(), 28_800);
+    assert_eq!(config.consent, Consent::Waived);
     let own: Vec<_> = config
         .catalogue
         .grantable_by_default()

@@ -25,6 +25,7 @@ use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
 use jeton_core::deployment_clock::DeploymentClock;
+use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Revocations, SharedStore};
@@ -53,6 +54,8 @@ pub(crate) struct TestApp {
     issuer: String,
     /// The rotation policy from the next start on.
     pub(crate) rotation: Rotation,
+    /// Whether people must accept roles, from the next start on.
+    pub(crate) consent: Consent,
     wrap: Wrap,
     app: Option<Arc<App>>,
     router: Option<Router>,
@@ -123,6 +126,7 @@ impl TestApp {
                 max_age: 300,
                 every: None,
             },
+            consent: Consent::Required,
             wrap,
             app: None,
             router: None,
@@ -172,6 +176,7 @@ impl TestApp {
             retention: Span::MONTH,
             cached_tokens: 200_000,
             catalogue: Catalogue::standard(),
+            consent: self.consent,
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
         let store = (self.wrap)(Arc::new(store));

@@ -58,21 +58,22 @@ fn a_numbered_page_reads_no_row_of_another_owner() {
                 keys: keys.clone(),
                 ..Search::default()
             };
-            let mut lists = vec![
-                (teams::searched(1), "teams_by_name (organization=?"),
-                (members::searched(1, None, &search), "PRIMARY KEY (organization=?"),
-                (
-                    members::searched(1, Some(MemberStatus::Active), &search),
-                    match keys {
-                        None => "PRIMARY KEY (organization=?",
-                        Some(_) => "users_by_email (email=?)",
-                    },
-                ),
-                (
-                    members::searched(1, Some(MemberStatus::Invited), &search),
+            let mut lists = vec![(teams::searched(1), "teams_by_name (organization=?")];
+            let (of_members, of_invited) = match keys {
+                None => (
+                    "PRIMARY KEY (organization=?",
                     "PRIMARY KEY (organization=? AND team=?",
                 ),
-            ];
+                Some(_) => ("users_by_email (email=?)", "email=?"),
+            };
+            for (status, index) in [
+                (Some(MemberStatus::Active), of_members),
+                (Some(MemberStatus::Invited), of_invited),
+                (None, of_members),
+                (None, of_invited),
+            ] {
+                lists.push((members::searched(1, status, &search), index));
+            }
             let indexes = ["memberships_by_user (user=?)", "PRIMARY KEY (rowid=?)"];
             for (of, index) in owners().iter().zip(indexes) {
                 lists.push((organizations::searched(of, Some(1)), index));
