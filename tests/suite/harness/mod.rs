@@ -79,6 +79,14 @@ impl TestApp {
         Self::open(folder, clock, Seeded::new(2), Box::new(wrap)).await
     }
 
+    /// Starts a server with the users of [`World`] where roles need no consent, as clients of other systems expect.
+    pub(crate) async fn waiving_consent() -> Self {
+        let mut app = Self::new().await;
+        app.consent = Consent::Waived;
+        app.restart().await;
+        app
+    }
+
     /// Starts a server with an empty database.
     pub(crate) async fn empty() -> Self {
         let clock = Arc::new(FakeClock::at(World::BEGINS));

@@ -22,7 +22,7 @@ use crate::http::dialects::terraform::user::UserResource;
 use crate::http::domain_types::{MemberStatusWord, Word};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure};
-use jeton_core::directory::{Email, MemberStatus, Organization, TeamReference, UserId};
+use jeton_core::directory::{Email, MemberStatus, Organization, TeamReference};
 use jeton_store::{Found, PersonReference, Search};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -111,34 +111,39 @@ struct MembershipAttributes {
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipRelationships {
     organization: ToOne,
-    /// `null` if the status is `invited`, which must not reveal whether a user has the address.
+    /// For an `invited` address an id that belongs to nobody, so that the list does not reveal whether a user has the
+    /// address; `null` in the response that creates the membership.
     user: ToOne,
 }
 
 impl MembershipResource {
-    /// Returns an active membership of a user, or an invited one of an address.
-    fn of(organization: &Organization, email: &Email, user: Option<&UserId>) -> Self {
-        let named = format!("{} {email}", organization.id);
-        let hash = digest::digest(&digest::SHA256, named.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    fn of(
+        organization: &Organization,
+        email: &Email,
+        status: MemberStatus,
+        user: Option<Identifier>,
+    ) -> Self {
         Self {
-            id: format!("ou-{}", hash.get(..16).unwrap_or_default()),
+            id: format!("ou-{}", suffix(organization, email)),
             kind: "organization-memberships",
             attributes: MembershipAttributes {
-                status: Word(match user {
-                    Some(_) => MemberStatus::Active,
-                    None => MemberStatus::Invited,
-                }),
+                status: Word(status),
                 email: email.to_string(),
             },
             relationships: MembershipRelationships {
                 organization: ToOne::with("organizations", &organization.name),
-                user: ToOne {
-                    data: user.map(|id| Identifier::of("users", id)),
-                },
+                user: ToOne { data: user },
             },
         }
     }
+}
+
+/// Returns the part of an id that depends only on the e-mail address and the organization.
+fn suffix(organization: &Organization, email: &Email) -> String {
+    let named = format!("{} {email}", organization.id);
+    let hash = digest::digest(&digest::SHA256, named.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    hash.get(..16).unwrap_or_default().to_owned()
 }
 
 /// List organization memberships
@@ -163,11 +168,14 @@ async fn list(
         .await?;
     let (mut data, mut users) = (Vec::new(), Vec::new());
     for belonging in items {
-        let email = belonging.email().clone();
-        let person = belonging.member().map(|member| member.person);
-        let user = person.as_ref().map(|person| &person.id);
-        data.push(MembershipResource::of(&organization, &email, user));
-        users.extend(person.as_ref().map(UserResource::of));
+        let (email, status) = (belonging.email().clone(), belonging.status());
+        let user = match belonging.member() {
+            Some(member) => UserResource::of(&member.person),
+            None => UserResource::invited(&suffix(&organization, &email), &email),
+        };
+        let user_id = Some(Identifier::of("users", &user.id()));
+        data.push(MembershipResource::of(&organization, &email, status, user_id));
+        users.push(user);
     }
     let base = &app.authority.settings().issuer;
     Ok(JsonApi(Including {
@@ -208,6 +216,6 @@ async fn create(
     app.authority
         .add_members(&caller, &path.organization, &teams, &people)
         .await?;
-    let data = MembershipResource::of(&organization, &email, None);
+    let data = MembershipResource::of(&organization, &email, MemberStatus::Invited, None);
     Ok((StatusCode::CREATED, JsonApi(Document { data })))
 }
