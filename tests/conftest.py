@@ -36,7 +36,8 @@ class Server:
 def running(folder: Path, configuration: str = ""):
     """Serves a new database in `folder` on a free port, and stops the server with SIGTERM."""
     config = folder / "jeton.toml"
-    config.write_text(configuration)
+    # Clients of other systems add users and do not expect that these must accept.
+    config.write_text(f'{configuration}\n[people]\nconsent = "waived"\n')
     email, password = "admin@example.org", "correct horse battery staple"
     log = folder / "log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}

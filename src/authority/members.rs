@@ -1,11 +1,14 @@
 //! Members of organizations and teams. Changes need a session.
+//!
+//! A role for somebody who does not belong to the organization is an invitation of their address unless
+//! [`policy::consent`] waives it. No answer depends on whether a user has the address.
 
 use crate::authority::policy::{self, Rank};
 use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::directory::{
-    Belonging, Email, Member, OrganizationId, OrganizationReference, Role, TeamReference,
+    Belonging, Email, MemberStatus, OrganizationId, OrganizationReference, Role, TeamReference,
 };
 use jeton_store::rules::members::{self, Addressee};
 use jeton_store::{Found, PersonReference, Search, Slice};
@@ -34,7 +37,7 @@ impl Whom {
 /// The outcome of giving a user a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleGiven {
-    /// The user has the role.
+    /// The user has the role, or is invited to it.
     Given,
     /// [`Whom`] excludes the user; nothing changed.
     NotMeant,
@@ -52,18 +55,20 @@ impl Authority {
         Ok(self.store.members(organization.value.id, slice).await?)
     }
 
-    /// Returns a page of the members of an organization, without invitations.
+    /// Returns a page of the members of an organization and of the invited addresses, or of one of both.
     pub async fn find_members(
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
+        status: Option<MemberStatus>,
         search: Search,
-    ) -> Result<Found<Member>> {
+    ) -> Result<Found<Belonging>> {
         let (organization, _) = self.view().visible(caller, reference).await?;
-        Ok(self.store.find_members(organization.value.id, search).await?)
+        let found = self.store.find_members(organization.value.id, status, search);
+        Ok(found.await?)
     }
 
-    /// Adds a user to an organization, or changes their role.
+    /// Adds or invites a user to an organization, or changes their role.
     pub async fn put_member(
         &self,
         caller: &Caller,
@@ -81,13 +86,15 @@ impl Authority {
                 let organization = organization.value.id;
                 let to = addressee(&view, organization, email).await?;
                 let has = match &to {
-                    Addressee::Person { role, .. } => *role,
-                    Addressee::Nobody(_) => None,
+                    Addressee::Member { role, .. } => Some(*role),
+                    Addressee::Outsider(_) => None,
                 };
                 if !whom.includes(has) {
                     return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
-                match members::put(caller.cause(self.clock.now()), organization, &to, role) {
+                self.allow_members(organization, std::slice::from_ref(&to)).await?;
+                let consent = policy::consent(&rank, self.settings.consent);
+                match members::put(caller.cause(self.clock.now()), organization, &to, role, consent) {
                     Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
                     None => Ok(Attempt::Done(RoleGiven::Given)),
                 }
@@ -101,7 +108,8 @@ impl Authority {
         })
     }
 
-    /// Removes a user from an organization and its teams; revokes their tokens of the organization.
+    /// Removes a user from an organization and its teams, and revokes their tokens of the organization; withdraws
+    /// the invitations of an address.
     pub async fn remove_member(
         &self,
         caller: &Caller,
@@ -139,7 +147,7 @@ impl Authority {
     }
 
     /// Adds a user to a team, or changes their role. A user who does not belong to the
-    /// organization is added to it too; only an admin of the organization can add such a user.
+    /// organization is added or invited to it too; only an admin of the organization can do that.
     pub async fn put_team_member(
         &self,
         caller: &Caller,
@@ -159,12 +167,12 @@ impl Authority {
                 policy::manage_team(&rank, &team.id)?;
                 let to = addressee(&view, organization, email).await?;
                 let (is_member, in_team) = match &to {
-                    Addressee::Person { user, role } => {
+                    Addressee::Member { user, .. } => {
                         let standing = view.standing(user, organization).await?;
                         let in_team = standing.teams.iter().find(|(id, _)| *id == team.id);
-                        (role.is_some(), in_team.map(|(_, role)| *role))
+                        (true, in_team.map(|(_, role)| *role))
                     }
-                    Addressee::Nobody(_) => (false, None),
+                    Addressee::Outsider(_) => (false, None),
                 };
                 if !whom.includes(in_team) {
                     return Ok(Attempt::Done(RoleGiven::NotMeant));
@@ -174,8 +182,10 @@ impl Authority {
                 } else if in_team == Some(role) {
                     return Ok(Attempt::Done(RoleGiven::Given));
                 }
+                self.allow_members(organization, std::slice::from_ref(&to)).await?;
                 let cause = caller.cause(self.clock.now());
-                let order = members::put_into_team(cause, organization, &team.id, &to, role);
+                let consent = policy::consent(&rank, self.settings.consent);
+                let order = members::put_into_team(cause, organization, &team.id, &to, role, consent);
                 Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
             })
         })
@@ -187,9 +197,8 @@ impl Authority {
         })
     }
 
-    /// Adds users as members to an organization, or to teams of it; an existing member keeps their role.
-    /// Only an admin of the organization can add users who are not its members, and only by e-mail
-    /// address: the id of such a user is unknown to the organization.
+    /// Adds or invites users as members to an organization, or to teams of it; an existing member keeps their role.
+    /// Only an admin of the organization can add users who are not its members, and only by e-mail address.
     pub async fn add_members(
         &self,
         caller: &Caller,
@@ -214,18 +223,17 @@ impl Authority {
                 }
                 let mut addressees = Vec::new();
                 for person in people {
-                    let to = view.addressee(organization, person).await?;
-                    addressees.push(match (to, person) {
-                        (Some(member @ Addressee::Person { role: Some(_), .. }), _) => member,
-                        (Some(stranger), PersonReference::Email(_)) => {
-                            policy::invite_to_team(&rank)?;
-                            stranger
-                        }
-                        (Some(_) | None, _) => return Err(Error::Absent),
-                    });
+                    let to = view.addressee(organization, person).await?.ok_or(Error::Absent)?;
+                    match &to {
+                        Addressee::Member { .. } => {}
+                        Addressee::Outsider(_) => policy::invite_to_team(&rank)?,
+                    }
+                    addressees.push(to);
                 }
+                self.allow_members(organization, &addressees).await?;
                 let cause = caller.cause(self.clock.now());
-                let order = members::add(cause, organization, &ids, &addressees);
+                let consent = policy::consent(&rank, self.settings.consent);
+                let order = members::add(cause, organization, &ids, &addressees, consent);
                 Ok(self.commit(&view, order).await?.map(drop))
             })
         })
@@ -241,7 +249,7 @@ impl Authority {
         })
     }
 
-    /// Removes a user from a team.
+    /// Removes a user from a team, or withdraws the invitation of an address to it.
     pub async fn remove_team_member(
         &self,
         caller: &Caller,
@@ -256,23 +264,19 @@ impl Authority {
                 let (organization, rank): (_, Rank) = view.visible(caller, organization).await?;
                 let team = view.team(organization.value.id, team).await?;
                 policy::manage_team(&rank, &team.id)?;
-                let who = match (view.addressee(organization.value.id, person).await?, person) {
-                    // A caller must not find out which ids exist outside of the organization.
-                    (Some(Addressee::Person { role: None, .. }) | None, PersonReference::Id(_)) => {
-                        return Err(Error::Absent);
-                    }
-                    (Some(who), _) => who,
-                    (None, PersonReference::Email(_)) => return Err(Error::Absent),
-                };
-                if let Addressee::Person { user, .. } = &who {
+                let who = view.addressee(organization.value.id, person).await?;
+                let who = who.ok_or(Error::Absent)?;
+                if let Addressee::Member { user, .. } = &who {
                     let standing = view.standing(user, organization.value.id).await?;
                     if !standing.teams.iter().any(|(id, _)| *id == team.id) {
                         return Ok(Attempt::Done(()));
                     }
                 }
                 let cause = caller.cause(self.clock.now());
-                let order = members::remove_from_team(cause, organization.value.id, team.id.clone(), who);
-                Ok(self.commit(&view, order).await?.map(drop))
+                match members::remove_from_team(cause, organization.value.id, team.id.clone(), &who) {
+                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
+                    None => Ok(Attempt::Done(())),
+                }
             })
         })
         .await
@@ -288,7 +292,7 @@ impl Authority {
     }
 }
 
-/// Returns the user of an e-mail address, or the address if no user has it.
+/// Returns the member with an e-mail address, or the address as an outsider.
 async fn addressee(view: &View<'_>, organization: OrganizationId, email: &Email) -> Result<Addressee> {
     let found = view.addressee(organization, &email.clone().into()).await?;
     found.ok_or(Error::Absent)

@@ -16,6 +16,7 @@ mod error;
 mod expiry;
 mod grant;
 mod introspect;
+mod invitations;
 mod issue;
 mod keys;
 mod limits;
@@ -75,6 +76,7 @@ use uuid::Uuid;
 use crate::keys::KeyRing;
 use crate::revocation::Index;
 use jeton_core::deployment_clock::DeploymentClock;
+use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
@@ -111,6 +113,8 @@ pub struct Settings {
     pub cached_tokens: usize,
     /// The scopes and presets.
     pub catalogue: Catalogue,
+    /// Whether people must accept roles in organizations that they do not belong to.
+    pub consent: Consent,
 }
 
 impl Settings {

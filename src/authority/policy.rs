@@ -8,7 +8,7 @@
 //! do on an object that they may see is [`Error::Forbidden`] (403).
 
 use crate::authority::{Caller, Error};
-use jeton_core::directory::{OrganizationId, Role, TeamId};
+use jeton_core::directory::{Consent, OrganizationId, Role, TeamId};
 use jeton_core::token::{Owner, Scope, TokenKind, Visibility};
 use jeton_store::Standing;
 
@@ -123,6 +123,15 @@ pub fn invite_to_team(rank: &Rank) -> Result<(), Error> {
         Error::Forbidden => Error::NotAMember,
         other => other,
     })
+}
+
+/// Returns whether people who do not belong to the organization must accept the roles that the caller gives them.
+/// `usual` is the deployment's setting.
+pub fn consent(rank: &Rank, usual: Consent) -> Consent {
+    match rank {
+        Rank::Site => Consent::Waived,
+        Rank::Outsider | Rank::Viewer | Rank::Team(_) | Rank::Member { .. } | Rank::Admin => usual,
+    }
 }
 
 /// Allows creating a token that acts for `owner`. No caller may create one for another user.

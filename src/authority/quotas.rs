@@ -13,6 +13,7 @@ use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, UserId};
 use jeton_core::token::Owner;
+use jeton_store::rules::members::Addressee;
 use jeton_store::{OrganizationsOf, Search};
 
 /// The quotas of a deployment.
@@ -159,6 +160,20 @@ impl Authority {
         self.allow(Counted::Projects, self.store.size(organization).await?.projects)
     }
 
+    /// Refuses members beyond their organization's quota. Whoever belongs to it or is invited is counted already.
+    pub(super) async fn allow_members(&self, organization: OrganizationId, to: &[Addressee]) -> Result<()> {
+        let is_new =
+            |to: &&Addressee| matches!(to, Addressee::Outsider(outsider) if outsider.invited.is_none());
+        match to.iter().filter(is_new).count() as u64 {
+            0 => Ok(()),
+            new => {
+                let members = self.store.size(organization).await?.members;
+                self.allow(Counted::Members, members + new - 1)
+            }
+        }
+    }
+
+    /// Refuses one more than these.
     fn allow(&self, what: Counted, has: u64) -> Result<()> {
         let most = self.settings.quotas.of(what);
         match has < most.into() {

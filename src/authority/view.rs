@@ -11,10 +11,11 @@ use crate::authority::policy::Rank;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use crate::revocation::Realms;
 use jeton_core::directory::{
-    Email, Organization, OrganizationId, OrganizationReference, Person, Role, Team, TeamReference, UserId,
+    Email, Invited, Organization, OrganizationId, OrganizationReference, Person, Role, Team, TeamReference,
+    UserId,
 };
 use jeton_core::token::{Owner, TokenId};
-use jeton_store::rules::members::Addressee;
+use jeton_store::rules::members::{Addressee, Outsider};
 use jeton_store::{
     Credentials, Generation, Guard, Order, PersonReference, Realm, SharedStore, Standing, Versioned, Versions,
 };
@@ -154,20 +155,39 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Returns the addressee of a membership; `None` if no user has the given id.
+    /// Returns the addressee of a membership. An id finds members only: a caller must not find out which ids exist
+    /// outside of the organization.
     pub(super) async fn addressee(
         &self,
         organization: OrganizationId,
         reference: &PersonReference,
     ) -> Result<Option<Addressee>> {
-        Ok(match (self.person(reference).await?, reference) {
-            (Some(person), _) => Some(Addressee::Person {
-                role: self.standing(&person.id, organization).await?.role,
-                user: person.id,
-            }),
-            (None, PersonReference::Email(email)) => Some(Addressee::Nobody(email.clone())),
-            (None, PersonReference::Id(_)) => None,
-        })
+        let person = self.person(reference).await?;
+        let user = person.map(|person| person.id);
+        if let Some(user) = &user
+            && let Some(role) = self.standing(user, organization).await?.role
+        {
+            let user = user.clone();
+            return Ok(Some(Addressee::Member { user, role }));
+        }
+        match reference {
+            PersonReference::Id(_) => Ok(None),
+            PersonReference::Email(email) => Ok(Some(Addressee::Outsider(Outsider {
+                email: email.clone(),
+                user,
+                invited: self.invited(email, organization).await?,
+            }))),
+        }
+    }
+
+    /// Returns what an address is invited to in an organization that was read before, on whose generation the result
+    /// relies.
+    pub(super) async fn invited(
+        &self,
+        email: &Email,
+        organization: OrganizationId,
+    ) -> Result<Option<Invited>> {
+        Ok(self.store.invited(email.clone(), organization).await?)
     }
 
     /// Returns an organization and the caller's rank in it; [`Error::Absent`] if the caller may not see it.

@@ -86,6 +86,7 @@ impl Deployment {
             quotas: config.quotas,
             cached_tokens: config.tokens.cached,
             catalogue: config.catalogue.clone(),
+            consent: config.consent,
         };
         Ok(Authority::new(
             Arc::clone(&self.store) as SharedStore,

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
+use jeton_core::directory::Consent;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub tokens: Tokens,
     pub session_lifetime: Span,
     pub catalogue: Catalogue,
+    /// Whether people must accept roles that organizations give them.
+    pub consent: Consent,
     pub limits: Limits,
     pub quotas: Quotas,
     pub rate_limits: RateLimits,

@@ -19,6 +19,7 @@ use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use jeton_core::directory::Consent;
 use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
@@ -117,6 +118,10 @@ impl Config {
                 file.texts("scopes.available").value(),
                 file.lists("presets").value(),
             ),
+            consent: file
+                .text("people.consent")
+                .check(consent)
+                .unwrap_or(Consent::Required),
             limits: limits(file, Limits::STANDARD),
             quotas: quotas(file, Quotas::STANDARD),
             rate_limits: RateLimits {
@@ -244,6 +249,14 @@ fn audience(text: &str, session_audience: &str) -> Result<String, &'static str> 
         return Err("must be 1 to 255 bytes without spaces or control characters");
     }
     Ok(text.to_owned())
+}
+
+fn consent(text: &str) -> Result<Consent, &'static str> {
+    match text {
+        "required" => Ok(Consent::Required),
+        "waived" => Ok(Consent::Waived),
+        _ => Err("must be required or waived"),
+    }
 }
 
 fn email(text: &str) -> Result<String, &'static str> {

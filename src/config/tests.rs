@@ -48,6 +48,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.tokens.default_lifetime.to_string(), "365d");
     assert_eq!(config.tokens.retention.to_string(), "30d");
     assert_eq!(config.session_lifetime.to_string(), "12h");
+    assert_eq!(config.consent, Consent::Required);
     assert_eq!(config.catalogue, Catalogue::standard());
     assert_eq!(config.limits, Limits::STANDARD);
     assert_eq!(config.rate_limits, RateLimits::default());
@@ -79,6 +80,9 @@ fn everything_can_be_set() {
 
         [sessions]
         lifetime = "8h"
+
+        [people]
+        consent = "waived"
 
         [scopes]
         available = ["mail:send", "mail:read"]
@@ -123,6 +127,7 @@ fn everything_can_be_set() {
     assert_eq!(config.tokens.cached, 5000);
     assert_eq!(config.tokens.retention.to_string(), "7d");
     assert_eq!(config.session_lifetime.seconds(), 28_800);
+    assert_eq!(config.consent, Consent::Waived);
     let own: Vec<_> = config
         .catalogue
         .grantable_by_default()
@@ -250,7 +255,7 @@ per_caller = { burst = -1 }
     the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
     `listen` in `jeton.toml` (line 1) must be a string in quotation marks
-    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are database, issuer, keys, limits, listen, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are database, issuer, keys, limits, listen, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
     `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
     `trusted_proxies` in `jeton.toml` (line 4) must have no bits set beyond its prefix length (it is "10.0.0.1/8")
     `trusted_proxies` in `jeton.toml` (line 5) must be a network such as 10.0.0.0/8 (it is "everyone")
@@ -271,7 +276,7 @@ per_caller = { burst = -1 }
     `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks
     `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number, 0 or greater
     `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, the number of requests per second
-    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are database, issuer, keys, limits, listen, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are database, issuer, keys, limits, listen, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
     "#);
 }
 

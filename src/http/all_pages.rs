@@ -77,7 +77,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Returns all members of a list, without invited addresses that have no user yet.
+/// Returns all members of a list, without invited addresses: APIs without a status would show them as members.
 pub(super) async fn members<Read>(read: impl Fn(Slice) -> Read) -> Result<Vec<Member>, Error>
 where
     Read: Future<Output = Result<Vec<Belonging>, Error>>,

@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::http::input::{Choice, Fault, Field, Location, Scalar, Value, Violation, string};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Contact, Email, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
+    Contact, Email, MemberStatus, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
 use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Status};
 use jeton_store::PersonReference;
@@ -52,6 +52,10 @@ fn bounded(min: usize, max: usize) -> ObjectBuilder {
 fn address() -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Email);
     string().max_length(Some(254)).format(Some(format))
+}
+
+impl Choice for MemberStatus {
+    const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
 }
 
 impl Choice for Role {
@@ -153,6 +157,9 @@ pub(super) struct Word<T>(pub(super) T);
 
 /// A member's role, in a response.
 pub(super) type RoleWord = Word<Role>;
+
+/// Whether a member's role holds, in a response.
+pub(super) type MemberStatusWord = Word<MemberStatus>;
 
 /// The kind of owner of a token, in a response.
 pub(super) type OwnerWord = Word<OwnerKind>;

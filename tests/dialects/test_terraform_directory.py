@@ -147,7 +147,7 @@ def test_go_tfe_can_do_all_that_it_knows(native, tmp_path):
         "name taken": "invalid attributes\n\nValidation failed: Name has already been taken",
         "organizations": [1, 2, 2, 2],
         "member": "ada@example.org",
-        "memberships": ["ada@example.org", native.server.email],
+        "memberships": ["ada@example.org", native.server.email, "new@acme.example"],
         "team tokens": [unauthorized, team],
         "deleted team token": unauthorized,
         "organization token": "api-org-Acme",

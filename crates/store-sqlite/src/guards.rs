@@ -99,13 +99,17 @@ impl Batch<'_> {
             }
             Guard::AnotherSiteAdministrator(than) => self.has_site_administrator(Some(than)),
             Guard::NoSiteAdministrator => Ok(!self.has_site_administrator(None)?),
-            Guard::OrganizationNameFree(name, id) => Ok(!self
+            Guard::OrganizationNameFree(name, id, since) => Ok(!self
                 .connection
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM organizations
-                     WHERE canonical_name = ?1 AND deleted_at IS NULL AND public_id <> ?2)",
+                         WHERE canonical_name = ?1 AND deleted_at IS NULL AND public_id <> ?2)
+                     OR EXISTS (SELECT 1 FROM former_names JOIN organizations ON organizations.id = organization
+                         WHERE former_names.canonical_name = ?1 AND given_up_at > ?3 AND public_id <> ?2)",
                 )?
-                .query_row(params![name.canonical(), id], |row| get::<bool>(row, 0))?),
+                .query_row(params![name.canonical(), id, since], |row| {
+                    get::<bool>(row, 0)
+                })?),
             Guard::TeamNameFree(organization, name, id) => {
                 let organization = self.memory.numbers.organization(self.connection, *organization)?;
                 Ok(!self

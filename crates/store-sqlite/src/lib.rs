@@ -20,6 +20,7 @@ mod ended;
 mod failure;
 mod feed;
 mod guards;
+mod invitations;
 mod journal;
 mod keys;
 mod leap;

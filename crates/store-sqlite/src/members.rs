@@ -1,13 +1,13 @@
-//! Memberships of organizations and teams, and invitations of addresses without a person.
+//! Memberships of organizations and teams, and lists of members and invited addresses.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::Failure;
 use crate::people;
-use crate::search::Searched;
+use crate::search::{Part, Searched};
 use crate::values::{Columns, Parameter, get, params};
 use crate::writer::Batch;
-use jeton_core::directory::{Belonging, Email, Member, OrganizationId, Role, TeamId, UserId};
+use jeton_core::directory::{Belonging, Member, MemberStatus, OrganizationId, Role, TeamId, UserId};
 use jeton_store::{Existing, Search, Slice, Standing};
 
 /// The members and invitations of an organization. Team 0 is the organization itself.
@@ -39,12 +39,7 @@ pub(super) fn list(
 ) -> Result<Vec<Belonging>, Failure> {
     let mut query = connection.prepare_cached(&slice_of(lists))?;
     let found = query.query_map(params![id, slice.after.unwrap_or_default(), slice.limit], |row| {
-        let columns = &mut Columns::of(row);
-        let (email, role) = (columns.take()?, columns.take()?);
-        Ok(match people::person_if_any(columns)? {
-            Some(person) => Belonging::Member(Member { person, role }),
-            None => Belonging::Invited { email, role },
-        })
+        belonging(&mut Columns::of(row))
     })?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
@@ -53,20 +48,21 @@ pub(super) fn list(
 pub(super) fn slice_of(Lists { members, invitations }: &Lists) -> String {
     format!(
         "SELECT listed.email, listed.role, {} FROM (
-             SELECT users.email, role FROM users JOIN {members} AND users.id = user AND users.email > ?2
+             SELECT users.email, role, users.id FROM users JOIN {members} AND users.id = user AND users.email > ?2
              UNION ALL
-             SELECT email, role FROM invitations WHERE {invitations} AND email > ?2
+             SELECT email, role, NULL FROM invitations WHERE {invitations} AND email > ?2
              ORDER BY 1 LIMIT ?3
-         ) AS listed LEFT JOIN users ON users.email = listed.email AND users.deleted_at IS NULL
+         ) AS listed LEFT JOIN users ON users.id = listed.id
          ORDER BY listed.email",
         people::COLUMNS
     )
 }
 
-/// Returns the search over an organization's members. Given addresses are looked up by index.
-pub(super) fn searched(organization: i64, search: &Search) -> Searched {
-    Searched {
-        columns: format!("{}, memberships.role", people::COLUMNS),
+/// Returns the search over an organization's members and invited addresses, or over one of both. Given addresses
+/// are looked up by index.
+pub(super) fn searched(organization: i64, status: Option<MemberStatus>, search: &Search) -> Searched {
+    let members = || Part {
+        columns: format!("users.email, memberships.role, {}", people::COLUMNS),
         rows: match search.keys {
             Some(_) => {
                 "FROM users INDEXED BY users_by_email CROSS JOIN memberships ON memberships.user = users.id
@@ -77,17 +73,34 @@ pub(super) fn searched(organization: i64, search: &Search) -> Searched {
                  WHERE memberships.organization = ?1 AND users.deleted_at IS NULL"
             }
         },
-        of: Some(organization),
         key: "users.email",
         also: None,
+    };
+    let invited = || Part {
+        columns: format!(
+            "invitations.email, invitations.role{}",
+            ", NULL".repeat(people::COUNT)
+        ),
+        rows: "FROM invitations WHERE organization = ?1 AND team = 0",
+        key: "invitations.email",
+        also: None,
+    };
+    Searched {
+        parts: match status {
+            Some(MemberStatus::Active) => vec![members()],
+            Some(MemberStatus::Invited) => vec![invited()],
+            None => vec![members(), invited()],
+        },
+        of: Some(organization),
     }
 }
 
-/// Reads the columns of [`searched`].
-pub(super) fn member(columns: &mut Columns<'_>) -> rusqlite::Result<Member> {
-    Ok(Member {
-        person: people::person(columns)?,
-        role: columns.take()?,
+/// Reads address, role and person of a member, or of an invited address, which has no person whoever has it.
+pub(super) fn belonging(columns: &mut Columns<'_>) -> rusqlite::Result<Belonging> {
+    let (email, role) = (columns.take()?, columns.take()?);
+    Ok(match people::person_if_any(columns)? {
+        Some(person) => Belonging::Member(Member { person, role }),
+        None => Belonging::Invited { email, role },
     })
 }
 
@@ -142,45 +155,6 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn invite(
-        &mut self,
-        organization: OrganizationId,
-        team: Option<&TeamId>,
-        email: &Email,
-        role: Role,
-        existing: Existing,
-    ) -> Result<(), Failure> {
-        let (organization, team) = self.invited_to(organization, team)?;
-        self.connection
-            .prepare_cached(match existing {
-                Existing::Stays => {
-                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO NOTHING"
-                }
-                Existing::Replaced => {
-                    "INSERT INTO invitations (organization, team, email, role) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO UPDATE SET role = excluded.role"
-                }
-            })?
-            .execute(params![organization, team, email, role])?;
-        Ok(())
-    }
-
-    pub(super) fn uninvite(
-        &mut self,
-        organization: OrganizationId,
-        team: Option<&TeamId>,
-        email: &Email,
-    ) -> Result<(), Failure> {
-        let (organization, number) = self.invited_to(organization, team)?;
-        self.connection
-            .prepare_cached(
-                "DELETE FROM invitations WHERE organization = ?1 AND email = ?2 AND (team = ?3 OR ?3 = 0)",
-            )?
-            .execute(params![organization, email, number])?;
-        Ok(())
-    }
-
     pub(super) fn remove_member(
         &mut self,
         organization: OrganizationId,
@@ -209,21 +183,6 @@ impl Batch<'_> {
             .prepare_cached("DELETE FROM team_memberships WHERE team = ?1 AND user = ?2")?
             .execute(params![team, user])?;
         Ok(())
-    }
-
-    /// Reads the invitations of an address. Team 0 is the organization itself.
-    fn invited_to(
-        &mut self,
-        organization: OrganizationId,
-        team: Option<&TeamId>,
-    ) -> Result<(i64, i64), Failure> {
-        let numbers = &mut self.memory.numbers;
-        let organization = numbers.organization(self.connection, organization)?;
-        let team = match team {
-            Some(team) => numbers.team(self.connection, team)?,
-            None => 0,
-        };
-        Ok((organization, team))
     }
 }
 

@@ -29,6 +29,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("migrations/0001_begin.sql")),
     M::up(include_str!("migrations/0002_time.sql")),
+    M::up(include_str!("migrations/0003_consent.sql")),
 ];
 
 /// The reason why a database cannot be used. It was not changed.

@@ -126,18 +126,20 @@ impl Batch<'_> {
             Effect::DeleteCounts(organization) => self.delete_counts(organization)?,
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
-            Effect::ChangeOrganization(changed) => self.change_organization(&changed)?,
+            Effect::ChangeOrganization(changed) => self.change_organization(&changed, cause.at)?,
             Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,
             Effect::SetRole(organization, user, role, existing) => {
                 self.set_role(organization, &user, role, existing)?;
             }
             Effect::RemoveMember(organization, user) => self.remove_member(organization, &user)?,
-            Effect::Invite(organization, team, email, role, existing) => {
-                self.invite(organization, team.as_ref(), &email, role, existing)?;
+            Effect::Invite(organization, team, email, role, consent, existing) => {
+                let to = self.invited_to(organization, team.as_ref())?;
+                self.invite(to, &email, role, consent, existing, cause)?;
             }
             Effect::Uninvite(organization, team, email) => {
                 self.uninvite(organization, team.as_ref(), &email)?;
             }
+            Effect::AcceptInvitations(organization, user) => self.accept_invitations(organization, &user)?,
             Effect::CreateTeam(team) => self.create_team(&team)?,
             Effect::ChangeTeam(team) => self.change_team(&team)?,
             Effect::RemoveTeam(_, team) => self.remove_team(&team, cause.at)?,

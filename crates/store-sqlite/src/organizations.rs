@@ -5,15 +5,17 @@ use rusqlite::OptionalExtension;
 
 use crate::SqliteStore;
 use crate::failure::Failure;
+use crate::invitations;
 use crate::list::number;
 use crate::members;
 use crate::readers::{Purpose, Tenant};
-use crate::search::Searched;
+use crate::search::{Part, Searched};
 use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Belonging, Member, Membership, Organization, OrganizationId, OrganizationReference, UserId,
+    Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
+    OrganizationReference, UserId,
 };
 use jeton_store::{
     Found, Generation, OrganizationSize, Organizations, OrganizationsOf, Result, Search, Slice, Standing,
@@ -81,11 +83,16 @@ impl Organizations for SqliteStore {
             .await
     }
 
-    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
+    async fn find_members(
+        &self,
+        id: OrganizationId,
+        status: Option<MemberStatus>,
+        search: Search,
+    ) -> Result<Found<Belonging>> {
         self.readers
             .read(Purpose::Listing(Tenant::Organization(id)), move |connection| {
                 let organization = number(connection, "organizations", &id)?;
-                members::searched(organization, &search).find(connection, &search, members::member)
+                members::searched(organization, status, &search).find(connection, &search, members::belonging)
             })
             .await
     }
@@ -124,6 +131,21 @@ impl Organizations for SqliteStore {
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {
         self.readers
             .look_up(move |connection| members::standing(connection, &user, organization))
+            .await
+    }
+
+    async fn invited(&self, email: Email, organization: OrganizationId) -> Result<Option<Invited>> {
+        self.readers
+            .look_up(move |connection| invitations::invited(connection, &email, organization))
+            .await
+    }
+
+    async fn invitations(&self, email: Email, slice: Slice) -> Result<Vec<Invitation>> {
+        self.readers
+            .read(
+                Purpose::Listing(Tenant::Address(email.clone())),
+                move |connection| invitations::list(connection, &email, slice),
+            )
             .await
     }
 
@@ -175,7 +197,7 @@ pub(super) fn slice_of(of: &OrganizationsOf) -> String {
 
 /// Returns the search over the organizations of a person, or one organization, whose row is given.
 pub(super) fn searched(of: &OrganizationsOf, row: Option<i64>) -> Searched {
-    Searched {
+    let organizations = Part {
         columns: COLUMNS.to_owned(),
         rows: match of {
             OrganizationsOf::Everybody => {
@@ -187,9 +209,12 @@ pub(super) fn searched(of: &OrganizationsOf, row: Option<i64>) -> Searched {
                  WHERE memberships.user = ?1 AND organizations.deleted_at IS NULL"
             }
         },
-        of: row,
         key: "organizations.canonical_name",
         also: Some("lower(organizations.email)"),
+    };
+    Searched {
+        parts: vec![organizations],
+        of: row,
     }
 }
 
@@ -230,7 +255,17 @@ impl Batch<'_> {
     pub(super) fn change_organization(
         &self,
         organization: &Organization,
+        at: Timestamp,
     ) -> std::result::Result<(), Failure> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO former_names (canonical_name, organization, given_up_at)
+                 SELECT canonical_name, id, ?3 FROM organizations
+                 WHERE public_id = ?1 AND canonical_name <> ?2
+                 ON CONFLICT DO UPDATE SET organization = excluded.organization,
+                    given_up_at = excluded.given_up_at",
+            )?
+            .execute(params![organization.id, organization.name.canonical(), at])?;
         self.connection
             .prepare_cached(
                 "UPDATE organizations SET name = ?2, canonical_name = ?3, email = ?4, notification_url = ?5,
@@ -256,6 +291,9 @@ impl Batch<'_> {
         let number = self.memory.numbers.organization(self.connection, id)?;
         for statement in [
             "UPDATE organizations SET deleted_at = ?2 WHERE id = ?1",
+            "INSERT INTO former_names (canonical_name, organization, given_up_at)
+             SELECT canonical_name, id, ?2 FROM organizations WHERE id = ?1
+             ON CONFLICT DO UPDATE SET organization = excluded.organization, given_up_at = excluded.given_up_at",
             "DELETE FROM team_memberships
              WHERE ?2 > 0 AND team IN (SELECT id FROM teams WHERE organization = ?1)",
             "UPDATE teams SET deleted_at = ?2 WHERE organization = ?1 AND deleted_at IS NULL",

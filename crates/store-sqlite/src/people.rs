@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::SqliteStore;
 use crate::failure::Failure;
 use crate::readers::{Purpose, Tenant};
-use crate::values::{Columns, Parameter, Sought, params};
+use crate::values::{Columns, Parameter, Sought, get, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Person, UserId};
@@ -162,7 +162,7 @@ pub(super) fn person(columns: &mut Columns<'_>) -> rusqlite::Result<Person> {
 }
 
 impl Batch<'_> {
-    /// Creates a person. Invitations of the address become memberships.
+    /// Creates a person. Invitations of the address that waive consent become memberships.
     pub(super) fn create_person(&mut self, new: &NewPerson) -> std::result::Result<(), Failure> {
         let person = &new.person;
         let user = self
@@ -183,16 +183,15 @@ impl Batch<'_> {
                 person.disabled_at,
                 person.created_at,
             ])?;
-        for statement in [
-            "INSERT INTO memberships (organization, user, role)
-             SELECT organization, ?1, role FROM invitations WHERE email = ?2 AND team = 0",
-            "INSERT INTO team_memberships (team, user, role)
-             SELECT team, ?1, role FROM invitations WHERE email = ?2 AND team <> 0",
-            "DELETE FROM invitations WHERE ?1 > 0 AND email = ?2",
-        ] {
-            self.connection
-                .prepare_cached(statement)?
-                .execute(params![user, person.email])?;
+        let waived = self
+            .connection
+            .prepare_cached(
+                "SELECT organization FROM invitations WHERE email = ?1 AND team = 0 AND asks = 0",
+            )?
+            .query_map(params![person.email], |row| get(row, 0))?
+            .collect::<rusqlite::Result<Vec<i64>>>()?;
+        for organization in waived {
+            self.join(organization, user, &person.email)?;
         }
         Ok(())
     }
@@ -225,6 +224,7 @@ impl Batch<'_> {
         let number = self.memory.numbers.user(self.connection, user)?;
         for statement in [
             "UPDATE users SET deleted_at = ?2, password_hash = '' WHERE id = ?1",
+            "DELETE FROM invitations WHERE ?2 > 0 AND email = (SELECT email FROM users WHERE id = ?1)",
             "DELETE FROM memberships WHERE ?2 > 0 AND user = ?1",
             "DELETE FROM team_memberships WHERE ?2 > 0 AND user = ?1",
             "DELETE FROM owner_counts WHERE ?2 > 0 AND user <> 0 AND user = ?1",

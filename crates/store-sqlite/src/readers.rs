@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::open::configure_reader;
-use jeton_core::directory::{OrganizationId, TeamId, UserId};
+use jeton_core::directory::{Email, OrganizationId, TeamId, UserId};
 use jeton_core::token::{Filter, Owner, Visibility};
 use jeton_store::{OrganizationsOf, Result, StoreError};
 
@@ -61,6 +61,8 @@ pub(super) enum Tenant {
     Team(TeamId),
     /// A person's, in all their organizations.
     Person(UserId),
+    /// An address's invitations.
+    Address(Email),
     /// Those of the whole deployment.
     Deployment,
 }

@@ -10,12 +10,18 @@ use jeton_store::{Found, Search};
 
 /// A list that can be searched.
 pub(super) struct Searched {
-    /// The columns of an entry.
+    /// The tables that entries come from, one or several with the same columns.
+    pub(super) parts: Vec<Part>,
+    /// The row that the list belongs to.
+    pub(super) of: Option<i64>,
+}
+
+/// The entries of a list that come from one table.
+pub(super) struct Part {
+    /// The columns of an entry. If the list has several parts, the first column is the key.
     pub(super) columns: String,
     /// `FROM` and `WHERE`. `?1` is the row that the list belongs to, if any.
     pub(super) rows: &'static str,
-    /// The row that the list belongs to.
-    pub(super) of: Option<i64>,
     /// The canonical name or address that the list is sorted by.
     pub(super) key: &'static str,
     /// Another column that may contain the text, in lower case.
@@ -31,30 +37,41 @@ pub(super) struct Statements {
 
 impl Searched {
     pub(super) fn statements(&self, search: &Search) -> Result<Statements, Failure> {
-        let Self {
-            columns, rows, key, ..
-        } = self;
         let mut parameters: Vec<Value> = self.of.into_iter().map(Value::Integer).collect();
-        let mut condition = String::new();
-        if let Some(text) = &search.text {
-            parameters.push(Value::Text(text.clone()));
-            let text = parameters.len();
-            let also = self
-                .also
-                .map_or_else(String::new, |also| format!(" OR instr({also}, ?{text})"));
-            condition.push_str(&format!(" AND (instr({key}, ?{text}){also})"));
-        }
-        if let Some(keys) = &search.keys {
-            parameters.push(Value::Text(json(keys)?));
-            let keys = parameters.len();
-            condition.push_str(&format!(" AND {key} IN (SELECT value FROM json_each(?{keys}))"));
-        }
+        let mut parameter = |value| {
+            parameters.push(value);
+            parameters.len()
+        };
+        let text = search.text.clone().map(|text| parameter(Value::Text(text)));
+        let keys = match &search.keys {
+            Some(keys) => Some(parameter(Value::Text(json(keys)?))),
+            None => None,
+        };
+        let selects = |columns: fn(&Part) -> &str| {
+            let parts = self.parts.iter();
+            parts.map(move |part| {
+                format!(
+                    "SELECT {} {}{}",
+                    columns(part),
+                    part.rows,
+                    part.condition(text, keys)
+                )
+            })
+        };
+        let entries = selects(|part| &part.columns)
+            .collect::<Vec<_>>()
+            .join(" UNION ALL ");
+        let order = match self.parts.as_slice() {
+            [only] => only.key,
+            _ => "1",
+        };
+        let counts: Vec<_> = selects(|_| "count(*)")
+            .map(|count| format!("({count})"))
+            .collect();
         let (limit, offset) = (parameters.len() + 1, parameters.len() + 2);
         Ok(Statements {
-            page: format!(
-                "SELECT {columns} {rows}{condition} ORDER BY {key} LIMIT ?{limit} OFFSET ?{offset}"
-            ),
-            count: format!("SELECT count(*) {rows}{condition}"),
+            page: format!("{entries} ORDER BY {order} LIMIT ?{limit} OFFSET ?{offset}"),
+            count: format!("SELECT {}", counts.join(" + ")),
             parameters,
         })
     }
@@ -84,6 +101,21 @@ impl Searched {
             })?
             .collect::<rusqlite::Result<_>>()?;
         Ok(Found { items, total })
+    }
+}
+
+impl Part {
+    /// Returns the condition for entries with a text or with one of some keys, by the numbers of the parameters.
+    fn condition(&self, text: Option<usize>, keys: Option<usize>) -> String {
+        let key = self.key;
+        let text = text.map(|text| {
+            let also = self
+                .also
+                .map_or_else(String::new, |also| format!(" OR instr({also}, ?{text})"));
+            format!(" AND (instr({key}, ?{text}){also})")
+        });
+        let keys = keys.map(|keys| format!(" AND {key} IN (SELECT value FROM json_each(?{keys}))"));
+        [text, keys].into_iter().flatten().collect()
     }
 }
 

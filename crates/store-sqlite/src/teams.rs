@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::list::number;
 use crate::members;
 use crate::readers::{Purpose, Tenant};
-use crate::search::Searched;
+use crate::search::{Part, Searched};
 use crate::values::{Columns, Parameter, Sought, params};
 use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
@@ -100,14 +100,17 @@ static SELECT: LazyLock<String> = LazyLock::new(|| {
 
 /// Returns the search over an organization's live teams.
 pub(super) fn searched(organization: i64) -> Searched {
-    Searched {
+    let teams = Part {
         columns: COLUMNS.to_owned(),
         rows: "FROM teams INDEXED BY teams_by_name CROSS JOIN organizations ON organizations.id = teams.organization
              WHERE teams.organization = ?1
              AND teams.deleted_at IS NULL AND organizations.deleted_at IS NULL",
-        of: Some(organization),
         key: "teams.canonical_name",
         also: None,
+    };
+    Searched {
+        parts: vec![teams],
+        of: Some(organization),
     }
 }
 

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::{Generation, Result, Versioned};
 use jeton_core::directory::{
-    Belonging, Email, Member, Membership, NotAnEmail, Organization, OrganizationId, OrganizationReference,
-    Person, Project, Role, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Invitation, Invited, MemberStatus, Membership, NotAnEmail, Organization,
+    OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 
 /// Reads organizations and their members.
@@ -25,9 +25,14 @@ pub trait Organizations: Send + Sync {
     /// e-mail address, ignoring the case of ASCII letters.
     async fn find_organizations(&self, of: OrganizationsOf, search: Search) -> Result<Found<Organization>>;
 
-    /// Returns a numbered page of the organization's members in the order of their addresses, without
-    /// invitations.
-    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>>;
+    /// Returns a numbered page of the organization's members and invited addresses, or of one of both, in the order
+    /// of their addresses.
+    async fn find_members(
+        &self,
+        id: OrganizationId,
+        status: Option<MemberStatus>,
+        search: Search,
+    ) -> Result<Found<Belonging>>;
 
     /// Returns the members and invited addresses of an organization in the order of their addresses.
     async fn members(&self, id: OrganizationId, slice: Slice) -> Result<Vec<Belonging>>;
@@ -37,6 +42,14 @@ pub trait Organizations: Send + Sync {
 
     /// Returns a person's roles in an organization and its teams.
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing>;
+
+    /// Returns the roles that an address is invited to in an organization and its live teams; `None` if it is not
+    /// invited.
+    async fn invited(&self, email: Email, organization: OrganizationId) -> Result<Option<Invited>>;
+
+    /// Returns the invitations of an address in the order of the organizations' names, each with at most 100
+    /// teams.
+    async fn invitations(&self, email: Email, slice: Slice) -> Result<Vec<Invitation>>;
 
     /// Returns the organizations a person belongs to, in the order of their names; at most 1,000.
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>>;

@@ -13,7 +13,9 @@
 use std::net::IpAddr;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId};
+use jeton_core::directory::{
+    Consent, Email, Name, Organization, OrganizationId, Person, Role, Team, TeamId, UserId,
+};
 use jeton_core::token::{Actor, CutOff, NewToken, Owner, Refusals, Slot, TokenId, Use};
 use jeton_verifier::event::Position;
 
@@ -179,8 +181,8 @@ pub enum Guard {
     AnotherSiteAdministrator(UserId),
     /// The deployment has no site administrator, not even a disabled one.
     NoSiteAdministrator,
-    /// No other live organization has the name.
-    OrganizationNameFree(Name, OrganizationId),
+    /// No other live organization has the name, and no other gave it up after the instant.
+    OrganizationNameFree(Name, OrganizationId, Timestamp),
     /// No other live team of the organization has the name.
     TeamNameFree(OrganizationId, Name, TeamId),
     /// No project of the organization has the name.
@@ -219,18 +221,24 @@ pub enum Effect {
     AdvanceBulk(Box<BulkRevocation>),
     /// Creates an organization.
     CreateOrganization(Organization),
-    /// Updates an organization, except its creation time.
+    /// Updates an organization, except its creation time. It gives up its former name if the new one differs in
+    /// more than case.
     ChangeOrganization(Organization),
-    /// Removes an organization with its teams, projects, memberships, invitations and counts.
+    /// Removes an organization with its teams, projects, memberships, invitations and counts. It gives up its
+    /// name.
     RemoveOrganization(OrganizationId),
     /// Gives a person a role in an organization.
     SetRole(OrganizationId, UserId, Role, Existing),
     /// Removes a person from an organization and its teams.
     RemoveMember(OrganizationId, UserId),
-    /// Invites an address that belongs to no person to a role in an organization, or in a team of it.
-    Invite(OrganizationId, Option<TeamId>, Email, Role, Existing),
+    /// Invites an address to a role in an organization, or in a team of it. The consent of the invitation to the
+    /// organization decides for its teams too. Replacing an invitation replaces all of it.
+    Invite(OrganizationId, Option<TeamId>, Email, Role, Consent, Existing),
     /// Deletes the invitations of an address to a team, or to the organization and all of its teams.
     Uninvite(OrganizationId, Option<TeamId>, Email),
+    /// Turns the invitations of a person's address to an organization and its teams into memberships. Roles that
+    /// the person has stay.
+    AcceptInvitations(OrganizationId, UserId),
     /// Creates a team.
     CreateTeam(Team),
     /// Renames a team.
@@ -245,12 +253,13 @@ pub enum Effect {
     CreateProject(OrganizationId, Name),
     /// Removes a project. Its number is never used again.
     RemoveProject(OrganizationId, u32),
-    /// Creates a person, and turns the invitations of their address into memberships.
+    /// Creates a person. Invitations of their address become memberships in each organization whose invitation
+    /// waives consent; the others wait.
     CreatePerson(NewPerson),
     /// Updates a person, except the address and the creation time; sets the password hash if one is given.
     ChangePerson(Person, Option<String>),
-    /// Removes a person from everything, and deletes their counts and password hash. Their name stays for past
-    /// actions.
+    /// Removes a person from everything, and deletes the invitations of their address, their counts and their
+    /// password hash. Their name stays for past actions.
     RemovePerson(UserId),
     /// Records when tokens were last used. Never moves an instant back; unknown tokens are ignored.
     NoteUse(Vec<Use>),
@@ -420,6 +429,7 @@ impl Effect {
             | Self::CreateProject(id, _)
             | Self::RemoveProject(id, _) => organization(id),
             Self::SetRole(id, user, ..)
+            | Self::AcceptInvitations(id, user)
             | Self::RemoveMember(id, user)
             | Self::SetTeamRole(id, _, user, ..)
             | Self::RemoveTeamMember(id, _, user) => both(id, user),

@@ -19,7 +19,9 @@ use crate::http::v1::page::{Items, SliceForm};
 use crate::http::v1::render::Problem;
 use crate::http::v1::teams::TeamPath;
 use crate::http::{App, Failure, no_content};
-use jeton_core::directory::{Belonging, Email, Member, OrganizationReference, Role, TeamReference};
+use jeton_core::directory::{
+    Belonging, Email, Member, MemberStatus, OrganizationReference, Role, TeamReference,
+};
 use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -69,7 +71,7 @@ pub(crate) struct RoleForm {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Member)]
 struct MemberInfo {
-    /// The user's id; `null`: no user has the address yet, and the role applies once one is created.
+    /// The user's id; `null` for an invited address, whether or not a user has it.
     #[schema(required = true, example = "user-Tw4Ev8Ny2Ka6Mo3P")]
     id: Option<String>,
     /// The e-mail address.
@@ -78,10 +80,14 @@ struct MemberInfo {
     /// The role.
     #[schema(value_type = domain_types::RoleWord)]
     role: Role,
+    /// `active`: the role holds. `invited`: it is offered to the address, and holds once its user accepts it.
+    #[schema(value_type = domain_types::MemberStatusWord)]
+    status: MemberStatus,
 }
 
 impl From<Belonging> for MemberInfo {
     fn from(belonging: Belonging) -> Self {
+        let status = belonging.status();
         let (id, email, role) = match belonging {
             Belonging::Member(Member { person, role }) => (Some(person.id.to_string()), person.email, role),
             Belonging::Invited { email, role } => (None, email, role),
@@ -90,13 +96,14 @@ impl From<Belonging> for MemberInfo {
             id,
             email: email.to_string(),
             role,
+            status,
         }
     }
 }
 
 /// List the members of an organization
 ///
-/// Includes invited e-mail addresses that no user has yet, with `id: null`.
+/// Includes invited e-mail addresses, with `status: invited` and `id: null`.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/members", tag = "organizations", operation_id = "list_members",
     params(OrganizationPath, SliceForm),
     responses((status = OK, description = "A page of members, sorted by e-mail address", body = Items<MemberInfo>)))]
@@ -120,9 +127,12 @@ async fn list(
 /// Add or update a member of an organization
 ///
 /// Sets the user's role: an `admin` manages the organization, a `member` has tokens of their own, and a `viewer`
-/// can only read. A lower role limits the user's tokens at once. If no user has the e-mail address, the response
-/// is the same and the role applies once a site administrator creates the user; until then the list of members
-/// shows the address with `id: null`.
+/// can only read. A lower role limits a member's tokens at once.
+///
+/// A user who is not a member yet is invited: the role holds once the user accepts it with
+/// `POST /api/v1/me/invitations/{organization}/accept`, and until then the list of members shows the address with
+/// `status: invited`. The response is the same if no user has the e-mail address. If a site administrator gives the
+/// role, or the server does not require consent, the role holds at once, or as soon as the user is created.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
@@ -141,8 +151,7 @@ async fn put(
 /// Remove a member from an organization
 ///
 /// Removes the user from the organization and its teams, and revokes the user's tokens of this organization
-/// permanently. If no user has the e-mail address yet, its invitations to the organization and its teams are
-/// withdrawn.
+/// permanently. If the address is invited, its invitations to the organization and its teams are withdrawn.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
     params(MemberPath),
     responses((status = NO_CONTENT, description = "The user is not a member"),
@@ -160,7 +169,7 @@ async fn remove(
 
 /// List the members of a team
 ///
-/// Includes invited e-mail addresses that no user has yet, with `id: null`.
+/// Includes invited e-mail addresses, with `status: invited` and `id: null`.
 #[utoipa::path(get, path = "/api/v1/organizations/{organization}/teams/{team}/members", tag = "teams", operation_id = "list_team_members",
     params(TeamPath, SliceForm),
     responses((status = OK, description = "A page of members, sorted by e-mail address", body = Items<MemberInfo>)))]
@@ -184,8 +193,8 @@ async fn list_of_team(
 /// Add or update a member of a team
 ///
 /// Sets the user's role in the team; an `admin` of the team manages its tokens. A user who does not belong to the
-/// organization is added to it as a `member`, or as a `viewer` if that is the role; only an admin of the
-/// organization may do this. A viewer of the organization has no more rights in a team, whatever the role there.
+/// organization is invited to it as a `member`, or as a `viewer` if that is the role, and to the team; only an admin
+/// of the organization may do this. `PUT …/members/{email}` of the organization says when such a role holds. A viewer of the organization has no more rights in a team, whatever the role there.
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
     params(TeamMemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
@@ -208,8 +217,8 @@ async fn put_into_team(
 
 /// Remove a member from a team
 ///
-/// The user stays in the organization and keeps their own tokens. If no user has the e-mail address yet, its
-/// invitation to the team is withdrawn.
+/// The user stays in the organization and keeps their own tokens. If the address is invited, its invitation to the
+/// team is withdrawn.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "delete_team_member",
     params(TeamMemberPath),
     responses((status = NO_CONTENT, description = "The user is not a member")))]

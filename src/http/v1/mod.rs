@@ -1,6 +1,7 @@
 //! The native API, a file per resource.
 
 mod cursor;
+mod invitations;
 mod login;
 mod me;
 mod members;
@@ -44,6 +45,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
 `{\"error\", \"error_description\"}` (RFC 6749).",
     tags: &[
         ("session", "Log in and out, and look up the caller"),
+        ("invitations", "Your invitations to organizations: accept, decline, leave"),
         ("tokens", "Create, list, update, rotate and revoke tokens"),
         ("organizations", "Organizations (tenants), their policies and members"),
         ("teams", "Teams of an organization and their members"),
@@ -68,6 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(login::routes())
         .merge(me::routes())
+        .merge(invitations::routes())
         .merge(scopes::routes())
         .merge(tokens::routes())
         .merge(revocations::routes())

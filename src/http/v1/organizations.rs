@@ -328,12 +328,13 @@ struct OrganizationSummary {
 
 /// Create an organization
 ///
-/// The caller becomes its admin.
+/// The caller becomes its admin. A name that another organization gave up, by deletion or by renaming, is reserved
+/// for 30 days.
 #[utoipa::path(post, path = "/api/v1/organizations", tag = "organizations", operation_id = "create_organization",
     request_body = CreateForm,
     responses((status = CREATED, description = "The organization", body = OrganizationInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another organization has this name", body = Problem)))]
+              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem)))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -407,7 +408,7 @@ async fn show(
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
     responses((status = OK, description = "The updated organization", body = ChangedOrganization),
-              (status = CONFLICT, description = "Another organization has this name", body = Problem)))]
+              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem)))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -431,7 +432,7 @@ async fn change(
 
 /// Delete an organization
 ///
-/// Deletes its teams and projects too, and revokes all of its tokens at once.
+/// Deletes its teams and projects too, and revokes all of its tokens at once. Its name is reserved for 30 days.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
     params(OrganizationPath),
     responses((status = NO_CONTENT, description = "The organization is deleted")))]

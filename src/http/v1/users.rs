@@ -211,8 +211,8 @@ impl From<Person> for UserInfo {
 
 /// Create a user
 ///
-/// Only for site administrators. Roles that organizations and teams gave to the e-mail address before apply from
-/// now on.
+/// Only for site administrators. Organizations may have invited the e-mail address before: the roles that a site
+/// administrator gave apply from now on, and the user is asked to accept the others.
 #[utoipa::path(post, path = "/api/v1/users", tag = "people", operation_id = "create_user", request_body = CreateForm,
     responses((status = CREATED, description = "The user", body = UserInfo,
                   headers(("Location" = String, description = "The URL of the user"))),

@@ -27,7 +27,7 @@ pub(super) const CALLERS: [&str; 17] = [
     "member",     // session: member of this one
     "lead",       // session: member of this one, admin of its team
     "admin",      // session: admin of this one
-    "site",       // session: site administrator
+    "site",       // session: site administrator, invited to this one
     "unscoped",   // API token of this organization, without a management scope
     "scoped",     // API token of this organization, with the management scopes
     "foreign",    // the same of another organization
@@ -104,6 +104,10 @@ pub(super) const TABLE: &[Row] = &[
     row("login",                "", "{login}",                         [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]),
     row("logout",               "", "",                                [401, 401, 401, 401, 204, 204, 204, 204, 204, 204, 403, 403, 403, 403, 403, 403, 403]),
     row("me",                   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
+    row("list_invitations",     "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("accept_invitation",    "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 204, 403, 403, 403, 403, 403, 403, 403]),
+    row("decline_invitation",   "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 204, 403, 403, 403, 403, 403, 403, 403]),
+    row("leave_organization",   "", "",                                [401, 401, 401, 401, 404, 204, 204, 204, 409, 404, 403, 403, 403, 403, 403, 403, 403]),
     row("list_scopes",          "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 200, 200, 200, 403, 200, 200, 200]),
 
     row("list_organizations",   "", "",                                [401, 401, 401, 401, 200, 200, 200, 200, 200, 200, 403, 200, 200, 403, 200, 200, 200]),
@@ -236,6 +240,8 @@ impl Stage {
         let app = TestApp::new().await;
         let (admin, member) = (app.admin_of(&NORTH), app.member_of(&NORTH));
         let viewer = app.viewer_of(&NORTH).await;
+        let site = format!("/organizations/{}/members/admin@example.com", NORTH.name);
+        app.put(&admin, &site, json!({"role": "member"})).await.is(204);
         let short = json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1m"});
         let expired = app.mint(&admin, short).await;
         app.clock.advance(61);

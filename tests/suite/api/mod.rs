@@ -1,6 +1,7 @@
 //! The behaviour of the native API, by path and by guarantee.
 
 mod clock;
+mod consent;
 mod dialects;
 mod directory;
 mod errors;

@@ -154,7 +154,7 @@ async fn me_is_the_user_or_the_token_with_organizations_and_scopes() {
 
     // A token of one organization reveals no other organizations of the user.
     let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("lead"));
-    app.put(&app.admin_of(&SOUTH), &path, json!({"role": "admin"}))
+    app.put(&app.site_admin(), &path, json!({"role": "admin"}))
         .await
         .is(204);
     let both = app.get(&lead, "/me").await.json();

@@ -83,7 +83,7 @@ impl TestApp {
 
     /// Returns a viewer of an organization who is an admin of its team, created when first needed.
     pub(crate) async fn viewer_of(&self, tenant: &Tenant) -> Actor {
-        let (site, admin) = (self.site_admin(), self.admin_of(tenant));
+        let site = self.site_admin();
         let email = tenant.email("viewer");
         let account = json!({"email": email, "password": password(&email)});
         self.post(&site, "/users", account).await.is(201);
@@ -92,7 +92,7 @@ impl TestApp {
             (format!("{home}/members/{email}"), "viewer"),
             (format!("{home}/teams/{}/members/{email}", tenant.team), "admin"),
         ] {
-            self.put(&admin, &path, json!({"role": role})).await.is(204);
+            self.put(&site, &path, json!({"role": role})).await.is(204);
         }
         let session = self.log_in(&email, &password(&email)).await.is(200);
         Actor::holding(&session.text_at("/token"))

@@ -8,8 +8,8 @@ use std::task::Poll;
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
-    Project, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
+    OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
 };
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
@@ -225,9 +225,11 @@ faulty! {
         Read organization(reference: OrganizationReference) -> Option<Versioned<Organization>>;
         Read organizations(of: OrganizationsOf, slice: Slice) -> Vec<Organization>;
         Read find_organizations(of: OrganizationsOf, search: Search) -> Found<Organization>;
-        Read find_members(id: OrganizationId, search: Search) -> Found<Member>;
+        Read find_members(id: OrganizationId, status: Option<MemberStatus>, search: Search) -> Found<Belonging>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
         Read size(id: OrganizationId) -> OrganizationSize;
+        Read invited(email: Email, organization: OrganizationId) -> Option<Invited>;
+        Read invitations(email: Email, slice: Slice) -> Vec<Invitation>;
         Read standing(user: UserId, organization: OrganizationId) -> Standing;
         Read memberships(user: UserId) -> Vec<Membership>;
     }

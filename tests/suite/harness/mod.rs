@@ -25,6 +25,7 @@ use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
 use jeton_core::deployment_clock::DeploymentClock;
+use jeton_core::directory::Consent;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Revocations, SharedStore};
@@ -55,6 +56,8 @@ pub(crate) struct TestApp {
     pub(crate) rotation: Rotation,
     /// The quotas from the next start on.
     pub(crate) quotas: Quotas,
+    /// Whether people must accept roles, from the next start on.
+    pub(crate) consent: Consent,
     wrap: Wrap,
     app: Option<Arc<App>>,
     router: Option<Router>,
@@ -76,6 +79,14 @@ impl TestApp {
         copy(world.folder(), folder.path());
         let clock = Arc::new(FakeClock::at(world.opened_at()));
         Self::open(folder, clock, Seeded::new(2), Box::new(wrap)).await
+    }
+
+    /// Starts a server with the users of [`World`] where roles need no consent, as clients of other systems expect.
+    pub(crate) async fn waiving_consent() -> Self {
+        let mut app = Self::new().await;
+        app.consent = Consent::Waived;
+        app.restart().await;
+        app
     }
 
     /// Starts a server with an empty database.
@@ -126,6 +137,7 @@ impl TestApp {
                 max_age: 300,
                 every: None,
             },
+            consent: Consent::Required,
             wrap,
             app: None,
             router: None,
@@ -176,6 +188,7 @@ impl TestApp {
             quotas: self.quotas,
             cached_tokens: 200_000,
             catalogue: Catalogue::standard(),
+            consent: self.consent,
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
         let store = (self.wrap)(Arc::new(store));

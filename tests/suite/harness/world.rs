@@ -159,7 +159,7 @@ impl World {
         let home = format!("/organizations/{}", tenant.name);
         for role in ["member", "lead"] {
             let path = format!("{home}/members/{}", tenant.email(role));
-            app.put(&admin, &path, json!({"role": "member"})).await.is(204);
+            app.put(site, &path, json!({"role": "member"})).await.is(204);
         }
         let made = app
             .post(&admin, &format!("{home}/teams"), json!({"name": tenant.team}))

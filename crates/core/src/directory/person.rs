@@ -74,12 +74,22 @@ pub struct Member {
     pub role: Role,
 }
 
+/// Whether a role in an organization or a team holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberStatus {
+    /// It holds.
+    Active,
+    /// It is offered to an address, and waits for its person.
+    Invited,
+}
+
 /// A member of an organization or a team, or an invited address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Belonging {
     /// A member.
     Member(Member),
-    /// An address without a person yet: the person created with it gets the role.
+    /// An invited address. Whether a person has it is not told.
     Invited {
         /// The address.
         email: Email,
@@ -94,6 +104,14 @@ impl Belonging {
         match self {
             Self::Member(member) => &member.person.email,
             Self::Invited { email, .. } => email,
+        }
+    }
+
+    /// Returns whether the role holds.
+    pub fn status(&self) -> MemberStatus {
+        match self {
+            Self::Member(_) => MemberStatus::Active,
+            Self::Invited { .. } => MemberStatus::Invited,
         }
     }
 

@@ -4,8 +4,8 @@
 
 use super::*;
 use crate::chance::SystemEntropy;
-use crate::{members, open, organizations, people, teams};
-use jeton_core::directory::{OrganizationId, UserId};
+use crate::{invitations, members, open, organizations, people, teams};
+use jeton_core::directory::{MemberStatus, OrganizationId, UserId};
 use jeton_store::OrganizationsOf;
 use uuid::Uuid;
 
@@ -58,13 +58,22 @@ fn a_numbered_page_reads_no_row_of_another_owner() {
                 keys: keys.clone(),
                 ..Search::default()
             };
-            let mut lists = vec![
-                (teams::searched(1), "teams_by_name (organization=?"),
-                match keys {
-                    None => (members::searched(1, &search), "PRIMARY KEY (organization=?"),
-                    Some(_) => (members::searched(1, &search), "users_by_email (email=?)"),
-                },
-            ];
+            let mut lists = vec![(teams::searched(1), "teams_by_name (organization=?")];
+            let (of_members, of_invited) = match keys {
+                None => (
+                    "PRIMARY KEY (organization=?",
+                    "PRIMARY KEY (organization=? AND team=?",
+                ),
+                Some(_) => ("users_by_email (email=?)", "email=?"),
+            };
+            for (status, index) in [
+                (Some(MemberStatus::Active), of_members),
+                (Some(MemberStatus::Invited), of_invited),
+                (None, of_members),
+                (None, of_invited),
+            ] {
+                lists.push((members::searched(1, status, &search), index));
+            }
             let indexes = ["memberships_by_user (user=?)", "PRIMARY KEY (rowid=?)"];
             for (of, index) in owners().iter().zip(indexes) {
                 lists.push((organizations::searched(of, Some(1)), index));
@@ -105,6 +114,7 @@ fn a_slice_reads_no_row_of_another_owner_and_the_check_can_fail() {
     let mut statements = vec![
         members::slice_of(&members::OF_ORGANIZATION),
         members::slice_of(&members::OF_TEAM),
+        invitations::LIST.to_owned(),
     ];
     for of in owners() {
         statements.push(organizations::slice_of(&of));

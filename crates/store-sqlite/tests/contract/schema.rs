@@ -6,12 +6,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use jeton_core::directory::{OrganizationReference, Role};
+use jeton_core::directory::{Consent, OrganizationReference, Role};
 use jeton_core::token::{CutOff, Owner, Reach, TokenId, TokenReference};
 use jeton_store::SharedStore;
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
-use jeton_store::suite::world::{Seeded, Seen, World, actor, at, revocation, token};
+use jeton_store::suite::world::{Seeded, Seen, World, actor, at, email, revocation, token};
 use jeton_store_sqlite::{OpenError, begin_journal};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -109,6 +109,21 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
             1
         );
         assert!(!store.members(organization.id, slice).await.unwrap().is_empty());
+        let invited = store
+            .invited(email("ada"), organization.id)
+            .await
+            .unwrap()
+            .unwrap();
+        let consent = match number {
+            // Before consent was recorded: whoever was invited is asked.
+            1 | 2 => Consent::Required,
+            _ => Consent::Waived,
+        };
+        assert_eq!(
+            (invited.role, invited.consent),
+            (Role::Member, consent),
+            "{number}"
+        );
         assert_eq!(store.keys().await.unwrap().value.rows.len(), 2);
         drop(store);
         let names = |connection| -> Vec<_> {

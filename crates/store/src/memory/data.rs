@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::directory::{
-    Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
+    Consent, Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
 use jeton_verifier::event::{Event, Position};
@@ -27,7 +27,9 @@ pub(super) struct Data {
     pub(super) people: HashMap<UserId, Kept<Account>>,
     pub(super) memberships: HashMap<(OrganizationId, UserId), Role>,
     pub(super) team_memberships: HashMap<(TeamId, UserId), Role>,
-    pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Role>,
+    pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Offered>,
+    /// The names that organizations gave up, in canonical form: who and when, for the last time.
+    pub(super) former_names: HashMap<String, (OrganizationId, Timestamp)>,
     pub(super) projects: BTreeMap<u32, Project>,
     pub(super) newest_project: u32,
     pub(super) keys: Versioned<SigningKeys>,
@@ -47,6 +49,15 @@ pub(super) struct Kept<T> {
     pub(super) value: T,
     pub(super) generation: Generation,
     pub(super) is_removed: bool,
+}
+
+/// A role that is offered to an address.
+#[derive(Debug, Clone)]
+pub(super) struct Offered {
+    pub(super) role: Role,
+    pub(super) consent: Consent,
+    pub(super) by: String,
+    pub(super) at: Timestamp,
 }
 
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use jeton_core::directory::{
-    Belonging, Email, Member, Membership, Organization, OrganizationId, OrganizationReference, Person,
-    Project, Role, Team, TeamId, TeamReference, UserId,
+    Belonging, Email, Invitation, Invited, Member, MemberStatus, Membership, Name, Organization,
+    OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
 };
 
 use super::MemoryStore;
@@ -57,8 +57,7 @@ impl Data {
         &'a self,
         members: impl Iterator<Item = (&'a UserId, &'a Role)>,
         invited: impl Iterator<Item = (&'a Email, &'a Role)>,
-        part: &Slice,
-    ) -> Vec<Belonging> {
+    ) -> impl Iterator<Item = Belonging> {
         let members = members.filter_map(|(user, role)| {
             let person = self.person(user)?.clone();
             Some(Belonging::Member(Member { person, role: *role }))
@@ -67,7 +66,34 @@ impl Data {
             email: email.clone(),
             role: *role,
         });
-        slice(members.chain(invited), |one| one.email().to_string(), part)
+        members.chain(invited)
+    }
+
+    /// Returns the members and invited addresses of an organization.
+    fn of_organization(&self, id: OrganizationId) -> impl Iterator<Item = Belonging> {
+        let members = self.memberships.iter().filter(move |((of, _), _)| *of == id);
+        let invited = self
+            .invitations
+            .iter()
+            .filter(move |((of, team, _), _)| *of == id && team.is_none());
+        self.belonging(
+            members.map(|((_, user), role)| (user, role)),
+            invited.map(|((.., email), offered)| (email, &offered.role)),
+        )
+    }
+
+    /// Returns the roles that an address is invited to in teams of an organization, in the order of their names.
+    fn invited_to_teams(&self, email: &Email, organization: OrganizationId) -> Vec<(TeamId, Name, Role)> {
+        let invitations = self.invitations.iter();
+        let mut teams: Vec<_> = invitations
+            .filter(|((of, _, to), _)| *of == organization && to == email)
+            .filter_map(|((_, team, _), offered)| {
+                let team = self.team(team.as_ref()?)?;
+                Some((team.id.clone(), team.name.clone(), offered.role))
+            })
+            .collect();
+        teams.sort_by_key(|(_, name, _)| name.canonical());
+        teams
     }
 
     fn account(&self, email: &Email) -> Option<&Kept<Account>> {
@@ -122,31 +148,23 @@ impl Organizations for MemoryStore {
         ))
     }
 
-    async fn find_members(&self, id: OrganizationId, search: Search) -> Result<Found<Member>> {
+    async fn find_members(
+        &self,
+        id: OrganizationId,
+        status: Option<MemberStatus>,
+        search: Search,
+    ) -> Result<Found<Belonging>> {
         let data = self.data();
-        let members = data.memberships.iter().filter(|((of, _), _)| *of == id);
-        let members = members.filter_map(|((_, user), role)| {
-            let person = data.person(user)?.clone();
-            Some(Member { person, role: *role })
-        });
-        Ok(find(
-            members,
-            |member| member.person.email.to_string(),
-            |_| None,
-            &search,
-        ))
+        let listed = data.of_organization(id);
+        let listed = listed.filter(|one| status.is_none_or(|status| one.status() == status));
+        Ok(find(listed, |one| one.email().to_string(), |_| None, &search))
     }
 
     async fn members(&self, id: OrganizationId, part: Slice) -> Result<Vec<Belonging>> {
         let data = self.data();
-        let members = data.memberships.iter().filter(|((of, _), _)| *of == id);
-        let invited = data
-            .invitations
-            .iter()
-            .filter(|((of, team, _), _)| *of == id && team.is_none());
-        Ok(data.belonging(
-            members.map(|((_, user), role)| (user, role)),
-            invited.map(|((.., email), role)| (email, role)),
+        Ok(slice(
+            data.of_organization(id),
+            |one| one.email().to_string(),
             &part,
         ))
     }
@@ -175,6 +193,39 @@ impl Organizations for MemoryStore {
             projects: projects.count() as u64,
             members: (members.count() + invited.count()) as u64,
         })
+    }
+
+    async fn invited(&self, email: Email, organization: OrganizationId) -> Result<Option<Invited>> {
+        let data = self.data();
+        let offered = data.invitations.get(&(organization, None, email.clone()));
+        Ok(offered.map(|offered| Invited {
+            role: offered.role,
+            consent: offered.consent,
+            teams: data
+                .invited_to_teams(&email, organization)
+                .into_iter()
+                .map(|(id, _, role)| (id, role))
+                .collect(),
+        }))
+    }
+
+    async fn invitations(&self, email: Email, part: Slice) -> Result<Vec<Invitation>> {
+        let data = self.data();
+        let own = data.invitations.iter();
+        let own = own.filter(|((_, team, to), _)| team.is_none() && *to == email);
+        let own = own.filter_map(|((id, ..), offered)| {
+            let mut teams = data.invited_to_teams(&email, *id);
+            teams.truncate(100);
+            Some(Invitation {
+                organization: *id,
+                name: data.organization(*id)?.name.clone(),
+                role: offered.role,
+                teams,
+                invited_by: Some(offered.by.clone()),
+                invited_at: Some(offered.at),
+            })
+        });
+        Ok(slice(own, |one| one.name.canonical(), &part))
     }
 
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {
@@ -256,11 +307,11 @@ impl Teams for MemoryStore {
             .invitations
             .iter()
             .filter(|((_, team, _), _)| team.as_ref() == Some(&id));
-        Ok(data.belonging(
+        let listed = data.belonging(
             members.map(|((_, user), role)| (user, role)),
-            invited.map(|((.., email), role)| (email, role)),
-            &part,
-        ))
+            invited.map(|((.., email), offered)| (email, &offered.role)),
+        );
+        Ok(slice(listed, |one| one.email().to_string(), &part))
     }
 }
 

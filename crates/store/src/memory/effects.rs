@@ -4,14 +4,14 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Organization, OrganizationId, Person, Project, Role, UserId};
+use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, UserId};
 use jeton_core::token::{
     Actor, CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
 };
 use jeton_verifier::event::{Ends, Event, Position};
 
-use super::data::{Account, Data, Entry, Kept};
+use super::data::{Account, Data, Entry, Kept, Offered};
 use super::{Batch, failed};
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
@@ -66,13 +66,17 @@ impl Batch<'_> {
             }
             Effect::ChangeOrganization(changed) => {
                 let former = &mut known(data.organizations.get_mut(&changed.id))?.value;
-                let created_at = former.created_at;
-                *former = Organization {
-                    created_at,
+                let changed = Organization {
+                    created_at: former.created_at,
                     ..changed
                 };
+                let (id, name) = (changed.id, former.name.canonical());
+                if name != changed.name.canonical() {
+                    data.former_names.insert(name, (id, cause.at));
+                }
+                *former = changed;
             }
-            Effect::RemoveOrganization(id) => data.remove_organization(id)?,
+            Effect::RemoveOrganization(id) => data.remove_organization(id, cause.at)?,
             Effect::SetRole(organization, user, role, existing) => {
                 set(data.memberships.entry((organization, user)), role, existing);
             }
@@ -86,14 +90,27 @@ impl Batch<'_> {
                             .is_some_and(|team| team.value.organization != organization)
                 });
             }
-            Effect::Invite(organization, team, email, role, existing) => {
-                let list_index = data.invitations.entry((organization, team, email));
-                set(list_index, role, existing);
+            Effect::Invite(organization, team, email, role, consent, existing) => {
+                let offered = Offered {
+                    role,
+                    consent,
+                    by: cause.by.name.clone(),
+                    at: cause.at,
+                };
+                set(
+                    data.invitations.entry((organization, team, email)),
+                    offered,
+                    existing,
+                );
             }
             Effect::Uninvite(organization, team, email) => {
                 data.invitations.retain(|(of, to, invited), _| {
                     *of != organization || *invited != email || team.is_some() && *to != team
                 });
+            }
+            Effect::AcceptInvitations(organization, user) => {
+                let email = known(data.person(&user))?.email.clone();
+                data.join(&user, |of, to| of == organization && *to == email);
             }
             Effect::CreateTeam(team) => {
                 data.teams.insert(team.id.clone(), Kept::new(team));
@@ -146,6 +163,8 @@ impl Batch<'_> {
                 let kept = known(data.people.get_mut(&id))?;
                 kept.is_removed = true;
                 kept.value.password_hash.clear();
+                let email = kept.value.person.email.clone();
+                data.invitations.retain(|(.., to), _| *to != email);
                 data.delete_counts(|owner| owner.user() == Some(&id));
                 data.memberships.retain(|(_, user), _| *user != id);
                 data.team_memberships.retain(|(_, user), _| *user != id);
@@ -365,8 +384,10 @@ impl Batch<'_> {
 }
 
 impl Data {
-    fn remove_organization(&mut self, id: OrganizationId) -> Result<()> {
-        known(self.organizations.get_mut(&id))?.is_removed = true;
+    fn remove_organization(&mut self, id: OrganizationId, at: Timestamp) -> Result<()> {
+        let kept = known(self.organizations.get_mut(&id))?;
+        kept.is_removed = true;
+        self.former_names.insert(kept.value.name.canonical(), (id, at));
         self.delete_counts(|owner| owner.organization() == Some(id));
         for team in self.teams.values_mut() {
             team.is_removed |= team.value.organization == id;
@@ -397,10 +418,29 @@ impl Data {
             password_hash,
         };
         self.people.insert(id.clone(), Kept::new(account));
-        for ((organization, team, _), role) in self.invitations.extract_if(|(.., to), _| *to == email) {
+        let waived = self
+            .invitations
+            .iter()
+            .filter_map(|((organization, team, to), offered)| {
+                let applies = team.is_none() && *to == email && offered.consent == Consent::Waived;
+                applies.then_some(*organization)
+            });
+        let waived: Vec<_> = waived.collect();
+        self.join(&id, |of, to| *to == email && waived.contains(&of));
+    }
+
+    /// Turns invitations into memberships of a person. Existing roles stay.
+    fn join(&mut self, user: &UserId, of: impl Fn(OrganizationId, &Email) -> bool) {
+        let accepted = self
+            .invitations
+            .extract_if(|(organization, _, to), _| of(*organization, to));
+        for ((organization, team, _), Offered { role, .. }) in accepted {
             match team {
-                Some(team) => self.team_memberships.insert((team, id.clone()), role),
-                None => self.memberships.insert((organization, id.clone()), role),
+                Some(team) => self.team_memberships.entry((team, user.clone())).or_insert(role),
+                None => self
+                    .memberships
+                    .entry((organization, user.clone()))
+                    .or_insert(role),
             };
         }
     }
@@ -429,13 +469,13 @@ fn storable(texts: &[Option<&str>]) -> Result<()> {
     }
 }
 
-fn set<K>(entry: MapEntry<'_, K, Role>, role: Role, existing: Existing) {
+fn set<K, V>(entry: MapEntry<'_, K, V>, value: V, existing: Existing) {
     match existing {
         Existing::Stays => {
-            entry.or_insert(role);
+            entry.or_insert(value);
         }
         Existing::Replaced => {
-            entry.insert_entry(role);
+            entry.insert_entry(value);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Guards, compared as the contract defines them.
 
+use jeton_core::directory::Organization;
 use jeton_core::token::{NewToken, TokenKind};
 
-use super::data::Data;
+use super::data::{Data, Kept};
 use crate::{Generation, Guard, Realm};
 
 impl Data {
@@ -56,10 +57,15 @@ impl Data {
                 .live_people()
                 .any(|person| person.site_admin && person.id != *than && person.disabled_at.is_none()),
             Guard::NoSiteAdministrator => !self.live_people().any(|person| person.site_admin),
-            Guard::OrganizationNameFree(name, id) => !self.organizations.values().any(|kept| {
-                kept.live()
-                    .is_some_and(|other| other.name.canonical() == name.canonical() && other.id != *id)
-            }),
+            Guard::OrganizationNameFree(name, id, since) => {
+                let name = name.canonical();
+                let has_it = |other: &Organization| other.name.canonical() == name && other.id != *id;
+                let is_reserved = self
+                    .former_names
+                    .get(&name)
+                    .is_some_and(|(of, at)| of != id && at > since);
+                !is_reserved && !self.organizations.values().filter_map(Kept::live).any(has_it)
+            }
             Guard::TeamNameFree(organization, name, id) => !self.teams.values().any(|kept| {
                 kept.live().is_some_and(|other| {
                     other.organization == *organization

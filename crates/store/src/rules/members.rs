@@ -1,97 +1,137 @@
 //! Rules for memberships and invitations of organizations and teams.
+//!
+//! A role for somebody who belongs to the organization holds at once. A role for anybody else is an invitation of
+//! their address, which says nothing about whether a person has it, unless consent is waived.
 
 use super::end_all;
 use crate::{Cause, Effect, Existing, Guard, Order};
-use jeton_core::directory::{Email, OrganizationId, Role, TeamId, UserId};
+use jeton_core::directory::{Consent, Email, Invited, OrganizationId, Role, TeamId, UserId};
 use jeton_core::token::Reach;
 
 /// The subject of a membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addressee {
-    /// A person.
-    Person {
+    /// A person who belongs to the organization. No invitation to it is theirs.
+    Member {
         /// The person's id.
         user: UserId,
-        /// Their role in the organization, if they have one.
-        role: Option<Role>,
+        /// Their role in the organization.
+        role: Role,
     },
-    /// An address that belongs to no person: its memberships are stored as invitations.
-    Nobody(Email),
+    /// Anybody else.
+    Outsider(Outsider),
 }
 
-impl Addressee {
-    /// Returns an order about the addressee. It is refused if the address has come to belong to a person.
-    fn order(&self, cause: Cause) -> Order {
-        match self {
-            Self::Person { .. } => Order::new(cause),
-            Self::Nobody(email) => Order::new(cause).guard(Guard::EmailFree(email.clone())),
+/// An address that does not belong to the organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outsider {
+    /// The address.
+    pub email: Email,
+    /// The person who has it, if there is one.
+    pub user: Option<UserId>,
+    /// The invitations of the address to the organization.
+    pub invited: Option<Invited>,
+}
+
+/// A role in an organization (`None`) or in a team of it.
+type Offer<'a> = (Option<&'a TeamId>, Role, Existing);
+
+impl Outsider {
+    /// Adds the guard that no person has come to have an address that had none: they may have become a member.
+    fn guard(&self, order: Order) -> Order {
+        match self.user {
+            Some(_) => order,
+            None => order.guard(Guard::EmailFree(self.email.clone())),
         }
     }
 
-    /// Keeps an organization's only admin who can log in from losing that role. Removing or disabling a person
-    /// may still leave an organization without an admin; a site administrator then appoints one.
-    fn keep_an_admin(&self, organization: OrganizationId, order: Order) -> Order {
-        match self {
-            Self::Person {
-                user,
-                role: Some(Role::Admin),
-            } => order.guard(Guard::AnotherAdmin(organization, user.clone())),
-            Self::Person { .. } | Self::Nobody(_) => order,
+    /// Returns whether a new invitation waits for the person. An address that was let in without asking is treated
+    /// like a member: its role can be changed without asking.
+    fn consent(&self, wanted: Consent) -> Consent {
+        match &self.invited {
+            Some(invited) if invited.consent == Consent::Waived => Consent::Waived,
+            _ => wanted,
         }
     }
 }
 
-/// Sets a person's or an address's role in an organization; `None` if the person has it already. Whoever repeats a
+/// Sets a person's or an address's role in an organization; `None` if they have it already. Whoever repeats a
 /// change must not disturb others with new versions.
-pub fn put(cause: Cause, organization: OrganizationId, to: &Addressee, role: Role) -> Option<Order> {
-    if matches!(to, Addressee::Person { role: Some(has), .. } if *has == role) {
+pub fn put(
+    cause: Cause,
+    organization: OrganizationId,
+    to: &Addressee,
+    role: Role,
+    consent: Consent,
+) -> Option<Order> {
+    let has = match to {
+        Addressee::Member { role, .. } => Some(*role),
+        Addressee::Outsider(outsider) => outsider
+            .invited
+            .as_ref()
+            .filter(|invited| invited.consent == outsider.consent(consent))
+            .map(|invited| invited.role),
+    };
+    if has == Some(role) {
         return None;
     }
     let order = match role {
-        Role::Admin => to.order(cause),
-        Role::Member | Role::Viewer => to.keep_an_admin(organization, to.order(cause)),
+        Role::Admin => Order::new(cause),
+        Role::Member | Role::Viewer => keep_an_admin(organization, to, Order::new(cause)),
     };
-    Some(order.effect(give(organization, None, to, role, Existing::Replaced)))
+    Some(give(
+        order,
+        organization,
+        to,
+        &[(None, role, Existing::Replaced)],
+        consent,
+    ))
 }
 
 /// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay.
-pub fn add(cause: Cause, organization: OrganizationId, teams: &[TeamId], people: &[Addressee]) -> Order {
-    let mut order = Order::new(cause);
-    for to in people {
-        if let Addressee::Nobody(email) = to {
-            order = order.guard(Guard::EmailFree(email.clone()));
-        }
-        for team in std::iter::once(None).chain(teams.iter().map(Some)) {
-            order = order.effect(give(organization, team, to, Role::Member, Existing::Stays));
-        }
-    }
-    order
+pub fn add(
+    cause: Cause,
+    organization: OrganizationId,
+    teams: &[TeamId],
+    people: &[Addressee],
+    consent: Consent,
+) -> Order {
+    people.iter().fold(Order::new(cause), |order, to| {
+        let to_teams = teams
+            .iter()
+            .map(|team| (Some(team), Role::Member, Existing::Stays));
+        let offers: Vec<Offer<'_>> = std::iter::once((None, Role::Member, Existing::Stays))
+            .chain(to_teams)
+            .collect();
+        give(order, organization, to, &offers, consent)
+    })
 }
 
 /// Removes a person or invitation from an organization and its teams; revokes a person's tokens of this
-/// organization. `None` if the person has no role there: a cut-off each time would stay for ever.
+/// organization. `None` if they have no role there: a cut-off each time would stay for ever.
 pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Option<Order> {
-    Some(match who {
-        Addressee::Person { role: None, .. } => return None,
-        Addressee::Person { user, .. } => {
+    match who {
+        Addressee::Member { user, .. } => {
             let reach = Reach {
                 organization: Some(organization),
                 user: Some(user.clone()),
                 ..Reach::default()
             };
             let ending = end_all(&cause, reach);
-            who.keep_an_admin(organization, who.order(cause))
+            let order = keep_an_admin(organization, who, Order::new(cause))
                 .effect(Effect::RemoveMember(organization, user.clone()))
-                .effect(ending)
+                .effect(ending);
+            Some(order)
         }
-        Addressee::Nobody(email) => {
-            who.order(cause)
-                .effect(Effect::Uninvite(organization, None, email.clone()))
+        Addressee::Outsider(outsider) => {
+            outsider.invited.as_ref()?;
+            let order = outsider.guard(Order::new(cause));
+            Some(order.effect(Effect::Uninvite(organization, None, outsider.email.clone())))
         }
-    })
+    }
 }
 
-/// Sets a person's or an address's role in a team. A person who is not in the organization becomes a member of
+/// Sets a person's or an address's role in a team. Somebody who is not in the organization becomes a member of
 /// it, or a viewer if that is the role in the team.
 pub fn put_into_team(
     cause: Cause,
@@ -99,40 +139,125 @@ pub fn put_into_team(
     team: &TeamId,
     to: &Addressee,
     role: Role,
+    consent: Consent,
 ) -> Order {
-    let brought_along = give(organization, None, to, role.brought_along(), Existing::Stays);
-    Order::new(cause).effect(brought_along).effect(give(
-        organization,
-        Some(team),
-        to,
-        role,
-        Existing::Replaced,
-    ))
+    let offers = [
+        (None, role.brought_along(), Existing::Stays),
+        (Some(team), role, Existing::Replaced),
+    ];
+    give(Order::new(cause), organization, to, &offers, consent)
 }
 
-/// Removes a person or invitation from a team.
-pub fn remove_from_team(cause: Cause, organization: OrganizationId, team: TeamId, who: Addressee) -> Order {
-    let order = who.order(cause);
-    order.effect(match who {
-        Addressee::Person { user, .. } => Effect::RemoveTeamMember(organization, team, user),
-        Addressee::Nobody(email) => Effect::Uninvite(organization, Some(team), email),
+/// Removes a person or invitation from a team; `None` if the address is not invited to it.
+pub fn remove_from_team(
+    cause: Cause,
+    organization: OrganizationId,
+    team: TeamId,
+    who: &Addressee,
+) -> Option<Order> {
+    let order = Order::new(cause);
+    Some(match who {
+        Addressee::Member { user, .. } => {
+            order.effect(Effect::RemoveTeamMember(organization, team, user.clone()))
+        }
+        Addressee::Outsider(outsider) => {
+            let mut teams = outsider.invited.as_ref()?.teams.iter();
+            teams.find(|(invited_to, _)| *invited_to == team)?;
+            let email = outsider.email.clone();
+            outsider
+                .guard(order)
+                .effect(Effect::Uninvite(organization, Some(team), email))
+        }
     })
 }
 
-fn give(
-    organization: OrganizationId,
-    team: Option<&TeamId>,
-    to: &Addressee,
-    role: Role,
-    existing: Existing,
-) -> Effect {
-    match (to, team) {
-        (Addressee::Person { user, .. }, None) => Effect::SetRole(organization, user.clone(), role, existing),
-        (Addressee::Person { user, .. }, Some(team)) => {
-            Effect::SetTeamRole(organization, team.clone(), user.clone(), role, existing)
-        }
-        (Addressee::Nobody(email), team) => {
-            Effect::Invite(organization, team.cloned(), email.clone(), role, existing)
-        }
+/// Makes a person a member as their invitations to an organization say.
+pub fn accept(cause: Cause, organization: OrganizationId, user: UserId) -> Order {
+    Order::new(cause).effect(Effect::AcceptInvitations(organization, user))
+}
+
+/// Deletes an address's invitations to an organization and its teams.
+pub fn decline(cause: Cause, organization: OrganizationId, email: Email) -> Order {
+    Order::new(cause).effect(Effect::Uninvite(organization, None, email))
+}
+
+/// Keeps an organization's only admin who can log in from losing that role. Removing or disabling a person may
+/// still leave an organization without an admin; a site administrator then appoints one.
+fn keep_an_admin(organization: OrganizationId, who: &Addressee, order: Order) -> Order {
+    match who {
+        Addressee::Member {
+            user,
+            role: Role::Admin,
+        } => order.guard(Guard::AnotherAdmin(organization, user.clone())),
+        Addressee::Member { .. } | Addressee::Outsider(_) => order,
     }
+}
+
+/// Gives roles, the one in the organization first: at once to members, and to people who need not be asked;
+/// otherwise as invitations.
+fn give(
+    order: Order,
+    organization: OrganizationId,
+    to: &Addressee,
+    offers: &[Offer<'_>],
+    consent: Consent,
+) -> Order {
+    match to {
+        Addressee::Member { user, .. } => set_roles(order, organization, user, offers),
+        Addressee::Outsider(outsider) => match (consent, &outsider.user) {
+            (Consent::Waived, Some(user)) => {
+                let order = set_roles(order, organization, user, offers);
+                // Earlier invitations to teams need no consent any more, and none may outlive this order.
+                match outsider.invited {
+                    Some(_) => order.effect(Effect::AcceptInvitations(organization, user.clone())),
+                    None => order,
+                }
+            }
+            (Consent::Required, _) | (Consent::Waived, None) => {
+                invite(order, organization, outsider, offers, consent)
+            }
+        },
+    }
+}
+
+fn set_roles(order: Order, organization: OrganizationId, user: &UserId, offers: &[Offer<'_>]) -> Order {
+    offers.iter().fold(order, |order, (team, role, existing)| {
+        let user = user.clone();
+        order.effect(match team {
+            None => Effect::SetRole(organization, user, *role, *existing),
+            Some(team) => Effect::SetTeamRole(organization, (*team).clone(), user, *role, *existing),
+        })
+    })
+}
+
+fn invite(
+    order: Order,
+    organization: OrganizationId,
+    outsider: &Outsider,
+    offers: &[Offer<'_>],
+    consent: Consent,
+) -> Order {
+    let consent = outsider.consent(consent);
+    let was_asked = outsider
+        .invited
+        .as_ref()
+        .is_some_and(|invited| invited.consent == Consent::Required);
+    let order = outsider.guard(order);
+    offers.iter().fold(order, |order, (team, role, existing)| {
+        // A role that waits for an answer is replaced by one that does not.
+        let existing = match (team, consent) {
+            (None, Consent::Waived) if was_asked => Existing::Replaced,
+            _ => *existing,
+        };
+        let team = team.cloned();
+        let email = outsider.email.clone();
+        order.effect(Effect::Invite(
+            organization,
+            team,
+            email,
+            *role,
+            consent,
+            existing,
+        ))
+    })
 }

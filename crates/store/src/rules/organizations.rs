@@ -3,14 +3,20 @@
 use super::end_all;
 use super::limits::deletes_counts;
 use crate::{BulkOrder, Cause, Effect, Existing, Guard, NewPerson, Order};
-use jeton_core::directory::{Organization, OrganizationId, Role, UserId};
+use jeton_core::clock::Timestamp;
+use jeton_core::directory::{Name, Organization, OrganizationId, Role, UserId};
 use jeton_core::token::Reach;
+
+/// How long a name that an organization gave up is reserved: configurations and links elsewhere still name it, and
+/// must not come to mean an organization of somebody else. In seconds.
+pub const NAME_RESERVED: i64 = 30 * 86_400;
 
 /// Creates an organization; its creator, if given, becomes its admin.
 pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order {
     let (id, name) = (new.id, new.name.clone());
+    let free = name_free(name, id, cause.at);
     let order = Order::new(cause)
-        .guard(Guard::OrganizationNameFree(name, id))
+        .guard(free)
         .effect(Effect::CreateOrganization(new));
     match creator {
         Some(user) => order.effect(Effect::SetRole(id, user, Role::Admin, Existing::Replaced)),
@@ -38,8 +44,9 @@ pub fn change(
 ) -> Order {
     let deletes_counts = deletes_counts(&before.policy, &changed.policy);
     let id = changed.id;
+    let free = name_free(changed.name.clone(), id, cause.at);
     let mut order = Order::new(cause)
-        .guard(Guard::OrganizationNameFree(changed.name.clone(), id))
+        .guard(free)
         .effect(Effect::ChangeOrganization(changed));
     if deletes_counts {
         order = order.effect(Effect::DeleteCounts(id));
@@ -62,4 +69,8 @@ pub fn remove(cause: Cause, id: OrganizationId) -> Order {
     Order::new(cause)
         .effect(Effect::RemoveOrganization(id))
         .effect(ending)
+}
+
+fn name_free(name: Name, id: OrganizationId, now: Timestamp) -> Guard {
+    Guard::OrganizationNameFree(name, id, now.plus_seconds(-NAME_RESERVED))
 }

@@ -5,7 +5,7 @@ use crate::{Cause, Effect, Guard, NewPerson, Order};
 use jeton_core::directory::Person;
 use jeton_core::token::{Reach, TokenKind};
 
-/// Creates a person. Invitations of their address become memberships.
+/// Creates a person. Invitations of their address that waive consent become memberships.
 pub fn create(cause: Cause, new: NewPerson) -> Order {
     Order::new(cause)
         .guard(Guard::EmailFree(new.person.email.clone()))

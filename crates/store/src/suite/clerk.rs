@@ -1,7 +1,7 @@
 //! Helpers that build and commit orders without permission checks, for the test cases of the contract.
 
 use crate::rules::keys::NotWithdrawn;
-use crate::rules::members::Addressee;
+use crate::rules::members::{Addressee, Outsider};
 use crate::rules::retention::Purged;
 use crate::rules::tokens::{Demands, Former, IsLast, Leaves, Limit, NameTaken, Naming, Replaces};
 use crate::rules::usage::{UseReport, UseReported};
@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
-    Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
+    Consent, Email, Name, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{
     Actor, CutOff, NewToken, Owner, Record, Refusals, Revocation, RevocationNote, TokenId, TokenReference,
@@ -213,6 +213,26 @@ pub trait Clerk {
         email: Email,
         at: Generation,
     ) -> Result<Attempt<MemberChange>>;
+    /// Gives a role as somebody who must ask: in an organization, or in a team of it.
+    async fn offer(
+        &self,
+        to: (OrganizationId, Option<TeamId>),
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>>;
+    async fn accept(
+        &self,
+        organization: OrganizationId,
+        user: UserId,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>>;
+    async fn decline(
+        &self,
+        organization: OrganizationId,
+        email: Email,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>>;
     async fn create_project(
         &self,
         organization: OrganizationId,
@@ -296,13 +316,19 @@ async fn person(store: &SharedStore, id: UserId, at: Generation) -> Result<Optio
 }
 
 async fn addressee(store: &SharedStore, organization: OrganizationId, email: &Email) -> Result<Addressee> {
-    Ok(match store.person(email.clone().into()).await? {
-        Some(found) => Addressee::Person {
-            role: store.standing(found.value.id.clone(), organization).await?.role,
-            user: found.value.id,
-        },
-        None => Addressee::Nobody(email.clone()),
-    })
+    let found = store.person(email.clone().into()).await?;
+    let user = found.map(|found| found.value.id);
+    if let Some(user) = &user
+        && let Some(role) = store.standing(user.clone(), organization).await?.role
+    {
+        let user = user.clone();
+        return Ok(Addressee::Member { user, role });
+    }
+    Ok(Addressee::Outsider(Outsider {
+        email: email.clone(),
+        user,
+        invited: store.invited(email.clone(), organization).await?,
+    }))
 }
 
 async fn former(store: &SharedStore, record: Record, now: Timestamp) -> Result<Former> {
@@ -361,7 +387,8 @@ impl Clerk for SharedStore {
         new: NewOrganization,
         at: Generation,
     ) -> Result<Attempt<Created<Organization>>> {
-        let mut order = organizations::create(noon(), new.organization.clone(), new.creator.clone());
+        let cause = Cause::operator(new.organization.created_at);
+        let mut order = organizations::create(cause, new.organization.clone(), new.creator.clone());
         if let Some(creator) = new.creator {
             match person(self, creator, at).await? {
                 Some((_, guard)) => order = order.guard(guard),
@@ -414,7 +441,7 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, id, &email).await?;
-        match members::put(noon(), id, &to, role) {
+        match members::put(noon(), id, &to, role, Consent::Waived) {
             Some(order) => member_change(self, order.guard(guard)).await,
             None => Ok(Attempt::Done(MemberChange::Done)),
         }
@@ -440,7 +467,7 @@ impl Clerk for SharedStore {
         for email in &people {
             addressees.push(addressee(self, id, email).await?);
         }
-        let order = members::add(noon(), id, &teams, &addressees).guard(guard);
+        let order = members::add(noon(), id, &teams, &addressees, Consent::Waived).guard(guard);
         member_change(self, order).await
     }
 
@@ -509,7 +536,8 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, team.organization, &email).await?;
-        let order = members::put_into_team(noon(), team.organization, &team.id, &to, role).guard(guard);
+        let order = members::put_into_team(noon(), team.organization, &team.id, &to, role, Consent::Waived)
+            .guard(guard);
         member_change(self, order).await
     }
 
@@ -526,8 +554,74 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let who = addressee(self, team.organization, &email).await?;
-        let order = members::remove_from_team(noon(), team.organization, team.id, who).guard(guard);
+        match members::remove_from_team(noon(), team.organization, team.id, &who) {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Attempt::Done(MemberChange::Done)),
+        }
+    }
+
+    async fn offer(
+        &self,
+        (id, team): (OrganizationId, Option<TeamId>),
+        email: Email,
+        role: Role,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Attempt::Done(MemberChange::Absent));
+        };
+        let to = addressee(self, id, &email).await?;
+        let order = match team {
+            None => members::put(noon(), id, &to, role, Consent::Required),
+            Some(team) if self.team_with_id(team.clone()).await?.is_none() => None,
+            Some(team) => Some(members::put_into_team(
+                noon(),
+                id,
+                &team,
+                &to,
+                role,
+                Consent::Required,
+            )),
+        };
+        match order {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Attempt::Done(MemberChange::Done)),
+        }
+    }
+
+    async fn accept(
+        &self,
+        id: OrganizationId,
+        user: UserId,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>> {
+        let (Some((_, unchanged)), Some((person, same))) =
+            (organization(self, id, at).await?, person(self, user, at).await?)
+        else {
+            return Ok(Attempt::Done(MemberChange::Absent));
+        };
+        if self.invited(person.email, id).await?.is_none() {
+            return Ok(Attempt::Done(MemberChange::Absent));
+        }
+        let order = members::accept(noon(), id, person.id)
+            .guard(unchanged)
+            .guard(same);
         member_change(self, order).await
+    }
+
+    async fn decline(
+        &self,
+        id: OrganizationId,
+        email: Email,
+        at: Generation,
+    ) -> Result<Attempt<MemberChange>> {
+        let Some((_, guard)) = organization(self, id, at).await? else {
+            return Ok(Attempt::Done(MemberChange::Absent));
+        };
+        if self.invited(email.clone(), id).await?.is_none() {
+            return Ok(Attempt::Done(MemberChange::Absent));
+        }
+        member_change(self, members::decline(noon(), id, email).guard(guard)).await
     }
 
     async fn create_project(

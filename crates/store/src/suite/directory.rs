@@ -2,11 +2,13 @@
 
 use crate::suite::clerk::Clerk;
 
+use crate::rules::organizations::NAME_RESERVED;
 use crate::rules::tokens::{self, Liveness};
 use crate::suite::clerk::{Attempt, Changed, Created, MemberChange, NewOrganization, NewTeam, PersonChanges};
 use crate::{Change, OrganizationsOf, PersonReference, Search, Slice, Standing};
 use jeton_core::directory::{
-    Belonging, Organization, OrganizationReference, Person, Policy, Role, TeamId, TeamReference, UserId,
+    Belonging, MemberStatus, Organization, OrganizationReference, Person, Policy, Role, TeamId,
+    TeamReference, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Reach, Record, TokenKind};
 
@@ -102,7 +104,7 @@ pub(crate) async fn a_deployment_is_founded_once(world: World) {
     assert!(credentials.person.site_admin);
 }
 
-/// Names differ in more than case, and are free again after a deletion.
+/// Names differ in more than case, and are free again some time after a deletion.
 pub(crate) async fn names_are_unique_while_they_live(world: World) {
     let world = world;
     let first = world.organization("Acme").await;
@@ -130,8 +132,15 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
         .remove_organization(first, removal(1), generation)
         .await;
     assert_eq!(removed.unwrap(), Attempt::Done(()));
-    let generation = world.generation().await;
-    created(world.store.create_organization(again, generation).await.unwrap());
+    let later = Organization {
+        created_at: at(1 + NAME_RESERVED),
+        ..again.organization
+    };
+    let later = NewOrganization {
+        organization: later,
+        creator: None,
+    };
+    created(world.store.create_organization(later, generation).await.unwrap());
     let found = world.store.organization("acme".parse().unwrap()).await.unwrap();
     assert_ne!(found.unwrap().value.id, first);
     assert_eq!(
@@ -148,6 +157,62 @@ pub(crate) async fn names_are_unique_while_they_live(world: World) {
     };
     let absent = world.store.create_organization(stranger, generation).await;
     assert_eq!(done(absent.unwrap()), Created::Absent);
+}
+
+/// The name of a removed or renamed organization is reserved for a while, except for that organization.
+pub(crate) async fn a_name_that_was_given_up_is_reserved(world: World) {
+    let create = async |name: &str, seconds| {
+        let new = NewOrganization {
+            organization: Organization {
+                created_at: at(seconds),
+                ..organization(name)
+            },
+            creator: None,
+        };
+        let generation = world.generation().await;
+        done(world.store.create_organization(new, generation).await.unwrap())
+    };
+    let rename = async |id, name: &'static str| {
+        let generation = world.generation().await;
+        let change = move |organization: &mut Organization| organization.name = name.parse().unwrap();
+        let changed = world.store.change_organization(id, change, None, generation);
+        done(changed.await.unwrap())
+    };
+    let remove = async |id, seconds| {
+        let generation = world.generation().await;
+        let removed = world.store.remove_organization(id, removal(seconds), generation);
+        done(removed.await.unwrap());
+    };
+    let removed = world.organization("Removed").await;
+    remove(removed, 5).await;
+    // Renaming happens at the instant 0.
+    let renamed = world.organization("Renamed").await;
+    assert!(matches!(rename(renamed, "Other").await, Created::Made(_)));
+    assert_eq!(rename(world.organization, "removed").await, Created::NameTaken);
+    for (name, given_up) in [("REMOVED", 5), ("renamed", 0)] {
+        for seconds in [given_up, given_up + NAME_RESERVED - 1] {
+            assert_eq!(
+                create(name, seconds).await,
+                Created::NameTaken,
+                "{name} {seconds}"
+            );
+        }
+    }
+    // Another case is the same name, and the organization itself may return to its own.
+    assert!(matches!(rename(renamed, "OTHER").await, Created::Made(_)));
+    assert!(matches!(rename(renamed, "Renamed").await, Created::Made(_)));
+    assert!(matches!(rename(renamed, "other").await, Created::Made(_)));
+    for (name, given_up) in [("REMOVED", 5), ("renamed", 0)] {
+        let Created::Made(again) = create(name, given_up + NAME_RESERVED).await else {
+            panic!("{name} is free again");
+        };
+        // The latest reservation counts.
+        let removed = given_up + NAME_RESERVED + 9;
+        remove(again.id, removed).await;
+        assert_eq!(create(name, removed + 1).await, Created::NameTaken);
+        let next = create(name, removed + NAME_RESERVED).await;
+        assert!(matches!(next, Created::Made(_)), "{next:?}");
+    }
 }
 
 /// Changes are read back, and all other fields are unchanged.
@@ -250,30 +315,55 @@ pub(crate) async fn lists_are_searched_page_by_page(world: World) {
         );
     }
 
-    let members = async |search| {
+    let members = async |status, search| {
         let found = world
             .store
-            .find_members(world.organization, search)
+            .find_members(world.organization, status, search)
             .await
             .unwrap();
-        let emails = found.items.into_iter().map(|member| member.person.email);
+        let emails = found.items.into_iter().map(|listed| listed.email().clone());
         (emails.collect::<Vec<_>>(), found.total)
     };
     let all = world.store.members(world.organization, ALL).await.unwrap();
-    let all: Vec<_> = all.into_iter().filter_map(Belonging::member).collect();
-    let found = world
-        .store
-        .find_members(world.organization, search(None, None, 0, 99))
-        .await
-        .unwrap();
-    assert_eq!((found.total, found.items), (all.len() as u64, all));
-    let some = members(search(Some("eta"), None, 0, 99)).await;
-    assert_eq!(some, (vec![email("beta"), email("zeta")], 2));
+    for status in [None, Some(MemberStatus::Active), Some(MemberStatus::Invited)] {
+        let of_it = all
+            .iter()
+            .filter(|one| status.is_none_or(|status| one.status() == status));
+        let of_it: Vec<_> = of_it.cloned().collect();
+        assert!(!of_it.is_empty());
+        let everything = search(None, None, 0, 99);
+        let found = world.store.find_members(world.organization, status, everything);
+        let found = found.await.unwrap();
+        assert_eq!(
+            (found.total, found.items),
+            (of_it.len() as u64, of_it),
+            "{status:?}"
+        );
+    }
     let (beta, waits, not_here) = (email("beta"), email("beta-invited"), email("stranger"));
+    let (active, invited) = (Some(MemberStatus::Active), Some(MemberStatus::Invited));
     let keys = [beta.as_str(), waits.as_str(), not_here.as_str()];
-    let some = members(search(None, Some(&keys), 0, 99)).await;
-    assert_eq!(some, (vec![beta.clone()], 1));
-    assert_eq!(members(search(None, Some(&keys), 1, 99)).await, (vec![], 1));
+    let (text, keys) = (
+        |offset, limit| search(Some("eta"), None, offset, limit),
+        |offset, limit| search(None, Some(&keys), offset, limit),
+    );
+    for (status, search, emails, total) in [
+        (active, text(0, 99), vec![&beta, &email("zeta")], 2),
+        (None, text(0, 2), vec![&waits, &beta], 3),
+        (None, text(2, 2), vec![&email("zeta")], 3),
+        (active, keys(0, 99), vec![&beta], 1),
+        (active, keys(1, 99), vec![], 1),
+        (invited, keys(0, 99), vec![&waits], 1),
+        (None, keys(0, 1), vec![&waits], 2),
+        (None, keys(1, 1), vec![&beta], 2),
+    ] {
+        let (found, of) = members(status, search.clone()).await;
+        assert_eq!(
+            (found.iter().collect(), of),
+            (emails, total),
+            "{status:?} {search:?}"
+        );
+    }
 
     let organizations = async |of, search| {
         let found = world.store.find_organizations(of, search).await.unwrap();

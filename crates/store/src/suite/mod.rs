@@ -5,6 +5,7 @@
 
 mod bulk;
 pub mod clerk;
+mod consent;
 mod counts;
 mod directory;
 mod finding;
@@ -100,6 +101,7 @@ macro_rules! every_case {
             directory {
                 a_deployment_is_founded_once
                 names_are_unique_while_they_live
+                a_name_that_was_given_up_is_reserved
                 a_team_is_renamed_and_found_by_its_id
                 people_are_brought_in_together
                 organizations_change
@@ -117,6 +119,16 @@ macro_rules! every_case {
                 what_is_removed_ends_its_tokens
                 project_numbers_are_used_once
                 a_site_administrator_belongs_everywhere
+            }
+            consent {
+                a_role_that_waits_gives_nothing
+                accepting_makes_all_memberships
+                an_invitation_is_told_alike_for_every_address
+                what_has_changed_is_not_accepted_as_it_was
+                who_belongs_is_not_asked
+                who_is_made_later_is_asked_unless_that_is_waived
+                invitations_go_with_their_person_team_and_organization
+                invitations_are_listed_for_their_address
             }
             keys {
                 the_first_key_signs_at_once

@@ -13,32 +13,20 @@ use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};
-use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument, ToOne};
+use crate::http::dialects::terraform::document::{
+    Document, Identifier, Including, JsonApi, ListDocument, ToOne,
+};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::domain_types::Word;
-use crate::http::input::{Choice, Form, Input};
+use crate::http::domain_types::{MemberStatusWord, Word};
+use crate::http::input::{Form, Input};
 use crate::http::{App, Failure};
-use jeton_core::directory::{Email, Member, Organization, TeamReference};
+use jeton_core::directory::{Email, MemberStatus, Organization, TeamReference};
 use jeton_store::{Found, PersonReference, Search};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, create))
-}
-
-/// Whether a membership is active or waits for its user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    Active,
-    Invited,
-}
-
-/// The status in a response.
-type StatusWord = Word<Status>;
-
-impl Choice for Status {
-    const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
 }
 
 /// Filters and included resources of the list.
@@ -52,10 +40,9 @@ struct FilterForm {
     /// repeated.
     #[form(name = "filter[email]", length(max = 100))]
     email: Option<Vec<String>>,
-    /// Only memberships with this status. All listed memberships are `active`: the list does not reveal
-    /// invited addresses.
+    /// Only memberships with this status.
     #[form(name = "filter[status]")]
-    status: Option<Status>,
+    status: Option<MemberStatus>,
     /// `user` includes the users; other names are ignored.
     #[form(length(max = 255), example = "user")]
     include: Option<String>,
@@ -64,14 +51,10 @@ struct FilterForm {
 impl FilterForm {
     fn search(&self, page: PageForm) -> Search {
         let text = self.q.as_ref().map(|text| text.to_lowercase());
-        let emails = match (self.status, &self.email) {
-            (Some(Status::Invited), _) => Some(Vec::new()),
-            (_, None) => None,
-            (_, Some(emails)) => {
-                let emails = emails.iter().flat_map(|emails| emails.split(','));
-                Some(emails.map(|email| email.trim().to_lowercase()).collect())
-            }
-        };
+        let emails = self.email.as_ref().map(|emails| {
+            let emails = emails.iter().flat_map(|emails| emails.split(','));
+            emails.map(|email| email.trim().to_lowercase()).collect()
+        });
         page.search(text, emails)
     }
 
@@ -119,7 +102,7 @@ struct MembershipResource {
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipAttributes {
     #[schema(inline)]
-    status: StatusWord,
+    status: MemberStatusWord,
     #[schema(example = "ada@example.com")]
     email: String,
 }
@@ -128,18 +111,20 @@ struct MembershipAttributes {
 #[derive(Debug, Serialize, ToSchema)]
 struct MembershipRelationships {
     organization: ToOne,
-    /// `null` in the response that creates the membership, which must not reveal whether a user has the
-    /// address.
+    /// For an `invited` address an id that belongs to nobody, so that the list does not reveal whether a user has the
+    /// address; `null` in the response that creates the membership.
     user: ToOne,
 }
 
 impl MembershipResource {
-    fn of(organization: &Organization, email: &Email, status: Status, user: ToOne) -> Self {
-        let named = format!("{} {email}", organization.id);
-        let hash = digest::digest(&digest::SHA256, named.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    fn of(
+        organization: &Organization,
+        email: &Email,
+        status: MemberStatus,
+        user: Option<Identifier>,
+    ) -> Self {
         Self {
-            id: format!("ou-{}", hash.get(..16).unwrap_or_default()),
+            id: format!("ou-{}", suffix(organization, email)),
             kind: "organization-memberships",
             attributes: MembershipAttributes {
                 status: Word(status),
@@ -147,15 +132,23 @@ impl MembershipResource {
             },
             relationships: MembershipRelationships {
                 organization: ToOne::with("organizations", &organization.name),
-                user,
+                user: ToOne { data: user },
             },
         }
     }
 }
 
+/// Returns the part of an id that depends only on the e-mail address and the organization.
+fn suffix(organization: &Organization, email: &Email) -> String {
+    let named = format!("{} {email}", organization.id);
+    let hash = digest::digest(&digest::SHA256, named.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    hash.get(..16).unwrap_or_default().to_owned()
+}
+
 /// List organization memberships
 ///
-/// Sorted by e-mail address.
+/// Lists members and invited addresses, sorted by e-mail address.
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "list_organization_memberships", params(OrganizationPath, FilterForm, PageForm),
     responses((status = OK, description = "A page of the list",
@@ -171,18 +164,18 @@ async fn list(
     let organization = app.authority.organization(&caller, &path.organization).await?;
     let Found { items, total } = app
         .authority
-        .find_members(&caller, &path.organization, filter.search(page))
+        .find_members(&caller, &path.organization, filter.status, filter.search(page))
         .await?;
     let (mut data, mut users) = (Vec::new(), Vec::new());
-    for Member { person, .. } in items {
-        let user = ToOne::with("users", &person.id);
-        data.push(MembershipResource::of(
-            &organization,
-            &person.email,
-            Status::Active,
-            user,
-        ));
-        users.push(UserResource::of(&person));
+    for belonging in items {
+        let (email, status) = (belonging.email().clone(), belonging.status());
+        let user = match belonging.member() {
+            Some(member) => UserResource::of(&member.person),
+            None => UserResource::invited(&suffix(&organization, &email), &email),
+        };
+        let user_id = Some(Identifier::of("users", &user.id()));
+        data.push(MembershipResource::of(&organization, &email, status, user_id));
+        users.push(user);
     }
     let base = &app.authority.settings().issuer;
     Ok(JsonApi(Including {
@@ -193,9 +186,10 @@ async fn list(
 
 /// Add a user to an organization
 ///
-/// Adds the user as a member, and to the given teams. A user who already has a role keeps it. If no
-/// user has the e-mail address, the membership applies once the user is created. The response has the
-/// status `invited` in both cases. Needs a session.
+/// Invites the user as a member, and to the given teams. A user who already has a role keeps it. The
+/// membership is `active` once the user accepts the invitation; if a site administrator adds the user, or
+/// the server does not require consent, at once, or as soon as the user is created. The response has the
+/// status `invited` in all cases. Needs a session.
 #[utoipa::path(post, path = "/api/v2/organizations/{organization}/organization-memberships", tag = "organizations",
     operation_id = "create_organization_membership", params(OrganizationPath),
     request_body(content = NewMembership, content_type = "application/vnd.api+json",
@@ -222,7 +216,6 @@ async fn create(
     app.authority
         .add_members(&caller, &path.organization, &teams, &people)
         .await?;
-    let user = ToOne { data: None };
-    let data = MembershipResource::of(&organization, &email, Status::Invited, user);
+    let data = MembershipResource::of(&organization, &email, MemberStatus::Invited, None);
     Ok((StatusCode::CREATED, JsonApi(Document { data })))
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::authority::{Caller, policy};
 use crate::http::dialects::terraform::document::{Identifier, Linked};
-use jeton_core::directory::Person;
+use jeton_core::directory::{Email, Person};
 use jeton_core::token::ManagementScope;
 
 /// A user, or the service account of a team, an organization or the deployment.
@@ -84,16 +84,36 @@ impl UserResource {
         )
     }
 
+    /// Returns the user of an invited address, whether or not somebody has it: their id has the form of a user's id and
+    /// belongs to none.
+    pub(super) fn invited(suffix: &str, email: &Email) -> Self {
+        Self::new(format!("user-{suffix}"), email, false, None)
+    }
+
+    /// Returns the id.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     fn person(person: &Person, permissions: Option<UserPermissions>) -> Self {
-        let email = person.email.to_string();
+        Self::new(
+            person.id.to_string(),
+            &person.email,
+            person.site_admin,
+            permissions,
+        )
+    }
+
+    fn new(id: String, email: &Email, is_site_admin: bool, permissions: Option<UserPermissions>) -> Self {
+        let email = email.to_string();
         Self {
-            id: person.id.to_string(),
+            id,
             kind: "users",
             attributes: UserAttributes {
                 username: email.clone(),
                 email: Some(email),
                 is_service_account: false,
-                is_site_admin: person.site_admin,
+                is_site_admin,
                 auth_method: "password",
                 avatar_url: None,
                 unconfirmed_email: None,

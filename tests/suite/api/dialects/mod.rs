@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cave;
+mod consent;
 mod deletes;
 mod faults;
 mod long_lists;

@@ -128,3 +128,43 @@ async fn a_person_has_so_many_sessions() {
     app.post(&holder, "/logout", json!({})).await.is(204);
     log_in().await.is(200);
 }
+
+/// An invited address counts, and a member who gets another role counts once.
+#[tokio::test]
+async fn an_organization_has_so_many_members() {
+    let app = TestApp::new().await;
+    let members = format!("/organizations/{}/members", NORTH.name);
+    let admin = app.admin_of(&NORTH);
+    let count = app.get(&admin, &members).await.is(200).json()["items"]
+        .as_array()
+        .unwrap()
+        .len();
+    let mut app = app;
+    app.quotas = Quotas {
+        members: u32::try_from(count + 2).unwrap(),
+        ..Quotas::STANDARD
+    };
+    app.restart().await;
+    let put = async |address: &str, role: &str| {
+        let path = format!("{members}/{address}");
+        app.put(&admin, &path, json!({"role": role})).await
+    };
+    put("one@example.com", "member").await.is(204);
+    put(&SOUTH.email("member"), "member").await.is(204);
+    put("three@example.com", "member")
+        .await
+        .fails(409, "quota_reached");
+    put("one@example.com", "viewer").await.is(204);
+    put(&NORTH.email("member"), "viewer").await.is(204);
+    let team = format!(
+        "/organizations/{}/teams/{}/members/three@example.com",
+        NORTH.name, NORTH.team
+    );
+    app.put(&admin, &team, json!({"role": "member"}))
+        .await
+        .fails(409, "quota_reached");
+    app.delete(&admin, &format!("{members}/one@example.com"))
+        .await
+        .is(204);
+    put("three@example.com", "member").await.is(204);
+}

@@ -193,7 +193,7 @@ async fn the_organization_is_the_fields_then_the_headers_then_the_only_one() {
 
     // With two organizations there is no default.
     let path = format!("/organizations/{}/members/admin@example.com", NORTH.name);
-    app.put(&app.admin_of(&NORTH), &path, json!({"role": "member"}))
+    app.put(&app.site_admin(), &path, json!({"role": "member"}))
         .await
         .is(204);
     let answer = ask(None, None).await.fails(400, "organization_needed");

@@ -56,8 +56,8 @@ fn faults(refused: Result<Issued, Error>) -> Vec<&'static str> {
 /// Adds the member of one organization to the other.
 async fn join_south(app: &TestApp) {
     let path = format!("/organizations/{}/members/{}", SOUTH.name, NORTH.email("member"));
-    let admin = app.admin_of(&SOUTH);
-    app.put(&admin, &path, json!({"role": "member"})).await.is(204);
+    let site = app.site_admin();
+    app.put(&site, &path, json!({"role": "member"})).await.is(204);
 }
 
 async fn set_policy(app: &TestApp, tenant: &Tenant, policy: Value) {

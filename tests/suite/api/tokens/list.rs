@@ -342,7 +342,9 @@ async fn a_removed_member_sees_no_tokens_in_lists() {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [""; 0]);
     }
     // A user who is added again sees the current state.
-    app.put(&admin, &place, json!({"role": "member"})).await.is(204);
+    app.put(&app.site_admin(), &place, json!({"role": "member"}))
+        .await
+        .is(204);
     app.get(&member, &format!("/tokens/{token}")).await.is(200);
     for list in lists {
         assert_eq!(app.get(&member, list).await.is(200).each("id"), [token.as_str()]);

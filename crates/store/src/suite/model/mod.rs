@@ -386,6 +386,24 @@ impl Twins {
                     }
                 });
             }
+            Step::Offer { who, role, team } => {
+                let (who, team) = (email(PEOPLE[who]), self.teams.last().filter(|_| team));
+                same!(self, world => {
+                    let to = (world.organization, team.cloned());
+                    told(world.store.offer(to, who.clone(), ROLES[role], generation).await)
+                });
+            }
+            Step::Answer(who, accepts) => {
+                let who = email(PEOPLE[who]);
+                let known = self.memory.store.person(who.clone().into()).await.unwrap();
+                same!(self, world => match &known {
+                    Some(known) if accepts => {
+                        let user = known.value.id.clone();
+                        told(world.store.accept(world.organization, user, generation).await)
+                    }
+                    _ => told(world.store.decline(world.organization, who.clone(), generation).await),
+                });
+            }
             Step::Team(0) => self.team("ops").await,
             Step::Team(1) => {
                 let (team, order) = (self.teams.last().unwrap().clone(), removal(now));
@@ -614,6 +632,14 @@ impl Twins {
             world.store.find_people("A".to_owned(), of, ALL).await.unwrap()
         });
         same!(self, world => world.store.members(world.organization, ALL).await.unwrap());
+        same!(self, world => {
+            let everything = crate::Search { limit: 100, ..crate::Search::default() };
+            world.store.find_members(world.organization, None, everything).await.unwrap()
+        });
+        for name in PEOPLE {
+            same!(self, world => world.store.invited(email(name), world.organization).await.unwrap());
+            same!(self, world => world.store.invitations(email(name), ALL).await.unwrap());
+        }
         same!(self, world => world.store.teams(world.organization, ALL).await.unwrap());
         same!(self, world => world.store.projects(world.organization, ALL).await.unwrap());
         same!(self, world => world.store.newest_project().await.unwrap());

@@ -35,6 +35,13 @@ pub(super) enum Step {
     Person(usize, u8),
     Member(usize, Option<usize>),
     TeamMember(usize, Option<usize>),
+    Offer {
+        who: usize,
+        role: usize,
+        team: bool,
+    },
+    /// Accepts, or declines.
+    Answer(usize, bool),
     Team(u8),
     Project(Option<u32>),
     Policy {
@@ -124,6 +131,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (who(), 0_u8..5).prop_map(|(who, what)| Step::Person(who, what)),
         3 => (who(), role()).prop_map(|(who, role)| Step::Member(who, role)),
         2 => (who(), role()).prop_map(|(who, role)| Step::TeamMember(who, role)),
+        3 => (who(), 0_usize..3, any::<bool>()).prop_map(|(who, role, team)| Step::Offer { who, role, team }),
+        2 => (who(), any::<bool>()).prop_map(|(who, accepts)| Step::Answer(who, accepts)),
         1 => (0_u8..3).prop_map(Step::Team),
         1 => prop::option::of(1_u32..4).prop_map(Step::Project),
         2 => (any::<bool>(), most()).prop_map(|(keeps, most)| Step::Policy { keeps, most }),

@@ -31,8 +31,9 @@ impl Body for AddForm {
 
 /// Add a member to an organization
 ///
-/// Only for admins of the organization. If no user has the e-mail address, the response is the same and
-/// the role applies once a site administrator creates the user. Needs a session.
+/// Only for admins of the organization. The user is invited, and is a member once they accept; if a site
+/// administrator gives the role, or the server does not require consent, they are one at once, or as soon
+/// as the user is created. The response is the same in all cases. Needs a session.
 #[utoipa::path(post, path = "/organizations/{organization}/users", tag = "members", operation_id = "add_member",
     params(OrganizationPath), request_body = AddForm,
     responses((status = ACCEPTED, description = "The role is set"),
@@ -54,7 +55,7 @@ pub(super) async fn to_organization(
 /// Add a member to a team
 ///
 /// Only for admins of the team and of the organization. A user who does not belong to the organization
-/// is added to it as a `member`, or as a `viewer` if that is the role; only an admin of the
+/// is invited to it as a `member`, or as a `viewer` if that is the role; only an admin of the
 /// organization may do this. Needs a session.
 #[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "add_team_member",
     params(TeamPath), request_body = AddForm,

@@ -37,7 +37,7 @@ impl From<&Member> for MemberInfo {
 
 /// List the members of an organization
 ///
-/// Sorted by e-mail address. For all members of the organization.
+/// Sorted by e-mail address, without invited addresses. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/users", tag = "members", operation_id = "list_members",
     params(OrganizationPath),
     responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]
@@ -52,7 +52,7 @@ pub(super) async fn of_organization(
 
 /// List the members of a team
 ///
-/// Sorted by e-mail address. For all members of the organization.
+/// Sorted by e-mail address, without invited addresses. For all members of the organization.
 #[utoipa::path(get, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "list_team_members",
     params(TeamPath),
     responses((status = OK, description = "The members", body = Vec<MemberInfo>)))]

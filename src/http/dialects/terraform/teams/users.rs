@@ -18,8 +18,8 @@ type People = Identifiers<PersonReference>;
 /// Add users to a team
 ///
 /// Each user is given by e-mail address, which is the `username` in this API, or by id. Members of the
-/// team keep their role. Only an admin of the organization may add users from outside of it. All users
-/// are added, or none. Needs a session.
+/// team keep their role. Only an admin of the organization may add users from outside of it, who are
+/// invited to the organization and the team. All users are added, or none. Needs a session.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/users", tag = "teams",
     operation_id = "add_team_users", params(TeamPath),
     request_body(content = People, content_type = "application/vnd.api+json",

@@ -19,7 +19,7 @@ fn roles(listed: &Value) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn people_are_brought_in_changed_and_taken_out() {
-    let app = TestApp::new().await;
+    let app = TestApp::waiving_consent().await;
     let admin = app.admin_of(&NORTH);
     for (place, there) in [(home(), NORTH.email("member")), (team(), NORTH.email("lead"))] {
         let users = format!("{place}/users");
@@ -90,7 +90,7 @@ async fn people_are_brought_in_changed_and_taken_out() {
 /// Whether a user is already a member is checked in the transaction that adds them.
 #[tokio::test]
 async fn of_two_who_bring_somebody_in_at_once_one_is_late() {
-    let app = TestApp::new().await;
+    let app = TestApp::waiving_consent().await;
     let admin = app.admin_of(&NORTH);
     for place in [home(), team()] {
         let users = format!("{place}/users");
@@ -168,7 +168,7 @@ async fn a_teams_admin_brings_in_people_of_the_organization_only() {
 /// A viewer added by a team is a viewer of the organization.
 #[tokio::test]
 async fn a_viewer_of_a_team_makes_no_token() {
-    let app = TestApp::new().await;
+    let app = TestApp::waiving_consent().await;
     let order = json!({"email": SOUTH.email("lead"), "role": "viewer"});
     SURFACE
         .post(&app, &app.admin_of(&NORTH), &format!("{}/users", team()), order)
