@@ -185,8 +185,10 @@ impl Authority {
                 self.allow_members(organization, std::slice::from_ref(&to)).await?;
                 let cause = caller.cause(self.clock.now());
                 let consent = policy::consent(&rank, self.settings.consent);
-                let order = members::put_into_team(cause, organization, &team.id, &to, role, consent);
-                Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given))
+                match members::put_into_team(cause, organization, &team.id, &to, role, consent) {
+                    Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
+                    None => Ok(Attempt::Done(RoleGiven::Given)),
+                }
             })
         })
         .await

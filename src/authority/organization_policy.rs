@@ -93,7 +93,8 @@ impl Authority {
                 };
                 self.check_policy(&changed.policy)?;
                 let cause = caller.cause(self.clock.now());
-                let order = organizations::change(cause, &before, changed.clone(), None);
+                let order =
+                    organizations::change(cause, &before, changed.clone(), None, self.clock.settled());
                 Ok(self.commit(&view, order).await?.map(|_| changed))
             })
         })

@@ -120,7 +120,12 @@ impl Authority {
                     policy: changes.policy.clone().unwrap_or_default(),
                     created_at: now,
                 };
-                let order = organizations::create(caller.cause(now), new.clone(), caller.user().cloned());
+                let order = organizations::create(
+                    caller.cause(now),
+                    new.clone(),
+                    caller.user().cloned(),
+                    self.clock.settled(),
+                );
                 Ok(self.commit(&view, order).await?.map(|_| new))
             })
         })
@@ -217,7 +222,13 @@ impl Authority {
                 let before = self.changeable(&caller, &view, &id.into(), order).await?;
                 let changed = order.changes.clone().apply(before.clone());
                 let ending = order.ending(id, matched, caller.actor(), now);
-                let order = organizations::change(caller.cause(now), &before, changed.clone(), ending);
+                let order = organizations::change(
+                    caller.cause(now),
+                    &before,
+                    changed.clone(),
+                    ending,
+                    self.clock.settled(),
+                );
                 Ok(self
                     .commit(&view, order)
                     .await?

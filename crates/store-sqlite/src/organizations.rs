@@ -257,14 +257,19 @@ impl Batch<'_> {
         organization: &Organization,
         at: Timestamp,
     ) -> std::result::Result<(), Failure> {
+        let renamed = "FROM organizations WHERE public_id = ?1 AND canonical_name <> ?2";
         self.connection
-            .prepare_cached(
+            .prepare_cached(&format!(
+                "DELETE FROM former_names WHERE organization = (SELECT id {renamed})"
+            ))?
+            .execute(params![organization.id, organization.name.canonical()])?;
+        self.connection
+            .prepare_cached(&format!(
                 "INSERT INTO former_names (canonical_name, organization, given_up_at)
-                 SELECT canonical_name, id, ?3 FROM organizations
-                 WHERE public_id = ?1 AND canonical_name <> ?2
+                 SELECT canonical_name, id, ?3 {renamed}
                  ON CONFLICT DO UPDATE SET organization = excluded.organization,
-                    given_up_at = excluded.given_up_at",
-            )?
+                    given_up_at = excluded.given_up_at"
+            ))?
             .execute(params![organization.id, organization.name.canonical(), at])?;
         self.connection
             .prepare_cached(
@@ -291,6 +296,7 @@ impl Batch<'_> {
         let number = self.memory.numbers.organization(self.connection, id)?;
         for statement in [
             "UPDATE organizations SET deleted_at = ?2 WHERE id = ?1",
+            "DELETE FROM former_names WHERE ?2 > 0 AND organization = ?1",
             "INSERT INTO former_names (canonical_name, organization, given_up_at)
              SELECT canonical_name, id, ?2 FROM organizations WHERE id = ?1
              ON CONFLICT DO UPDATE SET organization = excluded.organization, given_up_at = excluded.given_up_at",

@@ -13,7 +13,7 @@ use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
 use jeton_store::suite::world::{Seeded, Seen, World, actor, at, email, revocation, token};
 use jeton_store_sqlite::{OpenError, begin_journal};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::sync::Arc;
 
 use super::Sqlite;
@@ -143,7 +143,7 @@ fn the_migrations_of_a_kept_file_are_not_edited() {
     let fresh = Sqlite::create();
     drop(open(&fresh));
     let current = version(&fresh.raw());
-    let kept = Connection::open(file(current)).unwrap();
+    let kept = Connection::open_with_flags(file(current), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     assert_eq!(version(&kept), current);
     for (now, then) in schema(&fresh.raw()).into_iter().zip(schema(&kept)) {
         assert_eq!(now, then, "add a migration, and leave those before as they are");

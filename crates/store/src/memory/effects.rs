@@ -72,6 +72,7 @@ impl Batch<'_> {
                 };
                 let (id, name) = (changed.id, former.name.canonical());
                 if name != changed.name.canonical() {
+                    data.former_names.retain(|_, (of, _)| *of != id);
                     data.former_names.insert(name, (id, cause.at));
                 }
                 *former = changed;
@@ -387,6 +388,7 @@ impl Data {
     fn remove_organization(&mut self, id: OrganizationId, at: Timestamp) -> Result<()> {
         let kept = known(self.organizations.get_mut(&id))?;
         kept.is_removed = true;
+        self.former_names.retain(|_, (of, _)| *of != id);
         self.former_names.insert(kept.value.name.canonical(), (id, at));
         self.delete_counts(|owner| owner.organization() == Some(id));
         for team in self.teams.values_mut() {

@@ -132,7 +132,7 @@ pub fn remove(cause: Cause, organization: OrganizationId, who: &Addressee) -> Op
 }
 
 /// Sets a person's or an address's role in a team. Somebody who is not in the organization becomes a member of
-/// it, or a viewer if that is the role in the team.
+/// it, or a viewer if that is the role in the team. `None` if an address is invited so already.
 pub fn put_into_team(
     cause: Cause,
     organization: OrganizationId,
@@ -140,12 +140,19 @@ pub fn put_into_team(
     to: &Addressee,
     role: Role,
     consent: Consent,
-) -> Order {
+) -> Option<Order> {
+    if let Addressee::Outsider(outsider) = to
+        && let Some(invited) = &outsider.invited
+        && invited.consent == outsider.consent(consent)
+        && invited.teams.contains(&(team.clone(), role))
+    {
+        return None;
+    }
     let offers = [
         (None, role.brought_along(), Existing::Stays),
         (Some(team), role, Existing::Replaced),
     ];
-    give(Order::new(cause), organization, to, &offers, consent)
+    Some(give(Order::new(cause), organization, to, &offers, consent))
 }
 
 /// Removes a person or invitation from a team; `None` if the address is not invited to it.

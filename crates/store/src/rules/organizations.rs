@@ -11,12 +11,12 @@ use jeton_core::token::Reach;
 /// must not come to mean an organization of somebody else. In seconds.
 pub const NAME_RESERVED: i64 = 30 * 86_400;
 
-/// Creates an organization; its creator, if given, becomes its admin.
-pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order {
+/// Creates an organization; its creator, if given, becomes its admin. Names are reserved by the settled time: a
+/// clock that is ahead for a moment frees none.
+pub fn create(cause: Cause, new: Organization, creator: Option<UserId>, settled: Timestamp) -> Order {
     let (id, name) = (new.id, new.name.clone());
-    let free = name_free(name, id, cause.at);
     let order = Order::new(cause)
-        .guard(free)
+        .guard(name_free(name, id, settled))
         .effect(Effect::CreateOrganization(new));
     match creator {
         Some(user) => order.effect(Effect::SetRole(id, user, Role::Admin, Existing::Replaced)),
@@ -26,8 +26,9 @@ pub fn create(cause: Cause, new: Organization, creator: Option<UserId>) -> Order
 
 /// Creates the first site administrator and the first organization, whose admin they become.
 pub fn found(cause: Cause, administrator: NewPerson, organization: Organization) -> Order {
+    let now = cause.at;
     let user = administrator.person.id.clone();
-    let mut order = create(cause, organization, Some(user));
+    let mut order = create(cause, organization, Some(user), now);
     // Compared first: if a site administrator exists, the name of the organization is usually taken too.
     order.guards.insert(0, Guard::NoSiteAdministrator);
     order.effects.insert(0, Effect::CreatePerson(administrator));
@@ -35,19 +36,21 @@ pub fn found(cause: Cause, administrator: NewPerson, organization: Organization)
 }
 
 /// Changes an organization. `ending` revokes the tokens that break its new policy; it is recorded with the
-/// change.
+/// change. Names are reserved by the settled time.
 pub fn change(
     cause: Cause,
     before: &Organization,
     changed: Organization,
     ending: Option<BulkOrder>,
+    settled: Timestamp,
 ) -> Order {
     let deletes_counts = deletes_counts(&before.policy, &changed.policy);
     let id = changed.id;
-    let free = name_free(changed.name.clone(), id, cause.at);
-    let mut order = Order::new(cause)
-        .guard(free)
-        .effect(Effect::ChangeOrganization(changed));
+    let mut order = Order::new(cause);
+    if changed.name.canonical() != before.name.canonical() {
+        order = order.guard(name_free(changed.name.clone(), id, settled));
+    }
+    order = order.effect(Effect::ChangeOrganization(changed));
     if deletes_counts {
         order = order.effect(Effect::DeleteCounts(id));
     }
@@ -71,6 +74,6 @@ pub fn remove(cause: Cause, id: OrganizationId) -> Order {
         .effect(ending)
 }
 
-fn name_free(name: Name, id: OrganizationId, now: Timestamp) -> Guard {
-    Guard::OrganizationNameFree(name, id, now.plus_seconds(-NAME_RESERVED))
+fn name_free(name: Name, id: OrganizationId, settled: Timestamp) -> Guard {
+    Guard::OrganizationNameFree(name, id, settled.plus_seconds(-NAME_RESERVED))
 }

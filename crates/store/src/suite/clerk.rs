@@ -388,7 +388,12 @@ impl Clerk for SharedStore {
         at: Generation,
     ) -> Result<Attempt<Created<Organization>>> {
         let cause = Cause::operator(new.organization.created_at);
-        let mut order = organizations::create(cause, new.organization.clone(), new.creator.clone());
+        let mut order = organizations::create(
+            cause,
+            new.organization.clone(),
+            new.creator.clone(),
+            new.organization.created_at,
+        );
         if let Some(creator) = new.creator {
             match person(self, creator, at).await? {
                 Some((_, guard)) => order = order.guard(guard),
@@ -410,7 +415,7 @@ impl Clerk for SharedStore {
         };
         let mut changed = before.clone();
         change(&mut changed);
-        let order = organizations::change(noon(), &before, changed.clone(), ending).guard(guard);
+        let order = organizations::change(noon(), &before, changed.clone(), ending, noon().at).guard(guard);
         creating(self, order, |committed| (changed, committed.bulk)).await
     }
 
@@ -536,9 +541,10 @@ impl Clerk for SharedStore {
             return Ok(Attempt::Done(MemberChange::Absent));
         };
         let to = addressee(self, team.organization, &email).await?;
-        let order = members::put_into_team(noon(), team.organization, &team.id, &to, role, Consent::Waived)
-            .guard(guard);
-        member_change(self, order).await
+        match members::put_into_team(noon(), team.organization, &team.id, &to, role, Consent::Waived) {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Attempt::Done(MemberChange::Done)),
+        }
     }
 
     async fn remove_team_member(
@@ -574,14 +580,7 @@ impl Clerk for SharedStore {
         let order = match team {
             None => members::put(noon(), id, &to, role, Consent::Required),
             Some(team) if self.team_with_id(team.clone()).await?.is_none() => None,
-            Some(team) => Some(members::put_into_team(
-                noon(),
-                id,
-                &team,
-                &to,
-                role,
-                Consent::Required,
-            )),
+            Some(team) => members::put_into_team(noon(), id, &team, &to, role, Consent::Required),
         };
         match order {
             Some(order) => member_change(self, order.guard(guard)).await,

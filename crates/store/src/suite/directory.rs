@@ -202,6 +202,13 @@ pub(crate) async fn a_name_that_was_given_up_is_reserved(world: World) {
     assert!(matches!(rename(renamed, "OTHER").await, Created::Made(_)));
     assert!(matches!(rename(renamed, "Renamed").await, Created::Made(_)));
     assert!(matches!(rename(renamed, "other").await, Created::Made(_)));
+    // An organization reserves one name, however often it is renamed.
+    assert!(matches!(create("third", 1).await, Created::Made(_)));
+    assert!(matches!(rename(renamed, "fourth").await, Created::Made(_)));
+    assert_eq!(create("other", 1).await, Created::NameTaken);
+    assert!(matches!(rename(renamed, "Renamed").await, Created::Made(_)));
+    assert!(matches!(create("other", 1).await, Created::Made(_)));
+    assert!(matches!(rename(renamed, "fifth").await, Created::Made(_)));
     for (name, given_up) in [("REMOVED", 5), ("renamed", 0)] {
         let Created::Made(again) = create(name, given_up + NAME_RESERVED).await else {
             panic!("{name} is free again");
