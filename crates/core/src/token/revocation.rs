@@ -144,4 +144,12 @@ impl CutOff {
         let token = token.into();
         self.effective_at <= now && token.issued_at <= self.issued_through && self.reach.covers(token)
     }
+
+    /// Returns whether an earlier cut-off ends nothing any more that this one does not end: this one has the same
+    /// reach, covers no less, and took effect when it was ordered.
+    pub fn replaces(&self, earlier: &Self) -> bool {
+        self.reach == earlier.reach
+            && earlier.issued_through <= self.issued_through
+            && self.effective_at.seconds() <= self.issued_through
+    }
 }
