@@ -24,6 +24,7 @@ impl Authority {
                 let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
                 let id = organization.value.id;
                 view.invited(&person.email, id).await?.ok_or(Error::Absent)?;
+                self.allow_organization(&caller).await?;
                 let order = members::accept(caller.cause(self.clock.now()), id, person.id.clone());
                 Ok(self.commit(&view, order).await?.map(drop))
             })

@@ -21,7 +21,7 @@ pub(super) struct Recounts {
 }
 
 impl Recounts {
-    pub(super) async fn lock(&self, owners: &[Owner]) -> MutexGuard<'_, ()> {
+    async fn lock(&self, owners: &[Owner]) -> MutexGuard<'_, ()> {
         let [first, others @ ..] = &self.locks;
         let number = self.hasher.hash_one(owners) as usize % COUNTED_AT_ONCE;
         others.get(number).unwrap_or(first).lock().await

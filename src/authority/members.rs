@@ -143,7 +143,7 @@ impl Authority {
         slice: Slice,
     ) -> Result<Vec<Belonging>> {
         let team = self.team(caller, organization, team).await?;
-        Ok(self.store.team_members(team.id, slice).await?)
+        Ok(self.store.team_members(team.organization, team.id, slice).await?)
     }
 
     /// Adds a user to a team, or changes their role. A user who does not belong to the
@@ -235,8 +235,10 @@ impl Authority {
                 self.allow_members(organization, &addressees).await?;
                 let cause = caller.cause(self.clock.now());
                 let consent = policy::consent(&rank, self.settings.consent);
-                let order = members::add(cause, organization, &ids, &addressees, consent);
-                Ok(self.commit(&view, order).await?.map(drop))
+                match members::add(cause, organization, &ids, &addressees, consent) {
+                    Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
+                    None => Ok(Attempt::Done(())),
+                }
             })
         })
         .await

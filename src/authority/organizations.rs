@@ -221,6 +221,9 @@ impl Authority {
                 let now = self.clock.now();
                 let before = self.changeable(&caller, &view, &id.into(), order).await?;
                 let changed = order.changes.clone().apply(before.clone());
+                if changed.name.canonical() != before.name.canonical() {
+                    self.allow_renaming(&caller).await?;
+                }
                 let ending = order.ending(id, matched, caller.actor(), now);
                 let order = organizations::change(
                     caller.cause(now),

@@ -13,8 +13,9 @@ use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationId, UserId};
 use jeton_core::token::Owner;
+use jeton_store::Holdings;
 use jeton_store::rules::members::Addressee;
-use jeton_store::{OrganizationsOf, Search};
+use jeton_store::rules::organizations::NAME_RESERVED;
 
 /// The quotas of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,30 +89,43 @@ impl fmt::Display for Counted {
 
 /// How many tokens an owner may still get before their tokens are counted again.
 #[derive(Debug, Default)]
-pub(super) struct Allowances(Mutex<HashMap<Owner, u32>>);
+pub(super) struct Allowances(Mutex<HashMap<Owner, Allowance>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Allowance {
+    left: u32,
+    /// How often it was given. Of several requests that count at once, one gives.
+    given: u64,
+}
 
 /// The most owners with an allowance. Beyond it all are forgotten, and counted when they next get a token.
 const ALLOWED_AT_ONCE: usize = 10_000;
 
 impl Allowances {
-    /// Uses up one token of the allowance. Returns whether there was one.
-    fn take(&self, owner: &Owner) -> bool {
+    /// Uses up one token of the allowance; otherwise returns how often it was given.
+    fn take(&self, owner: &Owner) -> std::result::Result<(), u64> {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match allowances.get_mut(owner) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                true
+            Some(allowance) if allowance.left > 0 => {
+                allowance.left -= 1;
+                Ok(())
             }
-            Some(_) | None => false,
+            Some(allowance) => Err(allowance.given),
+            None => Err(0),
         }
     }
 
-    fn set(&self, owner: Owner, left: u32) {
+    /// Gives an allowance, unless another one was given since.
+    fn give(&self, owner: &Owner, left: u32, given: u64) {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if allowances.len() >= ALLOWED_AT_ONCE {
+        if allowances.len() >= ALLOWED_AT_ONCE && !allowances.contains_key(owner) {
             allowances.clear();
         }
-        allowances.insert(owner, left);
+        let allowance = allowances.entry(owner.clone()).or_default();
+        if allowance.given == given {
+            let given = given + 1;
+            *allowance = Allowance { left, given };
+        }
     }
 }
 
@@ -119,18 +133,16 @@ impl Authority {
     /// Refuses a token beyond its owner's quota. The tokens of an owner are counted once for each hundredth of the
     /// quota, since counting reads all of them.
     pub(super) async fn allow_token(&self, owner: &Owner, now: Timestamp) -> Result<()> {
-        if *owner == Owner::Deployment || self.allowances.take(owner) {
+        if *owner == Owner::Deployment {
             return Ok(());
         }
-        let _counting = self.recounts.lock(std::slice::from_ref(owner)).await;
-        if self.allowances.take(owner) {
-            return Ok(());
+        while let Err(given) = self.allowances.take(owner) {
+            let active = self.store.count_tokens(owner.clone(), now).await?.active;
+            self.allow(Counted::Tokens, active.into())?;
+            let most = self.settings.quotas.tokens_per_owner;
+            let left = most.saturating_sub(active).min((most / 100).max(1));
+            self.allowances.give(owner, left, given);
         }
-        let active = self.store.count_tokens(owner.clone(), now).await?.active;
-        self.allow(Counted::Tokens, active.into())?;
-        let most = self.settings.quotas.tokens_per_owner;
-        let left = most.saturating_sub(active).min((most / 100).max(1));
-        self.allowances.set(owner.clone(), left.saturating_sub(1));
         Ok(())
     }
 
@@ -140,14 +152,30 @@ impl Authority {
         self.allow(Counted::Sessions, sessions)
     }
 
-    /// Refuses an organization beyond its creator's quota, except to site administrators.
+    /// Refuses an organization beyond its person's quota, whether they create it or accept an invitation. A name that
+    /// they gave up is reserved, so that they may give up no more names than they may have organizations.
     pub(super) async fn allow_organization(&self, caller: &Caller) -> Result<()> {
-        let (Some(user), false) = (caller.user(), policy::rank_everywhere(caller) == Rank::Site) else {
-            return Ok(());
-        };
-        let of = OrganizationsOf::Person(user.clone());
-        let found = self.store.find_organizations(of, Search::default()).await?;
-        self.allow(Counted::Organizations, found.total)
+        let holdings = self.holdings(caller).await?;
+        self.allow(
+            Counted::Organizations,
+            holdings.organizations.max(holdings.given_up),
+        )
+    }
+
+    /// Refuses another name for an organization to whoever has given up too many.
+    pub(super) async fn allow_renaming(&self, caller: &Caller) -> Result<()> {
+        self.allow(Counted::Organizations, self.holdings(caller).await?.given_up)
+    }
+
+    /// Returns what a person has; nothing for site administrators, who may have any number.
+    async fn holdings(&self, caller: &Caller) -> Result<Holdings> {
+        match caller.user() {
+            Some(user) if policy::rank_everywhere(caller) != Rank::Site => {
+                let since = self.clock.settled().plus_seconds(-NAME_RESERVED);
+                Ok(self.store.holdings(user.clone(), since).await?)
+            }
+            Some(_) | None => Ok(Holdings::default()),
+        }
     }
 
     /// Refuses another team beyond its organization's quota.

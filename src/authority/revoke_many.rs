@@ -10,7 +10,7 @@ use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, PORTION, Result, Wanted, policy};
 use jeton_core::deployment_clock::DeploymentClock;
-use jeton_core::token::{Filter, Status, WantedStatus};
+use jeton_core::token::{CountTotal, Direction, Filter, Page, Sort, Start, Status, WantedStatus};
 use jeton_store::rules::bulk;
 use jeton_store::{BulkId, BulkOrder, BulkRevocation, Effect, LastToken, Order, SharedStore, StoreError};
 
@@ -85,10 +85,10 @@ impl Authority {
     /// Revokes all matching tokens except sessions and the caller's own token.
     pub async fn revoke_many(&self, caller: &Caller, order: &RevokeMany) -> Result<RevokedMany> {
         let matching = self.matching(&self.view(), caller, order).await?;
-        let matched = self.store.count_matching(matching).await?;
         if order.run == Run::Dry {
-            return Ok(RevokedMany::WouldRevoke(matched));
+            return Ok(RevokedMany::WouldRevoke(self.count(matching).await?));
         }
+        let matched = self.store.count_matching(matching).await?;
         // Evaluated again after the count, which takes time: the caller may have lost the permission meanwhile.
         let bulk = self
             .attempt_for(caller, move |caller, view| {
@@ -126,6 +126,18 @@ impl Authority {
             filter.reporting_at = Some(now);
         }
         Ok(filter)
+    }
+
+    /// Counts like a list, which has a budget.
+    async fn count(&self, filter: Filter) -> Result<u64> {
+        let page = Page {
+            sort: Sort::default(),
+            start: Start::Beginning,
+            direction: Direction::Next,
+            limit: 1,
+            count: CountTotal::Yes,
+        };
+        Ok(self.store.tokens(filter, page).await?.total.unwrap_or_default())
     }
 
     /// Starts to carry out a recorded order.

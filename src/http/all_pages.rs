@@ -35,6 +35,10 @@ impl<'a> Tokens<'a> {
         let Some(start) = self.next.take() else {
             return Ok(Vec::new());
         };
+        if start != Start::Beginning {
+            // A client that reads slowly must not go on after the end of its token.
+            self.authority.confirm(self.caller.active()).await?;
+        }
         let page = Page {
             sort: Sort {
                 by: SortBy::CreatedAt,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::Error;
+use crate::authority::{Counted, Error};
 use crate::http::Failure;
 use crate::http::input::InputError;
 
@@ -239,7 +239,12 @@ fn describe_refusal(error: &Error) -> Description {
             return Description::new(
                 Kind::Limit,
                 "quota_reached",
-                format!("The quota is reached: at most {most} {what}. Remove one first."),
+                match what {
+                    Counted::Sessions => format!(
+                        "The quota is reached: at most {most} {what}. Log out of one; a new password ends all."
+                    ),
+                    _ => format!("The quota is reached: at most {most} {what}. Remove one first."),
+                },
             );
         }
         Error::NotActive => (

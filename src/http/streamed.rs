@@ -72,7 +72,7 @@ impl Streamed {
 }
 
 /// Returns the response that `make` writes. An error before the first part is sent is the result; later the
-/// response ends early, which every client notices.
+/// response ends early, which every HTTP/1.1 client notices.
 pub(super) async fn respond<Make, Made>(content_type: &'static str, make: Make) -> Result<Response, Error>
 where
     Make: FnOnce(Streamed) -> Made,

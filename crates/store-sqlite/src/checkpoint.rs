@@ -7,6 +7,7 @@
 //! processes share, and lives as long as any of them.
 
 use crate::values::get;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +26,12 @@ use crate::failure::Failure;
 const ENOUGH: u32 = 4000;
 
 /// The number of pages in the WAL at which the writer waits and checkpoints all of them: the thread has fallen
-/// behind a writer that never pauses. Only a long read lets the WAL grow further.
+/// behind a writer that never pauses. Only reads let the WAL grow further, one long or many that overlap; the writer
+/// tries again after [`AGAIN`] pages.
 const MOST: u32 = 2 * ENOUGH;
+
+/// How many pages the WAL grows before the writer tries again.
+const AGAIN: u32 = 1000;
 
 /// The number of pages that are left to the writer.
 const FEW: u32 = 64;
@@ -48,6 +53,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 pub(super) struct Checkpoints {
     commits: Option<SyncSender<()>>,
     rest_is_the_writers: Arc<AtomicBool>,
+    /// The number of pages in the WAL at which the writer waits next.
+    waits_at: Cell<u32>,
     /// Held during a checkpoint: one that begins beside another does nothing.
     running: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
@@ -72,6 +79,7 @@ impl Checkpoints {
         Ok(Self {
             commits: Some(commits),
             rest_is_the_writers,
+            waits_at: Cell::new(MOST),
             running,
             thread: Some(thread),
         })
@@ -79,7 +87,15 @@ impl Checkpoints {
 
     /// Tells the thread that something was committed on this connection, the writer's.
     pub(super) fn committed(&self, connection: &Connection) -> Result<(), Failure> {
-        if self.rest_is_the_writers.load(Ordering::Acquire) || look(connection)?.in_wal >= MOST {
+        let in_wal = look(connection)?.in_wal;
+        if in_wal < MOST {
+            self.waits_at.set(MOST);
+        }
+        let waits = in_wal >= self.waits_at.get();
+        if waits {
+            self.waits_at.set(in_wal + AGAIN);
+        }
+        if waits || self.rest_is_the_writers.load(Ordering::Acquire) {
             checkpoint(connection, &self.running)?;
             self.rest_is_the_writers.store(false, Ordering::Release);
         }

@@ -126,8 +126,8 @@ impl Batch<'_> {
             Effect::DeleteCounts(organization) => self.delete_counts(organization)?,
             Effect::AdvanceBulk(bulk) => bulk::advance(self, &bulk)?,
             Effect::CreateOrganization(new) => self.create_organization(&new)?,
-            Effect::ChangeOrganization(changed) => self.change_organization(&changed, cause.at)?,
-            Effect::RemoveOrganization(id) => self.remove_organization(id, cause.at)?,
+            Effect::ChangeOrganization(changed) => self.change_organization(&changed, cause)?,
+            Effect::RemoveOrganization(id) => self.remove_organization(id, cause)?,
             Effect::SetRole(organization, user, role, existing) => {
                 self.set_role(organization, &user, role, existing)?;
             }

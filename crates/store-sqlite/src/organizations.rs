@@ -18,8 +18,8 @@ use jeton_core::directory::{
     OrganizationReference, UserId,
 };
 use jeton_store::{
-    Found, Generation, OrganizationSize, Organizations, OrganizationsOf, Result, Search, Slice, Standing,
-    Versioned,
+    Cause, Found, Generation, Holdings, OrganizationSize, Organizations, OrganizationsOf, Result, Search,
+    Slice, Standing, Versioned,
 };
 
 #[async_trait]
@@ -128,6 +128,22 @@ impl Organizations for SqliteStore {
             .await
     }
 
+    async fn holdings(&self, user: UserId, since: Timestamp) -> Result<Holdings> {
+        self.readers
+            .look_up(move |connection| {
+                Ok(connection
+                    .prepare_cached(HOLDINGS)?
+                    .query_row(params![user, since], |row| {
+                        let columns = &mut Columns::of(row);
+                        Ok(Holdings {
+                            organizations: columns.take()?,
+                            given_up: columns.take()?,
+                        })
+                    })?)
+            })
+            .await
+    }
+
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {
         self.readers
             .look_up(move |connection| members::standing(connection, &user, organization))
@@ -151,28 +167,30 @@ impl Organizations for SqliteStore {
 
     async fn memberships(&self, user: UserId) -> Result<Vec<Membership>> {
         self.readers
-            .read(
-                Purpose::Listing(Tenant::Person(user.clone())),
-                move |connection| {
-                    let mut query = connection.prepare_cached(
-                        "SELECT organizations.public_id, organizations.name, memberships.role
+            .look_up(move |connection| {
+                let mut query = connection.prepare_cached(
+                    "SELECT organizations.public_id, organizations.name, memberships.role
                      FROM memberships JOIN organizations ON organizations.id = memberships.organization
                      WHERE memberships.user = (SELECT id FROM users WHERE public_id = ?1)
                      ORDER BY organizations.canonical_name LIMIT 1000",
-                    )?;
-                    let found = query.query_map(params![user], |row| {
-                        Ok(Membership {
-                            organization: get(row, 0)?,
-                            name: get(row, 1)?,
-                            role: get(row, 2)?,
-                        })
-                    })?;
-                    Ok(found.collect::<rusqlite::Result<_>>()?)
-                },
-            )
+                )?;
+                let found = query.query_map(params![user], |row| {
+                    Ok(Membership {
+                        organization: get(row, 0)?,
+                        name: get(row, 1)?,
+                        role: get(row, 2)?,
+                    })
+                })?;
+                Ok(found.collect::<rusqlite::Result<_>>()?)
+            })
             .await
     }
 }
+
+/// Counts the organizations of a person, and the names that they gave up.
+const HOLDINGS: &str = "SELECT (SELECT count(*) FROM memberships WHERE user = own.id),
+        (SELECT count(*) FROM former_names WHERE given_up_by = own.id AND given_up_at > ?2)
+     FROM users AS own WHERE public_id = ?1";
 
 const COLUMNS: &str = "organizations.public_id, organizations.name, organizations.email, \
      organizations.notification_url, organizations.policy, organizations.created_at";
@@ -253,24 +271,25 @@ impl Batch<'_> {
     }
 
     pub(super) fn change_organization(
-        &self,
+        &mut self,
         organization: &Organization,
-        at: Timestamp,
+        cause: &Cause,
     ) -> std::result::Result<(), Failure> {
-        let renamed = "FROM organizations WHERE public_id = ?1 AND canonical_name <> ?2";
+        let by = self.actor_number(&cause.by)?;
         self.connection
-            .prepare_cached(&format!(
-                "DELETE FROM former_names WHERE organization = (SELECT id {renamed})"
-            ))?
-            .execute(params![organization.id, organization.name.canonical()])?;
-        self.connection
-            .prepare_cached(&format!(
-                "INSERT INTO former_names (canonical_name, organization, given_up_at)
-                 SELECT canonical_name, id, ?3 {renamed}
+            .prepare_cached(
+                "INSERT INTO former_names (canonical_name, organization, given_up_at, given_up_by)
+                 SELECT canonical_name, id, ?3, ?4 FROM organizations
+                 WHERE public_id = ?1 AND canonical_name <> ?2
                  ON CONFLICT DO UPDATE SET organization = excluded.organization,
-                    given_up_at = excluded.given_up_at"
-            ))?
-            .execute(params![organization.id, organization.name.canonical(), at])?;
+                    given_up_at = excluded.given_up_at, given_up_by = excluded.given_up_by",
+            )?
+            .execute(params![
+                organization.id,
+                organization.name.canonical(),
+                cause.at,
+                by
+            ])?;
         self.connection
             .prepare_cached(
                 "UPDATE organizations SET name = ?2, canonical_name = ?3, email = ?4, notification_url = ?5,
@@ -291,15 +310,20 @@ impl Batch<'_> {
     pub(super) fn remove_organization(
         &mut self,
         id: OrganizationId,
-        at: Timestamp,
+        cause: &Cause,
     ) -> std::result::Result<(), Failure> {
+        let by = self.actor_number(&cause.by)?;
         let number = self.memory.numbers.organization(self.connection, id)?;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO former_names (canonical_name, organization, given_up_at, given_up_by)
+                 SELECT canonical_name, id, ?2, ?3 FROM organizations WHERE id = ?1
+                 ON CONFLICT DO UPDATE SET organization = excluded.organization,
+                    given_up_at = excluded.given_up_at, given_up_by = excluded.given_up_by",
+            )?
+            .execute(params![number, cause.at, by])?;
         for statement in [
             "UPDATE organizations SET deleted_at = ?2 WHERE id = ?1",
-            "DELETE FROM former_names WHERE ?2 > 0 AND organization = ?1",
-            "INSERT INTO former_names (canonical_name, organization, given_up_at)
-             SELECT canonical_name, id, ?2 FROM organizations WHERE id = ?1
-             ON CONFLICT DO UPDATE SET organization = excluded.organization, given_up_at = excluded.given_up_at",
             "DELETE FROM team_memberships
              WHERE ?2 > 0 AND team IN (SELECT id FROM teams WHERE organization = ?1)",
             "UPDATE teams SET deleted_at = ?2 WHERE organization = ?1 AND deleted_at IS NULL",
@@ -310,7 +334,7 @@ impl Batch<'_> {
         ] {
             self.connection
                 .prepare_cached(statement)?
-                .execute(params![number, at])?;
+                .execute(params![number, cause.at])?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::open::configure_reader;
-use jeton_core::directory::{Email, OrganizationId, TeamId, UserId};
+use jeton_core::directory::{Email, OrganizationId, UserId};
 use jeton_core::token::{Filter, Owner, Visibility};
 use jeton_store::{OrganizationsOf, Result, StoreError};
 
@@ -30,6 +30,10 @@ const LONG_READS: u32 = 4;
 
 /// How long a long read waits for a permit, and closing waits for the last read.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many long reads of one tenant and one purpose run or wait. Further ones are refused at once: while they wait,
+/// their connections are taken.
+const MOST_WAITING: usize = 32;
 
 /// How many instructions of SQLite's virtual machine run between two looks at the budget.
 const STEP: i32 = 10_000;
@@ -57,8 +61,6 @@ pub(super) enum Purpose {
 pub(super) enum Tenant {
     /// An organization's.
     Organization(OrganizationId),
-    /// A team's.
-    Team(TeamId),
     /// A person's, in all their organizations.
     Person(UserId),
     /// An address's invitations.
@@ -103,12 +105,13 @@ pub(super) struct Readers {
     _closed: Closed,
     following: Permits,
     revoking: Permits,
+    writing: Permits,
     upkeep: Permits,
-    requests: Permits,
+    listing: Permits,
 }
 
 /// The number of kinds of permits.
-const KINDS: u32 = 4;
+const KINDS: u32 = 5;
 
 /// Permits for long reads. There are fewer permits than connections: taking a connection would block the thread
 /// while none is free.
@@ -133,9 +136,17 @@ impl Permits {
     }
 
     async fn acquire(&self, tenant: Option<Tenant>) -> Result<Permit> {
+        let share = tenant.map(|tenant| self.share(tenant));
+        // Whoever waits holds a reference.
+        if share
+            .as_ref()
+            .is_some_and(|share| Arc::strong_count(share) > MOST_WAITING)
+        {
+            return Err(StoreError::Busy);
+        }
         let permit = async {
-            let of_share = match tenant {
-                Some(tenant) => Some(self.share(tenant).acquire_owned().await?),
+            let of_share = match share {
+                Some(share) => Some(share.acquire_owned().await?),
                 None => None,
             };
             Ok::<_, tokio::sync::AcquireError>(Permit {
@@ -183,8 +194,9 @@ impl Readers {
             _closed: Closed(Mutex::new(closed)),
             following: Permits::new(),
             revoking: Permits::new(),
+            writing: Permits::new(),
             upkeep: Permits::new(),
-            requests: Permits::new(),
+            listing: Permits::new(),
         })
     }
 
@@ -210,8 +222,8 @@ impl Readers {
             Purpose::Following => (&self.following, None, None),
             Purpose::Upkeep => (&self.upkeep, None, None),
             Purpose::Revoking(tenant) => (&self.revoking, Some(tenant), None),
-            Purpose::Writing(tenant) => (&self.requests, Some(tenant), None),
-            Purpose::Listing(tenant) => (&self.requests, Some(tenant), Some(BUDGET)),
+            Purpose::Writing(tenant) => (&self.writing, Some(tenant), None),
+            Purpose::Listing(tenant) => (&self.listing, Some(tenant), Some(BUDGET)),
         };
         let permit = permits.acquire(tenant).await?;
         let pool = self.pool.clone();
@@ -377,15 +389,20 @@ mod tests {
         let (readers, _folder) = readers();
         let ends = occupied(
             &readers,
-            std::iter::repeat_n(Purpose::Listing(organization(1)), 96),
+            std::iter::repeat_n(Purpose::Listing(organization(1)), MOST_WAITING - 1),
         )
         .await;
-        assert!(!is_answered(&readers, Purpose::Writing(organization(1))).await);
+        assert!(!is_answered(&readers, Purpose::Listing(organization(1))).await);
+        let more = occupied(&readers, [Purpose::Listing(organization(1))]).await;
+        let beyond = readers.read(Purpose::Listing(organization(1)), |_| Ok(()));
+        assert!(matches!(beyond.await, Err(StoreError::Busy)), "not after a wait");
+        drop(more);
+        assert!(is_answered(&readers, Purpose::Writing(organization(1))).await);
         assert!(is_answered(&readers, Purpose::Listing(organization(2))).await);
         assert!(is_answered(&readers, Purpose::Writing(organization(2))).await);
         assert!(is_answered(&readers, Purpose::Revoking(organization(1))).await);
         drop(ends);
-        assert!(is_answered(&readers, Purpose::Writing(organization(1))).await);
+        assert!(is_answered(&readers, Purpose::Listing(organization(1))).await);
     }
 
     #[tokio::test]

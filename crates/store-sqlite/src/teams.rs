@@ -79,11 +79,17 @@ impl Teams for SqliteStore {
             .await
     }
 
-    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>> {
+    async fn team_members(
+        &self,
+        organization: OrganizationId,
+        id: TeamId,
+        slice: Slice,
+    ) -> Result<Vec<Belonging>> {
         self.readers
-            .read(Purpose::Listing(Tenant::Team(id.clone())), move |connection| {
-                members::list(connection, &members::OF_TEAM, &id, slice)
-            })
+            .read(
+                Purpose::Listing(Tenant::Organization(organization)),
+                move |connection| members::list(connection, &members::OF_TEAM, &id, slice),
+            )
             .await
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 
 use crate::{Generation, Result, Versioned};
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, NotAnEmail, Organization,
     OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
@@ -40,6 +41,9 @@ pub trait Organizations: Send + Sync {
     /// Returns how much belongs to an organization.
     async fn size(&self, id: OrganizationId) -> Result<OrganizationSize>;
 
+    /// Returns how many organizations a person has, and how many names they gave up after an instant.
+    async fn holdings(&self, user: UserId, since: Timestamp) -> Result<Holdings>;
+
     /// Returns a person's roles in an organization and its teams.
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing>;
 
@@ -71,7 +75,12 @@ pub trait Teams: Send + Sync {
     async fn find_teams(&self, organization: OrganizationId, search: Search) -> Result<Found<Team>>;
 
     /// Returns the members and invited addresses of a team in the order of their addresses.
-    async fn team_members(&self, id: TeamId, slice: Slice) -> Result<Vec<Belonging>>;
+    async fn team_members(
+        &self,
+        organization: OrganizationId,
+        id: TeamId,
+        slice: Slice,
+    ) -> Result<Vec<Belonging>>;
 }
 
 /// Reads projects.
@@ -103,6 +112,15 @@ pub trait People: Send + Sync {
     /// and who belong to one of these organizations; [`OrganizationsOf::Everybody`] includes people without
     /// one. The case of ASCII letters does not matter.
     async fn find_people(&self, text: String, of: OrganizationsOf, slice: Slice) -> Result<Vec<Person>>;
+}
+
+/// How many organizations a person has to do with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// The organizations that they belong to.
+    pub organizations: u64,
+    /// The names of organizations that they gave up, by removing or renaming one.
+    pub given_up: u64,
 }
 
 /// How much belongs to an organization.

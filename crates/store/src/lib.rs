@@ -43,8 +43,8 @@ use std::sync::Arc;
 pub use bulk::{BulkId, BulkOrder, BulkPortion, BulkRevocation, BulkRevocations, BulkToken, Keeper};
 pub use counts::{CountFacts, OwnerCount, Recount, renew_counts};
 pub use directory::{
-    Credentials, Found, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Projects,
-    Search, Slice, Standing, Teams, slices,
+    Credentials, Found, Holdings, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
+    Projects, Search, Slice, Standing, Teams, slices,
 };
 pub use generation::{Generation, Realm, Versioned};
 pub use keys::{JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, Keys, NewKey, SigningKeys};

@@ -123,7 +123,7 @@ async fn answer(
             Err(never) => match never {},
         }
     };
-    if progress.stopping() {
+    if progress.closes_after_answer() {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -79,7 +79,9 @@ impl Crowd {
     }
 
     /// Closes the connections that have waited longest for their clients, first those of networks that hold more
-    /// than their share. Without a connection that has waited long enough it closes none.
+    /// than their share. Without a connection that has waited long enough it closes none; then those
+    /// of such networks that wait for the server end with its response, so that requests without a pause keep nobody
+    /// out.
     pub(super) fn make_room(&self) {
         let mut held: HashMap<Network, usize> = HashMap::new();
         for network in self.members.values().filter_map(|member| member.network) {
@@ -94,6 +96,14 @@ impl Crowd {
             .collect();
         waiting.sort_unstable_by_key(|(since, _)| *since);
         let share = (self.most / SHARE).max(1);
+        if waiting.is_empty() {
+            let is_beyond = |network: Network| held.get(&network).is_some_and(|held| *held > share);
+            let members = self.members.values();
+            let beyond = members.filter(|member| member.network.is_some_and(is_beyond));
+            for member in beyond.filter(|member| member.progress.waits_since().is_none()) {
+                member.progress.leave();
+            }
+        }
         let (beyond_share, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, member)| {
             let held = member.network.and_then(|network| held.get_mut(&network));
             let beyond = held.filter(|held| **held > share);

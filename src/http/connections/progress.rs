@@ -53,6 +53,8 @@ struct State {
     /// The connection is to be closed for others, unless it takes a step.
     makes_room: bool,
     stopping: bool,
+    /// The connection ends with its next response, since its network holds more than its share.
+    leaves: bool,
     /// During a shutdown, until when to wait for the client.
     patience_ends: Option<Instant>,
 }
@@ -68,6 +70,7 @@ impl Progress {
                 unread: false,
                 makes_room: false,
                 stopping: false,
+                leaves: false,
                 patience_ends: None,
             }),
             hurried: Notify::new(),
@@ -130,8 +133,14 @@ impl Progress {
         self.hurried.notify_one();
     }
 
-    pub(super) fn stopping(&self) -> bool {
-        self.state().stopping
+    /// Ends the connection with its next response.
+    pub(super) fn leave(&self) {
+        self.state().leaves = true;
+    }
+
+    pub(super) fn closes_after_answer(&self) -> bool {
+        let state = self.state();
+        state.stopping || state.leaves
     }
 
     /// Records received bytes.

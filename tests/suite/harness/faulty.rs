@@ -14,7 +14,7 @@ use jeton_core::directory::{
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, Found, Generation, Keys, KnownToken, Medium, NameUse, Order, OrganizationSize,
+    Credentials, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse, Order, OrganizationSize,
     Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Recount, Refused,
     ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot,
     Standing, StoreError, Teams, Tokens, Versioned, Writes,
@@ -227,6 +227,7 @@ faulty! {
         Read find_organizations(of: OrganizationsOf, search: Search) -> Found<Organization>;
         Read find_members(id: OrganizationId, status: Option<MemberStatus>, search: Search) -> Found<Belonging>;
         Read members(id: OrganizationId, slice: Slice) -> Vec<Belonging>;
+        Read holdings(user: UserId, since: Timestamp) -> Holdings;
         Read size(id: OrganizationId) -> OrganizationSize;
         Read invited(email: Email, organization: OrganizationId) -> Option<Invited>;
         Read invitations(email: Email, slice: Slice) -> Vec<Invitation>;
@@ -238,7 +239,7 @@ faulty! {
         Read team_with_id(id: TeamId) -> Option<Team>;
         Read teams(organization: OrganizationId, slice: Slice) -> Vec<Team>;
         Read find_teams(organization: OrganizationId, search: Search) -> Found<Team>;
-        Read team_members(id: TeamId, slice: Slice) -> Vec<Belonging>;
+        Read team_members(organization: OrganizationId, id: TeamId, slice: Slice) -> Vec<Belonging>;
     }
     Projects {
         Read projects(organization: OrganizationId, slice: Slice) -> Vec<Project>;

@@ -29,7 +29,7 @@ pub(super) struct Data {
     pub(super) team_memberships: HashMap<(TeamId, UserId), Role>,
     pub(super) invitations: HashMap<(OrganizationId, Option<TeamId>, Email), Offered>,
     /// The names that organizations gave up, in canonical form: who and when, for the last time.
-    pub(super) former_names: HashMap<String, (OrganizationId, Timestamp)>,
+    pub(super) former_names: HashMap<String, FormerName>,
     pub(super) projects: BTreeMap<u32, Project>,
     pub(super) newest_project: u32,
     pub(super) keys: Versioned<SigningKeys>,
@@ -49,6 +49,14 @@ pub(super) struct Kept<T> {
     pub(super) value: T,
     pub(super) generation: Generation,
     pub(super) is_removed: bool,
+}
+
+/// A name that an organization gave up.
+#[derive(Debug, Clone)]
+pub(super) struct FormerName {
+    pub(super) of: OrganizationId,
+    pub(super) at: Timestamp,
+    pub(super) by: Option<UserId>,
 }
 
 /// A role that is offered to an address.

@@ -1,6 +1,7 @@
 //! Organizations, teams, projects and people.
 
 use async_trait::async_trait;
+use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, Member, MemberStatus, Membership, Name, Organization,
     OrganizationId, OrganizationReference, Person, Project, Role, Team, TeamId, TeamReference, UserId,
@@ -9,8 +10,8 @@ use jeton_core::directory::{
 use super::MemoryStore;
 use super::data::{Account, Data, Kept};
 use crate::{
-    Credentials, Found, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Projects,
-    Result, Search, Slice, Standing, Teams, Versioned,
+    Credentials, Found, Holdings, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference,
+    Projects, Result, Search, Slice, Standing, Teams, Versioned,
 };
 
 /// Returns a part of a list in the order of its keys.
@@ -228,6 +229,19 @@ impl Organizations for MemoryStore {
         Ok(slice(own, |one| one.name.canonical(), &part))
     }
 
+    async fn holdings(&self, user: UserId, since: Timestamp) -> Result<Holdings> {
+        let data = self.data();
+        let own = data.memberships.keys().filter(|(_, member)| *member == user);
+        let given_up = data
+            .former_names
+            .values()
+            .filter(|former| former.by.as_ref() == Some(&user) && former.at > since);
+        Ok(Holdings {
+            organizations: own.count() as u64,
+            given_up: given_up.count() as u64,
+        })
+    }
+
     async fn standing(&self, user: UserId, organization: OrganizationId) -> Result<Standing> {
         let data = self.data();
         let mut teams: Vec<_> = data
@@ -300,7 +314,7 @@ impl Teams for MemoryStore {
         ))
     }
 
-    async fn team_members(&self, id: TeamId, part: Slice) -> Result<Vec<Belonging>> {
+    async fn team_members(&self, _: OrganizationId, id: TeamId, part: Slice) -> Result<Vec<Belonging>> {
         let data = self.data();
         let members = data.team_memberships.iter().filter(|((team, _), _)| *team == id);
         let invited = data

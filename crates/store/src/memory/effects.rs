@@ -11,7 +11,7 @@ use jeton_core::token::{
 };
 use jeton_verifier::event::{Ends, Event, Position};
 
-use super::data::{Account, Data, Entry, Kept, Offered};
+use super::data::{Account, Data, Entry, FormerName, Kept, Offered};
 use super::{Batch, failed};
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
@@ -72,12 +72,16 @@ impl Batch<'_> {
                 };
                 let (id, name) = (changed.id, former.name.canonical());
                 if name != changed.name.canonical() {
-                    data.former_names.retain(|_, (of, _)| *of != id);
-                    data.former_names.insert(name, (id, cause.at));
+                    let former = FormerName {
+                        of: id,
+                        at: cause.at,
+                        by: cause.by.user.clone(),
+                    };
+                    data.former_names.insert(name, former);
                 }
                 *former = changed;
             }
-            Effect::RemoveOrganization(id) => data.remove_organization(id, cause.at)?,
+            Effect::RemoveOrganization(id) => data.remove_organization(id, cause)?,
             Effect::SetRole(organization, user, role, existing) => {
                 set(data.memberships.entry((organization, user)), role, existing);
             }
@@ -385,11 +389,15 @@ impl Batch<'_> {
 }
 
 impl Data {
-    fn remove_organization(&mut self, id: OrganizationId, at: Timestamp) -> Result<()> {
+    fn remove_organization(&mut self, id: OrganizationId, cause: &Cause) -> Result<()> {
         let kept = known(self.organizations.get_mut(&id))?;
         kept.is_removed = true;
-        self.former_names.retain(|_, (of, _)| *of != id);
-        self.former_names.insert(kept.value.name.canonical(), (id, at));
+        let former = FormerName {
+            of: id,
+            at: cause.at,
+            by: cause.by.user.clone(),
+        };
+        self.former_names.insert(kept.value.name.canonical(), former);
         self.delete_counts(|owner| owner.organization() == Some(id));
         for team in self.teams.values_mut() {
             team.is_removed |= team.value.organization == id;

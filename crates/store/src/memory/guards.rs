@@ -63,7 +63,7 @@ impl Data {
                 let is_reserved = self
                     .former_names
                     .get(&name)
-                    .is_some_and(|(of, at)| of != id && at > since);
+                    .is_some_and(|former| former.of != *id && former.at > *since);
                 !is_reserved && !self.organizations.values().filter_map(Kept::live).any(has_it)
             }
             Guard::TeamNameFree(organization, name, id) => !self.teams.values().any(|kept| {

@@ -88,15 +88,26 @@ pub fn put(
     ))
 }
 
-/// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay.
+/// Adds people as members of an organization and of these teams of it, all or none. Existing roles stay. `None` if
+/// all of them belong to the organization or are invited already, and there are no teams.
 pub fn add(
     cause: Cause,
     organization: OrganizationId,
     teams: &[TeamId],
     people: &[Addressee],
     consent: Consent,
-) -> Order {
-    people.iter().fold(Order::new(cause), |order, to| {
+) -> Option<Order> {
+    let is_there = |to: &Addressee| match to {
+        Addressee::Member { .. } => true,
+        Addressee::Outsider(outsider) => outsider
+            .invited
+            .as_ref()
+            .is_some_and(|invited| invited.consent == outsider.consent(consent)),
+    };
+    if teams.is_empty() && people.iter().all(is_there) {
+        return None;
+    }
+    let order = people.iter().fold(Order::new(cause), |order, to| {
         let to_teams = teams
             .iter()
             .map(|team| (Some(team), Role::Member, Existing::Stays));
@@ -104,7 +115,8 @@ pub fn add(
             .chain(to_teams)
             .collect();
         give(order, organization, to, &offers, consent)
-    })
+    });
+    Some(order)
 }
 
 /// Removes a person or invitation from an organization and its teams; revokes a person's tokens of this

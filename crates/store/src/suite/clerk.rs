@@ -472,8 +472,10 @@ impl Clerk for SharedStore {
         for email in &people {
             addressees.push(addressee(self, id, email).await?);
         }
-        let order = members::add(noon(), id, &teams, &addressees, Consent::Waived).guard(guard);
-        member_change(self, order).await
+        match members::add(noon(), id, &teams, &addressees, Consent::Waived) {
+            Some(order) => member_change(self, order.guard(guard)).await,
+            None => Ok(Attempt::Done(MemberChange::Done)),
+        }
     }
 
     async fn remove_member(

@@ -150,7 +150,14 @@ pub(crate) async fn an_invitation_is_told_alike_for_every_address(world: World) 
     assert!(both.iter().all(|one| listed.contains(one)), "{listed:?}");
     assert_eq!(listed.len(), 3);
     let in_team = ["known", "unknown"].map(|name| waiting(name, Role::Member));
-    assert_eq!(world.store.team_members(web.clone(), ALL).await.unwrap(), in_team);
+    assert_eq!(
+        world
+            .store
+            .team_members(world.organization, web.clone(), ALL)
+            .await
+            .unwrap(),
+        in_team
+    );
     // Repeating it changes nothing, removing it is a change, and removing it twice is none.
     for name in ["known", "unknown"] {
         let mut versions = vec![world.generation().await];

@@ -189,3 +189,31 @@ fn the_soft_descriptor_limit_is_raised_up_to_the_hard_one() {
     let more = current.saturating_add(1);
     assert_eq!(raise_descriptor_limit(more), more.min(maximum));
 }
+
+/// Requests without a pause, as of a client that repeats what takes the server a while, keep nobody out.
+#[tokio::test]
+async fn a_network_beyond_its_share_leaves_with_its_responses() {
+    for (host, is_served) in [(3, true), (2, false)] {
+        let server = start(Limits {
+            connections: 2,
+            ..Limits::default()
+        })
+        .await;
+        // Two of one network are more than its share; one of each network is not.
+        let mut busy = Vec::new();
+        for from in [3, host] {
+            busy.push(
+                server
+                    .saying_from(from, "GET /wait HTTP/1.1\r\nHost: here\r\n\r\n")
+                    .await,
+            );
+            server.gate.entered.notified().await;
+        }
+        let new = server.saying_from(4, LAST_GET).await;
+        sleep(SOON).await;
+        server.gate.release.notify_one();
+        let answer = timeout(LATER / 2, till_closed(new)).await;
+        assert_eq!(answer.is_ok_and(|answer| answer.ends_with("hello")), is_served);
+        server.gate.release.notify_one();
+    }
+}

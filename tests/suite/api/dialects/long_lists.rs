@@ -176,6 +176,32 @@ async fn a_list_that_is_sent_page_by_page_is_whole_and_in_order() {
     assert_eq!(ids(&quants)[..SEVERAL_PAGES], made);
 }
 
+/// Whoever reads slowly gets no further pages after the end of their token.
+#[tokio::test]
+async fn a_list_ends_with_its_readers_token() {
+    let app = TestApp::new().await;
+    for _ in 0..2 * SEVERAL_PAGES {
+        app.team_token(&NORTH, &[]).await;
+    }
+    let reader = app.organization_token(&NORTH, &["tokens:read"]).await;
+    let path = format!("/api/v2/organizations/{}/tokens", NORTH.name);
+    let get = || quant::SURFACE.request(&reader.holder, Method::GET, &path, Body::empty());
+    app.router()
+        .oneshot(get())
+        .await
+        .unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap();
+    let mut body = app.router().oneshot(get()).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    app.post(&reader.holder, "/tokens/current/revoke", json!({}))
+        .await
+        .is(201);
+    body.collect().await.unwrap_err();
+}
+
 /// A client must not take half of a list for the whole.
 #[tokio::test]
 async fn a_list_that_cannot_be_read_to_its_end_ends_early_and_visibly() {

@@ -168,3 +168,43 @@ async fn an_organization_has_so_many_members() {
         .is(204);
     put("three@example.com", "member").await.is(204);
 }
+
+/// Whoever gives up names reserves them: no more of them than the person may have organizations.
+#[tokio::test]
+async fn a_person_gives_up_so_many_names() {
+    let app = with(Quotas {
+        organizations_per_person: 3,
+        ..Quotas::STANDARD
+    })
+    .await;
+    let admin = app.admin_of(&NORTH);
+    let make = async |name: &str| app.post(&admin, "/organizations", json!({"name": name})).await;
+    let rename = async |from: &str, to: &str| {
+        let path = format!("/organizations/{from}");
+        app.patch(&admin, &path, json!({"name": to})).await
+    };
+    for name in ["one", "two"] {
+        make(name).await.is(201);
+        app.delete(&admin, &format!("/organizations/{name}"))
+            .await
+            .is(204);
+    }
+    make("three").await.is(201);
+    rename("three", "THREE").await.is(200);
+    rename("three", "four").await.is(200);
+    rename("four", "five").await.fails(409, "quota_reached");
+    make("six").await.fails(409, "quota_reached");
+    let site = app.site_admin();
+    app.patch(&site, "/organizations/four", json!({"name": "five"}))
+        .await
+        .is(200);
+    app.clock.advance(31 * 86_400);
+    let session = app
+        .log_in(&NORTH.email("admin"), &password(&NORTH.email("admin")))
+        .await
+        .is(200);
+    let admin = crate::harness::Actor::holding(&session.text_at("/token"));
+    app.post(&admin, "/organizations", json!({"name": "six"}))
+        .await
+        .is(201);
+}

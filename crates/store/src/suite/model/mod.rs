@@ -644,7 +644,7 @@ impl Twins {
         same!(self, world => world.store.projects(world.organization, ALL).await.unwrap());
         same!(self, world => world.store.newest_project().await.unwrap());
         for team in &self.teams {
-            same!(self, world => world.store.team_members(team.clone(), ALL).await.unwrap());
+            same!(self, world => world.store.team_members(world.organization, team.clone(), ALL).await.unwrap());
         }
         for person in self.memory.store.people(ALL).await.unwrap() {
             same!(self, world => world.store.memberships(person.id.clone()).await.unwrap());
