@@ -38,7 +38,7 @@ impl ClientAddress {
             .collect();
         let mut nearest = peer;
         for text in given.into_iter().rev() {
-            let Ok(address) = text.parse::<IpAddr>() else {
+            let Some(address) = forwarded(text) else {
                 break;
             };
             nearest = address;
@@ -48,6 +48,15 @@ impl ClientAddress {
         }
         Self(nearest.to_canonical())
     }
+}
+
+/// Returns the address of an entry of `X-Forwarded-For`. Gateways write the port too, IPv6 addresses in brackets,
+/// and some of them quotation marks.
+fn forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim_matches('"');
+    let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.unwrap_or(entry).parse().ok();
+    address.or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))
 }
 
 impl ClientAddress {
@@ -92,6 +101,30 @@ mod tests {
             "198.51.100.7"
         );
         assert_eq!(of("::ffff:10.1.1.1", "198.51.100.7", &proxies), "198.51.100.7");
-        assert_eq!(of("10.1.1.1", "nonsense", &proxies), "10.1.1.1");
+        for (entry, address) in [
+            ("203.0.113.5:4711", "203.0.113.5"),
+            ("2001:db8::5", "2001:db8::5"),
+            ("[2001:db8::5]", "2001:db8::5"),
+            ("[2001:db8::5]:4711", "2001:db8::5"),
+            ("\"203.0.113.5\"", "203.0.113.5"),
+            ("\"[2001:db8::5]:4711\"", "2001:db8::5"),
+            ("6.6.6.6, 203.0.113.5:4711, 10.2.2.2:80", "203.0.113.5"),
+            ("::ffff:203.0.113.5", "203.0.113.5"),
+        ] {
+            assert_eq!(of("10.1.1.1", entry, &proxies), address, "{entry}");
+        }
+        for entry in [
+            "nonsense",
+            "unknown",
+            "_hidden",
+            "203.0.113.5:port",
+            "203.0.113.5:",
+            "[203.0.113.5",
+            "203.0.113.5:4711:4711",
+            "for=203.0.113.5",
+            "",
+        ] {
+            assert_eq!(of("10.1.1.1", entry, &proxies), "10.1.1.1", "{entry}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jeton_verifier::{Malformed, Rejection};
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use crate::authority::{self, Error, Inactive, Presented, policy};
@@ -264,7 +265,10 @@ fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable>
     let text = std::str::from_utf8(&decoded).map_err(|_| Unreadable)?;
     let (username, password) = text.split_once(':').ok_or(Unreadable)?;
     let token = if password.is_empty() { username } else { password };
-    Ok(Some(Credential::Basic(Zeroizing::new(token.to_owned()))))
+    // Clients of OAuth encode both like a form (RFC 6749, section 2.3.1), some of them `.`, `-` and `_` too. No
+    // token has a `%` or a `+`.
+    let token = percent_decode_str(token).decode_utf8().map_err(|_| Unreadable)?;
+    Ok(Some(Credential::Basic(Zeroizing::new(token.into_owned()))))
 }
 
 #[cfg(test)]
@@ -294,6 +298,8 @@ mod tests {
             &basic("abc:"),
             &basic("anybody:abc"),
             &basic(":abc"),
+            &basic(":a%62c"),
+            &basic("%61%62%63:"),
         ] {
             assert_eq!(read(&[header]), Ok(Some("abc".to_owned())), "{header}");
         }

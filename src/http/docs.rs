@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Redirect;
 use axum::routing::get;
 use utoipa_swagger_ui::{Config, Url};
@@ -55,12 +55,15 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
             let answer = ([(header::CONTENT_TYPE, content_type)], HEADERS, content);
             router.route(&format!("/docs/{name}"), get(async || answer))
         })
-        // The page refers to its files by relative paths, which need the trailing slash.
-        .route("/docs", get(async || (HEADERS, Redirect::permanent("/docs/"))))
+        // The page refers to its files by relative paths, which need the trailing slash. The redirects are relative
+        // too: a proxy may serve the API below a path of its own.
+        .route("/docs", get(async || (HEADERS, Redirect::permanent("docs/"))))
+        .route("/", get(async || (StatusCode::FOUND, [(header::LOCATION, "docs/")])))
 }
 
 fn config() -> Config<'static> {
-    Config::new(Document::ALL.map(|one| Url::new(one.title(), one.path())))
+    // Relative to the page, as are its files.
+    Config::new(Document::ALL.map(|one| Url::new(one.title(), format!("..{}", one.path()))))
         .query_config_enabled(false)
         .persist_authorization(false)
         // The default validator is a third-party server, which would learn the document's address.
@@ -160,7 +163,10 @@ mod tests {
     async fn the_address_without_a_slash_leads_to_the_page() {
         let answer = ask("/docs").await;
         assert_eq!(answer.status(), StatusCode::PERMANENT_REDIRECT);
-        assert_eq!(answer.headers()[header::LOCATION], "/docs/");
+        assert_eq!(answer.headers()[header::LOCATION], "docs/");
+        let answer = ask("/").await;
+        assert_eq!(answer.status(), StatusCode::FOUND);
+        assert_eq!(answer.headers()[header::LOCATION], "docs/");
     }
 
     /// The crate's own DOMPurify is 3.4.0, so another version also proves that the files in

@@ -254,6 +254,7 @@ pub(crate) mod tests {
             InputError::Utf8,
             InputError::UnsupportedMediaType,
             InputError::FormNeeded,
+            InputError::Encoded,
             InputError::BodyUnreadable("the wire is on fire".into()),
         ];
         let rest = [

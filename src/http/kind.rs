@@ -135,6 +135,11 @@ fn describe_input(error: &InputError) -> Description {
             "unsupported_media_type",
             "Send the body as Content-Type: application/x-www-form-urlencoded.",
         ),
+        InputError::Encoded => (
+            Kind::UnsupportedMedia,
+            "unsupported_media_type",
+            "Send the body without Content-Encoding.",
+        ),
         InputError::Refused(error) => return describe_refusal(error),
         InputError::BodyUnreadable(_) => (
             Kind::BadRequest,

@@ -47,6 +47,10 @@ impl Media {
     /// A form-encoded body must be declared as such, and so must a JSON:API write, even one without a
     /// body.
     pub(super) fn of(encoding: Encoding, method: &Method, headers: &HeaderMap) -> Result<Self, InputError> {
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(InputError::Encoded);
+        }
         let given = headers
             .get(header::CONTENT_TYPE)
             .map(|value| value.to_str().unwrap_or_default());

@@ -16,6 +16,8 @@ pub enum InputError {
     UnsupportedMediaType,
     #[error("send the body as Content-Type: application/x-www-form-urlencoded")]
     FormNeeded,
+    /// The body has a `Content-Encoding`, such as gzip.
+    Encoded,
     #[error("the body ended early or could not be read")]
     BodyUnreadable(#[source] axum::BoxError),
     /// The caller was revoked or disabled while the body arrived.
