@@ -89,11 +89,16 @@ impl Document {
 
     /// Returns the path that serves the document.
     pub const fn path(self) -> &'static str {
+        self.path_from_docs().split_at("..".len()).1
+    }
+
+    /// Returns the path relative to the API reference, which a proxy may serve below a path of its own.
+    pub const fn path_from_docs(self) -> &'static str {
         match self {
-            Self::Native => "/openapi.json",
-            Self::Cave => "/openapi/cave.json",
-            Self::Terraform => "/openapi/terraform.json",
-            Self::Quant => "/openapi/quant.json",
+            Self::Native => "../openapi.json",
+            Self::Cave => "../openapi/cave.json",
+            Self::Terraform => "../openapi/terraform.json",
+            Self::Quant => "../openapi/quant.json",
         }
     }
 

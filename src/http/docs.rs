@@ -58,12 +58,15 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         // The page refers to its files by relative paths, which need the trailing slash. The redirects are relative
         // too: a proxy may serve the API below a path of its own.
         .route("/docs", get(async || (HEADERS, Redirect::permanent("docs/"))))
-        .route("/", get(async || (StatusCode::FOUND, [(header::LOCATION, "docs/")])))
+        .route(
+            "/",
+            get(async || (StatusCode::FOUND, [(header::LOCATION, "docs/")])),
+        )
 }
 
 fn config() -> Config<'static> {
     // Relative to the page, as are its files.
-    Config::new(Document::ALL.map(|one| Url::new(one.title(), format!("..{}", one.path()))))
+    Config::new(Document::ALL.map(|one| Url::new(one.title(), one.path_from_docs())))
         .query_config_enabled(false)
         .persist_authorization(false)
         // The default validator is a third-party server, which would learn the document's address.
@@ -207,7 +210,7 @@ mod tests {
             text("/docs/swagger-initializer.js?url=https://example.org/evil.json").await
         );
         for line in [
-            "\"url\": \"/openapi.json\"",
+            "\"url\": \"../openapi.json\"",
             "\"queryConfigEnabled\": false",
             "\"persistAuthorization\": false",
             "\"tryItOutEnabled\": true",

@@ -17,6 +17,7 @@ pub enum InputError {
     #[error("send the body as Content-Type: application/x-www-form-urlencoded")]
     FormNeeded,
     /// The body has a `Content-Encoding`, such as gzip.
+    #[error("the body has a content coding")]
     Encoded,
     #[error("the body ended early or could not be read")]
     BodyUnreadable(#[source] axum::BoxError),

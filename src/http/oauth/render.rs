@@ -97,6 +97,7 @@ mod tests {
         400 the request is not valid UTF-8
         415 send Content-Type: application/json; only requests with Authorization: Bearer may omit it
         415 send the body as Content-Type: application/x-www-form-urlencoded
+        415 the body has a content coding
         400 the body ended early or could not be read
         400 send exactly one readable Authorization header
         404 there is no such endpoint
@@ -140,6 +141,7 @@ mod tests {
     400 invalid_request
     413 invalid_request
     400 invalid_request
+    415 invalid_request
     415 invalid_request
     415 invalid_request
     400 invalid_request

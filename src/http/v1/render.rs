@@ -62,6 +62,7 @@ mod tests {
         400 The request is not valid UTF-8.
         415 Send Content-Type: application/json; only requests with Authorization: Bearer may omit it.
         415 Send the body as Content-Type: application/x-www-form-urlencoded.
+        415 Send the body without Content-Encoding.
         400 The body ended early or could not be read.
         400 Send one Authorization header: Bearer, or Basic with the token as username.
         404 There is no such endpoint.
@@ -105,6 +106,7 @@ mod tests {
         422 HTTPValidationError
         413 body_too_large
         400 invalid_utf8
+        415 unsupported_media_type
         415 unsupported_media_type
         415 unsupported_media_type
         400 body_unreadable

@@ -215,3 +215,39 @@ async fn a_password_that_was_refused_is_not_said_back() {
     let answer = app.post(&site, "/organizations", json!({"x": [1]})).await.is(422);
     assert_eq!(answer.json()["detail"][0]["input"], json!({"x": [1]}));
 }
+
+#[tokio::test]
+async fn a_body_with_a_content_coding_is_415() {
+    let app = TestApp::new().await;
+    let admin = app.site_admin();
+    let bearer = admin.authorization().unwrap();
+    for (number, (coding, status)) in [
+        ("gzip", 415),
+        ("identity, gzip", 415),
+        ("identity", 201),
+        ("Identity", 201),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (path, body) in [
+            ("/api/v1/organizations", format!(r#"{{"name":"coded-{number}"}}"#)),
+            ("/oauth/revoke", "token=none".to_owned()),
+        ] {
+            let form = path.starts_with("/oauth");
+            let media = if form {
+                "application/x-www-form-urlencoded"
+            } else {
+                "application/json"
+            };
+            let request = Request::post(path)
+                .header("authorization", bearer)
+                .header("content-type", media)
+                .header("content-encoding", coding)
+                .body(body.into())
+                .unwrap();
+            let expected = if form && status == 201 { 200 } else { status };
+            assert_eq!(app.send(request).await.status, expected, "{coding} {path}");
+        }
+    }
+}

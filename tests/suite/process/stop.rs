@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -167,4 +168,15 @@ fn a_stop_leaves_the_whole_database_in_one_file() {
     server.signal(Signal::TERM);
     assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
     assert!(!home.path("jeton.db-wal").exists());
+}
+
+/// Reading the configuration again needs a restart; a hang-up must not cut requests.
+#[test]
+fn a_hangup_is_logged_and_ends_nothing() {
+    let home = Home::new();
+    let server = home.serve();
+    server.signal(Signal::HUP);
+    let logged = || server.stderr().contains("SIGHUP is ignored").then_some(());
+    eventually(SOON, logged).unwrap();
+    server.administrator().get("/api/v1/me").expect(StatusCode::OK);
 }

@@ -200,6 +200,7 @@ mod tests {
         400 Bad Request: Invalid UTF-8
         400 Bad Request: Expecting text/json or application/json body
         400 Bad Request: Expecting text/json or application/json body
+        400 Bad Request: Send the body without Content-Encoding.
         400 Bad Request: The body ended early or could not be read.
         400 Bad Request: Send one Authorization header: Bearer, or Basic with the token as username.
         404 

@@ -92,6 +92,7 @@ mod tests {
         400 the request is not valid UTF-8
         415 without Authorization: Bearer, a write needs Content-Type: application/json
         415 send the body as Content-Type: application/x-www-form-urlencoded
+        415 the body has a content coding
         400 the body ended early or could not be read
         400 send exactly one readable Authorization header
         404 there is no such endpoint

@@ -302,6 +302,7 @@ mod tests {
         400 [{"detail":"The request is not valid UTF-8.","status":"400","title":"bad request"}]
         415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
         415 [{"detail":"Send Content-Type: application/vnd.api+json, also without a body.","status":"415","title":"unsupported media type"}]
+        415 [{"detail":"Send the body without Content-Encoding.","status":"415","title":"unsupported media type"}]
         400 [{"detail":"The body ended early or could not be read.","status":"400","title":"bad request"}]
         400 [{"detail":"Send one Authorization header: Bearer.","status":"400","title":"bad request"}]
         404 [{"status":"404","title":"not found"}]
