@@ -85,7 +85,12 @@ pub enum Failure {
     Runtime(#[source] io::Error),
     #[error("cannot protect the memory of the process from core dumps and other processes")]
     Dumpable(#[source] io::Error),
-    #[error("cannot listen on {address}")]
+    #[error(
+        "the first start stores the issuer for good, and http://{0} is no address that clients can reach: set \
+         --issuer to the URL under which they do"
+    )]
+    IssuerNeeded(std::net::SocketAddr),
+    #[error("cannot listen on {address}: choose another address with --listen")]
     Listen {
         address: std::net::SocketAddr,
         source: io::Error,

@@ -1,5 +1,6 @@
 //! `jeton serve`: starts the server, and drains it after a stop signal.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,11 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    let is_for_all = config.listen.ip().is_unspecified();
+    if is_for_all && config.issuer.is_none() && !config.database.exists() {
+        // Before anything is created.
+        return Err(Failure::IssuerNeeded(config.listen));
+    }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
     let listen_failure = |source| Failure::Listen {
@@ -64,7 +70,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
     deployment.keys.promise(&*deployment.store, now).await?;
-    let issuer = pinned_issuer(&config, &deployment, &Issuer::of_address(bound)).await?;
+    let issuer = pinned_issuer(&config, &deployment, bound).await?;
     deployment.store.started().await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
@@ -122,10 +128,16 @@ async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 /// Returns the issuer of the database's first start. A different issuer would invalidate all tokens,
-/// which contain it.
-async fn pinned_issuer(config: &Config, deployment: &Deployment, bound: &Issuer) -> Result<String, Failure> {
-    let wanted = config.issuer.as_ref().unwrap_or(bound).as_str();
-    let pinned = deployment.store.pin_issuer(wanted).await?;
+/// which contain it. An address for all interfaces is none that a client can reach, and would be stored for good.
+async fn pinned_issuer(
+    config: &Config,
+    deployment: &Deployment,
+    bound: SocketAddr,
+) -> Result<String, Failure> {
+    let of_address = || (!bound.ip().is_unspecified()).then(|| Issuer::of_address(bound));
+    let wanted = config.issuer.clone().or_else(of_address);
+    let pinned = deployment.store.pin_issuer(wanted.as_ref().map(Issuer::as_str));
+    let pinned = pinned.await?.ok_or(Failure::IssuerNeeded(bound))?;
     match &config.issuer {
         Some(given) if given.as_str() != pinned => Err(Failure::Issuer {
             given: given.to_string(),

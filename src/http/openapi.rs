@@ -69,9 +69,10 @@ pub(super) fn preface(about: &About) -> OpenApi {
     components.add_security_scheme("bearer", bearer);
     let basic = scheme(
         HttpAuthScheme::Basic,
-        "The same token, as the username with an empty password or as the password with any username",
+        "For clients that cannot send Bearer: the same token, as the username with an empty password or as the password with any username. Not your e-mail address and password.",
     );
-    components.add_security_scheme("basic", basic);
+    // Swagger UI offers them by name: a password does not belong there.
+    components.add_security_scheme("token_by_basic", basic);
     components.schemas.extend((about.schemas)());
     let no_scopes = Vec::<String>::new;
     OpenApiBuilder::new()
@@ -80,7 +81,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
         .components(Some(components))
         .security(Some([
             SecurityRequirement::new("bearer", no_scopes()),
-            SecurityRequirement::new("basic", no_scopes()),
+            SecurityRequirement::new("token_by_basic", no_scopes()),
         ]))
         .build()
 }

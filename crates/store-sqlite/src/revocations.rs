@@ -65,8 +65,8 @@ impl Revocations for SqliteStore {
             .await
     }
 
-    async fn pin_issuer(&self, issuer: &str) -> Result<String> {
-        let issuer = issuer.to_owned();
+    async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>> {
+        let issuer = issuer.map(str::to_owned);
         self.writer
             .run(Undo::Statement, move |batch| {
                 batch

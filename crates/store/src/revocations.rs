@@ -32,8 +32,8 @@ pub trait Revocations: Send + Sync {
     /// read: the first after token 0, the next after [`Covered::last`].
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
 
-    /// Returns the pinned issuer of this database; pins the given one if there is none.
-    async fn pin_issuer(&self, issuer: &str) -> Result<String>;
+    /// Returns the pinned issuer of this database; pins the given one, if any, if there is none.
+    async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>>;
 
     /// Fails unless the store can be read and accepts writes, within two seconds.
     async fn ready(&self) -> Result<()>;

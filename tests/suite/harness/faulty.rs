@@ -257,7 +257,7 @@ faulty! {
         Read changes_after(position: Position, edit: Generation) -> Continuation;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
-        Write pin_issuer(issuer: &str) -> String;
+        Write pin_issuer(issuer: Option<&str>) -> Option<String>;
         Read ready() -> ();
     }
     Keys {

@@ -595,9 +595,9 @@ fn an_address_that_is_taken() {
     let refused = finish(home.command(["serve", "--listen", &address]), "");
     assert_eq!(refused.code, Some(1));
     assert!(
-        refused
-            .stderr
-            .starts_with(&format!("error: cannot listen on {address}: ")),
+        refused.stderr.starts_with(&format!(
+            "error: cannot listen on {address}: choose another address with --listen: "
+        )),
         "{refused:?}"
     );
     assert!(before == content(&home));
@@ -616,4 +616,26 @@ fn created_files_are_private_to_their_owner() {
         fs::metadata(home.path("keys")).unwrap().permissions().mode() & 0o777,
         0o700
     );
+}
+
+/// The issuer of the first start stays, so that it must be one that clients can reach.
+#[test]
+fn an_address_for_all_interfaces_is_no_issuer() {
+    let home = Home::new();
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let refused = home.run(&["serve", "--listen", address]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("set --issuer"), "{refused:?}");
+    }
+    assert_eq!(home.files(), []);
+    let issuer = [
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--issuer",
+        "https://tokens.example.org",
+    ];
+    drop(home.start(home.command(issuer)));
+    // Stored, it is not needed again.
+    drop(home.start(home.command(["serve", "--listen", "0.0.0.0:0"])));
 }

@@ -111,9 +111,10 @@ impl Revocations for MemoryStore {
         })
     }
 
-    async fn pin_issuer(&self, issuer: &str) -> Result<String> {
+    async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>> {
         self.write(|batch| {
-            let pinned = batch.data.issuer.get_or_insert_with(|| issuer.to_owned());
+            let pinned = &mut batch.data.issuer;
+            *pinned = pinned.take().or_else(|| issuer.map(str::to_owned));
             Ok(pinned.clone())
         })
         .await

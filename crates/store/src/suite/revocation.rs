@@ -558,12 +558,18 @@ pub(crate) async fn two_processes_write_one_feed(world: World) {
 
 /// The issuer of a database is the first one that was pinned.
 pub(crate) async fn the_issuer_is_pinned_once(world: World) {
+    assert_eq!(world.store.pin_issuer(None).await.unwrap(), None);
     for issuer in ["https://one.example.org", "https://two.example.org"] {
-        let pinned = world.store.pin_issuer(issuer).await.unwrap();
+        let pinned = world.store.pin_issuer(Some(issuer)).await.unwrap().unwrap();
         assert_eq!(pinned, "https://one.example.org");
     }
     let world = world.reopen();
-    let pinned = world.store.pin_issuer("https://three.example.org").await.unwrap();
+    let pinned = world
+        .store
+        .pin_issuer(Some("https://three.example.org"))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(pinned, "https://one.example.org");
     world.store.ready().await.unwrap();
 }

@@ -1,11 +1,12 @@
 //! The filters of the list of tokens, also for bulk revocations.
 
 use crate::authority::{Wanted, WantedEnd};
-use crate::http::input::Form;
+use crate::http::input::{Fault, Form, Scalar, Value, string};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::directory::{Email, OrganizationReference, TeamReference};
 use jeton_core::token::{OwnerKind, Scope, Status, WantedStatus};
 use jeton_store::PersonReference;
+use utoipa::openapi::Schema;
 
 /// Filters: a token must match all that are given.
 #[derive(Debug, Form)]
@@ -44,9 +45,34 @@ pub(super) struct FilterForm {
     #[form(default = false)]
     never_used: bool,
     /// Only tokens with this `created_by`, ignoring case. A user's e-mail address also matches tokens that this
-    /// user's own tokens created.
-    #[form(length(max = 255))]
-    created_by: Option<String>,
+    /// user's own tokens created. Write `+` as `%2B`.
+    created_by: Option<Creator>,
+}
+
+/// A name in `created_by`: an e-mail address, or what has no `@`.
+#[derive(Debug)]
+struct Creator(String);
+
+impl Scalar for Creator {
+    fn read(value: &Value<'_>) -> Result<Self, Fault> {
+        const MOST: u64 = 255;
+        let text = value.text().ok_or(Fault::StringType)?;
+        if text.chars().count() as u64 > MOST {
+            return Err(Fault::StringTooLong { max_length: MOST });
+        }
+        // An address that nobody can have would match nothing, as if its user had no tokens.
+        if text.contains('@') {
+            let address = text.parse::<Email>();
+            address.map_err(|error| Fault::Value {
+                error: format!("{error}; in a query, write `+` as `%2B`"),
+            })?;
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn schema() -> Schema {
+        string().max_length(Some(255)).into()
+    }
 }
 
 impl FilterForm {
@@ -70,7 +96,7 @@ impl FilterForm {
             ends: self.expires_before.map(WantedEnd::Before).into_iter().collect(),
             unused_since: self.unused_since,
             never_used: self.never_used,
-            created_by: self.created_by,
+            created_by: self.created_by.map(|Creator(name)| name),
         }
     }
 }

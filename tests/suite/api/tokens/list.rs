@@ -242,6 +242,18 @@ async fn tokens_created_by_a_users_token_are_found_by_the_user() {
         std::slice::from_ref(&made.id)
     );
     assert_eq!(by(NORTH.email("lead")).await, [""; 0]);
+    // A `+` in a query is a space, and no address has one: an empty list would say that the user has no tokens.
+    for text in ["leaver+ci@example.org", "@", "leaver@", "a@b@c"] {
+        let path = format!("/tokens?created_by={text}");
+        app.get(&admin, &path)
+            .await
+            .blames(&["value_error at query.created_by"]);
+        let order =
+            json!({"organization": NORTH.name, "created_by": text.replace('+', " "), "dry_run": true});
+        let revoke = app.post(&admin, "/tokens/revoke", order).await;
+        revoke.blames(&["value_error at body.created_by"]);
+    }
+    assert_eq!(by("leaver%2Bci@example.org".to_owned()).await, [""; 0]);
     // Nor does it matter that the user is deleted.
     let account = format!("/users/{}", NORTH.email("admin"));
     app.delete(&app.site_admin(), &account).await.is(204);
