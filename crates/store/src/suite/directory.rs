@@ -1175,9 +1175,12 @@ pub(crate) async fn people_are_brought_in_together(world: World) {
     assert_eq!(standing(&kim).await, of_kim);
     let late = world
         .store
-        .add_members(world.organization, Vec::new(), vec![email("ada")], before);
+        .add_members(world.organization, Vec::new(), vec![email("late")], before);
     assert_eq!(late.await.unwrap(), Attempt::Stale);
+    // Whoever is there already is not added again, and nobody is disturbed.
     let generation = world.generation().await;
+    assert_eq!(add(&[], &["ada", "bob"]).await, MemberChange::Done);
+    assert_eq!(world.generation().await, generation);
     let removed = world
         .store
         .remove_organization(other, removal(9), generation)
