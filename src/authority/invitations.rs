@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::authority::retry::Attempt;
+use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
-use jeton_core::directory::{Invitation, OrganizationReference, Person};
+use jeton_core::directory::{Invitation, OrganizationId, OrganizationReference, Person};
 use jeton_store::Slice;
 use jeton_store::rules::members::{self, Addressee};
 
@@ -21,9 +22,7 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let person = logged_in(&caller)?;
-                let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
-                let id = organization.value.id;
-                view.invited(&person.email, id).await?.ok_or(Error::Absent)?;
+                let id = inviting(&view, person, reference).await?;
                 self.allow_organization(&caller).await?;
                 let order = members::accept(caller.cause(self.clock.now()), id, person.id.clone());
                 Ok(self.commit(&view, order).await?.map(drop))
@@ -40,9 +39,7 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let person = logged_in(&caller)?;
-                let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
-                let id = organization.value.id;
-                view.invited(&person.email, id).await?.ok_or(Error::Absent)?;
+                let id = inviting(&view, person, reference).await?;
                 let order = members::decline(caller.cause(self.clock.now()), id, person.email.clone());
                 Ok(self.commit(&view, order).await?.map(drop))
             })
@@ -73,6 +70,18 @@ impl Authority {
             |()| tracing::info!(by = caller.actor().name, organization = %reference, "organization left"),
         )
     }
+}
+
+/// Returns the organization of this reference if it has invited the person.
+async fn inviting(
+    view: &View<'_>,
+    person: &Person,
+    reference: &OrganizationReference,
+) -> Result<OrganizationId> {
+    let organization = view.organization(reference).await?.ok_or(Error::Absent)?;
+    let id = organization.value.id;
+    view.invited(&person.email, id).await?.ok_or(Error::Absent)?;
+    Ok(id)
 }
 
 /// Returns the user of the caller's session.

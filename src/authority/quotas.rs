@@ -162,7 +162,7 @@ impl Authority {
         )
     }
 
-    /// Refuses another name for an organization to whoever has given up too many.
+    /// Refuses another name for an organization to a person who has given up too many.
     pub(super) async fn allow_renaming(&self, caller: &Caller) -> Result<()> {
         self.allow(Counted::Organizations, self.holdings(caller).await?.given_up)
     }
@@ -188,7 +188,7 @@ impl Authority {
         self.allow(Counted::Projects, self.store.size(organization).await?.projects)
     }
 
-    /// Refuses members beyond their organization's quota. Whoever belongs to it or is invited is counted already.
+    /// Refuses members beyond their organization's quota. Members and invited addresses are counted already.
     pub(super) async fn allow_members(&self, organization: OrganizationId, to: &[Addressee]) -> Result<()> {
         let is_new =
             |to: &&Addressee| matches!(to, Addressee::Outsider(outsider) if outsider.invited.is_none());

@@ -37,7 +37,7 @@ impl CutOffs {
         } else {
             Subject::Everything
         };
-        // Whoever cuts the same off again and again must not make the check of every token longer.
+        // The same cut-off again and again must not make the check of every token longer.
         let known = self.0.entry(subject).or_default();
         if !known
             .iter()

@@ -95,7 +95,7 @@ pub(super) fn searched(organization: i64, status: Option<MemberStatus>, search: 
     }
 }
 
-/// Reads address, role and person of a member, or of an invited address, which has no person whoever has it.
+/// Reads address, role and person of a member, or of an invited address, which has no person here even if somebody has it.
 pub(super) fn belonging(columns: &mut Columns<'_>) -> rusqlite::Result<Belonging> {
     let (email, role) = (columns.take()?, columns.take()?);
     Ok(match people::person_if_any(columns)? {

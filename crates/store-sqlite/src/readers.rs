@@ -137,7 +137,7 @@ impl Permits {
 
     async fn acquire(&self, tenant: Option<Tenant>, most_waiting: usize) -> Result<Permit> {
         let share = tenant.map(|tenant| self.share(tenant));
-        // Whoever waits holds a reference.
+        // Each waiting read holds a reference.
         if share
             .as_ref()
             .is_some_and(|share| Arc::strong_count(share) > most_waiting)
