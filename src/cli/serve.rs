@@ -86,7 +86,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     upkeep::check_journal(config.database.clone());
 
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, issuer = app.authority.settings().issuer, "serving");
+    let issuer = &app.authority.settings().issuer;
+    if config.issuer.is_none() && Issuer::address(issuer).is_some_and(|address| address != bound) {
+        tracing::warn!(
+            issuer,
+            listen = %bound,
+            "the issuer of the first start stays, and is another address than the one listened on: verifiers look for keys and status lists at the issuer"
+        );
+    }
+    tracing::info!(version, issuer, "serving");
     output::print(&format!("listening on http://{bound}"))?;
     output::print(&first_start::welcome(bound, founded.as_ref()))?;
     let stop = async {

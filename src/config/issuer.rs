@@ -19,6 +19,11 @@ impl Issuer {
         Self(format!("http://{bound}"))
     }
 
+    /// Returns the address in an issuer that [`Issuer::of_address`] made.
+    pub fn address(issuer: &str) -> Option<SocketAddr> {
+        issuer.strip_prefix("http://")?.parse().ok()
+    }
+
     /// Returns the audience of sessions, which no token may have.
     pub fn session_audience(&self) -> String {
         format!("{}/session", self.0)

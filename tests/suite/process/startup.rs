@@ -570,6 +570,12 @@ fn another_issuer_than_the_first_one() {
     let occupied = std::net::TcpListener::bind(first.trim_start_matches("http://"));
     let server = home.serve();
     assert_ne!(format!("http://{}", server.address), first);
+    let is_warned = |server: &Server| {
+        let said = || Some(server.stderr()).filter(|said| said.contains("serving"));
+        let said = eventually(SOON, said).unwrap();
+        said.contains("is another address than the one listened on")
+    };
+    assert!(is_warned(&server));
     assert_eq!(server.client().current(&token), 200);
     let mut administrator = server.administrator();
     let body = json!({"name": "m", "organization": "default"});
@@ -583,7 +589,10 @@ fn another_issuer_than_the_first_one() {
 
     let mut command = home.serve_command();
     command.args(["--issuer", &first]);
-    stop(home.start(command));
+    let server = home.start(command);
+    // Who names the issuer knows it.
+    assert!(!is_warned(&server));
+    stop(server);
 }
 
 #[test]
