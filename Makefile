@@ -19,9 +19,8 @@ NODE_MODULES := tests/interop/node_modules
 .PHONY: run test dialects interop check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
-	@[ -e target/quick/jeton ] || echo 'Building jeton. The first time takes three to five minutes on two cores.'
-	cargo build --profile quick --locked
-	exec target/quick/jeton serve
+	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
+	exec cargo run --profile quick --locked -- serve
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop
 	tests/interop/debian $(RECIPES) $(CLIENTS)
@@ -63,8 +62,7 @@ schema: ## Keep a database file of a new schema version for the tests of migrati
 	cargo test --locked -p jeton-store-sqlite --test contract -- --ignored write_the_file
 
 openapi: ## Write openapi.json anew from the code
-	cargo run --quiet --locked -- openapi > target/openapi.json
-	mv target/openapi.json openapi.json
+	document=$$(cargo run --quiet --locked -- openapi); printf '%s\n' "$$document" > openapi.json
 
 help: ## Print this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \

@@ -1,5 +1,6 @@
 """A running server for tests with third-party clients."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-BINARY = os.environ.get("JETON_BINARY") or Path(__file__).parents[1] / "target/debug/jeton"
+
+
+def built() -> Path:
+    """Returns the program that `cargo build` makes, in the target folder of cargo's own settings."""
+    metadata = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--locked"]
+    done = subprocess.run(metadata, cwd=Path(__file__).parents[1], capture_output=True, check=True)
+    return Path(json.loads(done.stdout)["target_directory"]) / "debug/jeton"
+
+
+BINARY = os.environ.get("JETON_BINARY") or built()
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 
