@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 
 import pytest
 import tokens
@@ -28,19 +27,17 @@ def said(tmp_path_factory):
         blocks = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTERS, re.MULTILINE | re.DOTALL)
         (program,) = (text for language, text in blocks if language == "python")
         (folder / "verify.py").write_text(read(program))
-        assert 'python verify.py <<< "$TOKEN"' in CHAPTERS
         commands = [f"ID={doomed}", *(read(text) for language, text in blocks if language == "sh")]
-        commands.append(f'"{sys.executable}" verify.py <<< "$TOKEN"\n')
         script = "\necho '<end>'\n".join(commands)
         done = subprocess.run(
-            ["bash", "-euo", "pipefail"], input=script, cwd=folder, capture_output=True, text=True, timeout=60
+            ["bash", "-euo", "pipefail"], input=script, cwd=folder, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, (done.stdout, done.stderr)
     return done.stdout.split("<end>\n")
 
 
 def test_a_token_is_made_verified_and_revoked(said):
-    _, login, made, revoked, kept, asked, verified = said
+    _, login, made, revoked, kept, verified, asked = said
     assert login == kept == "", "a secret was printed"
     assert made.count('"token":"eyJ') == 1
     assert '"state":"revoked"' in revoked or '"revoked_at":"' in revoked
