@@ -136,7 +136,7 @@ async fn a_store_that_fails_is_503_and_nothing_else() {
 /// The steps that the document describes work.
 #[tokio::test]
 async fn the_steps_of_the_document_work() {
-    let document = examples::Document::of(SURFACE.document);
+    let document = examples::Document::of_dialect(SURFACE.document);
     for writer in document.writers() {
         let app = TestApp::new().await;
         let site = app.site_admin();
