@@ -295,7 +295,7 @@ async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
         shown.text
     );
     let revoke = app.post(&session, "/tokens/current/revoke", json!({})).await;
-    revoke.fails(404, "not_found");
+    revoke.fails(403, "api_token_needed");
     app.get(&session, "/me").await.is(200);
 
     // No API token can log out, whatever its scopes; and none can have the audience of sessions.
