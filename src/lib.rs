@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod backend;
+mod causes;
 pub mod cli;
 pub mod config;
 pub mod http;

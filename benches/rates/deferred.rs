@@ -60,7 +60,7 @@ async fn end(bench: &Bench<'_>, how: &str) -> Outcome<Measured> {
         expected: 200,
         ..Ask::post(
             &jeton.session,
-            json(&format!(r#"{{"policy":{{"max_lifetime":60}},{how}}}"#)),
+            json(&format!(r#"{{"policy":{{"max_lifetime":"1m"}},{how}}}"#)),
         )
     };
     let changed: Changed = jeton.read("/api/v1/organizations/default", &change).await?;

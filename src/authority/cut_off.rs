@@ -113,7 +113,7 @@ impl Authority {
         match project {
             Some(number) if number > self.store.newest_project().await? => {
                 let message = "no project ever had this number";
-                Err(Error::Invalid(vec![FieldFault::new("project", number, message)]))
+                Err(Error::Invalid(vec![FieldFault::new("project", message)]))
             }
             _ => Ok(()),
         }
@@ -146,7 +146,6 @@ impl Authority {
             Some(row) => Ok(row.key.kid.clone()),
             None => Err(Error::Invalid(vec![FieldFault::new(
                 "key",
-                kid,
                 "unknown key; `jeton keys list` lists all keys",
             )])),
         }
@@ -160,7 +159,6 @@ fn issued_through(issued_before: Option<Timestamp>, now: Timestamp) -> Result<i6
         None => Ok(now.seconds()),
         Some(instant) if instant > now => Err(Error::Invalid(vec![FieldFault::new(
             "issued_before",
-            instant.to_string(),
             "`issued_before` must not be in the future",
         )])),
         Some(instant) => Ok((instant.millis() - 1).div_euclid(1000)),

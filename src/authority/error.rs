@@ -46,9 +46,12 @@ pub enum Error {
     /// The object does not exist, or the caller may not know that it exists.
     #[error("not found")]
     Absent,
-    /// The operation is about the API token of the request, and the request has a session.
-    #[error("this endpoint needs an API token, and the request has a session")]
-    NoApiToken,
+    /// Only an API token may do this, and the request has a session.
+    #[error("an API token is needed, and the request has a session")]
+    ApiTokenNeeded,
+    /// Only a token of the deployment with this scope may do this.
+    #[error("a token of the deployment with the scope {0} is needed")]
+    DeploymentTokenNeeded(&'static str),
     /// The request names no organization, and the caller does not belong to exactly one.
     #[error("name the organization: the caller does not belong to exactly one")]
     OrganizationNeeded,
@@ -125,34 +128,25 @@ pub struct FieldFault {
     pub field: &'static str,
     /// The index of the invalid element, if the field is a list.
     pub index: Option<usize>,
-    /// The value that was sent.
-    pub input: serde_json::Value,
     /// Why the value is invalid.
     pub message: String,
 }
 
 impl FieldFault {
     /// Returns a fault of a whole field.
-    pub fn new(field: &'static str, input: impl Into<serde_json::Value>, message: impl Into<String>) -> Self {
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
             index: None,
-            input: input.into(),
             message: message.into(),
         }
     }
 
     /// Returns a fault of an element of a list.
-    pub fn element(
-        field: &'static str,
-        index: usize,
-        input: impl Into<serde_json::Value>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn element(field: &'static str, index: usize, message: impl Into<String>) -> Self {
         Self {
             field,
             index: Some(index),
-            input: input.into(),
             message: message.into(),
         }
     }

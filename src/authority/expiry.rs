@@ -1,11 +1,9 @@
 //! The expiry of a new token.
 
-use serde_json::Value;
-
 use crate::authority::bounds::Bounds;
 use crate::authority::{Caller, FieldFault};
 use jeton_core::clock::Timestamp;
-use jeton_core::token::{Lifetime, TokenKind};
+use jeton_core::token::{Lifetime, Span, TokenKind};
 
 /// The requested expiry of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,20 +50,18 @@ pub(super) fn expires_at(
         Expiry::In(field, lifetime) => (field, after(lifetime)),
         Expiry::At(instant) => ("expires_at", Some(instant)),
     };
-    let input = wanted.map_or(Value::from("never"), |end| end.to_string().into());
     let beyond = |limit: Option<Timestamp>| limit.is_some_and(|limit| wanted.is_none_or(|end| end > limit));
     if wanted.is_some_and(|end| end.seconds() <= now.seconds()) {
-        faults.push(FieldFault::new(field, input, "the expiry must be in the future"));
+        faults.push(FieldFault::new(field, "the expiry must be in the future"));
     } else if beyond(by_policy) {
         let message = format!(
-            "the lifetime must be at most {} seconds, the organization's `max_lifetime`",
-            longest.unwrap_or_default()
+            "the lifetime must be at most {}, the organization's `max_lifetime`",
+            Span::words(longest.unwrap_or_default())
         );
-        faults.push(FieldFault::new(field, input, message));
+        faults.push(FieldFault::new(field, message));
     } else if beyond(by_caller) {
         faults.push(FieldFault::new(
             field,
-            input,
             "the new token must not outlive the token of the request",
         ));
     }

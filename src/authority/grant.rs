@@ -42,7 +42,7 @@ impl Authority {
                 let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
                 if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
                     let message = "the scopes differ from those of the preset; give one of the two fields";
-                    faults.push(FieldFault::new("scopes", names.to_vec(), message));
+                    faults.push(FieldFault::new("scopes", message));
                 }
                 (scopes, Some(name.to_owned()))
             }
@@ -55,7 +55,10 @@ impl Authority {
         }
         for (index, scope) in scopes.iter().enumerate() {
             if let Some(message) = refusal(scope) {
-                faults.push(FieldFault::element("scopes", index, scope.as_str(), message));
+                faults.push(match requested.scopes {
+                    Some(_) => FieldFault::element("scopes", index, message),
+                    None => FieldFault::new("preset", format!("{scope}: {message}")),
+                });
             }
         }
         // In the catalogue's order, without duplicates, so that equal rights give equal claims.
@@ -96,7 +99,7 @@ impl Authority {
                 Some(scope) => known.push(scope.clone()),
                 None => {
                     let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
-                    faults.push(FieldFault::element("scopes", index, name.clone(), message));
+                    faults.push(FieldFault::element("scopes", index, message));
                 }
             }
         }
@@ -106,7 +109,7 @@ impl Authority {
     fn allowed_preset(&self, preset: &str, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
         if self.settings.catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
             let message = "the organization's policy does not allow this preset";
-            faults.push(FieldFault::new("preset", preset, message));
+            faults.push(FieldFault::new("preset", message));
             return Vec::new();
         }
         self.scopes_of(preset, faults)
@@ -118,7 +121,6 @@ impl Authority {
             None => {
                 faults.push(FieldFault::new(
                     "preset",
-                    preset,
                     "unknown preset; `GET /api/v1/scopes` lists all presets",
                 ));
                 Vec::new()

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::authority::bounds::Bounds;
 use crate::authority::claims::claims;
 use crate::authority::expiry::{Expiry, expires_at};
@@ -299,7 +297,7 @@ impl Authority {
         ] {
             if text.chars().count() > most {
                 let message = format!("`{field}` must have at most {most} characters");
-                faults.push(FieldFault::new(field, text, message));
+                faults.push(FieldFault::new(field, message));
             }
         }
         let requested = RequestedScopes {
@@ -318,7 +316,7 @@ impl Authority {
         let expires_at = expires_at(caller, issue.expiry, default, &target.bounds, now, &mut faults);
         if audience.iter().map(String::len).sum::<usize>() > LONGEST_AUDIENCE {
             let message = format!("all audiences together must have at most {LONGEST_AUDIENCE} bytes");
-            faults.push(FieldFault::new("audience", audience.clone(), message));
+            faults.push(FieldFault::new("audience", message));
         }
         if !faults.is_empty() {
             return Err(Error::Invalid(faults));
@@ -357,14 +355,13 @@ impl Authority {
         let Some(organization) = target.owner.organization() else {
             faults.push(FieldFault::new(
                 "projects",
-                wanted.clone(),
                 "`projects` needs a token of one organization; this token would be valid in several",
             ));
             return Ok(None);
         };
         if wanted.is_empty() {
             let message = "`projects` must name at least one project; omit it for all projects";
-            faults.push(FieldFault::new("projects", Value::Array(Vec::new()), message));
+            faults.push(FieldFault::new("projects", message));
             return Ok(None);
         }
         let numbers = wanted.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
@@ -375,7 +372,6 @@ impl Authority {
                 faults.push(FieldFault::element(
                     "projects",
                     index,
-                    *id,
                     "no such project in the organization, or the token of the request has no access to it",
                 ));
             }
@@ -398,7 +394,6 @@ impl Authority {
                 faults.push(FieldFault::element(
                     "audience",
                     index,
-                    one.clone(),
                     "this audience is reserved for sessions",
                 ));
             }
@@ -406,7 +401,7 @@ impl Authority {
         for (index, one) in audience.iter().enumerate() {
             if *one != reserved && !caller.is_for(one) {
                 let message = "the token of the request is not for this audience";
-                faults.push(FieldFault::element("audience", index, one.clone(), message));
+                faults.push(FieldFault::element("audience", index, message));
             }
         }
         if audience.is_empty() {

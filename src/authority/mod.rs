@@ -60,7 +60,7 @@ pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
 pub use login::Session;
 pub use members::{RoleGiven, Whom};
-pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingTokens};
+pub use organization_policy::{ChangeOrganization, ChangedOrganization, ExistingTokens, PolicyChanges};
 pub use organizations::{ItsTeams, Me, OrganizationChanges, OrganizationRemoved};
 pub use people::{NewAccount, PersonPatch};
 pub use presented_token::PresentedToken;

@@ -5,11 +5,47 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Organization, OrganizationId, OrganizationReference, Policy};
 use jeton_core::token::filter::Breach;
 use jeton_core::token::{
-    Actor, CountTotal, Direction, Filter, Grace, Listing, Page, Sort, Start, Status, StatusAt, Visibility,
-    WantedStatus,
+    Actor, CountTotal, Direction, Filter, Grace, Listing, Page, Scope, Sort, Span, Start, Status, StatusAt,
+    Visibility, WantedStatus,
 };
 use jeton_store::rules::organizations;
 use jeton_store::{BulkOrder, BulkRevocation, LastToken};
+
+/// Changes to a policy, as in a JSON merge patch (RFC 7396): `None` keeps a limit, `Some(None)` removes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyChanges {
+    /// The maximum lifetime.
+    pub max_lifetime: Option<Option<Span>>,
+    /// The default lifetime.
+    pub default_lifetime: Option<Option<Span>>,
+    /// The maximum number of active tokens of one owner.
+    pub max_active_tokens_per_owner: Option<Option<u32>>,
+    /// Whether an owner's last active token is kept.
+    pub keep_last_token: Option<bool>,
+    /// The scopes that a token may have.
+    pub allowed_scopes: Option<Option<Vec<Scope>>>,
+    /// The presets that a token may use.
+    pub allowed_presets: Option<Option<Vec<String>>>,
+    /// The default preset.
+    pub default_preset: Option<Option<String>>,
+}
+
+impl PolicyChanges {
+    fn apply(self, policy: Policy) -> Policy {
+        let seconds = |span: Option<Span>| span.map(Span::seconds);
+        Policy {
+            max_lifetime: self.max_lifetime.map_or(policy.max_lifetime, seconds),
+            default_lifetime: self.default_lifetime.map_or(policy.default_lifetime, seconds),
+            max_active_tokens_per_owner: self
+                .max_active_tokens_per_owner
+                .unwrap_or(policy.max_active_tokens_per_owner),
+            keep_last_token: self.keep_last_token.unwrap_or(policy.keep_last_token),
+            allowed_scopes: self.allowed_scopes.unwrap_or(policy.allowed_scopes),
+            allowed_presets: self.allowed_presets.unwrap_or(policy.allowed_presets),
+            default_preset: self.default_preset.unwrap_or(policy.default_preset),
+        }
+    }
+}
 
 /// A requested change of an organization.
 #[derive(Debug, Clone)]
@@ -47,20 +83,21 @@ pub struct ChangedOrganization {
 const SHOWN: u32 = 100;
 
 impl ChangeOrganization {
-    /// Returns the order that revokes the tokens that violate the new policy, if the change asks for it.
+    /// Returns the order that revokes the tokens that violate the policy of the changed organization, if the change
+    /// asks for it.
     pub(super) fn ending(
         &self,
-        organization: OrganizationId,
+        changed: &Organization,
         matched: u64,
         ordered_by: Actor,
         now: Timestamp,
     ) -> Option<BulkOrder> {
-        let (Some(policy), ExistingTokens::EndAfter(grace)) = (&self.changes.policy, self.existing) else {
+        let (Some(_), ExistingTokens::EndAfter(grace)) = (&self.changes.policy, self.existing) else {
             return None;
         };
         let grace = i64::try_from(grace.seconds()).unwrap_or(i64::MAX);
         Some(BulkOrder {
-            filter: breaking(organization, policy, now),
+            filter: breaking(changed.id, &changed.policy, now),
             matched,
             ordered_at: now,
             ordered_by,
@@ -73,13 +110,13 @@ impl ChangeOrganization {
 }
 
 impl Authority {
-    /// Changes a part of an organization's policy. `amend` is given the policy as it is at the write. Tokens
-    /// that violate the new policy stay active.
+    /// Changes an organization's policy. `amend` is given the policy as it is at the write. Tokens that violate
+    /// the new policy stay active.
     pub async fn amend_policy(
         &self,
         caller: &Caller,
         reference: &OrganizationReference,
-        amend: impl Fn(Policy) -> Policy + Send + Sync,
+        amend: impl Fn(&Policy) -> PolicyChanges + Send + Sync,
     ) -> Result<Organization> {
         let amend = &amend;
         self.attempt_for(caller, move |caller, view| {
@@ -87,11 +124,11 @@ impl Authority {
                 let (organization, rank) = view.visible(&caller, reference).await?;
                 policy::govern_organization(&rank, &caller)?;
                 let before = organization.value.clone();
+                let changes = amend(&before.policy);
                 let changed = Organization {
-                    policy: amend(before.policy.clone()),
+                    policy: self.changed_policy(Some(&changes), before.policy.clone())?,
                     ..before.clone()
                 };
-                self.check_policy(&changed.policy)?;
                 let cause = caller.cause(self.clock.now());
                 let order =
                     organizations::change(cause, &before, changed.clone(), None, self.clock.settled());
@@ -114,48 +151,68 @@ impl Authority {
         Ok(self.store.tokens(filter, page).await?)
     }
 
-    /// Checks that a policy names existing scopes and presets and does not contradict itself.
-    pub(super) fn check_policy(&self, policy: &Policy) -> Result<()> {
+    /// Returns a policy with changes, if they name existing scopes and presets and the result does not
+    /// contradict itself. Only fields that are changed are blamed.
+    pub(super) fn changed_policy(&self, changes: Option<&PolicyChanges>, before: Policy) -> Result<Policy> {
+        let Some(changes) = changes else {
+            return Ok(before);
+        };
+        let policy = changes.clone().apply(before);
         let catalogue = &self.settings.catalogue;
         let mut faults = Vec::new();
-        for (index, scope) in policy.allowed_scopes.iter().flatten().enumerate() {
+        for (index, scope) in changes.allowed_scopes.iter().flatten().flatten().enumerate() {
             if !catalogue.contains(scope) {
                 let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
-                let field = "policy.allowed_scopes";
-                faults.push(FieldFault::element(field, index, scope.as_str(), message));
+                faults.push(FieldFault::element("policy.allowed_scopes", index, message));
             }
         }
-        for (index, preset) in policy.allowed_presets.iter().flatten().enumerate() {
+        for (index, preset) in changes.allowed_presets.iter().flatten().flatten().enumerate() {
             if catalogue.preset(preset).is_none() {
-                let message = "unknown preset; `GET /api/v1/scopes` lists all presets";
-                let field = "policy.allowed_presets";
-                faults.push(FieldFault::element(field, index, preset.clone(), message));
+                faults.push(FieldFault::element(
+                    "policy.allowed_presets",
+                    index,
+                    UNKNOWN_PRESET,
+                ));
             }
         }
-        if let Some(preset) = &policy.default_preset {
-            let message = match catalogue.preset(preset) {
-                None => Some("unknown preset; `GET /api/v1/scopes` lists all presets"),
-                Some(_) if !policy.allows_preset(preset) => {
-                    Some("`default_preset` must be one of `allowed_presets`")
-                }
-                Some(_) => None,
-            };
-            let fault = |message| FieldFault::new("policy.default_preset", preset.clone(), message);
-            faults.extend(message.map(fault));
+        if let Some(Some(preset)) = &changes.default_preset
+            && catalogue.preset(preset).is_none()
+        {
+            faults.push(FieldFault::new("policy.default_preset", UNKNOWN_PRESET));
+        } else if let Some(preset) = &policy.default_preset
+            && !policy.allows_preset(preset)
+        {
+            let message =
+                format!("`default_preset` ({preset}) must be one of `allowed_presets`: change both");
+            match (&changes.default_preset, &changes.allowed_presets) {
+                (Some(_), _) => faults.push(FieldFault::new("policy.default_preset", message)),
+                (None, Some(_)) => faults.push(FieldFault::new("policy.allowed_presets", message)),
+                (None, None) => {}
+            }
         }
         if let (Some(default), Some(longest)) = (policy.default_lifetime, policy.max_lifetime)
             && default > longest
         {
-            let message = format!("`default_lifetime` must be at most `max_lifetime`, {longest} seconds");
-            faults.push(FieldFault::new("policy.default_lifetime", default, message));
+            let message = format!(
+                "`default_lifetime` ({}) must be at most `max_lifetime` ({}): change both",
+                Span::words(default),
+                Span::words(longest)
+            );
+            match (changes.default_lifetime, changes.max_lifetime) {
+                (Some(_), _) => faults.push(FieldFault::new("policy.default_lifetime", message)),
+                (None, Some(_)) => faults.push(FieldFault::new("policy.max_lifetime", message)),
+                (None, None) => {}
+            }
         }
         if faults.is_empty() {
-            Ok(())
+            Ok(policy)
         } else {
             Err(Error::Invalid(faults))
         }
     }
 }
+
+const UNKNOWN_PRESET: &str = "unknown preset; `GET /api/v1/scopes` lists all presets";
 
 /// Returns the filter for active tokens of an organization that violate a policy.
 fn breaking(organization: OrganizationId, policy: &Policy, now: Timestamp) -> Filter {

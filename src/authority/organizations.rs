@@ -3,7 +3,9 @@
 use crate::authority::policy::{self, Rank};
 use crate::authority::retry::Attempt;
 use crate::authority::view::View;
-use crate::authority::{Authority, Caller, ChangeOrganization, ChangedOrganization, Result, Run};
+use crate::authority::{
+    Authority, Caller, ChangeOrganization, ChangedOrganization, PolicyChanges, Result, Run,
+};
 use jeton_core::directory::{
     Membership, Name, Organization, OrganizationId, OrganizationReference, Person, Policy,
 };
@@ -20,18 +22,17 @@ pub struct OrganizationChanges {
     pub email: Option<Option<String>>,
     /// A new notification URL; `Some(None)` removes it.
     pub notification_url: Option<Option<String>>,
-    /// A new policy, which replaces the current one.
-    pub policy: Option<Policy>,
+    /// Changes to the policy.
+    pub policy: Option<PolicyChanges>,
 }
 
 impl OrganizationChanges {
-    /// Returns an organization with these changes.
-    pub fn apply(self, organization: Organization) -> Organization {
+    /// Returns an organization with these changes, except that of the policy.
+    fn apply(self, organization: Organization) -> Organization {
         Organization {
             name: self.name.unwrap_or(organization.name),
             email: self.email.unwrap_or(organization.email),
             notification_url: self.notification_url.unwrap_or(organization.notification_url),
-            policy: self.policy.unwrap_or(organization.policy),
             ..organization
         }
     }
@@ -105,7 +106,7 @@ impl Authority {
         name: &Name,
         changes: &OrganizationChanges,
     ) -> Result<Organization> {
-        self.check_policy(&changes.policy.clone().unwrap_or_default())?;
+        let policy = &self.changed_policy(changes.policy.as_ref(), Policy::default())?;
         let id = OrganizationId(self.entropy.uuid_v4());
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
@@ -117,7 +118,7 @@ impl Authority {
                     name: name.clone(),
                     email: changes.email.clone().flatten(),
                     notification_url: changes.notification_url.clone().flatten(),
-                    policy: changes.policy.clone().unwrap_or_default(),
+                    policy: policy.clone(),
                     created_at: now,
                 };
                 let order = organizations::create(
@@ -175,14 +176,14 @@ impl Authority {
         reference: &OrganizationReference,
         order: &ChangeOrganization,
     ) -> Result<ChangedOrganization> {
-        let before = self.changeable(caller, &self.view(), reference, order).await?;
+        let (before, changed) = self.changed(caller, &self.view(), reference, order).await?;
         let breaking = match &order.changes.policy {
-            Some(policy) => Some(self.breaking(before.id, policy).await?),
+            Some(_) => Some(self.breaking(before.id, &changed.policy).await?),
             None => None,
         };
         if order.run == Run::Dry {
             return Ok(ChangedOrganization {
-                organization: order.changes.clone().apply(before),
+                organization: changed,
                 breaking,
                 revocation: None,
             });
@@ -196,8 +197,8 @@ impl Authority {
         let policy = order
             .changes
             .policy
-            .is_some()
-            .then(|| tracing::field::debug(&organization.policy));
+            .as_ref()
+            .map(|_| tracing::field::display(&organization.policy));
         tracing::info!(by = caller.actor().name, organization = %organization.id, name = %organization.name, policy, "organization updated");
         if let Some(bulk) = &revocation {
             self.begin(bulk);
@@ -219,12 +220,11 @@ impl Authority {
         self.attempt_for(caller, move |caller, view| {
             Box::pin(async move {
                 let now = self.clock.now();
-                let before = self.changeable(&caller, &view, &id.into(), order).await?;
-                let changed = order.changes.clone().apply(before.clone());
+                let (before, changed) = self.changed(&caller, &view, &id.into(), order).await?;
                 if changed.name.canonical() != before.name.canonical() {
                     self.allow_renaming(&caller).await?;
                 }
-                let ending = order.ending(id, matched, caller.actor(), now);
+                let ending = order.ending(&changed, matched, caller.actor(), now);
                 let order = organizations::change(
                     caller.cause(now),
                     &before,
@@ -241,23 +241,26 @@ impl Authority {
         .await
     }
 
-    /// Returns the organization if the caller may make this change.
-    async fn changeable(
+    /// Returns the organization before and after a change, if the caller may make it.
+    async fn changed(
         &self,
         caller: &Caller,
         view: &View<'_>,
         reference: &OrganizationReference,
         order: &ChangeOrganization,
-    ) -> Result<Organization> {
+    ) -> Result<(Organization, Organization)> {
         let (organization, rank) = view.visible(caller, reference).await?;
         match &order.changes.policy {
-            Some(new) => {
-                policy::govern_organization(&rank, caller)?;
-                self.check_policy(new)?;
-            }
+            Some(_) => policy::govern_organization(&rank, caller)?,
             None => policy::manage_organization(&rank)?,
         }
-        Ok(organization.value.clone())
+        let before = organization.value.clone();
+        let policy = self.changed_policy(order.changes.policy.as_ref(), before.policy.clone())?;
+        let changed = Organization {
+            policy,
+            ..order.changes.clone().apply(before.clone())
+        };
+        Ok((before, changed))
     }
 
     /// Deletes an organization with its teams, projects and memberships; revokes its tokens.

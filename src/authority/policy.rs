@@ -9,7 +9,7 @@
 
 use crate::authority::{Caller, Error};
 use jeton_core::directory::{Consent, OrganizationId, Role, TeamId};
-use jeton_core::token::{Owner, Scope, TokenKind, Visibility};
+use jeton_core::token::{ManagementScope, Owner, Scope, TokenKind, Visibility};
 use jeton_store::Standing;
 
 /// The role of a caller in one organization.
@@ -162,13 +162,17 @@ pub fn may_ever_grant(caller: &Caller, scope: &Scope) -> bool {
 
 /// Allows passing on the scopes and projects of an existing token: the caller must have all of them.
 pub fn hand_on(caller: &Caller, scopes: &[Scope], projects: Option<&[u32]>) -> Result<(), Error> {
-    let has_scopes = scopes.iter().all(|scope| caller.may_grant(scope.as_str()));
+    let lacking = scopes.iter().filter(|scope| !caller.may_grant(scope.as_str()));
+    let lacking: Vec<&str> = lacking.map(Scope::as_str).collect();
+    if !lacking.is_empty() {
+        return Err(Error::ScopeNeeded(lacking.join(" ").into()));
+    }
     let has_projects = match (caller.token().projects(), projects) {
         (None, _) => true,
         (Some(own), Some(wanted)) => wanted.iter().all(|project| own.contains(project)),
         (Some(_), None) => false,
     };
-    if has_scopes && has_projects {
+    if has_projects {
         Ok(())
     } else {
         Err(Error::Forbidden)
@@ -239,7 +243,9 @@ pub fn manage_people(caller: &Caller) -> Result<(), Error> {
 pub fn report_use(caller: &Caller) -> Result<(), Error> {
     match caller.owner() {
         Owner::Deployment => Ok(()),
-        Owner::User { .. } | Owner::Team { .. } | Owner::Organization(_) => Err(Error::Forbidden),
+        Owner::User { .. } | Owner::Team { .. } | Owner::Organization(_) => {
+            Err(Error::DeploymentTokenNeeded(ManagementScope::UsageWrite.as_str()))
+        }
     }
 }
 

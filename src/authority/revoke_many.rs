@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, PORTION, Result, Wanted, policy};
+use crate::causes::error_chain;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{CountTotal, Direction, Filter, Page, Sort, Start, Status, WantedStatus};
 use jeton_store::rules::bulk;
@@ -185,7 +186,7 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
         let mut due = match store.unfinished_bulk_revocations().await {
             Ok(unfinished) => unfinished,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
+                let error = error_chain(&error);
                 tracing::error!(error, "cannot look up unfinished bulk revocations");
                 return;
             }
@@ -209,7 +210,7 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
                     let pause = Pause::after(put_off.get(&id), clock.uptime());
                     let (bulk, seconds) = (id.0, pause.length.as_secs());
                     put_off.insert(id, pause);
-                    let error = &error as &dyn std::error::Error;
+                    let error = error_chain(&error);
                     tracing::error!(
                         bulk,
                         seconds,

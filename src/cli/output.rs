@@ -1,11 +1,11 @@
 //! Output of a command: data on standard output, errors and progress on standard error.
 
-use std::error::Error;
 use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use crate::causes::error_chain;
 
 /// Writes data and a newline. A closed pipe (`jeton openapi | head -1`) is not a failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -54,18 +54,6 @@ fn lines(failure: &Failure) -> Vec<String> {
         return mistakes.iter().map(ToString::to_string).collect();
     }
     vec![error_chain(failure)]
-}
-
-/// Returns an error followed by its causes, separated by colons.
-pub(super) fn error_chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::output;
 use crate::authority::{Error, RetentionScan};
 use crate::backend;
+use crate::causes::error_chain;
 use crate::http::App;
 use jeton_store::SharedStore;
 
@@ -106,10 +106,10 @@ const REMINDER: Duration = Duration::from_mins(1);
 pub(super) struct FailureLog(BTreeMap<&'static str, Instant>);
 
 impl FailureLog {
-    fn record<T>(&mut self, what: &'static str, outcome: Result<T, impl std::error::Error>) {
+    fn record<T>(&mut self, what: &'static str, outcome: Result<T, impl std::error::Error + 'static>) {
         match outcome {
             Err(error) if self.is_due(what, Instant::now()) => {
-                tracing::error!(error = output::error_chain(&error), "{what}");
+                tracing::error!(error = error_chain(&error), "{what}");
             }
             Err(_) => {}
             Ok(_) if self.0.remove(what).is_some() => tracing::info!("recovered: {what}"),

@@ -79,13 +79,22 @@ pub enum Document {
     Cave,
     /// The API for Terraform's clients
     Terraform,
+    /// The part of jeton's own API that DayZero's clients use
+    #[value(name = "dayzero")]
+    DayZero,
     /// The API for QuantCDN's clients
     Quant,
 }
 
 impl Document {
     /// All documents, in the order in which the API reference offers them.
-    pub const ALL: [Self; 4] = [Self::Native, Self::Cave, Self::Terraform, Self::Quant];
+    pub const ALL: [Self; 5] = [
+        Self::Native,
+        Self::Cave,
+        Self::Terraform,
+        Self::DayZero,
+        Self::Quant,
+    ];
 
     /// Returns the path that serves the document.
     pub const fn path(self) -> &'static str {
@@ -98,6 +107,7 @@ impl Document {
             Self::Native => "../openapi.json",
             Self::Cave => "../openapi/cave.json",
             Self::Terraform => "../openapi/terraform.json",
+            Self::DayZero => "../openapi/dayzero.json",
             Self::Quant => "../openapi/quant.json",
         }
     }
@@ -108,6 +118,7 @@ impl Document {
             Self::Native => "jeton",
             Self::Cave => "CAVE",
             Self::Terraform => "Terraform",
+            Self::DayZero => "DayZero",
             Self::Quant => "QuantCDN",
         }
     }
@@ -124,7 +135,7 @@ pub(super) struct Surface {
 
 impl Surface {
     /// Creates an API. The document is completed with the errors that follow from each operation's
-    /// inputs.
+    /// inputs, and their examples.
     pub(super) fn new(
         routes: OpenApiRouter<Arc<App>>,
         errors: fn(Inputs) -> Vec<ErrorAnswer>,
@@ -133,7 +144,7 @@ impl Surface {
         let (routes, document) = routes.split_for_parts();
         Self {
             routes,
-            document: openapi::complete(document, errors),
+            document: openapi::complete(document, errors, render),
             render,
             around: |router, _| router,
         }

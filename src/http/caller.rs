@@ -14,8 +14,8 @@ use jeton_verifier::{Malformed, Rejection};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
-use crate::authority::{self, Error, Inactive, Presented, policy};
-use crate::http::error::ExpiresIn;
+use crate::authority::{self, Error, Inactive, Presented};
+use crate::http::error::Extracted;
 use crate::http::origin::RequestOrigin;
 use crate::http::unconfirmed::Unconfirmed;
 use crate::http::{App, Failure};
@@ -53,22 +53,83 @@ pub trait Permission {
         Presented::ForUse(from)
     }
 
+    /// The requirements of the permission, in the order in which they are checked.
+    const NEEDS: &'static [Need] = &[];
+
+    /// Returns all requirements, for the OpenAPI document.
+    fn needs() -> Vec<Need> {
+        Self::NEEDS.to_vec()
+    }
+
     /// Refuses a caller without the permission.
-    fn check(caller: &authority::Caller) -> Result<(), Error>;
+    fn check(caller: &authority::Caller) -> Result<(), Error> {
+        Self::NEEDS.iter().try_for_each(|need| need.check(caller))
+    }
+}
+
+/// A requirement of a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The audience includes the authority's API: a token issued for another service must not work here.
+    OwnAudience,
+    /// A session.
+    Session,
+    /// An API token.
+    ApiToken,
+    /// A scope. A session has all of them, within its user's role.
+    Scope(ManagementScope),
+}
+
+impl Need {
+    fn check(self, caller: &authority::Caller) -> Result<(), Error> {
+        let is_session = caller.token().kind() == TokenKind::Session;
+        match self {
+            Self::OwnAudience if caller.is_for_issuer() => Ok(()),
+            Self::Session if is_session => Ok(()),
+            Self::ApiToken if !is_session => Ok(()),
+            Self::Scope(scope) if caller.holds(scope) => Ok(()),
+            unmet => Err(unmet.refusal()),
+        }
+    }
+
+    /// Returns the name of [`Self::refusal`] among the examples of failures.
+    pub(super) fn refusal_name(self) -> &'static str {
+        match self {
+            Self::OwnAudience => "wrong_audience",
+            Self::Session => "session_needed",
+            Self::ApiToken => "api_token_needed",
+            Self::Scope(scope) if scope.is_deployment_only() => "deployment_token_needed",
+            Self::Scope(scope) => scope.as_str(),
+        }
+    }
+
+    /// Returns the error of a caller that does not meet the requirement.
+    fn refusal(self) -> Error {
+        match self {
+            Self::OwnAudience => Error::WrongAudience,
+            Self::Session => Error::SessionNeeded,
+            Self::ApiToken => Error::ApiTokenNeeded,
+            Self::Scope(scope) if scope.is_deployment_only() => Error::DeploymentTokenNeeded(scope.as_str()),
+            Self::Scope(scope) => Error::ScopeNeeded(scope.as_str().into()),
+        }
+    }
 }
 
 /// Any active token with any audience: for operations on the token itself.
 #[derive(Debug)]
 pub struct Holder;
 
-/// Same as [`Holder`], for a token that is presented to be revoked.
+/// Same as [`ApiToken`], for a token that is presented to be revoked.
 #[derive(Debug)]
 pub struct Ender;
 
-/// Any active API token with any audience. Sessions are refused: only the authority itself accepts
-/// them.
+/// Any active API token with any audience.
 #[derive(Debug)]
 pub struct ApiToken;
+
+/// Same as [`ApiToken`], for the client of a proxy.
+#[derive(Debug)]
+pub struct ClientOfProxy;
 
 /// Any active token whose audience includes the authority's API.
 #[derive(Debug)]
@@ -78,55 +139,43 @@ pub struct Authenticated;
 #[derive(Debug)]
 pub struct LoggedIn;
 
-impl Permission for Holder {
-    fn check(_: &authority::Caller) -> Result<(), Error> {
-        Ok(())
-    }
-}
+impl Permission for Holder {}
 
 impl Permission for Ender {
+    const NEEDS: &'static [Need] = ApiToken::NEEDS;
+
     fn presented(_: Option<IpAddr>) -> Presented {
         Presented::ToEnd
-    }
-
-    fn check(_: &authority::Caller) -> Result<(), Error> {
-        Ok(())
     }
 }
 
 impl Permission for ApiToken {
+    const NEEDS: &'static [Need] = &[Need::ApiToken];
+}
+
+impl Permission for ClientOfProxy {
+    const NEEDS: &'static [Need] = ApiToken::NEEDS;
+
     /// The caller is a proxy, which attributes only 401 and 403 to its client.
     fn unreadable_credential() -> Failure {
         Error::BadCredential(Inactive::Rejected(Rejection::Malformed(Malformed::Encoding))).into()
     }
-
-    fn check(caller: &authority::Caller) -> Result<(), Error> {
-        match caller.token().kind() {
-            TokenKind::Api => Ok(()),
-            TokenKind::Session => Err(Error::BadCredential(Inactive::Rejected(Rejection::WrongType))),
-        }
-    }
 }
 
 impl Permission for Authenticated {
-    fn check(caller: &authority::Caller) -> Result<(), Error> {
-        // A token issued for another service must not work here.
-        if caller.is_for_issuer() {
-            Ok(())
-        } else {
-            Err(Error::WrongAudience)
-        }
-    }
+    const NEEDS: &'static [Need] = &[Need::OwnAudience];
 }
 
 impl Permission for LoggedIn {
-    fn check(caller: &authority::Caller) -> Result<(), Error> {
-        policy::logged_in(caller)
-    }
+    const NEEDS: &'static [Need] = &[Need::Session];
 }
 
 /// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
+    fn needs() -> Vec<Need> {
+        [P::needs(), Q::needs()].concat()
+    }
+
     fn check(caller: &authority::Caller) -> Result<(), Error> {
         P::check(caller)?;
         Q::check(caller)
@@ -142,11 +191,7 @@ macro_rules! scoped {
         pub struct $name;
 
         impl Permission for $name {
-            fn check(caller: &authority::Caller) -> Result<(), Error> {
-                Authenticated::check(caller)?;
-                let scope = ManagementScope::$name;
-                if caller.holds(scope) { Ok(()) } else { Err(Error::ScopeNeeded(scope.as_str().into())) }
-            }
+            const NEEDS: &'static [Need] = &[Need::OwnAudience, Need::Scope(ManagementScope::$name)];
         }
     )*};
 }
@@ -195,9 +240,11 @@ impl<P: Permission> Caller<P> {
             .authority
             .authenticate(credential.token(), P::presented(from), origin.0)
             .await?;
-        if let (Some(slot), Some(seconds)) = (parts.extensions.get::<ExpiresIn>(), caller.expires_in()) {
+        if let (Some(extracted), Some(seconds)) =
+            (parts.extensions.get::<Arc<Extracted>>(), caller.expires_in())
+        {
             // Set at most once, since a request has one caller.
-            let _ = slot.set(seconds);
+            let _ = extracted.expires_in.set(seconds);
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;

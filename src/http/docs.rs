@@ -16,6 +16,9 @@ use utoipa_swagger_ui::{Config, Url};
 
 use crate::http::Document;
 
+/// The script that starts Swagger UI. The crate's has no place for a plugin.
+const INITIALIZER: &str = include_str!("docs/initializer.js");
+
 /// The served files. The crate embeds more, such as bundles for module loaders and the OAuth redirect
 /// page.
 const FILES: [&str; 8] = [
@@ -78,6 +81,11 @@ fn config() -> Config<'static> {
 }
 
 fn embedded(file: &str, config: &Arc<Config<'static>>) -> Option<(String, Bytes)> {
+    if file == "swagger-initializer.js" {
+        let config = serde_json::to_string_pretty(&**config).ok()?;
+        let script = INITIALIZER.replace("CONFIG", &config);
+        return Some(("text/javascript".to_owned(), script.into()));
+    }
     let file = utoipa_swagger_ui::serve(file, Arc::clone(config)).ok()??;
     let content = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
@@ -213,10 +221,12 @@ mod tests {
             "\"url\": \"../openapi.json\"",
             "\"queryConfigEnabled\": false",
             "\"persistAuthorization\": false",
+            "\"layout\": \"StandaloneLayout\"",
+            "restoreAuthorization: () => () => {}",
             "\"tryItOutEnabled\": true",
         ] {
             assert!(plain.contains(line), "{line} in {plain}");
         }
-        assert!(!plain.contains("petstore"));
+        assert!(!plain.contains("petstore") && !plain.contains("CONFIG"));
     }
 }

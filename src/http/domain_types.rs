@@ -12,7 +12,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Contact, Email, MemberStatus, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
-use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Status};
+use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status};
 use jeton_store::PersonReference;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
@@ -35,6 +35,7 @@ text_scalar! {
     OrganizationReference: string();
     TeamReference: string();
     PersonReference: string();
+    Span: string().pattern(Some("^[1-9][0-9]*[smhdwy]$"));
     Lifetime: string().pattern(Some("^([1-9][0-9]*[smhdwy]|never)$"));
     Grace: string().pattern(Some("^(0s|[1-9][0-9]*[smhdwy])$"));
     Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));

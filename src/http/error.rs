@@ -14,11 +14,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use crate::authority;
+use crate::causes::error_chain;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
-
-/// The challenge for a token that is not active.
-pub(crate) const INVALID_TOKEN: HeaderValue =
-    HeaderValue::from_static("Bearer realm=\"jeton\", error=\"invalid_token\"");
 
 /// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +64,8 @@ impl From<authority::Error> for Failure {
                     let parts = fault.field.split('.');
                     let at = parts.fold(Location::root("body"), |at, part| at.field(part));
                     let at = fault.index.map_or_else(|| at.clone(), |index| at.index(index));
-                    Violation::new(Fault::Value { error: fault.message }, at, &fault.input)
+                    // The layer of the API adds the value as sent.
+                    Violation::new(Fault::Value { error: fault.message }, at, &())
                 });
                 InputError::Invalid(Violations {
                     detail: detail.collect(),
@@ -80,24 +78,34 @@ impl From<authority::Error> for Failure {
 }
 
 impl Failure {
-    /// Returns the challenge for a missing or inactive token (RFC 6750, section 3): no error code if no
-    /// credential was sent.
+    /// Returns the challenge for a missing, inactive or insufficient token (RFC 6750, section 3): no error
+    /// code if no credential was sent.
     pub(crate) fn challenge(&self) -> Option<HeaderValue> {
         let Self::Refused(error) = self else {
             return None;
         };
-        match error {
+        let scope: &str = match error {
             authority::Error::NoCredential | authority::Error::BadLogin => {
-                Some(HeaderValue::from_static("Bearer realm=\"jeton\""))
+                return Some(HeaderValue::from_static("Bearer realm=\"jeton\""));
             }
-            authority::Error::BadCredential(_) => Some(INVALID_TOKEN),
-            authority::Error::ScopeNeeded(scope) => {
-                let value =
-                    format!("Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"{scope}\"");
-                HeaderValue::from_str(&value).ok()
-            }
-            _ => None,
-        }
+            authority::Error::BadCredential(_) => return self.invalid_token(),
+            authority::Error::ScopeNeeded(scope) => scope,
+            authority::Error::DeploymentTokenNeeded(scope) => scope,
+            _ => return None,
+        };
+        self.bearer_error("insufficient_scope", &format!(", scope=\"{scope}\""))
+    }
+
+    /// Returns the challenge of an API that rejects the token as invalid.
+    pub(crate) fn invalid_token(&self) -> Option<HeaderValue> {
+        self.bearer_error("invalid_token", "")
+    }
+
+    fn bearer_error(&self, error: &str, rest: &str) -> Option<HeaderValue> {
+        let description = oauth_text(&self.description().text);
+        let challenge =
+            format!("Bearer realm=\"jeton\", error=\"{error}\", error_description=\"{description}\"{rest}");
+        HeaderValue::from_str(&challenge).ok()
     }
 
     /// Returns the number of seconds after which to retry.
@@ -126,10 +134,7 @@ impl Failure {
     /// Logs errors that an operator must know, with their causes, which are never sent to the client.
     fn log(&self) {
         if let Self::Refused(authority::Error::Unavailable(cause)) = self {
-            let causes =
-                std::iter::successors(Some(&**cause as &dyn std::error::Error), |error| error.source());
-            let causes: Vec<String> = causes.map(ToString::to_string).collect();
-            tracing::error!(causes = causes.join(": "), "request failed");
+            tracing::error!(causes = error_chain(&**cause), "request failed");
         }
     }
 }
@@ -149,14 +154,27 @@ impl IntoResponse for InputError {
     }
 }
 
+/// Replaces the characters that RFC 6749 and RFC 6750 do not allow in an error description.
+pub(super) fn oauth_text(text: &str) -> String {
+    let allowed = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
+    text.chars()
+        .map(|letter| if allowed(letter) { letter } else { '\'' })
+        .collect()
+}
+
 /// Returns the seconds to wait, rounded up.
 pub(super) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// The remaining lifetime of the caller's token in seconds, set by the extractor of the caller and sent
-/// in [`EXPIRES_IN`].
-pub(super) type ExpiresIn = Arc<OnceLock<u64>>;
+/// What the extractors of a request tell the layer that renders its response.
+#[derive(Debug, Default)]
+pub(super) struct Extracted {
+    /// The remaining lifetime of the caller's token in seconds, sent in [`EXPIRES_IN`].
+    pub(super) expires_in: OnceLock<u64>,
+    /// The body of a valid form, for the violations that an operation finds.
+    pub(super) body: OnceLock<String>,
+}
 
 /// The response header with the remaining lifetime of the caller's token.
 pub(super) const EXPIRES_IN: HeaderName = HeaderName::from_static("token-expires-in");
@@ -170,14 +188,19 @@ where
     S: Clone + Send + Sync + 'static,
 {
     router.layer(from_fn(move |mut request: Request, next: Next| async move {
-        let expires_in = ExpiresIn::default();
-        request.extensions_mut().insert(Arc::clone(&expires_in));
+        let extracted = Arc::<Extracted>::default();
+        request.extensions_mut().insert(Arc::clone(&extracted));
         let mut response = next.run(request).await;
-        if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
+        if let Some(mut failure) = response.extensions_mut().remove::<Arc<Failure>>() {
+            if let Some(Failure::Input(InputError::Invalid(violations))) = Arc::get_mut(&mut failure)
+                && let Some(body) = extracted.body.get()
+            {
+                violations.echo(body);
+            }
             response = keep_headers(response, render(&failure));
         }
         let headers = response.headers_mut();
-        if let Some(seconds) = expires_in.get() {
+        if let Some(seconds) = extracted.expires_in.get() {
             headers.insert(EXPIRES_IN, (*seconds).into());
         }
         headers
@@ -206,73 +229,12 @@ fn keep_headers(mut bare: Response, mut rendered: Response) -> Response {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use jeton_core::token::OwnerKind;
-
-    /// Returns one of every failure. A failure missing here is still described and rendered, since the
-    /// matches have no wildcard; it only lacks a line in the snapshots.
-    fn failures() -> Vec<Failure> {
-        let refused = [
-            authority::Error::NoCredential,
-            authority::Error::BadCredential(authority::Inactive::Revoked),
-            authority::Error::BadLogin,
-            authority::Error::LockedOut { retry_after: 30 },
-            authority::Error::Forbidden,
-            authority::Error::SessionNeeded,
-            authority::Error::WrongAudience,
-            authority::Error::ScopeNeeded("tokens:read".into()),
-            authority::Error::Absent,
-            authority::Error::NoApiToken,
-            authority::Error::OrganizationNeeded,
-            authority::Error::NameTaken,
-            authority::Error::AddressTaken,
-            authority::Error::LastAdmin,
-            authority::Error::LastAdministrator,
-            authority::Error::WrongPassword,
-            authority::Error::NotAMember,
-            authority::Error::LimitReached {
-                owner: OwnerKind::Team,
-                limit: 3,
-            },
-            authority::Error::QuotaReached {
-                what: authority::Counted::Teams,
-                most: 1_000,
-            },
-            authority::Error::LastToken {
-                owner: OwnerKind::Organization,
-            },
-            authority::Error::NotActive,
-            authority::Error::BadCursor,
-            authority::Error::TooCostly,
-            authority::Error::Busy,
-            authority::Error::ClockBehind(Duration::from_millis(4_001)),
-            authority::Error::NoSigningKey,
-            authority::Error::Unavailable("the disk is on fire".into()),
-        ];
-        let input = [
-            InputError::Invalid(Violations::default()),
-            InputError::BodyTooLarge,
-            InputError::Utf8,
-            InputError::UnsupportedMediaType,
-            InputError::FormNeeded,
-            InputError::Encoded,
-            InputError::BodyUnreadable("the wire is on fire".into()),
-        ];
-        let rest = [
-            Failure::AmbiguousCredential,
-            Failure::NoRoute,
-            Failure::NoMethod,
-            Failure::NoHistory,
-            Failure::TooManyRequests { retry_after: 7 },
-        ];
-        let refused = refused.into_iter().map(Failure::Refused);
-        let input = input.into_iter().map(Failure::Input);
-        input.chain(rest).chain(refused).collect()
-    }
+    use crate::http::examples;
 
     /// Renders each failure into a line: status, the text in `field`, challenge and retry delay.
     pub(crate) async fn table(render: fn(&Failure) -> Response, field: &str) -> String {
         let mut table = String::new();
-        for failure in failures() {
+        for (_, failure) in examples::failures() {
             let (head, body) = render(&failure).into_parts();
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);

@@ -1,7 +1,7 @@
 //! The kind, code and message of every failure, defined once for all APIs.
 //!
-//! An API maps kinds to its status codes and overrides only what differs, so that a new error is
-//! described only here.
+//! A code has one kind. An API maps kinds to its status codes and overrides only what differs, so that a
+//! new error is described only here.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 
 use crate::authority::{Counted, Error};
 use crate::http::Failure;
-use crate::http::input::InputError;
+use crate::http::input::{Choice, InputError};
 
 /// The category of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,179 +62,215 @@ impl Kind {
     }
 }
 
-/// A failure's kind, code and message.
+/// Declares the error codes: each with its word, its kind and its meaning.
+macro_rules! codes {
+    ($($code:ident $word:literal $kind:ident $meaning:literal)*) => {
+        /// The error code for programs. Its word never changes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Code {
+            /// Fields are invalid: the response lists them and has no code.
+            Invalid,
+            $(#[doc = $meaning] $code,)*
+        }
+
+        impl Code {
+            /// Returns the category of failures with this code.
+            pub(super) fn kind(self) -> Kind {
+                match self {
+                    Self::Invalid => Kind::InvalidInput,
+                    $(Self::$code => Kind::$kind,)*
+                }
+            }
+        }
+
+        impl Choice for Code {
+            const WORDS: &'static [(&'static str, Self)] = &[$(($word, Self::$code)),*];
+            const NAME: Option<&'static str> = Some("ErrorCode");
+            const DESCRIPTION: Option<&'static str> = Some(concat!(
+                "The error code. Codes never change; a later version may add some.\n",
+                $("\n- `", $word, "`: ", $meaning),*
+            ));
+        }
+    };
+}
+
+codes! {
+    NotAuthenticated "not_authenticated" Unauthenticated "The request has no credential."
+    InvalidToken "invalid_token" InvalidToken "The token is not active."
+    LoginFailed "login_failed" Unauthenticated "The e-mail address or the password is wrong."
+    LoginThrottled "login_throttled" Throttled "Too many failed logins."
+    AmbiguousCredential "ambiguous_credential" BadRequest "The `Authorization` header is repeated or cannot be read."
+    Forbidden "forbidden" Forbidden "The role of the caller does not allow this."
+    InsufficientScope "insufficient_scope" Forbidden "The token lacks a scope."
+    WrongAudience "wrong_audience" Forbidden "The token is for another service."
+    SessionNeeded "session_needed" Forbidden "An API token was sent; only a session may do this."
+    ApiTokenNeeded "api_token_needed" Forbidden "A session was sent; this is about an API token."
+    DeploymentTokenNeeded "deployment_token_needed" Forbidden "Only a token of the deployment may do this."
+    WrongPassword "wrong_password" Forbidden "`current_password` is missing or wrong."
+    NotFound "not_found" NotFound "The resource or endpoint does not exist, or the caller may not see it."
+    MethodNotAllowed "method_not_allowed" MethodNotAllowed "The endpoint does not support the method."
+    OrganizationNeeded "organization_needed" BadRequest "The request must name the organization."
+    BadCursor "bad_cursor" BadRequest "The cursor belongs to another list."
+    TooCostly "too_costly" BadRequest "The list is too long for its order, filter or count."
+    InvalidUtf8 "invalid_utf8" BadRequest "The request is not valid UTF-8."
+    BodyUnreadable "body_unreadable" BadRequest "The body ended early or could not be read."
+    BodyTooLarge "body_too_large" TooLarge "The body is longer than 64 KiB."
+    UnsupportedMediaType "unsupported_media_type" UnsupportedMedia "The body has another media type or a content coding."
+    NameTaken "name_taken" AlreadyExists "The name or e-mail address is in use."
+    LastAdmin "last_admin" Conflict "The organization would be left without an admin."
+    LastSiteAdministrator "last_site_administrator" Conflict "The deployment would be left without a site administrator who can log in."
+    NotAMember "not_a_member" Conflict "The user is not a member of the organization."
+    LimitReached "limit_reached" Limit "The owner has as many active tokens as the organization allows."
+    QuotaReached "quota_reached" Limit "The deployment's quota is reached."
+    LastToken "last_token" Conflict "The organization keeps the last active token of an owner."
+    NotActive "not_active" Conflict "The token is revoked, expired or already replaced."
+    NotSupported "not_supported" NotSupported "Past states are not kept."
+    TooManyRequests "too_many_requests" Throttled "The rate limit is exceeded."
+    Busy "busy" Busy "The server is overloaded."
+    ClockBehind "clock_behind" Unavailable "The server's clock is behind, and nothing is issued."
+    Unavailable "unavailable" Unavailable "The request failed in the server."
+}
+
+/// A failure's code and message.
 #[derive(Debug)]
 pub(super) struct Description {
-    pub(super) kind: Kind,
-    /// The error code for programs. It never changes.
-    pub(super) code: &'static str,
+    /// The code for programs.
+    pub(super) code: Code,
     /// The message for people.
     pub(super) text: Cow<'static, str>,
 }
 
 impl Failure {
     pub(super) fn description(&self) -> Description {
-        let (kind, code, text) = match self {
+        let (code, text) = match self {
             Self::Input(error) => return describe_input(error),
             Self::Refused(error) => return describe_refusal(error),
             Self::AmbiguousCredential => (
-                Kind::BadRequest,
-                "ambiguous_credential",
+                Code::AmbiguousCredential,
                 "Send one Authorization header: Bearer, or Basic with the token as username.",
             ),
-            Self::NoRoute => (Kind::NotFound, "not_found", "There is no such endpoint."),
+            Self::NoRoute => (Code::NotFound, "There is no such endpoint."),
             Self::NoMethod => (
-                Kind::MethodNotAllowed,
-                "method_not_allowed",
+                Code::MethodNotAllowed,
                 "This endpoint does not support this method; Allow lists those it does.",
             ),
             Self::NoHistory => (
-                Kind::NotSupported,
-                "not_supported",
+                Code::NotSupported,
                 "Past states are not kept: repeat the request without `time`.",
             ),
             Self::TooManyRequests { .. } => (
-                Kind::Throttled,
-                "too_many_requests",
+                Code::TooManyRequests,
                 "Too many requests: retry after the seconds in Retry-After.",
             ),
         };
-        Description::new(kind, code, text)
+        Description::new(code, text)
     }
 }
 
 impl Description {
-    fn new(kind: Kind, code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+    fn new(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
-        Self { kind, code, text }
+        Self { code, text }
+    }
+
+    /// Returns the category of the failure.
+    pub(super) fn kind(&self) -> Kind {
+        self.code.kind()
     }
 }
 
 fn describe_input(error: &InputError) -> Description {
-    let (kind, code, text) = match error {
+    let (code, text) = match error {
         InputError::Invalid(violations) => {
-            return Description::new(Kind::InvalidInput, "invalid", violations.to_string());
+            return Description::new(Code::Invalid, violations.to_string());
         }
-        InputError::BodyTooLarge => (
-            Kind::TooLarge,
-            "body_too_large",
-            "The body is longer than 64 KiB.",
-        ),
-        InputError::Utf8 => (
-            Kind::BadRequest,
-            "invalid_utf8",
-            "The request is not valid UTF-8.",
-        ),
+        InputError::BodyTooLarge => (Code::BodyTooLarge, "The body is longer than 64 KiB."),
+        InputError::Utf8 => (Code::InvalidUtf8, "The request is not valid UTF-8."),
         InputError::UnsupportedMediaType => (
-            Kind::UnsupportedMedia,
-            "unsupported_media_type",
+            Code::UnsupportedMediaType,
             "Send Content-Type: application/json; only requests with Authorization: Bearer may omit it.",
         ),
         InputError::FormNeeded => (
-            Kind::UnsupportedMedia,
-            "unsupported_media_type",
+            Code::UnsupportedMediaType,
             "Send the body as Content-Type: application/x-www-form-urlencoded.",
         ),
         InputError::Encoded => (
-            Kind::UnsupportedMedia,
-            "unsupported_media_type",
+            Code::UnsupportedMediaType,
             "Send the body without Content-Encoding.",
         ),
         InputError::Refused(error) => return describe_refusal(error),
-        InputError::BodyUnreadable(_) => (
-            Kind::BadRequest,
-            "body_unreadable",
-            "The body ended early or could not be read.",
-        ),
+        InputError::BodyUnreadable(_) => (Code::BodyUnreadable, "The body ended early or could not be read."),
     };
-    Description::new(kind, code, text)
+    Description::new(code, text)
 }
 
 fn describe_refusal(error: &Error) -> Description {
-    let (kind, code, text) = match error {
+    let (code, text) = match error {
         Error::NoCredential => (
-            Kind::Unauthenticated,
-            "not_authenticated",
+            Code::NotAuthenticated,
             "Authentication is required: send a token as Authorization: Bearer.",
         ),
         Error::BadCredential(_) => (
-            Kind::InvalidToken,
-            "invalid_token",
-            "The token is not active: it is unknown, expired or revoked.",
+            Code::InvalidToken,
+            "The token is not active. Log in again, or use another API token; the owner of this one sees its status in \
+             `GET /api/v1/tokens`.",
         ),
-        Error::BadLogin => (
-            Kind::Unauthenticated,
-            "login_failed",
-            "The e-mail address or the password is wrong.",
-        ),
+        Error::BadLogin => (Code::LoginFailed, "The e-mail address or the password is wrong."),
         Error::LockedOut { .. } => (
-            Kind::Throttled,
-            "login_throttled",
+            Code::LoginThrottled,
             "Too many failed logins: retry after the seconds in Retry-After.",
         ),
-        Error::Forbidden => (Kind::Forbidden, "forbidden", "Your role does not allow this."),
+        Error::Forbidden => (
+            Code::Forbidden,
+            "Your role, or that of the token's owner, does not allow this.",
+        ),
         Error::SessionNeeded => (
-            Kind::Forbidden,
-            "session_needed",
+            Code::SessionNeeded,
             "This operation needs a session: log in, and do not use an API token.",
         ),
         Error::WrongAudience => (
-            Kind::Forbidden,
-            "wrong_audience",
-            "The token's audience does not include this API.",
+            Code::WrongAudience,
+            "The token is for other services: its audience does not include this one. Create a token with this `audience`.",
         ),
         Error::ScopeNeeded(scope) => {
             return Description::new(
-                Kind::Forbidden,
-                "insufficient_scope",
-                format!("The token lacks the scope {scope}."),
+                Code::InsufficientScope,
+                format!("The token lacks the scope {scope}: create a token that has it."),
             );
         }
-        Error::Absent => (
-            Kind::NotFound,
-            "not_found",
-            "No such resource, or you may not see it.",
+        Error::Absent => (Code::NotFound, "No such resource, or you may not see it."),
+        Error::ApiTokenNeeded => (
+            Code::ApiTokenNeeded,
+            "This needs an API token, and the request has a session: create a token with `POST /api/v1/tokens`.",
         ),
-        Error::NoApiToken => (
-            Kind::NotFound,
-            "not_found",
-            "This endpoint needs an API token, and the request has a session.",
-        ),
+        Error::DeploymentTokenNeeded(scope) => {
+            return Description::new(
+                Code::DeploymentTokenNeeded,
+                format!(
+                    "Only a token of the deployment may do this: a site administrator creates one with \
+                     `owner: deployment` and the scope {scope}."
+                ),
+            );
+        }
         Error::OrganizationNeeded => (
-            Kind::BadRequest,
-            "organization_needed",
+            Code::OrganizationNeeded,
             "Name the organization in the field `organization` or the header `x-business-id`: you do not belong to exactly one.",
         ),
-        Error::NameTaken => (Kind::AlreadyExists, "name_taken", "This name is already in use."),
-        Error::AddressTaken => (
-            Kind::AlreadyExists,
-            "name_taken",
-            "This e-mail address belongs to another user.",
-        ),
-        Error::LastAdmin => (
-            Kind::Conflict,
-            "last_admin",
-            "An organization must keep at least one admin.",
-        ),
+        Error::NameTaken => (Code::NameTaken, "This name is already in use."),
+        Error::AddressTaken => (Code::NameTaken, "This e-mail address belongs to another user."),
+        Error::LastAdmin => (Code::LastAdmin, "An organization must keep at least one admin."),
         Error::LastAdministrator => (
-            Kind::Conflict,
-            "last_site_administrator",
+            Code::LastSiteAdministrator,
             "At least one site administrator who can log in must remain.",
         ),
-        Error::WrongPassword => (
-            Kind::Forbidden,
-            "wrong_password",
-            "`current_password` is missing or wrong.",
-        ),
+        Error::WrongPassword => (Code::WrongPassword, "`current_password` is missing or wrong."),
         Error::NotAMember => (
-            Kind::Conflict,
-            "not_a_member",
+            Code::NotAMember,
             "Only an admin of the organization can add users who are not its members.",
         ),
         Error::LimitReached { limit, .. } => {
             return Description::new(
-                Kind::Limit,
-                "limit_reached",
+                Code::LimitReached,
                 format!(
                     "The owner already has {limit} active tokens, the organization's limit: revoke one first."
                 ),
@@ -242,8 +278,7 @@ fn describe_refusal(error: &Error) -> Description {
         }
         Error::QuotaReached { what, most } => {
             return Description::new(
-                Kind::Limit,
-                "quota_reached",
+                Code::QuotaReached,
                 match what {
                     Counted::Sessions => format!(
                         "The quota is reached: at most {most} {what}. Log out of one; a new password ends all."
@@ -253,48 +288,40 @@ fn describe_refusal(error: &Error) -> Description {
             );
         }
         Error::NotActive => (
-            Kind::Conflict,
-            "not_active",
+            Code::NotActive,
             "The token is revoked, expired or already replaced: create another.",
         ),
         Error::LastToken { .. } => (
-            Kind::Conflict,
-            "last_token",
+            Code::LastToken,
             "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
         ),
         // Converted to a list of violations before this is called.
-        Error::Invalid(_) => (Kind::InvalidInput, "invalid", "Some fields are wrong."),
+        Error::Invalid(_) => (Code::Invalid, "Some fields are wrong."),
         Error::BadCursor => (
-            Kind::BadRequest,
-            "bad_cursor",
+            Code::BadCursor,
             "The cursor does not belong to this list: repeat the filters and the order of the request that returned it.",
         ),
         Error::TooCostly => (
-            Kind::BadRequest,
-            "too_costly",
+            Code::TooCostly,
             "This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.",
         ),
         Error::Busy => (
-            Kind::Busy,
-            "busy",
+            Code::Busy,
             "The server is overloaded: retry after the seconds in Retry-After.",
         ),
         Error::ClockBehind(_) => (
-            Kind::Unavailable,
-            "clock_behind",
+            Code::ClockBehind,
             "The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: \
              retry after the seconds in Retry-After.",
         ),
         Error::NoSigningKey => (
-            Kind::Unavailable,
-            "unavailable",
+            Code::Unavailable,
             "No signing key is available. Nothing was changed.",
         ),
         Error::Unavailable(_) => (
-            Kind::Unavailable,
-            "unavailable",
+            Code::Unavailable,
             "The request failed in the server. It may have been carried out: check before you retry.",
         ),
     };
-    Description::new(kind, code, text)
+    Description::new(code, text)
 }

@@ -11,6 +11,7 @@ mod dialects;
 pub mod docs;
 mod domain_types;
 mod error;
+mod examples;
 mod health;
 pub mod input;
 mod kind;
@@ -18,6 +19,7 @@ mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
+mod routes;
 mod streamed;
 mod unconfirmed;
 mod v1;
@@ -42,7 +44,7 @@ pub use rate_limit::RateLimits;
 
 use crate::authority::Authority;
 use crate::http::api::Surface;
-use crate::http::dialects::{cave, quant, terraform};
+use crate::http::dialects::{cave, dayzero, quant, terraform};
 
 /// The state shared by all handlers.
 #[derive(Debug)]
@@ -77,13 +79,17 @@ impl App {
     }
 }
 
-/// Returns the OpenAPI document of an API. The native one includes the RFC endpoints.
+/// Returns the OpenAPI document of an API. The native one includes the RFC endpoints, and every other one
+/// a login.
 pub fn document(document: Document) -> OpenApi {
+    let native = |operations: &[&str]| openapi::excerpt(native().document, operations);
+    let with_login = |document: OpenApi| document.merge_from(native(&["login"]));
     match document {
-        Document::Native => native().document.merge_from(oauth().document),
+        Document::Native => self::native().document.merge_from(oauth().document),
         Document::Cave => cave::surface().document,
-        Document::Terraform => terraform::surface().document,
-        Document::Quant => quant::surface().document,
+        Document::Terraform => with_login(terraform::surface().document),
+        Document::DayZero => openapi::preface(&dayzero::ABOUT).merge_from(native(&dayzero::OPERATIONS)),
+        Document::Quant => with_login(quant::surface().document),
     }
 }
 

@@ -1,7 +1,10 @@
 //! OpenAPI documents: the preface of an API, and the errors common to its operations.
 
+use std::collections::BTreeSet;
+
+use axum::response::Response;
 use utoipa::ToSchema;
-use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Array, Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
@@ -9,6 +12,8 @@ use utoipa::openapi::{
 };
 
 use crate::http::error::EXPIRES_IN;
+use crate::http::routes::REFUSALS;
+use crate::http::{Failure, examples};
 
 /// The preface of an OpenAPI document.
 pub(super) struct About {
@@ -86,6 +91,50 @@ pub(super) fn preface(about: &About) -> OpenApi {
         .build()
 }
 
+/// Returns a document with some operations, and the tags and schemas that they use.
+pub(super) fn excerpt(mut document: OpenApi, operations: &[&str]) -> OpenApi {
+    let is_other = |operation: &mut Operation| {
+        let id = operation.operation_id.as_deref();
+        !id.is_some_and(|id| operations.contains(&id))
+    };
+    document.paths.paths.retain(|_, item| {
+        let mut left = false;
+        for operation in [
+            &mut item.get,
+            &mut item.head,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.post,
+            &mut item.delete,
+        ] {
+            operation.take_if(is_other);
+            left |= operation.is_some();
+        }
+        left
+    });
+    let mut texts = vec![serde_json::to_string(&document.paths).unwrap_or_default()];
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| {
+            texts
+                .iter()
+                .any(|text| text.contains(&format!("\"tags\":[\"{}\"]", tag.name)))
+        });
+    }
+    if let Some(components) = &mut document.components {
+        let mut used = BTreeSet::new();
+        while let Some(text) = texts.pop() {
+            for (name, schema) in &components.schemas {
+                let reference = format!("\"#/components/schemas/{name}\"");
+                if text.contains(&reference) && used.insert(name.clone()) {
+                    texts.push(serde_json::to_string(schema).unwrap_or_default());
+                }
+            }
+        }
+        components.schemas.retain(|name, _| used.contains(name));
+    }
+    document
+}
+
 /// The inputs of an operation, from which its errors follow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inputs {
@@ -112,29 +161,113 @@ pub(super) struct ErrorAnswer {
 }
 
 /// Adds to every operation the errors that follow from its inputs, so that handlers need not repeat
-/// them. Responses that a handler declares itself stay.
-pub(super) fn complete(mut document: OpenApi, errors: fn(Inputs) -> Vec<ErrorAnswer>) -> OpenApi {
-    for item in document.paths.paths.values_mut() {
+/// them, with their examples. Responses that a handler declares itself stay.
+pub(super) fn complete(
+    mut document: OpenApi,
+    errors: fn(Inputs) -> Vec<ErrorAnswer>,
+    render: fn(&Failure) -> Response,
+) -> OpenApi {
+    let whole = serde_json::to_value(&document).unwrap_or_default();
+    for (path, item) in &mut document.paths.paths {
+        let ends_something =
+            ["revoke", "rotate", "authentication-token"].map(|last| path.ends_with(&format!("/{last}")));
+        let ending = item.post.as_mut().filter(|_| ends_something.contains(&true));
+        ending.into_iter().chain(&mut item.delete).for_each(name_nothing);
         let writes = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in writes.into_iter().flatten() {
-            let errors = errors(Inputs {
+            let inputs = Inputs {
                 write: true,
                 ..inputs_of(operation)
-            });
-            complete_operation(operation, errors);
+            };
+            complete_operation(operation, errors(inputs));
+            add_examples(operation, inputs, render, &whole);
         }
         if let Some(operation) = &mut item.get {
-            let errors = errors(inputs_of(operation));
-            complete_operation(operation, errors);
+            let inputs = inputs_of(operation);
+            complete_operation(operation, errors(inputs));
+            add_examples(operation, inputs, render, &whole);
         }
         // HEAD responses have no body.
         if let Some(operation) = &mut item.head {
             let mut errors = errors(inputs_of(operation));
             errors.iter_mut().for_each(|error| error.body = None);
             complete_operation(operation, errors);
+            take_refusals(operation);
         }
     }
     document
+}
+
+/// Makes the path parameters of an operation that ends something name what does not exist: Swagger UI fills in
+/// their examples.
+fn name_nothing(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let RefOr::T(parameter) = parameter else { continue };
+        if parameter.parameter_in != ParameterIn::Path {
+            continue;
+        }
+        let is_number = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == Type::Integer.into());
+        let example = match &*parameter.name {
+            _ if parameter.schema.as_ref().is_some_and(is_number) => i32::MAX.into(),
+            "email" => "nobody@example.com".into(),
+            _ => "does-not-exist".into(),
+        };
+        let parameter_with = ParameterBuilder::from(std::mem::take(parameter));
+        *parameter = parameter_with.example(Some(example)).build();
+    }
+}
+
+/// Adds an example of every failure that an operation can have, as far as that follows from its inputs.
+fn add_examples(
+    operation: &mut Operation,
+    inputs: Inputs,
+    render: fn(&Failure) -> Response,
+    document: &serde_json::Value,
+) {
+    let refusals = take_refusals(operation);
+    let mut names: Vec<&str> = refusals.iter().map(String::as_str).collect();
+    names.extend(["too_many_requests", "not_found"]);
+    if inputs.caller {
+        names.extend(["busy", "unavailable"]);
+    }
+    if inputs.path {
+        names.push("invalid_utf8");
+    }
+    if inputs.body {
+        names.extend([
+            "body_too_large",
+            "body_unreadable",
+            "invalid_utf8",
+            "content_encoding",
+        ]);
+    }
+    let is_form = matches!(&operation.request_body, Some(RefOr::T(body))
+        if body.content.contains_key("application/x-www-form-urlencoded"));
+    match is_form {
+        true => names.push("form_needed"),
+        false if inputs.write => names.push("unsupported_media_type"),
+        false => {}
+    }
+    let mut parameters = operation.parameters.iter().flatten();
+    if parameters.any(|one| matches!(one, RefOr::T(one) if one.name == "cursor")) {
+        names.push("bad_cursor");
+    }
+    let invalid = examples::violations(document, &serde_json::to_value(&*operation).unwrap_or_default());
+    examples::add_all(operation, render, names, invalid);
+}
+
+/// Removes and returns the names that `routes!` has added.
+fn take_refusals(operation: &mut Operation) -> Vec<String> {
+    let Some(extensions) = &mut operation.extensions else {
+        return Vec::new();
+    };
+    let refusals = extensions.remove(REFUSALS);
+    if extensions.is_empty() {
+        operation.extensions = None;
+    }
+    refusals
+        .and_then(|names| serde_json::from_value(names).ok())
+        .unwrap_or_default()
 }
 
 fn inputs_of(operation: &Operation) -> Inputs {

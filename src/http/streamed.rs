@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::authority::Error;
+use crate::causes::error_chain;
 
 /// The reason why a response ends early.
 pub(super) enum Interrupted {
@@ -103,7 +104,7 @@ where
                     Some(Part::More(text)) => Some((Ok(text), Some(made))),
                     Some(Part::Last(text)) => Some((Ok(text), None)),
                     Some(Part::Failed(error)) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "a list ended early");
+                        tracing::error!(error = error_chain(&error), "a list ended early");
                         Some((Err(error), None))
                     }
                     None => Some((Err(Error::Busy), None)),

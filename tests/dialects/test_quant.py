@@ -181,9 +181,9 @@ def test_their_go_client_creates_lists_and_deletes(native, client):
             422,
             "scopes: ",
         ),
-        (lambda client: client.list("there-is-none"), 404, "not found"),
-        (lambda client: client.create("there-is-none", name="ci"), 404, "not found"),
-        (lambda client: client.delete(ORGANIZATION, 4711), 404, "not found"),
+        (lambda client: client.list("there-is-none"), 404, "No such resource"),
+        (lambda client: client.create("there-is-none", name="ci"), 404, "No such resource"),
+        (lambda client: client.delete(ORGANIZATION, 4711), 404, "No such resource"),
     ],
 )
 def test_their_go_client_reads_every_refusal(client, call, status, words):

@@ -161,7 +161,7 @@ def test_pytfe_sets_the_longest_life_of_all_tokens(native, team, pytfe):
         "team",
         "user",
     ]
-    assert native.get(f"organizations/{ORGANIZATION}")["policy"]["max_lifetime"] == two_years / 1000
+    assert native.get(f"organizations/{ORGANIZATION}")["policy"]["max_lifetime"] == "730d"
     token = pytfe.team_tokens.create(team)
     assert (token.expired_at - token.created_at).total_seconds() == two_years / 1000
     with pytest.raises(TFEError, match="the same maximum lifetime"):

@@ -31,7 +31,9 @@ const EMPTY: [&str; 2] = ["authorize_request", "revoke_presented_token"];
 /// body.
 fn errors(api: Document) -> (&'static [&'static str], &'static [&'static str]) {
     match api {
-        Document::Native | Document::Quant => (&["401", "403", "503"], &["400", "413", "415", "422"]),
+        Document::Native | Document::DayZero | Document::Quant => {
+            (&["401", "403", "503"], &["400", "413", "415", "422"])
+        }
         // Forbidden is 404 there.
         Document::Terraform => (&["401", "404", "503"], &["400", "413", "415", "422"]),
         // Every invalid body is one status there.
@@ -212,6 +214,85 @@ fn every_document_is_complete() {
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
         let findings = findings(api, &document);
         assert!(findings.is_empty(), "{api:?}:\n{}", findings.join("\n"));
+    }
+}
+
+/// Returns the errors of a document without an example.
+fn errors_without_example(document: &Value) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (what, operation) in operations(document) {
+        // A name in a path is never invalid.
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let has_bounds = parameters.clone().any(|parameter| {
+            let schema = &parameter["schema"];
+            schema["type"] != "string" || !schema["format"].is_null() || !schema["minLength"].is_null()
+        });
+        let can_be_invalid = has_bounds || operation["requestBody"].is_object();
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let is_error = status.starts_with(['4', '5']) && (status != "422" || can_be_invalid);
+            for content in response["content"]
+                .as_object()
+                .into_iter()
+                .flat_map(|all| all.values())
+            {
+                // The probes have a form of their own, with an example of each field.
+                let has_own_form = content["schema"]["$ref"] == "#/components/schemas/Health";
+                let has_example = !content["example"].is_null() || content["examples"].is_object();
+                if is_error && !has_own_form && !has_example {
+                    findings.push(format!("{what} {status}"));
+                }
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn every_error_has_its_own_example() {
+    for api in Document::ALL {
+        let findings = errors_without_example(&generated(api));
+        assert!(findings.is_empty(), "{api:?}:\n{}", findings.join("\n"));
+    }
+}
+
+#[test]
+fn the_codes_of_errors_are_a_documented_list() {
+    let document = generated(Document::Native);
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(
+        schemas["Problem"]["properties"]["code"]["$ref"],
+        "#/components/schemas/ErrorCode"
+    );
+    let code = &schemas["ErrorCode"];
+    let words: BTreeSet<&str> = code["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(words.len() >= 30, "{words:?}");
+    for word in &words {
+        let meaning = format!("\n- `{word}`: ");
+        assert!(code["description"].as_str().unwrap().contains(&meaning), "{word}");
+    }
+    // Examples are rendered from failures, as the responses are.
+    let mut shown = BTreeSet::new();
+    each_object(&document["paths"], &mut |object| {
+        shown.extend(object["code"].as_str())
+    });
+    shown.remove("ok");
+    assert!(shown.len() >= 25 && shown.is_subset(&words), "{shown:?}");
+}
+
+/// Calls `found` with every object within a value.
+fn each_object<'a>(value: &'a Value, found: &mut impl FnMut(&'a Value)) {
+    match value {
+        Value::Object(members) => {
+            found(value);
+            members.values().for_each(|member| each_object(member, found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| each_object(element, found)),
+        _ => {}
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(
                 match ended {
                     Some(Ok(())) => {}
                     Some(Err(error)) => tracing::debug!(%peer, %error, "a connection broke"),
-                    None => tracing::debug!(%peer, ?progress, "a connection was closed at its limit"),
+                    None => tracing::debug!(%peer, phase = progress.phase(), "a connection was closed at its limit"),
                 }
                 return;
             }

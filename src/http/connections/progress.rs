@@ -59,7 +59,25 @@ struct State {
     patience_ends: Option<Instant>,
 }
 
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Headers => "headers",
+            Self::Body => "body",
+            Self::Answer => "answer",
+            Self::Idle => "idle",
+            Self::Lingering => "lingering",
+        }
+    }
+}
+
 impl Progress {
+    /// Returns what the connection is doing, for the log.
+    pub(super) fn phase(&self) -> &'static str {
+        self.state().phase.as_str()
+    }
+
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {

@@ -2,5 +2,6 @@
 //! operations. All permission checks are in the authority.
 
 pub(super) mod cave;
+pub(super) mod dayzero;
 pub(super) mod quant;
 pub(super) mod terraform;

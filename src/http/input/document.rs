@@ -138,16 +138,24 @@ pub(crate) fn parameters<F: Form>(place: ParameterIn) -> Vec<Parameter> {
             ..
         } = &member.described;
         let is_required = place == ParameterIn::Path || *need == Need::Required;
+        // Swagger UI fills in examples. A filter would hide what the reader has just made.
+        let shown = example.as_ref().filter(|_| !is_required);
+        let shown = shown.map(|example| {
+            example
+                .as_str()
+                .map_or_else(|| example.to_string(), str::to_owned)
+        });
+        let shown = shown.map(|example| format!(" Example: `{example}`."));
         let parameter = ParameterBuilder::new()
             .name(*name)
             .parameter_in(place.clone())
-            .description(text(description))
+            .description(text(&format!("{description}{}", shown.unwrap_or_default())))
             .required(if is_required {
                 Required::True
             } else {
                 Required::False
             })
-            .example(example.clone())
+            .example(example.clone().filter(|_| is_required))
             .schema(Some(RefOr::T(member.bounded())));
         parameter.build()
     };

@@ -17,6 +17,7 @@ mod value;
 mod violation;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequest, RawPathParams};
@@ -37,6 +38,7 @@ pub use scalar::{Choice, Scalar};
 pub use value::Value;
 pub use violation::{Fault, Location, LocationPart, Violation, Violations};
 
+use crate::http::error::Extracted;
 use crate::http::unconfirmed::Unconfirmed;
 
 use body::Media;
@@ -219,12 +221,20 @@ where
         });
 
         match (path, query, headers, body) {
-            (Ok(path), Ok(query), Ok(headers), Ok(body)) => Ok(Self {
-                path,
-                query,
-                body,
-                headers,
-            }),
+            (Ok(path), Ok(query), Ok(headers), Ok(body)) => {
+                if B::Form::ECHO == Echo::Input
+                    && let Some(extracted) = parts.extensions.get::<Arc<Extracted>>()
+                {
+                    // Set at most once, since a request has one input.
+                    let _ = extracted.body.set(text);
+                }
+                Ok(Self {
+                    path,
+                    query,
+                    body,
+                    headers,
+                })
+            }
             (path, query, headers, body) => {
                 let parts = [path.err(), query.err(), headers.err(), body.err()];
                 let detail = parts

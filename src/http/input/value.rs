@@ -8,6 +8,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::violation::LocationPart;
+
 /// The maximum nesting of a body. Requests nest two or three levels; without a limit a few kilobytes of
 /// brackets would overflow the stack.
 const MAX_DEPTH: usize = 32;
@@ -60,6 +62,15 @@ impl<'a> Value<'a> {
             Self::Texts(texts) => texts.iter().any(|text| text.contains('\0')),
             Self::List(elements) => elements.iter().any(Self::contains_nul),
             Self::Null | Self::Boolean(_) | Self::Number(_) | Self::Object(_) => false,
+        }
+    }
+
+    /// Returns the member or element at a part of a location.
+    pub(super) fn at(&self, part: &LocationPart) -> Option<&Self> {
+        match (self, part) {
+            (Self::Object(members), LocationPart::Name(name)) => members.get(&**name),
+            (Self::List(elements), LocationPart::Index(index)) => elements.get(*index),
+            _ => None,
         }
     }
 

@@ -9,6 +9,8 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
+use super::value::Value;
+
 /// All invalid fields of a request: path, query, headers, then body, each in field order.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(as = HTTPValidationError)]
@@ -129,8 +131,29 @@ impl Violations {
             .any(|violation| violation.kind == "json_invalid")
     }
 
+    /// Sets the input of violations within the JSON body, for those that an operation found after the body was read.
+    pub(in crate::http) fn echo(&mut self, body: &str) {
+        let Ok(body) = Value::parse(body) else {
+            return;
+        };
+        for violation in &mut self.detail {
+            let Some((LocationPart::Name(part), way)) = violation.loc.parts() else {
+                continue;
+            };
+            if part != "body" {
+                continue;
+            }
+            let mut value = &body;
+            for part in way {
+                // A single text can stand for a list, and what is missing echoes the object that lacks it.
+                value = value.at(part).unwrap_or(value);
+            }
+            violation.input = to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        }
+    }
+
     /// Removes the echoed input.
-    pub(super) fn without_input(mut self) -> Self {
+    pub(in crate::http) fn without_input(mut self) -> Self {
         for violation in &mut self.detail {
             violation.input = RawValue::NULL.to_owned();
         }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::{Demand, Error, PresentedToken};
-use crate::http::caller::{ApiToken, Caller};
+use crate::http::caller::{Caller, ClientOfProxy};
 use crate::http::input::{Fault, Fields, Form, Input, Refused, Request, Scalar, Value, string};
+use crate::http::oauth::OAuthError;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
@@ -91,9 +92,10 @@ type About = [(HeaderName, HeaderValue); 6];
         ("X-Jeton-Team" = String, description = "The id of the token's team; `-`: none"),
         ("X-Jeton-Scopes" = String, description = "The token's scopes, separated by spaces; `-`: none"),
         ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
-        ("X-Jeton-Token-Id" = String, description = "The number of the token")))))]
+        ("X-Jeton-Token-Id" = String, description = "The number of the token"))),
+              (status = FORBIDDEN, description = "The token lacks a scope of `scope`", body = OAuthError, example = json!(["projects:read", "wrong_audience"]))))]
 async fn authorize_request(
-    caller: Caller<ApiToken>,
+    caller: Caller<ClientOfProxy>,
     State(app): State<Arc<App>>,
     Input { query, .. }: Input<(), Demand>,
 ) -> Result<About, Failure> {
@@ -114,7 +116,7 @@ async fn authorize_request(
         ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
         ("X-Jeton-Token-Id" = String, description = "The number of the token")))))]
 async fn authorize_request_head(
-    caller: Caller<ApiToken>,
+    caller: Caller<ClientOfProxy>,
     app: State<Arc<App>>,
     input: Input<(), Demand>,
 ) -> Result<About, Failure> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +10,6 @@ use jeton_verifier::NEVER;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::authority::Active;

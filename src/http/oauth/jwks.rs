@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
 
 use crate::http::App;
 use crate::http::caller::Anyone;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
@@ -11,7 +12,6 @@ use serde::Serialize;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
 
 use crate::http::caller::Anyone;
 use crate::http::{App, Failure};

@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 
 use crate::authority::Error;
 use crate::http::Failure;
-use crate::http::error::INVALID_TOKEN;
-use crate::http::input::InputError;
+use crate::http::error::oauth_text;
 use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
@@ -33,27 +32,24 @@ pub(crate) fn errors(inputs: Inputs) -> Vec<ErrorAnswer> {
 /// Renders a failure as an OAuth error.
 pub(crate) fn render(failure: &Failure) -> Response {
     let (status, error) = answer(failure);
-    let description = match failure {
-        Failure::Input(InputError::Invalid(violations)) => violations.to_string(),
-        other => other.to_string(),
-    };
     let body = OAuthError {
         error,
-        error_description: permitted(&description),
+        error_description: oauth_text(&failure.description().text),
     };
-    let challenge = match failure {
-        Failure::Refused(Error::WrongAudience) => Some(INVALID_TOKEN),
-        other => other.challenge(),
+    let challenge = match status {
+        StatusCode::UNAUTHORIZED => failure.challenge().or_else(|| failure.invalid_token()),
+        _ => failure.challenge(),
     };
     failure.with_headers((status, Json(body)), challenge)
 }
 
 fn answer(failure: &Failure) -> (StatusCode, &'static str) {
     let kind = match failure {
-        // RFC 9068, section 4: a token for another audience is rejected as invalid.
-        Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
+        // RFC 9068, section 4: a token for another audience is rejected as invalid, and a session is for
+        // the authority only.
+        Failure::Refused(Error::WrongAudience | Error::ApiTokenNeeded) => Kind::InvalidToken,
         Failure::Refused(Error::ScopeNeeded(_)) => return (StatusCode::FORBIDDEN, "insufficient_scope"),
-        other => other.description().kind,
+        other => other.description().kind(),
     };
     let error = match kind {
         // "No client authentication included" (RFC 6749).
@@ -75,14 +71,6 @@ fn answer(failure: &Failure) -> (StatusCode, &'static str) {
     (kind.status(), error)
 }
 
-/// Replaces the characters that RFC 6749 does not allow in a description.
-fn permitted(text: &str) -> String {
-    let allowed = |letter: char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
-    text.chars()
-        .map(|letter| if allowed(letter) { letter } else { '\'' })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,44 +81,45 @@ mod tests {
         let table = table(render, "error_description").await;
         insta::assert_snapshot!(table, @r#"
         400 
-        413 the body is longer than 64 KiB
-        400 the request is not valid UTF-8
-        415 send Content-Type: application/json; only requests with Authorization: Bearer may omit it
-        415 send the body as Content-Type: application/x-www-form-urlencoded
-        415 the body has a content coding
-        400 the body ended early or could not be read
-        400 send exactly one readable Authorization header
-        404 there is no such endpoint
-        405 this endpoint does not support this method
-        501 past states are not kept
-        429 too many requests retry-after=7
-        401 no credential was sent www-authenticate=Bearer realm="jeton"
-        401 the token is not active www-authenticate=Bearer realm="jeton", error="invalid_token"
-        401 the e-mail address or the password is wrong www-authenticate=Bearer realm="jeton"
-        429 too many failed logins retry-after=30
-        403 not allowed
-        403 this operation needs a session
-        401 the audience of the token does not include this API www-authenticate=Bearer realm="jeton", error="invalid_token"
-        403 the token lacks the scope tokens:read www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
-        404 not found
-        404 this endpoint needs an API token, and the request has a session
-        400 name the organization: the caller does not belong to exactly one
-        409 the name is already in use
-        409 the e-mail address belongs to another user
-        409 the last admin of an organization cannot be removed
-        409 the last site administrator cannot be removed
-        403 the current password is missing or wrong
-        409 the user is not a member of the organization
-        409 the owner has as many active tokens as the organization allows
-        409 the quota of 1000 teams of one organization is reached
-        409 the organization keeps the last active token of an owner
-        409 the token is revoked, expired or already replaced
-        400 the cursor does not belong to this list
-        400 the list is too long for this order, filter or count
-        503 the server is overloaded retry-after=1
-        503 the clock is 4 seconds behind the latest recorded instant retry-after=5
-        503 no signing key is available
-        503 the request failed in the server and may have been carried out
+        413 The body is longer than 64 KiB.
+        400 The request is not valid UTF-8.
+        415 Send Content-Type: application/json; only requests with Authorization: Bearer may omit it.
+        415 Send the body as Content-Type: application/x-www-form-urlencoded.
+        415 Send the body without Content-Encoding.
+        400 The body ended early or could not be read.
+        400 Send one Authorization header: Bearer, or Basic with the token as username.
+        404 There is no such endpoint.
+        405 This endpoint does not support this method; Allow lists those it does.
+        501 Past states are not kept: repeat the request without `time`.
+        429 Too many requests: retry after the seconds in Retry-After. retry-after=7
+        401 Authentication is required: send a token as Authorization: Bearer. www-authenticate=Bearer realm="jeton"
+        401 The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
+        401 The e-mail address or the password is wrong. www-authenticate=Bearer realm="jeton"
+        429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
+        403 Your role, or that of the token's owner, does not allow this.
+        403 This operation needs a session: log in, and do not use an API token.
+        401 The token is for other services: its audience does not include this one. Create a token with this `audience`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is for other services: its audience does not include this one. Create a token with this `audience`."
+        403 The token lacks the scope projects:read: create a token that has it. www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="The token lacks the scope projects:read: create a token that has it.", scope="projects:read"
+        404 No such resource, or you may not see it.
+        401 This needs an API token, and the request has a session: create a token with `POST /api/v1/tokens`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="This needs an API token, and the request has a session: create a token with `POST /api/v1/tokens`."
+        403 Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write. www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write.", scope="usage:write"
+        400 Name the organization in the field `organization` or the header `x-business-id`: you do not belong to exactly one.
+        409 This name is already in use.
+        409 This e-mail address belongs to another user.
+        409 An organization must keep at least one admin.
+        409 At least one site administrator who can log in must remain.
+        403 `current_password` is missing or wrong.
+        409 Only an admin of the organization can add users who are not its members.
+        409 The owner already has 3 active tokens, the organization's limit: revoke one first.
+        409 The quota is reached: at most 1000 teams of one organization. Remove one first.
+        409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
+        409 The token is revoked, expired or already replaced: create another.
+        400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
+        400 This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
+        503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
+        503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
+        503 No signing key is available. Nothing was changed.
+        503 The request failed in the server. It may have been carried out: check before you retry.
         "#);
     }
 
@@ -138,50 +127,51 @@ mod tests {
     async fn the_table_from_failures_to_errors() {
         let table = table(render, "error").await;
         insta::assert_snapshot!(table, @r#"
-    400 invalid_request
-    413 invalid_request
-    400 invalid_request
-    415 invalid_request
-    415 invalid_request
-    415 invalid_request
-    400 invalid_request
-    400 invalid_request
-    404 invalid_request
-    405 invalid_request
-    501 invalid_request
-    429 temporarily_unavailable retry-after=7
-    401 invalid_client www-authenticate=Bearer realm="jeton"
-    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
-    401 invalid_client www-authenticate=Bearer realm="jeton"
-    429 temporarily_unavailable retry-after=30
-    403 access_denied
-    403 access_denied
-    401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
-    403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
-    404 invalid_request
-    404 invalid_request
-    400 invalid_request
-    409 invalid_request
-    409 invalid_request
-    409 invalid_request
-    409 invalid_request
-    403 access_denied
-    409 invalid_request
-    409 invalid_request
-    409 invalid_request
-    409 invalid_request
-    409 invalid_request
-    400 invalid_request
-    400 invalid_request
-    503 temporarily_unavailable retry-after=1
-    503 temporarily_unavailable retry-after=5
-    503 temporarily_unavailable
-    503 temporarily_unavailable
-    "#);
+        400 invalid_request
+        413 invalid_request
+        400 invalid_request
+        415 invalid_request
+        415 invalid_request
+        415 invalid_request
+        400 invalid_request
+        400 invalid_request
+        404 invalid_request
+        405 invalid_request
+        501 invalid_request
+        429 temporarily_unavailable retry-after=7
+        401 invalid_client www-authenticate=Bearer realm="jeton"
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
+        401 invalid_client www-authenticate=Bearer realm="jeton"
+        429 temporarily_unavailable retry-after=30
+        403 access_denied
+        403 access_denied
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is for other services: its audience does not include this one. Create a token with this `audience`."
+        403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="The token lacks the scope projects:read: create a token that has it.", scope="projects:read"
+        404 invalid_request
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="This needs an API token, and the request has a session: create a token with `POST /api/v1/tokens`."
+        403 access_denied www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write.", scope="usage:write"
+        400 invalid_request
+        409 invalid_request
+        409 invalid_request
+        409 invalid_request
+        409 invalid_request
+        403 access_denied
+        409 invalid_request
+        409 invalid_request
+        409 invalid_request
+        409 invalid_request
+        409 invalid_request
+        400 invalid_request
+        400 invalid_request
+        503 temporarily_unavailable retry-after=1
+        503 temporarily_unavailable retry-after=5
+        503 temporarily_unavailable
+        503 temporarily_unavailable
+        "#);
     }
 
     #[test]
     fn a_description_has_no_character_that_the_rfc_forbids() {
-        assert_eq!(permitted("a \"b\" \\ c\n\u{e9}"), "a 'b' ' c''");
+        assert_eq!(oauth_text("a \"b\" \\ c\n\u{e9}"), "a 'b' ' c''");
     }
 }

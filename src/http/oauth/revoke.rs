@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, Holder};
 use crate::http::input::{Form, Input};
@@ -42,7 +42,7 @@ struct RevokeForm {
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = OK, description = "The token is not active"),
               (status = UNAUTHORIZED, description = "The request has a credential that is not active", body = OAuthError),
-              (status = SERVICE_UNAVAILABLE, description = "The server is overloaded or failed; the token may still be active", body = OAuthError)))]
+              (status = SERVICE_UNAVAILABLE, description = "The server is overloaded or failed; the token may still be active", body = OAuthError, example = json!(["busy", "unavailable"]))))]
 async fn revoke(
     caller: Option<Caller<Holder>>,
     State(app): State<Arc<App>>,

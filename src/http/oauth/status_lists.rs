@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -13,7 +14,6 @@ use serde::Serialize;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
 
 use crate::authority::Error;
 use crate::http::caller::Anyone;
@@ -52,8 +52,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
                     ("Cache-Control" = String, description = "How long the response may be cached: `ttl` seconds"),
                     ("Vary" = String, description = "`accept-encoding`"))),
         (status = NOT_MODIFIED, description = "The cached copy is current"),
-        (status = NOT_IMPLEMENTED, description = "The query has `time`: past status lists are not kept", body = Problem),
-        (status = SERVICE_UNAVAILABLE, description = "The revocations cannot be read or are not completely loaded yet", body = Problem)))]
+        (status = NOT_IMPLEMENTED, description = "The query has `time`: past status lists are not kept", body = Problem, example = json!("not_supported")),
+        (status = SERVICE_UNAVAILABLE, description = "The revocations cannot be read or are not completely loaded yet", body = Problem, example = json!("unavailable"))))]
 async fn list(
     _: Anyone,
     State(app): State<Arc<App>>,
@@ -108,7 +108,7 @@ struct StatusLists {
             headers(("ETag" = String, description = "The version of the list"),
                     ("Cache-Control" = String, description = "How long the response may be cached"))),
         (status = NOT_MODIFIED, description = "The cached copy is current"),
-        (status = SERVICE_UNAVAILABLE, description = "The status lists cannot be read", body = Problem)))]
+        (status = SERVICE_UNAVAILABLE, description = "The status lists cannot be read", body = Problem, example = json!("unavailable"))))]
 async fn lists(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Failure> {
     let status_lists = app.authority.status_lists().await?;
     let body = serde_json::to_vec(&StatusLists { status_lists }).unwrap_or_default();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Caller, LoggedIn};
@@ -164,7 +164,7 @@ async fn decline(
 #[utoipa::path(delete, path = "/api/v1/me/organizations/{organization}", tag = "invitations", operation_id = "leave_organization",
     params(OrganizationPath),
     responses((status = NO_CONTENT, description = "You are not a member of the organization"),
-              (status = CONFLICT, description = "You are the organization's last admin", body = Problem)))]
+              (status = CONFLICT, description = "You are the organization's last admin", body = Problem, example = json!("last_admin"))))]
 async fn leave(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

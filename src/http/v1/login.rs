@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -9,7 +10,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::password::Password;
 use crate::http::caller::{Anyone, Caller, LoggedIn};
@@ -79,8 +79,8 @@ struct Session {
 /// user get the same response after the same time. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/api/v1/login", tag = "session", security(()), operation_id = "login", request_body = LoginForm,
     responses((status = OK, description = "The session", body = Session),
-              (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem),
-              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem)))]
+              (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!("login_failed")),
+              (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "unavailable"]))))]
 async fn login(
     _: Anyone,
     State(app): State<Arc<App>>,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::Whom;
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
@@ -136,7 +136,8 @@ async fn list(
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
-              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem)))]
+              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!(["last_admin", "quota_reached"])),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -155,7 +156,8 @@ async fn put(
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "delete_member",
     params(MemberPath),
     responses((status = NO_CONTENT, description = "The user is not a member"),
-              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem)))]
+              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!("last_admin")),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -198,7 +200,8 @@ async fn list_of_team(
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
     params(TeamMemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
-              (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem)))]
+              (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem, example = json!(["not_a_member", "quota_reached"])),
+              (status = FORBIDDEN, description = "Only admins of the team or the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put_into_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -221,7 +224,8 @@ async fn put_into_team(
 /// team is withdrawn.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "delete_team_member",
     params(TeamMemberPath),
-    responses((status = NO_CONTENT, description = "The user is not a member")))]
+    responses((status = NO_CONTENT, description = "The user is not a member"),
+              (status = FORBIDDEN, description = "Only admins of the team or the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove_from_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub(super) use login::Credentials;
 pub(super) use organizations::OrganizationPath;
+use render::ErrorCode;
 pub(super) use render::{Problem, errors, render};
 pub(super) use teams::TeamPath;
 
@@ -59,6 +60,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
             schema::<Violation>(),
             schema::<Violations>(),
             schema::<Problem>(),
+            schema::<ErrorCode>(),
             schema::<OAuthError>(),
         ]
     },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,11 +10,10 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::authority::OrganizationChanges;
-use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run, Wanted};
+use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, PolicyChanges, Run, Wanted};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::domain_types;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
@@ -24,7 +24,7 @@ use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, OrganizationReference, Policy};
 use jeton_core::token::{
-    CountTotal, Direction, Grace, Page, Record, Scope, Sort, Start, Status, WantedStatus,
+    CountTotal, Direction, Grace, Page, Record, Scope, Sort, Span, Start, Status, WantedStatus,
 };
 use jeton_store::Slice;
 
@@ -44,46 +44,54 @@ pub(in crate::http) struct OrganizationPath {
     pub(in crate::http) organization: OrganizationReference,
 }
 
-/// An organization's policy: limits for its tokens. `null` means no limit.
+/// Limits for an organization's tokens. An absent field stays unchanged; `null` removes the limit.
 #[derive(Debug, Form)]
 #[form(body, name = "OrganizationPolicy", unknown = Forbidden)]
 pub(crate) struct PolicyForm {
-    /// The maximum lifetime of a new token, in seconds. If it is set, `never` is refused.
-    #[form(range(min = 60, max = 3_153_600_000_i64), example = 31_536_000)]
-    max_lifetime: Option<i64>,
-    /// The lifetime of a token created without one, in seconds; `null`: the server's default.
-    #[form(range(min = 60, max = 3_153_600_000_i64), example = 7_776_000)]
-    default_lifetime: Option<i64>,
+    /// The maximum lifetime of a new token: a whole number and a unit (`s`, `m`, `h`, `d`, `w` or `y`), at least `1m`
+    /// and at most `100y`. If it is set, `never` is refused.
+    #[form(example = "365d")]
+    max_lifetime: Option<Option<Span>>,
+    /// The lifetime of a token created without one, in the same form; `null`: the server's default.
+    #[form(example = "90d")]
+    default_lifetime: Option<Option<Span>>,
     /// The maximum number of active tokens of one owner (a user, a team or the organization).
     #[form(range(min = 1, max = 1_000_000), example = 10)]
-    max_active_tokens_per_owner: Option<i64>,
-    /// Whether an owner's last active token can be revoked only by the token itself or with `force`.
-    #[form(default = false)]
-    keep_last_token: bool,
+    max_active_tokens_per_owner: Option<Option<i64>>,
+    /// Whether an owner's last active token can be revoked only by the token itself or with `force`; `null`: `false`.
+    #[form(example = false)]
+    keep_last_token: Option<Option<bool>>,
     /// The scopes that a token may have, also by a preset; `null`: all.
     #[form(length(max = 100))]
-    allowed_scopes: Option<Vec<Scope>>,
+    allowed_scopes: Option<Option<Vec<Scope>>>,
     /// The presets that a token may be created with; `null`: all.
     #[form(length(max = 100))]
-    allowed_presets: Option<Vec<String>>,
+    allowed_presets: Option<Option<Vec<String>>>,
     /// The preset of a token created without `scopes` and `preset`; `null`: all scopes except management scopes.
     /// Scopes that the creator may not grant are left out.
     #[form(length(max = 64), example = "content_management")]
-    default_preset: Option<String>,
+    default_preset: Option<Option<String>>,
 }
 
-impl Request for Policy {
+impl Request for PolicyChanges {
     type Form = PolicyForm;
 
-    fn parse(form: PolicyForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
-        let seconds = |seconds: Option<i64>| seconds.and_then(|seconds| seconds.try_into().ok());
+    fn parse(form: PolicyForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
+        for (name, lifetime) in [
+            ("max_lifetime", form.max_lifetime),
+            ("default_lifetime", form.default_lifetime),
+        ] {
+            if lifetime.flatten().is_some_and(|span| span < Span::MINUTE) {
+                return Err(fields.refuse(name, "must be at least 1m"));
+            }
+        }
         Ok(Self {
-            max_lifetime: seconds(form.max_lifetime),
-            default_lifetime: seconds(form.default_lifetime),
+            max_lifetime: form.max_lifetime,
+            default_lifetime: form.default_lifetime,
             max_active_tokens_per_owner: form
                 .max_active_tokens_per_owner
-                .and_then(|most| most.try_into().ok()),
-            keep_last_token: form.keep_last_token,
+                .map(|most| most.and_then(|most| most.try_into().ok())),
+            keep_last_token: form.keep_last_token.map(Option::unwrap_or_default),
             allowed_scopes: form.allowed_scopes,
             allowed_presets: form.allowed_presets,
             default_preset: form.default_preset,
@@ -93,7 +101,7 @@ impl Request for Policy {
 
 /// An organization to create.
 #[derive(Debug, Form)]
-#[form(body, name = "CreateOrganization", unknown = Forbidden, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": 31_536_000}}))]
+#[form(body, name = "CreateOrganization", unknown = Forbidden, example = json!({"name": "acme", "email": "ops@example.com", "policy": {"max_lifetime": "365d"}}))]
 pub(crate) struct CreateForm {
     /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`, beginning with a letter or digit. Unique, ignoring
     /// case.
@@ -107,12 +115,12 @@ pub(crate) struct CreateForm {
     notification_url: Option<NotificationUrl>,
     /// The policy. Default: no limits.
     #[form(nested)]
-    policy: Option<Policy>,
+    policy: Option<PolicyChanges>,
 }
 
 /// Changes to an organization. An absent field stays unchanged.
 #[derive(Debug, Form)]
-#[form(body, name = "ChangeOrganization", unknown = Forbidden, example = json!({"policy": {"max_lifetime": 31_536_000, "default_lifetime": 7_776_000}, "dry_run": true}))]
+#[form(body, name = "ChangeOrganization", unknown = Forbidden, example = json!({"policy": {"max_lifetime": "365d", "default_lifetime": "90d"}, "dry_run": true}))]
 pub(crate) struct ChangeForm {
     /// The new name. Tokens stay valid, since they contain the organization's id.
     #[form(given)]
@@ -123,9 +131,9 @@ pub(crate) struct ChangeForm {
     /// The URL for notifications, `http` or `https`; `null` removes it.
     #[form(example = "https://example.com/notify")]
     notification_url: Option<Option<NotificationUrl>>,
-    /// The new policy, which replaces the old one entirely and applies to new tokens. Needs a session.
+    /// Changes to the policy, which apply to new tokens: an absent limit stays, `null` removes it. Needs a session.
     #[form(nested)]
-    policy: Option<Policy>,
+    policy: Option<PolicyChanges>,
     /// What to do with active tokens that violate the new policy: `keep` them, revoke them with effect after
     /// `grace_period` (`end_early`), or `revoke` them at once.
     #[form(default = Existing::Keep)]
@@ -200,12 +208,13 @@ impl Request for ChangeOrganization {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Policy)]
 struct PolicyInfo {
-    /// The maximum lifetime of a new token, in seconds. If it is set, `never` is refused.
-    #[schema(required = true, example = 31_536_000)]
-    max_lifetime: Option<u64>,
-    /// The lifetime of a token created without one, in seconds; `null`: the server's default.
-    #[schema(required = true, example = 7_776_000)]
-    default_lifetime: Option<u64>,
+    /// The maximum lifetime of a new token: a whole number and a unit (`s`, `m`, `h` or `d`). If it is set, `never` is
+    /// refused.
+    #[schema(required = true, example = "365d")]
+    max_lifetime: Option<String>,
+    /// The lifetime of a token created without one; `null`: the server's default.
+    #[schema(required = true, example = "90d")]
+    default_lifetime: Option<String>,
     /// The maximum number of active tokens of one owner (a user, a team or the organization).
     #[schema(required = true, example = 10)]
     max_active_tokens_per_owner: Option<u32>,
@@ -236,8 +245,8 @@ impl From<Policy> for PolicyInfo {
             default_preset,
         } = policy;
         Self {
-            max_lifetime,
-            default_lifetime,
+            max_lifetime: max_lifetime.map(Span::words),
+            default_lifetime: default_lifetime.map(Span::words),
             max_active_tokens_per_owner,
             keep_last_token,
             allowed_scopes,
@@ -334,7 +343,7 @@ struct OrganizationSummary {
     request_body = CreateForm,
     responses((status = CREATED, description = "The organization", body = OrganizationInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem)))]
+              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem, example = json!(["name_taken", "quota_reached"]))))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -408,7 +417,8 @@ async fn show(
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
     responses((status = OK, description = "The updated organization", body = ChangedOrganization),
-              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem)))]
+              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem, example = json!("name_taken")),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this; a change of the policy needs a session", body = Problem, example = json!(["forbidden", "session_needed"]))))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -435,7 +445,8 @@ async fn change(
 /// Deletes its teams and projects too, and revokes all of its tokens at once. Its name is reserved for 30 days.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}", tag = "organizations", operation_id = "delete_organization",
     params(OrganizationPath),
-    responses((status = NO_CONTENT, description = "The organization is deleted")))]
+    responses((status = NO_CONTENT, description = "The organization is deleted"),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

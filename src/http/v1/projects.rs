@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,7 +10,6 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::authority::Error;
@@ -93,7 +93,8 @@ impl From<Project> for ProjectInfo {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The project", body = ProjectInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another project of the organization has this name", body = Problem)))]
+              (status = CONFLICT, description = "Another project of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached"])),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -139,7 +140,8 @@ async fn list(
 /// Tokens restricted to the project stay restricted and no longer grant access to any project.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/projects/{id}", tag = "projects", operation_id = "delete_project",
     params(ProjectPath),
-    responses((status = NO_CONTENT, description = "The project is deleted")))]
+    responses((status = NO_CONTENT, description = "The project is deleted"),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

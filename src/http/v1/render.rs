@@ -7,19 +7,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::Failure;
+use crate::http::domain_types::Word;
 use crate::http::input::InputError;
-use crate::http::kind::Description;
+use crate::http::kind::Code;
 use crate::http::openapi::{self, ErrorAnswer, Inputs};
+
+/// The code of an error.
+pub(crate) type ErrorCode = Word<Code>;
 
 /// An error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// The error message. It can change between versions.
-    #[schema(example = "No such resource, or you may not see it.")]
     detail: String,
-    /// The error code. It never changes.
-    #[schema(example = "not_found")]
-    code: String,
+    code: ErrorCode,
 }
 
 /// Returns the errors of an operation for the OpenAPI document.
@@ -40,12 +41,13 @@ pub(crate) fn render(failure: &Failure) -> Response {
     if let Failure::Input(InputError::Invalid(violations)) = failure {
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(violations)).into_response();
     }
-    let Description { kind, code, text } = failure.description();
+    let description = failure.description();
+    let status = description.kind().status();
     let problem = Problem {
-        detail: text.into_owned(),
-        code: code.to_owned(),
+        detail: description.text.into_owned(),
+        code: Word(description.code),
     };
-    failure.with_headers((kind.status(), Json(problem)), failure.challenge())
+    failure.with_headers((status, Json(problem)), failure.challenge())
 }
 
 #[cfg(test)]
@@ -70,15 +72,16 @@ mod tests {
         501 Past states are not kept: repeat the request without `time`.
         429 Too many requests: retry after the seconds in Retry-After. retry-after=7
         401 Authentication is required: send a token as Authorization: Bearer. www-authenticate=Bearer realm="jeton"
-        401 The token is not active: it is unknown, expired or revoked. www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`. www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
         401 The e-mail address or the password is wrong. www-authenticate=Bearer realm="jeton"
         429 Too many failed logins: retry after the seconds in Retry-After. retry-after=30
-        403 Your role does not allow this.
+        403 Your role, or that of the token's owner, does not allow this.
         403 This operation needs a session: log in, and do not use an API token.
-        403 The token's audience does not include this API.
-        403 The token lacks the scope tokens:read. www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+        403 The token is for other services: its audience does not include this one. Create a token with this `audience`.
+        403 The token lacks the scope projects:read: create a token that has it. www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="The token lacks the scope projects:read: create a token that has it.", scope="projects:read"
         404 No such resource, or you may not see it.
-        404 This endpoint needs an API token, and the request has a session.
+        403 This needs an API token, and the request has a session: create a token with `POST /api/v1/tokens`.
+        403 Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write. www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write.", scope="usage:write"
         400 Name the organization in the field `organization` or the header `x-business-id`: you do not belong to exactly one.
         409 This name is already in use.
         409 This e-mail address belongs to another user.
@@ -116,15 +119,16 @@ mod tests {
         501 not_supported
         429 too_many_requests retry-after=7
         401 not_authenticated www-authenticate=Bearer realm="jeton"
-        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 invalid_token www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
         401 login_failed www-authenticate=Bearer realm="jeton"
         429 login_throttled retry-after=30
         403 forbidden
         403 session_needed
         403 wrong_audience
-        403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", scope="tokens:read"
+        403 insufficient_scope www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="The token lacks the scope projects:read: create a token that has it.", scope="projects:read"
         404 not_found
-        404 not_found
+        403 api_token_needed
+        403 deployment_token_needed www-authenticate=Bearer realm="jeton", error="insufficient_scope", error_description="Only a token of the deployment may do this: a site administrator creates one with `owner: deployment` and the scope usage:write.", scope="usage:write"
         400 organization_needed
         409 name_taken
         409 name_taken

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +10,6 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::authority::{CutOffOrder, CutOffRecord};
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// A revocation to create. It covers the tokens that match all given fields.
 #[derive(Debug, Form)]
 // A misspelt `team` must not revoke all tokens of the organization.
-#[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "ada@example.com", "reason": "a lost laptop"}))]
+#[form(body, name = "CreateRevocation", unknown = Forbidden, example = json!({"organization": "default", "user": "nobody@example.com", "reason": "a lost laptop"}))]
 pub(crate) struct CutOffForm {
     /// Tokens of this organization, by name or id. Required unless you are a site administrator.
     organization: Option<OrganizationReference>,
@@ -159,7 +159,8 @@ impl From<CutOffRecord> for CutOffInfo {
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "tokens", operation_id = "create_revocation",
     request_body = CutOffForm,
     responses((status = CREATED, description = "The revocation, in effect", body = CutOffInfo),
-              (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem)))]
+              (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this; for all organizations, only site administrators", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

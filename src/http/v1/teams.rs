@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -9,7 +10,6 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
@@ -101,7 +101,8 @@ impl From<Team> for TeamInfo {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The team", body = TeamInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem)))]
+              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached"])),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -167,7 +168,8 @@ async fn show(
 #[utoipa::path(patch, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "change_team",
     params(TeamPath), request_body = ChangeForm,
     responses((status = OK, description = "The updated team", body = TeamInfo),
-              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem)))]
+              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem, example = json!("name_taken")),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn change(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,
@@ -186,7 +188,8 @@ async fn change(
 /// Revokes all of its tokens at once. Its members stay in the organization.
 #[utoipa::path(delete, path = "/api/v1/organizations/{organization}/teams/{team}", tag = "teams", operation_id = "delete_team",
     params(TeamPath),
-    responses((status = NO_CONTENT, description = "The team is deleted")))]
+    responses((status = NO_CONTENT, description = "The team is deleted"),
+              (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<OrganizationsWrite>,
     State(app): State<Arc<App>>,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,7 +11,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use crate::authority::{NewAccount, PersonPatch};
@@ -216,7 +216,8 @@ impl From<Person> for UserInfo {
 #[utoipa::path(post, path = "/api/v1/users", tag = "people", operation_id = "create_user", request_body = CreateForm,
     responses((status = CREATED, description = "The user", body = UserInfo,
                   headers(("Location" = String, description = "The URL of the user"))),
-              (status = CONFLICT, description = "Another user has this e-mail address", body = Problem)))]
+              (status = CONFLICT, description = "Another user has this e-mail address", body = Problem, example = json!("address_taken")),
+              (status = FORBIDDEN, description = "Only site administrators may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -232,7 +233,8 @@ async fn create(
 ///
 /// Only for site administrators.
 #[utoipa::path(get, path = "/api/v1/users", tag = "people", operation_id = "list_users", params(SliceForm),
-    responses((status = OK, description = "A page of users, sorted by e-mail address", body = Items<UserInfo>)))]
+    responses((status = OK, description = "A page of users, sorted by e-mail address", body = Items<UserInfo>),
+              (status = FORBIDDEN, description = "Only site administrators may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn list(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -251,7 +253,8 @@ async fn list(
 ///
 /// Only for site administrators and for the user.
 #[utoipa::path(get, path = "/api/v1/users/{email}", tag = "people", operation_id = "get_user", params(UserPath),
-    responses((status = OK, description = "The user", body = UserInfo)))]
+    responses((status = OK, description = "The user", body = UserInfo),
+              (status = FORBIDDEN, description = "Only site administrators and the user may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn show(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -268,7 +271,8 @@ async fn show(
 #[utoipa::path(patch, path = "/api/v1/users/{email}", tag = "people", operation_id = "change_user",
     params(UserPath), request_body = ChangeForm,
     responses((status = OK, description = "The updated user", body = UserInfo),
-              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem)))]
+              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem, example = json!("last_site_administrator")),
+              (status = FORBIDDEN, description = "Only site administrators and the user may do this, with a session", body = Problem, example = json!(["forbidden", "wrong_password"]))))]
 async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -288,7 +292,8 @@ async fn change(
 /// Only for site administrators. Revokes the user's sessions and tokens permanently.
 #[utoipa::path(delete, path = "/api/v1/users/{email}", tag = "people", operation_id = "delete_user", params(UserPath),
     responses((status = NO_CONTENT, description = "The user is deleted"),
-              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem)))]
+              (status = CONFLICT, description = "The user is the last site administrator who can log in", body = Problem, example = json!("last_site_administrator")),
+              (status = FORBIDDEN, description = "Only site administrators may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -21,7 +21,7 @@ impl Trap {
     async fn set() -> Self {
         let app = TestApp::new().await;
         let stranger = app.admin_of(&SOUTH);
-        let order = json!({"name": TRAP, "policy": {"max_lifetime": 60, "allowed_scopes": [],
+        let order = json!({"name": TRAP, "policy": {"max_lifetime": "1m", "allowed_scopes": [],
             "max_active_tokens_per_owner": 1}});
         app.post(&stranger, "/organizations", order).await.is(201);
         let order = json!({"name": "snare"});

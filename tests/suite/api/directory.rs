@@ -20,12 +20,12 @@ async fn the_creator_of_an_organization_is_its_admin() {
     let app = TestApp::new().await;
     let member = app.member_of(&NORTH);
     let order = json!({"name": "Brand.New_1", "email": "ops@example.com",
-        "notification_url": "https://example.com/n", "policy": {"max_lifetime": 60}});
+        "notification_url": "https://example.com/n", "policy": {"max_lifetime": "1m"}});
     let made = app.post(&member, "/organizations", order).await.is(201);
     let expected = json!({
         "id": made.json()["id"], "name": "Brand.New_1", "email": "ops@example.com",
         "notification_url": "https://example.com/n",
-        "policy": {"max_lifetime": 60, "default_lifetime": null, "max_active_tokens_per_owner": null,
+        "policy": {"max_lifetime": "1m", "default_lifetime": null, "max_active_tokens_per_owner": null,
             "keep_last_token": false, "allowed_scopes": null, "allowed_presets": null,
             "default_preset": null},
         "created_at": "2026-01-02T03:05:05.678Z",
@@ -70,21 +70,25 @@ async fn the_creator_of_an_organization_is_its_admin() {
 async fn an_organization_is_changed_field_by_field() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
-    let policy = json!({"policy": {"max_lifetime": 60, "max_active_tokens_per_owner": 1}});
+    let policy = json!({"policy": {"max_lifetime": "1m", "max_active_tokens_per_owner": 1}});
     app.patch(&admin, &home(), policy).await.is(200);
     app.patch(&admin, &home(), json!({"email": "a@example.com"}))
         .await
         .is(200);
     let changed = app.patch(&admin, &home(), json!({})).await.is(200).json();
     assert_eq!(changed["email"], "a@example.com");
-    assert_eq!(changed["policy"]["max_lifetime"], 60);
-    // A policy is replaced entirely: an absent field means no limit.
-    let changed = app
-        .patch(&admin, &home(), json!({"policy": {}, "email": null}))
-        .await
-        .is(200)
-        .json();
+    // Fields of the policy that are not named stay.
+    let change = json!({"policy": {"keep_last_token": true, "default_lifetime": "60s"}, "email": null});
+    let changed = app.patch(&admin, &home(), change).await.is(200).json();
     assert_eq!(changed["email"], Value::Null);
+    assert_eq!(
+        changed["policy"],
+        json!({"max_lifetime": "1m", "default_lifetime": "1m", "max_active_tokens_per_owner": 1,
+            "keep_last_token": true, "allowed_scopes": null, "allowed_presets": null, "default_preset": null})
+    );
+    let change = json!({"policy": {"max_lifetime": null, "default_lifetime": null, "keep_last_token": null,
+        "max_active_tokens_per_owner": null}});
+    let changed = app.patch(&admin, &home(), change).await.is(200).json();
     assert_eq!(
         changed["policy"],
         json!({"max_lifetime": null, "default_lifetime": null, "max_active_tokens_per_owner": null,
@@ -93,8 +97,12 @@ async fn an_organization_is_changed_field_by_field() {
     for (change, fault) in [
         (json!({"name": SOUTH.id()}), "value_error at body.name"),
         (
-            json!({"policy": {"max_lifetime": 59}}),
-            "greater_than_equal at body.policy.max_lifetime",
+            json!({"policy": {"max_lifetime": "59s"}}),
+            "value_error at body.policy.max_lifetime",
+        ),
+        (
+            json!({"policy": {"default_lifetime": 7_776_000}}),
+            "string_type at body.policy.default_lifetime",
         ),
         (json!({"policy": 5}), "model_attributes_type at body.policy"),
         (

@@ -90,6 +90,122 @@ async fn every_error_of_every_operation_has_the_one_form() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
+/// Violations that an operation finds, after the body was read, echo the value as it was sent too.
+#[tokio::test]
+async fn a_violation_echoes_what_was_sent() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let home = format!("/organizations/{}", NORTH.name);
+    let policy = json!({"policy": {"max_lifetime": "30d", "allowed_scopes": ["projects:read"]}});
+    app.patch(&admin, &home, policy).await.is(200);
+    let token =
+        json!({"organization": NORTH.name, "owner": "organization", "expires_in": "1d", "scopes": []});
+    let token = app.mint(&admin, token).await;
+    let rotate = format!("/tokens/{}/rotate", token.id);
+    let order = |field: &str, value: Value| {
+        let mut order = json!({"name": "n", "organization": NORTH.name, "owner": "organization"});
+        order[field] = value;
+        order
+    };
+    for (path, body, field) in [
+        ("/tokens", order("expires_in", json!("8w")), "/expires_in"),
+        ("/tokens", order("expires_in", json!("never")), "/expires_in"),
+        (
+            "/tokens",
+            order("expires_in_days", json!("0_31")),
+            "/expires_in_days",
+        ),
+        ("/tokens", order("projects", json!(["17"])), "/projects/0"),
+        (
+            "/tokens",
+            order("scopes", json!(["projects:read", "content:write"])),
+            "/scopes/1",
+        ),
+        (&rotate, json!({"expires_in": "52w"}), "/expires_in"),
+        (
+            "/revocations",
+            json!({"organization": NORTH.name, "issued_before": "2126-01-01"}),
+            "/issued_before",
+        ),
+        (
+            "/revocations",
+            json!({"organization": NORTH.name, "project": "9"}),
+            "/project",
+        ),
+    ] {
+        let answer = app.post(&admin, path, body.clone()).await.is(422).json();
+        let violation = &answer["detail"][0];
+        let way = violation["loc"].as_array().unwrap().iter().skip(1);
+        let way: String = way.map(|part| format!("/{part}").replace('"', "")).collect();
+        assert_eq!(
+            (&*way, &violation["input"]),
+            (field, body.pointer(field).unwrap()),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_which_credential_is_needed() {
+    let app = TestApp::new().await;
+    let (admin, site) = (app.admin_of(&NORTH), app.site_admin());
+    for (method, path) in [
+        (Method::GET, "/tokens/current"),
+        (Method::POST, "/tokens/current/revoke"),
+        (Method::POST, "/tokens/current/rotate"),
+    ] {
+        let body = (method == Method::POST).then(|| json!({}));
+        let path = format!("/api/v1{path}");
+        let answer = app
+            .call(&admin, method, &path, body)
+            .await
+            .fails(403, "api_token_needed");
+        assert!(answer.text.contains("POST /api/v1/tokens"), "{}", answer.text);
+    }
+    let team = app.team_token(&NORTH, &["tokens:read"]).await.holder;
+    for caller in [&site, &admin, &team] {
+        let answer = app.post(caller, "/usage", json!({"uses": []})).await;
+        let answer = answer.fails(403, "deployment_token_needed");
+        assert!(answer.text.contains("`owner: deployment`"), "{}", answer.text);
+        assert!(
+            answer
+                .header("www-authenticate")
+                .contains("scope=\"usage:write\"")
+        );
+    }
+    let session = app
+        .call(&site, Method::GET, "/oauth/authorize-request", None)
+        .await
+        .is(401);
+    assert_eq!(session.text_at("/error"), "invalid_token");
+    for text in [
+        session.text_at("/error_description"),
+        session.header("www-authenticate").to_owned(),
+    ] {
+        assert!(
+            text.contains("needs an API token, and the request has a session"),
+            "{text}"
+        );
+    }
+    // Who presents a token learns what to do, but not whether it has ever existed.
+    let revoked = app.organization_token(&NORTH, &[]).await.holder;
+    app.post(&revoked, "/tokens/current/revoke", json!({}))
+        .await
+        .is(201);
+    let mut texts = Vec::new();
+    for holder in [revoked, Actor::holding("eyJhbGciOiJFUzI1NiJ9.e30.AA")] {
+        let answer = app.get(&holder, "/me").await.fails(401, "invalid_token");
+        let detail = answer.text_at("/detail");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            format!("Bearer realm=\"jeton\", error=\"invalid_token\", error_description=\"{detail}\"")
+        );
+        texts.push(detail);
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert!(texts[0].contains("Log in again"), "{texts:?}");
+}
+
 #[tokio::test]
 async fn what_no_operation_answers_has_the_form_too() {
     let app = TestApp::new().await;

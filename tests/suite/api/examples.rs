@@ -1,8 +1,10 @@
 //! The document's examples of requests work as they are, and every documented bound is enforced.
 
+use axum::body::Body;
+use axum::http::Request;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Answer, TestApp, form, request};
+use crate::harness::{Answer, NORTH, TestApp, form, request};
 
 /// An operation with a body, and the body's schema.
 pub(super) struct Writer {
@@ -40,6 +42,16 @@ impl Document {
 
     pub(super) fn of(api: jeton::http::Document) -> Self {
         Self(serde_json::to_value(jeton::http::document(api)).unwrap())
+    }
+
+    /// Returns a document without the login of the native API, which has tests of its own.
+    pub(super) fn of_dialect(api: jeton::http::Document) -> Self {
+        let mut document = Self::of(api);
+        document.0["paths"]
+            .as_object_mut()
+            .unwrap()
+            .remove("/api/v1/login");
+        document
     }
 
     /// Resolves a reference, and a schema that is combined with null.
@@ -163,6 +175,7 @@ async fn send(app: &TestApp, writer: &Writer, body: Value) -> Answer {
     let sender = match writer.id.as_str() {
         // Only this token may.
         "report_usage" => app.deployment_token(&["usage:write"]).await.holder,
+        "revoke_current_token" | "rotate_current_token" => app.organization_token(&NORTH, &[]).await.holder,
         _ => app.site_admin(),
     };
     app.send(request(&sender, method, &writer.path, Some(body))).await
@@ -278,6 +291,131 @@ async fn the_examples_of_changes_do_no_harm() {
             .status,
         200
     );
+}
+
+/// Returns the path and query that Swagger UI fills in for an operation.
+fn filled_in(document: &Document, path: &str, operation: &Value) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let told = [&parameter["example"], &parameter["schema"]["default"]];
+        let told = told.into_iter().find(|value| !value.is_null());
+        let name = parameter["name"].as_str().unwrap();
+        match told {
+            Some(value) if parameter["in"] == "query" => {
+                query.append_pair(
+                    name,
+                    &value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                );
+            }
+            _ => {
+                let is_optional = parameter["required"] != true;
+                assert!(is_optional || told.is_some(), "{path}: no example of {name}");
+            }
+        }
+    }
+    format!("{}?{}", document.fill(path, operation), query.finish())
+}
+
+/// What the page fills in finds what a newcomer has just made, and ends none of it.
+#[tokio::test]
+async fn the_values_that_are_filled_in_work_and_end_nothing() {
+    let app = TestApp::new().await;
+    let admin = app.site_admin();
+    let home = "/organizations/default";
+    app.post(&admin, &format!("{home}/teams"), json!({"name": "runners"}))
+        .await
+        .is(201);
+    app.post(&admin, &format!("{home}/projects"), json!({"name": "website"}))
+        .await
+        .is(201);
+    let ada = json!({"email": "ada@example.com", "password": "correct horse battery staple"});
+    app.post(&admin, "/users", ada).await.is(201);
+    let member = json!({"role": "member"});
+    app.put(&admin, &format!("{home}/members/ada@example.com"), member.clone())
+        .await
+        .is(204);
+    app.put(
+        &admin,
+        &format!("{home}/teams/runners/members/ada@example.com"),
+        member,
+    )
+    .await
+    .is(204);
+    let native = Document::new();
+    let writers = native.writers();
+    let create = writers.iter().find(|writer| writer.id == "create_token").unwrap();
+    let token = send(&app, create, native.suggested(&create.schema))
+        .await
+        .is(201)
+        .text_at("/token_info/id");
+    let state = async || {
+        let mut state = Vec::new();
+        for path in [
+            home.to_owned(),
+            format!("{home}/members"),
+            format!("{home}/teams"),
+            format!("{home}/teams/runners/members"),
+            format!("{home}/projects"),
+            format!("/tokens/{token}"),
+            "/users/ada@example.com".to_owned(),
+        ] {
+            state.push(app.get(&admin, &path).await.is(200).json());
+        }
+        state
+    };
+    let before = state().await;
+    for api in jeton::http::Document::ALL {
+        let document = Document::of(api);
+        for (method, path, operation) in document.each() {
+            let id = operation["operationId"].as_str().unwrap();
+            let ends = method == "DELETE"
+                || ["revoke", "rotate", "authentication-token"]
+                    .iter()
+                    .any(|last| path.ends_with(last));
+            if !ends && method != "GET" {
+                continue;
+            }
+            let mut request = Request::builder()
+                .method(&*method)
+                .uri(filled_in(&document, &path, operation))
+                .header("authorization", admin.authorization().unwrap());
+            let mut body = Body::empty();
+            if let Some((media, content)) = operation["requestBody"]["content"]
+                .as_object()
+                .and_then(|all| all.iter().next())
+            {
+                let example = match &content["example"] {
+                    Value::Null => document.suggested(&content["schema"]),
+                    example => example.clone(),
+                };
+                request = request.header("content-type", media);
+                body = match media.as_str() {
+                    "application/x-www-form-urlencoded" => {
+                        format!("token={}", example["token"].as_str().unwrap()).into()
+                    }
+                    _ => example.to_string().into(),
+                };
+            } else if path.starts_with("/api/v2") && api == jeton::http::Document::Terraform {
+                request = request.header("content-type", "application/vnd.api+json");
+            }
+            let answer = app.send(request.body(body).unwrap()).await;
+            // Only an API token has a current token.
+            let is_fine = [200, 202, 204, 404].contains(&answer.status)
+                || path.contains("/tokens/current")
+                || path == "/oauth/authorize-request";
+            assert!(is_fine, "{api:?} {id}: {} {}", answer.status, answer.text);
+            if id == "list_tokens" {
+                assert!(
+                    answer.each("id").contains(&token),
+                    "{api:?} {id}: {}",
+                    answer.text
+                );
+            }
+            if ends {
+                assert_eq!(state().await, before, "{api:?} {id} ends something");
+            }
+        }
+    }
 }
 
 /// A field with a bound, a value beyond it, and one at it if any text is valid.

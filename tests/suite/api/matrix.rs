@@ -5,7 +5,7 @@
 //! organization [`NORTH`], its team, project, users and tokens.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::body::Body;
@@ -138,8 +138,8 @@ pub(super) const TABLE: &[Row] = &[
                                                                        [401, 401, 401, 401, 404, 403, 201, 201, 201, 201, 403, 403, 404, 403, 403, 201, 403]),
     row("create_token",         "", r#"{"name":"new","owner":"deployment"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
-    row("get_current_token",    "", "",                                [401, 401, 401, 401, 404, 404, 404, 404, 404, 404, 200, 200, 200, 200, 200, 200, 200]),
-    row("revoke_current_token", "", "{}",                              [401, 401, 401, 401, 404, 404, 404, 404, 404, 404, 201, 201, 201, 201, 201, 201, 201]),
+    row("get_current_token",    "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 200, 200, 200, 200, 200, 200, 200]),
+    row("revoke_current_token", "", "{}",                              [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 201, 201, 201, 201, 201, 201, 201]),
     row("get_token",            "{own}", "",                           [401, 401, 401, 401, 404, 404, 404, 404, 200, 200, 403, 200, 404, 403, 404, 404, 200]),
     row("get_token",            "{teams}", "",                         [401, 401, 401, 401, 404, 404, 404, 200, 200, 200, 403, 200, 404, 403, 200, 404, 200]),
     row("get_token",            "{members}", "",                       [401, 401, 401, 401, 404, 404, 200, 404, 200, 200, 403, 200, 404, 403, 404, 200, 200]),
@@ -155,7 +155,7 @@ pub(super) const TABLE: &[Row] = &[
     row("rotate_token",         "{own}", r#"{}"#,                      [401, 401, 401, 401, 404, 404, 404, 404, 201, 201, 403, 403, 404, 403, 404, 404, 403]),
     row("rotate_token",         "{teams}", r#"{}"#,                    [401, 401, 401, 401, 404, 404, 404, 201, 201, 201, 403, 403, 404, 403, 403, 404, 403]),
     row("rotate_token",         "{members}", r#"{}"#,                  [401, 401, 401, 401, 404, 404, 201, 404, 403, 403, 403, 403, 404, 403, 404, 403, 403]),
-    row("rotate_current_token", "", r#"{}"#,                           [401, 401, 401, 401, 404, 404, 404, 404, 404, 404, 201, 201, 201, 201, 201, 201, 201]),
+    row("rotate_current_token", "", r#"{}"#,                           [401, 401, 401, 401, 403, 403, 403, 403, 403, 403, 201, 201, 201, 201, 201, 201, 201]),
     row("revoke_tokens",        "", r#"{"organization":"{organization}","all":true,"dry_run":true}"#,
                                                                        [401, 401, 401, 401, 404, 200, 200, 200, 200, 200, 403, 200, 404, 403, 200, 200, 200]),
     row("revoke_tokens",        "", r#"{"organization":"{organization}","q":"minted"}"#,
@@ -184,6 +184,8 @@ pub(super) struct Operation {
     method: Method,
     path: String,
     documented: BTreeSet<u16>,
+    /// The examples of errors, by status.
+    examples: BTreeMap<u16, Vec<Value>>,
     is_public: bool,
     takes_form: bool,
 }
@@ -198,6 +200,15 @@ impl Operation {
     pub(super) fn is_head(&self) -> bool {
         self.method == Method::HEAD
     }
+}
+
+/// Returns the examples of a JSON response.
+fn examples(response: &Value) -> Vec<Value> {
+    let content = &response["content"]["application/json"];
+    let several = content["examples"].as_object().into_iter().flatten();
+    let several = several.map(|(_, example)| example["value"].clone());
+    let one = (!content["example"].is_null()).then(|| content["example"].clone());
+    several.chain(one).collect()
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -216,6 +227,11 @@ pub(super) fn operations() -> Vec<Operation> {
                 method,
                 path: path.clone(),
                 documented: responses.keys().map(|status| status.parse().unwrap()).collect(),
+                examples: responses
+                    .iter()
+                    .filter(|(status, _)| status.starts_with(['4', '5']))
+                    .map(|(status, response)| (status.parse().unwrap(), examples(response)))
+                    .collect(),
                 is_public: operation["security"] == json!([{}]),
                 takes_form: operation["requestBody"]["content"]["application/x-www-form-urlencoded"]
                     .is_object(),
@@ -366,6 +382,7 @@ async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) ->
             ));
         }
     }
+    let mut forbidden = BTreeMap::<&str, Vec<Value>>::new();
     for row in table {
         let Some(operation) = operations.iter().find(|operation| operation.id == row.operation) else {
             findings.push(format!("there is no operation {}", row.operation));
@@ -387,6 +404,16 @@ async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) ->
             if !operation.documented.contains(&status) {
                 findings.push(format!("{what}: {status} is not documented"));
             }
+            if status >= 400 && !operation.is_head() {
+                let body: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+                let examples = operation.examples.get(&status).cloned().unwrap_or_default();
+                if !examples.contains(&body) {
+                    findings.push(format!("{what}: {body} is no example of {status}"));
+                }
+                if status == 403 {
+                    forbidden.entry(&operation.id).or_default().push(body);
+                }
+            }
             if STRANGERS.contains(name) {
                 for secret in stage.secrets() {
                     if answer.text.contains(&secret) || format!("{:?}", answer.headers).contains(&secret) {
@@ -400,6 +427,18 @@ async fn findings(stage: &Stage, table: &[Row], change: fn(Router) -> Router) ->
                         findings.push(format!("{what}: an absent one is answered with {}", absent.text));
                     }
                 }
+            }
+        }
+    }
+    for operation in operations.iter().filter(|operation| !operation.is_head()) {
+        let Some(seen) = forbidden.get(&*operation.id) else {
+            continue;
+        };
+        for example in operation.examples.get(&403).into_iter().flatten() {
+            // No row sends a password.
+            if !seen.contains(example) && example["code"] != "wrong_password" {
+                let id = &operation.id;
+                findings.push(format!("{id}: nobody gets the example {example} of 403"));
             }
         }
     }

@@ -58,11 +58,13 @@ async fn new_tokens_keep_to_the_allowed_scopes_and_presets() {
     // The default is the allowed part.
     let made = ask(&app, json!({})).await.is(201).json();
     assert_eq!(made["token_info"]["scopes"], json!(["projects:read"]));
-    // A preset grants only allowed scopes.
-    let policy = json!({"allowed_scopes": ["projects:read"]});
+    // A preset grants only allowed scopes. The request names the preset, not the scope.
+    let policy = json!({"allowed_scopes": ["projects:read"], "allowed_presets": null});
     set(&app, json!({"policy": policy})).await.is(200);
     let refused = ask(&app, json!({"preset": "content_management"})).await;
-    refused.blames(&["value_error at body.scopes.1"]);
+    let refused = refused.blames(&["value_error at body.preset"]);
+    assert_eq!(refused.text_at("/detail/0/input"), "content_management");
+    assert!(refused.text_at("/detail/0/msg").contains("content:write"));
     // Other organizations are not affected.
     app.organization_token(&SOUTH, &["content:write"]).await;
 }
@@ -70,7 +72,7 @@ async fn new_tokens_keep_to_the_allowed_scopes_and_presets() {
 #[tokio::test]
 async fn what_is_not_said_comes_from_the_policy() {
     let app = TestApp::new().await;
-    let policy = json!({"default_preset": "content_management", "default_lifetime": 86_400});
+    let policy = json!({"default_preset": "content_management", "default_lifetime": "1d"});
     set(&app, json!({"policy": policy})).await.is(200);
     let made = ask(&app, json!({})).await.is(201).json()["token_info"].clone();
     assert_eq!(made["scopes"], json!(["projects:read", "content:write"]));
@@ -120,7 +122,7 @@ async fn a_policy_that_names_what_does_not_exist_is_refused() {
             ],
         ),
         (
-            json!({"max_lifetime": 60, "default_lifetime": 61}),
+            json!({"max_lifetime": "1m", "default_lifetime": "61s"}),
             vec!["value_error at body.policy.default_lifetime"],
         ),
     ] {
@@ -151,17 +153,37 @@ async fn a_policy_that_names_what_does_not_exist_is_refused() {
     }
 }
 
+/// A member that is not named contradicts nothing by itself: the one that was sent is blamed, with its value.
+#[tokio::test]
+async fn a_change_of_a_policy_that_contradicts_the_rest_blames_what_was_sent() {
+    let app = TestApp::new().await;
+    let policy = json!({"default_lifetime": "90d", "allowed_presets": ["content_management"],
+        "default_preset": "content_management"});
+    set(&app, json!({"policy": policy})).await.is(200);
+    for (change, field) in [
+        (json!({"max_lifetime": "30d"}), "max_lifetime"),
+        (json!({"allowed_presets": []}), "allowed_presets"),
+    ] {
+        let refused = set(&app, json!({"policy": change})).await;
+        let refused = refused.blames(&[&format!("value_error at body.policy.{field}")]);
+        assert_eq!(refused.json()["detail"][0]["input"], change[field], "{field}");
+    }
+    let change = json!({"policy": {"max_lifetime": "30d", "default_lifetime": "7d"}});
+    let changed = set(&app, change).await.is(200).json();
+    assert_eq!(changed["policy"]["default_preset"], "content_management");
+}
+
 #[tokio::test]
 async fn a_dry_run_lists_violating_tokens_and_changes_nothing() {
     let app = TestApp::new().await;
     let long = app.organization_token(&NORTH, &[]).await.id;
     let short = ask(&app, json!({"expires_in": "1d"})).await.is(201);
     app.organization_token(&SOUTH, &[]).await;
-    let change = json!({"policy": {"max_lifetime": 86_400}, "name": "renamed", "dry_run": true,
+    let change = json!({"policy": {"max_lifetime": "1d"}, "name": "renamed", "dry_run": true,
         "existing_tokens": "revoke"});
     let shown = set(&app, change).await.is(200).json();
     assert_eq!(shown["name"], "renamed");
-    assert_eq!(shown["policy"]["max_lifetime"], 86_400);
+    assert_eq!(shown["policy"]["max_lifetime"], "1d");
     assert_eq!(shown["breaking_tokens"]["total"], 1);
     assert_eq!(shown["breaking_tokens"]["items"][0]["id"], json!(long));
     assert_eq!(shown["breaking_tokens"]["revocation"], Value::Null);
@@ -186,7 +208,7 @@ async fn tokens_that_violate_a_policy_are_kept_ended_early_or_revoked() {
         .organization_token(&NORTH, &["tokens:read", "tokens:write"])
         .await;
     let short = ask(&app, json!({"expires_in": "1d"})).await.is(201);
-    let policy = json!({"max_lifetime": 86_400, "keep_last_token": true});
+    let policy = json!({"max_lifetime": "1d", "keep_last_token": true});
     let kept = set(&app, json!({"policy": policy})).await.is(200).json();
     assert_eq!(kept["breaking_tokens"]["total"], 1);
     app.get(&long.holder, "/tokens").await.is(200);
@@ -230,7 +252,7 @@ async fn revoke_what_breaks(fault: Fault, calls_before: usize) -> (TestApp, Mint
     let app = TestApp::over(plan.follow()).await;
     let long = app.organization_token(&NORTH, &[]).await;
     plan.arm(fault, Some(Kind::Write), calls_before);
-    let change = json!({"policy": {"max_lifetime": 86_400}, "existing_tokens": "revoke"});
+    let change = json!({"policy": {"max_lifetime": "1d"}, "existing_tokens": "revoke"});
     let answer = set(&app, change).await;
     if fault == Fault::Lost {
         plan.under_way.notified().await;
@@ -255,7 +277,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     // The order is carried out although the client receives an error.
     let (app, long, answer) = revoke_what_breaks(Fault::FailsAfterwards, 0).await;
     answer.fails(503, "unavailable");
-    assert_eq!(longest_life(&app).await, 86_400);
+    assert_eq!(longest_life(&app).await, "1d");
     app.operator().carry_on().await;
     finished(&app, &admin, "1").await;
     assert_eq!(status(&app, &long.id).await, "revoked");
@@ -265,7 +287,7 @@ async fn a_policy_comes_with_its_consequences_or_not_at_all() {
     let order = answer.is(200).text_at("/breaking_tokens/revocation");
     assert_eq!(status(&app, &long.id).await, "active");
     app.restart().await;
-    assert_eq!(longest_life(&app).await, 86_400);
+    assert_eq!(longest_life(&app).await, "1d");
     app.operator().carry_on().await;
     finished(&app, &admin, &order).await;
     assert_eq!(status(&app, &long.id).await, "revoked");

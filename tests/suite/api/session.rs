@@ -230,7 +230,7 @@ async fn two_authorization_headers_are_refused_even_if_both_are_good() {
 #[tokio::test]
 async fn who_is_refused_is_told_what_is_missing_as_rfc_6750_has_it() {
     let app = TestApp::new().await;
-    let challenge = |answer: &crate::harness::Answer| answer.header("www-authenticate").to_owned();
+    let challenge = crate::harness::Answer::challenge;
     let answer = app.get(&app.anyone(), "/me").await.is(401);
     assert_eq!(challenge(&answer), "Bearer realm=\"jeton\"");
     let answer = app.get(&Actor::holding("x"), "/me").await.is(401);
@@ -288,14 +288,14 @@ async fn sessions_and_api_tokens_are_not_taken_for_each_other() {
     let app = TestApp::new().await;
     let session = app.site_admin();
     let shown = app.get(&session, "/tokens/current").await;
-    let shown = shown.fails(404, "not_found");
+    let shown = shown.fails(403, "api_token_needed");
     assert!(
         shown.text_at("/detail").contains("the request has a session"),
         "{}",
         shown.text
     );
     let revoke = app.post(&session, "/tokens/current/revoke", json!({})).await;
-    revoke.fails(404, "not_found");
+    revoke.fails(403, "api_token_needed");
     app.get(&session, "/me").await.is(200);
 
     // No API token can log out, whatever its scopes; and none can have the audience of sessions.

@@ -197,7 +197,7 @@ async fn a_caller_without_access_changes_no_policy() {
     let app = &delayed.app;
     let token = app.organization_token(&NORTH, &[]).await;
     let path = format!("/organizations/{}", NORTH.name);
-    let harsh = json!({"policy": {"allowed_scopes": [], "max_lifetime": 60}, "existing_tokens": "revoke"});
+    let harsh = json!({"policy": {"allowed_scopes": [], "max_lifetime": "1m"}, "existing_tokens": "revoke"});
     let request = app.patch(&rogue, &path, harsh);
     delayed
         .while_it_waits(request, delayed.disable("rogue@example.com"))

@@ -93,6 +93,20 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// Returns the challenge of a 401 or 403 without its description.
+    #[track_caller]
+    pub(crate) fn challenge(&self) -> String {
+        let challenge = self.header("www-authenticate");
+        match challenge.split_once(", error_description=\"") {
+            Some((before, rest)) => {
+                let (description, after) = rest.split_once('"').unwrap();
+                assert!(!description.is_empty(), "{challenge}");
+                format!("{before}{after}")
+            }
+            None => challenge.to_owned(),
+        }
+    }
+
     /// Returns one field of every item of a list.
     pub(crate) fn each(&self, field: &str) -> Vec<String> {
         let json = self.json();

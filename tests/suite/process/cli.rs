@@ -251,6 +251,7 @@ fn the_document_of_every_api_is_printed() {
         ("native", Document::Native),
         ("cave", Document::Cave),
         ("terraform", Document::Terraform),
+        ("dayzero", Document::DayZero),
         ("quant", Document::Quant),
     ] {
         let printed = Home::new().run(&["openapi", name]);

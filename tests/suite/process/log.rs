@@ -35,9 +35,14 @@ fn changes_by_administrators_are_logged_once_committed() {
     client
         .post(&format!("{path}/rotate"), json!({}))
         .expect(StatusCode::CONFLICT);
+    let policy = json!({"policy": {"max_lifetime": "30d", "allowed_scopes": ["projects:read"]}}).to_string();
+    let changed = client
+        .ask("PATCH", "/api/v1/organizations/default", Some(policy))
+        .unwrap();
+    changed.expect(StatusCode::OK);
     let said = eventually(SOON, || {
         let said = server.stderr();
-        said.contains("token revoked").then_some(said)
+        said.contains("organization updated").then_some(said)
     })
     .unwrap();
     let about = |what: &str| {
@@ -52,6 +57,17 @@ fn changes_by_administrators_are_logged_once_committed() {
         assert!(line.contains("INFO"), "{line}");
         assert!(line.contains("by=\"admin@example.org\""), "{line}");
         assert!(line.contains("person=ada@example.com"), "{line}");
+    }
+    let [line] = about("organization updated")[..] else {
+        panic!("{said}");
+    };
+    assert!(
+        line.contains("policy=max_lifetime=30d allowed_scopes=projects:read"),
+        "{line}"
+    );
+    // No line shows how a value is written in Rust.
+    for debug in ["Some(", "None", " { "] {
+        assert_eq!(about(debug).len(), 0, "{said}");
     }
     assert_eq!(about("token revoked").len(), 1, "{said}");
     assert_eq!(about("rotated").len(), 0, "{said}");

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::directory::{Email, Name};
-use crate::token::Scope;
+use crate::token::{Scope, Span};
 
 /// An organization's id, which renaming does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,6 +76,40 @@ pub struct Policy {
     /// The preset of a token that requests neither scopes nor preset; `null` is every scope except the
     /// authority's own. Scopes that cannot be granted are omitted.
     pub default_preset: Option<String>,
+}
+
+/// Writes the limits that are set, for logs: `max_lifetime=30d keep_last_token=true`.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scopes = self.allowed_scopes.as_ref().map(|scopes| {
+            let names: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+            names.join(",")
+        });
+        let limits = [
+            ("max_lifetime", self.max_lifetime.map(Span::words)),
+            ("default_lifetime", self.default_lifetime.map(Span::words)),
+            (
+                "max_active_tokens_per_owner",
+                self.max_active_tokens_per_owner.map(|most| most.to_string()),
+            ),
+            (
+                "keep_last_token",
+                self.keep_last_token.then(|| self.keep_last_token.to_string()),
+            ),
+            ("allowed_scopes", scopes),
+            (
+                "allowed_presets",
+                self.allowed_presets.as_ref().map(|presets| presets.join(",")),
+            ),
+            ("default_preset", self.default_preset.clone()),
+        ];
+        let set = limits
+            .into_iter()
+            .filter_map(|(name, limit)| Some(format!("{name}={}", limit?)));
+        let set: Vec<String> = set.collect();
+        f.write_str(if set.is_empty() { "no limits" } else { "" })?;
+        f.write_str(&set.join(" "))
+    }
 }
 
 impl Policy {

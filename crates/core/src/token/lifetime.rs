@@ -30,6 +30,7 @@ const UNITS: [(char, u64); 6] = [
 pub struct Span(NonZeroU64);
 
 impl Span {
+    pub const MINUTE: Self = Self::of(MINUTE);
     pub const HOUR: Self = Self::of(HOUR);
     pub const HALF_A_DAY: Self = Self::of(DAY / 2);
     pub const DAY: Self = Self::of(DAY);
@@ -58,6 +59,14 @@ impl Span {
     /// Returns a span of a number of days; `None` for zero and for more than 100 years.
     pub fn from_days(days: u64) -> Option<Self> {
         days.checked_mul(DAY).and_then(Self::from_seconds)
+    }
+
+    /// Returns the written form of a number of seconds: of 0 and of more than 100 years in seconds.
+    pub fn words(seconds: u64) -> String {
+        match Self::from_seconds(seconds) {
+            Some(span) => span.to_string(),
+            None => format!("{seconds}s"),
+        }
     }
 
     /// Returns the length in seconds, from 1 to 3,153,600,000.

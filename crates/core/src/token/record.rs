@@ -73,6 +73,12 @@ impl NewToken {
     pub fn beginning(&self) -> String {
         format!("{}{FIRST_CHARACTERS}...", self.prefix)
     }
+
+    /// Returns the last eight characters of the `jti`, which tell tokens apart where [`Self::beginning`] does not.
+    pub fn hint(&self) -> String {
+        let jti = self.jti.to_string();
+        jti.get(jti.len() - 8..).unwrap_or_default().to_owned()
+    }
 }
 
 /// A token's record.

@@ -26,8 +26,7 @@ CAVE's API for its existing clients: organizations, teams, their members and the
 `docs/migrating/cave.md` lists the differences from CAVE.
 
 **Try it here:** call `POST /users/login` with your e-mail address and password, copy `token` from the response \
-into *Authorize* (`basic`, as username with an empty password, or `bearer`), then call \
-`POST /organizations/{organization}/tokens`.
+into *Authorize* (`bearer`), then call `POST /organizations/{organization}/tokens` with the example body.
 
 Errors are plain text, or only a status: 401 without a credential, 403 if the credential is not active or the \
 role does not allow the operation, 404 if the resource does not exist or you may not see it. A token is shown \

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -9,19 +10,18 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::input::{Body, CaveInput};
 use super::render::Refusal;
 use super::tokens::{self, PathOwner, TokenInfo};
 use super::{JSON, json, url_below};
-use crate::authority::OrganizationChanges;
 use crate::authority::{self, ChangeOrganization, Error, ExistingTokens, ItsTeams, OrganizationRemoved, Run};
+use crate::authority::{OrganizationChanges, PolicyChanges};
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead, OrganizationsWrite, TokensRead};
 use crate::http::input::{Fault, Form, Input, Scalar, Value};
 use crate::http::v1::OrganizationPath;
 use crate::http::{App, all_pages, no_content, streamed};
-use jeton_core::directory::{Contact, Name, NotificationUrl, Organization, Policy};
+use jeton_core::directory::{Contact, Name, NotificationUrl, Organization};
 use jeton_core::token::OwnerKind;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -32,11 +32,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Returns CAVE's limits on its own organizations: a maximum number of tokens per owner, of which the
 /// last one is kept. As the new organization's policy they apply to all APIs and can be changed.
-fn policy() -> Policy {
-    Policy {
-        max_active_tokens_per_owner: Some(3),
-        keep_last_token: true,
-        ..Policy::default()
+fn policy() -> PolicyChanges {
+    PolicyChanges {
+        max_active_tokens_per_owner: Some(Some(3)),
+        keep_last_token: Some(true),
+        ..PolicyChanges::default()
     }
 }
 
@@ -135,7 +135,7 @@ impl OrganizationInfo {
     responses((status = CREATED, description = "The organization, with its first token, shown only once", body = OrganizationInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
-              (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain")))]
+              (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Organization 'acme' already exists."))))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -9,7 +9,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::input::InputError;
-use crate::http::kind::{Description, Kind};
+use crate::http::kind::Kind;
 use crate::http::openapi::{ErrorAnswer, Inputs};
 use jeton_core::token::OwnerKind;
 
@@ -121,7 +121,8 @@ fn answer(failure: &Failure) -> (StatusCode, Cow<'static, str>) {
     if let Some(exception) = exception(failure) {
         return exception;
     }
-    let Description { kind, text, .. } = failure.description();
+    let description = failure.description();
+    let (kind, text) = (description.kind(), description.text);
     let status = match kind {
         Kind::Unauthenticated | Kind::NotFound | Kind::MethodNotAllowed => return (kind.status(), "".into()),
         Kind::InvalidToken | Kind::Forbidden => return (StatusCode::FORBIDDEN, "".into()),
@@ -216,7 +217,8 @@ mod tests {
         403 
         403 
         404 
-        404 
+        403 
+        403 
         400 Bad Request: Name the organization: you do not belong to exactly one.
         409 This name is already in use.
         409 This e-mail address belongs to another user.

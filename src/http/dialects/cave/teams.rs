@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::input::{Body, CaveInput};
 use super::render::Refusal;
@@ -144,7 +144,7 @@ async fn list(
     responses((status = CREATED, description = "The team, with its first token, shown only once", body = TeamInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
               (status = BAD_REQUEST, description = "`Cannot parse JSON as Team.`, `Invalid team name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
-              (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain")))]
+              (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Team 'runners' already exists."))))]
 async fn create(
     caller: Caller<(OrganizationsWrite, TokensWrite)>,
     State(app): State<Arc<App>>,

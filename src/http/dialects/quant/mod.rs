@@ -14,6 +14,9 @@ const ABOUT: About = About {
     title: "QuantCDN",
     description: "QuantCDN's API for its existing clients: organizations and their tokens. \
                   All APIs of jeton share the same organizations and tokens.\n\n\
+                  **Try it here:** call `POST /api/v1/login` with your e-mail address and password, copy `token` from \
+                  the response into *Authorize* (`bearer`), then call `GET /api/v2/organizations` and \
+                  `POST /api/v2/organizations/{organization}/tokens` with the example body.\n\n\
                   An error is `{\"message\": \"…\", \"error\": true}`. The message names every invalid field.",
     tags: &[
         ("organizations", "Organizations"),

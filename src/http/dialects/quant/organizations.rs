@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, OrganizationsRead};
 use crate::http::domain_types;

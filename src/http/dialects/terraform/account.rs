@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Authenticated, Caller};
 use crate::http::dialects::terraform::document::{Document, Identifier, JsonApi};

@@ -32,6 +32,11 @@ Requests and responses are JSON:API documents. A POST, PATCH or DELETE needs \
 does not exist, or that the caller may not see or change, is 404. A token's secret is shown only once, in the \
 response that creates it.
 
+**Try it here:** call `POST /api/v1/login` with your e-mail address and password, copy `token` from the response \
+into *Authorize* (`bearer`), then call `GET /api/v2/account/details` and \
+`POST /api/v2/organizations/{organization}/teams` with the example body. The page sends no `Content-Type` without a \
+body, so that a `DELETE` without one cannot be tried here.
+
 Every response has `TFP-API-Version` and `X-Request-Id`. If the deployment has rate limits, it also has \
 `X-RateLimit-Limit` (requests per second), `X-RateLimit-Remaining` (requests allowed now) and \
 `X-RateLimit-Reset` (seconds until the next request is allowed).",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use aws_lc_rs::digest;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -9,7 +10,6 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::caller::{Caller, LoggedIn, OrganizationsRead};
 use crate::http::dialects::terraform::data::{Data, Identifiers};

@@ -10,9 +10,8 @@ use utoipa::ToSchema;
 use crate::authority::Error;
 use crate::http::Failure;
 use crate::http::dialects::terraform::document::JsonApi;
-use crate::http::error::INVALID_TOKEN;
 use crate::http::input::{Fault, InputError, JSON_API, Location, LocationPart, Violation};
-use crate::http::kind::{Description, Kind};
+use crate::http::kind::Kind;
 use crate::http::openapi::{self, ErrorAnswer, Inputs};
 
 /// A document of errors.
@@ -99,8 +98,10 @@ pub(super) fn render(failure: &Failure) -> Response {
     // Errors in the path come first and determine the status.
     let first = errors.first().map(|error| error.status.0);
     let status = first.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
-    let challenge =
-        (status == StatusCode::UNAUTHORIZED).then(|| failure.challenge().unwrap_or(INVALID_TOKEN));
+    let challenge = match status {
+        StatusCode::UNAUTHORIZED => failure.challenge().or_else(|| failure.invalid_token()),
+        _ => None,
+    };
     failure.with_headers((status, JsonApi(ErrorDocument { errors })), challenge)
 }
 
@@ -132,14 +133,15 @@ fn error_objects(failure: &Failure) -> Vec<ErrorObject> {
 
 /// Returns the status of a failure, and its message if the API sends one.
 fn status_and_message(failure: &Failure) -> (StatusCode, Option<Cow<'static, str>>) {
-    let Description { kind, text, .. } = failure.description();
+    let description = failure.description();
     let kind = match failure {
         // A token for other services counts as invalid.
         Failure::Refused(Error::WrongAudience) => Kind::InvalidToken,
         // Terraform's clients expect this as an invalid attribute.
         Failure::Refused(Error::NotAMember) => Kind::InvalidInput,
-        _ => kind,
+        _ => description.kind(),
     };
+    let text = description.text;
     match kind {
         // A forbidden resource is answered like an unknown one.
         Kind::Forbidden => (StatusCode::NOT_FOUND, None),
@@ -310,12 +312,13 @@ mod tests {
         501 [{"status":"501","title":"not implemented"}]
         429 [{"detail":"You have exceeded the API's rate limit.","status":"429","title":"Too many requests"}] retry-after=7
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
-        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
         401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton"
         429 [{"detail":"Too many failed logins.","status":"429","title":"Too many requests"}] retry-after=30
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
-        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token"
+        401 [{"status":"401","title":"unauthorized"}] www-authenticate=Bearer realm="jeton", error="invalid_token", error_description="The token is for other services: its audience does not include this one. Create a token with this `audience`."
+        404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]
         404 [{"status":"404","title":"not found"}]

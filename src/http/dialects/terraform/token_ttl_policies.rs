@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use crate::authority::PolicyChanges;
 use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
@@ -17,6 +18,7 @@ use crate::http::domain_types::Word;
 use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
 use crate::http::{App, Failure};
 use jeton_core::directory::{Organization, Policy};
+use jeton_core::token::Span;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, change))
@@ -86,18 +88,21 @@ pub(crate) struct SentPolicyAttributes {
     max_ttl_ms: i64,
 }
 
-/// The maximum lifetime of all tokens, in seconds.
+/// The maximum lifetime of all tokens.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MaximumLifetime(u64);
+pub(crate) struct MaximumLifetime(Span);
 
 impl MaximumLifetime {
-    /// Returns the policy with this maximum lifetime, otherwise unchanged.
-    fn amend(&self, policy: Policy) -> Policy {
-        let Self(seconds) = *self;
-        Policy {
-            max_lifetime: Some(seconds),
-            default_lifetime: policy.default_lifetime.map(|default| default.min(seconds)),
-            ..policy
+    /// Returns the changes to a policy: a longer default lifetime is reduced to the maximum.
+    fn amend(&self, policy: &Policy) -> PolicyChanges {
+        let Self(longest) = *self;
+        let is_beyond = policy
+            .default_lifetime
+            .is_some_and(|default| default > longest.seconds());
+        PolicyChanges {
+            max_lifetime: Some(Some(longest)),
+            default_lifetime: is_beyond.then_some(Some(longest)),
+            ..PolicyChanges::default()
         }
     }
 }
@@ -108,10 +113,12 @@ impl Request for MaximumLifetime {
     fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
         let sent: Vec<_> = form.data.into_iter().map(|sent| sent.attributes).collect();
         let is_sent = |kind: &Kind| sent.iter().any(|sent| sent.token_type == *kind);
-        let mut lives = sent.iter().map(|sent| sent.max_ttl_ms / 1000);
+        let seconds =
+            |sent: &SentPolicyAttributes| Span::from_seconds((sent.max_ttl_ms / 1000).unsigned_abs());
+        let mut lives = sent.iter().map(seconds);
         match lives.next() {
-            Some(life) if lives.all(|other| other == life) && Kind::HERE.iter().all(is_sent) => {
-                Ok(Self(life.unsigned_abs()))
+            Some(Some(life)) if lives.all(|other| other == Some(life)) && Kind::HERE.iter().all(is_sent) => {
+                Ok(Self(life))
             }
             _ => Err(fields.refuse(
                 "data",

@@ -178,7 +178,8 @@ pub(super) struct CreatedToken {
                   headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem),
-              (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem)))]
+              (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem, example = json!(["limit_reached", "quota_reached"])),
+              (status = FORBIDDEN, description = "The caller may not create a token of this owner", body = Problem, example = json!("forbidden"))))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::authority::{Error, Rotate};
-use crate::http::caller::{Caller, Ender, Holder};
+use crate::authority::Rotate;
+use crate::http::caller::{ApiToken, Caller, Ender};
 use crate::http::input::Input;
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::TokenInfo;
@@ -16,20 +16,18 @@ use crate::http::v1::tokens::create::{CreatedToken, created};
 use crate::http::v1::tokens::revoke::{RevokeForm, RevokedToken};
 use crate::http::v1::tokens::rotate::RotateForm;
 use crate::http::{App, Failure};
-use jeton_core::token::{Status, TokenKind};
+use jeton_core::token::Status;
 
 /// Get the current token
 ///
 /// Returns the metadata of the API token in the `Authorization` header, which must be active. No scope is
 /// needed.
 #[utoipa::path(get, path = "/api/v1/tokens/current", tag = "tokens", operation_id = "get_current_token",
-    responses((status = OK, description = "The metadata of the token", body = TokenInfo),
-              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem)))]
+    responses((status = OK, description = "The metadata of the token", body = TokenInfo)))]
 pub(super) async fn show(
-    caller: Caller<Holder>,
+    caller: Caller<ApiToken>,
     State(app): State<Arc<App>>,
 ) -> Result<Json<TokenInfo>, Failure> {
-    only_api_tokens(&caller)?;
     let record = app.authority.own_record(&caller).await?;
     Ok(Json(TokenInfo::of(&record, Status::Active)))
 }
@@ -40,14 +38,12 @@ pub(super) async fn show(
 /// token can revoke it. This does not change `last_used_at`.
 #[utoipa::path(post, path = "/api/v1/tokens/current/revoke", tag = "tokens", operation_id = "revoke_current_token",
     request_body = Option<RevokeForm>,
-    responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
-              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem)))]
+    responses((status = CREATED, description = "The token is revoked", body = RevokedToken)))]
 pub(super) async fn revoke(
     caller: Caller<Ender>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), RevokeForm>,
 ) -> Result<impl IntoResponse, Failure> {
-    only_api_tokens(&caller)?;
     let revoked = app.authority.revoke_own(&caller, body.reason).await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }
@@ -61,21 +57,11 @@ pub(super) async fn revoke(
     responses((status = CREATED, description = "The new token, shown only once", body = CreatedToken,
                   headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
-              (status = NOT_FOUND, description = "The caller authenticated with a session, not with an API token", body = Problem),
-              (status = CONFLICT, description = "The token is already replaced and in its grace period", body = Problem)))]
+              (status = CONFLICT, description = "The token is already replaced and in its grace period", body = Problem, example = json!("not_active"))))]
 pub(super) async fn rotate(
-    caller: Caller<Holder>,
+    caller: Caller<ApiToken>,
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), Rotate>,
 ) -> Result<impl IntoResponse, Failure> {
-    only_api_tokens(&caller)?;
     Ok(created(&app.authority.rotate_own(&caller, body).await?))
-}
-
-/// Refuses sessions, which are revoked by logging out.
-fn only_api_tokens<P>(caller: &Caller<P>) -> Result<(), Error> {
-    match caller.token().kind() {
-        TokenKind::Api => Ok(()),
-        TokenKind::Session => Err(Error::NoApiToken),
-    }
 }

@@ -27,6 +27,9 @@ pub(in crate::http::v1) struct TokenInfo {
     /// The first characters of the token, for display.
     #[schema(example = "eyJhbGciOi...")]
     token_prefix: String,
+    /// The last eight characters of `jti`, which tell tokens apart.
+    #[schema(example = "9d3f0b2a")]
+    token_hint: String,
     /// Always `api`.
     #[schema(example = "api")]
     token_type: &'static str,
@@ -109,6 +112,7 @@ impl TokenInfo {
             name: token.name.clone(),
             description: token.description.clone(),
             token_prefix: token.beginning(),
+            token_hint: token.hint(),
             token_type: "api",
             organization: token.owner.organization().map(|organization| organization.0),
             owner: Word(token.owner.kind()),

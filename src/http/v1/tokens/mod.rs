@@ -12,8 +12,8 @@ mod show;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(super) use info::TokenInfo;
 

@@ -56,7 +56,8 @@ impl Request for Rotate {
     responses((status = CREATED, description = "The new token, shown only once", body = CreatedToken,
                   headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
-              (status = CONFLICT, description = "The token is revoked, expired or already replaced", body = Problem)))]
+              (status = CONFLICT, description = "The token is revoked, expired or already replaced", body = Problem, example = json!("not_active")),
+              (status = FORBIDDEN, description = "The caller may not create a token of this owner, or not with all scopes of this token", body = Problem, example = json!(["forbidden", "content:write"]))))]
 pub(super) async fn rotate(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

@@ -499,7 +499,9 @@ impl Trial<'_> {
 
 fn operations(document: &Value) -> Vec<Operation> {
     let mut found = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    let paths = document["paths"].as_object().unwrap().iter();
+    // The login of the native API has tests of its own.
+    for (path, item) in paths.filter(|(path, _)| *path != "/api/v1/login") {
         for (method, operation) in item.as_object().unwrap() {
             let Some(responses) = operation["responses"].as_object() else {
                 continue;

@@ -116,7 +116,7 @@ async fn a_credential_that_cannot_be_read_is_an_invalid_one() {
             };
             let answer = app.send(request(PATH)).await.is(401);
             assert_eq!(
-                answer.header("www-authenticate"),
+                answer.challenge(),
                 "Bearer realm=\"jeton\", error=\"invalid_token\""
             );
             // The credential is checked before the query, as everywhere; in other APIs the request is
@@ -219,7 +219,7 @@ async fn every_scope_that_is_demanded_is_needed() {
         .await
         .fails(403, "insufficient_scope");
     assert_eq!(
-        answer.header("www-authenticate"),
+        answer.challenge(),
         "Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"projects:read ai:use\""
     );
     // A part of a scope is another scope.
@@ -242,7 +242,7 @@ async fn the_token_must_be_meant_for_the_audience_or_for_the_default_one() {
         let answer = app.get(&token, &format!("{PATH}{query}")).await;
         let answer = answer.fails(401, "invalid_token");
         assert_eq!(
-            answer.header("www-authenticate"),
+            answer.challenge(),
             "Bearer realm=\"jeton\", error=\"invalid_token\""
         );
     }

@@ -90,21 +90,21 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
         table.push('\n');
     }
     insta::assert_snapshot!(table, @r#"
-    an unknown address: 404 invalid_request: there is no such endpoint
-    an unknown address, deeper: 404 invalid_request: there is no such endpoint
-    another method: 405 invalid_request: this endpoint does not support this method POST
-    another method for it: 405 invalid_request: this endpoint does not support this method GET,HEAD
-    no credential: 401 invalid_client: no credential was sent Bearer realm="jeton"
-    JSON: 415 invalid_request: send the body as Content-Type: application/x-www-form-urlencoded
-    no media type: 415 invalid_request: send the body as Content-Type: application/x-www-form-urlencoded
+    an unknown address: 404 invalid_request: There is no such endpoint.
+    an unknown address, deeper: 404 invalid_request: There is no such endpoint.
+    another method: 405 invalid_request: This endpoint does not support this method; Allow lists those it does. POST
+    another method for it: 405 invalid_request: This endpoint does not support this method; Allow lists those it does. GET,HEAD,HEAD
+    no credential: 401 invalid_client: Authentication is required: send a token as Authorization: Bearer. Bearer realm="jeton"
+    JSON: 415 invalid_request: Send the body as Content-Type: application/x-www-form-urlencoded.
+    no media type: 415 invalid_request: Send the body as Content-Type: application/x-www-form-urlencoded.
     no body: 400 invalid_request: token: Field required
     no token: 400 invalid_request: token: Field required
     an empty token: 400 invalid_request: token: Field required
     two tokens: 400 invalid_request: token: Value error, must not be given twice
     two hints: 400 invalid_request: token_type_hint: Value error, must not be given twice
     a long reason: 400 invalid_request: reason: String should have at most 1000 characters
-    bytes that are no text: 400 invalid_request: the request is not valid UTF-8
-    a long body: 413 invalid_request: the body is longer than 64 KiB
+    bytes that are no text: 400 invalid_request: The request is not valid UTF-8.
+    a long body: 413 invalid_request: The body is longer than 64 KiB.
     a misspelt demand: 400 invalid_request: scopes: Extra inputs are not permitted
     two demands: 400 invalid_request: scope: Value error, must not be given twice
     two audiences: 400 invalid_request: audience: Value error, must not be given twice
@@ -112,10 +112,10 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
     an empty audience: 400 invalid_request: audience: String should have at least 1 character
     no scope: 400 invalid_request: scope: Value error, each scope must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`
     a demand with two spaces: 400 invalid_request: scope: Value error, each scope must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-`
-    Basic without a colon: 401 invalid_token: the token is not active Bearer realm="jeton", error="invalid_token"
-    garbage: 401 invalid_token: the token is not active Bearer realm="jeton", error="invalid_token"
-    another audience: 401 invalid_token: the audience of the token does not include this API Bearer realm="jeton", error="invalid_token"
-    another scope: 403 insufficient_scope: the token lacks the scope content:write ai:use Bearer realm="jeton", error="insufficient_scope", scope="content:write ai:use"
+    Basic without a colon: 401 invalid_token: The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`. Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
+    garbage: 401 invalid_token: The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`. Bearer realm="jeton", error="invalid_token", error_description="The token is not active. Log in again, or use another API token; the owner of this one sees its status in `GET /api/v1/tokens`."
+    another audience: 401 invalid_token: The token is for other services: its audience does not include this one. Create a token with this `audience`. Bearer realm="jeton", error="invalid_token", error_description="The token is for other services: its audience does not include this one. Create a token with this `audience`."
+    another scope: 403 insufficient_scope: The token lacks the scope content:write ai:use: create a token that has it. Bearer realm="jeton", error="insufficient_scope", error_description="The token lacks the scope content:write ai:use: create a token that has it.", scope="content:write ai:use"
     "#);
 }
 

@@ -293,7 +293,7 @@ async fn the_caller_comes_as_bearer_or_in_either_half_of_basic() {
     let unscoped = app.organization_token(&NORTH, &["tokens:read"]).await.holder;
     let answer = app.introspect(&unscoped, &token).await;
     assert_eq!(
-        answer.fails(403, "insufficient_scope").header("www-authenticate"),
+        answer.fails(403, "insufficient_scope").challenge(),
         "Bearer realm=\"jeton\", error=\"insufficient_scope\", scope=\"tokens:introspect\""
     );
 }

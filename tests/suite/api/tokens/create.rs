@@ -35,7 +35,7 @@ async fn a_token_with_every_field_is_described_as_it_was_asked_for() {
     assert_eq!(answer.header("location"), format!("/api/v1/tokens/{id}"));
     let expected = json!({
         "id": id, "jti": info["jti"], "name": "ci", "description": "for the pipeline",
-        "token_prefix": "jtn_eyJhbGciOi...", "token_type": "api", "organization": NORTH.id(),
+        "token_prefix": "jtn_eyJhbGciOi...", "token_hint": &info["jti"].as_str().unwrap()[28..], "token_type": "api", "organization": NORTH.id(),
         "owner": "team", "team": NORTH.team_id(), "user": null,
         "scopes": ["projects:read", "content:write"], "preset": "content_management",
         "projects": [NORTH.project_id()], "audience": ["https://a.example", "https://b.example"],
@@ -417,7 +417,7 @@ async fn the_policy_of_an_organization_holds_for_the_next_token() {
     let app = TestApp::new().await;
     let home = format!("/organizations/{}", NORTH.name);
     let admin = app.admin_of(&NORTH);
-    let policy = json!({"policy": {"max_lifetime": 86_400, "max_active_tokens_per_owner": 2}});
+    let policy = json!({"policy": {"max_lifetime": "1d", "max_active_tokens_per_owner": 2}});
     app.patch(&admin, &home, policy).await.is(200);
     for fields in [json!({"expires_in": "86401s"}), json!({"expires_in": "never"})] {
         ask(&app, fields)

@@ -147,14 +147,14 @@ async fn the_strictest_of_the_policies_bounds_it() {
     set_policy(
         &app,
         &NORTH,
-        json!({"max_lifetime": 172_800, "default_lifetime": 3_600, "allowed_presets": [],
+        json!({"max_lifetime": "2d", "default_lifetime": "1h", "allowed_presets": [],
             "allowed_scopes": ["projects:read", "content:write", "tokens:write"]}),
     )
     .await;
     set_policy(
         &app,
         &SOUTH,
-        json!({"max_lifetime": 86_400, "allowed_scopes": ["content:write", "subscription:read", "tokens:write"]}),
+        json!({"max_lifetime": "1d", "allowed_scopes": ["content:write", "subscription:read", "tokens:write"]}),
     )
     .await;
     let issued = issue(&app, &member, &everywhere()).await.unwrap();
@@ -195,7 +195,7 @@ async fn the_strictest_of_the_policies_bounds_it() {
     set_policy(
         &app,
         &SOUTH,
-        json!({"max_lifetime": 600, "allowed_scopes": ["tokens:write"]}),
+        json!({"max_lifetime": "10m", "allowed_scopes": ["tokens:write"]}),
     )
     .await;
     let rotated = app

@@ -257,7 +257,7 @@ async fn nobody_rotates_what_they_could_not_have_made() {
 async fn limits_and_policies_hold_for_successors() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
-    let policy = json!({"policy": {"max_active_tokens_per_owner": 1, "max_lifetime": 86_400}});
+    let policy = json!({"policy": {"max_active_tokens_per_owner": 1, "max_lifetime": "1d"}});
     let first = token(&app, json!({"expires_in": "30d"})).await;
     let home = format!("/organizations/{}", NORTH.name);
     app.patch(&admin, &home, policy).await.is(200);

@@ -7,10 +7,10 @@ mod remove;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::{self, Error, RoleGiven};
 use crate::http::App;

@@ -7,10 +7,10 @@ mod show;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(super) use create::issue;
 

@@ -8,10 +8,10 @@ mod search;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::App;
 use jeton_core::directory::Person;

@@ -17,7 +17,7 @@ use crate::http::input::{Choice, Form, Input};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
-use jeton_core::token::{Lifetime, OwnerKind, Span, TokenId, TokenReference};
+use jeton_core::token::{Lifetime, OwnerKind, Span, TokenReference};
 use jeton_store::LastToken;
 
 /// A token to create. Only `name` is required.
@@ -141,14 +141,14 @@ pub(super) async fn create(
         app.authority
             .revoke(&caller, TokenReference::Id(id), reason, LastToken::MayGo)
             .await?;
-        return Err(number_too_large(id).into());
+        return Err(number_too_large().into());
     };
     Ok((StatusCode::CREATED, Json(Created::of(readable, &issued))))
 }
 
 /// Returns the error for a number from 2^31, with which QuantCDN's Go client would lose the token's secret.
-fn number_too_large(id: TokenId) -> Error {
+fn number_too_large() -> Error {
     let message =
         "numbers of tokens are beyond what clients of this API read; make the token at /api/v1/tokens";
-    Error::Invalid(vec![FieldFault::new("id", id.0, message)])
+    Error::Invalid(vec![FieldFault::new("id", message)])
 }

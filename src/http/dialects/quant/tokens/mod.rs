@@ -6,8 +6,8 @@ mod list;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::App;
 

@@ -4,11 +4,11 @@ mod resource;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::OrganizationChanges;
 use crate::authority::{ChangeOrganization, ExistingTokens, ItsTeams, Run};

@@ -7,8 +7,8 @@ mod users;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::http::App;
 use crate::http::dialects::terraform::data::Data;

@@ -43,7 +43,7 @@ pub(super) async fn show(
     operation_id = "remove_token", params(TokenPath),
     responses((status = NO_CONTENT, description = "The token is revoked"),
               (status = CONFLICT, description = "It is the owner's last active token, and the organization's policy sets `keep_last_token`",
-                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+                  body = ErrorDocument, content_type = "application/vnd.api+json", example = json!("last_token"))))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

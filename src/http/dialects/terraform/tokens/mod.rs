@@ -11,9 +11,9 @@ mod team_tokens;
 
 use std::sync::Arc;
 
+use crate::http::routes::routes;
 use axum::http::{StatusCode, Uri};
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::authority::{Authority, Caller, Error, Expiry, Issue, Wanted};
 use crate::http::dialects::terraform::data::Data;
@@ -112,7 +112,7 @@ fn creation_failure(error: Error) -> Failure {
                     other => other,
                 };
                 let error = fault.message;
-                Violation::new(Fault::Value { error }, attributes.field(name), &fault.input)
+                Violation::new(Fault::Value { error }, attributes.field(name), &())
             });
             violations.collect()
         }

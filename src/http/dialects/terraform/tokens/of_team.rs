@@ -62,7 +62,7 @@ pub(super) async fn replace(
     operation_id = "remove_team_token", params(TeamPath),
     responses((status = NO_CONTENT, description = "The token is revoked"),
               (status = CONFLICT, description = "It is the team's last active token, and the organization's policy sets `keep_last_token`",
-                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+                  body = ErrorDocument, content_type = "application/vnd.api+json", example = json!("last_token"))))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

@@ -174,7 +174,7 @@ pub(super) async fn list(
         example = json!({"data": [{"type": "authentication-tokens", "id": "at-1"}]})),
     responses((status = NO_CONTENT, description = "The tokens are revoked"),
               (status = CONFLICT, description = "One is its team's last active token, and the organization's policy sets `keep_last_token`",
-                  body = ErrorDocument, content_type = "application/vnd.api+json")))]
+                  body = ErrorDocument, content_type = "application/vnd.api+json", example = json!("last_token"))))]
 pub(super) async fn remove(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

@@ -307,9 +307,9 @@ async fn a_token_lasts_for_as_long_as_is_allowed() {
     let admin = app.admin_of(&NORTH);
     for (policy, expires_at) in [
         (json!({}), Value::Null),
-        (json!({"max_lifetime": 86_400}), json!("2026-01-03T03:05:05.678Z")),
+        (json!({"max_lifetime": "1d"}), json!("2026-01-03T03:05:05.678Z")),
         (
-            json!({"default_lifetime": 3600}),
+            json!({"default_lifetime": "1h"}),
             json!("2026-01-02T04:05:05.678Z"),
         ),
     ] {

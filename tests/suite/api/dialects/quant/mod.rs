@@ -105,7 +105,7 @@ async fn a_store_that_fails_is_503_in_quants_own_form() {
 /// The steps that the document describes work.
 #[tokio::test]
 async fn the_steps_of_the_document_work() {
-    let document = examples::Document::of(SURFACE.document);
+    let document = examples::Document::of_dialect(SURFACE.document);
     let writers = document.writers();
     assert_eq!(writers.len(), 1);
     for writer in writers {

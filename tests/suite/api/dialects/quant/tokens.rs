@@ -148,7 +148,7 @@ async fn the_life_is_the_one_asked_for_or_the_organizations_default() {
         assert_eq!(expires_at(life).await, end);
     }
     let path = format!("/organizations/{}", NORTH.name);
-    let policy = json!({"policy": {"max_lifetime": 86_400 * 60, "default_lifetime": 86_400}});
+    let policy = json!({"policy": {"max_lifetime": "60d", "default_lifetime": "1d"}});
     app.patch(&admin, &path, policy).await.is(200);
     assert_eq!(expires_at(Value::Null).await, "2026-01-03T03:05:05.678Z");
     for life in ["90d", "never"] {
@@ -214,7 +214,11 @@ async fn a_deleted_token_is_refused_at_once_and_gone() {
     let deleted = delete(&app, &admin, &token.id).await.is(200);
     assert_eq!(deleted.json(), json!({"message": "Token revoked successfully"}));
     app.get(&token.holder, "/tokens/current").await.is(401);
-    refused(&delete(&app, &admin, &token.id).await, 404, "not found");
+    refused(
+        &delete(&app, &admin, &token.id).await,
+        404,
+        "No such resource, or you may not see it.",
+    );
     let shown = app.get(&admin, &format!("/tokens/{}", token.id)).await.is(200);
     assert_eq!(shown.text_at("/revoked_by"), NORTH.email("admin"));
 }
@@ -228,7 +232,11 @@ async fn a_token_is_deleted_at_its_own_organization_and_by_its_number_only() {
     let northern = app.organization_token(&NORTH, &[]).await;
     let jti = northern.info["jti"].as_str().unwrap();
     for id in [southern.id.as_str(), &deployments.id, jti, "0", "007", "1.0"] {
-        refused(&delete(&app, &site, id).await, 404, "not found");
+        refused(
+            &delete(&app, &site, id).await,
+            404,
+            "No such resource, or you may not see it.",
+        );
     }
     for token in [&southern, &deployments, &northern] {
         app.get(&token.holder, "/tokens/current").await.is(200);
@@ -249,14 +257,14 @@ async fn the_organizations_limits_hold_here_too() {
     refused(
         &create(&app, &admin, order).await,
         403,
-        "the owner has as many active tokens as the organization allows",
+        "The owner already has 2 active tokens, the organization's limit: revoke one first.",
     );
     let ids = listed(&app, &admin).await;
     delete(&app, &admin, &ids[0]).await.is(200);
     refused(
         &delete(&app, &admin, &ids[1]).await,
         403,
-        "the organization keeps the last active token of an owner",
+        "This is the owner's last active token, which the organization's policy keeps: `force` revokes it.",
     );
     assert_eq!(listed(&app, &admin).await, ids[1..]);
 }

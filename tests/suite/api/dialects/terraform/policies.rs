@@ -32,7 +32,7 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
         json!({"data": []})
     );
     let native = format!("/organizations/{}", NORTH.name);
-    let policy = json!({"policy": {"default_lifetime": 7200, "max_active_tokens_per_owner": 7}});
+    let policy = json!({"policy": {"default_lifetime": "2h", "max_active_tokens_per_owner": 7}});
     app.patch(&admin, &native, policy).await.is(200);
     let before = app.organization_token(&NORTH, &["content:write"]).await.holder;
     let changed = change(&app, &all(3_600_999)).await.is(200).json();
@@ -47,7 +47,7 @@ async fn all_kinds_have_the_one_longest_life_of_the_policy() {
     let policy = app.get(&admin, &native).await.is(200).json()["policy"].clone();
     assert_eq!(
         (&policy["max_lifetime"], &policy["default_lifetime"]),
-        (&json!(3600), &json!(3600))
+        (&json!("1h"), &json!("1h"))
     );
     assert_eq!(policy["max_active_tokens_per_owner"], 7);
 }
@@ -73,7 +73,7 @@ async fn concurrent_policy_changes_are_kept() {
     let policy = app.get(&admin, &native).await.is(200).json()["policy"].clone();
     assert_eq!(
         (&policy["max_lifetime"], &policy["max_active_tokens_per_owner"]),
-        (&json!(3600), &json!(2))
+        (&json!("1h"), &json!(2))
     );
 }
 

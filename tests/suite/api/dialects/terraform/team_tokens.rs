@@ -171,7 +171,7 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let policy = json!({"policy": {"max_active_tokens_per_owner": 2, "keep_last_token": true,
-        "max_lifetime": 3600}});
+        "max_lifetime": "1h"}});
     app.patch(&admin, &format!("/organizations/{}", NORTH.name), policy)
         .await
         .is(200);
@@ -188,12 +188,12 @@ async fn a_policy_of_the_organization_holds_and_is_said_in_this_apis_words() {
         .is(422);
     assert_eq!(
         long.text_at("/errors/0/detail"),
-        "expired-at: the lifetime must be at most 3600 seconds, the organization's `max_lifetime`"
+        "expired-at: the lifetime must be at most 1h, the organization's `max_lifetime`"
     );
 
     // Unless the organization has a default lifetime.
     let policy = json!({"policy": {"max_active_tokens_per_owner": 2, "keep_last_token": true,
-        "max_lifetime": 3600, "default_lifetime": 1800}});
+        "max_lifetime": "1h", "default_lifetime": "30m"}});
     app.patch(&admin, &format!("/organizations/{}", NORTH.name), policy)
         .await
         .is(200);
