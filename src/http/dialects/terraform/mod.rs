@@ -4,6 +4,7 @@ mod account;
 mod data;
 mod discovery;
 mod document;
+mod entitlement_set;
 mod headers;
 mod organization_memberships;
 mod organizations;
@@ -14,6 +15,7 @@ mod teams;
 mod token_ttl_policies;
 mod tokens;
 mod user;
+mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -32,12 +34,12 @@ Requests and responses are JSON:API documents. A POST, PATCH or DELETE needs \
 does not exist, or that the caller may not see or change, is 404. A token's secret is shown only once, in the \
 response that creates it.
 
-Every response has `TFP-API-Version` and `X-Request-Id`. If the deployment has rate limits, it also has \
+Every response has `TFP-API-Version`, `TFP-AppName` and `X-Request-Id`. If the deployment has rate limits, it also has \
 `X-RateLimit-Limit` (requests per second), `X-RateLimit-Remaining` (requests allowed now) and \
 `X-RateLimit-Reset` (seconds until the next request is allowed).",
     tags: &[
         ("start", "Service discovery, and the caller"),
-        ("organizations", "Organizations and their members"),
+        ("organizations", "Organizations, their members and users"),
         ("teams", "Teams and their members"),
         ("tokens", "Tokens of any kind, by id"),
         ("team tokens", "Tokens that act for a team"),
@@ -56,7 +58,9 @@ pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(discovery::routes())
         .merge(account::routes())
+        .merge(users::routes())
         .merge(organizations::routes())
+        .merge(entitlement_set::routes())
         .merge(organization_memberships::routes())
         .merge(teams::routes())
         .merge(tokens::routes())

@@ -51,6 +51,8 @@ async fn a_client_finds_the_api_and_its_version_without_a_credential() {
     );
     let ping = SURFACE.get(&app, &app.anyone(), "/api/v2/ping").await.is(204);
     assert_eq!((ping.text.as_str(), ping.header("tfp-api-version")), ("", "2.6"));
+    // go-tfe takes any other name for a Terraform Enterprise of unknown version.
+    assert_eq!(ping.header("tfp-appname"), "HCP Terraform");
 }
 
 #[tokio::test]
@@ -274,6 +276,8 @@ async fn a_team_is_made_shown_renamed_and_removed() {
     assert_eq!(data["attributes"]["name"], "builders");
     assert_eq!(data["attributes"]["users-count"], 0);
     assert_eq!(data["attributes"]["visibility"], "organization");
+    // As by default in Terraform's provider, which would else find a difference in every plan.
+    assert_eq!(data["attributes"]["allow-member-token-management"], true);
     assert_eq!(data["relationships"]["organization"]["data"]["id"], NORTH.name);
     let taken = SURFACE.post(&app, &admin, &path, order).await.is(422).json();
     assert_eq!(taken["errors"][0]["title"], "invalid attributes");
