@@ -141,6 +141,11 @@ async fn an_organization_is_made_shown_changed_and_removed() {
     );
     assert_eq!(data["attributes"]["name"], "Acme");
     assert_eq!(data["attributes"]["email"], "ops@acme.example");
+    // As by default in Terraform's provider, which would else find a difference in every plan.
+    assert_eq!(data["attributes"]["collaborator-auth-policy"], "password");
+    assert_eq!(data["attributes"]["user-tokens-enabled"], true);
+    assert_eq!(data["attributes"]["speculative-plan-management-enabled"], true);
+    assert_eq!(data["attributes"]["max-ttl-enabled"], false);
     assert!(data["attributes"]["created-at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(data["links"]["self"], "/api/v2/organizations/Acme");
     assert_eq!(data["attributes"]["permissions"]["can-destroy"], true);

@@ -91,9 +91,14 @@ async fn lifetimes_are_set_by_one_resource_too() {
         let body = json!({"data": {"type": kind, "attributes": attributes}});
         SURFACE.patch(&app, &admin, &path, body).await
     };
+    let home = format!("/api/v2/organizations/{}", NORTH.name);
+    let shown = SURFACE.get(&app, &admin, &home).await.is(200).json();
+    assert_eq!(shown["data"]["attributes"]["max-ttl-enabled"], false);
     let changed = send(&all(7_200_000)).await.is(200).json();
     assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
     assert_eq!(changed["data"][3]["attributes"]["max-ttl-ms"], 7_200_000);
+    let shown = SURFACE.get(&app, &admin, &home).await.is(200).json();
+    assert_eq!(shown["data"]["attributes"]["max-ttl-enabled"], true);
     // One kind alone would be told apart from the others.
     let alone = send(&all(3_600_000)[1..2]).await.is(422);
     assert_eq!(alone.text_at("/errors/0/source/pointer"), "/data");
