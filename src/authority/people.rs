@@ -8,9 +8,9 @@ use crate::authority::retry::Attempt;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::clock::Timestamp;
-use jeton_core::directory::{Email, Person, UserId};
+use jeton_core::directory::{Email, Membership, Person, UserId};
 use jeton_store::rules::people;
-use jeton_store::{Cause, NewPerson, Slice, Versioned};
+use jeton_store::{Cause, NewPerson, OrganizationsOf, Slice, Versioned};
 
 /// A user to create.
 #[derive(Debug)]
@@ -106,6 +106,29 @@ impl Authority {
         }
         let found = self.store.person(email.clone().into()).await?;
         found.map(Versioned::into_value).ok_or(Error::Absent)
+    }
+
+    /// Returns the user with an id: the caller, or a user who shares an organization with the caller; for a site
+    /// administrator any user.
+    pub async fn person_with_id(&self, caller: &Caller, id: &UserId) -> Result<Person> {
+        let found = self.store.person(id.clone().into()).await?;
+        let person = found.map(Versioned::into_value).ok_or(Error::Absent)?;
+        let is_seen = match organizations_of(caller) {
+            None => false,
+            Some(OrganizationsOf::Everybody) => true,
+            Some(OrganizationsOf::Only(only)) => {
+                let standing = self.store.standing(person.id.clone(), only).await?;
+                caller.user() == Some(id) || standing.role.is_some()
+            }
+            Some(OrganizationsOf::Person(user)) => {
+                let own = self.store.memberships(user.clone()).await?;
+                let theirs = self.store.memberships(person.id.clone()).await?;
+                let is_shared =
+                    |one: &Membership| theirs.iter().any(|other| one.organization == other.organization);
+                user == *id || own.iter().any(is_shared)
+            }
+        };
+        if is_seen { Ok(person) } else { Err(Error::Absent) }
     }
 
     /// Updates a user. Users may change their own password if they send the current one; only site

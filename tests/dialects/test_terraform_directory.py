@@ -22,7 +22,7 @@ from pytfe.models import (
 )
 from terrasnek.api import TFC
 
-TOUR = Path(__file__).with_name("go") / "tour.go"
+PROGRAMS = Path(__file__).with_name("go")
 # Debian installs Go libraries into a GOPATH.
 GO = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
 
@@ -126,16 +126,41 @@ def test_terrasnek_starts_and_finds_its_way(native):
     assert client.orgs.show(ORGANIZATION)["data"]["id"] == ORGANIZATION
 
 
-def test_go_tfe_can_do_all_that_it_knows(native, tmp_path):
+@pytest.fixture
+def go_tfe(native, tmp_path):
+    """Builds a program and runs it with a token, and with a user who is no member."""
     native.post("users", {"email": "ada@example.org", "password": "password of ada"})
-    tour = tmp_path / "tour"
-    subprocess.run(["go", "build", "-o", tour, TOUR], env=os.environ | GO, check=True)
 
-    def run(token: str) -> subprocess.CompletedProcess:
+    def run(name: str, token: str = native.session) -> subprocess.CompletedProcess:
+        program = tmp_path / name
+        if not program.exists():
+            source = PROGRAMS / f"{name}.go"
+            subprocess.run(["go", "build", "-o", program, source], env=os.environ | GO, check=True)
         environment = {"ADDRESS": native.server.url, "TOKEN": token, "PERSON": "ada@example.org"}
-        return subprocess.run([tour], env=os.environ | environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run([program], env=os.environ | environment, capture_output=True, text=True, timeout=60)
 
-    done = run(native.session)
+    return run
+
+
+def test_the_provider_keeps_each_of_its_resources(go_tfe):
+    done = go_tfe("provider")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "tfe_organization",
+        "tfe_team",
+        "tfe_organization_membership",
+        "tfe_organization_membership of an invited address",
+        "tfe_team_members",
+        "tfe_team_organization_member",
+        "tfe_team_organization_member of an invited address",
+        "tfe_team_organization_members",
+        "tfe_team_token",
+        "tfe_organization_token",
+    ]
+
+
+def test_go_tfe_can_do_all_that_it_knows(native, go_tfe):
+    done = go_tfe("tour")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     unauthorized = "unauthorized"
@@ -155,7 +180,7 @@ def test_go_tfe_can_do_all_that_it_knows(native, tmp_path):
         "token of a deleted team": unauthorized,
     }
     # The tour fails at the first refused operation: creating an organization needs a session.
-    refused = run(native.issue(scopes=["organizations:read", "organizations:write"])["token"])
+    refused = go_tfe("tour", native.issue(scopes=["organizations:read", "organizations:write"])["token"])
     assert refused.returncode != 0 and "resource not found" in refused.stderr, refused
 
 

@@ -21,7 +21,7 @@ TABLE = {
     for name in re.findall(r"`(.*?)`", names)
 }
 # These have tests of their own and use no algorithms.
-OTHERS = {"introspect", "status-list", "haproxy-revoke", "prefix"}
+OTHERS = {"introspect", "introspect-openid-client", "status-list", "haproxy-revoke", "prefix"}
 
 
 def test_every_recipe_is_in_the_table_and_run():

@@ -66,6 +66,16 @@ class Authority:
         """Creates the token with which a service of the organization introspects others."""
         return self.issue(scopes=["tokens:introspect"], audience=self.issuer)
 
+    def is_active(self, token: str) -> bool:
+        """Returns whether a token is active, by introspection with the administrator's session."""
+        answer = httpx.post(
+            f"{self.server.url}/oauth/introspect",
+            headers={"Authorization": f"Bearer {self.session}"},
+            data={"token": token},
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()["active"]
+
     def revoke(self, token: str) -> None:
         self.post(f"tokens/{claims(token)['jti']}/revoke", {"reason": "a test"})
 

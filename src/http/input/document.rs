@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Array, Object, ObjectBuilder, OneOf, SchemaType, Type};
+use utoipa::openapi::schema::{Array, Object, ObjectBuilder, OneOf, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Required, Schema};
 
 use super::field::Field;
@@ -88,6 +88,20 @@ impl Document {
         self.members.push(Member {
             described,
             schema: Array::new(Ref::from_schema_name(R::Form::name())).into(),
+            reference: None,
+            default: None,
+        });
+    }
+
+    /// Adds a required field that is an object, or a list of other objects.
+    pub(crate) fn nested_or_list<One: Request, Each: Request>(&mut self, described: FieldDescription) {
+        self.define::<One::Form>();
+        self.define::<Each::Form>();
+        let one = Ref::from_schema_name(One::Form::name());
+        let list = Array::new(Ref::from_schema_name(Each::Form::name()));
+        self.members.push(Member {
+            described,
+            schema: OneOfBuilder::new().item(one).item(list).into(),
             reference: None,
             default: None,
         });

@@ -166,6 +166,11 @@ impl<'a> Fields<'a> {
         self.checked(name, list, violations)
     }
 
+    /// Returns whether a field is a list, for a form that takes an object or a list there.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        matches!(self.member(name), Some(Value::List(_)))
+    }
+
     /// Records that a field violates the rule that `text` states.
     pub fn refuse(&mut self, name: &'static str, text: impl Into<String>) -> Refused {
         self.refuse_at(self.at(name), self.member(name), text.into())

@@ -1,4 +1,4 @@
-//! The caller: `/account/details`.
+//! The caller: `/account/details` and `/account/update`.
 
 use std::sync::Arc;
 
@@ -6,14 +6,34 @@ use crate::http::routes::routes;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::caller::{Authenticated, Caller};
+use crate::authority::Error;
+use crate::http::caller::{Authenticated, Caller, LoggedIn};
+use crate::http::dialects::terraform::data::Data;
 use crate::http::dialects::terraform::document::{Document, Identifier, JsonApi};
 use crate::http::dialects::terraform::user::UserResource;
+use crate::http::input::{Fault, Form, Input, InputError, Location, Violation, Violations};
 use crate::http::{App, Failure};
+use jeton_core::directory::Email;
 use jeton_core::token::Owner;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(change))
+}
+
+/// Changes to your account.
+type ChangedAccount = Data<AccountAttributes>;
+
+/// The attributes of your account, neither of which can be changed: both are your e-mail address. Other attributes
+/// are ignored.
+#[derive(Debug, Form)]
+#[form(body, name = "ChangedAccountAttributes")]
+struct AccountAttributes {
+    /// Your username, which is your e-mail address.
+    #[form(example = "ada@example.com")]
+    username: Option<Email>,
+    /// Your e-mail address.
+    #[form(example = "ada@example.com")]
+    email: Option<Email>,
 }
 
 /// Get the caller
@@ -45,5 +65,39 @@ async fn show(
             UserResource::service("deployment000000", "api-deployment".to_owned(), None)
         }
     };
+    Ok(JsonApi(Document { data }))
+}
+
+/// Update your account
+///
+/// Returns your account if `username` and `email` are as they are, and 422 otherwise: your e-mail address
+/// identifies you and cannot be changed. Needs a session.
+#[utoipa::path(patch, path = "/api/v2/account/update", tag = "start", operation_id = "change_account",
+    request_body(content = Option<ChangedAccount>, content_type = "application/vnd.api+json",
+        example = json!({"data": {"type": "users", "attributes": {}}})),
+    responses((status = OK, description = "Your account", body = Document<UserResource>,
+                  content_type = "application/vnd.api+json")))]
+async fn change(
+    caller: Caller<LoggedIn>,
+    Input { body, .. }: Input<(), (), ChangedAccount>,
+) -> Result<JsonApi<Document<UserResource>>, Failure> {
+    let person = caller.logged_in().ok_or(Error::SessionNeeded)?;
+    let AccountAttributes { username, email } = body.data.attributes;
+    let attributes = Location::root("body").field("data").field("attributes");
+    let sent = [("username", username), ("email", email)];
+    let changed = sent.into_iter().filter_map(|(name, sent)| {
+        let sent = sent.filter(|sent| *sent != person.email)?;
+        let error =
+            "your e-mail address identifies you and cannot be changed: send it as it is, or leave it out";
+        let fault = Fault::Value {
+            error: error.to_owned(),
+        };
+        Some(Violation::new(fault, attributes.field(name), sent.as_str()))
+    });
+    let detail: Vec<Violation> = changed.collect();
+    if !detail.is_empty() {
+        return Err(InputError::Invalid(Violations { detail }).into());
+    }
+    let data = UserResource::caller(&caller, person);
     Ok(JsonApi(Document { data }))
 }

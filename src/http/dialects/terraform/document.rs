@@ -123,6 +123,12 @@ impl Itself {
     }
 }
 
+/// Returns whether the parameter `include`, names separated by commas, has this name.
+pub(super) fn includes(include: Option<&str>, wanted: &str) -> bool {
+    let mut names = include.into_iter().flat_map(|names| names.split(','));
+    names.any(|name| name.trim() == wanted)
+}
+
 /// A document with the related resources that the request includes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Including<T, I> {

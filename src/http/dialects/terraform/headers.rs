@@ -12,15 +12,20 @@ use crate::http::App;
 use crate::http::rate_limit::RateLimitState;
 
 const API_VERSION: HeaderName = HeaderName::from_static("tfp-api-version");
+const APP_NAME: HeaderName = HeaderName::from_static("tfp-appname");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The API version that recent clients expect.
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 
+/// The name by which go-tfe and the provider know a service that has all features of the API and no version of
+/// its own. Under any other name they expect a version of Terraform Enterprise and refuse to work without it.
+const NAME: HeaderValue = HeaderValue::from_static("HCP Terraform");
+
 /// The maximum length of a request id that is returned to the client.
 const LONGEST_ID: usize = 128;
 
-/// Adds the API version, the request id and the rate limit to all responses.
+/// Adds the API version, the name of the service, the request id and the rate limit to all responses.
 pub(super) fn add_to_responses(router: Router, app: &Arc<App>) -> Router {
     router.layer(from_fn_with_state(Arc::clone(app), state))
 }
@@ -31,6 +36,7 @@ async fn state(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let state = response.extensions_mut().remove::<RateLimitState>();
     let headers = response.headers_mut();
     headers.insert(API_VERSION, VERSION);
+    headers.insert(APP_NAME, NAME);
     headers.extend(id.map(|id| (REQUEST_ID, id)));
     headers.extend(state.into_iter().flat_map(limits));
     response

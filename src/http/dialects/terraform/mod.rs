@@ -4,6 +4,7 @@ mod account;
 mod data;
 mod discovery;
 mod document;
+mod entitlement_set;
 mod headers;
 mod organization_memberships;
 mod organizations;
@@ -14,6 +15,7 @@ mod teams;
 mod token_ttl_policies;
 mod tokens;
 mod user;
+mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -37,12 +39,12 @@ into *Authorize* (`bearer`), then call `GET /api/v2/account/details` and \
 `POST /api/v2/organizations/{organization}/teams` with the example body. The page sends no `Content-Type` without a \
 body, so that a `DELETE` without one cannot be tried here.
 
-Every response has `TFP-API-Version` and `X-Request-Id`. If the deployment has rate limits, it also has \
+Every response has `TFP-API-Version`, `TFP-AppName` and `X-Request-Id`. If the deployment has rate limits, it also has \
 `X-RateLimit-Limit` (requests per second), `X-RateLimit-Remaining` (requests allowed now) and \
 `X-RateLimit-Reset` (seconds until the next request is allowed).",
     tags: &[
         ("start", "Service discovery, and the caller"),
-        ("organizations", "Organizations and their members"),
+        ("organizations", "Organizations, their members and users"),
         ("teams", "Teams and their members"),
         ("tokens", "Tokens of any kind, by id"),
         ("team tokens", "Tokens that act for a team"),
@@ -61,7 +63,9 @@ pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(discovery::routes())
         .merge(account::routes())
+        .merge(users::routes())
         .merge(organizations::routes())
+        .merge(entitlement_set::routes())
         .merge(organization_memberships::routes())
         .merge(teams::routes())
         .merge(tokens::routes())

@@ -1,13 +1,15 @@
 //! The maximum token lifetime: `/organizations/{organization}/token-ttl-policies`. Jeton has one
 //! maximum per organization for all kinds of tokens.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::http::routes::routes;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::authority::PolicyChanges;
@@ -15,7 +17,10 @@ use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::JsonApi;
 use crate::http::dialects::terraform::path::OrganizationPath;
 use crate::http::domain_types::Word;
-use crate::http::input::{Choice, Fields, Form, Input, Refused, Request};
+use crate::http::input::{
+    Choice, Document, Encoding, FieldDescription, Fields, Form, Input, Need, Refused, Request, object,
+    schemas,
+};
 use crate::http::{App, Failure};
 use jeton_core::directory::{Organization, Policy};
 use jeton_core::token::Span;
@@ -58,25 +63,38 @@ impl Choice for Kind {
     const DESCRIPTION: Option<&'static str> = Some("The kinds of tokens that the API tells apart.");
 }
 
-/// The new maximum lifetimes: of all kinds, and the same for each.
+/// The new maximum lifetimes: of all kinds, and the same for each. Terraform's documents and go-tfe send one
+/// resource with all of them, pytfe a list with a resource for each.
+#[derive(Debug)]
+pub(crate) struct ChangeForm(Vec<SentPolicy>);
+
+/// The maximum lifetimes of several kinds.
 #[derive(Debug, Form)]
-#[form(body, name = "ChangeTokenTtlPolicies", encoding = JsonApi)]
-pub(crate) struct ChangeForm {
+#[form(body)]
+struct SentPolicies {
     #[form(nested)]
-    data: Vec<SentPolicy>,
+    attributes: SentPoliciesAttributes,
+}
+
+#[derive(Debug, Form)]
+#[form(body)]
+struct SentPoliciesAttributes {
+    #[form(name = "token-ttl-policies", nested)]
+    policies: Vec<SentPolicy>,
+}
+
+/// A resource with the maximum lifetime of one kind.
+#[derive(Debug, Form)]
+#[form(body)]
+struct SentPolicyResource {
+    #[form(nested)]
+    attributes: SentPolicy,
 }
 
 /// The maximum lifetime of one kind.
 #[derive(Debug, Form)]
 #[form(body)]
-pub(crate) struct SentPolicy {
-    #[form(nested)]
-    attributes: SentPolicyAttributes,
-}
-
-#[derive(Debug, Form)]
-#[form(body)]
-pub(crate) struct SentPolicyAttributes {
+struct SentPolicy {
     #[form(name = "token-type")]
     token_type: Kind,
     /// The maximum lifetime in milliseconds, rounded down to whole seconds.
@@ -87,6 +105,56 @@ pub(crate) struct SentPolicyAttributes {
     )]
     max_ttl_ms: i64,
 }
+
+/// By hand, since the derive has no field that is an object or a list.
+impl Form for ChangeForm {
+    const ENCODING: Encoding = Encoding::JsonApi;
+    const DESCRIPTION: &'static str = "The new maximum lifetimes: of all kinds, and the same for each.";
+
+    fn name() -> Cow<'static, str> {
+        "ChangeTokenTtlPolicies".into()
+    }
+
+    fn read_fields(fields: &mut Fields<'_>) -> Option<Self> {
+        let policies = match fields.is_list(DATA) {
+            true => {
+                let sent = fields.nested_list::<SentPolicyResource>(DATA, |_| None)?;
+                sent.into_iter().map(|resource| resource.attributes).collect()
+            }
+            false => fields.nested_or_empty::<SentPolicies>(DATA)?.attributes.policies,
+        };
+        Some(Self(policies))
+    }
+
+    fn document(document: &mut Document) {
+        document.nested_or_list::<SentPolicies, SentPolicyResource>(FieldDescription {
+            name: DATA,
+            description: "One resource with the lifetimes of all kinds, or a list with a resource for each kind.",
+            need: Need::Required,
+            length: (None, None),
+            range: (None, None),
+            example: None,
+        });
+    }
+}
+
+impl PartialSchema for ChangeForm {
+    fn schema() -> RefOr<Schema> {
+        object::<Self>()
+    }
+}
+
+impl ToSchema for ChangeForm {
+    fn name() -> Cow<'static, str> {
+        <Self as Form>::name()
+    }
+
+    fn schemas(named: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas::<Self>(named);
+    }
+}
+
+const DATA: &str = "data";
 
 /// The maximum lifetime of all tokens.
 #[derive(Debug, Clone, Copy)]
@@ -110,18 +178,16 @@ impl MaximumLifetime {
 impl Request for MaximumLifetime {
     type Form = ChangeForm;
 
-    fn parse(form: ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
-        let sent: Vec<_> = form.data.into_iter().map(|sent| sent.attributes).collect();
+    fn parse(ChangeForm(sent): ChangeForm, fields: &mut Fields<'_>) -> Result<Self, Refused> {
         let is_sent = |kind: &Kind| sent.iter().any(|sent| sent.token_type == *kind);
-        let seconds =
-            |sent: &SentPolicyAttributes| Span::from_seconds((sent.max_ttl_ms / 1000).unsigned_abs());
+        let seconds = |sent: &SentPolicy| Span::from_seconds((sent.max_ttl_ms / 1000).unsigned_abs());
         let mut lives = sent.iter().map(seconds);
         match lives.next() {
             Some(Some(life)) if lives.all(|other| other == Some(life)) && Kind::HERE.iter().all(is_sent) => {
                 Ok(Self(life))
             }
             _ => Err(fields.refuse(
-                "data",
+                DATA,
                 "all kinds of tokens have the same maximum lifetime: send organization, team, user and \
                  audit_trails, each with the same max-ttl-ms",
             )),
@@ -201,8 +267,8 @@ async fn list(
 #[utoipa::path(patch, path = "/api/v2/organizations/{organization}/token-ttl-policies", tag = "token lifetimes",
     operation_id = "change_token_ttl_policies", params(OrganizationPath),
     request_body(content = ChangeForm, content_type = "application/vnd.api+json",
-        example = json!({"data": Kind::HERE.map(|kind| json!({"type": RESOURCE,
-            "attributes": {"token-type": kind.word(), "max-ttl-ms": 63_072_000_000_u64}}))})),
+        example = json!({"data": {"type": RESOURCE, "attributes": {"token-ttl-policies":
+            Kind::HERE.map(|kind| json!({"token-type": kind.word(), "max-ttl-ms": 63_072_000_000_u64}))}}})),
     responses((status = OK, description = "The updated maximum lifetimes", body = Policies,
                   content_type = "application/vnd.api+json")))]
 async fn change(

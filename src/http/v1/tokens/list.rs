@@ -18,30 +18,30 @@ use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CountTotal, Direction, Order, Page, ReportingAudience, Sort, SortBy};
 
-/// Filters, order and page of the list.
+/// Filters, page and order of the list, in the order of DayZero's documents: FastAPI lists errors in it.
 #[derive(Debug, Form)]
 #[form(query)]
 pub(crate) struct ListForm {
     #[form(flatten)]
     filter: FilterForm,
-    /// The sort key. Tokens with equal keys are sorted by creation.
-    #[form(default = SortBy::CreatedAt)]
-    sort_by: SortBy,
-    /// Whether to sort in descending order (latest or Z first). Tokens without a value come last in both orders.
-    #[form(default = true)]
-    descending: bool,
-    /// The page size.
-    #[form(default = 50, range(min = 1, max = 1000))]
-    limit: i64,
     /// `next_cursor` or `prev_cursor` of another page of the same list. Default: the first page.
     #[form(length(max = 2048))]
     cursor: Option<String>,
+    /// The page size.
+    #[form(default = 50, range(min = 1, max = 1000))]
+    limit: i64,
     /// The direction from the cursor: `next` towards the end of the list, `prev` towards its beginning.
     #[form(default = Direction::Next)]
     direction: Direction,
     /// Whether to return `total`. Counting reads every matching token, which is slow for long lists.
     #[form(default = false)]
     include_total_count: bool,
+    /// The sort key. Tokens with equal keys are sorted by creation.
+    #[form(default = SortBy::CreatedAt)]
+    sort_by: SortBy,
+    /// Whether to sort in descending order (latest or Z first). Tokens without a value come last in both orders.
+    #[form(default = true)]
+    descending: bool,
 }
 
 impl ListForm {

@@ -36,6 +36,15 @@ async fn other_apis_show_no_account_of_an_invited_address() {
         paths.push((&terraform::SURFACE, format!("{memberships}{query}")));
     }
     paths.push((&terraform::SURFACE, format!("/api/v2/teams/{team}?include=users")));
+    let query = "include=users,organization-memberships";
+    paths.push((&terraform::SURFACE, format!("/api/v2/teams/{team}?{query}")));
+    paths.push((&terraform::SURFACE, format!("/api/v2{home}/teams?{query}")));
+    let listed = terraform::SURFACE
+        .get(&app, &stranger, &format!("{memberships}?filter[email]={victim}"))
+        .await;
+    let membership = listed.text_at("/data/0/id");
+    let path = format!("/api/v2/organization-memberships/{membership}?include=user");
+    paths.push((&terraform::SURFACE, path));
     for (surface, path) in &paths {
         let answer = surface.get(&app, &stranger, path).await.is(200);
         for secret in [id, "Ada", "Byron"] {
@@ -61,6 +70,11 @@ async fn other_apis_show_no_account_of_an_invited_address() {
         let user = of(email)["relationships"]["user"]["data"]["id"].as_str().unwrap();
         assert!(user.starts_with("user-"));
         // The id is nobody's.
+        let shown = format!("/api/v2/users/{user}");
+        terraform::SURFACE
+            .get(&app, &app.site_admin(), &shown)
+            .await
+            .is(404);
         let users = json!({"data": [{"type": "users", "id": user}]});
         let path = format!("/api/v2/teams/{team}/relationships/users");
         terraform::SURFACE

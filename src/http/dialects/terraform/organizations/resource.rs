@@ -37,6 +37,15 @@ struct OrganizationAttributes {
     email: Option<String>,
     #[schema(value_type = domain_types::Instant)]
     created_at: Timestamp,
+    /// Always `password`: users log in with a password.
+    #[schema(example = "password")]
+    collaborator_auth_policy: &'static str,
+    /// Whether the organization limits the lifetime of tokens.
+    max_ttl_enabled: bool,
+    /// Always `true`: tokens of users can read and update the organization.
+    user_tokens_enabled: bool,
+    /// Always `true`, as Terraform's provider expects by default. It has no effect: there are no plans.
+    speculative_plan_management_enabled: bool,
     permissions: OrganizationPermissions,
 }
 
@@ -69,6 +78,10 @@ impl OrganizationResource {
                 },
                 external_id: organization.id.to_string(),
                 email: organization.email,
+                collaborator_auth_policy: "password",
+                max_ttl_enabled: organization.policy.max_lifetime.is_some(),
+                user_tokens_enabled: true,
+                speculative_plan_management_enabled: true,
                 created_at: organization.created_at,
                 name: organization.name.to_string(),
             },

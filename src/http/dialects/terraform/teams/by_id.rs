@@ -9,25 +9,24 @@ use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::data::NoData;
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
 use crate::http::dialects::terraform::path::TeamPath;
-use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
-use crate::http::dialects::terraform::teams::{ChangedTeam, IncludeForm};
-use crate::http::dialects::terraform::user::UserResource;
+use crate::http::dialects::terraform::teams::resource::TeamResource;
+use crate::http::dialects::terraform::teams::{ChangedTeam, IncludeForm, Related};
 use crate::http::input::Input;
 use crate::http::{App, Failure, no_content};
 
 /// Get a team
 #[utoipa::path(get, path = "/api/v2/teams/{team_id}", tag = "teams", operation_id = "show_team",
     params(TeamPath, IncludeForm),
-    responses((status = OK, description = "The team", body = Including<Document<TeamResource>, UserResource>,
+    responses((status = OK, description = "The team", body = Including<Document<TeamResource>, Related>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn show(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     Input { path, query, .. }: Input<TeamPath, IncludeForm>,
-) -> Result<JsonApi<Including<Document<TeamResource>, UserResource>>, Failure> {
+) -> Result<JsonApi<Including<Document<TeamResource>, Related>>, Failure> {
     let team = app.authority.team_with_id(&caller, &path.id()?).await?;
     let (data, members) = TeamResource::of(&app, &caller, team).await?;
-    Ok(JsonApi(including(Document { data }, query.users(), members)))
+    Ok(JsonApi(query.document(Document { data }, members)))
 }
 
 /// Update a team

@@ -1,6 +1,7 @@
 //! Teams: `/organizations/{organization}/teams` and `/teams/{team_id}`, a file per path.
 
 mod by_id;
+mod memberships;
 mod of_organization;
 mod resource;
 mod users;
@@ -8,10 +9,16 @@ mod users;
 use std::sync::Arc;
 
 use crate::http::routes::routes;
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::App;
 use crate::http::dialects::terraform::data::Data;
+use crate::http::dialects::terraform::document::{Including, includes};
+use crate::http::dialects::terraform::organization_memberships::MembershipResource;
+use crate::http::dialects::terraform::teams::resource::TeamMember;
+use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::Form;
 use jeton_core::directory::Name;
 
@@ -20,32 +27,46 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(of_organization::list, of_organization::create))
         .routes(routes!(by_id::show, by_id::change, by_id::remove))
         .routes(routes!(users::add, users::remove))
+        .routes(routes!(memberships::list, memberships::add, memberships::remove))
 }
 
 /// The included resources.
 #[derive(Debug, Form)]
 #[form(query)]
 struct IncludeForm {
-    /// `users` includes the members; other names are ignored.
+    /// `users` includes the members, `organization-memberships` the memberships of members and invited addresses;
+    /// several names are separated by commas, and other names are ignored.
     #[form(length(max = 255), example = "users")]
     include: Option<String>,
 }
 
 impl IncludeForm {
-    fn users(&self) -> Included {
-        let mut names = self.include.iter().flat_map(|names| names.split(','));
-        match names.any(|name| name.trim() == "users") {
-            true => Included::Users,
-            false => Included::Nothing,
+    /// Creates a document of teams, with the included resources of their members, each once.
+    fn document<T>(&self, document: T, mut members: Vec<TeamMember>) -> Including<T, Related> {
+        let include = self.include.as_deref();
+        let [users, memberships] = ["users", "organization-memberships"].map(|name| includes(include, name));
+        members.sort_by(|one, other| one.belonging.email().cmp(other.belonging.email()));
+        members.dedup_by(|one, other| one.belonging.email() == other.belonging.email());
+        let mut included = Vec::new();
+        for member in members {
+            let is_user = users && member.is_active();
+            included.extend(is_user.then_some(Related::User(member.user)));
+            included.extend(memberships.then_some(Related::Membership(member.membership)));
+        }
+        Including {
+            document,
+            included: (users || memberships).then_some(included),
         }
     }
 }
 
-/// Whether members are included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Included {
-    Nothing,
-    Users,
+/// A resource that belongs to a team's members.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = TeamMemberResource)]
+enum Related {
+    User(UserResource),
+    Membership(MembershipResource),
 }
 
 /// The attributes of a team to create. Other attributes are ignored.

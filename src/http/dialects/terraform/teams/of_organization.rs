@@ -9,9 +9,8 @@ use crate::http::caller::{Caller, OrganizationsRead, OrganizationsWrite};
 use crate::http::dialects::terraform::document::{Document, Including, JsonApi, ListDocument};
 use crate::http::dialects::terraform::page::{PageForm, Paged};
 use crate::http::dialects::terraform::path::OrganizationPath;
-use crate::http::dialects::terraform::teams::resource::{TeamResource, including};
-use crate::http::dialects::terraform::teams::{IncludeForm, NewTeam};
-use crate::http::dialects::terraform::user::UserResource;
+use crate::http::dialects::terraform::teams::resource::TeamResource;
+use crate::http::dialects::terraform::teams::{IncludeForm, NewTeam, Related};
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure};
 use jeton_core::directory::Name;
@@ -56,14 +55,14 @@ pub(super) struct ListForm {
 #[utoipa::path(get, path = "/api/v2/organizations/{organization}/teams", tag = "teams", operation_id = "list_teams",
     params(OrganizationPath, FilterForm, IncludeForm, PageForm),
     responses((status = OK, description = "A page of the list",
-                  body = Including<ListDocument<TeamResource>, UserResource>,
+                  body = Including<ListDocument<TeamResource>, Related>,
                   content_type = "application/vnd.api+json")))]
 pub(super) async fn list(
     caller: Caller<OrganizationsRead>,
     State(app): State<Arc<App>>,
     uri: Uri,
     Input { path, query, .. }: Input<OrganizationPath, Paged<ListForm>>,
-) -> Result<JsonApi<Including<ListDocument<TeamResource>, UserResource>>, Failure> {
+) -> Result<JsonApi<Including<ListDocument<TeamResource>, Related>>, Failure> {
     let Paged { filter, page } = query;
     let ListForm { filter, include } = filter;
     let Found { items, total } = app
@@ -78,7 +77,7 @@ pub(super) async fn list(
     }
     let base = &app.authority.settings().issuer;
     let document = ListDocument::of(teams, page, total, base, &uri);
-    Ok(JsonApi(including(document, include.users(), members)))
+    Ok(JsonApi(include.document(document, members)))
 }
 
 /// Create a team

@@ -5,11 +5,11 @@ use utoipa::ToSchema;
 
 use crate::authority::policy::Rank;
 use crate::authority::{Caller, Error, policy};
-use crate::http::dialects::terraform::document::{Identifier, Including, Itself, ToMany, ToOne};
-use crate::http::dialects::terraform::teams::Included;
+use crate::http::dialects::terraform::document::{Identifier, Itself, ToMany, ToOne};
+use crate::http::dialects::terraform::organization_memberships::MembershipResource;
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::{App, all_pages};
-use jeton_core::directory::{Member, Team, TeamReference};
+use jeton_core::directory::{Belonging, MemberStatus, Team, TeamReference};
 use jeton_core::token::ManagementScope;
 
 /// A team.
@@ -37,7 +37,7 @@ struct TeamAttributes {
     /// Always `organization`: every member of the organization sees its teams.
     #[schema(example = "organization")]
     visibility: &'static str,
-    /// Always `false`: only admins of the team and of the organization manage its tokens.
+    /// Always `true`: members who are admins of the team manage its tokens.
     allow_member_token_management: bool,
     permissions: TeamPermissions,
     organization_access: OrganizationAccess,
@@ -70,36 +70,65 @@ struct OrganizationAccess {
 struct TeamRelationships {
     organization: ToOne,
     users: ToMany,
+    /// The memberships of the members and of invited addresses.
+    #[serde(rename = "organization-memberships")]
+    organization_memberships: ToMany,
+}
+
+/// A member of a team, or an address that is invited to it.
+pub(super) struct TeamMember {
+    pub(super) belonging: Belonging,
+    pub(super) membership: MembershipResource,
+    pub(super) user: UserResource,
+}
+
+impl TeamMember {
+    pub(super) fn is_active(&self) -> bool {
+        self.belonging.status() == MemberStatus::Active
+    }
 }
 
 impl TeamResource {
     /// Returns the team as the caller sees it, and its members.
-    pub(super) async fn of(app: &App, caller: &Caller, team: Team) -> Result<(Self, Vec<Member>), Error> {
+    pub(super) async fn of(app: &App, caller: &Caller, team: Team) -> Result<(Self, Vec<TeamMember>), Error> {
         let home = team.organization.into();
         let organization = app.authority.organization(caller, &home).await?;
         let rank = app.authority.rank(caller, team.organization).await?;
         let itself = TeamReference::Id(team.id.clone());
         let part = |slice| app.authority.team_members(caller, &home, &itself, slice);
-        let members = all_pages::members(part).await?;
+        let listed = all_pages::slices(part, |belonging| belonging.email().to_string()).await?;
+        let members = listed.into_iter().map(|belonging| {
+            let (membership, user) = MembershipResource::of(organization.id, &organization.name, &belonging);
+            TeamMember {
+                belonging,
+                membership,
+                user,
+            }
+        });
+        let members: Vec<_> = members.collect();
         let shown = Self::shown(caller, &rank, organization.name.as_str(), &team, &members);
         Ok((shown, members))
     }
 
-    fn shown(caller: &Caller, rank: &Rank, organization: &str, team: &Team, members: &[Member]) -> Self {
+    fn shown(caller: &Caller, rank: &Rank, organization: &str, team: &Team, members: &[TeamMember]) -> Self {
         let writes = caller.holds(ManagementScope::OrganizationsWrite);
         let administers = policy::manage_team(rank, &team.id).is_ok();
         let issues = match rank {
             Rank::Team(own) => *own == team.id,
             _ => administers,
         };
+        let active = members.iter().filter(|member| member.is_active());
+        let users: Vec<_> = active
+            .map(|member| Identifier::of("users", &member.user.id()))
+            .collect();
         Self {
             id: team.id.to_string(),
             kind: "teams",
             attributes: TeamAttributes {
                 name: team.name.to_string(),
-                users_count: members.len(),
+                users_count: users.len(),
                 visibility: "organization",
-                allow_member_token_management: false,
+                allow_member_token_management: true,
                 permissions: TeamPermissions {
                     can_destroy: writes && policy::manage_organization(rank).is_ok(),
                     can_update_membership: administers && policy::logged_in(caller).is_ok(),
@@ -111,29 +140,18 @@ impl TeamResource {
             },
             relationships: TeamRelationships {
                 organization: ToOne::with("organizations", &organization),
-                users: ToMany {
-                    data: members
-                        .iter()
-                        .map(|member| Identifier::of("users", &member.person.id))
-                        .collect(),
-                },
+                users: ToMany { data: users },
+                organization_memberships: memberships(members),
             },
             links: Itself::at("teams", &team.id),
         }
     }
 }
 
-/// Creates a document of teams, with their members if included, each once.
-pub(super) fn including<T>(
-    document: T,
-    included: Included,
-    mut members: Vec<Member>,
-) -> Including<T, UserResource> {
-    members.sort_by(|one, other| one.person.email.cmp(&other.person.email));
-    members.dedup_by(|one, other| one.person.id == other.person.id);
-    let users = || members.iter().map(|member| UserResource::of(&member.person));
-    Including {
-        document,
-        included: (included == Included::Users).then(|| users().collect()),
+/// Returns the identifiers of the memberships of a team.
+pub(super) fn memberships(members: &[TeamMember]) -> ToMany {
+    let memberships = members.iter().map(|member| member.membership.identifier());
+    ToMany {
+        data: memberships.collect(),
     }
 }

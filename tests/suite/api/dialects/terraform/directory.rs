@@ -51,6 +51,8 @@ async fn a_client_finds_the_api_and_its_version_without_a_credential() {
     );
     let ping = SURFACE.get(&app, &app.anyone(), "/api/v2/ping").await.is(204);
     assert_eq!((ping.text.as_str(), ping.header("tfp-api-version")), ("", "2.6"));
+    // go-tfe takes any other name for a Terraform Enterprise of unknown version.
+    assert_eq!(ping.header("tfp-appname"), "HCP Terraform");
 }
 
 #[tokio::test]
@@ -139,6 +141,11 @@ async fn an_organization_is_made_shown_changed_and_removed() {
     );
     assert_eq!(data["attributes"]["name"], "Acme");
     assert_eq!(data["attributes"]["email"], "ops@acme.example");
+    // As by default in Terraform's provider, which would else find a difference in every plan.
+    assert_eq!(data["attributes"]["collaborator-auth-policy"], "password");
+    assert_eq!(data["attributes"]["user-tokens-enabled"], true);
+    assert_eq!(data["attributes"]["speculative-plan-management-enabled"], true);
+    assert_eq!(data["attributes"]["max-ttl-enabled"], false);
     assert!(data["attributes"]["created-at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(data["links"]["self"], "/api/v2/organizations/Acme");
     assert_eq!(data["attributes"]["permissions"]["can-destroy"], true);
@@ -274,6 +281,8 @@ async fn a_team_is_made_shown_renamed_and_removed() {
     assert_eq!(data["attributes"]["name"], "builders");
     assert_eq!(data["attributes"]["users-count"], 0);
     assert_eq!(data["attributes"]["visibility"], "organization");
+    // As by default in Terraform's provider, which would else find a difference in every plan.
+    assert_eq!(data["attributes"]["allow-member-token-management"], true);
     assert_eq!(data["relationships"]["organization"]["data"]["id"], NORTH.name);
     let taken = SURFACE.post(&app, &admin, &path, order).await.is(422).json();
     assert_eq!(taken["errors"][0]["title"], "invalid attributes");

@@ -154,6 +154,7 @@ async fn every_answer_names_the_version_and_the_request() {
     ] {
         let answer = SURFACE.get(&app, actor, &path).await.is(status);
         assert_eq!(answer.header("tfp-api-version"), "2.6", "{path}");
+        assert_eq!(answer.header("tfp-appname"), "HCP Terraform", "{path}");
         assert_eq!(answer.header("content-type"), "application/vnd.api+json");
         let id = answer.header("x-request-id").to_owned();
         assert_eq!(id.parse::<uuid::Uuid>().unwrap().get_version_num(), 4);

@@ -2,11 +2,13 @@
 
 mod directory;
 mod documents;
+mod memberships;
 mod organization_tokens;
 mod policies;
 mod team_tokens;
 mod team_tokens_list;
 mod user_tokens;
+mod users;
 
 use jeton::http::Document;
 use serde_json::{Value, json};
@@ -64,6 +66,11 @@ const ROWS: &[Row] = &[
             {"attributes": {"token-type": "team", "max-ttl-ms": 3600000}},
             {"attributes": {"token-type": "user", "max-ttl-ms": 3600000}},
             {"attributes": {"token-type": "audit_trails", "max-ttl-ms": 3600000}}]}"#, 200, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("change_token_ttl_policies", "/api/v2/organizations/{organization}/token-ttl-policies",
+        r#"{"data": {"type": "organization-token-ttl-policies", "attributes": {"token-ttl-policies": [
+            {"token-type": "organization", "max-ttl-ms": 3600000}, {"token-type": "team", "max-ttl-ms": 3600000},
+            {"token-type": "user", "max-ttl-ms": 3600000}, {"token-type": "audit_trails", "max-ttl-ms": 3600000}]}}}"#,
+        200, [404, 404, 404]).lax(&["/data/type"]),
     row("list_organizations", "/api/v2/organizations?q=n&page[size]=2", "", 200, [200, 404, 200]),
     row("create_organization", "/api/v2/organizations",
         r#"{"data": {"type": "organizations", "attributes": {"name": "brand-new", "email": "ops@example.com"}}}"#,
@@ -81,6 +88,11 @@ const ROWS: &[Row] = &[
         r#"{"data": {"type": "organization-memberships", "attributes": {"email": "new@example.com"},
             "relationships": {"teams": {"data": [{"type": "teams", "id": "{team_id}"}]}}}}"#,
         201, [404, 404, 404]).lax(&["/data/type", "/data/relationships/teams/data/0/type"]),
+    row("list_own_organization_memberships", "/api/v2/organization-memberships?include=user&page[size]=5", "", 200, [200, 404, 200]),
+    row("show_organization_membership", "/api/v2/organization-memberships/{membership_id}?include=user", "", 200, [200, 404, 404]),
+    row("remove_organization_membership", "/api/v2/organization-memberships/{membership_id}", "", 204, [404, 404, 404]),
+    row("show_user", "/api/v2/users/{user_id}", "", 200, [200, 404, 404]),
+    row("show_entitlement_set", "/api/v2/organizations/{organization}/entitlement-set", "", 200, [200, 404, 404]),
     row("list_teams", "/api/v2/organizations/{organization}/teams?filter[names]=x,y&include=users", "", 200, [200, 404, 404]),
     row("create_team", "/api/v2/organizations/{organization}/teams",
         r#"{"data": {"type": "teams", "attributes": {"name": "brand-new"}}}"#, 200, [404, 404, 404]).lax(&["/data/type"]),
@@ -92,6 +104,14 @@ const ROWS: &[Row] = &[
         r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
     row("remove_team_users", "/api/v2/teams/{team_id}/relationships/users",
         r#"{"data": [{"type": "users", "id": "{email}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("list_team_memberships", "/api/v2/teams/{team_id}/relationships/organization-memberships", "", 200, [200, 404, 404]),
+    row("add_team_memberships", "/api/v2/teams/{team_id}/relationships/organization-memberships",
+        r#"{"data": [{"type": "organization-memberships", "id": "{membership_id}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("remove_team_memberships", "/api/v2/teams/{team_id}/relationships/organization-memberships",
+        r#"{"data": [{"type": "organization-memberships", "id": "{membership_id}"}]}"#, 204, [404, 404, 404]).lax(&["/data/0/type"]),
+    row("change_account", "/api/v2/account/update",
+        r#"{"data": {"type": "users", "attributes": {"username": "{admin_email}", "email": "{admin_email}"}}}"#,
+        200, [422, 404, 422]).lax(&["/data/type"]),
     row("show_account", "/api/v2/account/details", "", 200, [200, 200, 200]),
     row("discover_services", "/.well-known/terraform.json", "", 200, [200, 200, 200]),
     row("ping", "/api/v2/ping", "", 204, [204, 204, 204]),
@@ -116,6 +136,15 @@ async fn stage() -> Stage {
         }
         people.push(user_id(app, &admin).await);
     }
+    let mut memberships = Vec::new();
+    for place in [&NORTH, &SOUTH] {
+        let email = place.email("member");
+        memberships.push(memberships::id_of(stage.app(), place, &email).await);
+    }
+    let [of_north, of_south] = [&memberships[0], &memberships[1]];
+    stage.name("membership_id", [of_north, of_south, "ou-unknown"]);
+    let [north, south] = [NORTH.email("admin"), SOUTH.email("admin")];
+    stage.name("admin_email", [&north, &south, "nobody@nowhere.example"]);
     let [north, south] = [&people[0], &people[1]];
     stage.name("user_id", [north, south, "user-Tw4Ev8Ny2Ka6Mo3P"]);
     stage
@@ -133,6 +162,9 @@ async fn a_store_that_fails_is_503_and_nothing_else() {
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
+/// The membership of the document's examples.
+const EXAMPLE_MEMBERSHIP: &str = "ou-AZfyoFwfT26aVXp9Pw9LHmFkYUBleGFtcGxlLmNvbQ";
+
 /// The steps that the document describes work.
 #[tokio::test]
 async fn the_steps_of_the_document_work() {
@@ -147,17 +179,21 @@ async fn the_steps_of_the_document_work() {
             .post(&site, "/organizations/default/teams", crew)
             .await
             .is(201);
+        let membership = memberships::id_in(&app, "default", "admin@example.com").await;
         let path = writer
             .path
             // Operations that end something name what does not exist.
             .replace("organizations/does-not-exist", "organizations/default")
             .replace("teams/does-not-exist", "teams/team-Hn5Lq9BcX1dF7gJk")
             .replace("team-Hn5Lq9BcX1dF7gJk", &crew.text_at("/id"))
-            .replace("user-Tw4Ev8Ny2Ka6Mo3P", &user_id(&app, &site).await);
+            .replace("user-Tw4Ev8Ny2Ka6Mo3P", &user_id(&app, &site).await)
+            .replace(EXAMPLE_MEMBERSHIP, &membership);
         let token = json!({"organization": "default", "owner": "team", "team": "crew"});
         let number = app.mint(&site, token).await.id;
         let example = document.example(&writer.schema).to_string();
-        let example = example.replace("\"id\":\"at-1\"", &format!("\"id\":\"at-{number}\""));
+        let example = example
+            .replace("\"id\":\"at-1\"", &format!("\"id\":\"at-{number}\""))
+            .replace(EXAMPLE_MEMBERSHIP, &membership);
         let method = writer.method.parse().unwrap();
         let answer = app
             .send(SURFACE.request(&site, method, &path, example.clone()))

@@ -77,6 +77,47 @@ async fn concurrent_policy_changes_are_kept() {
     );
 }
 
+/// Terraform's documents and go-tfe send all kinds in one resource.
+#[tokio::test]
+async fn lifetimes_are_set_by_one_resource_too() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let path = organization("token-ttl-policies");
+    let send = async |lives: &[(&str, Value)]| {
+        let policy = |(kind, life): &(&str, Value)| json!({"token-type": kind, "max-ttl-ms": life});
+        let policies: Vec<_> = lives.iter().map(policy).collect();
+        let attributes = json!({"token-ttl-policies": policies});
+        let kind = "organization-token-ttl-policies";
+        let body = json!({"data": {"type": kind, "attributes": attributes}});
+        SURFACE.patch(&app, &admin, &path, body).await
+    };
+    let home = format!("/api/v2/organizations/{}", NORTH.name);
+    let shown = SURFACE.get(&app, &admin, &home).await.is(200).json();
+    assert_eq!(shown["data"]["attributes"]["max-ttl-enabled"], false);
+    let changed = send(&all(7_200_000)).await.is(200).json();
+    assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
+    assert_eq!(changed["data"][3]["attributes"]["max-ttl-ms"], 7_200_000);
+    let shown = SURFACE.get(&app, &admin, &home).await.is(200).json();
+    assert_eq!(shown["data"]["attributes"]["max-ttl-enabled"], true);
+    // One kind alone would be told apart from the others.
+    let alone = send(&all(3_600_000)[1..2]).await.is(422);
+    assert_eq!(alone.text_at("/errors/0/source/pointer"), "/data");
+    let short = send(&all(59_999)).await.is(422);
+    assert_eq!(
+        short.text_at("/errors/0/source/pointer"),
+        "/data/attributes/token-ttl-policies/0/max-ttl-ms"
+    );
+    for (body, pointer) in [
+        (json!({}), "/data/attributes/token-ttl-policies"),
+        (json!({"data": {}}), "/data/attributes/token-ttl-policies"),
+        (json!({"data": "x"}), "/data"),
+    ] {
+        let refused = SURFACE.patch(&app, &admin, &path, body).await.is(422);
+        assert_eq!(refused.text_at("/errors/0/source/pointer"), pointer);
+    }
+    assert_eq!(SURFACE.get(&app, &admin, &path).await.is(200).json(), changed);
+}
+
 #[tokio::test]
 async fn what_would_tell_kinds_apart_is_refused() {
     let app = TestApp::new().await;
