@@ -48,7 +48,10 @@ pub(super) async fn revoke(
     Input { body, .. }: Input<(), (), RevokeForm>,
 ) -> Result<impl IntoResponse, Failure> {
     only_api_tokens(&caller)?;
-    let revoked = app.authority.revoke_own(&caller, body.reason).await?;
+    let revoked = app
+        .authority
+        .revoke_own(&caller, body.reason.map(Into::into))
+        .await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }
 

@@ -15,6 +15,7 @@ use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
+use jeton_core::text::Line;
 use jeton_core::token::OwnerKind;
 
 /// A token to create.
@@ -22,7 +23,7 @@ use jeton_core::token::OwnerKind;
 #[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
     /// A description.
-    description: String,
+    description: Line,
 }
 
 impl Body for CreateForm {
@@ -81,7 +82,7 @@ pub(in crate::http::dialects::cave) async fn issue(
     app: &App,
     caller: &authority::Caller,
     place: PathOwner,
-    description: String,
+    description: Line,
 ) -> Result<Issued, Error> {
     let order = Issue {
         name: description,

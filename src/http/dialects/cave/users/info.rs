@@ -15,20 +15,21 @@ use crate::http::dialects::cave::input::{Body, CaveInput};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Form;
+use jeton_core::text::Line;
 
 /// Changes to the caller. An absent field stays unchanged.
 #[derive(Form)]
 #[form(body, name = "ChangeUser", echo = Nothing, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
 pub(super) struct ChangeForm {
     #[form(length(max = 255))]
-    first_name: Option<String>,
+    first_name: Option<Line>,
     #[form(length(max = 255))]
-    last_name: Option<String>,
+    last_name: Option<Line>,
     /// The new password, 8 to 128 characters. Setting it revokes your sessions, including the session
     /// of this request.
     password: Option<String>,
     /// The current password. Required to change `password`.
-    current_password: Option<String>,
+    current_password: Option<Password>,
 }
 
 const NOTHING_TO_CHANGE: &str =
@@ -73,7 +74,7 @@ pub(super) async fn change(
     let password = password.map(Password::new).map(NewPassword::try_from).transpose();
     let patch = PersonPatch {
         password: password.map_err(|unfit: PasswordPolicyError| Refusal::bad_request(unfit.to_string()))?,
-        current_password: current_password.map(Password::new),
+        current_password,
         first_name: first_name.map(Some),
         last_name: last_name.map(Some),
         ..PersonPatch::default()
