@@ -35,8 +35,10 @@ pub(super) async fn create_administrator(
     config: &Config,
     entropy: &dyn Entropy,
 ) -> Result<Option<FirstAdministrator>, Failure> {
-    let given = config.administrator.email.as_deref().unwrap_or(EMAIL);
-    let email: Email = given.parse()?;
+    let email = match &config.administrator.email {
+        Some(email) => email.clone(),
+        None => EMAIL.parse()?,
+    };
     let organization: Name = ORGANIZATION
         .parse()
         .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
