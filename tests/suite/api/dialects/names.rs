@@ -335,7 +335,12 @@ async fn no_address_and_no_name_holds_a_character_that_nobody_sees() {
         let answer = cave::SURFACE
             .post(&app, &admin, &tokens, json!({"description": text}))
             .await;
-        answer.is(400);
+        let answer = answer.is(400);
+        assert!(
+            answer.text.contains(name) && answer.text.contains("description"),
+            "{}",
+            answer.text
+        );
         let tokens = format!("/api/v2{home}/tokens");
         let answer = quant::SURFACE
             .post(&app, &admin, &tokens, json!({"name": text}))
@@ -459,8 +464,8 @@ async fn no_parameter_holds_the_character_nul() {
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap();
                 let is_in = |part: &str| parameter["in"] == part;
-                // A header cannot hold it.
-                if is_in("header") {
+                // A header cannot hold it, and a status list that is no number is unknown.
+                if is_in("header") || is_in("path") && path == "/status-lists/{list}" {
                     continue;
                 }
                 let placeholder = format!("{{{name}}}");
@@ -475,16 +480,17 @@ async fn no_parameter_holds_the_character_nul() {
                 let filled = filled.collect::<Vec<_>>().join("/");
                 let method: Method = method.to_uppercase().parse().unwrap();
                 // Forward-auth takes tokens only.
-                let caller = match operation["operationId"] == "authorize_request" {
+                let caller = match path == "/oauth/authorize-request" {
                     true => &token.holder,
                     false => &site,
                 };
                 let answer = app.call(caller, method.clone(), &filled, Some(json!({}))).await;
-                let answer = answer.is(if path.starts_with("/oauth/") { 400 } else { 422 });
+                let status = if path.starts_with("/oauth/") { 400 } else { 422 };
+                assert_eq!(answer.status, status, "{method} {filled} {}", answer.text);
                 let at = format!("{}.{name}", parameter["in"].as_str().unwrap());
                 let names_it = |fault: &String| fault.ends_with(&at);
                 let is_named = match path.starts_with("/oauth/") {
-                    true => answer.text.contains(name),
+                    true => answer.text.contains(name) || method == Method::HEAD,
                     false => answer.faults().iter().any(names_it),
                 };
                 assert!(is_named, "{method} {filled}: {}", answer.text);
@@ -492,7 +498,7 @@ async fn no_parameter_holds_the_character_nul() {
             }
         }
     }
-    assert!(seen > 80, "{seen}");
+    assert!(seen > 60, "{seen}");
 }
 
 /// Values of other kinds than the document's, in the dialects: they all read requests by the same code.
@@ -502,10 +508,8 @@ async fn no_dialect_reads_the_character_nul() {
     let admin = app.admin_of(&NORTH);
     let nul = |surface: &'static _, path: String| (surface, path);
     for (surface, path) in [
-        nul(&cave::SURFACE, "/organizations/a%00b".to_owned()),
         nul(&cave::SURFACE, "/users/search?q=a%00b".to_owned()),
         nul(&terraform::SURFACE, "/api/v2/organizations?q=a%00b".to_owned()),
-        nul(&quant::SURFACE, "/api/v2/organizations/a%00b".to_owned()),
     ] {
         let answer = surface.get(&app, &admin, &path).await;
         assert!(

@@ -10,7 +10,7 @@ use super::{PathOwner, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::dialects::cave::input::{Body, CaveInput};
+use crate::http::dialects::cave::input::{Body, CaveInput, name};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
@@ -22,8 +22,8 @@ use jeton_core::token::OwnerKind;
 #[derive(Debug, Form)]
 #[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
-    /// A description.
-    description: Line,
+    /// A description, without invisible characters.
+    description: String,
 }
 
 impl Body for CreateForm {
@@ -71,7 +71,8 @@ async fn create(
     body: CreateForm,
     uri: &Uri,
 ) -> Result<Response, Refusal> {
-    let issued = issue(app, caller, place, body.description).await?;
+    let description = name("description", &body.description)?;
+    let issued = issue(app, caller, place, description).await?;
     let location = [(header::LOCATION, url_below(app, uri, &issued.record.id))];
     let body = json(TokenInfo::with_secret(&issued));
     Ok((StatusCode::CREATED, location, body).into_response())

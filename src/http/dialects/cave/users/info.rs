@@ -11,20 +11,19 @@ use crate::authority::{Error, PersonPatch};
 use crate::http::App;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Authenticated, Caller, LoggedIn};
-use crate::http::dialects::cave::input::{Body, CaveInput};
+use crate::http::dialects::cave::input::{Body, CaveInput, name};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Form;
-use jeton_core::text::Line;
 
 /// Changes to the caller. An absent field stays unchanged.
 #[derive(Form)]
 #[form(body, name = "ChangeUser", echo = Nothing, example = json!({"password": "correct horse battery staple", "current_password": "the present one"}))]
 pub(super) struct ChangeForm {
     #[form(length(max = 255))]
-    first_name: Option<Line>,
+    first_name: Option<String>,
     #[form(length(max = 255))]
-    last_name: Option<Line>,
+    last_name: Option<String>,
     /// The new password, 8 to 128 characters. Setting it revokes your sessions, including the session
     /// of this request.
     password: Option<String>,
@@ -75,8 +74,14 @@ pub(super) async fn change(
     let patch = PersonPatch {
         password: password.map_err(|unfit: PasswordPolicyError| Refusal::bad_request(unfit.to_string()))?,
         current_password,
-        first_name: first_name.map(Some),
-        last_name: last_name.map(Some),
+        first_name: first_name
+            .map(|text| name("first_name", &text))
+            .transpose()?
+            .map(Some),
+        last_name: last_name
+            .map(|text| name("last_name", &text))
+            .transpose()?
+            .map(Some),
         ..PersonPatch::default()
     };
     let email = &caller.person().ok_or(Error::Forbidden)?.email;
