@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import tokens
+from terminal import typed
 from conftest import running
 from recipes import DOCUMENT
 from tokens import Authority
@@ -23,7 +24,7 @@ def said(tmp_path_factory):
 
         def read(text):
             text = text.replace("http://127.0.0.1:8080", server.url).replace("admin@example.com", server.email)
-            return text.replace('"password":"…"', f'"password":"{server.password}"')
+            return text
 
         blocks = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTERS, re.MULTILINE | re.DOTALL)
         (program,) = (text for language, text in blocks if language == "python")
@@ -32,10 +33,10 @@ def said(tmp_path_factory):
         commands = [f"ID={doomed}", *(read(text) for language, text in blocks if language == "sh")]
         commands.append(f'"{sys.executable}" verify.py <<< "$TOKEN"\n')
         script = "\necho '<end>'\n".join(commands)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail"], input=script, cwd=folder, capture_output=True, text=True, timeout=60
-        )
+        (folder / "script").write_text(script)
+        done, shown = typed(["bash", "-euo", "pipefail", "script"], server.password, folder)
     assert done.returncode == 0, (done.stdout, done.stderr)
+    assert server.password not in shown + script, "the password was shown"
     return done.stdout.split("<end>\n")
 
 
