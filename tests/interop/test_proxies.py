@@ -223,8 +223,8 @@ def test_a_recipe_that_passes_on_what_a_client_says_is_found_out(authority):
 
 
 def test_what_else_a_client_sends_does_not_stop_a_good_token(name, proxy, authority):
-    if name not in ASKS_THE_AUTHORITY:
-        pytest.skip("it sends the authority nothing")
+    if name not in ASKS_THE_AUTHORITY - {"apache-introspection"}:
+        pytest.skip("it sends the authority nothing of the client's")
     cookies = [("Cookie", f"c{number}={'x' * 5800}") for number in range(3)]
     seen = proxy.passes(authority.issue(), cookies)
     assert sum(len(value) for header, value in seen if header == "cookie") > 17_000
