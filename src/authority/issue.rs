@@ -13,6 +13,7 @@ use crate::authority::{Authority, Caller, Error, FieldFault, Result};
 use crate::keys::{SignedToken, SigningError};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::text::{Line, Prose};
 use jeton_core::token::{
     Lifetime, NewToken, Owner, OwnerKind, Record, Scope, Slot, TokenKind, TokenReference,
 };
@@ -34,9 +35,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Issue {
     /// The name.
-    pub name: String,
+    pub name: Line,
     /// The description.
-    pub description: Option<String>,
+    pub description: Option<Prose>,
     /// The organizations in which the token is valid.
     pub organization: WhichOrganization,
     /// The kind of owner.
@@ -290,9 +291,9 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let mut faults = Vec::new();
-        let description = issue.description.as_deref().unwrap_or_default();
+        let description = issue.description.as_ref().map_or("", AsRef::as_ref);
         for (field, text, most) in [
-            ("name", issue.name.as_str(), LONGEST_NAME),
+            ("name", issue.name.as_ref(), LONGEST_NAME),
             ("description", description, LONGEST_DESCRIPTION),
         ] {
             if text.chars().count() > most {
@@ -324,8 +325,8 @@ impl Authority {
         Ok(NewToken {
             jti: self.entropy.uuid_v7(now),
             kind: TokenKind::Api,
-            name: issue.name.clone(),
-            description: issue.description.clone(),
+            name: issue.name.clone().into(),
+            description: issue.description.clone().map(Into::into),
             owner: target.owner.clone(),
             slot: issue.slot.clone(),
             scopes,

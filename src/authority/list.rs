@@ -5,6 +5,7 @@ use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamId, TeamReference};
+use jeton_core::text;
 use jeton_core::token::{
     End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
 };
@@ -106,7 +107,10 @@ impl Authority {
         };
         let mut filter = Filter {
             owner: wanted.owner,
-            text: wanted.text.clone(),
+            text: wanted
+                .text
+                .as_deref()
+                .map(|text| text::composed(text).into_owned()),
             team_name: wanted.team_name.clone(),
             slot: wanted.slot.clone(),
             status: wanted.status.map(|wanted| StatusAt { wanted, at: now }),

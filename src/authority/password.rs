@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::authority::concurrency::ConcurrencyLimit;
 use jeton_core::entropy::Entropy;
+use jeton_core::text;
 
 /// A password as a client sent it, of any length. Overwritten in memory when dropped.
 pub struct Password(Zeroizing<String>);
@@ -65,6 +66,8 @@ pub enum PasswordPolicyError {
     TooShort,
     #[error("a password must have at most {} characters", Password::MAXIMUM)]
     TooLong,
+    #[error("a password must not contain the control character U+{:04X}", u32::from(*.0))]
+    Control(char),
     #[error("a password must not be one of the {} most common ones", COMMON.lines().count())]
     Common,
 }
@@ -90,6 +93,11 @@ impl Password {
 
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
+    }
+
+    /// Returns the canonical form, in which a password is hashed: the same from every keyboard (RFC 8265, OpaqueString).
+    fn canonical(&self) -> Self {
+        Self(text::opaque(&self.0))
     }
 
     /// Returns the password in a line, without its line ending (LF or CRLF).
@@ -126,6 +134,10 @@ impl TryFrom<Password> for NewPassword {
     type Error = PasswordPolicyError;
 
     fn try_from(password: Password) -> Result<Self, Self::Error> {
+        let password = password.canonical();
+        if let Some(control) = password.0.chars().find(|character| character.is_control()) {
+            return Err(PasswordPolicyError::Control(control));
+        }
         if password.is_too_long() {
             return Err(PasswordPolicyError::TooLong);
         }
@@ -171,14 +183,26 @@ impl PasswordHasher {
         password: Password,
         hash: Option<PasswordHash>,
     ) -> Result<Verdict, PasswordError> {
-        if password.is_too_long() {
+        let canonical = password.canonical();
+        // A password that was set before passwords had a canonical form.
+        let as_typed = (password.0 != canonical.0).then_some(password);
+        let mut forms: Vec<Password> = [canonical].into_iter().chain(as_typed).collect();
+        forms.retain(|form| !form.is_too_long());
+        if forms.is_empty() {
             // No user can have such a password. The early return does not depend on the user.
             return Ok(Verdict::Wrong);
         }
         let is_known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.dummy.clone());
+        // Each form costs a hash for an unknown user too.
         let checked = self
-            .run(move || argon2().verify_password(password.0.as_bytes(), &hash.0))
+            .run(move || {
+                let verify = |form: &Password| argon2().verify_password(form.0.as_bytes(), &hash.0);
+                let is_over =
+                    |checked: &_| !matches!(checked, Err(argon2::password_hash::Error::PasswordInvalid));
+                let wrong = Err(argon2::password_hash::Error::PasswordInvalid);
+                forms.iter().map(verify).find(is_over).unwrap_or(wrong)
+            })
             .await?;
         match checked {
             Ok(()) if is_known => Ok(Verdict::Right),
@@ -356,6 +380,40 @@ mod tests {
         assert_eq!(policy("ééééééé"), Some(PasswordPolicyError::TooShort));
         assert_eq!(policy(&"é".repeat(128)), None);
         assert_eq!(policy(&"é".repeat(129)), Some(PasswordPolicyError::TooLong));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_in_its_canonical_form_and_as_it_was_hashed() {
+        let hasher = hasher();
+        let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301}\u{a0}au lait");
+        let verify = async |typed, hash: &PasswordHash| {
+            hasher.verify(password(typed), Some(hash.clone())).await.unwrap()
+        };
+        for set in [composed, decomposed] {
+            let hash = hasher.hash(new(set)).await.unwrap();
+            for typed in [composed, decomposed] {
+                assert_eq!(verify(typed, &hash).await, Verdict::Right, "{set} {typed}");
+            }
+            assert_eq!(verify("cafe au lait", &hash).await, Verdict::Wrong);
+        }
+        // As an earlier version hashed it.
+        let hash = hasher.hash(NewPassword(password(decomposed))).await.unwrap();
+        assert_eq!(verify(decomposed, &hash).await, Verdict::Right);
+        assert_eq!(verify(composed, &hash).await, Verdict::Wrong);
+        assert_eq!(
+            hasher.verify(password(decomposed), None).await.unwrap(),
+            Verdict::Wrong
+        );
+    }
+
+    #[test]
+    fn a_password_holds_no_control_character_and_its_canonical_form_is_counted() {
+        let policy = |text: &str| NewPassword::try_from(password(text)).err();
+        assert_eq!(policy("long\0enough"), Some(PasswordPolicyError::Control('\0')));
+        assert_eq!(policy("long\tenough"), Some(PasswordPolicyError::Control('\t')));
+        assert_eq!(policy(&"e\u{301}".repeat(7)), Some(PasswordPolicyError::TooShort));
+        assert_eq!(policy(&"e\u{301}".repeat(128)), None);
+        assert_eq!(policy("pass\u{200b}word"), None);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result, policy};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Membership, Person, UserId};
+use jeton_core::text::Line;
 use jeton_store::rules::people;
 use jeton_store::{Cause, NewPerson, OrganizationsOf, Slice, Versioned};
 
@@ -20,11 +21,11 @@ pub struct NewAccount {
     /// The password.
     pub password: NewPassword,
     /// Given name.
-    pub first_name: Option<String>,
+    pub first_name: Option<Line>,
     /// Family name.
-    pub last_name: Option<String>,
+    pub last_name: Option<Line>,
     /// A short name.
-    pub username: Option<String>,
+    pub username: Option<Line>,
     /// Whether the user is a site administrator.
     pub site_admin: bool,
 }
@@ -37,11 +38,11 @@ pub struct PersonPatch {
     /// The current password, which users send when they change their own.
     pub current_password: Option<Password>,
     /// A new given name; `Some(None)` removes it.
-    pub first_name: Option<Option<String>>,
+    pub first_name: Option<Option<Line>>,
     /// A new family name; `Some(None)` removes it.
-    pub last_name: Option<Option<String>>,
+    pub last_name: Option<Option<Line>>,
     /// A new short name; `Some(None)` removes it.
-    pub username: Option<Option<String>>,
+    pub username: Option<Option<Line>>,
     /// Whether the user is a site administrator.
     pub site_admin: Option<bool>,
     /// Whether the user is disabled.
@@ -93,7 +94,7 @@ impl Authority {
     /// the caller; for a site administrator, all users.
     pub async fn find_people(&self, caller: &Caller, text: &str, slice: Slice) -> Result<Vec<Person>> {
         match organizations_of(caller) {
-            Some(of) => Ok(self.store.find_people(text.to_owned(), of, slice).await?),
+            Some(of) => Ok(self.store.find_people(Email::searched(text), of, slice).await?),
             None => Ok(Vec::new()),
         }
     }
@@ -173,9 +174,9 @@ impl Authority {
             None => None,
         };
         let changes = &PersonChanges {
-            first_name,
-            last_name,
-            username,
+            first_name: first_name.map(|name| name.map(Into::into)),
+            last_name: last_name.map(|name| name.map(Into::into)),
+            username: username.map(|name| name.map(Into::into)),
             site_admin,
             disabled,
             password_hash,
@@ -257,9 +258,9 @@ impl Authority {
             person: Person {
                 id: UserId::random(&*self.entropy),
                 email,
-                first_name,
-                last_name,
-                username,
+                first_name: first_name.map(Into::into),
+                last_name: last_name.map(Into::into),
+                username: username.map(Into::into),
                 site_admin,
                 disabled_at: None,
                 created_at: self.clock.now(),

@@ -35,8 +35,10 @@ pub(super) async fn create_administrator(
     config: &Config,
     entropy: &dyn Entropy,
 ) -> Result<Option<FirstAdministrator>, Failure> {
-    let given = config.administrator.email.as_deref().unwrap_or(EMAIL);
-    let email: Email = given.parse()?;
+    let email = match &config.administrator.email {
+        Some(email) => email.clone(),
+        None => EMAIL.parse()?,
+    };
     let organization: Name = ORGANIZATION
         .parse()
         .map_err(|_| Failure::InvalidOrganizationName(ORGANIZATION))?;
@@ -74,28 +76,32 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -
     let Some(FirstAdministrator { email, password }) = founded else {
         return docs;
     };
-    let (shown, quoted) = match password {
+    // The command never holds the password: a shell keeps what is typed in its history.
+    let (shown, given) = match password {
         Shown::Generated(password) => (
             format!("password, shown only once: {}", **password),
-            format!("\"password\":\"{}\"", **password),
+            "\"$(printf 'password: ' >&2; stty -echo; IFS= read -r line; stty echo; echo >&2; printf %s \"$line\")\"".to_owned(),
         ),
         Shown::Variable => (
             "password: the value of JETON_ADMIN_PASSWORD".to_owned(),
-            "\"password\":\"'\"$JETON_ADMIN_PASSWORD\"'\"".to_owned(),
+            "\"$JETON_ADMIN_PASSWORD\"".to_owned(),
         ),
         Shown::File(path) => (
             format!("password: the content of {}", path.display()),
-            format!("\"password\":\"'\"$(cat '{}')\"'\"", path.display()),
+            format!("\"$(cat '{}')\"", path.display()),
         ),
     };
+    let token = "sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/'";
+    let post = "-H 'Content-Type: application/json'";
     format!(
         "{docs}\n\
          first administrator: {email}\n\
          {shown}\n\
          to create a first token, run:\n\
-         curl -s http://{bound}/api/v1/tokens -H 'Content-Type: application/json' \
-         -H \"Authorization: Bearer $(curl -s http://{bound}/api/v1/login -H 'Content-Type: application/json' \
-         -d '{{\"email\":\"{email}\",{quoted}}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\" \
-         -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/'"
+         printf '{{\"email\":\"{email}\",\"password\":\"%s\"}}' {given} | \
+         curl -s http://{bound}/api/v1/login {post} -d @- | {token} | \
+         (IFS= read -r session; \
+         printf 'Authorization: Bearer %s' \"$session\" | curl -s http://{bound}/api/v1/tokens -H @- {post} \
+         -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | {token})"
     )
 }

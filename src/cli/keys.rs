@@ -10,6 +10,7 @@ use super::{Failure, output};
 use crate::authority::{Authority, KeyRetired, KeyRevoked, ListedKey};
 use crate::config::Config;
 use jeton_core::clock::Timestamp;
+use jeton_core::text::Prose;
 use jeton_core::token::{Actor, Span};
 use jeton_store::KeyState;
 
@@ -36,7 +37,7 @@ pub(super) struct Revoke {
     kid: String,
     /// The reason, which is recorded with the revocation
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    reason: Option<Prose>,
 }
 
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
@@ -47,7 +48,9 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
         match command {
             Command::Rotate => rotate(&authority).await,
             Command::Retire { kid } => retire(&authority, kid.parse()?).await,
-            Command::Revoke(Revoke { kid, reason }) => revoke(&authority, kid.parse()?, reason).await,
+            Command::Revoke(Revoke { kid, reason }) => {
+                revoke(&authority, kid.parse()?, reason.map(Into::into)).await
+            }
             Command::List => list(&authority, config, deployment.clock.now()).await,
         }
     })

@@ -13,7 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::setting::{Location, MistakeLog, Setting, Source};
 
-const TEXT: &str = "must be a string in quotation marks";
+const TEXT: &str = "must be a string in quotation marks, without invisible characters";
 const TEXTS: &str = "must be a list of strings in square brackets";
 const TABLE: &str = "must be a table";
 
@@ -178,5 +178,8 @@ impl<'a> File<'a> {
 }
 
 fn text(value: &DeValue<'_>) -> Option<OsString> {
-    value.as_str().map(OsString::from)
+    let readable = value
+        .as_str()
+        .filter(|text| jeton_core::text::hidden(text).is_none());
+    readable.map(OsString::from)
 }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
-use jeton_core::directory::Consent;
+use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
@@ -107,7 +107,7 @@ pub struct Rate {
 /// The first site administrator, created if none exists.
 #[derive(Debug, Default)]
 pub struct Administrator {
-    pub email: Option<String>,
+    pub email: Option<Email>,
     pub password: Option<NewPassword>,
     /// The file that the password was read from, if any.
     pub password_file: Option<PathBuf>,

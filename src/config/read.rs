@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
-use validator::ValidateEmail;
 use zeroize::Zeroizing;
 
 use super::file::{File, Lists, Texts};
@@ -148,7 +147,7 @@ fn administrator(process: Process<'_>) -> Administrator {
         });
     let (password_file, in_file) = file.value().unzip();
     Administrator {
-        email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
+        email: process.variable("JETON_ADMIN_EMAIL").parse().value(),
         password: variable.check_value(password).value().or(in_file),
         password_file,
     }
@@ -257,11 +256,6 @@ fn consent(text: &str) -> Result<Consent, &'static str> {
         "waived" => Ok(Consent::Waived),
         _ => Err("must be required or waived"),
     }
-}
-
-fn email(text: &str) -> Result<String, &'static str> {
-    let good = text.validate_email();
-    good.then(|| text.to_owned()).ok_or("must be an e-mail address")
 }
 
 fn password(text: OsString) -> Result<NewPassword, String> {

@@ -251,10 +251,10 @@ per_caller = { burst = -1 }
     let mistakes = load(text, &variables, flags).unwrap_err();
     insta::assert_snapshot!(mistakes.join("\n"), @r#"
     the flag `--listen` must be an IP address and a port such as 127.0.0.1:8080 (it is "localhost")
-    the variable `JETON_ADMIN_EMAIL` must be an e-mail address (it is "nobody")
+    the variable `JETON_ADMIN_EMAIL` not an e-mail address; expected the form name@example.com (it is "nobody")
     the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
-    `listen` in `jeton.toml` (line 1) must be a string in quotation marks
+    `listen` in `jeton.toml` (line 1) must be a string in quotation marks, without invisible characters
     `databse` in `jeton.toml` (line 2) is not a setting; the settings here are database, issuer, keys, limits, listen, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
     `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
     `trusted_proxies` in `jeton.toml` (line 4) must have no bits set beyond its prefix length (it is "10.0.0.1/8")
@@ -264,7 +264,7 @@ per_caller = { burst = -1 }
     `tokens.default_lifetime` in `jeton.toml` (line 10) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "forever")
     `tokens.lifetime` in `jeton.toml` (line 11) is not a setting; the settings here are cached, default_audience, default_lifetime, prefix, record_addresses, retention
     `sessions.lifetime` in `jeton.toml` (line 13) must be a positive whole number and a unit (s, m, h, d, w or y), such as 30d (it is "never")
-    `scopes.available` in `jeton.toml` (line 15) must be a string in quotation marks
+    `scopes.available` in `jeton.toml` (line 15) must be a string in quotation marks, without invisible characters
     `scopes.available` in `jeton.toml` (line 15) must not contain `a:b` twice
     `scopes.available` in `jeton.toml` (line 15) must not contain `tokens:read`, a built-in scope
     `scopes.available` in `jeton.toml` (line 15) must be `resource:action`, at most 64 characters from a-z, 0-9, `_` and `-` (it is "nonsense")
@@ -273,7 +273,7 @@ per_caller = { burst = -1 }
     `presets.management` in `jeton.toml` (line 19) must not contain `tokens:write`, since management scopes are granted only by name
     `limits.max_connections` in `jeton.toml` (line 21) must be a number from 1 to 1000000 (it is 0)
     `limits.idle_timeout` in `jeton.toml` (line 22) must be at most 1 hour (it is "2h")
-    `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks
+    `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks, without invisible characters
     `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number, 0 or greater
     `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, the number of requests per second
     `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are database, issuer, keys, limits, listen, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
@@ -330,6 +330,18 @@ fn tokens_cannot_have_the_audience_of_sessions() {
         "{sentence}"
     );
     assert!(file("tokens.default_audience = 'https://b.example/session'").is_ok());
+}
+
+#[test]
+fn no_text_of_the_file_holds_an_invisible_character() {
+    for text in [r"\u0000", r"\u200b", r"\u202e"] {
+        for setting in ["issuer", "database", "keys.folder", "tokens.default_audience"] {
+            let sentence = mistake(&format!("{setting} = \"a{text}b\""));
+            assert!(sentence.contains("without invisible characters"), "{sentence}");
+        }
+        let sentence = mistake(&format!("scopes.available = [\"a:b{text}\"]"));
+        assert!(sentence.contains("without invisible characters"), "{sentence}");
+    }
 }
 
 #[test]

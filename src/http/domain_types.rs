@@ -12,6 +12,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{
     Contact, Email, MemberStatus, Name, NotificationUrl, OrganizationReference, Role, TeamReference,
 };
+use jeton_core::text::{Line, Prose};
 use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status};
 use jeton_store::PersonReference;
 
@@ -41,6 +42,8 @@ text_scalar! {
     Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
+    Line: string();
+    Prose: string();
     Email: address();
     Contact: address();
     NotificationUrl: string().max_length(Some(2048));

@@ -30,6 +30,7 @@ class Service:
     def __init__(self):
         service = self
         self.requests = 0
+        self.status = 200
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -38,7 +39,7 @@ class Service:
                 service.requests += 1
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 body = json.dumps(self.headers.items()).encode()
-                self.send_response(200)
+                self.send_response(service.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -220,3 +220,34 @@ def test_a_recipe_that_passes_on_what_a_client_says_is_found_out(authority):
         with in_between("nginx", authority, folder, lambda text: text.replace(line, "")) as proxy:
             told = about(proxy.passes(authority.issue(), forged_headers("team-0000000000000000")))
             assert "-" not in told["x-jeton-team"]
+
+
+def test_what_else_a_client_sends_does_not_stop_a_good_token(name, proxy, authority):
+    if name not in ASKS_THE_AUTHORITY - {"apache-introspection"}:
+        pytest.skip("it sends the authority nothing of the client's")
+    cookies = [("Cookie", f"c{number}={'x' * 5800}") for number in range(3)]
+    seen = proxy.passes(authority.issue(), cookies)
+    assert sum(len(value) for header, value in seen if header == "cookie") > 17_000
+
+
+@pytest.mark.parametrize("name", marked(["nginx", "caddy"]))
+def test_a_limit_and_a_failure_are_no_500(name, tmp_path_factory):
+    limited = f"{SCOPES}\n[rate_limits]\nper_address = {{ per_second = 1, burst = 12 }}\n"
+    with folder_for_others() as folder, ExitStack() as ended:
+        with running(tmp_path_factory.mktemp("limited"), limited) as server:
+            authority = Authority.of(server)
+            proxy = ended.enter_context(in_between(name, authority, folder))
+            token = authority.issue()
+            answers = [proxy.ask(token) for _ in range(24)]
+            assert {answer.status_code for answer in answers} == {200, 429}
+            assert int(answers[-1].headers["retry-after"]) > 0
+        down = proxy.stops(token, 502, 503)
+        assert "retry-after" not in down.headers
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_an_error_of_the_service_passes_unchanged(authority, status):
+    with folder_for_others() as folder, in_between("nginx", authority, folder) as proxy:
+        proxy.service.status = status
+        answer = proxy.ask(authority.issue())
+        assert answer.status_code == status and "x-jeton-subject" in str(answer.json()).lower()

@@ -6,4 +6,5 @@ pub mod directory;
 pub mod entropy;
 pub mod file_mode;
 pub mod network;
+pub mod text;
 pub mod token;

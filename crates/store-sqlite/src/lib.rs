@@ -29,6 +29,7 @@ mod list_indexes;
 mod lock;
 mod members;
 mod memory;
+mod names;
 mod open;
 mod orders;
 mod organizations;

@@ -13,6 +13,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::chain;
 use crate::ended::{self, Source};
 use crate::journal::{self, End, Flaw, JournalError};
+use crate::names;
 use crate::values::{Bytes, get, params};
 use jeton_core::entropy::Entropy;
 use jeton_core::file_mode::{Exposed, Secret};
@@ -26,11 +27,17 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The oldest safe SQLite: earlier versions can corrupt a WAL that two connections checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-const MIGRATIONS: &[M<'static>] = &[
-    M::up(include_str!("migrations/0001_begin.sql")),
-    M::up(include_str!("migrations/0002_time.sql")),
-    M::up(include_str!("migrations/0003_consent.sql")),
-];
+/// The version of the schema.
+const VERSION: usize = 4;
+
+fn migrations() -> [M<'static>; VERSION] {
+    [
+        M::up(include_str!("migrations/0001_begin.sql")),
+        M::up(include_str!("migrations/0002_time.sql")),
+        M::up(include_str!("migrations/0003_consent.sql")),
+        M::up_with_hook(include_str!("migrations/0004_names.sql"), names::migrate),
+    ]
+}
 
 /// The reason why a database cannot be used. It was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -307,7 +314,7 @@ pub(super) fn migrate(connection: &mut Connection) -> rusqlite_migration::Result
     // A table can be rebuilt only while foreign keys are not enforced; a migration that rebuilds one checks
     // them before its commit.
     connection.pragma_update(None, "foreign_keys", false)?;
-    Migrations::from_slice(MIGRATIONS).to_latest(connection)?;
+    Migrations::from_slice(&migrations()).to_latest(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     Ok(())
 }
@@ -380,11 +387,11 @@ fn inspect(path: &Path, connection: &Connection) -> Result<Content, OpenError> {
     if application_id != APPLICATION_ID {
         return Err(OpenError::Foreign(path.to_owned()));
     }
-    if usize::try_from(version).is_ok_and(|version| version > MIGRATIONS.len()) {
+    if usize::try_from(version).is_ok_and(|version| version > VERSION) {
         return Err(OpenError::Newer {
             path: path.to_owned(),
             found: version,
-            known: MIGRATIONS.len(),
+            known: VERSION,
         });
     }
     check_private(path)?;

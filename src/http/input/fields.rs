@@ -215,9 +215,8 @@ impl<'a> Fields<'a> {
     ) -> Option<T> {
         let at = self.at(name);
         match T::take(value, &at) {
-            // No stored text contains U+0000: some databases cannot store it, and C libraries end a
-            // text there.
-            Ok(_) if self.part == Part::Body && value.contains_nul() => {
+            // No text contains U+0000: some databases cannot store it, and C libraries end a text there.
+            Ok(_) if value.contains_nul() => {
                 let error = "must not contain the character U+0000".to_owned();
                 self.record(name, vec![Violation::new(Fault::Value { error }, at, value)]);
                 None

@@ -152,6 +152,14 @@ impl Violations {
         }
     }
 
+    /// Returns whether the path is invalid, so that it names nothing that exists.
+    pub fn is_in_path(&self) -> bool {
+        let path = LocationPart::Name("path".into());
+        self.detail
+            .iter()
+            .any(|violation| violation.loc.0.first() == Some(&path))
+    }
+
     /// Removes the echoed input.
     pub(in crate::http) fn without_input(mut self) -> Self {
         for violation in &mut self.detail {

@@ -1,8 +1,9 @@
 //! Public documents that clients may cache.
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tower_http::cors::{Any, CorsLayer};
 
 /// A public document.
@@ -40,8 +41,16 @@ pub(super) fn list_items(headers: &HeaderMap, name: HeaderName) -> impl Iterator
     texts.flat_map(|text| text.split(',')).map(str::trim)
 }
 
-/// Allows scripts of any origin to read (CORS), since no credential is involved. There is no preflight:
-/// a plain GET needs none, and browsers add `If-None-Match` themselves.
-pub(super) fn allow_any_origin() -> CorsLayer {
-    CorsLayer::new().allow_origin(Any).expose_headers([header::ETAG])
+/// Allows scripts of any origin to read (CORS), since no credential is involved. A script that keeps a document itself
+/// sends `If-None-Match`, which needs a preflight.
+pub(super) fn for_any_origin<S: Clone + Send + Sync + 'static>(
+    documents: MethodRouter<S>,
+) -> MethodRouter<S> {
+    let allowed = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::HEAD])
+        .allow_headers([header::IF_NONE_MATCH])
+        .expose_headers([header::ETAG]);
+    // The layer answers preflights. Without a handler, the router's own answer for other methods would come first.
+    documents.options(async || StatusCode::NO_CONTENT).layer(allowed)
 }

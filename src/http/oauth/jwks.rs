@@ -12,11 +12,11 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
 use crate::http::App;
 use crate::http::caller::Anyone;
-use crate::http::oauth::cacheable::{CacheableDocument, allow_any_origin};
+use crate::http::oauth::cacheable::{CacheableDocument, for_any_origin};
 use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(keys).layer(allow_any_origin()))
+    OpenApiRouter::new().routes(routes!(keys).map(for_any_origin))
 }
 
 /// A JSON Web Key Set (RFC 7517, section 5).

@@ -9,11 +9,11 @@ use axum::http::{Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use serde::Serialize;
-use tower_http::cors::{Any, CorsLayer};
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
 use crate::http::caller::Anyone;
+use crate::http::oauth::cacheable::for_any_origin;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
@@ -21,14 +21,12 @@ use jeton_core::token::Scope;
 const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    // For scripts of any origin, since no credential is involved.
-    let allow_any_origin = || CorsLayer::new().allow_origin(Any);
     OpenApiRouter::new()
-        .routes(routes!(metadata).layer(allow_any_origin()))
-        .routes(routes!(openid_configuration).layer(allow_any_origin()))
+        .routes(routes!(metadata).map(for_any_origin))
+        .routes(routes!(openid_configuration).map(for_any_origin))
         .route(
             "/.well-known/oauth-authorization-server/{*path}",
-            get(metadata_of_path).layer(allow_any_origin()),
+            for_any_origin(get(metadata_of_path)),
         )
 }
 

@@ -13,6 +13,7 @@ use crate::http::input::{Form, Input};
 use crate::http::oauth::OAuthError;
 use crate::http::origin::RequestOrigin;
 use crate::http::{App, Failure};
+use jeton_core::text::Prose;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(revoke))
@@ -29,7 +30,7 @@ struct RevokeForm {
     token_type_hint: Option<String>,
     /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
-    reason: Option<String>,
+    reason: Option<Prose>,
 }
 
 /// Revoke a presented token
@@ -58,7 +59,7 @@ async fn revoke(
 }
 
 /// Returns the reason to record. The client is unauthenticated, so its address is the only trace.
-fn reason(given: Option<String>, address: IpAddr) -> String {
+fn reason(given: Option<Prose>, address: IpAddr) -> String {
     match given {
         Some(reason) => format!("{reason} (from {address})"),
         None => format!("from {address}"),

@@ -17,7 +17,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
 use crate::authority::Error;
 use crate::http::caller::Anyone;
-use crate::http::oauth::cacheable::{CacheableDocument, allow_any_origin, list_items};
+use crate::http::oauth::cacheable::{CacheableDocument, for_any_origin, list_items};
 use crate::http::v1::Problem;
 use crate::http::{App, Failure};
 
@@ -26,8 +26,8 @@ const MAX_AGE: u32 = 60;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(list).layer(allow_any_origin()))
-        .routes(routes!(lists).layer(allow_any_origin()))
+        .routes(routes!(list).map(for_any_origin))
+        .routes(routes!(lists).map(for_any_origin))
 }
 
 /// Get a status list

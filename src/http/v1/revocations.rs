@@ -20,6 +20,7 @@ use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::text::Prose;
 use jeton_core::token::TokenKind;
 use jeton_store::PersonReference;
 
@@ -51,7 +52,7 @@ pub(crate) struct CutOffForm {
     issued_before: Option<Timestamp>,
     /// The reason, at most 1000 characters. It is not published to verifiers.
     #[form(length(max = 1000))]
-    reason: Option<String>,
+    reason: Option<Prose>,
 }
 
 impl Request for CutOffOrder {
@@ -81,7 +82,7 @@ impl Request for CutOffOrder {
             project: form.project.and_then(|project| project.try_into().ok()),
             key: form.key,
             issued_before: form.issued_before,
-            reason: form.reason,
+            reason: form.reason.map(Into::into),
         })
     }
 }

@@ -23,6 +23,7 @@ use crate::http::v1::render::Problem;
 use crate::http::{App, Failure, no_content};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Email, Person};
+use jeton_core::text::Line;
 use jeton_store::Slice;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -52,13 +53,13 @@ pub(crate) struct CreateForm {
     password: NewPassword,
     /// The first name, at most 255 characters.
     #[form(length(max = 255), example = "Ada")]
-    first_name: Option<String>,
+    first_name: Option<Line>,
     /// The last name, at most 255 characters.
     #[form(length(max = 255), example = "Byron")]
-    last_name: Option<String>,
+    last_name: Option<Line>,
     /// A display name, at most 255 characters. It need not be unique.
     #[form(length(max = 255), example = "ada")]
-    username: Option<String>,
+    username: Option<Line>,
     /// Whether the user is a site administrator, who may do everything.
     #[form(default = false)]
     site_admin: bool,
@@ -96,16 +97,16 @@ pub(crate) struct ChangeForm {
     password: Option<NewPassword>,
     /// The current password. Required to change your own `password`.
     #[form(example = "the present one")]
-    current_password: Option<String>,
+    current_password: Option<Password>,
     /// The first name; `null` removes it.
     #[form(length(max = 255))]
-    first_name: Option<Option<String>>,
+    first_name: Option<Option<Line>>,
     /// The last name; `null` removes it.
     #[form(length(max = 255))]
-    last_name: Option<Option<String>>,
+    last_name: Option<Option<Line>>,
     /// The display name; `null` removes it.
     #[form(length(max = 255))]
-    username: Option<Option<String>>,
+    username: Option<Option<Line>>,
     /// Whether the user is a site administrator, who may do everything.
     #[form(given)]
     site_admin: Option<bool>,
@@ -130,7 +131,7 @@ impl Request for PersonPatch {
         } = form;
         Ok(Self {
             password,
-            current_password: current_password.map(Password::new),
+            current_password,
             first_name,
             last_name,
             username,

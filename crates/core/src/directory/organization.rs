@@ -9,7 +9,8 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::directory::{Email, Name};
+use crate::directory::{Email, Name, NotAnEmail};
+use crate::text;
 use crate::token::{Scope, Span};
 
 /// An organization's id, which renaming does not change.
@@ -139,8 +140,8 @@ pub struct NotificationUrl(String);
 /// The error for a text that is neither a contact address nor a notification URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotReachable {
-    #[error("not an e-mail address; expected the form name@example.com")]
-    Contact,
+    #[error(transparent)]
+    Contact(#[from] NotAnEmail),
     #[error("must be an http or https URL with a host, of at most 2048 characters")]
     NotificationUrl,
 }
@@ -154,10 +155,8 @@ impl FromStr for Contact {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // Not the canonical form of people's addresses: the organization reads back the address as it was
         // given.
-        match text.parse::<Email>() {
-            Ok(_) => Ok(Self(text.trim().to_owned())),
-            Err(_) => Err(NotReachable::Contact),
-        }
+        text.parse::<Email>()?;
+        Ok(Self(text::composed(text.trim()).into_owned()))
     }
 }
 
@@ -165,9 +164,7 @@ impl FromStr for NotificationUrl {
     type Err = NotReachable;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let printable = !text
-            .chars()
-            .any(|character| character.is_control() || character.is_whitespace());
+        let printable = !text.contains(char::is_whitespace) && text::hidden(text).is_none();
         // The URL standard adds missing slashes, which would hide a typing error.
         let absolute = text
             .split_once("://")
@@ -248,6 +245,8 @@ mod tests {
             "https://example.com/a b",
             " https://example.com",
             "https://exam\nple.com",
+            "https://exam\u{200b}ple.com",
+            "https://example.com/\u{202e}moc",
             &format!("https://example.com/{}", "x".repeat(2048)),
         ] {
             assert_eq!(
@@ -257,6 +256,10 @@ mod tests {
             );
         }
         let contact = |text: &str| text.parse::<Contact>().map(String::from);
+        assert_eq!(
+            contact("ops@bu\u{308}cher.example"),
+            Ok("ops@b\u{fc}cher.example".to_owned())
+        );
         assert_eq!(contact(" Ops@Example.com "), Ok("Ops@Example.com".to_owned()));
         for bad in [
             "",
@@ -265,7 +268,7 @@ mod tests {
             "ops@example.com, dev@example.com",
             "Ops <ops@example.com>",
         ] {
-            assert_eq!(contact(bad), Err(NotReachable::Contact), "{bad}");
+            assert_eq!(contact(bad), Err(NotAnEmail::Malformed.into()), "{bad}");
         }
     }
 }

@@ -165,3 +165,90 @@ async fn write_the_file_of_the_present_schema() {
     fs::create_dir_all(kept.parent().unwrap()).unwrap();
     fs::copy(sqlite.path(), kept).unwrap();
 }
+
+/// Writes what earlier versions accepted: three accounts of one mailbox, invitations, and names.
+const EARLIER: &str = "
+    INSERT INTO users (public_id, email, password_hash, site_admin, created_at, deleted_at, first_name) VALUES
+        ('user-000000000000000A', 'eve@bu\u{308}cher.example', 'decomposed', 0, 0, NULL, 'Zoe\u{308}'),
+        ('user-000000000000000B', 'eve@b\u{fc}cher.example', 'composed', 0, 0, NULL, NULL),
+        ('user-000000000000000C', 'eve@xn--bcher-kva.example', 'ascii', 0, 0, NULL, NULL),
+        ('user-000000000000000D', 'old@b\u{fc}cher.example', 'deleted', 0, 0, 1, NULL),
+        ('user-000000000000000E', 'kim@exam\u{ad}ple.org', 'hidden', 0, 0, NULL, NULL),
+        ('user-000000000000000F', 'joe@b\u{fc}cher.example', 'member', 0, 0, NULL, NULL);
+    INSERT INTO memberships (organization, user, role)
+        SELECT 1, id, 'member' FROM users WHERE password_hash = 'member';
+    INSERT INTO invitations (organization, team, email, role) VALUES
+        (1, 0, 'max@bu\u{308}cher.example', 'admin'), (1, 0, 'max@b\u{fc}cher.example', 'viewer'),
+        (1, 0, 'joe@bu\u{308}cher.example', 'admin'), (1, 0, 'kim@exam\u{ad}ple.org', 'member');
+    UPDATE tokens SET name = 'cafe\u{301}', description = 'e\u{301}\n' WHERE id = 1;
+    UPDATE tokens SET name = 'a\nb\u{202e}' WHERE id = 2;
+";
+
+#[tokio::test]
+async fn addresses_and_names_of_earlier_versions_are_found_in_canonical_form() {
+    let sqlite = Sqlite::create();
+    fs::copy(file(3), sqlite.path()).unwrap();
+    fs::set_permissions(sqlite.path(), Permissions::from_mode(0o600)).unwrap();
+    sqlite.raw().execute_batch(EARLIER).unwrap();
+    assert!(begin_journal(&sqlite.path(), &Seeded).unwrap());
+    let store = open(&sqlite);
+    // The account in ASCII had its address already; each other one is found by the address that it shows.
+    for (address, hash) in [
+        ("eve@b\u{fc}cher.example", "ascii"),
+        ("eve@bu\u{308}cher.example", "ascii"),
+        ("user-000000000000000a@invalid", "decomposed"),
+        ("user-000000000000000b@invalid", "composed"),
+        ("kim@example.org", "hidden"),
+        ("joe@b\u{fc}cher.example", "member"),
+    ] {
+        let found = store
+            .credentials(address.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.password_hash, hash, "{address}");
+    }
+    let all = jeton_store::Slice {
+        after: None,
+        limit: 100,
+    };
+    for person in store.people(all.clone()).await.unwrap() {
+        let found = store.credentials(person.email.clone()).await.unwrap().unwrap();
+        assert_eq!(found.person, person);
+    }
+    let everybody = jeton_store::OrganizationsOf::Everybody;
+    let found = store.find_people("Zo\u{eb}".to_owned(), everybody, all.clone());
+    assert_eq!(found.await.unwrap().len(), 1);
+
+    let name = OrganizationReference::Name("default".parse().unwrap());
+    let organization = store.organization(name).await.unwrap().unwrap().value;
+    for (address, role) in [
+        ("max@b\u{fc}cher.example", Some(Role::Admin)),
+        ("joe@b\u{fc}cher.example", None),
+        ("kim@example.org", Some(Role::Member)),
+    ] {
+        let invited = store
+            .invited(address.parse().unwrap(), organization.id)
+            .await
+            .unwrap();
+        assert_eq!(invited.map(|invited| invited.role), role, "{address}");
+    }
+    let members = store.members(organization.id, all).await.unwrap();
+    let mut addresses: Vec<String> = members.iter().map(|one| one.email().to_string()).collect();
+    let listed = addresses.len();
+    addresses.dedup();
+    assert_eq!(addresses.len(), listed, "{addresses:?}");
+    assert!(
+        addresses.iter().all(|address| address.is_ascii()),
+        "{addresses:?}"
+    );
+
+    let token = async |id| store.token(TokenReference::Id(id)).await.unwrap().unwrap();
+    let named = token(TOKENS[0]).await.token;
+    assert_eq!(
+        (named.name.as_str(), named.description.as_deref()),
+        ("caf\u{e9}", Some("\u{e9}\n"))
+    );
+    // What is not written any more is still read.
+    assert_eq!(token(TOKENS[1]).await.token.name, "a\nb\u{202e}");
+}

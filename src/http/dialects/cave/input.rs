@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use super::render::Refusal;
 use crate::http::Failure;
 use crate::http::input::{self, Input, InputError};
+use jeton_core::text::{Line, NotReadable};
 
 /// A request body.
 pub(super) trait Body: input::Request {
@@ -31,12 +32,20 @@ where
         require_json(request.headers_mut())?;
         match Input::<P, (), B>::from_request(request, state).await {
             Ok(Input { path, body, .. }) => Ok(Self { path, body }),
-            Err(InputError::Invalid(violations)) if !violations.is_malformed() => {
+            Err(InputError::Invalid(violations))
+                if !violations.is_malformed() && !violations.is_in_path() =>
+            {
                 Err(Refusal::bad_request(B::UNREADABLE))
             }
             Err(other) => Err(Failure::from(other).into()),
         }
     }
+}
+
+/// Parses a name, and says what is wrong with it.
+pub(super) fn name(field: &str, text: &str) -> Result<Line, Refusal> {
+    let wrong = |error: NotReadable| Refusal::bad_request(format!("Bad Request: {field} {error}."));
+    text.parse().map_err(wrong)
 }
 
 /// Requires a JSON media type. CAVE also accepts `text/json`, which the shared parser refuses.

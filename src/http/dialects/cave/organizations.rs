@@ -161,7 +161,7 @@ async fn create(
         organization: made.id.into(),
         team: None,
     };
-    let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
+    let token = tokens::issue(&app, &caller, place, "default".into()).await?;
     let location = [(header::LOCATION, url_below(&app, &uri, &made.name))];
     let body = json(OrganizationInfo::of(made, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())

@@ -142,6 +142,9 @@ fn exception(failure: &Failure) -> Option<(StatusCode, Cow<'static, str>)> {
         Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => {
             "Bad Request: Invalid Json"
         }
+        Failure::Input(InputError::Invalid(violations)) if violations.is_in_path() => {
+            return Some((StatusCode::NOT_FOUND, "".into()));
+        }
         Failure::Input(InputError::Utf8) => "Bad Request: Invalid UTF-8",
         Failure::Input(InputError::UnsupportedMediaType | InputError::FormNeeded) => {
             "Bad Request: Expecting text/json or application/json body"

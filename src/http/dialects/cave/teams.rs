@@ -161,7 +161,7 @@ async fn create(
         organization: team.organization.into(),
         team: Some(TeamReference::Id(team.id.clone())),
     };
-    let token = tokens::issue(&app, &caller, place, "default".to_owned()).await?;
+    let token = tokens::issue(&app, &caller, place, "default".into()).await?;
     let location = [(header::LOCATION, url_below(&app, &uri, &team.name))];
     let body = json(TeamInfo::of(&team, vec![TokenInfo::with_secret(&token)]));
     Ok((StatusCode::CREATED, location, body).into_response())

@@ -47,6 +47,7 @@ pub(super) fn render(failure: &Failure) -> Response {
 fn status(failure: &Failure) -> StatusCode {
     let kind = match failure {
         Failure::Input(InputError::Invalid(violations)) if violations.is_malformed() => Kind::BadRequest,
+        Failure::Input(InputError::Invalid(violations)) if violations.is_in_path() => Kind::NotFound,
         // QuantCDN has no `keep_last_token`, and uses the status of a limit for valid requests that are
         // not allowed.
         Failure::Refused(Error::LastToken { .. }) => Kind::Limit,

@@ -18,6 +18,7 @@ use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::text::{Line, Prose};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 
 /// A token to create. Only `name` is required.
@@ -28,12 +29,12 @@ use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 // A misspelt `scopes` or `expires_in` must not create a token with every scope for a year.
 #[form(body, name = "CreateToken", unknown = ForbiddenUnless(BUSINESS, &["name", "description", "expires_in_days"]), example = json!({"name": "ci", "organization": "default", "owner": "organization", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
-    /// A display name of 1 to 255 characters. It need not be unique.
+    /// A display name of 1 to 255 characters, without invisible ones. It need not be unique.
     #[form(length(min = 1, max = 255))]
-    name: String,
+    name: Line,
     /// A description of at most 2000 characters.
     #[form(length(max = 2000))]
-    description: Option<String>,
+    description: Option<Prose>,
     /// The organization in which the token is valid, by name or id. Default: the header `x-business-id`,
     /// else the only organization you belong to. Not allowed with `owner: deployment`.
     organization: Option<OrganizationReference>,

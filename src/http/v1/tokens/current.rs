@@ -44,7 +44,10 @@ pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Input { body, .. }: Input<(), (), RevokeForm>,
 ) -> Result<impl IntoResponse, Failure> {
-    let revoked = app.authority.revoke_own(&caller, body.reason).await?;
+    let revoked = app
+        .authority
+        .revoke_own(&caller, body.reason.map(Into::into))
+        .await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }
 

@@ -22,7 +22,7 @@ pub(super) struct FilterForm {
     user: Option<PersonReference>,
     /// Only tokens of this kind of owner. `user` means your own tokens.
     owner: Option<OwnerKind>,
-    /// Only tokens whose name, description or team name contains this text, ignoring case.
+    /// Only tokens whose name, description or team name contains this text, ignoring the case of ASCII letters.
     #[form(length(max = 255))]
     q: Option<String>,
     /// Only tokens that now have this status. With it, `include_revoked` is ignored.
@@ -44,7 +44,7 @@ pub(super) struct FilterForm {
     /// Only tokens that were never used, as far as `unused_since` can tell.
     #[form(default = false)]
     never_used: bool,
-    /// Only tokens with this `created_by`, ignoring case. A user's e-mail address also matches tokens that this
+    /// Only tokens with this `created_by`, ignoring the case of ASCII letters. A user's e-mail address also matches tokens that this
     /// user's own tokens created. Write `+` as `%2B`.
     created_by: Option<Creator>,
 }
@@ -61,13 +61,13 @@ impl Scalar for Creator {
             return Err(Fault::StringTooLong { max_length: MOST });
         }
         // An address that nobody can have would match nothing, as if its user had no tokens.
-        if text.contains('@') {
-            let address = text.parse::<Email>();
-            address.map_err(|error| Fault::Value {
+        match text.contains('@').then(|| text.parse::<Email>()) {
+            None => Ok(Self(text.to_owned())),
+            Some(Ok(address)) => Ok(Self(address.to_string())),
+            Some(Err(error)) => Err(Fault::Value {
                 error: format!("{error}; in a query, write `+` as `%2B`"),
-            })?;
+            }),
         }
-        Ok(Self(text.to_owned()))
     }
 
     fn schema() -> Schema {

@@ -18,6 +18,7 @@ use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::{BUSINESS, TokenPath};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
+use jeton_core::text::Prose;
 use jeton_store::LastToken;
 
 /// How to revoke a token. The body may be absent, empty, `null` or `{}`.
@@ -29,7 +30,7 @@ use jeton_store::LastToken;
 pub(crate) struct RevokeForm {
     /// The reason, at most 1000 characters. Users who manage the token see it.
     #[form(length(max = 1000))]
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Prose>,
     /// Whether to revoke the token even if it is the owner's last active token and the organization's policy
     /// sets `keep_last_token`. Ignored if the token revokes itself.
     #[form(default = false)]
@@ -91,7 +92,12 @@ pub(super) async fn revoke(
     };
     let revoked = app
         .authority
-        .revoke(&caller, path.reference()?, body.reason, last_token)
+        .revoke(
+            &caller,
+            path.reference()?,
+            body.reason.map(Into::into),
+            last_token,
+        )
         .await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
 }

@@ -17,6 +17,7 @@ use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
+use jeton_core::text::Prose;
 use jeton_core::token::{Status, WantedStatus};
 use jeton_store::{BulkId, BulkRevocation, LastToken};
 
@@ -29,7 +30,7 @@ pub(crate) struct RevokeManyForm {
     filter: FilterForm,
     /// The reason, at most 1000 characters. Users who manage the tokens see it.
     #[form(length(max = 1000))]
-    reason: Option<String>,
+    reason: Option<Prose>,
     /// Whether to only count the matching tokens.
     #[form(default = false)]
     dry_run: bool,
@@ -80,7 +81,7 @@ impl Request for RevokeMany {
         }
         Ok(Self {
             wanted,
-            reason: form.reason,
+            reason: form.reason.map(Into::into),
             unreported: if form.include_unreported {
                 Unreported::Included
             } else {

@@ -9,6 +9,7 @@ use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::tokens::{TokenInfo, TokenPath};
 use crate::http::{App, Failure};
+use jeton_core::text::{Line, Prose};
 use jeton_store::Description;
 
 /// Changes to a token's name and description. An absent field stays unchanged.
@@ -17,10 +18,10 @@ use jeton_store::Description;
 pub(crate) struct DescribeForm {
     /// The new display name, 1 to 255 characters.
     #[form(given, length(min = 1, max = 255))]
-    name: Option<String>,
+    name: Option<Line>,
     /// The new description, at most 2000 characters; `null` removes it.
     #[form(length(max = 2000))]
-    description: Option<Option<String>>,
+    description: Option<Option<Prose>>,
 }
 
 impl Request for Description {
@@ -28,8 +29,8 @@ impl Request for Description {
 
     fn parse(form: DescribeForm, _: &mut Fields<'_>) -> Result<Self, Refused> {
         Ok(Self {
-            name: form.name,
-            description: form.description,
+            name: form.name.map(Into::into),
+            description: form.description.map(|given| given.map(Into::into)),
         })
     }
 }

@@ -329,7 +329,7 @@ impl Trial<'_> {
                 (named.unknown.as_str(), &absent),
                 (&named.foreign, &foreign),
                 (&long, &absent),
-                ("%00", &absent),
+                ("%00", &vec![self.surface.refusals.absent]),
                 ("-1", &absent),
                 ("..%2F..", &absent),
             ] {

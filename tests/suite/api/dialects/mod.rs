@@ -6,6 +6,7 @@ mod consent;
 mod deletes;
 mod faults;
 mod long_lists;
+mod names;
 mod quant;
 mod quotas;
 mod terraform;

@@ -1,6 +1,7 @@
 //! The RFC endpoints for services that receive tokens.
 
 mod authorize_request;
+mod cors;
 mod errors;
 mod introspect;
 mod jwks;

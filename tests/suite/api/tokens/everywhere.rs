@@ -11,7 +11,7 @@ use crate::harness::{Actor, MANAGEMENT, NORTH, SOUTH, Tenant, TestApp};
 
 fn everywhere() -> Issue {
     Issue {
-        name: "everywhere".to_owned(),
+        name: "everywhere".into(),
         description: None,
         organization: WhichOrganization::All,
         owner: OwnerKind::User,

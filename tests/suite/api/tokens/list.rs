@@ -92,11 +92,13 @@ async fn a_cursor_belongs_to_its_list() {
         let path = format!("/tokens?limit=1&{query}&cursor={cursor}");
         app.get(&admin, &path).await.fails(400, "bad_cursor");
     }
-    for bad in ["x", "%00", "AAAA"] {
+    for bad in ["x", "AAAA"] {
         app.get(&admin, &format!("/tokens?cursor={bad}"))
             .await
             .fails(400, "bad_cursor");
     }
+    let answer = app.get(&admin, "/tokens?cursor=%00").await;
+    answer.blames(&["value_error at query.cursor"]);
 }
 
 #[tokio::test]

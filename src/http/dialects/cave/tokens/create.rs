@@ -10,18 +10,19 @@ use super::{PathOwner, TokenInfo};
 use crate::authority::{self, Error, Expiry, Issue, Issued, WhichOrganization};
 use crate::http::App;
 use crate::http::caller::{Caller, TokensWrite};
-use crate::http::dialects::cave::input::{Body, CaveInput};
+use crate::http::dialects::cave::input::{Body, CaveInput, name};
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::dialects::cave::{json, url_below};
 use crate::http::input::Form;
 use crate::http::v1::{OrganizationPath, TeamPath};
+use jeton_core::text::Line;
 use jeton_core::token::OwnerKind;
 
 /// A token to create.
 #[derive(Debug, Form)]
 #[form(body, name = "CreateToken", example = json!({"description": "November 2026"}))]
 pub(super) struct CreateForm {
-    /// A description.
+    /// A description, without invisible characters.
     description: String,
 }
 
@@ -70,7 +71,8 @@ async fn create(
     body: CreateForm,
     uri: &Uri,
 ) -> Result<Response, Refusal> {
-    let issued = issue(app, caller, place, body.description).await?;
+    let description = name("description", &body.description)?;
+    let issued = issue(app, caller, place, description).await?;
     let location = [(header::LOCATION, url_below(app, uri, &issued.record.id))];
     let body = json(TokenInfo::with_secret(&issued));
     Ok((StatusCode::CREATED, location, body).into_response())
@@ -81,7 +83,7 @@ pub(in crate::http::dialects::cave) async fn issue(
     app: &App,
     caller: &authority::Caller,
     place: PathOwner,
-    description: String,
+    description: Line,
 ) -> Result<Issued, Error> {
     let order = Issue {
         name: description,

@@ -11,7 +11,7 @@ use crate::authority::{Error, PersonPatch};
 use crate::http::App;
 use crate::http::address::ClientAddress;
 use crate::http::caller::{Authenticated, Caller, LoggedIn};
-use crate::http::dialects::cave::input::{Body, CaveInput};
+use crate::http::dialects::cave::input::{Body, CaveInput, name};
 use crate::http::dialects::cave::json;
 use crate::http::dialects::cave::render::Refusal;
 use crate::http::input::Form;
@@ -28,7 +28,7 @@ pub(super) struct ChangeForm {
     /// of this request.
     password: Option<String>,
     /// The current password. Required to change `password`.
-    current_password: Option<String>,
+    current_password: Option<Password>,
 }
 
 const NOTHING_TO_CHANGE: &str =
@@ -73,9 +73,15 @@ pub(super) async fn change(
     let password = password.map(Password::new).map(NewPassword::try_from).transpose();
     let patch = PersonPatch {
         password: password.map_err(|unfit: PasswordPolicyError| Refusal::bad_request(unfit.to_string()))?,
-        current_password: current_password.map(Password::new),
-        first_name: first_name.map(Some),
-        last_name: last_name.map(Some),
+        current_password,
+        first_name: first_name
+            .map(|text| name("first_name", &text))
+            .transpose()?
+            .map(Some),
+        last_name: last_name
+            .map(|text| name("last_name", &text))
+            .transpose()?
+            .map(Some),
         ..PersonPatch::default()
     };
     let email = &caller.person().ok_or(Error::Forbidden)?.email;

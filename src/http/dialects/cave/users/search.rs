@@ -17,7 +17,7 @@ use jeton_core::directory::Person;
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct SearchForm {
-    /// A part of the first name, last name or e-mail address, ignoring case.
+    /// A part of the first name, last name or e-mail address, ignoring the case of ASCII letters.
     #[form(length(max = 254), example = "ada")]
     q: String,
 }

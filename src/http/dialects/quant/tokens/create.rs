@@ -17,6 +17,7 @@ use crate::http::input::{Choice, Form, Input};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::OrganizationReference;
+use jeton_core::text::Line;
 use jeton_core::token::{Lifetime, OwnerKind, Span, TokenReference};
 use jeton_store::LastToken;
 
@@ -25,7 +26,7 @@ use jeton_store::LastToken;
 #[form(body, name = "CreateToken", example = json!({"name": "My CI token", "preset": "content_management", "expires_in": "30d"}))]
 pub(crate) struct CreateForm {
     /// A display name.
-    name: String,
+    name: Line,
     /// A preset, a named set of scopes. With `scopes` too, both must contain the same scopes.
     preset: Option<String>,
     /// The scopes to grant, by name. Without `scopes` and `preset`, the token gets the organization's

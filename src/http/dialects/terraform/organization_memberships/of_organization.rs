@@ -24,7 +24,7 @@ use jeton_store::{Found, PersonReference, Search};
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// Only users whose e-mail address contains this text, ignoring case.
+    /// Only users whose e-mail address contains this text, ignoring the case of ASCII letters.
     #[form(length(max = 255))]
     q: Option<String>,
     /// Only users with one of these e-mail addresses, separated by commas. The parameter can be
@@ -48,10 +48,16 @@ pub(super) struct ListForm {
 
 impl FilterForm {
     fn search(&self, page: PageForm) -> Search {
-        let text = self.q.as_ref().map(|text| text.to_lowercase());
+        let text = self.q.as_ref().map(|text| Email::searched(text).to_lowercase());
         let emails = self.email.as_ref().map(|emails| {
             let emails = emails.iter().flat_map(|emails| emails.split(','));
-            emails.map(|email| email.trim().to_lowercase()).collect()
+            emails
+                .map(|email| {
+                    email
+                        .parse()
+                        .map_or_else(|_| email.to_lowercase(), |email: Email| email.to_string())
+                })
+                .collect()
         });
         page.search(text, emails)
     }

@@ -63,7 +63,7 @@ struct ChangeAttributes {
 #[derive(Debug, Form)]
 #[form(query)]
 struct FilterForm {
-    /// Only organizations whose name or e-mail address contains this text, ignoring case.
+    /// Only organizations whose name or e-mail address contains this text, ignoring the case of ASCII letters.
     #[form(length(max = 255))]
     q: Option<String>,
 }

@@ -20,7 +20,7 @@ use jeton_store::{Found, Search};
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// Only teams whose name contains this text, ignoring case.
+    /// Only teams whose name contains this text, ignoring the case of ASCII letters.
     #[form(length(max = 255))]
     q: Option<String>,
     /// Only teams with one of these names, separated by commas. The parameter can be repeated.

@@ -24,6 +24,7 @@ use crate::http::dialects::terraform::tokens::resource::TokenResource;
 use crate::http::input::{Fault, Form, InputError, Location, Violation, Violations};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
+use jeton_core::text::Line;
 use jeton_core::token::{CountTotal, Direction, Page, Sort, Start};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -49,7 +50,7 @@ type NewToken = Data<NewTokenAttributes>;
 struct NewTokenAttributes {
     /// The description. Ignored for a token of which the owner has only one.
     #[form(length(max = 255), example = "deploys the web shop")]
-    description: Option<String>,
+    description: Option<Line>,
     /// When the token expires: an instant in the future, in UTC unless it names a zone. Default: the
     /// lifetime of the organization's policy, else never.
     #[form(name = "expired-at", example = json!(null))]

@@ -4,6 +4,7 @@ use crate::authority::{Authority, Caller, Error, Issue, Result, Wanted, WhichOrg
 use crate::http::dialects::terraform::tokens::NewTokenAttributes;
 use crate::http::dialects::terraform::tokens::slot::Kind;
 use jeton_core::directory::{OrganizationReference, TeamReference};
+use jeton_core::text::Line;
 use jeton_core::token::{CountTotal, Direction, OwnerKind, Page, Record, Sort, Start, WantedStatus};
 
 /// The owner of the tokens in a path.
@@ -64,7 +65,7 @@ impl Owner {
     /// Returns the order for the only token of a kind. Its name is empty and need not be unique.
     pub(super) fn replace(&self, attributes: &NewTokenAttributes, kind: Kind) -> Issue {
         Issue {
-            name: String::new(),
+            name: Line::default(),
             scopes: kind.scopes(),
             slot: Some(kind.slot()),
             ..self.issue(attributes)

@@ -25,7 +25,7 @@ use jeton_core::token::{Order, OwnerKind, Sort, SortBy, Span, WantedStatus};
 #[derive(Debug, Form)]
 #[form(query)]
 pub(super) struct FilterForm {
-    /// Only tokens of teams whose name contains this text, ignoring case.
+    /// Only tokens of teams whose name contains this text, ignoring the case of ASCII letters.
     #[form(length(max = 255))]
     q: Option<String>,
     /// The sort key: `team-name`, `created-by`, `expired-at` or `last-used-at`; with `-` before it in

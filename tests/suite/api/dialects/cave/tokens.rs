@@ -171,7 +171,14 @@ async fn a_description_is_any_text_and_has_to_be_one() {
         400,
         "Bad Request: name: Value error, `name` must have at most 255 characters",
     );
-    for description in ["", &"x".repeat(255), "\u{1f511}\n"] {
+    let answer = SURFACE
+        .post(&app, &admin, &path, json!({"description": "\u{1f511}\n"}))
+        .await;
+    answer.refuses(
+        400,
+        "Bad Request: description must not contain the invisible character U+000A; remove it.",
+    );
+    for description in ["", &"x".repeat(255), "\u{1f511} "] {
         let order = json!({"description": description, "unheard_of": 1});
         let made = SURFACE.post(&app, &admin, &path, order).await.is(201);
         assert_eq!(made.json()["description"], description);

@@ -115,7 +115,7 @@ async fn what_is_wrong_with_a_field_is_said_with_its_name() {
 }
 
 #[tokio::test]
-async fn a_name_may_be_anything() {
+async fn a_name_is_short_and_visible() {
     let app = TestApp::new().await;
     let admin = app.admin_of(&NORTH);
     let long = create(&app, &admin, json!({"name": "x".repeat(256)})).await;
@@ -124,7 +124,10 @@ async fn a_name_may_be_anything() {
         422,
         "name: Value error, `name` must have at most 255 characters",
     );
-    for name in ["", "\u{1F600} \n", &"x".repeat(255)] {
+    let hidden = create(&app, &admin, json!({"name": "\u{1F600}\n"})).await;
+    let words = "name: Value error, must not contain the invisible character U+000A; remove it";
+    refused(&hidden, 422, words);
+    for name in ["", "\u{1F600} ", &"x".repeat(255)] {
         let made = create(&app, &admin, json!({"name": name})).await.is(201);
         assert_eq!(made.text_at("/name"), name);
     }

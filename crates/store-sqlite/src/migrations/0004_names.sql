@@ -1,0 +1,1 @@
+-- The canonical form of addresses and names: no schema, but what earlier versions wrote (names.rs).

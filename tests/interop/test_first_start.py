@@ -1,0 +1,44 @@
+"""The command that the first start prints, pasted into shells."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import httpx
+import pytest
+from conftest import BINARY
+from terminal import typed
+
+
+@pytest.fixture(scope="module")
+def welcome(tmp_path_factory):
+    """The lines of a first start that generates the password."""
+    folder = tmp_path_factory.mktemp("first")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}
+    command = [BINARY, "serve", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    lines = []
+    while not lines or "api/v1/tokens" not in lines[-1]:
+        line = process.stdout.readline()
+        assert line, lines
+        lines.append(line)
+    yield lines
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash", pytest.param("zsh", marks=pytest.mark.interop)])
+def test_the_command_reads_the_password_and_prints_a_token(welcome, shell, tmp_path):
+    assert shutil.which(shell), f"{shell} is not installed"
+    url = welcome[0].split()[-1]
+    password = re.search(r"^password, shown only once: (\S+)$", "".join(welcome), re.M)[1]
+    command = welcome[-1]
+    assert password not in command, "the shell would keep it in its history"
+    done, shown = typed([shell, "-c", command], password, tmp_path)
+    assert password not in shown + done.stdout + done.stderr, "the terminal showed the password"
+    token = {"Authorization": f"Bearer {done.stdout.strip()}"}
+    assert httpx.get(f"{url}/api/v1/tokens/current", headers=token).json()["name"] == "first"
