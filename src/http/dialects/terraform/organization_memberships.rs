@@ -69,7 +69,7 @@ type NewMembership = Data<CreateAttributes, CreateRelationships>;
 
 /// The attributes of a membership to create.
 #[derive(Debug, Form)]
-#[form(body, name = "NewOrganizationMembershipAttributes")]
+#[form(body, name = "CreateOrganizationMembershipAttributes")]
 struct CreateAttributes {
     #[form(example = "ada@example.com")]
     email: Email,
@@ -77,7 +77,7 @@ struct CreateAttributes {
 
 /// The relationships of a membership to create.
 #[derive(Debug, Form)]
-#[form(body, name = "NewOrganizationMembershipRelationships")]
+#[form(body, name = "CreateOrganizationMembershipRelationships")]
 struct CreateRelationships {
     /// Teams of the organization that the user is added to.
     #[form(nested)]
