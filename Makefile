@@ -14,15 +14,17 @@ ALL_RECIPES := $(RECIPES) socat:socat ruby ruby-jwt libcrypt-jwt-perl php-cli ph
 	apache2 libapache2-mod-auth-openidc haproxy:haproxy caddy:caddy
 # What the clients of other systems need, which `make dialects` runs.
 CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
+# What the generators of clients need.
+GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run test dialects interop check bench soak openapi schema help python
+.PHONY: run test dialects interop generators check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
 	exec cargo run --profile quick --locked -- serve
 
-test: .venv/installed ## Install what the tests need, and run all of them but most of interop
+test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
 	tests/interop/debian $(RECIPES) $(CLIENTS)
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo test --workspace --locked
@@ -39,6 +41,13 @@ interop: .venv/installed ## Install every library and proxy of docs/verifying.md
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo build --locked
 	$(BIN)/pytest tests/interop
+
+# Run it when an OpenAPI document, tests/generators or a generator's version has changed.
+generators: .venv/generators ## Lint the OpenAPI documents; generate, compile and use clients of them
+	tests/interop/debian $(GENERATORS)
+	$(MAKE) tests/generators/node_modules/installed
+	cargo build --locked
+	$(BIN)/pytest tests/generators
 
 check: .venv/installed ## Format, lints, documentation, openapi.json and dependencies: everything but the tests
 	cargo fmt --all --check
@@ -75,8 +84,12 @@ help: ## Print this list
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-$(NODE_MODULES)/installed: tests/interop/package-lock.json
-	cd tests/interop && npm ci --loglevel error --no-audit --no-fund
+.venv/generators: tests/generators/requirements.txt .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/requirements.txt
+	touch $@
+
+%/node_modules/installed: %/package-lock.json
+	cd $* && npm ci --loglevel error --no-audit --no-fund
 	touch $@
 
 # Debian has Python's venv in a package of its own, and a small machine has neither.

@@ -60,6 +60,9 @@ fn address() -> ObjectBuilder {
 
 impl Choice for MemberStatus {
     const WORDS: &'static [(&'static str, Self)] = &[("active", Self::Active), ("invited", Self::Invited)];
+
+    const NAME: Option<&'static str> = Some("MemberStatus");
+    const DESCRIPTION: Option<&'static str> = Some("Whether the role of a member holds.");
 }
 
 impl Choice for Role {
@@ -185,6 +188,7 @@ impl<T: Choice> PartialSchema for Word<T> {
 
 impl<T: Choice> ToSchema for Word<T> {
     fn name() -> Cow<'static, str> {
-        <T as Choice>::NAME.unwrap_or_default().into()
+        // A response refers to the schema by its name.
+        const { <T as Choice>::NAME.expect("a choice in a response needs a NAME") }.into()
     }
 }

@@ -79,8 +79,8 @@ impl App {
     }
 }
 
-/// Returns the OpenAPI document of an API. The native one includes the RFC endpoints, and every other one
-/// a login.
+/// Returns the OpenAPI document of an API at the root of its host. The native one includes the RFC
+/// endpoints, and every other one a login.
 pub fn document(document: Document) -> OpenApi {
     let native = |operations: &[&str]| openapi::excerpt(native().document, operations);
     let with_login = |document: OpenApi| document.merge_from(native(&["login"]));
@@ -95,9 +95,12 @@ pub fn document(document: Document) -> OpenApi {
 
 /// Returns the router of all APIs.
 pub fn router(app: Arc<App>) -> Router {
+    let server = openapi::server(&app.authority.settings().issuer);
     let documents = Document::ALL.into_iter().fold(Router::new(), |router, one| {
+        let mut document = document(one);
+        document.servers = Some(vec![server.clone()]);
         // Serialized once: it is the same for all callers.
-        let text = Bytes::from(document(one).to_pretty_json().unwrap_or_default());
+        let text = Bytes::from(document.to_pretty_json().unwrap_or_default());
         let json = [(header::CONTENT_TYPE, "application/json")];
         router.route(one.path(), get(async move || (json, text)))
     });

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use axum::response::Response;
+use url::Url;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Array, Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
-    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Type, tag::TagBuilder,
+    OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Server, Type, tag::TagBuilder,
 };
 
 use crate::http::error::EXPIRES_IN;
+use crate::http::input::null;
 use crate::http::routes::REFUSALS;
 use crate::http::{Failure, examples};
 
@@ -82,6 +84,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
     let no_scopes = Vec::<String>::new;
     OpenApiBuilder::new()
         .info(info.build())
+        .servers(Some([Server::new("/")]))
         .tags(Some(tags.collect::<Vec<_>>()))
         .components(Some(components))
         .security(Some([
@@ -133,6 +136,13 @@ pub(super) fn excerpt(mut document: OpenApi, operations: &[&str]) -> OpenApi {
         components.schemas.retain(|name, _| used.contains(name));
     }
     document
+}
+
+/// Returns the server of a document: the path of the issuer, which a proxy may strip. The host is that of the
+/// document, since Swagger UI may call no other, and the server may have several names. A path relative
+/// to the document (`.`) would need no issuer, but schemathesis and, from a file, openapi-generator resolve it wrongly.
+pub(super) fn server(issuer: &str) -> Server {
+    Server::new(Url::parse(issuer).map_or_else(|_| "/".to_owned(), |issuer| issuer.path().to_owned()))
 }
 
 /// The inputs of an operation, from which its errors follow.
@@ -293,6 +303,16 @@ fn inputs_of(operation: &Operation) -> Inputs {
 
 fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
     let has_caller = inputs_of(operation).caller;
+    let body = operation.request_body.as_mut().and_then(inline);
+    let contents = body.into_iter().flat_map(|body| body.content.values_mut());
+    for content in contents.filter_map(inline) {
+        // utoipa writes "X or null" for a body that may be absent, and openapi-python-client's clients then cannot
+        // send the request without a body.
+        if let Some(RefOr::T(Schema::OneOf(either))) = &mut content.schema {
+            either.items.retain(|item| *item != RefOr::T(null()));
+            content.schema = either.items.pop();
+        }
+    }
     let answers = &mut operation.responses.responses;
     if has_caller {
         for answer in answers.values_mut() {
@@ -316,6 +336,14 @@ fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {
         answers
             .entry(status.to_owned())
             .or_insert_with(|| RefOr::T(answer.build()));
+    }
+}
+
+/// Returns what is not a reference.
+fn inline<T>(part: &mut RefOr<T>) -> Option<&mut T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
     }
 }
 
@@ -349,7 +377,11 @@ pub(super) fn common_errors(
     }
     if inputs.body {
         errors.push(("413", "The body is longer than 64 KiB"));
-        errors.push(("415", "The body has an unsupported media type"));
+    }
+    if inputs.body || inputs.write {
+        let description =
+            "The media type is not supported, or missing in a write without `Authorization: Bearer`";
+        errors.push(("415", description));
     }
     let errors = errors.into_iter().map(|(status, description)| ErrorAnswer {
         status,

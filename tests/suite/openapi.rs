@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jeton::http::Document;
 use serde_json::{Value, json};
 
-use crate::harness::TestApp;
+use crate::harness::{SchemaAt, TestApp};
 
 /// Returns a document as generated.
 fn generated(document: Document) -> Value {
@@ -158,34 +158,79 @@ fn useless_to_generators(document: &Value) -> Vec<String> {
     }
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let text = document.to_string();
-    for (name, schema) in schemas {
+    for name in schemas.keys() {
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        if name.is_empty() || !name.chars().all(is_allowed) {
+            findings.push(format!("{name:?} cannot be the name of a schema"));
+        }
         if !text.contains(&format!(r##""#/components/schemas/{name}""##)) {
             findings.push(format!("{name}: nothing refers to this schema"));
         }
-        each_list(schema, &mut |elements| {
-            if elements["properties"].is_object() {
-                findings.push(format!(
-                    "{name}: the elements of a list need a schema with a name"
-                ));
-            }
-        });
     }
+    each(document, &mut Vec::new(), &mut |at, part| {
+        if part["items"]["properties"].is_object() {
+            let at = at.join("/");
+            findings.push(format!("{at}: the elements of a list need a schema with a name"));
+        }
+    });
     findings
 }
 
-/// Calls `found` with the element schema of every list in a schema.
-fn each_list(schema: &Value, found: &mut impl FnMut(&Value)) {
-    if schema["items"].is_object() {
-        found(&schema["items"]);
-    }
-    let parts = match schema {
-        Value::Object(members) => members.values().collect::<Vec<_>>(),
-        Value::Array(elements) => elements.iter().collect(),
+/// Calls `found` with every object of a document and the way to it.
+fn each<'a>(part: &'a Value, way: &mut Vec<String>, found: &mut impl FnMut(&[String], &'a Value)) {
+    let parts: Vec<(String, &Value)> = match part {
+        Value::Object(members) => {
+            found(way, part);
+            members
+                .iter()
+                .map(|(name, member)| (name.clone(), member))
+                .collect()
+        }
+        Value::Array(elements) => {
+            let elements = elements.iter().enumerate();
+            elements
+                .map(|(index, element)| (index.to_string(), element))
+                .collect()
+        }
         _ => Vec::new(),
     };
-    for part in parts {
-        each_list(part, found);
+    for (name, part) in parts {
+        way.push(name);
+        each(part, way, found);
+        way.pop();
     }
+}
+
+/// Returns the examples, defaults and words of a document that are not values of their schema, and the
+/// number of those that are.
+fn wrong_examples(api: Document, document: &Value) -> (Vec<String>, usize) {
+    let (mut findings, mut right) = (Vec::new(), 0);
+    each(document, &mut Vec::new(), &mut |way, part| {
+        // What is in an example, and a property with the name of a keyword.
+        let is_data = way.iter().any(|name| name == "example" || name == "examples");
+        if is_data || way.last().is_some_and(|name| name == "properties") {
+            return;
+        }
+        let way: Vec<&str> = way.iter().map(String::as_str).collect();
+        // Parameters and media types have the schema beside the example.
+        let beside = [way.as_slice(), &["schema"]].concat();
+        let schema = match part["schema"].is_object() {
+            true => SchemaAt::new(api, &beside),
+            false => SchemaAt::new(api, &way),
+        };
+        let named = part["examples"].as_object().into_iter().flatten();
+        let named = named.map(|(_, example)| &example["value"]);
+        let listed = ["examples", "enum"].map(|name| part[name].as_array().into_iter().flatten());
+        let single = ["example", "default"].map(|name| &part[name]).into_iter();
+        let examples = single.filter(|value| !value.is_null());
+        for example in examples.chain(listed.into_iter().flatten()).chain(named) {
+            match schema.mismatch(example) {
+                Some(why) => findings.push(why),
+                None => right += 1,
+            }
+        }
+    });
+    (findings, right)
 }
 
 #[test]
@@ -204,6 +249,22 @@ async fn every_document_is_served_as_it_is_generated() {
     for document in Document::ALL {
         let served = app.get(&app.anyone(), document.path()).await.is(200);
         assert!(served.json() == generated(document), "{}", document.path());
+    }
+}
+
+/// A proxy may serve the API below a path of its own, which is the issuer's.
+#[tokio::test]
+async fn the_server_of_a_served_document_is_the_path_of_the_issuer() {
+    for (issuer, path) in [
+        ("https://jeton.example.org", "/"),
+        ("https://example.org/tokens", "/tokens"),
+        ("https://example.org:8443/a/b%20c", "/a/b%20c"),
+    ] {
+        let app = TestApp::of_issuer(issuer).await;
+        for document in Document::ALL {
+            let served = app.get(&app.anyone(), document.path()).await.is(200);
+            assert_eq!(served.json()["servers"], json!([{"url": path}]), "{issuer}");
+        }
     }
 }
 
@@ -297,6 +358,30 @@ fn each_object<'a>(value: &'a Value, found: &mut impl FnMut(&'a Value)) {
 }
 
 #[test]
+fn every_example_is_a_value_of_its_schema() {
+    for api in Document::ALL {
+        let (wrong, right) = wrong_examples(api, &generated(api));
+        assert!(wrong.is_empty(), "{api:?}:\n{}", wrong.join("\n"));
+        assert!(right >= 10, "{api:?}: only {right} examples were found");
+    }
+}
+
+#[test]
+fn a_wrong_example_is_found() {
+    let api = Document::Native;
+    let mut document = generated(api);
+    let token = &mut document["components"]["schemas"]["CreateToken"];
+    token["example"]["name"] = 7.into();
+    token["properties"]["name"]["example"] = "".into();
+    let page = &mut document["paths"]["/api/v1/tokens"]["get"]["parameters"];
+    let pages = page.as_array_mut().unwrap().iter_mut();
+    let limit = pages.into_iter().find(|one| one["name"] == "limit").unwrap();
+    limit["example"] = "ten".into();
+    let (wrong, _) = wrong_examples(api, &document);
+    assert_eq!(wrong.len(), 3, "{wrong:#?}");
+}
+
+#[test]
 fn missing_tests_are_found() {
     let mut document = generated(Document::Native);
     let paths = &mut document["paths"];
@@ -318,15 +403,16 @@ fn missing_tests_are_found() {
     let mut document = generated(Document::Native);
     document["info"]["license"] = json!({"name": "MIT"});
     let schemas = &mut document["components"]["schemas"];
-    schemas["Unused"] = json!({"type": "object"});
+    schemas["A word"] = json!({"type": "object"});
     schemas["Items_Member"]["properties"]["items"]["items"] = schemas["Member"].clone();
     assert_eq!(
         useless_to_generators(&document),
         [
             "info.license needs its identifier",
-            "Items_Member: the elements of a list need a schema with a name",
+            "\"A word\" cannot be the name of a schema",
+            "A word: nothing refers to this schema",
             "Member: nothing refers to this schema",
-            "Unused: nothing refers to this schema",
+            "components/schemas/Items_Member/properties/items: the elements of a list need a schema with a name",
         ]
     );
     let found = findings(Document::Terraform, &generated(Document::Native));

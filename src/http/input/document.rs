@@ -271,7 +271,8 @@ fn text(description: &str) -> Option<String> {
     Some(description.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn null() -> Schema {
+/// Returns the schema of `null`.
+pub(crate) fn null() -> Schema {
     ObjectBuilder::new().schema_type(Type::Null).into()
 }
 

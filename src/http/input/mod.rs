@@ -28,7 +28,7 @@ use url::form_urlencoded;
 pub(crate) use body::JSON_API;
 pub use body::{Encoding, MAX_BODY};
 pub(crate) use bounds::{length, range};
-pub(crate) use document::{Document, FieldDescription, Need, object, parameters, schemas};
+pub(crate) use document::{Document, FieldDescription, Need, null, object, parameters, schemas};
 pub use error::InputError;
 pub use field::Field;
 pub use fields::{Fields, Refused};

@@ -27,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[form(body, name = "Introspect", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA"}))]
 struct IntrospectForm {
     /// The token, with or without the configured prefix.
+    #[form(length(min = 1))]
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
     #[expect(dead_code, reason = "required by the RFC and ignored")]

@@ -24,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[form(body, name = "RevokePresented", encoding = UrlEncoded, repeated = Refused, example = json!({"token": "eyJhbGciOiJFUzI1NiJ9.e30.AA", "reason": "found in a public gist"}))]
 struct RevokeForm {
     /// The token, with or without the configured prefix. Whitespace around it is ignored.
+    #[form(length(min = 1))]
     token: String,
     /// Ignored. RFC 7009 and RFC 7662 define it.
     #[expect(dead_code, reason = "required by the RFC and ignored")]

@@ -91,6 +91,7 @@ async fn list(
 
 /// The URLs of all status lists.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatusListAggregation)]
 struct StatusLists {
     /// The URLs, exactly as in the claim `status` of tokens.
     #[schema(example = json!(["https://jeton.example.org/status-lists/1"]))]

@@ -80,6 +80,7 @@ struct Session {
 #[utoipa::path(post, path = "/api/v1/login", tag = "session", security(()), operation_id = "login", request_body = LoginForm,
     responses((status = OK, description = "The session", body = Session),
               (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!("login_failed")),
+              (status = CONFLICT, description = "The user has as many sessions as allowed", body = Problem, example = json!("quota_reached")),
               (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "unavailable"]))))]
 async fn login(
     _: Anyone,

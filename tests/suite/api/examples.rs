@@ -463,6 +463,72 @@ fn bounds(document: &Document, schema: &Value, way: &[String]) -> Vec<Bound> {
     found
 }
 
+/// Returns every property of a body with the way to it.
+fn properties(document: &Document, schema: &Value, way: &[String]) -> Vec<(Vec<String>, Value)> {
+    let mut found = Vec::new();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let way = [way, std::slice::from_ref(name)].concat();
+        found.extend(properties(document, &document.resolve(property), &way));
+        found.push((way, property.clone()));
+    }
+    found
+}
+
+/// Returns whether a schema allows `null`.
+pub(super) fn is_nullable(schema: &Value) -> bool {
+    let types = schema["type"].as_array().into_iter().flatten();
+    let choices = schema["oneOf"].as_array().into_iter().flatten();
+    types
+        .chain(choices.map(|one| &one["type"]))
+        .any(|one| one == "null")
+}
+
+/// Returns whether a schema, or that of a list's elements, has a bound that the empty text violates.
+fn excludes_empty(document: &Document, schema: &Value) -> bool {
+    let schema = document.resolve(schema);
+    let bounds = ["minLength", "pattern", "format", "enum"];
+    [&schema, &schema["items"]]
+        .iter()
+        .any(|schema| bounds.iter().any(|bound| !schema[*bound].is_null()))
+}
+
+#[tokio::test]
+async fn null_and_the_empty_text_are_refused_where_the_document_says() {
+    let document = Document::new();
+    let app = TestApp::new().await;
+    let (mut tried, mut findings) = (0, Vec::new());
+    for writer in document.writers() {
+        for (way, property) in properties(&document, &writer.schema, &[]) {
+            tried += 1;
+            let what = format!("{}: {}", writer.id, way.join("."));
+            let refuses = async |value: Value| {
+                let body = with(document.example(&writer.schema), &way, value);
+                let answer = send(&app.twin().await, &writer, body).await;
+                let element = [way.as_slice(), &["0".to_owned()]].concat();
+                let refusals = [&way, &element].map(|way| writer.refusal(&answer, way));
+                refusals.into_iter().flatten().next()
+            };
+            if !writer.takes_form {
+                let null = refuses(json!(null)).await;
+                // Rules across fields are `value_error`.
+                let is_refused = null
+                    .as_ref()
+                    .is_some_and(|fault| !fault.starts_with("value_error"));
+                if is_refused == is_nullable(&property) {
+                    findings.push(format!("{what}: null: {null:?}"));
+                }
+            }
+            let empty = refuses(json!("")).await;
+            if empty.is_some() && !excludes_empty(&document, &property) && refuses(json!("x")).await.is_none()
+            {
+                findings.push(format!("{what}: the empty text: {empty:?}"));
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    assert!(tried >= 100, "only {tried} fields were tried");
+}
+
 fn with(mut body: Value, way: &[String], value: Value) -> Value {
     let mut place = &mut body;
     for part in way {

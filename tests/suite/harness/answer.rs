@@ -5,6 +5,8 @@ use axum::http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use crate::harness::SchemaAt;
+
 /// A complete response.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -14,14 +16,20 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads a response, and requires that its body matches its OpenAPI document.
     pub(crate) async fn read(response: Response<Body>) -> Self {
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Self {
+        let answer = Self {
             status: head.status.as_u16(),
             headers: head.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
+        };
+        if let Some(schema) = head.extensions.get::<SchemaAt>() {
+            let mismatch = schema.mismatch(&answer.json());
+            assert_eq!(mismatch, None, "{}", answer.text);
         }
+        answer
     }
 
     /// Requires a status and returns the response.

@@ -7,6 +7,7 @@
 mod actor;
 mod answer;
 mod chance;
+mod documented;
 mod faulty;
 mod lists;
 mod world;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
 use jeton::authority::{Authority, Quotas, Settings};
 use jeton::http::{App, RateLimits, router};
@@ -38,6 +40,7 @@ use tower::ServiceExt;
 pub(crate) use actor::{Actor, MANAGEMENT, Minted};
 pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
+pub(crate) use documented::SchemaAt;
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
 pub(crate) use lists::StatusListEntry;
 pub(crate) use world::{NORTH, SOUTH, Tenant, World, password};
@@ -149,7 +152,7 @@ impl TestApp {
     async fn start(&mut self) {
         let authority = self.authority().await;
         let app = Arc::new(App::new(authority, Vec::new(), RateLimits::default()));
-        self.router = Some(router(Arc::clone(&app)));
+        self.router = Some(router(Arc::clone(&app)).layer(from_fn(documented::check)));
         self.app = Some(app);
     }
 

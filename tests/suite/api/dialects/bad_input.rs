@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::api::dialects::Surface;
+use crate::api::examples::is_nullable;
 use crate::api::matrix;
 use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 
@@ -426,7 +427,8 @@ impl Trial<'_> {
                 true => vec![invalid],
                 false => vec![good, invalid],
             };
-            self.demand_body(&format!("without {pointer}"), &without, &expected)
+            let absent = self
+                .demand_body(&format!("without {pointer}"), &without, &expected)
                 .await;
 
             let mut other = body.clone();
@@ -439,6 +441,14 @@ impl Trial<'_> {
             self.demand_body(&format!("with another type of {pointer}"), &other, &[expected])
                 .await;
 
+            let mut none = body.clone();
+            *none.pointer_mut(&pointer).unwrap() = Value::Null;
+            if is_nullable(&parent_schema["properties"][name]) {
+                let expected = [good, absent];
+                self.demand_body(&format!("with null as {pointer}"), &none, &expected)
+                    .await;
+            }
+
             if let Some(longest) = field_schema["maxLength"].as_u64() {
                 let mut long = body.clone();
                 let text = "x".repeat(usize::try_from(longest).unwrap() + 1);
@@ -449,14 +459,14 @@ impl Trial<'_> {
         }
     }
 
-    async fn demand_body(&mut self, what: &str, body: &Value, expected: &[u16]) {
+    async fn demand_body(&mut self, what: &str, body: &Value, expected: &[u16]) -> u16 {
         let body = body.to_string().into_bytes();
         let sent = Sent { body, ..self.good() };
-        self.check(what, sent, expected).await;
+        self.check(what, sent, expected).await
     }
 
-    /// Sends a request and records an unexpected response.
-    async fn check(&mut self, what: &str, sent: Sent, expected: &[u16]) {
+    /// Sends a request, records an unexpected response, and returns its status.
+    async fn check(&mut self, what: &str, sent: Sent, expected: &[u16]) -> u16 {
         let changes = sent.method != Method::GET && expected.iter().any(|status| *status < 400);
         let twin = match changes {
             true => Some(self.stage.app().twin().await),
@@ -494,6 +504,7 @@ impl Trial<'_> {
         if status >= 400 && !self.surface.says(&answer) {
             find(&format!("in another form ({})", answer.header("content-type")));
         }
+        status
     }
 }
 

@@ -68,7 +68,7 @@ type NewMembership = Data<CreateAttributes, CreateRelationships>;
 
 /// The attributes of a membership to create.
 #[derive(Debug, Form)]
-#[form(body, name = "NewOrganizationMembershipAttributes")]
+#[form(body, name = "CreateOrganizationMembershipAttributes")]
 pub(super) struct CreateAttributes {
     #[form(example = "ada@example.com")]
     email: Email,
@@ -76,7 +76,7 @@ pub(super) struct CreateAttributes {
 
 /// The relationships of a membership to create.
 #[derive(Debug, Form)]
-#[form(body, name = "NewOrganizationMembershipRelationships")]
+#[form(body, name = "CreateOrganizationMembershipRelationships")]
 pub(super) struct CreateRelationships {
     /// Teams of the organization that the user is added to.
     #[form(nested)]

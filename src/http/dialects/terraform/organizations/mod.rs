@@ -34,7 +34,7 @@ type NewOrganization = Data<CreateAttributes>;
 
 /// The attributes of an organization to create. Other attributes are ignored.
 #[derive(Debug, Form)]
-#[form(body, name = "NewOrganizationAttributes")]
+#[form(body, name = "CreateOrganizationAttributes")]
 struct CreateAttributes {
     /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`. Unique, ignoring case.
     #[form(example = "north")]

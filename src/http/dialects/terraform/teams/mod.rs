@@ -71,7 +71,7 @@ enum Related {
 
 /// The attributes of a team to create. Other attributes are ignored.
 #[derive(Debug, Form)]
-#[form(body, name = "NewTeamAttributes")]
+#[form(body, name = "CreateTeamAttributes")]
 struct NewTeamAttributes {
     /// The name: 1 to 90 letters, digits and `.`, `_`, `*`, `-`. Unique in the organization, ignoring
     /// case.

@@ -46,7 +46,8 @@ type NewToken = Data<NewTokenAttributes>;
 
 /// The attributes of a token to create. All may be absent or `null`.
 #[derive(Debug, Form)]
-#[form(body, example = json!({"description": "deploys the web shop", "expired-at": null}))]
+#[form(body, name = "CreateTokenAttributes",
+    example = json!({"description": "deploys the web shop", "expired-at": null}))]
 struct NewTokenAttributes {
     /// The description. Ignored for a token of which the owner has only one.
     #[form(length(max = 255), example = "deploys the web shop")]
