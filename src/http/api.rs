@@ -127,15 +127,15 @@ impl Document {
 /// An API to serve: its routes, its OpenAPI document and its error format.
 pub(super) struct Surface {
     routes: Router<Arc<App>>,
-    /// The OpenAPI document.
-    pub(super) document: OpenApi,
+    /// The OpenAPI document, incomplete.
+    document: OpenApi,
+    errors: fn(Inputs) -> Vec<ErrorAnswer>,
     render: fn(&Failure) -> Response,
     around: fn(Router, &Arc<App>) -> Router,
 }
 
 impl Surface {
-    /// Creates an API. The document is completed with the errors that follow from each operation's
-    /// inputs, and their examples.
+    /// Creates an API.
     pub(super) fn new(
         routes: OpenApiRouter<Arc<App>>,
         errors: fn(Inputs) -> Vec<ErrorAnswer>,
@@ -144,10 +144,16 @@ impl Surface {
         let (routes, document) = routes.split_for_parts();
         Self {
             routes,
-            document: openapi::complete(document, errors, render),
+            document,
+            errors,
             render,
             around: |router, _| router,
         }
+    }
+
+    /// Returns the OpenAPI document, with the errors that follow from each operation's inputs, and their examples.
+    pub(super) fn into_document(self) -> OpenApi {
+        openapi::complete(self.document, self.errors, self.render)
     }
 
     /// Adds a layer around all responses, including errors.

@@ -98,7 +98,6 @@ impl Need {
             Self::OwnAudience => "wrong_audience",
             Self::Session => "session_needed",
             Self::ApiToken => "api_token_needed",
-            Self::Scope(scope) if scope.is_deployment_only() => "deployment_token_needed",
             Self::Scope(scope) => scope.as_str(),
         }
     }
@@ -109,7 +108,6 @@ impl Need {
             Self::OwnAudience => Error::WrongAudience,
             Self::Session => Error::SessionNeeded,
             Self::ApiToken => Error::ApiTokenNeeded,
-            Self::Scope(scope) if scope.is_deployment_only() => Error::DeploymentTokenNeeded(scope.as_str()),
             Self::Scope(scope) => Error::ScopeNeeded(scope.as_str().into()),
         }
     }

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use crate::authority::{Counted, Error};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
+use jeton_core::token::Scope;
 
 /// The category of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +236,13 @@ fn describe_refusal(error: &Error) -> Description {
         Error::ScopeNeeded(scope) => {
             return Description::new(
                 Code::InsufficientScope,
-                format!("The token lacks the scope {scope}: create a token that has it."),
+                match scope.parse().is_ok_and(|scope: Scope| scope.is_deployment_only()) {
+                    true => format!(
+                        "The token lacks the scope {scope}, which only a token of the deployment can have: a site \
+                         administrator creates one with `owner: deployment`."
+                    ),
+                    false => format!("The token lacks the scope {scope}: create a token that has it."),
+                },
             );
         }
         Error::Absent => (Code::NotFound, "No such resource, or you may not see it."),

@@ -24,8 +24,8 @@ mod streamed;
 mod unconfirmed;
 mod v1;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -82,14 +82,14 @@ impl App {
 /// Returns the OpenAPI document of an API at the root of its host. The native one includes the RFC
 /// endpoints, and every other one a login.
 pub fn document(document: Document) -> OpenApi {
-    let native = |operations: &[&str]| openapi::excerpt(native().document, operations);
+    let native = |operations: &[&str]| openapi::excerpt(native().into_document(), operations);
     let with_login = |document: OpenApi| document.merge_from(native(&["login"]));
     match document {
-        Document::Native => self::native().document.merge_from(oauth().document),
-        Document::Cave => cave::surface().document,
-        Document::Terraform => with_login(terraform::surface().document),
+        Document::Native => self::native().into_document().merge_from(oauth().into_document()),
+        Document::Cave => cave::surface().into_document(),
+        Document::Terraform => with_login(terraform::surface().into_document()),
         Document::DayZero => openapi::preface(&dayzero::ABOUT).merge_from(native(&dayzero::OPERATIONS)),
-        Document::Quant => with_login(quant::surface().document),
+        Document::Quant => with_login(quant::surface().into_document()),
     }
 }
 
@@ -97,12 +97,16 @@ pub fn document(document: Document) -> OpenApi {
 pub fn router(app: Arc<App>) -> Router {
     let server = openapi::server(&app.authority.settings().issuer);
     let documents = Document::ALL.into_iter().fold(Router::new(), |router, one| {
-        let mut document = document(one);
-        document.servers = Some(vec![server.clone()]);
-        // Serialized once: it is the same for all callers.
-        let text = Bytes::from(document.to_pretty_json().unwrap_or_default());
+        let server = server.clone();
+        // Made at the first request, which takes longer than the rest of a start, and once: it is the same for all
+        // callers.
+        let text = Arc::new(LazyLock::new(move || {
+            let mut document = document(one);
+            document.servers = Some(vec![server.clone()]);
+            Bytes::from(document.to_pretty_json().unwrap_or_default())
+        }));
         let json = [(header::CONTENT_TYPE, "application/json")];
-        router.route(one.path(), get(async move || (json, text)))
+        router.route(one.path(), get(async move || (json, Bytes::clone(&text))))
     });
     let native = native().with_routes(documents).with_routes(docs::router());
     let surfaces = [

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::http::caller::{Caller, UsageWrite};
 use crate::http::domain_types::OneOrMany;
 use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::token::ReportedUse;
@@ -95,7 +96,8 @@ struct ReportedUsage {
 /// counts as now, and one before the token's creation as its creation.
 #[utoipa::path(post, path = "/api/v1/usage", tag = "tokens", operation_id = "report_usage",
     request_body = ReportForm,
-    responses((status = OK, description = "The report is recorded", body = ReportedUsage)))]
+    responses((status = OK, description = "The report is recorded", body = ReportedUsage),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed"))))]
 async fn report(
     caller: Caller<UsageWrite>,
     State(app): State<Arc<App>>,

@@ -163,9 +163,13 @@ async fn a_refusal_says_which_credential_is_needed() {
         assert!(answer.text.contains("POST /api/v1/tokens"), "{}", answer.text);
     }
     let team = app.team_token(&NORTH, &["tokens:read"]).await.holder;
-    for caller in [&site, &admin, &team] {
+    for (caller, code) in [
+        (&site, "deployment_token_needed"),
+        (&admin, "deployment_token_needed"),
+        (&team, "insufficient_scope"),
+    ] {
         let answer = app.post(caller, "/usage", json!({"uses": []})).await;
-        let answer = answer.fails(403, "deployment_token_needed");
+        let answer = answer.fails(403, code);
         assert!(answer.text.contains("`owner: deployment`"), "{}", answer.text);
         assert!(
             answer

@@ -143,7 +143,9 @@ async fn only_the_deployments_verifiers_report() {
     let app = TestApp::new().await;
     let report = || json!({"uses": []});
     for actor in [app.site_admin(), app.admin_of(&NORTH)] {
-        app.post(&actor, "/usage", report()).await.fails(403, "forbidden");
+        app.post(&actor, "/usage", report())
+            .await
+            .fails(403, "deployment_token_needed");
     }
     let order = json!({"name": "x", "organization": NORTH.name, "owner": "organization",
         "scopes": ["usage:write"]});

@@ -276,12 +276,24 @@ async fn a_credential_that_ends_before_the_body_arrives_is_refused() {
                 for ends in [false, true] {
                     let session = app.log_in(email, &password(email)).await.is(200);
                     let session = Actor::holding(&session.text_at("/token"));
-                    let (router, holder) = (app.router(), session.clone());
+                    // Who presents a token to revoke it may do so though it has ended meanwhile.
+                    if path.ends_with("/tokens/current/revoke") {
+                        continue;
+                    }
+                    let (holder, end) = match path.contains("/tokens/current/") {
+                        true => {
+                            let token = app.mint(&session, json!({"organization": NORTH.name})).await;
+                            let revoke = format!("/tokens/{}/revoke", token.id);
+                            let end = request(&session, Method::POST, &revoke, Some(json!({})));
+                            (token.holder, end)
+                        }
+                        false => (session.clone(), request(&session, Method::POST, "/logout", None)),
+                    };
+                    let router = app.router();
                     let body = Late::new(async move {
                         if ends {
-                            let logout = request(&holder, Method::POST, "/logout", None);
-                            let answer = router.oneshot(logout).await.unwrap();
-                            assert_eq!(answer.status(), 204);
+                            let answer = router.oneshot(end).await.unwrap();
+                            assert!(answer.status().is_success());
                         }
                     });
                     let mut filled = String::new();
@@ -294,7 +306,7 @@ async fn a_credential_that_ends_before_the_body_arrives_is_refused() {
                     let request = Request::builder()
                         .method(method.to_uppercase().as_str())
                         .uri(&filled)
-                        .header("authorization", session.authorization().unwrap())
+                        .header("authorization", holder.authorization().unwrap())
                         .header("content-type", media_type.as_str())
                         .body(Body::new(body))
                         .unwrap();

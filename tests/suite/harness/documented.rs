@@ -1,7 +1,9 @@
 //! Compares every response of the suite with the OpenAPI document of its API.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::LazyLock;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::thread;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -17,10 +19,26 @@ static DOCUMENTS: LazyLock<Vec<(Document, Value)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Compiled schemas by address, because compiling one takes milliseconds.
-static COMPILED: LazyLock<Mutex<HashMap<SchemaAt, Compiled>>> = LazyLock::new(Mutex::default);
+/// A question to the thread that compiles schemas, each once: boon's compiler stays on one thread.
+type Question = (SchemaAt, Value, SyncSender<Option<String>>);
 
-type Compiled = Arc<(Schemas, SchemaIndex)>;
+static COMPILED: LazyLock<Sender<Question>> = LazyLock::new(|| {
+    let (ask, asked) = channel::<Question>();
+    thread::spawn(move || {
+        let mut compiler = Compiler::new();
+        for (name, document) in &*DOCUMENTS {
+            compiler.add_resource(&url(*name), document.clone()).unwrap();
+        }
+        let (mut schemas, mut by_address) = (Schemas::new(), HashMap::new());
+        for (at, value, answer) in asked {
+            let compile = || compiler.compile(&at.0, &mut schemas).unwrap();
+            let schema: SchemaIndex = *by_address.entry(at.clone()).or_insert_with(compile);
+            let mismatch = schemas.validate(&value, schema).err();
+            let _ = answer.send(mismatch.map(|error| format!("{error:#}")));
+        }
+    });
+    ask
+});
 
 /// The address of a schema: a document and a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,25 +55,9 @@ impl SchemaAt {
 
     /// Returns why a value does not match the schema.
     pub(crate) fn mismatch(&self, value: &Value) -> Option<String> {
-        let mut all = COMPILED.lock().unwrap();
-        let compiled = Arc::clone(
-            all.entry(self.clone())
-                .or_insert_with(|| Arc::new(self.compiled())),
-        );
-        drop(all);
-        let (schemas, schema) = &*compiled;
-        let error = schemas.validate(value, *schema).err()?;
-        Some(format!("{error:#}"))
-    }
-
-    fn compiled(&self) -> (Schemas, SchemaIndex) {
-        let mut compiler = Compiler::new();
-        for (name, document) in &*DOCUMENTS {
-            compiler.add_resource(&url(*name), document.clone()).unwrap();
-        }
-        let mut schemas = Schemas::new();
-        let schema = compiler.compile(&self.0, &mut schemas).unwrap();
-        (schemas, schema)
+        let (answer, answered) = sync_channel(1);
+        COMPILED.send((self.clone(), value.clone(), answer)).unwrap();
+        answered.recv().unwrap()
     }
 }
 

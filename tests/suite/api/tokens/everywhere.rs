@@ -221,9 +221,19 @@ async fn a_default_preset_counts_where_every_organization_allows_it() {
     assert_eq!(preset().await, (Some("content_management".to_owned()), 2));
     set_policy(&app, &SOUTH, json!({"default_preset": "content_management"})).await;
     assert_eq!(preset().await, (Some("content_management".to_owned()), 2));
-    set_policy(&app, &SOUTH, json!({"allowed_presets": []})).await;
+    set_policy(
+        &app,
+        &SOUTH,
+        json!({"default_preset": null, "allowed_presets": []}),
+    )
+    .await;
     assert_eq!(preset().await, (None, 2));
-    set_policy(&app, &SOUTH, json!({"allowed_scopes": ["content:write"]})).await;
+    set_policy(
+        &app,
+        &SOUTH,
+        json!({"allowed_presets": null, "allowed_scopes": ["content:write"]}),
+    )
+    .await;
     assert_eq!(preset().await, (None, 1));
 }
 

@@ -200,7 +200,7 @@ async fn inactive_tokens_are_not_rotated() {
         .await
         .fails(404, "not_found");
     let session = app.post(&admin, "/tokens/current/rotate", json!({})).await;
-    session.fails(404, "not_found");
+    session.fails(403, "api_token_needed");
 }
 
 #[tokio::test]
@@ -231,7 +231,7 @@ async fn nobody_rotates_what_they_could_not_have_made() {
     let wide = token(&app, json!({})).await;
     app.post(&writer, &path(&wide.id), json!({}))
         .await
-        .fails(403, "forbidden");
+        .fails(403, "insufficient_scope");
     let narrow = token(&app, json!({"scopes": ["tokens:write"]})).await;
     app.post(&writer, &path(&narrow.id), json!({})).await.is(201);
 

@@ -12,6 +12,7 @@ use crate::http::dialects::terraform::document::{Document, Including, JsonApi};
 use crate::http::dialects::terraform::organization_memberships::IncludeForm;
 use crate::http::dialects::terraform::organization_memberships::id::MembershipId;
 use crate::http::dialects::terraform::organization_memberships::resource::MembershipResource;
+use crate::http::dialects::terraform::render::ErrorDocument;
 use crate::http::dialects::terraform::user::UserResource;
 use crate::http::input::{Form, Input};
 use crate::http::{App, Failure, no_content};
@@ -56,7 +57,9 @@ pub(super) async fn show(
 /// withdraws the invitations of an invited address. Needs a session.
 #[utoipa::path(delete, path = "/api/v2/organization-memberships/{membership_id}", tag = "organizations",
     operation_id = "remove_organization_membership", params(MembershipPath),
-    responses((status = NO_CONTENT, description = "The user is removed")))]
+    responses((status = NO_CONTENT, description = "The user is removed"),
+              (status = CONFLICT, description = "The user is the organization's last admin", body = ErrorDocument,
+                  content_type = "application/vnd.api+json", example = json!("last_admin"))))]
 pub(super) async fn remove(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
