@@ -77,31 +77,45 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -
         return docs;
     };
     // The command never holds the password: a shell keeps what is typed in its history.
+    let escaped = r#"sed 's/[\\"]/\\&/g'"#;
     let (shown, given) = match password {
         Shown::Generated(password) => (
             format!("password, shown only once: {}", **password),
-            "\"$(printf 'password: ' >&2; stty -echo; IFS= read -r line; stty echo; echo >&2; printf %s \"$line\")\"".to_owned(),
+            format!(
+                "printf 'password: ' >&2; trap 'stty echo; exit 1' INT; stty -echo; IFS= read -r line; stty echo; \
+                 echo >&2; printf %s \"$line\" | {escaped}"
+            ),
         ),
         Shown::Variable => (
             "password: the value of JETON_ADMIN_PASSWORD".to_owned(),
-            "\"$JETON_ADMIN_PASSWORD\"".to_owned(),
+            format!("printf %s \"$JETON_ADMIN_PASSWORD\" | {escaped}"),
         ),
-        Shown::File(path) => (
-            format!("password: the content of {}", path.display()),
-            format!("\"$(cat '{}')\"", path.display()),
-        ),
+        Shown::File(path) => {
+            let path = path.display();
+            let quoted = quoted(&path.to_string());
+            (
+                format!("password: the content of {path}"),
+                format!("{escaped} {quoted}"),
+            )
+        }
     };
-    let token = "sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/'";
+    let token = r#"sed -n 's/.*"token":"\([^"]*\)".*/\1/p'"#;
     let post = "-H 'Content-Type: application/json'";
+    let quoted = quoted(email.as_str());
     format!(
         "{docs}\n\
          first administrator: {email}\n\
          {shown}\n\
          to create a first token, run:\n\
-         printf '{{\"email\":\"{email}\",\"password\":\"%s\"}}' {given} | \
+         printf '{{\"email\":\"%s\",\"password\":\"%s\"}}' {quoted} \"$({given})\" | \
          curl -s http://{bound}/api/v1/login {post} -d @- | {token} | \
-         (IFS= read -r session; \
+         (IFS= read -r session; [ -n \"$session\" ] || {{ echo 'the login failed' >&2; exit 1; }}; \
          printf 'Authorization: Bearer %s' \"$session\" | curl -s http://{bound}/api/v1/tokens -H @- {post} \
          -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | {token})"
     )
+}
+
+/// Returns a text as one word of a shell command.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }

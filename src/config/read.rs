@@ -18,7 +18,7 @@ use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
-use jeton_core::directory::Consent;
+use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::{Catalogue, Scope};
@@ -147,10 +147,14 @@ fn administrator(process: Process<'_>) -> Administrator {
         });
     let (password_file, in_file) = file.value().unzip();
     Administrator {
-        email: process.variable("JETON_ADMIN_EMAIL").parse().value(),
+        email: process.variable("JETON_ADMIN_EMAIL").check(email).value(),
         password: variable.check_value(password).value().or(in_file),
         password_file,
     }
+}
+
+fn email(text: &str) -> Result<Email, String> {
+    text.parse().map_err(|error: NotAnEmail| format!("is {error}"))
 }
 
 fn limits(file: &File<'_>, default: Limits) -> Limits {

@@ -251,7 +251,7 @@ per_caller = { burst = -1 }
     let mistakes = load(text, &variables, flags).unwrap_err();
     insta::assert_snapshot!(mistakes.join("\n"), @r#"
     the flag `--listen` must be an IP address and a port such as 127.0.0.1:8080 (it is "localhost")
-    the variable `JETON_ADMIN_EMAIL` not an e-mail address; expected the form name@example.com (it is "nobody")
+    the variable `JETON_ADMIN_EMAIL` is not an e-mail address; expected the form name@example.com (it is "nobody")
     the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
     `listen` in `jeton.toml` (line 1) must be a string in quotation marks, without invisible characters

@@ -29,16 +29,14 @@ impl ClientAddress {
         if !is_trusted(trusted, peer) {
             return Self(peer.to_canonical());
         }
-        let given: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
+        let values = headers.get_all("x-forwarded-for").iter();
+        let entries: Vec<&[u8]> = values
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .collect();
         let mut nearest = peer;
-        for text in given.into_iter().rev() {
-            let Some(address) = forwarded(text) else {
+        // An entry that cannot be read ends the chain: the client may have written what is before it.
+        for entry in entries.into_iter().rev() {
+            let Some(address) = std::str::from_utf8(entry).ok().and_then(forwarded) else {
                 break;
             };
             nearest = address;
@@ -53,7 +51,7 @@ impl ClientAddress {
 /// Returns the address of an entry of `X-Forwarded-For`. Gateways write the port too, IPv6 addresses in brackets,
 /// and some of them quotation marks.
 fn forwarded(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim_matches('"');
+    let entry = entry.trim().trim_matches('"');
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = bare.unwrap_or(entry).parse().ok();
     address.or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))
@@ -80,6 +78,8 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -126,5 +126,16 @@ mod tests {
         ] {
             assert_eq!(of("10.1.1.1", entry, &proxies), "10.1.1.1", "{entry}");
         }
+
+        // An entry that is no text ends the chain, in whichever line it is.
+        let mut headers = HeaderMap::new();
+        for line in [&b"6.6.6.6"[..], b"\xff, 10.2.2.2"] {
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+        }
+        let address = ClientAddress::of("10.1.1.1".parse().unwrap(), &headers, &proxies);
+        assert_eq!(address.0.to_string(), "10.2.2.2");
+        headers.append("x-forwarded-for", HeaderValue::from_static("203.0.113.5"));
+        let address = ClientAddress::of("10.1.1.1".parse().unwrap(), &headers, &proxies);
+        assert_eq!(address.0.to_string(), "203.0.113.5");
     }
 }

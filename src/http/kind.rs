@@ -214,7 +214,7 @@ fn describe_refusal(error: &Error) -> Description {
         Error::BadCredential(_) => (
             Code::InvalidToken,
             "The token is not active. Log in again, or use another API token; the owner of this one sees its status in \
-             `GET /api/v1/tokens`.",
+             `GET /api/v1/tokens?include_revoked=true`.",
         ),
         Error::BadLogin => (Code::LoginFailed, "The e-mail address or the password is wrong."),
         Error::LockedOut { .. } => (

@@ -71,7 +71,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
     };
     let bearer = scheme(
         HttpAuthScheme::Bearer,
-        "A session token from `POST /api/v1/login`, or an API token",
+        "A session token from the login operation, or an API token",
     );
     components.add_security_scheme("bearer", bearer);
     let basic = scheme(

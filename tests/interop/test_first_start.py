@@ -42,3 +42,30 @@ def test_the_command_reads_the_password_and_prints_a_token(welcome, shell, tmp_p
     assert password not in shown + done.stdout + done.stderr, "the terminal showed the password"
     token = {"Authorization": f"Bearer {done.stdout.strip()}"}
     assert httpx.get(f"{url}/api/v1/tokens/current", headers=token).json()["name"] == "first"
+
+
+def test_a_wrong_password_is_said_to_be_that(welcome, tmp_path):
+    done, _ = typed(["sh", "-c", welcome[-1]], "not the password", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the login failed" in done.stderr
+
+
+@pytest.mark.parametrize("email", ["o'brien@example.org", "o%brien@example.org"])
+@pytest.mark.parametrize("password", ['say "friend" 12', "back\\u0041slash1", "100% sure of it"])
+def test_every_address_and_password_works_in_the_command(email, password, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("JETON_")}
+    environment |= {"JETON_ADMIN_EMAIL": email, "JETON_ADMIN_PASSWORD": password}
+    command = [BINARY, "serve", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        line = ""
+        while "api/v1/tokens" not in line:
+            line = process.stdout.readline()
+            assert line
+        done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, timeout=30)
+        assert done.stdout.startswith("eyJ"), (done.stdout, done.stderr)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)

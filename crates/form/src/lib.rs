@@ -2,8 +2,7 @@
 //!
 //! From one struct the derive generates the parser of its fields (`Form`) and their OpenAPI description
 //! (`ToSchema` for a body, `IntoParams` for other parts), so that type, bounds, defaults and
-//! documentation cannot disagree. The generated code uses `crate::http::input` of jeton and calls the
-//! `validator` crate's length and range traits there.
+//! documentation cannot disagree. The generated code uses `crate::http::input` of jeton.
 //!
 //! ```
 //! /// A new token.

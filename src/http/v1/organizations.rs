@@ -131,7 +131,7 @@ pub(crate) struct ChangeForm {
     /// The URL for notifications, `http` or `https`; `null` removes it.
     #[form(example = "https://example.com/notify")]
     notification_url: Option<Option<NotificationUrl>>,
-    /// Changes to the policy, which apply to new tokens: an absent limit stays, `null` removes it. Needs a session.
+    /// Changes to the policy, which apply to new tokens: an absent limit stays, `null` removes it; `null` in place of the policy changes nothing. Needs a session.
     #[form(nested)]
     policy: Option<PolicyChanges>,
     /// What to do with active tokens that violate the new policy: `keep` them, revoke them with effect after

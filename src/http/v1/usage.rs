@@ -16,6 +16,7 @@ use crate::http::input::{Fields, Form, Input, Refused, Request};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
+use jeton_core::text::hidden;
 use jeton_core::token::ReportedUse;
 use jeton_store::rules::usage::UseReport;
 
@@ -66,8 +67,8 @@ impl Request for UseReport {
         }
         for (index, audience) in audiences.iter().enumerate() {
             let readable = !audience.is_empty() && audience.len() <= 2048;
-            if !readable || audience.chars().any(char::is_control) {
-                let text = "an audience must be 1 to 2048 bytes without control characters";
+            if !readable || hidden(audience).is_some() {
+                let text = "an audience must be 1 to 2048 bytes without control or invisible characters";
                 return Err(fields.refuse_element("audience", index, text));
             }
         }

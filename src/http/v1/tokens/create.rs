@@ -18,7 +18,7 @@ use crate::http::v1::tokens::{BUSINESS, BusinessHeader, TokenInfo};
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamReference};
-use jeton_core::text::{Line, Prose};
+use jeton_core::text::{Line, Prose, hidden};
 use jeton_core::token::{Lifetime, OwnerKind, Slot, Span, Status};
 
 /// A token to create. Only `name` is required.
@@ -105,11 +105,11 @@ impl Request for Issue {
             ));
         }
         for (index, audience) in audience.iter().flatten().enumerate() {
-            if audience.is_empty() || audience.chars().any(char::is_control) {
+            if audience.is_empty() || hidden(audience).is_some() {
                 return Err(fields.refuse_element(
                     "audience",
                     index,
-                    "an audience must be a non-empty string without control characters",
+                    "an audience must be a non-empty string without control or invisible characters",
                 ));
             }
         }

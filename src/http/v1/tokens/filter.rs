@@ -45,7 +45,7 @@ pub(super) struct FilterForm {
     #[form(default = false)]
     never_used: bool,
     /// Only tokens with this `created_by`, ignoring the case of ASCII letters. A user's e-mail address also matches tokens that this
-    /// user's own tokens created. Write `+` as `%2B`.
+    /// user's own tokens created. In a query, write `+` as `%2B`.
     created_by: Option<Creator>,
 }
 
@@ -65,7 +65,7 @@ impl Scalar for Creator {
             None => Ok(Self(text.to_owned())),
             Some(Ok(address)) => Ok(Self(address.to_string())),
             Some(Err(error)) => Err(Fault::Value {
-                error: format!("{error}; in a query, write `+` as `%2B`"),
+                error: format!("{error}; in a query, and only there, write `+` as `%2B`"),
             }),
         }
     }

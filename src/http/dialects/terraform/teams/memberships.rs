@@ -39,8 +39,8 @@ pub(super) async fn list(
 
 /// Add memberships to a team
 ///
-/// Adds members of the organization, and invites its invited addresses to the team. Members of the team keep
-/// their role. All are added, or none. Needs a session.
+/// Adds members of the organization to the team. An admin of the organization also adds its invited addresses, which
+/// are invited to the team. Members of the team keep their role. All are added, or none. Needs a session.
 #[utoipa::path(post, path = "/api/v2/teams/{team_id}/relationships/organization-memberships", tag = "teams",
     operation_id = "add_team_memberships", params(TeamPath),
     request_body(content = Memberships, content_type = "application/vnd.api+json",
