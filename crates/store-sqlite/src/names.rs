@@ -2,6 +2,8 @@
 //!
 //! Only what is not ASCII can be in another form: addresses were in lower case already.
 
+use std::collections::HashMap;
+
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_core::text::{self, NotReadable};
 use rusqlite::{OptionalExtension, Transaction};
@@ -11,7 +13,8 @@ use rusqlite_migration::HookResult;
 const FOREIGN: &str = "GLOB '*[^ -~]*'";
 
 pub(super) fn migrate(transaction: &Transaction<'_>) -> HookResult {
-    accounts(transaction)?;
+    let addresses = accounts(transaction)?;
+    filters(transaction, &addresses)?;
     invitations(transaction)?;
     for (table, column) in [
         ("users", "first_name"),
@@ -39,8 +42,9 @@ fn canonical(stored: &str) -> Option<Email> {
 }
 
 /// The oldest account of a mailbox keeps its address. Others, which the mailbox had in other spellings, get one that
-/// nobody can have, by which a site administrator finds and deletes them.
-fn accounts(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+/// nobody can have, by which a site administrator finds and deletes them. Returns the new addresses by those before.
+fn accounts(transaction: &Transaction<'_>) -> rusqlite::Result<HashMap<String, String>> {
+    let mut addresses = HashMap::new();
     let query = format!(
         "SELECT id, public_id, email, deleted_at IS NULL FROM users WHERE email {FOREIGN} ORDER BY id"
     );
@@ -61,24 +65,58 @@ fn accounts(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
                 .optional()?;
             Ok(is_live && other.is_some())
         };
-        let email = match canonical(&stored) {
-            Some(email) if !is_taken(&email)? => email.to_string(),
-            _ => {
-                let email = format!("{}@invalid", user.to_lowercase());
-                tracing::warn!(
-                    user,
-                    email,
-                    "the address of a user was another spelling of that of another user: the user has a placeholder now"
-                );
-                email
-            }
+        let placeholder = |cause: &str| {
+            let email = format!("{}@invalid", user.to_lowercase());
+            tracing::warn!(
+                user,
+                email,
+                "the address of a user {cause}: the user has a placeholder now; GET /users/search?q=@invalid lists all \
+                 placeholders"
+            );
+            email
         };
-        transaction.execute("UPDATE users SET email = ?2 WHERE id = ?1", (id, email))?;
+        let email = match canonical(&stored) {
+            Some(email) if is_taken(&email)? => placeholder("was another spelling of that of another user"),
+            Some(email) => email.to_string(),
+            None => placeholder("has no form in ASCII that is short enough for an address"),
+        };
+        transaction.execute("UPDATE users SET email = ?2 WHERE id = ?1", (id, &email))?;
+        addresses.insert(stored, email);
+    }
+    Ok(addresses)
+}
+
+/// Filters of bulk revocations that are not finished. They must match the same tokens as before: `created_by` follows
+/// the account to its new address, even a placeholder, and stays as it is if it is nobody's: records of tokens have it.
+fn filters(transaction: &Transaction<'_>, addresses: &HashMap<String, String>) -> rusqlite::Result<()> {
+    let query = format!(
+        "SELECT id, filter ->> 'text', filter ->> 'created_by' FROM bulk_revocations
+         WHERE finished_at IS NULL AND filter {FOREIGN}"
+    );
+    let mut query = transaction.prepare(&query)?;
+    let filters = query.query_map((), |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, Option<String>>(1)?,
+            row.get::<_, Option<String>>(2)?,
+        ))
+    })?;
+    for (id, text, creator) in filters.collect::<rusqlite::Result<Vec<_>>>()? {
+        let text = text.as_deref().map(text::composed);
+        let creator = creator.map(|name| match addresses.get(&name.to_ascii_lowercase()) {
+            Some(address) => address.clone(),
+            None => name,
+        });
+        transaction.execute(
+            "UPDATE bulk_revocations SET filter = json_set(filter, '$.text', ?2, '$.created_by', ?3) WHERE id = ?1",
+            (id, text, creator),
+        )?;
     }
     Ok(())
 }
 
-/// Of two invitations of one mailbox to the same place, the one in canonical form stays, and a member needs none.
+/// Of two invitations of one mailbox to the same place, the one in canonical form stays, and a member needs none,
+/// neither to the organization nor to its teams.
 fn invitations(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let query = format!("SELECT DISTINCT email FROM invitations WHERE email {FOREIGN} ORDER BY email");
     let mut query = transaction.prepare(&query)?;
@@ -87,13 +125,15 @@ fn invitations(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         if let Some(email) = canonical(&stored) {
             let rename = "UPDATE OR IGNORE invitations SET email = ?2 WHERE email = ?1";
             transaction.execute(rename, (&stored, email.as_str()))?;
-            let superfluous = "DELETE FROM invitations WHERE email = ?1 AND organization IN (
-                SELECT organization FROM memberships JOIN users ON users.id = memberships.user
-                WHERE users.email = ?1 AND users.deleted_at IS NULL)";
-            transaction.execute(superfluous, [email.as_str()])?;
         }
         transaction.execute("DELETE FROM invitations WHERE email = ?1", [&stored])?;
     }
+    // Those in ASCII too: the member may have had the other spelling.
+    let superfluous = "DELETE FROM invitations WHERE EXISTS (
+        SELECT 1 FROM users JOIN memberships ON memberships.user = users.id
+        WHERE users.email = invitations.email AND users.deleted_at IS NULL
+            AND memberships.organization = invitations.organization)";
+    transaction.execute(superfluous, ())?;
     Ok(())
 }
 

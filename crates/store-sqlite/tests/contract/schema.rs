@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jeton_core::directory::{Consent, OrganizationReference, Role};
-use jeton_core::token::{CutOff, Owner, Reach, TokenId, TokenReference};
-use jeton_store::SharedStore;
+use jeton_core::token::{CutOff, Filter, Owner, Reach, TokenId, TokenReference, Visibility};
 use jeton_store::suite::Backend;
 use jeton_store::suite::clerk::Clerk;
 use jeton_store::suite::world::{Seeded, Seen, World, actor, at, email, revocation, token};
+use jeton_store::{BulkId, SharedStore};
 use jeton_store_sqlite::{OpenError, begin_journal};
 use rusqlite::{Connection, OpenFlags};
 use std::sync::Arc;
@@ -174,12 +174,16 @@ const EARLIER: &str = "
         ('user-000000000000000C', 'eve@xn--bcher-kva.example', 'ascii', 0, 0, NULL, NULL),
         ('user-000000000000000D', 'old@b\u{fc}cher.example', 'deleted', 0, 0, 1, NULL),
         ('user-000000000000000E', 'kim@exam\u{ad}ple.org', 'hidden', 0, 0, NULL, NULL),
-        ('user-000000000000000F', 'joe@b\u{fc}cher.example', 'member', 0, 0, NULL, NULL);
+        ('user-000000000000000F', 'joe@b\u{fc}cher.example', 'member', 0, 0, NULL, NULL),
+        ('user-000000000000000G', 'lou@' || replace(hex(zeroblob(31)), '0', '\u{fc}') || '.example', 'long', 0, 0, NULL,
+            NULL),
+        ('user-000000000000000H', 'amy@b\u{fc}cher.example', 'member', 0, 0, NULL, NULL);
     INSERT INTO memberships (organization, user, role)
         SELECT 1, id, 'member' FROM users WHERE password_hash = 'member';
     INSERT INTO invitations (organization, team, email, role) VALUES
         (1, 0, 'max@bu\u{308}cher.example', 'admin'), (1, 0, 'max@b\u{fc}cher.example', 'viewer'),
-        (1, 0, 'joe@bu\u{308}cher.example', 'admin'), (1, 0, 'kim@exam\u{ad}ple.org', 'member');
+        (1, 0, 'joe@bu\u{308}cher.example', 'admin'), (1, 0, 'kim@exam\u{ad}ple.org', 'member'),
+        (1, 0, 'amy@xn--bcher-kva.example', 'admin'), (1, 1, 'amy@xn--bcher-kva.example', 'admin');
     UPDATE tokens SET name = 'cafe\u{301}', description = 'e\u{301}\n' WHERE id = 1;
     UPDATE tokens SET name = 'a\nb\u{202e}' WHERE id = 2;
 ";
@@ -200,6 +204,7 @@ async fn addresses_and_names_of_earlier_versions_are_found_in_canonical_form() {
         ("user-000000000000000b@invalid", "composed"),
         ("kim@example.org", "hidden"),
         ("joe@b\u{fc}cher.example", "member"),
+        ("user-000000000000000g@invalid", "long"),
     ] {
         let found = store
             .credentials(address.parse().unwrap())
@@ -217,14 +222,17 @@ async fn addresses_and_names_of_earlier_versions_are_found_in_canonical_form() {
         assert_eq!(found.person, person);
     }
     let everybody = jeton_store::OrganizationsOf::Everybody;
-    let found = store.find_people("Zo\u{eb}".to_owned(), everybody, all.clone());
-    assert_eq!(found.await.unwrap().len(), 1);
+    for (text, count) in [("Zo\u{eb}", 1), ("@invalid", 3)] {
+        let found = store.find_people(text.to_owned(), everybody.clone(), all.clone());
+        assert_eq!(found.await.unwrap().len(), count, "{text}");
+    }
 
     let name = OrganizationReference::Name("default".parse().unwrap());
     let organization = store.organization(name).await.unwrap().unwrap().value;
     for (address, role) in [
         ("max@b\u{fc}cher.example", Some(Role::Admin)),
         ("joe@b\u{fc}cher.example", None),
+        ("amy@b\u{fc}cher.example", None),
         ("kim@example.org", Some(Role::Member)),
     ] {
         let invited = store
@@ -233,6 +241,9 @@ async fn addresses_and_names_of_earlier_versions_are_found_in_canonical_form() {
             .unwrap();
         assert_eq!(invited.map(|invited| invited.role), role, "{address}");
     }
+    let count = "SELECT count(*) FROM invitations WHERE email NOT LIKE 'ada@%'";
+    let left: u32 = sqlite.raw().query_row(count, (), |row| row.get(0)).unwrap();
+    assert_eq!(left, 2, "to teams, too, no member is invited");
     let members = store.members(organization.id, all).await.unwrap();
     let mut addresses: Vec<String> = members.iter().map(|one| one.email().to_string()).collect();
     let listed = addresses.len();
@@ -251,4 +262,54 @@ async fn addresses_and_names_of_earlier_versions_are_found_in_canonical_form() {
     );
     // What is not written any more is still read.
     assert_eq!(token(TOKENS[1]).await.token.name, "a\nb\u{202e}");
+}
+
+/// Writes tokens that the accounts of [`EARLIER`] made by tokens of theirs, when they had another address.
+const MADE: &str = "
+    INSERT INTO tokens (jti, session, name, organization, user, scopes, audience, prefix, key, status_list,
+        status_index, created_at, created_by, created_by_user)
+    SELECT randomblob(16), 0, users.public_id, organization, tokens.user, scopes, audience, prefix, key, status_list,
+        status_index + users.id, tokens.created_at, 'past@b\u{fc}cher.example', users.id
+    FROM tokens, users WHERE tokens.id = 1 AND users.public_id IN
+        ('user-000000000000000B', 'user-000000000000000C', 'user-000000000000000F') ORDER BY users.id";
+
+#[tokio::test]
+async fn an_unfinished_bulk_revocation_of_an_earlier_version_matches_the_same_tokens() {
+    let sqlite = Sqlite::create();
+    fs::copy(file(3), sqlite.path()).unwrap();
+    fs::set_permissions(sqlite.path(), Permissions::from_mode(0o600)).unwrap();
+    sqlite.raw().execute_batch(EARLIER).unwrap();
+    sqlite.raw().execute_batch(MADE).unwrap();
+    let text = |text: &str| Filter {
+        text: Some(text.to_owned()),
+        ..Filter::of(Visibility::Everything)
+    };
+    let created_by = |name: &str| Filter {
+        created_by: Some(name.to_owned()),
+        ..Filter::of(Visibility::Everything)
+    };
+    let of_accounts = [TokenId(4), TokenId(5), TokenId(6)];
+    let orders = [
+        (text("cafe\u{301}"), &TOKENS[..1]),
+        (created_by("Joe@b\u{fc}cher.example"), &of_accounts[2..]),
+        // Not the tokens of the account that has the mailbox's canonical address.
+        (created_by("eve@b\u{fc}cher.example"), &of_accounts[..1]),
+        (created_by("eve@xn--bcher-kva.example"), &of_accounts[1..2]),
+        // In the record as it was written.
+        (created_by("past@b\u{fc}cher.example"), &of_accounts),
+    ];
+    for (id, (filter, _)) in (1..).zip(&orders) {
+        let filter = serde_json::to_string(filter).unwrap();
+        let insert = "INSERT INTO bulk_revocations
+            (id, filter, through, position, matched, revoked, ordered_at, actor, last_may_go)
+            VALUES (?1, ?2, 6, 0, 1, 0, 0, 'operator', 1)";
+        sqlite.raw().execute(insert, (id, filter)).unwrap();
+    }
+    assert!(begin_journal(&sqlite.path(), &Seeded).unwrap());
+    let store = open(&sqlite);
+    for (id, (filter, expected)) in (1..).zip(orders) {
+        let portion = store.bulk_portion(BulkId(id), 10, at(5)).await.unwrap().unwrap();
+        let matched: Vec<TokenId> = portion.tokens.iter().map(|token| token.id).collect();
+        assert_eq!(matched, expected, "{filter:?}");
+    }
 }
