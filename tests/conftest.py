@@ -22,6 +22,14 @@ def built() -> Path:
 
 
 BINARY = os.environ.get("JETON_BINARY") or built()
+# The OpenAPI documents: their names in `jeton openapi`, and their paths.
+DOCUMENTS = {
+    "native": "/openapi.json",
+    "cave": "/openapi/cave.json",
+    "terraform": "/openapi/terraform.json",
+    "dayzero": "/openapi/dayzero.json",
+    "quant": "/openapi/quant.json",
+}
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 

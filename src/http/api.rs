@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,8 +28,8 @@ pub enum Api {
 }
 
 impl Api {
-    /// Returns the API of a request by its path. CAVE and Terraform both have organizations below
-    /// `/api/v2`; there the media type decides.
+    /// Returns the API of a request by its path. QuantCDN and Terraform both have organizations below
+    /// `/api/v2`; there the media type decides, but for methods that only Terraform has.
     pub fn of<B>(request: &Request<B>) -> Self {
         let path = request.uri().path();
         if path == "/.well-known/terraform.json" {
@@ -44,8 +44,9 @@ impl Api {
                 Some(_),
                 Some("tokens"),
             ] => Self::Quant,
-            [Some("api"), Some("v2"), Some("organizations"), _, None]
-                if !speaks_json_api(request.headers()) =>
+            [Some("api"), Some("v2"), Some("organizations"), id, None]
+                if !speaks_json_api(request.headers())
+                    && !is_write_of_terraform(request.method(), id.is_some()) =>
             {
                 Self::Quant
             }
@@ -54,6 +55,14 @@ impl Api {
             [Some("users" | "organizations"), ..] => Self::Cave,
             _ => Self::Native,
         }
+    }
+}
+
+/// Returns whether Terraform has this method for one organization or the list of them. QuantCDN only reads both.
+fn is_write_of_terraform(method: &Method, is_one: bool) -> bool {
+    match is_one {
+        true => [Method::PATCH, Method::DELETE].contains(method),
+        false => method == Method::POST,
     }
 }
 
@@ -241,6 +250,24 @@ mod tests {
             ] {
                 assert_eq!(of(path, headers), api, "{path} {headers:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_method_that_one_of_two_systems_has_says_it_without_a_media_type() {
+        let (list, one) = ("/api/v2/organizations", "/api/v2/organizations/acme?include=x");
+        for (method, path, api) in [
+            (Method::POST, list, Api::Terraform),
+            (Method::PATCH, one, Api::Terraform),
+            (Method::DELETE, one, Api::Terraform),
+            (Method::HEAD, list, Api::Quant),
+            (Method::PUT, list, Api::Quant),
+            (Method::DELETE, list, Api::Quant),
+            (Method::POST, one, Api::Quant),
+            (Method::DELETE, "/api/v2/organizations/acme/tokens", Api::Quant),
+        ] {
+            let request = Request::builder().method(&method).uri(path);
+            assert_eq!(Api::of(&request.body(()).unwrap()), api, "{method} {path}");
         }
     }
 }

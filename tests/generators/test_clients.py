@@ -4,11 +4,10 @@ import json
 
 import httpx
 import pytest
-from conftest import running
+from conftest import DOCUMENTS, running
 from generators import GENERATORS, Failed
 
-NATIVE = "/openapi.json"
-DOCUMENTS = [NATIVE, "/openapi/cave.json", "/openapi/quant.json", "/openapi/terraform.json"]
+NATIVE = DOCUMENTS["native"]
 
 pytestmark = pytest.mark.generators
 
@@ -20,7 +19,7 @@ def server(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", DOCUMENTS.values())
 def test_a_client_compiles_and_works(server, tmp_path, name, document):
     generator = GENERATORS[name]
     generator.build(f"{server.url}{document}", tmp_path, with_program=document == NATIVE)

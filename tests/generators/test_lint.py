@@ -4,10 +4,9 @@ import json
 import re
 
 import pytest
-from conftest import BINARY
+from conftest import BINARY, DOCUMENTS
 from generators import HERE, NODE, Failed, run
 
-DOCUMENTS = ["native", "cave", "quant", "terraform"]
 LINTERS = {
     "redocly": [NODE / "redocly", "lint", "--config", HERE / "redocly.yaml", "--max-problems", "1000"],
     "spectral": [NODE / "spectral", "lint", "--ruleset", HERE / "spectral.yaml", "--fail-severity", "hint"],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from conftest import DOCUMENTS
 
 # Of the random requests. CI always sends the same; `make test SEED=…` sends others.
 SEED = os.environ.get("SEED") or "20260102"
@@ -35,30 +36,35 @@ JSON = "application/json"
 class Api:
     """An OpenAPI document, and the media type of its clients."""
 
-    document: str
+    name: str
     media_type: str = JSON
     # The login operation, if any.
     login: str | None = None
     # The dialects share the native API's operations, so fewer examples suffice for their formats.
     examples: int = EXAMPLES // 2
 
+    @property
+    def document(self) -> str:
+        return DOCUMENTS[self.name]
 
-APIS = [
-    Api("/openapi.json", login="/api/v1/login", examples=EXAMPLES),
-    Api("/openapi/cave.json", login="/users/login"),
-    Api("/openapi/quant.json"),
-    Api("/openapi/terraform.json", media_type="application/vnd.api+json"),
-]
+
+SETTINGS = {
+    "native": {"login": "/api/v1/login", "examples": EXAMPLES},
+    "cave": {"login": "/users/login"},
+    "terraform": {"media_type": "application/vnd.api+json"},
+    # A part of the native API.
+    "dayzero": {"login": "/api/v1/login", "examples": EXAMPLES // 4},
+}
+APIS = [Api(name, **SETTINGS.get(name, {})) for name in DOCUMENTS]
 
 
 def runs():
     """Wrong passwords lock the client's address, so the login operation has a server of its own:
     on a shared one no session could be renewed."""
     for api in APIS:
-        name = Path(api.document).stem
-        yield pytest.param(api, "--exclude-path", id=name)
+        yield pytest.param(api, "--exclude-path", id=api.name)
         if api.login:
-            yield pytest.param(api, "--include-path", id=f"{name}-login")
+            yield pytest.param(api, "--include-path", id=f"{api.name}-login")
 
 
 def schemathesis(url, folder, *selection, api=APIS[0], environment=()):

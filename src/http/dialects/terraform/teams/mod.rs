@@ -6,11 +6,14 @@ mod of_organization;
 mod resource;
 mod users;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::http::routes::routes;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::App;
@@ -19,7 +22,7 @@ use crate::http::dialects::terraform::document::{Including, includes};
 use crate::http::dialects::terraform::organization_memberships::MembershipResource;
 use crate::http::dialects::terraform::teams::resource::TeamMember;
 use crate::http::dialects::terraform::user::UserResource;
-use crate::http::input::Form;
+use crate::http::input::{Form, string};
 use jeton_core::directory::Name;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -61,12 +64,37 @@ impl IncludeForm {
 }
 
 /// A resource that belongs to a team's members.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
-#[schema(as = TeamMemberResource)]
 enum Related {
     User(UserResource),
     Membership(MembershipResource),
+}
+
+impl PartialSchema for Related {
+    /// Returns one schema for both, since not every generator of clients compiles a list of `oneOf`.
+    fn schema() -> RefOr<Schema> {
+        let anything =
+            || ObjectBuilder::new().additional_properties(Some(AdditionalProperties::FreeForm(true)));
+        let kinds = ["users", "organization-memberships"];
+        ObjectBuilder::new()
+            .description(Some("A `User` or an `OrganizationMembership`, as `type` says."))
+            .property("id", string().examples(["user-Tw4Ev8Ny2Ka6Mo3P"]))
+            .property("type", string().enum_values(Some(kinds)))
+            .property("attributes", anything())
+            .property("relationships", anything())
+            .required("id")
+            .required("type")
+            .required("attributes")
+            .required("relationships")
+            .into()
+    }
+}
+
+impl ToSchema for Related {
+    fn name() -> Cow<'static, str> {
+        "TeamMemberResource".into()
+    }
 }
 
 /// The attributes of a team to create. Other attributes are ignored.

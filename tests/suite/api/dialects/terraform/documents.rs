@@ -218,6 +218,29 @@ async fn what_is_not_to_be_seen_does_not_exist() {
     }
 }
 
+/// QuantCDN has these paths too, but only to read.
+#[tokio::test]
+async fn a_write_to_an_organization_without_a_media_type_is_refused_as_the_document_says() {
+    let app = TestApp::new().await;
+    let admin = app.admin_of(&NORTH);
+    let document = serde_json::to_value(jeton::http::document(SURFACE.document)).unwrap();
+    let one = "/api/v2/organizations/{organization}";
+    for (method, path, sent) in [
+        (Method::POST, "/api/v2/organizations", "/api/v2/organizations"),
+        (Method::PATCH, one, "/api/v2/organizations/nothing"),
+        (Method::DELETE, one, "/api/v2/organizations/nothing"),
+    ] {
+        let operation = &document["paths"][path][method.as_str().to_lowercase()];
+        assert!(operation["responses"]["415"].is_object(), "{method} {path}");
+        for headers in [&[][..], &[("content-type", "application/json")]] {
+            let answer = bare(&app, &admin, method.clone(), sent, headers, "")
+                .await
+                .is(415);
+            assert_eq!(answer.text_at("/errors/0/status"), "415");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_presents_no_good_token_is_unauthorized() {
     let app = TestApp::new().await;
