@@ -53,7 +53,7 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
             },
         ),
         (
-            "quota_reached",
+            "quota_reached:teams",
             Error::QuotaReached {
                 what: Counted::Teams,
                 most: 1_000,
@@ -97,8 +97,21 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
     input.into_iter().chain(rest).chain(refused).collect()
 }
 
-/// Returns the failure of a name. The name of a scope is the failure to have it.
+/// Returns the failure of a name. The name of a scope is the failure to have it, and `quota_reached:` goes
+/// before what is counted.
 fn failure(name: &str) -> Option<Failure> {
+    if let Some(counted) = name.strip_prefix("quota_reached:") {
+        let what = match counted {
+            "tokens" => Counted::Tokens,
+            "organizations" => Counted::Organizations,
+            "teams" => Counted::Teams,
+            "projects" => Counted::Projects,
+            "members" => Counted::Members,
+            "sessions" => Counted::Sessions,
+            _ => return None,
+        };
+        return Some(Error::QuotaReached { what, most: 1_000 }.into());
+    }
     if name.contains(':') {
         return Some(Error::ScopeNeeded(name.to_owned().into()).into());
     }
@@ -130,7 +143,8 @@ fn add(operation: &mut Operation, render: fn(&Failure) -> Response, name: &str, 
     // Some APIs answer several failures with the same text.
     if !content.examples.values().any(|other| is(other, &value)) {
         let example = ExampleBuilder::new().value(Some(value));
-        content.examples.insert(name.to_owned(), example.build().into());
+        let example = || example.build().into();
+        content.examples.entry(name.to_owned()).or_insert_with(example);
     }
 }
 
@@ -150,7 +164,8 @@ fn named(example: &Value) -> Option<Vec<String>> {
 
 /// Adds examples to the errors of an operation: of the named failures, of the failures that its
 /// responses name as their `example`, and of an invalid request. Each goes to the response with the
-/// status that its failure has.
+/// status that its failure has. An example of that name which the response declares stays: the API has a text
+/// of its own for the operation.
 pub(super) fn add_all<'a>(
     operation: &mut Operation,
     render: fn(&Failure) -> Response,

@@ -258,10 +258,6 @@ fn add_examples(
         false if inputs.write => names.push("unsupported_media_type"),
         false => {}
     }
-    let mut parameters = operation.parameters.iter().flatten();
-    if parameters.any(|one| matches!(one, RefOr::T(one) if one.name == "cursor")) {
-        names.push("bad_cursor");
-    }
     let invalid = examples::violations(document, &serde_json::to_value(&*operation).unwrap_or_default());
     examples::add_all(operation, render, names, invalid);
 }

@@ -160,6 +160,13 @@ impl Violations {
             .any(|violation| violation.loc.0.first() == Some(&path))
     }
 
+    /// Returns that of an empty body, which breaks the rule that `text` states about a field. For examples.
+    pub(in crate::http) fn of_empty_body(field: &'static str, text: &str) -> Self {
+        let error = text.to_owned();
+        let at = Location::root("body").field(field);
+        Violation::new(Fault::Value { error }, at, &json!({})).into()
+    }
+
     /// Removes the echoed input.
     pub(in crate::http) fn without_input(mut self) -> Self {
         for violation in &mut self.detail {

@@ -79,8 +79,8 @@ struct Session {
 /// user get the same response after the same time. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/api/v1/login", tag = "session", security(()), operation_id = "login", request_body = LoginForm,
     responses((status = OK, description = "The session", body = Session),
-              (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!("login_failed")),
-              (status = CONFLICT, description = "The user has as many sessions as allowed", body = Problem, example = json!("quota_reached")),
+              (status = UNAUTHORIZED, description = "The e-mail address or the password is wrong", body = Problem, example = json!(["login_failed", "login_throttled"])),
+              (status = CONFLICT, description = "The user has as many sessions as allowed", body = Problem, example = json!("quota_reached:sessions")),
               (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked; `Retry-After` says when to retry", body = Problem, example = json!(["busy", "clock_behind", "unavailable"]))))]
 async fn login(
     _: Anyone,

@@ -136,7 +136,7 @@ async fn list(
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/members/{email}", tag = "organizations", operation_id = "put_member",
     params(MemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
-              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!(["last_admin", "quota_reached"])),
+              (status = CONFLICT, description = "The user is the organization's last admin", body = Problem, example = json!(["last_admin", "quota_reached:members"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put(
     caller: Caller<LoggedIn>,
@@ -200,7 +200,7 @@ async fn list_of_team(
 #[utoipa::path(put, path = "/api/v1/organizations/{organization}/teams/{team}/members/{email}", tag = "teams", operation_id = "put_team_member",
     params(TeamMemberPath), request_body = RoleForm,
     responses((status = NO_CONTENT, description = "The role is set"),
-              (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem, example = json!(["not_a_member", "quota_reached"])),
+              (status = CONFLICT, description = "The user is not a member of the organization, and the caller is not its admin", body = Problem, example = json!(["not_a_member", "quota_reached:members"])),
               (status = FORBIDDEN, description = "Only admins of the team or the organization may do this, with a session", body = Problem, example = json!("forbidden"))))]
 async fn put_into_team(
     caller: Caller<LoggedIn>,

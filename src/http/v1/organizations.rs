@@ -343,7 +343,7 @@ struct OrganizationSummary {
     request_body = CreateForm,
     responses((status = CREATED, description = "The organization", body = OrganizationInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem, example = json!(["name_taken", "quota_reached"]))))]
+              (status = CONFLICT, description = "Another organization has this name, or gave it up less than 30 days ago", body = Problem, example = json!(["name_taken", "quota_reached:organizations"]))))]
 async fn create(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -93,7 +93,7 @@ impl From<Project> for ProjectInfo {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The project", body = ProjectInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another project of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached"])),
+              (status = CONFLICT, description = "Another project of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached:projects"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<OrganizationsWrite>,

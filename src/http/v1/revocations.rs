@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::domain_types;
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -55,6 +55,8 @@ pub(crate) struct CutOffForm {
     reason: Option<Prose>,
 }
 
+const TOO_WIDE: &str = "give `organization`, `user` or `key`";
+
 impl Request for CutOffOrder {
     type Form = CutOffForm;
 
@@ -66,7 +68,7 @@ impl Request for CutOffOrder {
                 }
             }
             if form.user.is_none() && form.key.is_none() {
-                return Err(fields.refuse("organization", "give `organization`, `user` or `key`"));
+                return Err(fields.refuse("organization", TOO_WIDE));
             }
         }
         if form.team.is_some() && form.user.is_some() {
@@ -160,6 +162,8 @@ impl From<CutOffRecord> for CutOffInfo {
 #[utoipa::path(post, path = "/api/v1/revocations", tag = "tokens", operation_id = "create_revocation",
     request_body = CutOffForm,
     responses((status = CREATED, description = "The revocation, in effect", body = CutOffInfo),
+              (status = UNPROCESSABLE_ENTITY, description = "Invalid fields, all of them, in the order of the fields", body = Violations,
+                  examples(("invalid" = (value = json!(Violations::of_empty_body("organization", TOO_WIDE)))))),
               (status = NOT_FOUND, description = "No such organization, team or user, or you may not see it", body = Problem),
               (status = FORBIDDEN, description = "Only admins of the organization may do this; for all organizations, only site administrators", body = Problem, example = json!("forbidden"))))]
 async fn create(

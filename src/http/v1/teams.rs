@@ -101,7 +101,7 @@ impl From<Team> for TeamInfo {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The team", body = TeamInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached"])),
+              (status = CONFLICT, description = "Another team of the organization has this name", body = Problem, example = json!(["name_taken", "quota_reached:teams"])),
               (status = FORBIDDEN, description = "Only admins of the organization may do this", body = Problem, example = json!("forbidden"))))]
 async fn create(
     caller: Caller<OrganizationsWrite>,

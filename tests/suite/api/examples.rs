@@ -620,3 +620,53 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
     }
     assert!(tried >= 15, "only {tried} bounds were found");
 }
+
+/// Returns the examples of a response with a media type, a status and an operation.
+fn of_response<'a>(operation: &'a Value, status: u16, media: &str) -> Vec<&'a Value> {
+    let content = &operation["responses"][status.to_string()]["content"][media];
+    let named = content["examples"].as_object().into_iter().flatten();
+    let named = named.map(|(_, example)| &example["value"]);
+    let single = content.get("example");
+    single.into_iter().chain(named).collect()
+}
+
+/// The document shows what is answered to an empty object and to a request without a credential.
+#[tokio::test]
+async fn the_errors_of_an_empty_object_are_documented_examples() {
+    use jeton::http::Document as Api;
+    let app = TestApp::new().await;
+    let (mut compared, mut findings) = (0, Vec::new());
+    for api in [Api::Native, Api::Cave, Api::Terraform, Api::Quant] {
+        let document = Document::of(api);
+        for (method, path, operation) in document.each() {
+            let content = operation["requestBody"]["content"].as_object();
+            let mut media = content.into_iter().flat_map(|content| content.keys());
+            let Some(media) = media.find(|media| media.contains("json")) else {
+                continue;
+            };
+            for sender in [Some(app.site_admin()), None] {
+                let mut request = Request::builder()
+                    .method(&*method)
+                    .uri(document.fill(&path, operation))
+                    .header("content-type", media);
+                if let Some(sender) = &sender {
+                    request = request.header("authorization", sender.authorization().unwrap());
+                }
+                let answer = app.twin().await.send(request.body("{}".into()).unwrap()).await;
+                let media = answer.header("content-type").split(';').next().unwrap();
+                let examples = of_response(operation, answer.status, media);
+                if answer.status < 400 || answer.text.is_empty() {
+                    continue;
+                }
+                let body = serde_json::from_str(&answer.text).unwrap_or_else(|_| json!(answer.text));
+                compared += 1;
+                if !examples.contains(&&body) {
+                    let (who, status) = (sender.is_some(), answer.status);
+                    findings.push(format!("{method} {path} (credential: {who}): {status} {body}"));
+                }
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+    assert!(compared >= 60, "only {compared} answers were compared");
+}

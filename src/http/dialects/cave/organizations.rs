@@ -83,6 +83,8 @@ impl Body for CreateForm {
     const UNREADABLE: &'static str = "Cannot parse JSON as Organization.";
 }
 
+const NOTHING_TO_CHANGE: &str = "No fields specified for update.";
+
 /// Changes to an organization. An absent field stays unchanged.
 #[derive(Debug, Form)]
 #[form(body, name = "ChangeOrganization", example = json!({"email": "ops@example.com"}))]
@@ -134,7 +136,8 @@ impl OrganizationInfo {
     request_body = CreateForm,
     responses((status = CREATED, description = "The organization, with its first token, shown only once", body = OrganizationInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = BAD_REQUEST, description = "`Cannot parse JSON as Organization.`, `Invalid organization name X.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(CreateForm::UNREADABLE))))),
               (status = CONFLICT, description = "`Organization 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Organization 'acme' already exists."))))]
 async fn create(
     caller: Caller<LoggedIn>,
@@ -191,7 +194,8 @@ async fn show(
 #[utoipa::path(patch, path = "/organizations/{organization}", tag = "organizations", operation_id = "change_organization",
     params(OrganizationPath), request_body = ChangeForm,
     responses((status = OK, description = "The updated organization", body = OrganizationInfo),
-              (status = BAD_REQUEST, description = "`No fields specified for update.`, `Cannot parse JSON as Organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "`No fields specified for update.`, `Cannot parse JSON as Organization.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(ChangeForm::UNREADABLE))), ("nothing_to_change" = (value = json!(NOTHING_TO_CHANGE)))))))]
 async fn change(
     caller: Caller<(OrganizationsWrite, TokensRead)>,
     State(app): State<Arc<App>>,
@@ -204,7 +208,7 @@ async fn change(
         policy: None,
     };
     if changes == OrganizationChanges::default() {
-        return Err(Refusal::bad_request("No fields specified for update."));
+        return Err(Refusal::bad_request(NOTHING_TO_CHANGE));
     }
     let order = ChangeOrganization {
         changes,

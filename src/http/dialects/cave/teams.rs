@@ -143,7 +143,8 @@ async fn list(
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The team, with its first token, shown only once", body = TeamInfo,
                   headers(("Location" = String, description = "The URL of the resource"))),
-              (status = BAD_REQUEST, description = "`Cannot parse JSON as Team.`, `Invalid team name X.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = BAD_REQUEST, description = "`Cannot parse JSON as Team.`, `Invalid team name X.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(CreateForm::UNREADABLE))))),
               (status = CONFLICT, description = "`Team 'X' already exists.`", body = String, content_type = "text/plain", example = json!("Team 'runners' already exists."))))]
 async fn create(
     caller: Caller<(OrganizationsWrite, TokensWrite)>,

@@ -178,8 +178,9 @@ pub(super) struct CreatedToken {
     responses((status = CREATED, description = "The token, shown only once", body = CreatedToken,
                   headers(("Location" = String, description = "The URL of its metadata"),
                           ("Cache-Control" = String, description = "`no-store`"))),
+              (status = BAD_REQUEST, description = "The request is malformed, or must name the organization", body = Problem, example = json!("organization_needed")),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem),
-              (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem, example = json!(["limit_reached", "quota_reached"])),
+              (status = CONFLICT, description = "The owner already has as many active tokens as the organization allows", body = Problem, example = json!(["limit_reached", "quota_reached:tokens"])),
               (status = FORBIDDEN, description = "The caller may not create a token of this owner", body = Problem, example = json!("forbidden"))))]
 pub(super) async fn create(
     caller: Caller<TokensWrite>,

@@ -125,6 +125,7 @@ impl From<ReportingAudience> for ReportingInfo {
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", operation_id = "list_tokens",
     params(ListForm, BusinessHeader),
     responses((status = OK, description = "A page of tokens", body = TokenList),
+              (status = BAD_REQUEST, description = "The request is malformed, the cursor belongs to another list, or the list is too long for its order, filter or count", body = Problem, example = json!(["bad_cursor", "too_costly"])),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn list(
     caller: Caller<TokensRead>,

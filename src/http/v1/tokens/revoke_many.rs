@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::authority::{Error, RevokeMany, RevokedMany, Run, Unreported, Wanted};
 use crate::http::caller::{Caller, TokensRead, TokensWrite};
 use crate::http::domain_types;
-use crate::http::input::{Fields, Form, Input, Refused, Request};
+use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
 use crate::http::v1::render::Problem;
 use crate::http::v1::tokens::filter::FilterForm;
 use crate::http::{App, Failure};
@@ -46,6 +46,8 @@ pub(crate) struct RevokeManyForm {
     force: bool,
 }
 
+const TOO_WIDE: &str = "give `organization` and one more filter, or set `all: true`";
+
 impl Request for RevokeMany {
     type Form = RevokeManyForm;
 
@@ -67,8 +69,7 @@ impl Request for RevokeMany {
             }
         }
         if !form.all && wanted.organization.is_none() {
-            let message = "give `organization` and one more filter, or set `all: true`";
-            return Err(fields.refuse("organization", message));
+            return Err(fields.refuse("organization", TOO_WIDE));
         }
         let narrowed = Wanted {
             organization: None,
@@ -159,6 +160,8 @@ impl From<BulkRevocation> for RevokedTokens {
     responses((status = OK, description = "The number of matching tokens, with `dry_run`", body = DryRun),
               (status = ACCEPTED, description = "The bulk revocation is accepted", body = RevokedTokens,
                   headers(("Location" = String, description = "The URL of its progress"))),
+              (status = UNPROCESSABLE_ENTITY, description = "Invalid fields, all of them, in the order of the fields", body = Violations,
+                  examples(("invalid" = (value = json!(Violations::of_empty_body("organization", TOO_WIDE)))))),
               (status = NOT_FOUND, description = "No such organization or team, or you may not see it", body = Problem)))]
 pub(super) async fn revoke(
     caller: Caller<TokensWrite>,

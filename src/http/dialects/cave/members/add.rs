@@ -37,7 +37,8 @@ impl Body for AddForm {
 #[utoipa::path(post, path = "/organizations/{organization}/users", tag = "members", operation_id = "add_member",
     params(OrganizationPath), request_body = AddForm,
     responses((status = ACCEPTED, description = "The role is set"),
-              (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(AddForm::UNREADABLE))))),
               (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_organization(
     caller: Caller<LoggedIn>,
@@ -60,7 +61,8 @@ pub(super) async fn to_organization(
 #[utoipa::path(post, path = "/organizations/{organization}/teams/{team}/users", tag = "members", operation_id = "add_team_member",
     params(TeamPath), request_body = AddForm,
     responses((status = ACCEPTED, description = "The role is set"),
-              (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = BAD_REQUEST, description = "`Unable to parse request body: must have both 'email' and 'role'.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(AddForm::UNREADABLE))))),
               (status = CONFLICT, description = "The user is a member already")))]
 pub(super) async fn to_team(
     caller: Caller<LoggedIn>,

@@ -33,7 +33,8 @@ impl Body for ChangeForm {
 #[utoipa::path(patch, path = "/organizations/{organization}/users/{email}", tag = "members", operation_id = "change_member",
     params(MemberPath), request_body = ChangeForm,
     responses((status = ACCEPTED, description = "The role is set"),
-              (status = BAD_REQUEST, description = "`Cannot modify self.`, `Cannot parse request body: 'role' is missing.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "`Cannot modify self.`, `Cannot parse request body: 'role' is missing.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(ChangeForm::UNREADABLE)))))))]
 pub(super) async fn in_organization(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,
@@ -54,7 +55,8 @@ pub(super) async fn in_organization(
 #[utoipa::path(patch, path = "/organizations/{organization}/teams/{team}/users/{email}", tag = "members", operation_id = "change_team_member",
     params(TeamMemberPath), request_body = ChangeForm,
     responses((status = ACCEPTED, description = "The role is set"),
-              (status = BAD_REQUEST, description = "`Cannot parse request body: 'role' is missing.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "`Cannot parse request body: 'role' is missing.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(ChangeForm::UNREADABLE)))))))]
 pub(super) async fn in_team(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -37,7 +37,8 @@ impl Body for CreateForm {
     params(OrganizationPath), request_body = CreateForm,
     responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
                   headers(("Location" = String, description = "The URL of its metadata"))),
-              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for organization.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(CreateForm::UNREADABLE)))))))]
 pub(super) async fn for_organization(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,
@@ -54,7 +55,8 @@ pub(super) async fn for_organization(
     params(TeamPath), request_body = CreateForm,
     responses((status = CREATED, description = "The token, shown only once", body = TokenInfo,
                   headers(("Location" = String, description = "The URL of its metadata"))),
-              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "`Cannot parse request body: description is missing.`, `Too many tokens for team.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(CreateForm::UNREADABLE)))))))]
 pub(super) async fn for_team(
     caller: Caller<TokensWrite>,
     State(app): State<Arc<App>>,

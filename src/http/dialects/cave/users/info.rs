@@ -54,7 +54,8 @@ pub(super) async fn show(caller: Caller<Authenticated>) -> Result<Response, Refu
 /// site administrators may change names. Needs a session.
 #[utoipa::path(patch, path = "/users/info", tag = "users", operation_id = "change_user", request_body = ChangeForm,
     responses((status = OK, description = "The updated caller", body = UserInfo),
-              (status = BAD_REQUEST, description = "Nothing to change, a password that is too short, too long or too common, or `current_password` is missing or wrong", body = String, content_type = "text/plain")))]
+              (status = BAD_REQUEST, description = "Nothing to change, a password that is too short, too long or too common, or `current_password` is missing or wrong", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(ChangeForm::UNREADABLE)))))))]
 pub(super) async fn change(
     caller: Caller<LoggedIn>,
     State(app): State<Arc<App>>,

@@ -36,7 +36,8 @@ struct Session {
 /// extend with use. Failed logins delay further attempts.
 #[utoipa::path(post, path = "/users/login", tag = "users", security(()), operation_id = "login", request_body = Credentials,
     responses((status = OK, description = "A session", body = Session),
-              (status = BAD_REQUEST, description = "`Login failed.`, `Cannot parse request body: must have an email and a password.`, or the request cannot be read", body = String, content_type = "text/plain"),
+              (status = BAD_REQUEST, description = "`Login failed.`, `Cannot parse request body: must have an email and a password.`, or the request cannot be read", body = String, content_type = "text/plain",
+                  examples(("invalid" = (value = json!(Credentials::UNREADABLE))))),
               (status = SERVICE_UNAVAILABLE, description = "Too many passwords are being checked", body = String, content_type = "text/plain", example = json!("busy"))))]
 pub(super) async fn login(
     _: Anyone,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::routing::post;
 use utoipa::ToSchema;
+use utoipa::openapi::example::Example;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::{
@@ -58,9 +59,12 @@ where
     let body = RequestBodyBuilder::new().content("application/json", form);
     let text = ObjectBuilder::new().schema_type(Type::String).build();
     let texts = format!("`{answer}`, `{}`, or the request cannot be read", B::UNREADABLE);
+    let examples = [("invalid", B::UNREADABLE), ("refused", answer)];
+    let examples = examples.map(|(name, text)| (name, Example::builder().value(Some(text.into())).build()));
+    let text = Content::builder().schema(Some(text)).examples_from_iter(examples);
     let refusal = Response::builder()
         .description(texts)
-        .content("text/plain", Content::new(Some(text)));
+        .content("text/plain", text.build());
     let operation = Operation::builder()
         .tag("users")
         .operation_id(path.rsplit('/').next().map(|name| name.replace('-', "_")))
