@@ -95,7 +95,7 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -
             let quoted = quoted(&path.to_string());
             (
                 format!("password: the content of {path}"),
-                format!("{escaped} {quoted}"),
+                format!("tr -d '\\r' < {quoted} | {escaped}"),
             )
         }
     };

@@ -443,7 +443,7 @@ fn the_first_password_is_read_from_a_file() {
         });
         let welcome = welcome.unwrap();
         assert!(welcome.contains("password: the content of secret\n"), "{welcome}");
-        assert!(welcome.contains("$(cat 'secret')"), "{welcome}");
+        assert!(welcome.contains("\"$(tr -d '\\r' < 'secret' | sed "), "{welcome}");
         assert!(!welcome.contains(PASSWORD), "{welcome}");
         stop(server);
     }
