@@ -3,7 +3,7 @@
 //! A reader that stores the last hash detects events that were omitted, altered or inserted. Actor and
 //! reason of a revocation are excluded: all services that verify tokens read the feed.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -57,35 +57,103 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ends {
     /// A single token.
-    Token {
-        /// The token's `jti`.
-        jti: Uuid,
-        /// The number of the token's record.
-        id: i64,
-        /// The token's status list.
-        status_list: u32,
-        /// The token's index in the status list.
-        index: u32,
-        /// When the token expires; `None`: never.
-        expires_at: Option<i64>,
-    },
-    /// Every token that matches all given fields and was issued no later than `issued_through`.
-    CutOff {
-        /// Tokens of this organization.
-        organization: Option<Uuid>,
-        /// Tokens of this team.
-        team: Option<String>,
-        /// Tokens of this user.
-        user: Option<String>,
-        /// Tokens restricted to this project.
-        project: Option<u32>,
-        /// Tokens signed by this key.
-        kid: Option<String>,
-        /// Tokens of this kind: `session` or `api`.
-        kind: Option<&'static str>,
-        /// The highest `iat` of matching tokens, in seconds.
-        issued_through: i64,
-    },
+    Token(RevokedToken),
+    /// Many tokens.
+    CutOff(CutOff),
+}
+
+/// A single token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct RevokedToken {
+    /// The token's `jti`.
+    pub jti: Uuid,
+    /// The id of the token's record.
+    #[serde(rename = "token_id")]
+    pub id: i64,
+    /// The number of the token's status list, the last segment of `uri` in the token's claim `status`.
+    pub status_list: u32,
+    /// The token's index in the status list, `idx` in the token's claim `status`.
+    pub index: u32,
+    /// When the token expires; `null`: never.
+    #[serde(with = "instant::optional")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = String, format = DateTime, nullable, required))]
+    pub expires_at: Option<i64>,
+}
+
+/// All tokens that match every given field and were issued no later than `issued_through`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = CutOffTokens))]
+pub struct CutOff {
+    /// Tokens of this organization (`org`).
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub organization: Option<Uuid>,
+    /// Tokens of this team (`team`).
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub team: Option<String>,
+    /// Tokens of this user (`sub`).
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub user: Option<String>,
+    /// Tokens restricted to this project (`projects`).
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub project: Option<u32>,
+    /// Tokens signed by this key (`kid` in the header).
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub kid: Option<String>,
+    /// Tokens of this kind: `api` (`typ` is `at+jwt`) or `session` (`session+jwt`).
+    #[serde(rename = "token_kind")]
+    #[cfg_attr(feature = "utoipa", schema(required))]
+    pub kind: Option<Kind>,
+    /// The highest `iat` of these tokens, in seconds since the Unix epoch.
+    pub issued_through: i64,
+}
+
+/// The kind of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = RevokedTokenKind))]
+pub enum Kind {
+    /// An API token.
+    Api,
+    /// A session.
+    Session,
+}
+
+impl Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Api => "api",
+            Self::Session => "session",
+        })
+    }
+}
+
+/// An event with its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The event.
+    pub event: Event,
+    /// The hash of the event, given the one before.
+    pub hash: [u8; 32],
+}
+
+impl Entry {
+    /// Returns an event with its hash after the previous one, or after [`BEFORE_ALL`].
+    pub fn after(previous: &[u8; 32], event: Event) -> Self {
+        Self {
+            hash: event.hash(previous),
+            event,
+        }
+    }
+
+    /// Returns the position after this event.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.event.epoch,
+            sequence: self.event.sequence,
+            hash: self.hash,
+        }
+    }
 }
 
 impl Event {
@@ -107,13 +175,13 @@ impl Event {
         input.add(self.recorded_at);
         input.add(self.effective_at);
         match &self.ends {
-            Ends::Token {
+            Ends::Token(RevokedToken {
                 jti,
                 id,
                 status_list,
                 index,
                 expires_at,
-            } => {
+            }) => {
                 input.add("token");
                 input.add(jti.hyphenated());
                 input.add(id);
@@ -121,7 +189,7 @@ impl Event {
                 input.add(index);
                 input.add_optional(expires_at.as_ref());
             }
-            Ends::CutOff {
+            Ends::CutOff(CutOff {
                 organization,
                 team,
                 user,
@@ -129,7 +197,7 @@ impl Event {
                 kid,
                 kind,
                 issued_through,
-            } => {
+            }) => {
                 input.add("cut_off");
                 input.add_optional(organization.map(Uuid::hyphenated));
                 input.add_optional(team.as_ref());
@@ -146,14 +214,57 @@ impl Event {
     }
 }
 
+/// Instants as RFC 3339 writes them, `2026-01-02T03:04:05.678Z`, in milliseconds since the Unix epoch.
+pub(crate) mod instant {
+    use std::borrow::Cow;
+
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = DateTime::<Utc>::from_timestamp_millis(*millis)
+            .ok_or_else(|| serde::ser::Error::custom("an instant out of range"))?;
+        serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let time = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
+        Ok(time.timestamp_millis())
+    }
+
+    pub(crate) mod optional {
+        use super::*;
+
+        pub(crate) fn serialize<S: Serializer>(
+            millis: &Option<i64>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match millis {
+                Some(millis) => super::serialize(millis, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<i64>, D::Error> {
+            #[derive(Deserialize)]
+            struct Instant(#[serde(with = "super")] i64);
+            Ok(Option::<Instant>::deserialize(deserializer)?.map(|instant| instant.0))
+        }
+    }
+}
+
 /// Hashes as people read them.
-mod hexadecimal {
+pub(crate) mod hexadecimal {
     use std::borrow::Cow;
     use std::fmt::Write;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
         let text = bytes.iter().fold(String::new(), |mut text, byte| {
             // Writing to a string does not fail.
             let _ = write!(text, "{byte:02x}");
@@ -162,7 +273,7 @@ mod hexadecimal {
         serializer.serialize_str(&text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let bytes: Option<Vec<u8>> = pairs
@@ -205,19 +316,19 @@ mod tests {
             sequence: 7,
             recorded_at: 1_767_323_045_678,
             effective_at: 1_767_323_045_678,
-            ends: Ends::Token {
+            ends: Ends::Token(RevokedToken {
                 jti: Uuid::from_u128(2),
                 id,
                 status_list: 3,
                 index: 4,
                 expires_at: None,
-            },
+            }),
         }
     }
 
     fn cut_off(team: Option<&str>, user: Option<&str>) -> Event {
         Event {
-            ends: Ends::CutOff {
+            ends: Ends::CutOff(CutOff {
                 organization: None,
                 team: team.map(str::to_owned),
                 user: user.map(str::to_owned),
@@ -225,7 +336,7 @@ mod tests {
                 kid: None,
                 kind: None,
                 issued_through: 5,
-            },
+            }),
             ..revoked(1)
         }
     }

@@ -18,10 +18,25 @@ pub enum TokenType {
     Session,
     /// A status list, `statuslist+jwt`.
     StatusList,
+    /// The head of the revocation feed, `revocation-head+jwt`.
+    FeedHead,
+    /// A snapshot of all revocations, `revocation-snapshot+jwt`.
+    Snapshot,
 }
 
 impl TokenType {
-    const ALL: [Self; 3] = [Self::Access, Self::Session, Self::StatusList];
+    const ALL: [Self; 5] = [
+        Self::Access,
+        Self::Session,
+        Self::StatusList,
+        Self::FeedHead,
+        Self::Snapshot,
+    ];
+
+    /// Returns whether a text of this type gives its holder access.
+    pub const fn is_credential(self) -> bool {
+        matches!(self, Self::Access | Self::Session)
+    }
 
     /// Returns the `typ` value.
     pub const fn name(self) -> &'static str {
@@ -29,13 +44,15 @@ impl TokenType {
             Self::Access => "at+jwt",
             Self::Session => "session+jwt",
             Self::StatusList => "statuslist+jwt",
+            Self::FeedHead => "revocation-head+jwt",
+            Self::Snapshot => "revocation-snapshot+jwt",
         }
     }
 }
 
 /// The error for a `typ` that jeton does not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not one of at+jwt, session+jwt and statuslist+jwt")]
+#[error("not one of at+jwt, session+jwt, statuslist+jwt, revocation-head+jwt and revocation-snapshot+jwt")]
 pub struct NotATokenType;
 
 impl FromStr for TokenType {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    KeyId, NotAPublicKey, PublicKey, Rejection, Unverified, UnverifiedStatusList, Verified,
-    VerifiedStatusList,
+    KeyId, NotAPublicKey, PublicKey, Rejection, Statement, Unverified, UnverifiedStatement, Verified,
+    VerifiedStatement,
 };
 
 /// The trusted keys by their `kid`.
@@ -55,13 +55,15 @@ impl KeySet {
         token.verify(key)
     }
 
-    /// Verifies a status list with the key that its header names.
-    pub fn verify_status_list(
+    /// Verifies a statement, such as a status list, with the key that its header names.
+    pub fn verify_statement<S: Statement>(
         &self,
-        list: UnverifiedStatusList<'_>,
-    ) -> Result<VerifiedStatusList, Rejection> {
-        let key = self.find(&list.header().kid).ok_or(Rejection::UnknownKey)?;
-        list.verify(key)
+        statement: UnverifiedStatement<'_, S>,
+    ) -> Result<VerifiedStatement<S>, Rejection> {
+        let key = self
+            .find(&statement.header().kid)
+            .ok_or(Rejection::UnknownKey)?;
+        statement.verify(key)
     }
 }
 

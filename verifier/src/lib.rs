@@ -16,12 +16,14 @@
 mod algorithm;
 mod claims;
 pub mod event;
+pub mod feed;
 mod header;
 mod json;
 mod key_id;
 mod key_set;
 mod public_key;
 mod published_list;
+mod statement;
 mod status_list;
 mod token;
 mod value;
@@ -36,8 +38,9 @@ pub use key_set::{KeySet, NotAKeySet};
 pub use public_key::{NotAPublicKey, PublicKey};
 pub use published_list::{
     CompressedList, ExpectedList, FeedPosition, MAX_STATUS_LIST_BYTES, StatusListClaims,
-    UnverifiedStatusList, VerifiedStatusList, status_list_signing_input,
+    UnverifiedStatusList, VerifiedStatusList,
 };
+pub use statement::{Statement, UnverifiedStatement, VerifiedStatement, statement_signing_input};
 pub use status_list::{STATUS_LIST_CAPACITY, StatusList};
 pub use token::{MAX_TOKEN_BYTES, Malformed, Unsignable, Unverified, assemble, signing_input, strip_prefix};
 pub use verdict::{Expected, Rejection, Verified};

@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::json::{self, Object};
-use crate::token::{Unsignable, Unverified, signing_input_within};
+use crate::statement::sealed::Sealed;
 use crate::value::{Date, Identifier, Text};
-use crate::{Header, Malformed, PublicKey, Rejection, STATUS_LIST_CAPACITY, StatusList, TokenType};
+use crate::{
+    Malformed, Rejection, STATUS_LIST_CAPACITY, Statement, StatusList, TokenType, UnverifiedStatement,
+    VerifiedStatement,
+};
 
 /// The maximum size of a status list token, both to parse and to sign. A full list that cannot be
 /// compressed has 234,000 bytes.
@@ -87,44 +90,26 @@ impl Serialize for CompressedList {
     }
 }
 
-/// Returns the text to sign of a status list; [`assemble`](crate::assemble) adds the signature.
-pub fn status_list_signing_input(header: &str, claims: &StatusListClaims) -> Result<String, Unsignable> {
-    let expected = claims.list.0.len().div_ceil(3) * 4 + 512;
-    signing_input_within(MAX_STATUS_LIST_BYTES, expected, header, claims)
-}
-
 /// A well-formed status list token whose signature is not verified yet.
-#[derive(Debug)]
-pub struct UnverifiedStatusList<'a>(Unverified<'a>);
-
-impl<'a> UnverifiedStatusList<'a> {
-    /// Parses a compact JWS.
-    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
-        if text.len() > MAX_STATUS_LIST_BYTES {
-            return Err(Malformed::TooLong);
-        }
-        Unverified::split(text).map(Self)
-    }
-
-    /// Returns the unverified header. Use it only to find the key.
-    pub fn header(&self) -> &Header {
-        self.0.header()
-    }
-
-    /// Verifies the signature and then parses the claims.
-    pub fn verify(self, key: &PublicKey) -> Result<VerifiedStatusList, Rejection> {
-        let (header, claims) = self.0.signed(key)?;
-        if header.token_type != TokenType::StatusList {
-            return Err(Rejection::WrongType);
-        }
-        let claims = read(&claims).ok_or(Malformed::Claims)?;
-        Ok(VerifiedStatusList(claims))
-    }
-}
+pub type UnverifiedStatusList<'a> = UnverifiedStatement<'a, StatusListClaims>;
 
 /// A status list with a valid signature, which may still be another or an outdated one.
-#[derive(Debug, Clone)]
-pub struct VerifiedStatusList(StatusListClaims);
+pub type VerifiedStatusList = VerifiedStatement<StatusListClaims>;
+
+impl Sealed for StatusListClaims {}
+
+impl Statement for StatusListClaims {
+    const TYPE: TokenType = TokenType::StatusList;
+    const MAX_BYTES: usize = MAX_STATUS_LIST_BYTES;
+
+    fn expected_bytes(&self) -> usize {
+        self.list.0.len().div_ceil(3) * 4 + 512
+    }
+
+    fn from_json(json: &[u8]) -> Option<Self> {
+        read(json)
+    }
+}
 
 /// The expectations that a status list must meet.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +124,7 @@ pub struct ExpectedList<'a> {
     pub leeway: i64,
 }
 
-impl VerifiedStatusList {
+impl VerifiedStatement<StatusListClaims> {
     /// Returns the claims if the list meets the expectations.
     pub fn judge(&self, expected: &ExpectedList<'_>) -> Result<&StatusListClaims, Rejection> {
         let Self(claims) = self;

@@ -3,7 +3,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use crate::verdict::{Rejection, Verified};
-use crate::{Claims, Header, PublicKey, TokenType};
+use crate::{Claims, Header, PublicKey};
 
 /// The maximum length of a token, both to parse and to sign: invalid input costs little, and every
 /// signed token can be verified.
@@ -86,8 +86,8 @@ impl<'a> Unverified<'a> {
     /// another key, the error is [`Rejection::UnknownKey`].
     pub fn verify(self, key: &PublicKey) -> Result<Verified, Rejection> {
         let (header, claims) = self.signed(key)?;
-        // A status list has other claims and is never a credential.
-        if header.token_type == TokenType::StatusList {
+        // A statement has other claims and is never a credential.
+        if !header.token_type.is_credential() {
             return Err(Rejection::WrongType);
         }
         let claims = Claims::from_json(&claims).ok_or(Malformed::Claims)?;

@@ -52,7 +52,7 @@ impl TestApp {
         let keys = self.get(&self.anyone(), "/.well-known/jwks.json").await.is(200);
         let keys = KeySet::from_json(&keys.text).unwrap();
         let list = UnverifiedStatusList::parse(&answer.text).unwrap();
-        let verified = keys.verify_status_list(list).unwrap();
+        let verified = keys.verify_statement(list).unwrap();
         let expected = ExpectedList {
             uri,
             known,

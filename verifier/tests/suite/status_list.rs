@@ -7,7 +7,7 @@ use flate2::write::ZlibEncoder;
 use jeton_verifier::{
     CompressedList, ExpectedList, FeedPosition, KeySet, MAX_STATUS_LIST_BYTES, Malformed, Rejection,
     STATUS_LIST_CAPACITY, StatusListClaims, TokenType, Unsignable, Unverified, UnverifiedStatusList,
-    assemble, status_list_signing_input,
+    assemble, statement_signing_input,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -73,7 +73,7 @@ fn expected(uri: &str) -> ExpectedList<'_> {
 
 fn check(token: &str, expected: &ExpectedList<'_>) -> Result<StatusListClaims, Rejection> {
     let keys: KeySet = [ES256.key.clone()].into_iter().collect();
-    let verified = keys.verify_status_list(UnverifiedStatusList::parse(token)?)?;
+    let verified = keys.verify_statement(UnverifiedStatusList::parse(token)?)?;
     verified.judge(expected).cloned()
 }
 
@@ -94,7 +94,7 @@ fn what_is_signed_is_read_back() {
     for issuer in issuers() {
         let header = issuer.header(TokenType::StatusList).encode();
         let signed = claims(zlib(&[0xb9, 0xa3]));
-        let message = status_list_signing_input(&header, &signed).unwrap();
+        let message = statement_signing_input(&header, &signed).unwrap();
         let signature = issuer.sign(&message);
         let token = assemble(message, &signature);
         let unverified = UnverifiedStatusList::parse(&token).unwrap();
@@ -266,8 +266,8 @@ fn an_oversized_status_list_is_not_signed() {
     let header = ES256.header(TokenType::StatusList).encode();
     // The largest list, incompressible.
     let largest = claims(vec![0; STATUS_LIST_CAPACITY as usize / 8 + 64]);
-    status_list_signing_input(&header, &largest).unwrap();
-    let refused = status_list_signing_input(&header, &claims(vec![0; MAX_STATUS_LIST_BYTES]));
+    statement_signing_input(&header, &largest).unwrap();
+    let refused = statement_signing_input(&header, &claims(vec![0; MAX_STATUS_LIST_BYTES]));
     assert!(matches!(refused, Err(Unsignable::TooLong)));
     let long = "a".repeat(MAX_STATUS_LIST_BYTES + 1);
     assert_eq!(UnverifiedStatusList::parse(&long).err(), Some(Malformed::TooLong));
