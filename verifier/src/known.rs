@@ -770,6 +770,40 @@ mod tests {
     }
 
     #[test]
+    fn a_due_revocation_is_seen_while_it_is_settled() {
+        const COUNT: u32 = 2000;
+        let orders: Vec<_> = (0..COUNT)
+            .map(|index| (token(1, index), 5000 + i64::from(index)))
+            .collect();
+        let entries = chain(&orders);
+        let known = beginning();
+        for entry in &entries {
+            known.apply(&Item::from(entry)).unwrap();
+        }
+        let is_settled = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for entry in &entries {
+                    known.observe(entry.event.effective_at);
+                }
+                is_settled.store(true, Ordering::Release);
+            });
+            let subject = |index| Subject {
+                list: 1,
+                index,
+                issued_at: 0,
+                of: 0,
+            };
+            while !is_settled.load(Ordering::Acquire) {
+                for index in 0..COUNT {
+                    assert_eq!(is_revoked(&known, subject(index), i64::MAX), Some(true));
+                }
+            }
+        });
+        assert!(known.lists.load()[&1].scheduled.load().is_empty());
+    }
+
+    #[test]
     fn the_same_cut_off_again_and_again_is_one() {
         let orders: Vec<_> = (0..1000)
             .map(|second| (Ends::CutOff(cut_off(8, second)), 0))
