@@ -157,6 +157,8 @@ impl TestApp {
             RateLimits::default(),
             Streams::new(64),
         ));
+        // As the server's background tasks do at once.
+        app.authority.catch_up().await.unwrap();
         self.router = Some(router(Arc::clone(&app)).layer(from_fn(documented::check)));
         self.app = Some(app);
     }
@@ -253,6 +255,11 @@ impl TestApp {
     /// Runs the background task that records token use.
     pub(crate) async fn write_usage(&self) {
         self.operator().write_usage().await.unwrap();
+    }
+
+    /// Ends all streams, as a server that stops does.
+    pub(crate) fn stop_streams(&self) {
+        self.app.as_ref().unwrap().stop();
     }
 
     /// Returns the operations that no request can trigger.
