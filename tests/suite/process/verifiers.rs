@@ -76,7 +76,9 @@ impl Scene {
             self.verifiers.push(verifier);
         }
         for verifier in &self.verifiers {
-            let ready = self.runtime.block_on(timeout(SOON, verifier.ready()));
+            let ready = self
+                .runtime
+                .block_on(async { timeout(SOON, verifier.ready()).await });
             ready.expect("a verifier is not ready");
         }
     }
@@ -116,7 +118,9 @@ impl Scene {
 
     fn wait_for(&self, cursor: Cursor) {
         for verifier in &self.verifiers {
-            let known = self.runtime.block_on(timeout(SOON, verifier.wait_for(cursor)));
+            let known = self
+                .runtime
+                .block_on(async { timeout(SOON, verifier.wait_for(cursor)).await });
             known
                 .unwrap_or_else(|_| panic!("a verifier has not come to the cursor: {:?}", verifier.status()));
         }
