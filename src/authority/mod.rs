@@ -14,6 +14,7 @@ mod cut_off;
 mod describe;
 mod error;
 mod expiry;
+mod feed;
 mod grant;
 mod introspect;
 mod invitations;
@@ -55,6 +56,7 @@ pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
+pub use feed::LostPlace;
 pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
@@ -82,6 +84,7 @@ use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
 use self::concurrency::ConcurrencyLimit;
+use self::feed::Feed;
 use self::limits::Recounts;
 use self::password::PasswordHasher;
 use self::quotas::Allowances;
@@ -150,6 +153,7 @@ pub struct Authority {
     pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
+    feed: Arc<Feed>,
     recounts: Recounts,
     allowances: Allowances,
 }
@@ -186,6 +190,12 @@ impl Authority {
                 Arc::clone(&index),
                 Arc::clone(&clock),
                 settings.issuer.clone(),
+            )),
+            feed: Arc::new(Feed::new(
+                Arc::clone(&keys),
+                Arc::clone(&index),
+                Arc::clone(&clock),
+                &settings.issuer,
             )),
             views: Views::default(),
             throttle: Throttle::default(),

@@ -249,6 +249,24 @@ pub fn report_use(caller: &Caller) -> Result<(), Error> {
     }
 }
 
+/// Allows following the revocation feed, which tells of all tenants: tokens of the deployment, and site administrators
+/// with a session.
+pub fn follow_feed(caller: &Caller) -> Result<(), Error> {
+    match caller.owner() {
+        Owner::Deployment => Ok(()),
+        _ if logged_in(caller).is_ok() && is_site_administrator(caller) => Ok(()),
+        Owner::User { .. } | Owner::Team { .. } | Owner::Organization(_) => Err(
+            Error::DeploymentTokenNeeded(ManagementScope::RevocationsRead.as_str()),
+        ),
+    }
+}
+
+/// Allows reading why an event of the feed was recorded: site administrators with a session. Services that follow the
+/// feed see no reasons.
+pub fn explain_events(caller: &Caller) -> Result<(), Error> {
+    manage_people(caller)
+}
+
 /// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {

@@ -15,6 +15,7 @@ use jeton_core::directory::{
 use jeton_core::text::{Line, Prose};
 use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status};
 use jeton_store::PersonReference;
+use jeton_verifier::feed::Cursor;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
 macro_rules! text_scalar {
@@ -42,6 +43,7 @@ text_scalar! {
     Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
+    Cursor: cursor();
     Line: string();
     Prose: string();
     Email: address();
@@ -52,6 +54,17 @@ text_scalar! {
 fn bounded(min: usize, max: usize) -> ObjectBuilder {
     string().min_length(Some(min)).max_length(Some(max))
 }
+
+/// Returns the schema of a cursor of the revocation feed: 56 bytes in base64url.
+fn cursor() -> ObjectBuilder {
+    let format = SchemaFormat::Custom(CURSOR.to_owned());
+    bounded(75, 75)
+        .pattern(Some("^[A-Za-z0-9_-]{74}[AEIMQUYcgkosw048]$"))
+        .format(Some(format))
+}
+
+/// The format of a cursor of the revocation feed in the OpenAPI documents.
+pub(super) const CURSOR: &str = "revocation-cursor";
 
 fn address() -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Email);

@@ -11,12 +11,14 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, RefOr};
 
-use crate::authority::{Counted, Error, Inactive};
+use crate::authority::{Counted, Error, Inactive, LostPlace};
 use crate::http::Failure;
+use crate::http::domain_types;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 use jeton_core::directory::Email;
 use jeton_core::token::{ManagementScope, OwnerKind};
 use jeton_verifier::Rejection;
+use jeton_verifier::feed::NotACursor;
 
 /// Returns one of every failure with its name: the code, or what tells it from others with the same code.
 pub(super) fn failures() -> Vec<(&'static str, Failure)> {
@@ -67,6 +69,9 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ),
         ("not_active", Error::NotActive),
         ("bad_cursor", Error::BadCursor),
+        ("cursor_pruned", Error::LostPlace(LostPlace::Pruned)),
+        ("cursor_ahead", Error::LostPlace(LostPlace::Ahead)),
+        ("other_epoch", Error::LostPlace(LostPlace::OtherEpoch)),
         ("too_costly", Error::TooCostly),
         ("busy", Error::Busy),
         ("clock_behind", Error::ClockBehind(Duration::from_millis(4_001))),
@@ -97,8 +102,8 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
     input.into_iter().chain(rest).chain(refused).collect()
 }
 
-/// Returns the failure of a name. The name of a scope is the failure to have it, and `quota_reached:` goes
-/// before what is counted.
+/// Returns the failure of a name. The name of a scope is the failure to have it, `quota_reached:` goes
+/// before what is counted, and `deployment_token_needed:` before a scope.
 fn failure(name: &str) -> Option<Failure> {
     if let Some(counted) = name.strip_prefix("quota_reached:") {
         let what = match counted {
@@ -111,6 +116,12 @@ fn failure(name: &str) -> Option<Failure> {
             _ => return None,
         };
         return Some(Error::QuotaReached { what, most: 1_000 }.into());
+    }
+    if let Some(scope) = name.strip_prefix("deployment_token_needed:") {
+        let scopes =
+            [ManagementScope::RevocationsRead, ManagementScope::UsageWrite].map(ManagementScope::as_str);
+        let scope = scopes.into_iter().find(|known| *known == scope)?;
+        return Some(Error::DeploymentTokenNeeded(scope).into());
     }
     if name.contains(':') {
         return Some(Error::ScopeNeeded(name.to_owned().into()).into());
@@ -246,6 +257,10 @@ pub(super) fn violations(document: &Value, operation: &Value) -> Option<Violatio
         let (fault, input) = match (schema["format"].as_str(), schema["minLength"].as_u64()) {
             _ if is_integer => (Fault::IntegerParsing, "x"),
             (Some("email"), _) => (invalid_email()?, "x"),
+            (Some(domain_types::CURSOR), _) => {
+                let error = NotACursor.to_string();
+                (Fault::Value { error }, "x")
+            }
             (None, Some(min_length)) if schema["pattern"].is_null() => {
                 (Fault::StringTooShort { min_length }, "")
             }

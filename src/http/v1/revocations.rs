@@ -7,6 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use jeton_verifier::event::Position;
+use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,6 +18,7 @@ use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
+use crate::http::v1::feed;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -25,7 +28,7 @@ use jeton_core::token::TokenKind;
 use jeton_store::PersonReference;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(create))
+    OpenApiRouter::new().routes(routes!(create, feed::list))
 }
 
 /// A revocation to create. It covers the tokens that match all given fields.
@@ -125,10 +128,13 @@ struct CutOffInfo {
     /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
+    /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
+    #[schema(value_type = String, min_length = 75, max_length = 75)]
+    revocation_cursor: Cursor,
 }
 
-impl From<CutOffRecord> for CutOffInfo {
-    fn from(record: CutOffRecord) -> Self {
+impl CutOffInfo {
+    fn of(record: CutOffRecord, position: Position) -> Self {
         let CutOffRecord {
             sequence,
             cut_off,
@@ -149,6 +155,7 @@ impl From<CutOffRecord> for CutOffInfo {
             effective_at: cut_off.effective_at,
             revoked_by: ordered_by.name,
             reason,
+            revocation_cursor: Cursor(position),
         }
     }
 }
@@ -172,5 +179,6 @@ async fn create(
     Input { body, .. }: Input<(), (), CutOffOrder>,
 ) -> Result<impl IntoResponse, Failure> {
     let record = app.authority.cut_off(&caller, &body).await?;
-    Ok((StatusCode::CREATED, Json(CutOffInfo::from(record))))
+    let position = app.authority.feed_position()?;
+    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, position))))
 }

@@ -34,7 +34,7 @@ pub(super) const CALLERS: [&str; 17] = [
     "elsewhere",  // API token of this organization, for another audience
     "team",       // API token of the team, with the management scopes
     "personal",   // API token of the member, with the management scopes
-    "deployment", // API token of the deployment, with the management scopes and usage:write
+    "deployment", // API token of the deployment, with the management scopes, revocations:read and usage:write
 ];
 
 /// An operation with a target, and the status for each caller.
@@ -167,6 +167,12 @@ pub(super) const TABLE: &[Row] = &[
                                                                        [401, 401, 401, 401, 404, 403, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
     row("create_revocation",    "", r#"{"user":"{email}"}"#,           [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
 
+    row("list_revocations",     "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("revocation_head",      "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("revocation_snapshot",  "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("get_revocation",       "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
+    row("stream_revocations",   "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
@@ -249,6 +255,8 @@ pub(super) struct Stage {
     teams: Minted,
     members: Minted,
     deployments: Minted,
+    /// The cursor of a revocation.
+    event: String,
 }
 
 impl Stage {
@@ -262,7 +270,8 @@ impl Stage {
         let expired = app.mint(&admin, short).await;
         app.clock.advance(61);
         let revoked = app.organization_token(&NORTH, &MANAGEMENT).await;
-        app.post(&revoked.holder, "/tokens/current/revoke", json!({}))
+        let ended = app
+            .post(&revoked.holder, "/tokens/current/revoke", json!({}))
             .await
             .is(201);
         let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
@@ -287,7 +296,7 @@ impl Stage {
             app.mint(&admin, elsewhere).await.holder,
             app.team_token(&NORTH, &MANAGEMENT).await.holder,
             app.personal_token(&member, &NORTH, &MANAGEMENT).await.holder,
-            app.deployment_token(&[&MANAGEMENT[..], &["usage:write"]].concat())
+            app.deployment_token(&[&MANAGEMENT[..], &["revocations:read", "usage:write"]].concat())
                 .await
                 .holder,
         ];
@@ -296,6 +305,7 @@ impl Stage {
             teams: app.team_token(&NORTH, &["content:write"]).await,
             members: app.personal_token(&member, &NORTH, &["content:write"]).await,
             deployments: app.deployment_token(&["content:write"]).await,
+            event: ended.text_at("/revocation_cursor"),
             actors,
             app,
         }
@@ -328,6 +338,7 @@ impl Stage {
             .replace("{teams}", &self.teams.id)
             .replace("{members}", &self.members.id)
             .replace("{deployments}", &self.deployments.id)
+            .replace("{cursor}", &self.event)
             .replace("{login}", &login.to_string())
             .replace("{id}", &NORTH.project_id().to_string())
     }

@@ -11,13 +11,15 @@ use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
     OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
 };
-use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
+use jeton_core::token::{
+    Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
+};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse, Order, OrganizationSize,
-    Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Recount, Refused,
-    ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice, Snapshot,
-    Standing, StoreError, Teams, Tokens, Versioned, Writes,
+    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
+    Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
+    Recount, Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
+    Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
 use tokio::sync::Notify;
@@ -203,6 +205,7 @@ faulty! {
     }
     Tokens {
         Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
+        Read cut_off_notes(tokens: Vec<TokenId>, now: Timestamp) -> Vec<(TokenId, RevocationNote)>;
         Read is_standing(token: TokenId, now: Timestamp) -> bool;
         Read other_active(owner: Owner, token: TokenId, now: Timestamp) -> Option<TokenId>;
         Read owner_count(owner: Owner) -> CountFacts;
@@ -255,6 +258,8 @@ faulty! {
     Revocations {
         Read snapshot() -> Snapshot;
         Read changes_after(position: Position, edit: Generation) -> Continuation;
+        Read events_after(position: Position, most: u32) -> FeedPage;
+        Read event(position: Position) -> Option<ExplainedEvent>;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: Option<&str>) -> Option<String>;

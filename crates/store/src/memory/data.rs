@@ -8,8 +8,8 @@ use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::directory::{
     Consent, Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
-use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
-use jeton_verifier::event::{Event, Position};
+use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, RevocationNote, TokenId, TokenKind};
+use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
 use crate::rules::limits::{Countable, Succession, counts};
@@ -89,16 +89,18 @@ pub(super) struct Feed {
     pub(super) hash: [u8; 32],
     pub(super) pruned_through: u64,
     pub(super) pruned_hash: [u8; 32],
-    pub(super) events: BTreeMap<u64, Arc<Entry>>,
+    pub(super) events: BTreeMap<u64, Published>,
     /// All cut-offs, also those whose events are pruned.
-    pub(super) cut_offs: BTreeMap<u64, CutOff>,
+    pub(super) cut_offs: BTreeMap<u64, (CutOff, RevocationNote)>,
 }
 
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) event: Event,
-    pub(super) hash: [u8; 32],
+/// An event of the feed.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    pub(super) entry: Arc<Entry>,
     pub(super) change: Change,
+    pub(super) by: String,
+    pub(super) reason: Option<String>,
 }
 
 impl<T> Kept<T> {
@@ -128,13 +130,13 @@ impl Feed {
         if sequence == self.pruned_through {
             return Some(self.pruned_hash);
         }
-        self.events.get(&sequence).map(|entry| entry.hash)
+        self.events.get(&sequence).map(|event| event.entry.hash)
     }
 
     /// Returns whether the kept events follow each other without a gap, and all hashes are correct.
     pub(super) fn is_whole(&self) -> bool {
         let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
-        for (number, entry) in &self.events {
+        for (number, Published { entry, .. }) in &self.events {
             if *number != sequence + 1 || entry.event.hash(&hash) != entry.hash {
                 return false;
             }
@@ -200,7 +202,7 @@ impl Data {
         self.feed
             .cut_offs
             .values()
-            .any(|cut_off| cut_off.ends(record, by))
+            .any(|(cut_off, _)| cut_off.ends(record, by))
     }
 
     /// Implements [`Tokens::is_standing`](crate::Tokens::is_standing).

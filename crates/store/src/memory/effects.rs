@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, UserId};
 use jeton_core::token::{
-    Actor, CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
+    CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
 };
-use jeton_verifier::event::{Ends, Event, Position};
+use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 
-use super::data::{Account, Data, Entry, FormerName, Kept, Offered};
+use super::data::{Account, Data, FormerName, Kept, Offered, Published};
 use super::{Batch, failed};
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
@@ -51,7 +51,7 @@ impl Batch<'_> {
                 };
                 self.revoke(token, revocation)?;
             }
-            Effect::CutOff(cut_off) => self.cut_off(cut_off, &cause.by, cause.at)?,
+            Effect::CutOff(cut_off) => self.cut_off(cut_off, cause)?,
             Effect::RevokeMany(order) => done.bulk = Some(self.take_down(*order)?),
             Effect::SetCount(owner, count) => {
                 data.counts.insert(owner, count);
@@ -311,13 +311,13 @@ impl Batch<'_> {
             ));
         }
         let list_index = record.list_index;
-        let ends = Ends::Token {
+        let ends = Ends::Token(RevokedToken {
             jti: record.token.jti,
             id: token.0,
             status_list: list_index.list,
             index: list_index.index,
             expires_at: record.token.expires_at.map(Timestamp::millis),
-        };
+        });
         let is_api = record.token.kind == TokenKind::Api;
         let owner = record.token.owner.clone();
         let before = self.data.token(token).map(|record| self.data.succession(record));
@@ -327,24 +327,35 @@ impl Batch<'_> {
             *count = count.revoked(&before, effective_at, recorded_at);
         }
         let record = known(self.data.token_mut(token))?;
-        record.revocation = Some(RevocationNote::from(revocation));
-        self.publish(recorded_at, effective_at, ends, |sequence| Change::Revoked {
-            token,
-            list_index,
-            effective_at,
-            sequence,
+        let note = RevocationNote::from(revocation);
+        let because = (note.revoked_by.clone(), note.reason.clone());
+        record.revocation = Some(note);
+        self.publish(recorded_at, effective_at, ends, because, |entry| {
+            Change::Revoked {
+                token,
+                list_index,
+                effective_at,
+                entry,
+            }
         });
         Ok(())
     }
 
-    pub(super) fn cut_off(&mut self, cut_off: CutOff, by: &Actor, at: Timestamp) -> Result<()> {
-        self.data.must_know(by.user.as_ref())?;
+    pub(super) fn cut_off(&mut self, cut_off: CutOff, cause: &Cause) -> Result<()> {
+        self.data.must_know(cause.by.user.as_ref())?;
         let (ends, effective_at) = (ends(&cut_off), cut_off.effective_at);
         let feed = &mut self.data.feed;
-        feed.cut_offs.insert(feed.sequence + 1, cut_off.clone());
-        self.publish(at, effective_at, ends, |sequence| Change::CutOff {
+        let note = RevocationNote {
+            revoked_at: cause.at,
+            effective_at,
+            revoked_by: cause.by.name.clone(),
+            reason: cause.reason.clone(),
+        };
+        feed.cut_offs.insert(feed.sequence + 1, (cut_off.clone(), note));
+        let because = (cause.by.name.clone(), cause.reason.clone());
+        self.publish(cause.at, effective_at, ends, because, |entry| Change::CutOff {
             cut_off,
-            sequence,
+            entry,
         });
         Ok(())
     }
@@ -354,7 +365,8 @@ impl Batch<'_> {
         recorded_at: Timestamp,
         effective_at: Timestamp,
         ends: Ends,
-        change: impl FnOnce(u64) -> Change,
+        (by, reason): (String, Option<String>),
+        change: impl FnOnce(Arc<Entry>) -> Change,
     ) {
         let feed = &mut self.data.feed;
         feed.sequence += 1;
@@ -365,11 +377,17 @@ impl Batch<'_> {
             effective_at: effective_at.millis(),
             ends,
         };
-        let (hash, change) = (event.hash(&feed.hash), change(feed.sequence));
-        feed.hash = hash;
+        let entry = Arc::new(Entry::after(&feed.hash, event));
+        feed.hash = entry.hash;
+        let change = change(Arc::clone(&entry));
         self.changes.push(change.clone());
-        let entry = Arc::new(Entry { event, hash, change });
-        feed.events.insert(feed.sequence, entry);
+        let published = Published {
+            entry,
+            change,
+            by,
+            reason,
+        };
+        feed.events.insert(feed.sequence, published);
     }
 
     fn take_down(&mut self, order: BulkOrder) -> Result<BulkRevocation> {

@@ -1,13 +1,18 @@
 //! Revocations and identity: the state that a process rebuilds at its start.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
-use jeton_verifier::event::Position;
+use jeton_verifier::event::{Entry, Position};
 
 use super::MemoryStore;
 use super::data::Data;
-use crate::{Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot};
+use crate::{
+    Change, Changes, Continuation, Covered, ExplainedEvent, FeedPage, Generation, Realm, Result, Revocations,
+    Snapshot,
+};
 
 /// How many events are returned at once.
 const EVENTS: usize = 10_000;
@@ -54,7 +59,7 @@ impl Revocations for MemoryStore {
                 .feed
                 .cut_offs
                 .iter()
-                .map(|(sequence, cut_off)| (*sequence, cut_off.clone()))
+                .map(|(sequence, (cut_off, _))| (*sequence, cut_off.clone()))
                 .collect(),
         })
     }
@@ -71,17 +76,48 @@ impl Revocations for MemoryStore {
             return Ok(Continuation::Forked);
         }
         let later = data.feed.events.range(position.sequence + 1..);
-        let later: Vec<_> = later.take(EVENTS).map(|(_, entry)| entry).collect();
+        let events: Vec<_> = later
+            .take(EVENTS)
+            .map(|(_, event)| event.change.clone())
+            .collect();
+        let last = events.last().and_then(Change::entry);
         Ok(Continuation::Changes(Changes {
             edit: data.edit,
             latest: data.time.latest,
             realms: data.realms_changed_after(edit),
-            events: later.iter().map(|entry| entry.change.clone()).collect(),
-            reached: later.last().map_or(position, |last| Position {
-                sequence: last.event.sequence,
-                hash: last.hash,
-                ..position
-            }),
+            reached: last.map_or(position, |last| last.position()),
+            events,
+        }))
+    }
+
+    async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage> {
+        let data = self.data();
+        let feed = &data.feed;
+        if position.epoch != data.epoch {
+            return Ok(FeedPage::Forked);
+        }
+        if position.sequence > feed.sequence {
+            return Ok(FeedPage::Ahead);
+        }
+        if position.sequence < feed.pruned_through {
+            return Ok(FeedPage::Pruned);
+        }
+        if feed.hash_of(position.sequence) != Some(position.hash) {
+            return Ok(FeedPage::Forked);
+        }
+        let later = feed.events.range(position.sequence + 1..).take(most as usize);
+        let entries = later.map(|(_, event)| Arc::clone(&event.entry));
+        Ok(FeedPage::of(entries.collect(), data.epoch))
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<ExplainedEvent>> {
+        let data = self.data();
+        let event = data.feed.events.get(&position.sequence);
+        let event = event.filter(|event| event.entry.position() == position);
+        Ok(event.map(|event| ExplainedEvent {
+            entry: Entry::clone(&event.entry),
+            revoked_by: event.by.clone(),
+            reason: event.reason.clone(),
         }))
     }
 
@@ -91,7 +127,7 @@ impl Revocations for MemoryStore {
 
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
         let data = self.data();
-        let Some(cut_off) = data.feed.cut_offs.get(&cut_off) else {
+        let Some((cut_off, _)) = data.feed.cut_offs.get(&cut_off) else {
             return Ok(Covered {
                 list_indexes: Vec::new(),
                 last: None,

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Change, Continuation, Generation, KeyStep, SharedStore};
-use jeton_core::token::{CutOff, ListIndex, Owner, Reach, Record, TokenId, TokenKind, TokenReference};
-use jeton_verifier::event::Position;
+use crate::{Change, Continuation, FeedPage, Generation, KeyStep, SharedStore};
+use jeton_core::token::{
+    CutOff, ListIndex, Owner, Reach, Record, RevocationNote, TokenId, TokenKind, TokenReference,
+};
+use jeton_verifier::event::{BEFORE_ALL, Entry, Position};
 use uuid::Uuid;
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
@@ -18,10 +20,7 @@ async fn read(world: &World, id: TokenId) -> Record {
 }
 
 fn sequence(change: &Change) -> Option<u64> {
-    match change {
-        Change::Revoked { sequence, .. } | Change::CutOff { sequence, .. } => Some(*sequence),
-        Change::Directory { .. } | Change::Retired(_) => None,
-    }
+    Some(change.entry()?.event.sequence)
 }
 
 /// The earliest effective instant wins: a later order may bring it forward but never postpone it.
@@ -102,6 +101,21 @@ async fn follow(store: SharedStore, mut position: Position, events: usize) -> Ve
     seen
 }
 
+/// Reads the feed from its beginning in pages of this size until it has returned this number of events.
+async fn read_pages(store: SharedStore, mut position: Position, most: u32, events: usize) -> Vec<Arc<Entry>> {
+    let mut seen: Vec<Arc<Entry>> = Vec::new();
+    while seen.len() < events {
+        let FeedPage::Events(page) = store.events_after(position, most).await.unwrap() else {
+            panic!("{position:?} was the feed's last event");
+        };
+        assert!(page.len() <= most as usize);
+        position = page.last().map_or(position, |last| last.position());
+        seen.extend(page);
+        tokio::task::yield_now().await;
+    }
+    seen
+}
+
 /// While many revoke and others read, every reader and the observer get every event once, in one order, without
 /// a gap. A cursor over the time of recording, as a control, misses some.
 pub(crate) async fn the_feed_has_no_gap(world: World) {
@@ -115,6 +129,13 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     let total = tokens.len() + EACH as usize;
     let readers: Vec<_> = (0..3)
         .map(|_| tokio::spawn(follow(Arc::clone(&world.store), world.beginning, total)))
+        .collect();
+    let pages: Vec<_> = [1, 7, 500]
+        .into_iter()
+        .map(|most| {
+            let store = Arc::clone(&world.store);
+            tokio::spawn(read_pages(store, world.beginning, most, total))
+        })
         .collect();
     let writers: Vec<_> = tokens
         .chunks(EACH as usize)
@@ -156,6 +177,15 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     for reader in readers {
         assert_eq!(reader.await.unwrap(), observed);
     }
+    let entries: Vec<_> = observed.iter().filter_map(Change::entry).cloned().collect();
+    for reader in pages {
+        assert_eq!(reader.await.unwrap(), entries);
+    }
+    let mut hash = BEFORE_ALL;
+    for entry in &entries {
+        assert_eq!(entry.event.hash(&hash), entry.hash, "{entry:?}");
+        hash = entry.hash;
+    }
     let revoked: BTreeSet<_> = observed
         .iter()
         .filter_map(|change| match change {
@@ -168,6 +198,49 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
         read_by_time(&observed) < total,
         "a cursor over time has missed nothing: the case does not test what it says"
     );
+}
+
+/// Of several cut-offs, the first that took effect says who ended a token, and why; a later one of the same reach does
+/// not, nor one that has not taken effect.
+pub(crate) async fn a_cut_off_is_noted_on_the_tokens_that_it_ended(world: World) {
+    let ended = world.record(token(world.owner(), 0)).await;
+    let cut_off = |effective_at| CutOff {
+        reach: Reach {
+            organization: ended.token.owner.organization(),
+            ..Reach::default()
+        },
+        issued_through: at(0).seconds(),
+        effective_at: at(effective_at),
+    };
+    for (effective_at, by, reason, ordered_at) in [
+        (90, "scheduler", "ahead", 10),
+        (20, "operator", "broken into", 20),
+        (30, "other", "again", 30),
+    ] {
+        let cut = world.store.cut_off(
+            cut_off(effective_at),
+            actor(by),
+            Some(reason.to_owned()),
+            at(ordered_at),
+        );
+        cut.await.unwrap();
+    }
+    let later = world.record(token(world.owner(), 40)).await;
+    let world = world.reopen();
+    let notes = async |now| {
+        let tokens = vec![ended.id, later.id, TokenId(999)];
+        world.store.cut_off_notes(tokens, at(now)).await.unwrap()
+    };
+    assert_eq!(notes(19).await, []);
+    let expected = RevocationNote {
+        revoked_at: at(20),
+        effective_at: at(20),
+        revoked_by: "operator".to_owned(),
+        reason: Some("broken into".to_owned()),
+    };
+    for now in [20, 100] {
+        assert_eq!(notes(now).await, [(ended.id, expected.clone())]);
+    }
 }
 
 /// Returns how many events a reader with a cursor over the latest time would see.
@@ -217,8 +290,30 @@ pub(crate) async fn a_forked_history_is_no_continuation(world: World) {
         forged[3].sequence += 1;
         for position in forged {
             assert_eq!(world.after(position).await, Continuation::Forked, "{position:?}");
+            let page = world.store.events_after(position, 10).await.unwrap();
+            let is_ahead = position.sequence > 3;
+            let expected = if is_ahead {
+                FeedPage::Ahead
+            } else {
+                FeedPage::Forked
+            };
+            assert_eq!(page, expected, "{position:?}");
+            assert_eq!(world.store.event(position).await.unwrap(), None, "{position:?}");
         }
+        let FeedPage::Events(entries) = world.store.events_after(*position, 10).await.unwrap() else {
+            panic!("{position:?} is a position of this store");
+        };
+        let told: Vec<_> = changes.events.iter().filter_map(Change::entry).cloned().collect();
+        assert_eq!(entries, told);
     }
+    let explained = world.store.event(positions[2]).await.unwrap().unwrap();
+    let order = revocation(1, 0);
+    assert_eq!(explained.entry.position(), positions[2]);
+    assert_eq!(
+        (explained.revoked_by, explained.reason),
+        (order.revoked_by.name, order.reason)
+    );
+    assert_eq!(world.store.event(world.beginning).await.unwrap(), None);
     let last = positions[3];
     let known = world.store.changes_after(last, edit).await.unwrap();
     assert!(matches!(known, Continuation::Changes(_)));
