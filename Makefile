@@ -68,6 +68,7 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 	@arguments=(); \
 	[ -z "$(ROWS)" ] || arguments+=("--rows=$(ROWS)"); \
 	[ -z "$(AGAINST)" ] || arguments+=("--against=$$(benches/server-of "$(AGAINST)")"); \
+	cargo build --release --locked -p jeton-guard; \
 	cargo bench --locked --bench rates -- "$${arguments[@]}"
 
 soak: ## Rotate keys every second for a minute under load, and again with kills in between

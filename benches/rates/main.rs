@@ -30,6 +30,7 @@ mod status_list;
 mod subject;
 mod tenants;
 mod tokens;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Some("bare") => bare::run(arguments),
         Some("load") => load::run(),
         Some("followers") => followers::run(),
+        Some("verify") => verify::run(),
         first => rows::run(first.into_iter().map(str::to_owned).chain(arguments)),
     };
     match outcome {

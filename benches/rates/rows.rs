@@ -17,6 +17,7 @@ use crate::subject::{Jeton, TOKENS};
 use crate::tokens::Tokens;
 use crate::{
     against, asking, crowd, deferred, disturbed, feed, forgetting, in_turn, issuing, status_list, tenants,
+    verify,
 };
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
@@ -109,6 +110,7 @@ async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<
         status_list::rows(&bench).await?;
         crowd::rows(&bench).await?;
         feed::rows(&bench).await?;
+        verify::rows(&bench).await?;
         forgetting::rows(&bench).await?;
     }
     report.end()
@@ -185,9 +187,20 @@ impl Bench<'_> {
 
     /// Issues `count` tokens of the team `bench` into a new file.
     pub(crate) async fn tokens(&self, jeton: &Jeton, name: &str, count: usize) -> Outcome<Tokens> {
+        self.tokens_of(jeton, name, jeton.issue(), count).await
+    }
+
+    /// Issues `count` tokens by this request into a new file.
+    pub(crate) async fn tokens_of(
+        &self,
+        jeton: &Jeton,
+        name: &str,
+        ask: Ask,
+        count: usize,
+    ) -> Outcome<Tokens> {
         let file = self.folder.join(name);
         let keep = Keep::Tokens(file.clone());
-        self.issue(jeton, jeton.issue(), count, &keep).await?;
+        self.issue(jeton, ask, count, &keep).await?;
         Ok(Tokens { file, count })
     }
 
