@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ from recipes import RECIPES
 from tls import in_front_of
 from tokens import AUDIENCE, Authority
 
-NAMES = ["nginx", "caddy", "haproxy", "apache-jwks", "apache-introspection"]
+# Those that send jeton a subrequest.
+FORWARD_AUTH = ["nginx", "caddy", "traefik", "envoy"]
+NAMES = [*FORWARD_AUTH, "haproxy", "apache-jwks", "apache-introspection"]
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+# The programs of tests/interop/requirements.txt.
+INSTALLED = Path(sys.executable).parent
 
 
 class Service:
@@ -99,10 +104,9 @@ def in_between(name, authority, folder, change=lambda text: text):
     address = free_address()
     with Service() as service:
         places = {"proxy": address, "service": service.address}
-        if name in ("nginx", "caddy"):
-            text = recipe(name, authority, change, **places)
-            command = {"nginx": nginx, "caddy": caddy}[name](text, folder)
-            with running_proxy(command, address, folder):
+        if name in FORWARD_AUTH:
+            text = forward_auth(name, authority.issuer, change, **places)
+            with running_proxy(COMMANDS[name](text, folder, address), address, folder):
                 yield Proxy(name, f"http://{address}/", service, folder)
         elif name == "haproxy":
             revoked = folder / "revoked"
@@ -171,12 +175,24 @@ def running_proxy(command: list, address: str, folder: Path):
             process.wait()
 
 
+def forward_auth(name: str, asked: str, change, *, proxy: str, service: str) -> str:
+    """Returns the recipe of a proxy that asks the server at the URL `asked`."""
+    places = {"issuer": asked, "audience": AUDIENCE, "service": service, "proxy": proxy}
+    if name == "traefik":
+        del places["proxy"]  # Its entry point is on the command line.
+    if name == "envoy":
+        for example in ("issuer", "service", "proxy"):
+            places[f"{example}_port"] = f"port_value: {places[example].rpartition(':')[2]} "
+        del places["service"], places["proxy"]
+    return change(RECIPES[name].filled(**places))
+
+
 def recipe(name: str, authority: Authority, change=lambda text: text, **values: str) -> str:
     text = RECIPES[name].filled(issuer=authority.issuer, audience=AUDIENCE, **values)
     return change(text).replace("ES256", authority.algorithm)
 
 
-def nginx(text: str, folder: Path) -> list:
+def nginx(text: str, folder: Path, _: str) -> list:
     """The recipe is a file of `sites-enabled`, within the settings of Debian's nginx.conf."""
     temporary = "".join(
         f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -190,10 +206,30 @@ def nginx(text: str, folder: Path) -> list:
     return ["nginx", "-e", "stderr", "-c", configuration]
 
 
-def caddy(text: str, folder: Path) -> list:
+def caddy(text: str, folder: Path, _: str) -> list:
     configuration = folder / "Caddyfile"
     configuration.write_text(f"{{\n\tadmin off\n}}\n{text}")
     return ["caddy", "run", "--config", configuration, "--adapter", "caddyfile"]
+
+
+def traefik(text: str, folder: Path, address: str) -> list:
+    configuration = folder / "jeton.yml"
+    configuration.write_text(text)
+    return [
+        *(INSTALLED / "traefik", f"--entrypoints.api.address={address}", f"--providers.file.filename={configuration}"),
+        # Neither asks for newer versions nor reports its use.
+        *("--global.checknewversion=false", "--global.sendanonymoususage=false"),
+    ]
+
+
+def envoy(text: str, folder: Path, _: str) -> list:
+    configuration = folder / "envoy.yaml"
+    configuration.write_text(text)
+    # Several Envoys of one machine would share memory for restarts.
+    return [INSTALLED / "envoy", "--disable-hot-restart", "--concurrency", "1", "-c", configuration]
+
+
+COMMANDS = {"nginx": nginx, "caddy": caddy, "traefik": traefik, "envoy": envoy}
 
 
 def haproxy(text: str, folder: Path) -> list:

@@ -39,6 +39,10 @@ EXAMPLES = {
     "public_key": "/etc/haproxy/jeton.pem",
     "revoked": "/etc/haproxy/jeton.revoked",
     "haproxy_socket": "/run/haproxy/admin.sock",
+    # Envoy names hosts and ports apart.
+    "issuer_port": "port_value: 8080 ",
+    "service_port": "port_value: 9000 ",
+    "proxy_port": "port_value: 8000 ",
     "introspector": "INTROSPECTOR",
     "jti": "JTI",
 }
