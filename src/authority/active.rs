@@ -321,7 +321,9 @@ impl ActiveTokens {
         let (kind, audience) = match token_type {
             TokenType::Access => (TokenKind::Api, None),
             TokenType::Session => (TokenKind::Session, Some(self.session_audience.as_str())),
-            TokenType::StatusList => return Err(Rejection::WrongType.into()),
+            TokenType::StatusList | TokenType::FeedHead | TokenType::Snapshot => {
+                return Err(Rejection::WrongType.into());
+            }
         };
         let expected = Expected {
             issuer: &self.issuer,

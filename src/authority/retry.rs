@@ -126,9 +126,10 @@ impl Authority {
         while !self.has_forked() {
             let position = self.index.reached().ok_or(Error::Busy)?;
             let edit = self.index.realms().as_of();
+            let asked_at = self.clock.shown();
             match self.store.changes_after(position, edit).await? {
                 Continuation::Changes(changes) => {
-                    self.index.follow(position, &changes);
+                    self.index.follow(position, &changes, asked_at);
                     return Ok(());
                 }
                 // This process lagged so far behind that the feed has been pruned beyond its position.

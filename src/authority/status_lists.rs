@@ -142,7 +142,7 @@ impl StatusLists {
                 .compress()
                 .map_err(|error| Error::Unavailable(error.into()))?,
         };
-        let text = self.keys.sign_status_list(kid, &claims)?;
+        let text = self.keys.sign_statement(kid, &claims)?;
         let published = Arc::new(Published::new(text, kid.into(), validity, changes));
         list.publication().publish(Arc::clone(&published));
         Ok(published)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, StatusListClaims};
+use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, Statement};
 use tokio::sync::Mutex;
 
 use crate::keys::signer::Signer;
@@ -219,13 +219,9 @@ impl KeyRing {
         self.signing(kid, |signer| signer.sign(kind, claims))
     }
 
-    /// Signs a status list with a signing key, and fails if that key no longer signs.
-    pub(crate) fn sign_status_list(
-        &self,
-        kid: &str,
-        claims: &StatusListClaims,
-    ) -> Result<String, SigningError> {
-        self.signing(kid, |signer| signer.sign_status_list(claims))
+    /// Signs a statement with a signing key, and fails if that key no longer signs.
+    pub(crate) fn sign_statement<S: Statement>(&self, kid: &str, claims: &S) -> Result<String, SigningError> {
+        self.signing(kid, |signer| signer.sign_statement(claims))
     }
 
     fn signing<T>(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jeton_verifier::{Claims, Header, KeyId, StatusListClaims, TokenType, Unsignable};
+use jeton_verifier::{Claims, Header, KeyId, Statement, TokenType, Unsignable};
 use zeroize::Zeroizing;
 
 use crate::keys::{DirectoryError, KeyDirectory, KeyError, SigningKey};
@@ -74,6 +74,8 @@ pub(super) struct Signer {
     api_header: String,
     session_header: String,
     list_header: String,
+    head_header: String,
+    snapshot_header: String,
 }
 
 impl Signer {
@@ -95,8 +97,20 @@ impl Signer {
             api_header: header(TokenType::Access),
             session_header: header(TokenType::Session),
             list_header: header(TokenType::StatusList),
+            head_header: header(TokenType::FeedHead),
+            snapshot_header: header(TokenType::Snapshot),
             key,
         }))
+    }
+
+    fn header(&self, token_type: TokenType) -> &str {
+        match token_type {
+            TokenType::Access => &self.api_header,
+            TokenType::Session => &self.session_header,
+            TokenType::StatusList => &self.list_header,
+            TokenType::FeedHead => &self.head_header,
+            TokenType::Snapshot => &self.snapshot_header,
+        }
     }
 
     pub(super) fn kid(&self) -> &Arc<str> {
@@ -104,18 +118,19 @@ impl Signer {
     }
 
     pub(super) fn sign(&self, kind: TokenKind, claims: &Claims) -> Result<SealedToken, SigningError> {
-        let header = match kind {
-            TokenKind::Api => &self.api_header,
-            TokenKind::Session => &self.session_header,
-        };
+        let header = self.header(match kind {
+            TokenKind::Api => TokenType::Access,
+            TokenKind::Session => TokenType::Session,
+        });
         let message = jeton_verifier::signing_input(header, claims)?;
         let signature = self.key.sign(message.as_bytes())?;
         let token = Zeroizing::new(jeton_verifier::assemble(message, &signature));
         Ok(SealedToken(SignedToken(token)))
     }
 
-    pub(super) fn sign_status_list(&self, claims: &StatusListClaims) -> Result<String, SigningError> {
-        let message = jeton_verifier::status_list_signing_input(&self.list_header, claims)?;
+    pub(super) fn sign_statement<S: Statement>(&self, claims: &S) -> Result<String, SigningError> {
+        let header = self.header(S::TYPE);
+        let message = jeton_verifier::statement_signing_input(header, claims)?;
         let signature = self.key.sign(message.as_bytes())?;
         Ok(jeton_verifier::assemble(message, &signature))
     }

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jeton_verifier::event::Position;
+use tokio::sync::watch;
 
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::list::List;
 use crate::revocation::realms::Realms;
+use crate::revocation::tail::{Heard, Tail};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_core::token::{CutOff, CutOffSubject, ListIndex, NewToken};
@@ -30,6 +32,10 @@ pub struct Index {
     realms: Realms,
     /// The position in the feed up to which all events are applied; `None` before the first rebuild.
     position: Mutex<Option<Position>>,
+    /// The last of these events. Changed only while the position is locked.
+    tail: Tail,
+    /// When the store was last asked for the events of other processes, in milliseconds since the Unix epoch.
+    followed_at: AtomicI64,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
     /// The number of changes to the content of status lists.
     pub(super) changes: AtomicU64,
@@ -60,6 +66,8 @@ impl Index {
             has_forked: AtomicBool::new(false),
             realms: Realms::default(),
             position: Mutex::default(),
+            tail: Tail::default(),
+            followed_at: AtomicI64::new(0),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
             cut_offs: ArcSwap::default(),
@@ -89,7 +97,10 @@ impl Index {
             // after the known position.
             Some(known) if known.epoch != snapshot.position.epoch => {}
             Some(known) if known.sequence >= snapshot.position.sequence => {}
-            _ => *position = Some(snapshot.position),
+            _ => {
+                *position = Some(snapshot.position);
+                self.tail.begin(snapshot.position);
+            }
         });
         if !self.is_complete.load(Ordering::Acquire) {
             self.realms.keys_changed(snapshot.keys);
@@ -98,12 +109,20 @@ impl Index {
         self.is_complete.store(true, Ordering::Release);
     }
 
-    /// Applies the changes that other processes have committed after a position.
-    pub fn follow(&self, after: Position, changes: &Changes) {
+    /// Applies the changes that other processes have committed after a position. `asked_at` is an instant before
+    /// the store was asked.
+    pub fn follow(&self, after: Position, changes: &Changes, asked_at: Timestamp) {
         // Before the events: one that was ordered for now must be due now.
         self.clock.raise(changes.latest);
         self.apply(&changes.events);
-        self.advance(after, changes.reached);
+        self.advance(after, changes.reached, &changes.events);
+        // Not if this process has added an event meanwhile that lies before one of another: the next call gets both.
+        if self
+            .reached()
+            .is_some_and(|known| known.sequence >= changes.reached.sequence)
+        {
+            self.followed_at.store(asked_at.millis(), Ordering::Release);
+        }
         for (realm, generation) in &changes.realms {
             self.realms.changed(realm, *generation);
         }
@@ -134,6 +153,24 @@ impl Index {
     /// Returns the last second of issue covered by the cut-offs that reach this token, whenever it was issued.
     pub fn cut_off_through(&self, token: &NewToken) -> Option<i64> {
         self.cut_offs.load().through(token.into())
+    }
+
+    /// Returns the last event of the feed, and the instant at which it was the last one of all processes; `None`
+    /// before the first rebuild.
+    pub fn head(&self) -> Option<(Position, Timestamp)> {
+        // In this order: the position may be newer than the instant, never older.
+        let at = Timestamp::from_millis(self.followed_at.load(Ordering::Acquire))?;
+        Some((self.reached()?, at))
+    }
+
+    /// Returns the events after a position in the feed.
+    pub fn heard(&self, after: Position, most: usize) -> Heard {
+        self.tail.after(after, most)
+    }
+
+    /// Returns a receiver of the position of the last event.
+    pub fn news(&self) -> watch::Receiver<Position> {
+        self.tail.reached()
     }
 
     /// Returns the position in the feed up to which all events are applied; `None` before the first rebuild.
@@ -174,10 +211,12 @@ impl Index {
     /// Moves from one position to the next, but never over events that were not applied: another process may
     /// have committed in between, or the store may have been restored to an older state. Either shows when the
     /// store is asked for the changes after [`Index::reached`].
-    fn advance(&self, after: Position, reached: Position) {
+    fn advance(&self, after: Position, reached: Position, changes: &[Change]) {
         self.with_position(|position| {
-            if *position == Some(after) {
+            if *position == Some(after) && after != reached {
                 *position = Some(reached);
+                self.tail
+                    .extend(changes.iter().filter_map(Change::entry).cloned());
             }
         });
     }
@@ -195,7 +234,7 @@ impl Index {
                     effective_at,
                     ..
                 } => self.revoke([(*list_index, *effective_at)], now),
-                Change::CutOff { cut_off, sequence } => self.cut_off(cut_off.clone(), *sequence),
+                Change::CutOff { cut_off, entry } => self.cut_off(cut_off.clone(), entry.event.sequence),
                 Change::Directory { realms, generation } => {
                     for realm in realms {
                         self.realms.changed(realm, *generation);
@@ -235,7 +274,7 @@ impl Observer for Index {
     fn committed(&self, commit: Commit<'_>) {
         self.apply(commit.changes);
         if let Some(Advance { after, reached }) = commit.advance {
-            self.advance(after, reached);
+            self.advance(after, reached, commit.changes);
         }
     }
 }

@@ -120,6 +120,8 @@ mod tests {
     use jeton_core::deployment_clock::DeploymentClock;
     use jeton_core::token::{CutOff, ListIndex, Reach, TokenId};
     use jeton_store::{Advance, Change, Changes, Commit, Generation, Observer, Snapshot};
+    use jeton_verifier::event::{BEFORE_ALL, Entry, Event};
+    use uuid::Uuid;
 
     struct Stopped(Timestamp);
 
@@ -150,12 +152,28 @@ mod tests {
         index
     }
 
+    /// Returns an event of which only the number counts.
+    fn entry(sequence: u64) -> Arc<Entry> {
+        let event = Event {
+            epoch: Uuid::nil(),
+            sequence,
+            recorded_at: NOW,
+            effective_at: NOW,
+            ends: jeton_store::ends(&CutOff {
+                reach: Reach::default(),
+                issued_through: 0,
+                effective_at: at(NOW),
+            }),
+        };
+        Arc::new(Entry::after(&BEFORE_ALL, event))
+    }
+
     fn revoked(list: u32, index: u32, effective_at: i64) -> Change {
         Change::Revoked {
             token: TokenId(1),
             list_index: list_index(list, index),
             effective_at: at(effective_at),
-            sequence: 1,
+            entry: entry(1),
         }
     }
 
@@ -230,15 +248,15 @@ mod tests {
             events: Vec::new(),
             reached,
         };
-        index.follow(position(3, 3), &changes(position(4, 4)));
+        index.follow(position(3, 3), &changes(position(4, 4)), at(NOW));
         assert_eq!(index.reached(), Some(position(4, 4)));
-        index.follow(position(4, 4), &changes(position(6, 6)));
+        index.follow(position(4, 4), &changes(position(6, 6)), at(NOW));
         assert_eq!(index.reached(), Some(position(6, 6)));
         // An older snapshot, or one of another epoch, does not move the position. A later one does, and leaves
         // the changes of the directory to be read.
         index.rebuild(snapshot);
         let mut other = position(9, 9);
-        other.epoch = uuid::Uuid::from_u128(9);
+        other.epoch = Uuid::from_u128(9);
         for (snapshot, reached) in [(other, position(6, 6)), (position(9, 9), position(9, 9))] {
             index.rebuild(Snapshot {
                 position: snapshot,
@@ -340,7 +358,10 @@ mod tests {
         assert_eq!((sequence(), index.last_unfilled()), (6, None));
         index.committed(Commit {
             advance: Advance::between(position(6, 6), position(7, 7)),
-            changes: &[Change::CutOff { cut_off, sequence: 7 }],
+            changes: &[Change::CutOff {
+                cut_off,
+                entry: entry(7),
+            }],
         });
         assert_eq!((sequence(), index.reached()), (6, Some(position(7, 7))));
     }

@@ -9,6 +9,7 @@ mod lists;
 mod published;
 mod realms;
 mod scheduled;
+mod tail;
 
 pub use backlog::Unfilled;
 pub use compress::CompressionError;
@@ -16,3 +17,4 @@ pub use index::Index;
 pub use list::{Bits, List};
 pub use published::{LIFE, Publication, Published, Validity};
 pub use realms::Realms;
+pub use tail::{Heard, Told};

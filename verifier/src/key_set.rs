@@ -60,9 +60,7 @@ impl KeySet {
         &self,
         statement: UnverifiedStatement<'_, S>,
     ) -> Result<VerifiedStatement<S>, Rejection> {
-        let key = self
-            .find(&statement.header().kid)
-            .ok_or(Rejection::UnknownKey)?;
+        let key = self.find(&statement.header().kid).ok_or(Rejection::UnknownKey)?;
         statement.verify(key)
     }
 }

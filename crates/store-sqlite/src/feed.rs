@@ -1,6 +1,8 @@
 //! The feed: every revocation in commit order, chained by hashes.
 
-use jeton_verifier::event::{Ends, Event};
+use std::sync::Arc;
+
+use jeton_verifier::event::{Ends, Entry, Event, RevokedToken};
 
 use crate::ended::Who;
 use crate::failure::Failure;
@@ -18,18 +20,17 @@ impl Batch<'_> {
         if let Some((owner, count)) = self.count_without(token.id, order)? {
             self.set_count(owner, &count)?;
         }
-        let event = self.next_event(
+        let entry = self.next_entry(
             order.revoked_at,
             order.effective_at,
-            Ends::Token {
+            Ends::Token(RevokedToken {
                 jti: token.jti,
                 id: token.id.0,
                 status_list: token.list_index.list,
                 index: token.list_index.index,
                 expires_at: token.expires_at.map(Timestamp::millis),
-            },
+            }),
         );
-        let hash = event.hash(&self.memory.head.hash);
         let actor_user = self.actor_number(&order.revoked_by)?;
         self.connection
             .prepare_cached(
@@ -38,8 +39,8 @@ impl Batch<'_> {
                  VALUES (?1, ?2, 'token', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
-                event.sequence,
-                Bytes(event.epoch),
+                entry.event.sequence,
+                Bytes(entry.event.epoch),
                 order.revoked_at,
                 order.effective_at,
                 order.revoked_by.name,
@@ -50,10 +51,10 @@ impl Batch<'_> {
                 token.list_index.list,
                 token.list_index.index,
                 token.expires_at,
-                hash,
+                entry.hash,
             ])?;
-        self.memory.head.sequence = event.sequence;
-        self.memory.head.hash = hash;
+        self.memory.head.sequence = entry.event.sequence;
+        self.memory.head.hash = entry.hash;
         let who = Who::Recorded(token.id);
         if let Some(before) = &token.revocation {
             self.memory
@@ -65,7 +66,7 @@ impl Batch<'_> {
             token: token.id,
             list_index: token.list_index,
             effective_at: order.effective_at,
-            sequence: event.sequence,
+            entry,
         });
         Ok(())
     }
@@ -78,8 +79,7 @@ impl Batch<'_> {
         reason: Option<&str>,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let event = self.next_event(now, cut_off.effective_at, jeton_store::ends(&cut_off));
-        let hash = event.hash(&self.memory.head.hash);
+        let entry = self.next_entry(now, cut_off.effective_at, jeton_store::ends(&cut_off));
         let reach = &cut_off.reach;
         let numbers = &mut self.memory.numbers;
         let organization = reach
@@ -104,8 +104,8 @@ impl Batch<'_> {
                  VALUES (?1, ?2, 'cut_off', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             )?
             .execute(params![
-                event.sequence,
-                Bytes(event.epoch),
+                entry.event.sequence,
+                Bytes(entry.event.epoch),
                 now,
                 cut_off.effective_at,
                 by.name,
@@ -118,16 +118,13 @@ impl Batch<'_> {
                 reach.kid,
                 reach.kind.map(|kind| kind == TokenKind::Session),
                 cut_off.issued_through,
-                hash,
+                entry.hash,
             ])?;
         let head = &mut self.memory.head;
-        head.sequence = event.sequence;
-        head.hash = hash;
+        head.sequence = entry.event.sequence;
+        head.hash = entry.hash;
         head.cut_through = head.cut_through.max(cut_off.issued_through);
-        self.changes.push(Change::CutOff {
-            cut_off,
-            sequence: event.sequence,
-        });
+        self.changes.push(Change::CutOff { cut_off, entry });
         Ok(())
     }
 
@@ -172,14 +169,15 @@ impl Batch<'_> {
             .transpose()
     }
 
-    fn next_event(&mut self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Event {
+    fn next_entry(&mut self, recorded_at: Timestamp, effective_at: Timestamp, ends: Ends) -> Arc<Entry> {
         self.memory.reach(recorded_at);
-        Event {
+        let event = Event {
             epoch: self.memory.epoch,
             sequence: self.memory.head.sequence + 1,
             recorded_at: recorded_at.millis(),
             effective_at: effective_at.millis(),
             ends,
-        }
+        };
+        Arc::new(Entry::after(&self.memory.head.hash, event))
     }
 }

@@ -46,6 +46,8 @@ const BUDGET: u32 = 20_000;
 pub(super) enum Purpose {
     /// Learning what was revoked, and which keys there are.
     Following,
+    /// The feed, for those who follow it from outside.
+    Publishing,
     /// Readiness, deletion, and orders in the background.
     Upkeep,
     /// The facts for a revocation.
@@ -104,6 +106,7 @@ pub(super) struct Readers {
     /// Dropped after the pool.
     _closed: Closed,
     following: Permits,
+    publishing: Permits,
     revoking: Permits,
     writing: Permits,
     upkeep: Permits,
@@ -111,7 +114,7 @@ pub(super) struct Readers {
 }
 
 /// The number of kinds of permits.
-const KINDS: u32 = 5;
+const KINDS: u32 = 6;
 
 /// Permits for long reads. There are fewer permits than connections: taking a connection would block the thread
 /// while none is free.
@@ -193,6 +196,7 @@ impl Readers {
             pool,
             _closed: Closed(Mutex::new(closed)),
             following: Permits::new(),
+            publishing: Permits::new(),
             revoking: Permits::new(),
             writing: Permits::new(),
             upkeep: Permits::new(),
@@ -220,6 +224,7 @@ impl Readers {
     ) -> Result<T> {
         let (permits, tenant, budget) = match purpose {
             Purpose::Following => (&self.following, None, None),
+            Purpose::Publishing => (&self.publishing, None, None),
             Purpose::Upkeep => (&self.upkeep, None, None),
             Purpose::Revoking(tenant) => (&self.revoking, Some(tenant), None),
             Purpose::Writing(tenant) => (&self.writing, Some(tenant), None),

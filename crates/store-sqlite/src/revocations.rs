@@ -1,26 +1,29 @@
 //! Revocations and identity: the state that a process rebuilds at its start.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jeton_verifier::event::Position;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::SqliteStore;
+use crate::chain;
 use crate::covered::covered;
-use crate::cut_offs::{self, CUT_OFF_COLUMNS, REACH_JOINS};
+use crate::cut_offs;
 use crate::ended::{self, Source};
 use crate::failure::Failure;
 use crate::readers::Purpose;
-use crate::values::{Bytes, Columns, get, params};
+use crate::values::{Bytes, get, params};
 use crate::writer::Undo;
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
-use jeton_core::token::{ListIndex, TokenId};
+use jeton_core::token::TokenId;
 use jeton_store::{
-    Change, Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot, StoreError,
+    Change, Changes, Continuation, Covered, FeedPage, Generation, Realm, Result, Revocations, Snapshot,
+    StoreError,
 };
 
 /// How many events [`Revocations::changes_after`] returns at once.
@@ -49,6 +52,14 @@ impl Revocations for SqliteStore {
         self.readers
             .read(Purpose::Following, move |connection| {
                 changes_after(connection, position, edit)
+            })
+            .await
+    }
+
+    async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage> {
+        self.readers
+            .read(Purpose::Publishing, move |connection| {
+                events_after(connection, position, most)
             })
             .await
     }
@@ -164,7 +175,8 @@ fn changes_after(
     if feed.hash_of(&transaction, position.sequence)? != Some(position.hash) {
         return Ok(Continuation::Forked);
     }
-    let (events, reached) = events_after(&transaction, position)?;
+    let events = read_events(&transaction, position, PAGE, chain::change)?;
+    let last = events.last().and_then(Change::entry);
     Ok(Continuation::Changes(Changes {
         edit: feed.edit,
         latest: feed.latest,
@@ -173,9 +185,37 @@ fn changes_after(
         } else {
             Vec::new()
         },
+        reached: last.map_or(position, |last| last.position()),
         events,
-        reached,
     }))
+}
+
+fn events_after(
+    connection: &Connection,
+    position: Position,
+    most: u32,
+) -> std::result::Result<FeedPage, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let feed = Feed::read(&transaction)?;
+    if position.epoch != feed.epoch {
+        return Ok(FeedPage::Forked);
+    }
+    if position.sequence > feed.sequence {
+        return Ok(FeedPage::Ahead);
+    }
+    if position.sequence < feed.pruned_through {
+        return Ok(FeedPage::Pruned);
+    }
+    if feed.hash_of(&transaction, position.sequence)? != Some(position.hash) {
+        return Ok(FeedPage::Forked);
+    }
+    let entry = |row: &Row<'_>| chain::entry(row).map(Arc::new);
+    Ok(FeedPage::Events(read_events(
+        &transaction,
+        position,
+        most,
+        entry,
+    )?))
 }
 
 /// The beginning and the end of the feed.
@@ -226,40 +266,16 @@ impl Feed {
     }
 }
 
-/// Returns a portion of the events after a position, and the position after the last of them.
-fn events_after(connection: &Connection, position: Position) -> rusqlite::Result<(Vec<Change>, Position)> {
-    let query = format!(
-        "SELECT event.sequence, event.hash, event.token, event.status_list, event.status_index, {CUT_OFF_COLUMNS}
-         FROM revocations AS event {REACH_JOINS}
-         WHERE event.sequence > ?1 ORDER BY event.sequence LIMIT ?2"
-    );
-    let mut query = connection.prepare_cached(&query)?;
-    let mut rows = query.query(params![position.sequence, PAGE])?;
-    let (mut events, mut reached) = (Vec::new(), position);
-    while let Some(row) = rows.next()? {
-        let sequence = get(row, 0)?;
-        reached = Position {
-            sequence,
-            hash: get(row, 1)?,
-            ..position
-        };
-        events.push(match get(row, 2)? {
-            Some(token) => Change::Revoked {
-                token: TokenId(token),
-                list_index: ListIndex {
-                    list: get(row, 3)?,
-                    index: get(row, 4)?,
-                },
-                effective_at: get(row, "effective_at")?,
-                sequence,
-            },
-            None => Change::CutOff {
-                cut_off: cut_offs::cut_off(&mut Columns::from(row, 5))?,
-                sequence,
-            },
-        });
-    }
-    Ok((events, reached))
+/// Returns a portion of the events after a position, each as `read` reads it from its row.
+fn read_events<T>(
+    connection: &Connection,
+    position: Position,
+    most: u32,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    chain::events(connection, "event.sequence > ?1 ORDER BY event.sequence LIMIT ?2")?
+        .query_map(params![position.sequence, most], read)?
+        .collect()
 }
 
 fn changed_realms(

@@ -53,14 +53,14 @@ pub use order::{
     Refused, Surface, Versions,
 };
 pub use retention::{Aged, OpenedList, Retention};
-pub use revocations::{Changes, Continuation, Covered, Revocations, Snapshot, ends};
+pub use revocations::{Changes, Continuation, Covered, FeedPage, Revocations, Snapshot, ends};
 pub use tokens::{
     KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tokens,
 };
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, ListIndex, TokenId};
-use jeton_verifier::event::Position;
+use jeton_verifier::event::{Entry, Position};
 
 /// The write half of a store.
 #[async_trait::async_trait]
@@ -167,15 +167,15 @@ pub enum Change {
         list_index: ListIndex,
         /// The instant from which the token is refused.
         effective_at: Timestamp,
-        /// The sequence number of the event in the feed.
-        sequence: u64,
+        /// The event in the feed.
+        entry: Arc<Entry>,
     },
     /// A cut-off revoked many tokens.
     CutOff {
         /// The cut-off.
         cut_off: CutOff,
-        /// The sequence number of the event in the feed.
-        sequence: u64,
+        /// The event in the feed.
+        entry: Arc<Entry>,
     },
     /// An edit changed realms of the directory or the keys.
     Directory {
@@ -186,6 +186,16 @@ pub enum Change {
     },
     /// A status list was retired: its tokens have all ended.
     Retired(u32),
+}
+
+impl Change {
+    /// Returns the event that the change adds to the feed, if it adds one.
+    pub fn entry(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Self::Revoked { entry, .. } | Self::CutOff { entry, .. } => Some(entry),
+            Self::Directory { .. } | Self::Retired(_) => None,
+        }
+    }
 }
 
 /// The changes that one transaction committed.

@@ -1,7 +1,9 @@
 //! The contract for revocations and the deployment's identity: the state that a process rebuilds at its start.
 
 use async_trait::async_trait;
-use jeton_verifier::event::{Ends, Position};
+use std::sync::Arc;
+
+use jeton_verifier::event::{self, Ends, Entry, Position};
 
 use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
@@ -21,6 +23,10 @@ pub trait Revocations: Send + Sync {
     /// The whole position is compared, not only its number: a store that was restored to an older state and has
     /// committed since has other events under the same numbers.
     async fn changes_after(&self, position: Position, edit: Generation) -> Result<Continuation>;
+
+    /// Returns the events after a position in the feed, at most `most`, and never fewer than there are: these are
+    /// all if there are fewer than `most`.
+    async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage>;
 
     /// Returns the numbers of the status lists that exist now, ascending: those that a live token or the next
     /// one can name. A list appears before the first token that names it is recorded, not always in the order
@@ -82,6 +88,19 @@ pub enum Continuation {
     Forked,
 }
 
+/// The events after a position in the feed, for those who read it from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedPage {
+    /// The events, one for each number after the position.
+    Events(Vec<Arc<Entry>>),
+    /// Events after the position are no longer kept.
+    Pruned,
+    /// The feed has not come so far.
+    Ahead,
+    /// The position is one of another history: another epoch, or an event with another hash.
+    Forked,
+}
+
 /// The changes since a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
@@ -100,16 +119,16 @@ pub struct Changes {
 /// Returns the content of a cut-off's event in the feed.
 pub fn ends(cut_off: &CutOff) -> Ends {
     let reach = &cut_off.reach;
-    Ends::CutOff {
+    Ends::CutOff(event::CutOff {
         organization: reach.organization.map(|organization| organization.0),
         team: reach.team.as_ref().map(ToString::to_string),
         user: reach.user.as_ref().map(ToString::to_string),
         project: reach.project,
         kid: reach.kid.clone(),
         kind: reach.kind.map(|kind| match kind {
-            TokenKind::Api => "api",
-            TokenKind::Session => "session",
+            TokenKind::Api => event::Kind::Api,
+            TokenKind::Session => event::Kind::Session,
         }),
         issued_through: cut_off.issued_through,
-    }
+    })
 }

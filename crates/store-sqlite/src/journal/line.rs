@@ -3,7 +3,7 @@
 use std::io;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use jeton_verifier::event::{Ends, Position};
+use jeton_verifier::event::{CutOff, Ends, Position};
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
         columns.skip();
     }
     Ok(match jeton_store::ends(&cut_offs::cut_off(columns)?) {
-        Ends::CutOff {
+        Ends::CutOff(CutOff {
             organization,
             team,
             user,
@@ -150,17 +150,17 @@ fn entry(columns: &mut Columns<'_>) -> rusqlite::Result<Entry> {
             kid,
             kind,
             issued_through,
-        } => Entry::CutOff {
+        }) => Entry::CutOff {
             organization,
             team,
             user,
             project,
             kid,
-            kind: kind.map(str::to_owned),
+            kind: kind.map(|kind| kind.to_string()),
             issued_through,
             order,
         },
-        Ends::Token { .. } => return Err(rusqlite::Error::InvalidQuery),
+        Ends::Token(_) => return Err(rusqlite::Error::InvalidQuery),
     })
 }
 

@@ -9,7 +9,7 @@ use jeton_core::directory::{
     Consent, Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
 use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
-use jeton_verifier::event::{Event, Position};
+use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
 use crate::rules::limits::{Countable, Succession, counts};
@@ -89,16 +89,9 @@ pub(super) struct Feed {
     pub(super) hash: [u8; 32],
     pub(super) pruned_through: u64,
     pub(super) pruned_hash: [u8; 32],
-    pub(super) events: BTreeMap<u64, Arc<Entry>>,
+    pub(super) events: BTreeMap<u64, (Arc<Entry>, Change)>,
     /// All cut-offs, also those whose events are pruned.
     pub(super) cut_offs: BTreeMap<u64, CutOff>,
-}
-
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) event: Event,
-    pub(super) hash: [u8; 32],
-    pub(super) change: Change,
 }
 
 impl<T> Kept<T> {
@@ -128,13 +121,13 @@ impl Feed {
         if sequence == self.pruned_through {
             return Some(self.pruned_hash);
         }
-        self.events.get(&sequence).map(|entry| entry.hash)
+        self.events.get(&sequence).map(|(entry, _)| entry.hash)
     }
 
     /// Returns whether the kept events follow each other without a gap, and all hashes are correct.
     pub(super) fn is_whole(&self) -> bool {
         let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
-        for (number, entry) in &self.events {
+        for (number, (entry, _)) in &self.events {
             if *number != sequence + 1 || entry.event.hash(&hash) != entry.hash {
                 return false;
             }

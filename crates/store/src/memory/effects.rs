@@ -9,9 +9,9 @@ use jeton_core::token::{
     Actor, CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
 };
-use jeton_verifier::event::{Ends, Event, Position};
+use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 
-use super::data::{Account, Data, Entry, FormerName, Kept, Offered};
+use super::data::{Account, Data, FormerName, Kept, Offered};
 use super::{Batch, failed};
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
@@ -311,13 +311,13 @@ impl Batch<'_> {
             ));
         }
         let list_index = record.list_index;
-        let ends = Ends::Token {
+        let ends = Ends::Token(RevokedToken {
             jti: record.token.jti,
             id: token.0,
             status_list: list_index.list,
             index: list_index.index,
             expires_at: record.token.expires_at.map(Timestamp::millis),
-        };
+        });
         let is_api = record.token.kind == TokenKind::Api;
         let owner = record.token.owner.clone();
         let before = self.data.token(token).map(|record| self.data.succession(record));
@@ -328,11 +328,11 @@ impl Batch<'_> {
         }
         let record = known(self.data.token_mut(token))?;
         record.revocation = Some(RevocationNote::from(revocation));
-        self.publish(recorded_at, effective_at, ends, |sequence| Change::Revoked {
+        self.publish(recorded_at, effective_at, ends, |entry| Change::Revoked {
             token,
             list_index,
             effective_at,
-            sequence,
+            entry,
         });
         Ok(())
     }
@@ -342,10 +342,7 @@ impl Batch<'_> {
         let (ends, effective_at) = (ends(&cut_off), cut_off.effective_at);
         let feed = &mut self.data.feed;
         feed.cut_offs.insert(feed.sequence + 1, cut_off.clone());
-        self.publish(at, effective_at, ends, |sequence| Change::CutOff {
-            cut_off,
-            sequence,
-        });
+        self.publish(at, effective_at, ends, |entry| Change::CutOff { cut_off, entry });
         Ok(())
     }
 
@@ -354,7 +351,7 @@ impl Batch<'_> {
         recorded_at: Timestamp,
         effective_at: Timestamp,
         ends: Ends,
-        change: impl FnOnce(u64) -> Change,
+        change: impl FnOnce(Arc<Entry>) -> Change,
     ) {
         let feed = &mut self.data.feed;
         feed.sequence += 1;
@@ -365,11 +362,11 @@ impl Batch<'_> {
             effective_at: effective_at.millis(),
             ends,
         };
-        let (hash, change) = (event.hash(&feed.hash), change(feed.sequence));
-        feed.hash = hash;
+        let entry = Arc::new(Entry::after(&feed.hash, event));
+        feed.hash = entry.hash;
+        let change = change(Arc::clone(&entry));
         self.changes.push(change.clone());
-        let entry = Arc::new(Entry { event, hash, change });
-        feed.events.insert(feed.sequence, entry);
+        feed.events.insert(feed.sequence, (entry, change));
     }
 
     fn take_down(&mut self, order: BulkOrder) -> Result<BulkRevocation> {

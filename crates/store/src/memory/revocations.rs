@@ -1,5 +1,7 @@
 //! Revocations and identity: the state that a process rebuilds at its start.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
@@ -7,7 +9,9 @@ use jeton_verifier::event::Position;
 
 use super::MemoryStore;
 use super::data::Data;
-use crate::{Changes, Continuation, Covered, Generation, Realm, Result, Revocations, Snapshot};
+use crate::{
+    Change, Changes, Continuation, Covered, FeedPage, Generation, Realm, Result, Revocations, Snapshot,
+};
 
 /// How many events are returned at once.
 const EVENTS: usize = 10_000;
@@ -71,18 +75,38 @@ impl Revocations for MemoryStore {
             return Ok(Continuation::Forked);
         }
         let later = data.feed.events.range(position.sequence + 1..);
-        let later: Vec<_> = later.take(EVENTS).map(|(_, entry)| entry).collect();
+        let events: Vec<_> = later
+            .take(EVENTS)
+            .map(|(_, (_, change))| change.clone())
+            .collect();
+        let last = events.last().and_then(Change::entry);
         Ok(Continuation::Changes(Changes {
             edit: data.edit,
             latest: data.time.latest,
             realms: data.realms_changed_after(edit),
-            events: later.iter().map(|entry| entry.change.clone()).collect(),
-            reached: later.last().map_or(position, |last| Position {
-                sequence: last.event.sequence,
-                hash: last.hash,
-                ..position
-            }),
+            reached: last.map_or(position, |last| last.position()),
+            events,
         }))
+    }
+
+    async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage> {
+        let data = self.data();
+        let feed = &data.feed;
+        if position.epoch != data.epoch {
+            return Ok(FeedPage::Forked);
+        }
+        if position.sequence > feed.sequence {
+            return Ok(FeedPage::Ahead);
+        }
+        if position.sequence < feed.pruned_through {
+            return Ok(FeedPage::Pruned);
+        }
+        if feed.hash_of(position.sequence) != Some(position.hash) {
+            return Ok(FeedPage::Forked);
+        }
+        let later = feed.events.range(position.sequence + 1..).take(most as usize);
+        let entries = later.map(|(_, (entry, _))| Arc::clone(entry));
+        Ok(FeedPage::Events(entries.collect()))
     }
 
     async fn status_lists(&self) -> Result<Vec<u32>> {

@@ -129,7 +129,7 @@ pub(crate) async fn many_are_revoked_in_portions_across_a_crash(world: World) {
     let numbers: Vec<_> = events
         .iter()
         .map(|change| match change {
-            Change::Revoked { sequence, .. } => *sequence,
+            Change::Revoked { entry, .. } => entry.event.sequence,
             other => panic!("{other:?}"),
         })
         .collect();

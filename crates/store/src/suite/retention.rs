@@ -131,7 +131,8 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
         panic!("all that follows is kept");
     };
     assert!(
-        matches!(changes.events[..], [Change::Revoked { sequence: 3, token, .. }] if token == late.id),
+        matches!(&changes.events[..], [Change::Revoked { entry, token, .. }]
+            if *token == late.id && entry.event.sequence == 3),
         "{changes:?}"
     );
     let forged = Position {
@@ -158,7 +159,7 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     let Continuation::Changes(Changes { events, .. }) = changes else {
         panic!("{changes:?}");
     };
-    assert!(matches!(events[..], [Change::Revoked { sequence: 4, .. }]));
+    assert!(matches!(&events[..], [Change::Revoked { entry, .. }] if entry.event.sequence == 4));
     drop(world.reopen());
 }
 

@@ -18,10 +18,7 @@ async fn read(world: &World, id: TokenId) -> Record {
 }
 
 fn sequence(change: &Change) -> Option<u64> {
-    match change {
-        Change::Revoked { sequence, .. } | Change::CutOff { sequence, .. } => Some(*sequence),
-        Change::Directory { .. } | Change::Retired(_) => None,
-    }
+    Some(change.entry()?.event.sequence)
 }
 
 /// The earliest effective instant wins: a later order may bring it forward but never postpone it.

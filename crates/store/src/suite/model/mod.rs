@@ -12,6 +12,7 @@ use jeton_core::token::{
     CountTotal, Cursor, CutOff, Direction, Filter, NewToken, Owner, Page, Reach, Record, Refusals,
     ReportedUse, Sort, Start, StatusAt, TokenId, TokenKind, TokenReference, Use, Visibility,
 };
+use jeton_verifier::event::{BEFORE_ALL, Ends};
 use steps::{Ask, Step, steps};
 use uuid::Uuid;
 
@@ -88,12 +89,20 @@ fn plain(mut record: Record) -> Record {
     record
 }
 
-/// Clears the status list index in changes.
+/// Clears the status list index in changes, and what depends on it and on the epoch.
 fn plain_changes(changes: Vec<Change>) -> Vec<Change> {
     let mut changes = changes;
     for change in &mut changes {
         if let Change::Revoked { list_index, .. } = change {
             list_index.index = 0;
+        }
+        if let Change::Revoked { entry, .. } | Change::CutOff { entry, .. } = change {
+            let entry = Arc::make_mut(entry);
+            entry.event.epoch = Uuid::nil();
+            entry.hash = BEFORE_ALL;
+            if let Ends::Token(token) = &mut entry.event.ends {
+                token.index = 0;
+            }
         }
     }
     changes
