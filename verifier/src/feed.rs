@@ -136,6 +136,15 @@ pub struct CutOffItem {
     pub tokens: CutOff,
 }
 
+impl Item {
+    /// Returns where and when the event was.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Token(TokenItem { place, .. }) | Self::CutOff(CutOffItem { place, .. }) => place,
+        }
+    }
+}
+
 impl From<&Entry> for Item {
     fn from(entry: &Entry) -> Self {
         let place = Place {

@@ -15,12 +15,15 @@
 
 mod algorithm;
 mod claims;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod event;
 pub mod feed;
 mod header;
 mod json;
 mod key_id;
 mod key_set;
+mod known;
 mod public_key;
 mod published_list;
 mod statement;
@@ -31,10 +34,13 @@ mod verdict;
 
 pub use algorithm::{Algorithm, NotAnAlgorithm};
 pub use claims::{Claims, NEVER, StatusReference, judge_expiry, judge_issue};
+#[cfg(feature = "client")]
+pub use client::{BuildError, Builder, Requirements, Source, Status, Verifier};
 pub use header::{Header, NotATokenType, TokenType};
 pub use jsonwebtoken::jwk;
 pub use key_id::{KeyId, NotAKeyId};
 pub use key_set::{KeySet, NotAKeySet};
+pub use known::{Known, NotApplied};
 pub use public_key::{NotAPublicKey, PublicKey};
 pub use published_list::{
     CompressedList, ExpectedList, FeedPosition, MAX_STATUS_LIST_BYTES, StatusListClaims,

@@ -56,6 +56,24 @@ pub enum Rejection {
     /// The token was issued in the future.
     #[error("the token was issued in the future")]
     NotYetIssued,
+    /// The token is revoked.
+    #[error("the token is revoked")]
+    Revoked,
+    /// Whether the token is revoked is unknown: what is known is older than its bound.
+    #[error("whether the token is revoked is unknown")]
+    RevocationUnknown,
+    /// The token lacks a required scope.
+    #[error("the token lacks a required scope")]
+    InsufficientScope,
+    /// The token is of another organization, or of none.
+    #[error("the token is of another organization")]
+    WrongOrganization,
+    /// The token is of another team, or of none.
+    #[error("the token is of another team")]
+    WrongTeam,
+    /// The token is restricted to other projects.
+    #[error("the token is restricted to other projects")]
+    WrongProject,
     /// The status list is not the requested one.
     #[error("the status list is not the requested one")]
     WrongList,
@@ -64,9 +82,49 @@ pub enum Rejection {
     Outdated,
 }
 
+impl Rejection {
+    /// Returns a name for logs and metrics, which never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::WrongType => "wrong_type",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::Expired => "expired",
+            Self::NotYetIssued => "not_yet_issued",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::WrongOrganization => "wrong_organization",
+            Self::WrongTeam => "wrong_team",
+            Self::WrongProject => "wrong_project",
+            Self::WrongList => "wrong_list",
+            Self::Outdated => "outdated",
+        }
+    }
+
+    /// Returns the status of an HTTP response to a request with the token (RFC 6750 section 3.1): 401; 403 if the
+    /// token is good but not for this request; 503 if that is unknown.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::RevocationUnknown => 503,
+            Self::InsufficientScope | Self::WrongOrganization | Self::WrongTeam | Self::WrongProject => 403,
+            _ => 401,
+        }
+    }
+}
+
 impl Verified {
     pub(crate) fn new(header: Header, claims: Claims) -> Self {
         Self { header, claims }
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn into_parts(self) -> (Header, Claims) {
+        (self.header, self.claims)
     }
 
     /// Returns the verified header.
