@@ -107,6 +107,8 @@ def in_between(name, authority, folder, change=lambda text: text):
         if name in FORWARD_AUTH:
             text = forward_auth(name, authority.issuer, change, **places)
             with running_proxy(COMMANDS[name](text, folder, address), address, folder):
+                while name == "traefik" and httpx.get(f"http://{address}/").status_code == 404:
+                    time.sleep(0.02)  # It listens before it has read its routes.
                 yield Proxy(name, f"http://{address}/", service, folder)
         elif name == "haproxy":
             revoked = folder / "revoked"

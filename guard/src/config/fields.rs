@@ -53,7 +53,12 @@ impl<'m> Fields<'m> {
     /// Returns the content of the file that a field names.
     pub(super) fn read_file(&mut self, name: &str, path: &Path) -> Option<Zeroizing<String>> {
         let content = fs::read_to_string(path).map(Zeroizing::new);
-        let refused = |error| self.refuse(name, &format!("names `{}`, which cannot be read: {error}", path.display()));
+        let refused = |error| {
+            self.refuse(
+                name,
+                &format!("names `{}`, which cannot be read: {error}", path.display()),
+            )
+        };
         content.map_err(refused).ok()
     }
 

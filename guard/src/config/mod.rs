@@ -199,12 +199,18 @@ impl Config {
             }
             (None, true) => Some(Revocations::StatusLists),
             (Some(_), true) => {
-                fields.refuse("status_lists_only", "is for a guard without `token_file`: remove one of both");
+                fields.refuse(
+                    "status_lists_only",
+                    "is for a guard without `token_file`: remove one of both",
+                );
                 None
             }
             (None, false) => {
                 if !fields.refused("token_file") {
-                    fields.refuse("token_file", "is missing; without a token, set `status_lists_only = true`");
+                    fields.refuse(
+                        "token_file",
+                        "is missing; without a token, set `status_lists_only = true`",
+                    );
                 }
                 None
             }
@@ -226,7 +232,10 @@ impl Config {
         let log = fields.optional("log", level).unwrap_or(tracing::Level::INFO);
         let rules = rules(fields, audience.as_deref());
         if rules.is_empty() && !fields.refused("rules") {
-            fields.refuse("rules", "is missing: name at least one rule, such as `[rules.api]`");
+            fields.refuse(
+                "rules",
+                "is missing: name at least one rule, such as `[rules.api]`",
+            );
         }
         Some(Self {
             issuer: issuer?,
@@ -249,7 +258,9 @@ impl Config {
     pub fn further_audiences(&self) -> impl Iterator<Item = &str> {
         let audiences: std::collections::BTreeSet<&str> =
             self.rules.values().map(|rule| rule.audience.as_str()).collect();
-        audiences.into_iter().filter(|audience| *audience != self.audience)
+        audiences
+            .into_iter()
+            .filter(|audience| *audience != self.audience)
     }
 }
 
@@ -295,7 +306,10 @@ fn rules(fields: &mut Fields<'_>, audience: Option<&str>) -> BTreeMap<String, Ru
         // The name is a segment of a path, in which it must have one spelling.
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
         if !matches!(name.len(), 1..=64) || !name.bytes().all(is_plain) {
-            fields.refuse(&path, "must have a name of 1 to 64 characters from a-z, 0-9, `-` and `_`");
+            fields.refuse(
+                &path,
+                "must have a name of 1 to 64 characters from a-z, 0-9, `-` and `_`",
+            );
         }
         let Value::Table(table) = value else {
             fields.refuse(&path, "must be a table");
@@ -305,9 +319,13 @@ fn rules(fields: &mut Fields<'_>, audience: Option<&str>) -> BTreeMap<String, Ru
         let own_audience = fields.optional("audience", text);
         let rule = Rule {
             audience: own_audience.or(audience.map(str::to_owned)).unwrap_or_default(),
-            scopes: fields.optional("scopes", |value| list(value, scope)).unwrap_or_default(),
+            scopes: fields
+                .optional("scopes", |value| list(value, scope))
+                .unwrap_or_default(),
             organization: fields.optional("organization", organization),
-            projects: fields.optional("projects", |value| list(value, project)).unwrap_or_default(),
+            projects: fields
+                .optional("projects", |value| list(value, project))
+                .unwrap_or_default(),
             team: fields.optional("team", text),
             accepts_if_unknown: fields.optional("when_unknown", when_unknown).unwrap_or(false),
         };
@@ -326,13 +344,19 @@ fn introspection_token(fields: &mut Fields<'_>, listen: &[Listen]) -> Option<Zer
     const NAME: &str = "introspection_token_file";
     let path = PathBuf::from(fields.optional(NAME, text)?);
     if !listen.iter().all(Listen::is_local) {
-        fields.refuse(NAME, "needs `listen` on loopback: tokens would cross the network unencrypted");
+        fields.refuse(
+            NAME,
+            "needs `listen` on loopback: tokens would cross the network unencrypted",
+        );
     }
     let content = fields.read_file(NAME, &path)?;
     let token = Zeroizing::new(content.trim_end_matches(['\r', '\n']).to_owned());
     let is_sendable = token.bytes().all(|byte| byte.is_ascii_graphic());
     if token.len() < LEAST_SECRET || !is_sendable {
-        fields.refuse(NAME, "must contain one line of at least 32 visible ASCII characters");
+        fields.refuse(
+            NAME,
+            "must contain one line of at least 32 visible ASCII characters",
+        );
     }
     Some(token)
 }
@@ -404,7 +428,9 @@ fn span(value: Value, least: Duration, most: Duration) -> Result<Duration, Strin
 }
 
 fn cached_tokens(value: Value) -> Result<usize, String> {
-    let number = value.as_integer().filter(|number| (1..=MOST_CACHED_TOKENS).contains(number));
+    let number = value
+        .as_integer()
+        .filter(|number| (1..=MOST_CACHED_TOKENS).contains(number));
     let number = number.and_then(|number| usize::try_from(number).ok());
     number.ok_or_else(|| format!("must be a whole number from 1 to {MOST_CACHED_TOKENS}"))
 }
@@ -433,7 +459,9 @@ fn scope(value: Value) -> Result<String, String> {
     let is_good = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     match text.bytes().all(is_good) {
         true => Ok(text),
-        false => Err(format!("must be scopes such as `projects:read`, each a text of its own (one is {text:?})")),
+        false => Err(format!(
+            "must be scopes such as `projects:read`, each a text of its own (one is {text:?})"
+        )),
     }
 }
 

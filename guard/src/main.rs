@@ -1,0 +1,78 @@
+//! The command `jeton-guard`.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use jeton_guard::answer::Guard;
+use jeton_guard::config::{Config, Flags, Listen};
+use jeton_guard::serve::{Bound, Limits, serve};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The exit code for a wrong configuration.
+const MISTAKE: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let config = match Config::load(&flags) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(MISTAKE);
+        }
+    };
+    if flags.check {
+        println!("The configuration is good.");
+        return ExitCode::SUCCESS;
+    }
+    tracing_subscriber::fmt()
+        .with_max_level(config.log)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the guard cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut sockets = Vec::with_capacity(config.listen.len());
+    for listen in &config.listen {
+        let bound = Bound::new(listen)
+            .await
+            .map_err(|error| format!("`listen`: {listen}: {error}"))?;
+        if let Listen::Tcp(_) = listen
+            && !listen.is_local()
+        {
+            tracing::warn!(%listen, "tokens arrive here unencrypted from other machines");
+        }
+        sockets.push(bound);
+    }
+    let addresses: Vec<String> = sockets.iter().map(Bound::address).collect();
+    let guard = Arc::new(Guard::new(config)?);
+    let verifier = guard.verifier().clone();
+    let readiness = tokio::spawn(async move {
+        verifier.ready().await;
+        tracing::info!("ready");
+    });
+    for address in addresses {
+        println!("listening on {address}");
+    }
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    serve(guard, sockets, Limits::default(), stop).await;
+    readiness.abort();
+    Ok(())
+}
