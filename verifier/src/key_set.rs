@@ -44,6 +44,11 @@ impl KeySet {
             .collect()
     }
 
+    /// Returns whether no key can verify tokens.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the key with this id.
     pub fn find(&self, kid: &KeyId) -> Option<&PublicKey> {
         self.0.get(kid)

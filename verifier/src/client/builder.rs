@@ -201,6 +201,7 @@ impl Builder {
             counters: Counters::default(),
             key_is_wanted: AtomicBool::new(false),
             wanted_key: Notify::new(),
+            wanted_list: Notify::new(),
             changed: watch::Sender::new(()),
             used,
         });

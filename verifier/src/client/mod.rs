@@ -29,11 +29,18 @@
 mod builder;
 mod cache;
 mod clock;
+mod discovery;
+mod file;
+mod follow;
 mod http;
+mod keys;
+mod lists;
 mod requirements;
+mod sse;
 mod status;
 mod task;
 mod token;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -94,6 +101,8 @@ struct Shared {
     /// Whether an unknown `kid` was seen since the key set was last fetched for that reason.
     key_is_wanted: AtomicBool,
     wanted_key: Notify,
+    /// Wakes the task when a token names a status list that is not known.
+    wanted_list: Notify,
     /// Wakes whoever waits for a change of `keys` or `view`.
     changed: watch::Sender<()>,
     /// Tokens with an unreported use.
@@ -111,6 +120,8 @@ struct Keys {
 #[derive(Default)]
 struct View {
     known: Option<Arc<Known>>,
+    /// The published status lists, while the feed cannot be had.
+    lists: Option<Arc<Known>>,
     /// The instant up to which it is complete.
     complete_at: Option<TrueAt>,
     source: Source,
@@ -122,6 +133,17 @@ impl View {
     fn now(&self) -> i64 {
         let known = self.known.as_ref().map_or(0, |known| known.authority_time());
         now_ms().max(known)
+    }
+
+    /// Returns whether a token is revoked; `None` if that is unknown. Whatever revokes it counts; that nothing does is
+    /// said by the source of what is known.
+    fn is_revoked(&self, token: &VerifiedToken, now: i64) -> Option<bool> {
+        let by = |known: &Arc<Known>| known.is_revoked(&token.header, &token.claims, now);
+        let by_feed = self.known.as_ref().and_then(by);
+        match &self.lists {
+            Some(lists) if by_feed != Some(true) => by(lists),
+            _ => by_feed,
+        }
     }
 }
 
@@ -169,10 +191,9 @@ impl Verifier {
         let Cursor(wanted) = cursor;
         self.wait_until(|shared| {
             let view = shared.view.load();
-            let position = view.known.as_ref().map(|known| known.position());
-            position.is_some_and(|position| {
-                position.epoch == wanted.epoch && position.sequence >= wanted.sequence
-            })
+            let sources = [&view.known, &view.lists];
+            let mut positions = sources.into_iter().flatten().map(|known| known.position());
+            positions.any(|position| position.epoch == wanted.epoch && position.sequence >= wanted.sequence)
         })
         .await;
     }
@@ -212,7 +233,11 @@ impl Verifier {
             is_ready: self.shared.is_ready(),
             problem: self.shared.problem(token_expires_soon),
             staleness: view.complete_at.map(|complete| complete.age(now)),
-            position: view.known.as_ref().map(|known| known.position()),
+            position: view
+                .known
+                .as_ref()
+                .or(view.lists.as_ref())
+                .map(|known| known.position()),
             source: view.source,
             accepted: count(&counters.accepted),
             accepted_if_unknown: count(&counters.accepted_if_unknown),
@@ -250,10 +275,12 @@ impl Shared {
         let keys = keys.as_ref().ok_or(Rejection::RevocationUnknown)?;
         let token = self.verified(token, &keys.set, now / 1000)?;
 
-        let known = view.known.as_ref();
-        let is_revoked = known.and_then(|known| known.is_revoked(&token.header, &token.claims, now));
+        let is_revoked = view.is_revoked(&token, now);
         if is_revoked == Some(true) {
             return Err(Rejection::Revoked);
+        }
+        if is_revoked.is_none() && view.lists.is_some() {
+            self.wanted_list.notify_one();
         }
         let is_known = is_revoked == Some(false) && self.is_fresh(&view, keys, now);
         if !is_known && !requirements.is_some_and(Requirements::accepts_if_unknown) {
@@ -300,19 +327,32 @@ impl Shared {
         Ok(token)
     }
 
-    /// Has the key set fetched again. The task limits how often.
     fn unknown_key(&self) -> Rejection {
+        self.want_keys();
+        Rejection::UnknownKey
+    }
+
+    /// Has the key set fetched again. The task limits how often.
+    fn want_keys(&self) {
         // Only the first of many wakes the task.
         if !self.key_is_wanted.swap(true, Ordering::AcqRel) {
             self.wanted_key.notify_one();
         }
-        Rejection::UnknownKey
     }
 
     fn is_fresh(&self, view: &View, keys: &Keys, now: i64) -> bool {
         view.complete_at
             .is_some_and(|complete| complete.age(now) <= self.max_staleness)
-            && keys.confirmed.age(now) <= KEYS_MAX_AGE
+            && keys.confirmed.age(now) <= self.keys_max_age(view)
+    }
+
+    /// Returns how long a key set is used after the authority last confirmed it. The feed tells at once that a key was
+    /// withdrawn; without it, only the key set does.
+    fn keys_max_age(&self, view: &View) -> Duration {
+        match view.lists {
+            Some(_) => self.max_staleness,
+            None => self.max_staleness.max(KEYS_MAX_AGE),
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -332,8 +372,12 @@ impl Shared {
         let Some(complete) = view.complete_at else {
             return Some("nothing is known about revocations yet".to_owned());
         };
-        if keys.confirmed.age(now) > KEYS_MAX_AGE {
-            return Some("the key set was not confirmed for 24 hours".to_owned());
+        let (age, bound) = (keys.confirmed.age(now), self.keys_max_age(&view));
+        if age > bound {
+            let (age, bound) = (age.as_secs(), bound.as_secs());
+            return Some(format!(
+                "the key set was confirmed {age} s ago, and the bound is {bound} s"
+            ));
         }
         let age = complete.age(now);
         if age > self.max_staleness {
