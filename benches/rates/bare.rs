@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use jeton::http::Streams;
 use jeton::http::connections::{Drained, Limits, serve};
 use jeton::keys::SigningKey;
 use jeton::system::SystemClock;
@@ -65,7 +66,16 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
                 });
                 let _ = read.await;
             };
-            match serve(listener, router, Limits::default(), Vec::new(), input_ends).await {
+            match serve(
+                listener,
+                router,
+                Limits::default(),
+                Streams::new(0),
+                Vec::new(),
+                input_ends,
+            )
+            .await
+            {
                 Drained::Complete => Ok(()),
                 Drained::Cut(connections) => Err(format!("{connections} connections were cut").into()),
             }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::authority::Inactive;
+use crate::authority::feed::LostPlace;
 use crate::authority::password::PasswordError;
 use crate::authority::quotas::Counted;
 use crate::keys::{RingError, SigningError};
@@ -104,6 +105,9 @@ pub enum Error {
     /// The cursor is not one of this list.
     #[error("the cursor does not belong to this list")]
     BadCursor,
+    /// The feed cannot be continued from this position.
+    #[error(transparent)]
+    LostPlace(LostPlace),
     /// A list is too long for its order, filter or count.
     #[error("the list is too long for this order, filter or count")]
     TooCostly,

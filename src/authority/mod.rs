@@ -14,6 +14,7 @@ mod cut_off;
 mod describe;
 mod error;
 mod expiry;
+mod feed;
 mod grant;
 mod introspect;
 mod invitations;
@@ -55,6 +56,7 @@ pub use caller::Caller;
 pub use cut_off::{CutOffOrder, CutOffRecord};
 pub use error::{Error, FieldFault, Result};
 pub use expiry::Expiry;
+pub use feed::LostPlace;
 pub use issue::{Issue, Issued, WhichOrganization};
 pub use keys::{KeyRetired, KeyRevoked, ListedKey};
 pub use list::{Wanted, WantedEnd};
@@ -82,6 +84,7 @@ use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
 use self::concurrency::ConcurrencyLimit;
+use self::feed::LastHead;
 use self::limits::Recounts;
 use self::password::PasswordHasher;
 use self::quotas::Allowances;
@@ -150,6 +153,7 @@ pub struct Authority {
     pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
+    last_head: LastHead,
     recounts: Recounts,
     allowances: Allowances,
 }
@@ -191,6 +195,7 @@ impl Authority {
             throttle: Throttle::default(),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
+            last_head: LastHead::default(),
             recounts: Recounts::default(),
             allowances: Allowances::default(),
             store,

@@ -249,6 +249,18 @@ pub fn report_use(caller: &Caller) -> Result<(), Error> {
     }
 }
 
+/// Allows following the revocation feed, which tells of all tenants: tokens of the deployment, and site administrators
+/// with a session.
+pub fn follow_feed(caller: &Caller) -> Result<(), Error> {
+    match caller.owner() {
+        Owner::Deployment => Ok(()),
+        _ if logged_in(caller).is_ok() && is_site_administrator(caller) => Ok(()),
+        Owner::User { .. } | Owner::Team { .. } | Owner::Organization(_) => Err(
+            Error::DeploymentTokenNeeded(ManagementScope::RevocationsRead.as_str()),
+        ),
+    }
+}
+
 /// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {

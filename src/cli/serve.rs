@@ -13,7 +13,7 @@ use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
-use crate::http::{App, RateLimits, router};
+use crate::http::{App, RateLimits, Streams, router};
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -78,6 +78,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         authority,
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
+        Streams::new(config.limits.max_streams),
     ));
     let store = Arc::clone(&deployment.store);
     let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
@@ -111,6 +112,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         listener,
         router(Arc::clone(&app)),
         limits(&config.limits),
+        Arc::clone(&app.streams),
         config.trusted_proxies.clone(),
         stop,
     )

@@ -80,6 +80,8 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub max_connections: usize,
+    /// The streams of the revocation feed, which are counted apart from other connections.
+    pub max_streams: usize,
     /// From the first byte, or the start of the connection, to the end of the headers.
     pub header_timeout: Duration,
     /// From the end of the headers to the end of the body.
@@ -118,6 +120,7 @@ impl Limits {
     /// SIGTERM and SIGKILL.
     pub const STANDARD: Self = Self {
         max_connections: 4096,
+        max_streams: 1024,
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
         // Longer than the 60 s for which common proxies keep a connection, so that the proxy closes it

@@ -159,11 +159,13 @@ fn email(text: &str) -> Result<Email, String> {
 
 fn limits(file: &File<'_>, default: Limits) -> Limits {
     let duration = |name, default| file.text(name).check(up_to_an_hour).unwrap_or(default);
-    let max_connections = file.integer("limits.max_connections").check_value(number);
+    let count = |name, default| {
+        let given = file.integer(name).check_value(number);
+        given.value().map_or(default, |number| number.get() as usize)
+    };
     Limits {
-        max_connections: max_connections
-            .value()
-            .map_or(default.max_connections, |number| number.get() as usize),
+        max_connections: count("limits.max_connections", default.max_connections),
+        max_streams: count("limits.max_streams", default.max_streams),
         header_timeout: duration("limits.header_timeout", default.header_timeout),
         body_timeout: duration("limits.body_timeout", default.body_timeout),
         idle_timeout: duration("limits.idle_timeout", default.idle_timeout),

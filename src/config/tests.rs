@@ -92,6 +92,7 @@ fn everything_can_be_set() {
 
         [limits]
         max_connections = 0x1_0000
+        max_streams = 10000
         header_timeout = "5s"
         body_timeout = "6s"
         idle_timeout = "2m"
@@ -146,6 +147,7 @@ fn everything_can_be_set() {
         "the standard preset went with the standard catalogue"
     );
     assert_eq!(config.limits.max_connections, 65_536);
+    assert_eq!(config.limits.max_streams, 10_000);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(120));
     let quotas = Quotas {
         tokens_per_owner: 4_000_000_000,

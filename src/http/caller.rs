@@ -200,6 +200,7 @@ scoped!(
     TokensIntrospect,
     OrganizationsRead,
     OrganizationsWrite,
+    RevocationsRead,
     UsageWrite
 );
 

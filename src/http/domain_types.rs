@@ -15,6 +15,7 @@ use jeton_core::directory::{
 use jeton_core::text::{Line, Prose};
 use jeton_core::token::{Direction, Grace, Lifetime, OwnerKind, Scope, Slot, SortBy, Span, Status};
 use jeton_store::PersonReference;
+use jeton_verifier::feed::Cursor;
 
 /// Implements [`Scalar`] for a type parsed from text, with its error message and OpenAPI schema.
 macro_rules! text_scalar {
@@ -42,6 +43,7 @@ text_scalar! {
     Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
+    Cursor: bounded(75, 75);
     Line: string();
     Prose: string();
     Email: address();

@@ -11,7 +11,7 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, RefOr};
 
-use crate::authority::{Counted, Error, Inactive};
+use crate::authority::{Counted, Error, Inactive, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 use jeton_core::directory::Email;
@@ -67,6 +67,9 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
         ),
         ("not_active", Error::NotActive),
         ("bad_cursor", Error::BadCursor),
+        ("cursor_pruned", Error::LostPlace(LostPlace::Pruned)),
+        ("cursor_ahead", Error::LostPlace(LostPlace::Ahead)),
+        ("other_epoch", Error::LostPlace(LostPlace::OtherEpoch)),
         ("too_costly", Error::TooCostly),
         ("busy", Error::Busy),
         ("clock_behind", Error::ClockBehind(Duration::from_millis(4_001))),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
-use crate::authority::{Counted, Error};
+use crate::authority::{Counted, Error, LostPlace};
 use crate::http::Failure;
 use crate::http::input::{Choice, InputError};
 use jeton_core::token::Scope;
@@ -32,6 +32,8 @@ pub(super) enum Kind {
     AlreadyExists,
     /// The state of the resource does not allow the operation.
     Conflict,
+    /// What the request continues from is no longer kept.
+    Gone,
     /// The maximum number of resources exists.
     Limit,
     /// The client exceeds a rate limit.
@@ -56,6 +58,7 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::AlreadyExists | Self::Conflict | Self::Limit => StatusCode::CONFLICT,
+            Self::Gone => StatusCode::GONE,
             Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::NotSupported => StatusCode::NOT_IMPLEMENTED,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -112,6 +115,9 @@ codes! {
     MethodNotAllowed "method_not_allowed" MethodNotAllowed "The endpoint does not support the method."
     OrganizationNeeded "organization_needed" BadRequest "The request must name the organization."
     BadCursor "bad_cursor" BadRequest "The cursor belongs to another list."
+    CursorPruned "cursor_pruned" Gone "The events after the cursor are no longer kept: start again from a snapshot."
+    CursorAhead "cursor_ahead" Conflict "The cursor is ahead of the feed, whose end was lost: start again from a snapshot."
+    OtherEpoch "other_epoch" Conflict "The cursor is of another history, such as before a restore: start again from a snapshot."
     TooCostly "too_costly" BadRequest "The list is too long for its order, filter or count."
     InvalidUtf8 "invalid_utf8" BadRequest "The request is not valid UTF-8."
     BodyUnreadable "body_unreadable" BadRequest "The body ended early or could not be read."
@@ -307,6 +313,20 @@ fn describe_refusal(error: &Error) -> Description {
         Error::BadCursor => (
             Code::BadCursor,
             "The cursor does not belong to this list: repeat the filters and the order of the request that returned it.",
+        ),
+        Error::LostPlace(LostPlace::Pruned) => (
+            Code::CursorPruned,
+            "The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.",
+        ),
+        Error::LostPlace(LostPlace::Ahead) => (
+            Code::CursorAhead,
+            "The feed has not come as far as this cursor, since its end was lost: start again from \
+             `GET /api/v1/revocations/snapshot`.",
+        ),
+        Error::LostPlace(LostPlace::OtherEpoch) => (
+            Code::OtherEpoch,
+            "The cursor is of another history of the feed, such as before a restore: start again from \
+             `GET /api/v1/revocations/snapshot`.",
         ),
         Error::TooCostly => (
             Code::TooCostly,

@@ -21,10 +21,10 @@ mod origin;
 mod rate_limit;
 mod routes;
 mod streamed;
+mod streams;
 mod unconfirmed;
 mod v1;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
@@ -41,6 +41,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use api::{Api, Document};
 pub use error::{Failure, rendered_by};
 pub use rate_limit::RateLimits;
+pub use streams::Streams;
 
 use crate::authority::Authority;
 use crate::http::api::Surface;
@@ -55,27 +56,33 @@ pub struct App {
     pub trusted_proxies: Vec<IpNet>,
     /// The rate limits.
     pub rate_limits: RateLimits,
-    stopping: AtomicBool,
+    /// The open streams.
+    pub streams: Arc<Streams>,
 }
 
 impl App {
     /// Creates the state.
-    pub fn new(authority: Authority, trusted_proxies: Vec<IpNet>, rate_limits: RateLimits) -> Self {
+    pub fn new(
+        authority: Authority,
+        trusted_proxies: Vec<IpNet>,
+        rate_limits: RateLimits,
+        streams: Arc<Streams>,
+    ) -> Self {
         Self {
             authority,
             trusted_proxies,
             rate_limits,
-            stopping: AtomicBool::new(false),
+            streams,
         }
     }
 
-    /// Marks the server as not ready, so that load balancers send requests to other servers.
+    /// Ends all streams and marks the server as not ready, so that load balancers send requests to other servers.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+        self.streams.stop();
     }
 
     fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.streams.is_stopping()
     }
 }
 

@@ -156,10 +156,13 @@ impl Index {
     }
 
     /// Returns the last event of the feed, and the instant at which it was the last one of all processes; `None`
-    /// before the first rebuild.
+    /// before the first call of [`Index::follow`].
     pub fn head(&self) -> Option<(Position, Timestamp)> {
         // In this order: the position may be newer than the instant, never older.
         let at = Timestamp::from_millis(self.followed_at.load(Ordering::Acquire))?;
+        if at == Timestamp::EPOCH {
+            return None;
+        }
         Some((self.reached()?, at))
     }
 

@@ -19,6 +19,12 @@ pub struct Told {
 }
 
 impl Told {
+    /// Returns an event whose text is not made yet.
+    pub fn new(entry: Arc<Entry>) -> Arc<Self> {
+        let text = OnceLock::new();
+        Arc::new(Self { entry, text })
+    }
+
     /// Returns the text in a stream, written by the first caller.
     pub fn text(&self, write: impl FnOnce(&Entry) -> Bytes) -> Bytes {
         Bytes::clone(self.text.get_or_init(|| write(&self.entry)))
@@ -79,8 +85,7 @@ impl Tail {
     pub(super) fn extend(&self, entries: impl IntoIterator<Item = Arc<Entry>>) {
         let reached = self.with(|kept| {
             for entry in entries {
-                let text = OnceLock::new();
-                kept.events.push_back(Arc::new(Told { entry, text }));
+                kept.events.push_back(Told::new(entry));
                 if kept.events.len() > KEPT
                     && let Some(oldest) = kept.events.pop_front()
                 {

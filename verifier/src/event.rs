@@ -64,12 +64,13 @@ pub enum Ends {
 
 /// A single token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = EndedToken))]
 pub struct RevokedToken {
     /// The token's `jti`.
     pub jti: Uuid,
-    /// The id of the token's record.
-    #[serde(rename = "token_id")]
+    /// The number of the token's record; a string in JSON, as everywhere in the authority's API.
+    #[serde(rename = "token_id", with = "decimal")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub id: i64,
     /// The number of the token's status list, the last segment of `uri` in the token's claim `status`.
     pub status_list: u32,
@@ -83,7 +84,7 @@ pub struct RevokedToken {
 
 /// All tokens that match every given field and were issued no later than `issued_through`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = CutOffTokens))]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = EndedTokens))]
 pub struct CutOff {
     /// Tokens of this organization (`org`).
     #[cfg_attr(feature = "utoipa", schema(required))]
@@ -254,6 +255,22 @@ pub(crate) mod instant {
             struct Instant(#[serde(with = "super")] i64);
             Ok(Option::<Instant>::deserialize(deserializer)?.map(|instant| instant.0))
         }
+    }
+}
+
+/// Numbers as strings.
+mod decimal {
+    use std::borrow::Cow;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

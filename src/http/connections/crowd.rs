@@ -52,10 +52,6 @@ impl Crowd {
         self.tasks.len()
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= self.most
-    }
-
     /// Adds a connection and runs its task.
     pub(super) fn add<T>(&mut self, peer: SocketAddr, serve: impl FnOnce(Arc<Progress>) -> T)
     where

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +28,7 @@ use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use self::crowd::{Crowd, MINIMUM_WAIT};
+use crate::http::Streams;
 
 /// The limits of a connection, and the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub struct Limits {
     /// connection.
     pub idle_time: Duration,
     /// The maximum number of connections. Default: 4096, or as many as the descriptor limit allows.
-    /// Further connections wait in the kernel's queue, and those that have waited longest for their clients are
+    /// Streams are counted apart. Further connections wait in the kernel's queue, and those that have waited longest for their clients are
     /// closed to make room.
     pub connections: usize,
     /// How long a shutdown waits for requests in progress before it cuts them. Default: 8 s, less than
@@ -99,13 +101,14 @@ pub async fn serve<S>(
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    streams: Arc<Streams>,
     trusted_proxies: Vec<IpNet>,
     stop: S,
 ) -> Drained
 where
     S: Future<Output = ()>,
 {
-    let limits = within_descriptors(limits);
+    let limits = within_descriptors(limits, &streams);
     let mut crowd = Crowd::new(limits.connections, trusted_proxies);
     let open = |crowd: &mut Crowd, stream: TcpStream, peer: SocketAddr| {
         let router = router.clone();
@@ -117,7 +120,7 @@ where
     // Accepted and not served yet: the limit is reached, and another connection must close first.
     let mut next = None;
     loop {
-        if crowd.is_full() {
+        if crowd.len() >= limits.connections + streams.open() {
             if next.is_some() {
                 crowd.make_room();
             }
@@ -192,19 +195,18 @@ fn report(ended: Result<(), JoinError>) {
 
 /// Raises the soft descriptor limit as far as the hard one allows, and lowers the number of connections
 /// to what fits.
-fn within_descriptors(limits: Limits) -> Limits {
+fn within_descriptors(limits: Limits, streams: &Streams) -> Limits {
     /// Descriptors for the database, its readers, the log and outgoing connections.
-    const OTHERS: u64 = 64;
-    let wanted = u64::try_from(limits.connections)
-        .unwrap_or(u64::MAX)
-        .saturating_add(OTHERS);
-    let allowed = raise_descriptor_limit(wanted);
+    const OTHERS: usize = 64;
+    let reserved = OTHERS.saturating_add(streams.most());
+    let wanted = limits.connections.saturating_add(reserved);
+    let allowed = raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));
+    let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
     if allowed >= wanted {
         return limits;
     }
-    let connections = usize::try_from(allowed.saturating_sub(OTHERS))
-        .unwrap_or(usize::MAX)
-        .max(1);
+    // At least half of what there is, however many streams are configured.
+    let connections = allowed.saturating_sub(reserved).max(allowed / 2).max(1);
     tracing::warn!(
         allowed,
         connections,

@@ -64,6 +64,7 @@ fn answer(failure: &Failure) -> (StatusCode, &'static str) {
         | Kind::UnsupportedMedia
         | Kind::AlreadyExists
         | Kind::Conflict
+        | Kind::Gone
         | Kind::Limit
         | Kind::NotSupported => "invalid_request",
         Kind::Throttled | Kind::Busy | Kind::Unavailable => "temporarily_unavailable",

@@ -1,6 +1,7 @@
 //! The native API, a file per resource.
 
 mod cursor;
+mod feed;
 mod invitations;
 mod login;
 mod me;
@@ -76,6 +77,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(scopes::routes())
         .merge(tokens::routes())
         .merge(revocations::routes())
+        .merge(feed::routes())
         .merge(usage::routes())
         .merge(organizations::routes())
         .merge(members::routes())

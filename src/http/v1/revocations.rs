@@ -16,6 +16,7 @@ use crate::authority::{CutOffOrder, CutOffRecord};
 use crate::http::caller::{Caller, TokensWrite};
 use crate::http::domain_types;
 use crate::http::input::{Fields, Form, Input, Refused, Request, Violations};
+use crate::http::v1::feed;
 use crate::http::v1::render::Problem;
 use crate::http::{App, Failure};
 use jeton_core::clock::Timestamp;
@@ -25,7 +26,7 @@ use jeton_core::token::TokenKind;
 use jeton_store::PersonReference;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(create))
+    OpenApiRouter::new().routes(routes!(create, feed::list))
 }
 
 /// A revocation to create. It covers the tokens that match all given fields.

@@ -34,7 +34,7 @@ pub(super) const CALLERS: [&str; 17] = [
     "elsewhere",  // API token of this organization, for another audience
     "team",       // API token of the team, with the management scopes
     "personal",   // API token of the member, with the management scopes
-    "deployment", // API token of the deployment, with the management scopes and usage:write
+    "deployment", // API token of the deployment, with the management scopes, revocations:read and usage:write
 ];
 
 /// An operation with a target, and the status for each caller.
@@ -167,6 +167,10 @@ pub(super) const TABLE: &[Row] = &[
                                                                        [401, 401, 401, 401, 404, 403, 403, 403, 201, 201, 403, 201, 404, 403, 403, 403, 201]),
     row("create_revocation",    "", r#"{"user":"{email}"}"#,           [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 201]),
 
+    row("list_revocations",     "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("revocation_head",      "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("stream_revocations",   "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("create_user",          "", r#"{"email":"new@example.com","password":"long enough"}"#,
                                                                        [401, 401, 401, 401, 403, 403, 403, 403, 403, 201, 403, 403, 403, 403, 403, 403, 403]),
@@ -287,7 +291,7 @@ impl Stage {
             app.mint(&admin, elsewhere).await.holder,
             app.team_token(&NORTH, &MANAGEMENT).await.holder,
             app.personal_token(&member, &NORTH, &MANAGEMENT).await.holder,
-            app.deployment_token(&[&MANAGEMENT[..], &["usage:write"]].concat())
+            app.deployment_token(&[&MANAGEMENT[..], &["revocations:read", "usage:write"]].concat())
                 .await
                 .holder,
         ];

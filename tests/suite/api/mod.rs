@@ -8,6 +8,7 @@ mod errors;
 mod examples;
 mod fates;
 mod faults;
+mod feed;
 mod keys;
 mod matrix;
 mod oauth;

@@ -1,7 +1,7 @@
 //! Responses of the server.
 
-use axum::body::Body;
-use axum::http::{HeaderMap, Response};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
@@ -19,7 +19,12 @@ impl Answer {
     /// Reads a response, and requires that its body matches its OpenAPI document.
     pub(crate) async fn read(response: Response<Body>) -> Self {
         let (head, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
+        let is_stream = |value: &HeaderValue| value == "text/event-stream";
+        let bytes = match head.headers.get(header::CONTENT_TYPE).is_some_and(is_stream) {
+            // It has no end.
+            true => Bytes::new(),
+            false => body.collect().await.unwrap().to_bytes(),
+        };
         let answer = Self {
             status: head.status.as_u16(),
             headers: head.headers,

@@ -22,7 +22,7 @@ use axum::http::{Method, Request};
 use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
 use jeton::authority::{Authority, Quotas, Settings};
-use jeton::http::{App, RateLimits, router};
+use jeton::http::{App, RateLimits, Streams, router};
 use jeton::keys::{KeyDirectory, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
@@ -151,7 +151,14 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        let app = Arc::new(App::new(authority, Vec::new(), RateLimits::default()));
+        let app = Arc::new(App::new(
+            authority,
+            Vec::new(),
+            RateLimits::default(),
+            Streams::new(64),
+        ));
+        // As the server's background tasks do at once.
+        app.authority.catch_up().await.unwrap();
         self.router = Some(router(Arc::clone(&app)).layer(from_fn(documented::check)));
         self.app = Some(app);
     }
@@ -248,6 +255,11 @@ impl TestApp {
     /// Runs the background task that records token use.
     pub(crate) async fn write_usage(&self) {
         self.operator().write_usage().await.unwrap();
+    }
+
+    /// Ends all streams, as a server that stops does.
+    pub(crate) fn stop_streams(&self) {
+        self.app.as_ref().unwrap().stop();
     }
 
     /// Returns the operations that no request can trigger.

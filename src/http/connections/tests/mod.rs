@@ -72,9 +72,16 @@ async fn start_trusting(limits: Limits, trusted_proxies: Vec<IpNet>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let ended = tokio::spawn(serve(listener, router, limits, trusted_proxies, async {
-        let _ = stopped.await;
-    }));
+    let ended = tokio::spawn(serve(
+        listener,
+        router,
+        limits,
+        Streams::new(0),
+        trusted_proxies,
+        async {
+            let _ = stopped.await;
+        },
+    ));
     Server {
         address,
         stop,

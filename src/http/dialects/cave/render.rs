@@ -131,7 +131,7 @@ fn answer(failure: &Failure) -> (StatusCode, Cow<'static, str>) {
             return (StatusCode::BAD_REQUEST, format!("Bad Request: {text}").into());
         }
         Kind::Conflict | Kind::Limit => StatusCode::BAD_REQUEST,
-        Kind::AlreadyExists | Kind::Throttled | Kind::Busy | Kind::Unavailable => kind.status(),
+        Kind::AlreadyExists | Kind::Gone | Kind::Throttled | Kind::Busy | Kind::Unavailable => kind.status(),
     };
     (status, text)
 }

@@ -66,6 +66,7 @@ fn status(failure: &Failure) -> StatusCode {
         | Kind::UnsupportedMedia
         | Kind::AlreadyExists
         | Kind::Conflict
+        | Kind::Gone
         | Kind::Throttled
         | Kind::NotSupported
         | Kind::Busy

@@ -159,6 +159,7 @@ fn status_and_message(failure: &Failure) -> (StatusCode, Option<Cow<'static, str
         | Kind::TooLarge
         | Kind::UnsupportedMedia
         | Kind::Conflict
+        | Kind::Gone
         | Kind::Throttled
         | Kind::Busy
         | Kind::Unavailable => (kind.status(), Some(text)),

@@ -1,0 +1,240 @@
+//! The revocation feed: `/revocations`, `/revocations/head` and `/revocations/stream`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use jeton_verifier::event::{Entry, Position};
+use jeton_verifier::feed::{Cursor, Head, Item, Page};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::authority::{Active, Error};
+use crate::http::caller::{Caller, RevocationsRead};
+use crate::http::input::{Form, Input};
+use crate::http::routes::routes;
+use crate::http::streams::Permit;
+use crate::http::v1::render::Problem;
+use crate::http::{App, Failure};
+use crate::revocation::Told;
+
+/// The time between two heartbeats of a stream.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The time until a heartbeat is tried again that could not be sent.
+const SOON: Duration = Duration::from_millis(100);
+
+/// How long a client waits before it connects again, in milliseconds: at least, and at random up to this much more, so
+/// that the followers of a server that starts again do not all come at once.
+const RETRY: (u64, u64) = (250, 2_000);
+
+/// The most events in one write to a client. A client that reads slowly holds no more than that.
+const AT_ONCE: u32 = 64;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(head)).routes(routes!(stream))
+}
+
+/// The part of the feed to return.
+#[derive(Debug, Form)]
+#[form(query)]
+pub(crate) struct FeedForm {
+    /// `next_cursor` of the previous page, or the `cursor` of an event. Default: the beginning of the feed.
+    after: Option<Cursor>,
+    /// The maximum number of events.
+    #[form(default = 500, range(min = 1, max = 1000))]
+    limit: i64,
+}
+
+/// Read the revocation feed
+///
+/// Returns the events after a cursor: every revocation of a token or of many, once, in the order in which they were
+/// recorded. Each event contains a hash of itself and all before it. A page with `limit` events has no `head` and never changes. Requires the scope
+/// `revocations:read`, which only tokens of the deployment have; site administrators may read it with a session.
+#[utoipa::path(get, path = "/api/v1/revocations", tag = "verification", operation_id = "list_revocations",
+    params(FeedForm),
+    responses((status = OK, description = "The events", body = Page),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed")),
+              (status = GONE, description = "The events after the cursor are no longer kept", body = Problem, example = json!("cursor_pruned")),
+              (status = CONFLICT, description = "The cursor is no position of the feed", body = Problem, example = json!(["other_epoch", "cursor_ahead"]))))]
+pub(super) async fn list(
+    caller: Caller<RevocationsRead>,
+    State(app): State<Arc<App>>,
+    Input { query, .. }: Input<(), FeedForm>,
+) -> Result<Json<Page>, Failure> {
+    let authority = &app.authority;
+    authority.may_follow(&caller)?;
+    let after = match query.after {
+        Some(Cursor(after)) => after,
+        None => Position::beginning(authority.feed_position()?.epoch),
+    };
+    let limit = u32::try_from(query.limit).unwrap_or(1);
+    let events = authority.events_after(after, limit).await?;
+    let last = Cursor(events.last().map_or(after, |told| told.entry.position()));
+    let is_full = events.len() == query.limit.unsigned_abs() as usize;
+    // Not of a page after which an event was added meanwhile.
+    let head = match is_full {
+        true => None,
+        false => Some(authority.feed_head()?).filter(|head| head.cursor == last),
+    };
+    Ok(Json(Page {
+        items: events.iter().map(|told| Item::from(&*told.entry)).collect(),
+        next_cursor: last,
+        head: head.map(|head| head.head.clone()),
+    }))
+}
+
+/// Get the head of the revocation feed
+///
+/// Returns the cursor of the last event, and a signed statement that it was the last one at `iat`. Who knows this
+/// cursor and the statement knows all revocations up to then.
+#[utoipa::path(get, path = "/api/v1/revocations/head", tag = "verification", operation_id = "revocation_head",
+    responses((status = OK, description = "The head", body = Head),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed"))))]
+async fn head(
+    caller: Caller<RevocationsRead>,
+    State(app): State<Arc<App>>,
+    _: Input,
+) -> Result<impl IntoResponse, Failure> {
+    app.authority.may_follow(&caller)?;
+    Ok(Json(Head::clone(&*app.authority.feed_head()?)))
+}
+
+/// Where a stream begins.
+#[derive(Debug, Form)]
+#[form(query)]
+pub(crate) struct StreamForm {
+    /// The cursor after which to begin. Default: now.
+    after: Option<Cursor>,
+}
+
+/// Where a stream continues.
+#[derive(Debug, Form)]
+#[form(header)]
+pub(crate) struct StreamHeaders {
+    /// The last `id` that was received; counts more than `after`.
+    last_event_id: Option<Cursor>,
+}
+
+/// Follow the revocation feed
+///
+/// Sends every event as soon as it is recorded, as server-sent events: `data` is the event in JSON as in
+/// `GET /api/v1/revocations`, and `id` is its cursor. Every five seconds, and at the beginning, an event named `head`
+/// contains the signed head as in `GET /api/v1/revocations/head`. To resume, send the last `id` as `Last-Event-ID`. The stream ends when
+/// the token ends or the server stops.
+#[utoipa::path(get, path = "/api/v1/revocations/stream", tag = "verification", operation_id = "stream_revocations",
+    params(StreamForm, StreamHeaders),
+    responses((status = OK, description = "The events, without end", content_type = "text/event-stream", body = String),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed")),
+              (status = GONE, description = "The events after the cursor are no longer kept", body = Problem, example = json!("cursor_pruned")),
+              (status = CONFLICT, description = "The cursor is no position of the feed", body = Problem, example = json!(["other_epoch", "cursor_ahead"]))))]
+async fn stream(
+    caller: Caller<RevocationsRead>,
+    State(app): State<Arc<App>>,
+    Input { query, headers, .. }: Input<(), StreamForm, (), StreamHeaders>,
+) -> Result<Response, Failure> {
+    let authority = &app.authority;
+    authority.may_follow(&caller)?;
+    let news = authority.feed_news();
+    let position = match headers.last_event_id.or(query.after) {
+        Some(Cursor(position)) => position,
+        None => authority.feed_position()?,
+    };
+    // Errors are answered now, as long as there is a status to answer them with.
+    authority.events_after(position, 1).await?;
+    let permit = app.streams.permit().ok_or(Error::Busy)?;
+    let wait = RETRY.0 + authority.fresh_id().as_u128() as u64 % RETRY.1;
+    let follower = Follower {
+        active: caller.active().clone(),
+        position,
+        news,
+        next_beat: Instant::now(),
+        ends_at: caller
+            .expires_in()
+            .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+        permit,
+        app: Arc::clone(&app),
+    };
+    let first = stream::once(async move { Ok::<_, Infallible>(Bytes::from(format!("retry: {wait}\n\n"))) });
+    let rest = stream::unfold(follower, Follower::next);
+    let content_type = [(header::CONTENT_TYPE, "text/event-stream")];
+    let body = Body::from_stream(stream::StreamExt::chain(first, rest));
+    Ok((content_type, body).into_response())
+}
+
+/// A client that follows the feed.
+struct Follower {
+    app: Arc<App>,
+    active: Active,
+    /// The last event that was sent.
+    position: Position,
+    news: watch::Receiver<Position>,
+    next_beat: Instant,
+    /// When the client's token expires.
+    ends_at: Option<Instant>,
+    permit: Permit,
+}
+
+impl Follower {
+    /// Waits for the next text to send; `None` when the stream ends. The client resumes after the last event that
+    /// it has received.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        loop {
+            let authority = &self.app.authority;
+            self.news.mark_unchanged();
+            authority.confirm(&self.active).await.ok()?;
+            let events = authority.events_after(self.position, AT_ONCE).await.ok()?;
+            if let Some(last) = events.last() {
+                self.position = last.entry.position();
+                return Some((Ok(text_of(&events)), self));
+            }
+            if self.next_beat <= Instant::now() {
+                let head = authority.feed_head().ok()?;
+                if head.cursor == Cursor(self.position) {
+                    self.next_beat = Instant::now() + HEARTBEAT;
+                    return Some((Ok(text_of_head(&head)), self));
+                }
+                // An event was added meanwhile, or the index has not applied one that another process added.
+                self.next_beat = Instant::now() + SOON;
+            }
+            tokio::select! {
+                biased;
+                () = self.permit.stopped() => return None,
+                changed = self.news.changed() => changed.ok()?,
+                () = sleep_until(self.next_beat) => {}
+                () = sleep_until(self.ends_at.unwrap_or(self.next_beat)), if self.ends_at.is_some() => return None,
+            }
+        }
+    }
+}
+
+/// Returns the text of a heartbeat.
+fn text_of_head(head: &Head) -> Bytes {
+    let data = serde_json::to_string(head).unwrap_or_default();
+    format!("event: head\nid: {}\ndata: {data}\n\n", head.cursor).into()
+}
+
+/// Returns the text of events.
+fn text_of(events: &[Arc<Told>]) -> Bytes {
+    let mut texts = events.iter().map(|told| told.text(event_text));
+    match (events.len(), texts.next()) {
+        (1, Some(only)) => only,
+        (_, first) => {
+            let mut all = first.map_or_else(Vec::new, |first| first.to_vec());
+            texts.for_each(|text| all.extend_from_slice(&text));
+            all.into()
+        }
+    }
+}
+
+fn event_text(entry: &Entry) -> Bytes {
+    let data = serde_json::to_string(&Item::from(entry)).unwrap_or_default();
+    format!("id: {}\ndata: {data}\n\n", Cursor(entry.position())).into()
+}

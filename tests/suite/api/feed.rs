@@ -1,0 +1,319 @@
+//! The revocation feed: pages, head and stream.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Response};
+use futures_util::StreamExt;
+use jeton_verifier::event::{BEFORE_ALL, Entry};
+use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page};
+use jeton_verifier::{KeySet, Rejection, TokenType, Unverified, UnverifiedStatement};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::harness::{Actor, ISSUER, Minted, NORTH, TestApp, request};
+
+async fn follower(app: &TestApp) -> Minted {
+    app.deployment_token(&["revocations:read"]).await
+}
+
+async fn page(app: &TestApp, reader: &Actor, query: &str) -> Page {
+    let answer = app.get(reader, &format!("/revocations{query}")).await.is(200);
+    serde_json::from_str(&answer.text).unwrap()
+}
+
+/// Reads the feed from a query on, in pages of this size, and checks its chain.
+async fn read(app: &TestApp, reader: &Actor, limit: usize) -> (Vec<Item>, Page) {
+    let (mut items, mut after, mut hash) = (Vec::new(), String::new(), BEFORE_ALL);
+    loop {
+        let page = page(app, reader, &format!("?limit={limit}{after}")).await;
+        for item in &page.items {
+            let entry = Entry::from(item.clone());
+            assert_eq!(entry.event.hash(&hash), entry.hash, "{item:?}");
+            assert_eq!(entry.event.sequence, items.len() as u64 + 1);
+            hash = entry.hash;
+            items.push(item.clone());
+        }
+        if page.items.len() < limit {
+            return (items, page);
+        }
+        assert_eq!(page.head, None, "a full page never changes");
+        after = format!("&after={}", page.next_cursor);
+    }
+}
+
+async fn keys(app: &TestApp) -> KeySet {
+    let keys = app.get(&app.anyone(), "/.well-known/jwks.json").await.is(200);
+    KeySet::from_json(&keys.text).unwrap()
+}
+
+async fn verified(app: &TestApp, head: &str) -> HeadClaims {
+    let verified = keys(app)
+        .await
+        .verify_statement(UnverifiedStatement::<HeadClaims>::parse(head).unwrap())
+        .unwrap();
+    verified.judge(ISSUER).unwrap().clone()
+}
+
+async fn revoke(app: &TestApp, token: &Minted) {
+    app.post(
+        &app.site_admin(),
+        &format!("/tokens/{}/revoke", token.id),
+        json!({}),
+    )
+    .await
+    .is(201);
+}
+
+#[tokio::test]
+async fn pages_of_every_size_have_every_event_once_and_end_with_a_signed_head() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let mut tokens = Vec::new();
+    for _ in 0..15 {
+        tokens.push(app.organization_token(&NORTH, &[]).await);
+    }
+    for token in &tokens {
+        revoke(&app, token).await;
+    }
+    let cut = json!({"organization": NORTH.name, "user": NORTH.email("member"), "reason": "a lost laptop"});
+    app.post(&app.site_admin(), "/revocations", cut).await.is(201);
+    let (all, last) = read(&app, &reader, 500).await;
+    for limit in [1, 7] {
+        assert_eq!(read(&app, &reader, limit).await.0, all, "{limit}");
+    }
+    let text = serde_json::to_string(&all).unwrap();
+    assert!(!text.contains("laptop") && !text.contains("admin@"), "{text}");
+    let Some(Item::CutOff(cut_off)) = all.last() else {
+        panic!("{text}");
+    };
+    assert_eq!(cut_off.place.cursor, last.next_cursor);
+    let claims = verified(&app, &last.head.unwrap()).await;
+    assert_eq!(Cursor(claims.position), last.next_cursor);
+    assert_eq!(claims.issued_at, app.clock.now_seconds());
+    let head = app.get(&reader, "/revocations/head").await.is(200);
+    let head: Head = serde_json::from_str(&head.text).unwrap();
+    assert_eq!(head.cursor, last.next_cursor);
+    let empty = page(&app, &reader, &format!("?after={}", head.cursor)).await;
+    assert_eq!((empty.items.len(), empty.next_cursor), (0, head.cursor));
+    assert!(empty.head.is_some());
+}
+
+/// Libraries that look at no `typ` see an issuer and an audience that no token has; jeton sees the type.
+#[tokio::test]
+async fn a_head_is_no_token() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let head = app
+        .get(&reader, "/revocations/head")
+        .await
+        .is(200)
+        .text_at("/head");
+    app.get(&Actor::holding(&head), "/me")
+        .await
+        .fails(401, "invalid_token");
+    let keys = keys(&app).await;
+    let unverified = Unverified::parse(&head).unwrap();
+    assert_eq!(unverified.header().token_type, TokenType::FeedHead);
+    assert_eq!(keys.verify(unverified).err(), Some(Rejection::WrongType));
+    let claims = verified(&app, &head).await;
+    assert_eq!(
+        (&*claims.issuer, &*claims.audience),
+        (&*format!("{ISSUER}/api/v1/revocations"), &*claims.issuer)
+    );
+    assert_ne!(claims.issuer, ISSUER);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_no_position_is_refused_by_its_own_code() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let token = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &token).await;
+    let (_, last) = read(&app, &reader, 500).await;
+    let here = last.next_cursor.0;
+    let mut other = here;
+    other.epoch = uuid::Uuid::from_u128(1);
+    let mut forged = here;
+    forged.hash = [7; 32];
+    let mut ahead = here;
+    ahead.sequence += 1;
+    for (position, status, code) in [
+        (other, 409, "other_epoch"),
+        (forged, 409, "other_epoch"),
+        (ahead, 409, "cursor_ahead"),
+    ] {
+        let cursor = Cursor(position);
+        for path in ["/revocations", "/revocations/stream"] {
+            app.get(&reader, &format!("{path}?after={cursor}"))
+                .await
+                .fails(status, code);
+        }
+    }
+    for bad in ["", "x", &"A".repeat(74), &"!".repeat(75)] {
+        app.get(&reader, &format!("/revocations?after={bad}"))
+            .await
+            .is(422);
+    }
+}
+
+#[tokio::test]
+async fn a_pruned_cursor_and_one_from_before_a_restore_are_told_to_start_again() {
+    let mut app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &token).await;
+    let backup = app.back_up();
+    let reader = follower(&app).await.holder;
+    let (_, last) = read(&app, &reader, 500).await;
+    let before = last.next_cursor;
+    app.restore(&backup).await;
+    let reader = follower(&app).await.holder;
+    app.get(&reader, &format!("/revocations?after={before}"))
+        .await
+        .fails(409, "other_epoch");
+    // What was recorded in the former epoch cannot be continued from: the beginning of this epoch lies behind it.
+    app.get(&reader, "/revocations").await.fails(410, "cursor_pruned");
+    let head = app
+        .get(&reader, "/revocations/head")
+        .await
+        .is(200)
+        .text_at("/cursor");
+    page(&app, &reader, &format!("?after={head}")).await;
+}
+
+/// A stream as its client reads it.
+struct Stream {
+    frames: futures_util::stream::BoxStream<'static, String>,
+    text: String,
+}
+
+impl Stream {
+    async fn open(app: &TestApp, reader: &Actor, query: &str) -> Self {
+        let request = request(reader, Method::GET, &format!("/revocations/stream{query}"), None);
+        let response: Response<Body> = app.router().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let data = response.into_body().into_data_stream();
+        let frames = data.map(|frame| String::from_utf8(frame.unwrap().to_vec()).unwrap());
+        Self {
+            frames: frames.boxed(),
+            text: String::new(),
+        }
+    }
+
+    /// Returns the next event's name, id and data; `None` at the end.
+    async fn next(&mut self) -> Option<(String, String, Value)> {
+        loop {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let line = event.lines().find_map(|line| line.strip_prefix(name));
+                    line.unwrap_or_default().to_owned()
+                };
+                let (name, id, data) = (field("event: "), field("id: "), field("data: "));
+                let retry = field("retry: ");
+                self.text = rest.to_owned();
+                if retry.is_empty() {
+                    return Some((name, id, serde_json::from_str(&data).unwrap()));
+                }
+                assert!((250..2_250).contains(&retry.parse::<u64>().unwrap()));
+            }
+            self.text += &timeout(Duration::from_secs(20), self.frames.next())
+                .await
+                .unwrap()?;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_begins_now_sends_each_event_and_resumes_after_the_last() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let earlier = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &earlier).await;
+    let mut stream = Stream::open(&app, &reader, "").await;
+    let (name, start, head) = stream.next().await.unwrap();
+    assert_eq!((&*name, &*start), ("head", head["cursor"].as_str().unwrap()));
+    let tokens = [
+        app.organization_token(&NORTH, &[]).await,
+        app.organization_token(&NORTH, &[]).await,
+    ];
+    let mut ids = Vec::new();
+    for token in &tokens {
+        revoke(&app, token).await;
+        let (name, id, item) = stream.next().await.unwrap();
+        assert_eq!((&*name, item["token_id"].as_str()), ("", Some(&*token.id)));
+        assert_eq!(item["cursor"], id);
+        ids.push((id, item));
+    }
+    // Exactly the items of the page.
+    let text = app
+        .get(&reader, &format!("/revocations?after={start}"))
+        .await
+        .is(200)
+        .json();
+    let items: Vec<_> = ids.iter().map(|(_, item)| item.clone()).collect();
+    assert_eq!(text["items"], json!(items));
+    let mut request = request(&reader, Method::GET, "/revocations/stream", None);
+    let last = ids[0].0.parse().unwrap();
+    request.headers_mut().insert("last-event-id", last);
+    let response = app.router().oneshot(request).await.unwrap();
+    let data = response.into_body().into_data_stream();
+    let mut resumed = Stream {
+        frames: data
+            .map(|frame| String::from_utf8(frame.unwrap().to_vec()).unwrap())
+            .boxed(),
+        text: String::new(),
+    };
+    assert_eq!(resumed.next().await.unwrap().1, ids[1].0);
+    assert_eq!(resumed.next().await.unwrap().0, "head");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_with_the_server() {
+    let app = TestApp::new().await;
+    let (first, second) = (follower(&app).await, follower(&app).await);
+    let mut streams = [
+        Stream::open(&app, &first.holder, "").await,
+        Stream::open(&app, &second.holder, "").await,
+    ];
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.unwrap().0, "head");
+    }
+    revoke(&app, &first).await;
+    let [ended, other] = &mut streams;
+    assert!(ended.next().await.is_none());
+    assert_eq!(other.next().await.unwrap().2["token_id"], first.id);
+    app.stop_streams();
+    assert!(other.next().await.is_none());
+    app.get(&second.holder, "/revocations/stream")
+        .await
+        .fails(503, "busy");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_expires() {
+    let app = TestApp::new().await;
+    let order = json!({"owner": "deployment", "scopes": ["revocations:read"], "expires_in": "1m"});
+    let token = app.mint(&app.site_admin(), order).await;
+    let mut stream = Stream::open(&app, &token.holder, "").await;
+    assert_eq!(stream.next().await.unwrap().0, "head");
+    app.clock.advance(61);
+    // The next event is not sent any more.
+    let other = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &other).await;
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test]
+async fn there_are_only_as_many_streams_as_allowed() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(Stream::open(&app, &reader, "").await);
+    }
+    app.get(&reader, "/revocations/stream").await.fails(503, "busy");
+    streams.pop();
+    streams.push(Stream::open(&app, &reader, "").await);
+    app.get(&reader, "/revocations/head").await.is(200);
+}
