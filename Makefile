@@ -36,10 +36,10 @@ dialects: .venv/installed ## Install the clients of the other systems, and run t
 	cargo build --locked
 	$(BIN)/pytest tests/dialects
 
-interop: .venv/interop ## Install every library and proxy of docs/verifying.md, and run its recipe
+interop: .venv/interop ## Install every library and proxy of docs/verifying.md and docs/guard.md, and run its recipe
 	tests/interop/debian $(ALL_RECIPES)
 	$(MAKE) $(NODE_MODULES)/installed
-	cargo build --locked
+	cargo build --locked --package jeton --package jeton-guard
 	$(BIN)/pytest tests/interop
 
 # Run it when an OpenAPI document, tests/generators or a generator's version has changed.

@@ -15,12 +15,15 @@ from tempfile import TemporaryDirectory
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from recipes import RECIPES
+from guards import guarding, with_guard
+from recipes import GUARD_RECIPES, RECIPES
 from tls import in_front_of
 from tokens import AUDIENCE, Authority
 
 # Those that send jeton a subrequest.
 FORWARD_AUTH = ["nginx", "caddy", "traefik", "envoy"]
+# Those that send it to a guard.
+GUARDED = [f"guard-{name}" for name in (*FORWARD_AUTH, "haproxy")]
 NAMES = [*FORWARD_AUTH, "haproxy", "apache-jwks", "apache-introspection"]
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
@@ -105,11 +108,20 @@ def in_between(name, authority, folder, change=lambda text: text):
     with Service() as service:
         places = {"proxy": address, "service": service.address}
         if name in FORWARD_AUTH:
-            text = forward_auth(name, authority.issuer, change, **places)
-            with running_proxy(COMMANDS[name](text, folder, address), address, folder):
-                while name == "traefik" and httpx.get(f"http://{address}/").status_code == 404:
-                    time.sleep(0.02)  # It listens before it has read its routes.
-                yield Proxy(name, f"http://{address}/", service, folder)
+            text = change(forward_auth(name, authority.issuer, **places))
+            with asking(name, text, folder, address) as url:
+                yield Proxy(name, url, service, folder)
+        elif name in GUARDED:
+            with guarding(authority, folder) as guard:
+                proxy = name.removeprefix("guard-")
+                if proxy == "haproxy":
+                    lua = folder / "jeton.lua"
+                    lua.write_text(GUARD_RECIPES["guard-haproxy-lua"].filled(guard=guard.url))
+                    text = with_guard(proxy, guard.url, lua=str(lua), **places)
+                else:
+                    text = with_guard(proxy, guard.url, **written(proxy, guard.url, **places))
+                with asking(proxy, change(text), folder, address) as url:
+                    yield Proxy(name, url, service, folder)
         elif name == "haproxy":
             revoked = folder / "revoked"
             revoked.touch()
@@ -177,16 +189,29 @@ def running_proxy(command: list, address: str, folder: Path):
             process.wait()
 
 
-def forward_auth(name: str, asked: str, change, *, proxy: str, service: str) -> str:
-    """Returns the recipe of a proxy that asks the server at the URL `asked`."""
-    places = {"issuer": asked, "audience": AUDIENCE, "service": service, "proxy": proxy}
+@contextmanager
+def asking(name: str, text: str, folder: Path, address: str):
+    """Starts a proxy that asks another program about each request; yields its URL."""
+    url = f"http://{address}/"
+    with running_proxy(COMMANDS[name](text, folder, address), address, folder):
+        while name == "traefik" and httpx.get(url).status_code == 404:
+            time.sleep(0.02)  # It listens before it has read its routes.
+        yield url
+
+
+def forward_auth(name: str, authority: str, **places: str) -> str:
+    """Returns the recipe of a proxy that asks the authority at this URL."""
+    return RECIPES[name].filled(issuer=authority, audience=AUDIENCE, **written(name, authority, **places))
+
+
+def written(name: str, asked: str, *, proxy: str, service: str) -> dict[str, str]:
+    """Returns the places of a recipe as it writes them. `asked` is the URL of the program that the proxy asks."""
     if name == "traefik":
-        del places["proxy"]  # Its entry point is on the command line.
+        return {"service": service}  # Its own address is on the command line.
     if name == "envoy":
-        for example in ("issuer", "service", "proxy"):
-            places[f"{example}_port"] = f"port_value: {places[example].rpartition(':')[2]} "
-        del places["service"], places["proxy"]
-    return change(RECIPES[name].filled(**places))
+        places = {"asked": asked, "service": service, "proxy": proxy}
+        return {f"{place}_port": f"port_value: {value.rpartition(':')[2]} " for place, value in places.items()}
+    return {"service": service, "proxy": proxy}
 
 
 def recipe(name: str, authority: Authority, change=lambda text: text, **values: str) -> str:
@@ -231,16 +256,16 @@ def envoy(text: str, folder: Path, _: str) -> list:
     return [INSTALLED / "envoy", "--disable-hot-restart", "--concurrency", "1", "-c", configuration]
 
 
-COMMANDS = {"nginx": nginx, "caddy": caddy, "traefik": traefik, "envoy": envoy}
-
-
-def haproxy(text: str, folder: Path) -> list:
+def haproxy(text: str, folder: Path, _: str = "") -> list:
     configuration = folder / "haproxy.cfg"
     configuration.write_text(
         f"global\n    stats socket {folder}/socket level admin\n"
         f"defaults\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n{text}"
     )
     return ["haproxy", "-db", "-f", configuration]
+
+
+COMMANDS = {"nginx": nginx, "caddy": caddy, "traefik": traefik, "envoy": envoy, "haproxy": haproxy}
 
 
 def apache(text: str, folder: Path, address: str, certificate: Path) -> list:
