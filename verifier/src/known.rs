@@ -452,3 +452,384 @@ fn replaces(later: &CutOffSnapshot, earlier: &CutOffSnapshot) -> bool {
         && earlier.tokens.issued_through <= later.tokens.issued_through
         && later.effective_at.div_euclid(1000) <= later.tokens.issued_through
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::RevokedToken;
+    use crate::feed::ListSnapshot;
+    use crate::{Algorithm, CompressedList, FeedPosition, NEVER, StatusReference};
+
+    const ISSUER: &str = "https://tokens.example.org";
+    const KIDS: [&str; 2] = [
+        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+        "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    ];
+
+    /// A token by small numbers, so that cut-offs meet it often.
+    #[derive(Debug, Clone, Copy)]
+    struct Subject {
+        list: u32,
+        index: u32,
+        issued_at: i64,
+        of: u8,
+    }
+
+    fn header(of: u8) -> Header {
+        Header {
+            algorithm: Algorithm::Es256,
+            kid: KIDS[usize::from(of & 1)].parse().unwrap(),
+            token_type: if of & 2 == 0 {
+                TokenType::Access
+            } else {
+                TokenType::Session
+            },
+        }
+    }
+
+    fn claims(token: Subject) -> Claims {
+        let of = token.of;
+        Claims {
+            issuer: ISSUER.to_owned(),
+            subject: format!("user-{}", of & 1),
+            audience: vec!["https://api.example.org".to_owned()],
+            client_id: format!("user-{}", of & 1),
+            issued_at: token.issued_at,
+            expires_at: NEVER,
+            jti: Uuid::nil(),
+            scope: None,
+            organization: (of & 4 == 0).then(|| Uuid::from_u128(u128::from(of & 1))),
+            team: (of & 8 == 0).then(|| format!("team-{}", of & 1)),
+            projects: (of & 16 == 0).then(|| vec![u32::from(of & 1), 7]),
+            status: StatusReference {
+                index: token.index,
+                uri: format!("{ISSUER}/status-lists/{}", token.list),
+            },
+        }
+    }
+
+    fn token(list: u32, index: u32) -> Ends {
+        Ends::Token(RevokedToken {
+            jti: Uuid::nil(),
+            id: 1,
+            status_list: list,
+            index,
+            expires_at: None,
+        })
+    }
+
+    fn cut_off(of: u8, issued_through: i64) -> CutOff {
+        let number = of & 1;
+        CutOff {
+            organization: (of & 2 != 0).then(|| Uuid::from_u128(u128::from(number))),
+            team: (of & 4 != 0).then(|| format!("team-{number}")),
+            user: (of & 8 != 0).then(|| format!("user-{number}")),
+            project: (of & 16 != 0).then(|| u32::from(number)),
+            kid: (of & 32 != 0).then(|| KIDS[usize::from(number)].to_owned()),
+            kind: (of & 64 != 0).then_some(if number == 0 { Kind::Api } else { Kind::Session }),
+            issued_through,
+        }
+    }
+
+    /// Returns a chain of events, a second apart, from what each ends and the delay of its effect in seconds.
+    fn chain(orders: &[(Ends, i64)]) -> Vec<Entry> {
+        let mut previous = BEFORE_ALL;
+        let entries = orders.iter().enumerate().map(|(number, (ends, delay))| {
+            let recorded_at = number as i64 * 1000;
+            let event = Event {
+                epoch: Uuid::from_u128(1),
+                sequence: number as u64 + 1,
+                recorded_at,
+                effective_at: recorded_at + delay * 1000,
+                ends: ends.clone(),
+            };
+            let entry = Entry::after(&previous, event);
+            previous = entry.hash;
+            entry
+        });
+        entries.collect()
+    }
+
+    fn beginning() -> Known {
+        Known::beginning(ISSUER, Position::beginning(Uuid::from_u128(1)))
+    }
+
+    fn compressed(bits: &StatusList) -> CompressedList {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&bits.to_bytes()).unwrap();
+        CompressedList(encoder.finish().unwrap())
+    }
+
+    /// Returns the snapshot after these events, made from the events alone.
+    fn snapshot(entries: &[Entry], at: i64) -> SnapshotClaims {
+        let mut status_lists = Vec::new();
+        for id in 0..3 {
+            let bits = StatusList::new(STATUS_LIST_CAPACITY);
+            let mut scheduled = Vec::new();
+            for Entry { event, .. } in entries {
+                if let Ends::Token(token) = &event.ends
+                    && token.status_list == id
+                {
+                    if event.effective_at <= at {
+                        bits.set(token.index).unwrap();
+                    } else {
+                        scheduled.push((token.index, event.effective_at));
+                    }
+                }
+            }
+            status_lists.push(ListSnapshot {
+                id,
+                list: compressed(&bits),
+                scheduled,
+            });
+        }
+        let cut_offs = entries
+            .iter()
+            .filter_map(|Entry { event, .. }| match &event.ends {
+                Ends::CutOff(tokens) => Some(CutOffSnapshot {
+                    effective_at: event.effective_at,
+                    tokens: tokens.clone(),
+                }),
+                Ends::Token(_) => None,
+            });
+        let position = entries.last().map(Entry::position);
+        SnapshotClaims {
+            issuer: String::new(),
+            audience: String::new(),
+            issued_at: at.div_euclid(1000),
+            position: position.unwrap_or(Position::beginning(Uuid::from_u128(1))),
+            status_lists,
+            cut_offs: cut_offs.collect(),
+        }
+    }
+
+    /// Returns whether any event ends the token, from the rule alone.
+    fn is_ended(entries: &[Entry], subject: Subject, now: i64) -> bool {
+        entries.iter().any(|Entry { event, .. }| {
+            let covers = match &event.ends {
+                Ends::Token(token) => token.status_list == subject.list && token.index == subject.index,
+                Ends::CutOff(tokens) => covers(tokens, &header(subject.of), &claims(subject)),
+            };
+            covers && event.effective_at <= now
+        })
+    }
+
+    fn is_revoked(known: &Known, subject: Subject, now: i64) -> Option<bool> {
+        known.is_revoked(&header(subject.of), &claims(subject), now)
+    }
+
+    fn orders() -> impl Strategy<Value = Vec<(Ends, i64)>> {
+        let tokens = (0..3_u32, 0..6_u32).prop_map(|(list, index)| token(list, index));
+        let cut_offs = (any::<u8>(), -5..40_i64).prop_map(|(of, through)| Ends::CutOff(cut_off(of, through)));
+        prop::collection::vec(
+            (
+                prop_oneof![3 => tokens, 2 => cut_offs],
+                prop_oneof![Just(0), 0..50_i64],
+            ),
+            0..40,
+        )
+    }
+
+    fn subject() -> impl Strategy<Value = Subject> {
+        (0..4_u32, 0..7_u32, 0..50_i64, 0..32_u8).prop_map(|(list, index, issued_at, of)| Subject {
+            list,
+            index,
+            issued_at,
+            of,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn from_a_snapshot_is_known_what_is_known_from_the_beginning(
+            orders in orders(),
+            at in 0..=40_usize,
+            subjects in prop::collection::vec((subject(), 0..60_i64), 1..20),
+            heads in prop::collection::vec(any::<bool>(), 40),
+        ) {
+            let entries = chain(&orders);
+            let (before, after) = entries.split_at(at.min(entries.len()));
+            let taken_at = before.last().map_or(0, |entry| entry.event.recorded_at);
+            let from_snapshot = Known::from_snapshot(ISSUER, &snapshot(before, taken_at)).unwrap();
+            let from_beginning = beginning();
+            for entry in before {
+                from_beginning.apply(&Item::from(entry)).unwrap();
+            }
+            for (entry, head) in after.iter().zip(heads) {
+                for known in [&from_snapshot, &from_beginning] {
+                    known.apply(&Item::from(entry)).unwrap();
+                    if head {
+                        known.observe(entry.event.recorded_at);
+                    }
+                }
+            }
+            prop_assert_eq!(from_snapshot.position(), from_beginning.position());
+            let end = entries.last().map_or(0, |entry| entry.event.recorded_at);
+            for (subject, later) in subjects {
+                let now = end + later * 1000;
+                let expected = Some(is_ended(&entries, subject, now));
+                prop_assert_eq!(is_revoked(&from_beginning, subject, now), expected);
+                prop_assert_eq!(is_revoked(&from_snapshot, subject, now), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_follow_changes_nothing() {
+        let orders: Vec<_> = (0..4).map(|index| (token(1, index), 0)).collect();
+        let entries = chain(&orders);
+        let items: Vec<Item> = entries.iter().map(Item::from).collect();
+        let known = beginning();
+        known.apply(&items[0]).unwrap();
+        known.apply(&items[0]).unwrap();
+        let position = known.position();
+
+        let mut altered = entries[1].clone();
+        altered.event.ends = token(1, 9);
+        let mut rehashed = altered.clone();
+        rehashed.hash = [7; 32];
+        let mut elsewhere = entries[1].clone();
+        elsewhere.event.epoch = Uuid::from_u128(2);
+        let elsewhere = Entry::after(&entries[0].hash, elsewhere.event);
+        let other_first = Entry::after(&BEFORE_ALL, altered.event.clone());
+        let mut other_first = other_first.event;
+        other_first.sequence = 1;
+        let other_first = Entry::after(&BEFORE_ALL, other_first);
+        let mut cursor = items[1].clone();
+        if let Item::Token(item) = &mut cursor {
+            item.place.cursor = Cursor(position);
+        }
+        for (item, error) in [
+            (items[2].clone(), NotApplied::Gap),
+            (Item::from(&altered), NotApplied::Altered),
+            (Item::from(&rehashed), NotApplied::Altered),
+            (Item::from(&other_first), NotApplied::Repeated),
+            (Item::from(&elsewhere), NotApplied::OtherEpoch),
+            (cursor, NotApplied::Altered),
+        ] {
+            assert_eq!(known.apply(&item), Err(error));
+            assert_eq!(known.position(), position);
+        }
+        known.apply(&items[1]).unwrap();
+        assert_eq!(known.apply(&items[0]), Err(NotApplied::Repeated));
+        let outside = chain(&[
+            (token(1, STATUS_LIST_CAPACITY), 0),
+            (token(1, STATUS_LIST_CAPACITY), 9),
+        ]);
+        for entry in outside {
+            let known = Known::beginning(
+                ISSUER,
+                Position {
+                    sequence: entry.event.sequence - 1,
+                    ..Position::beginning(Uuid::from_u128(1))
+                },
+            );
+            let entry = Entry::after(&BEFORE_ALL, entry.event);
+            assert_eq!(known.apply(&Item::from(&entry)), Err(NotApplied::OutOfRange));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_undoes_nothing() {
+        let entries = chain(&[(token(1, 1), 10), (token(1, 2), 0)]);
+        let known = beginning();
+        for entry in &entries {
+            known.apply(&Item::from(entry)).unwrap();
+        }
+        let at = |index| Subject {
+            list: 1,
+            index,
+            issued_at: 0,
+            of: 0,
+        };
+        assert_eq!(is_revoked(&known, at(1), 9_999), Some(false));
+        assert_eq!(is_revoked(&known, at(1), 10_000), Some(true));
+        // A local clock that was ahead revokes nothing for good.
+        assert_eq!(is_revoked(&known, at(1), 9_999), Some(false));
+        assert_eq!(is_revoked(&known, at(2), 0), Some(true));
+        known.observe(10_000);
+        assert_eq!(is_revoked(&known, at(1), 0), Some(true));
+    }
+
+    #[test]
+    fn the_same_cut_off_again_and_again_is_one() {
+        let orders: Vec<_> = (0..1000)
+            .map(|second| (Ends::CutOff(cut_off(8, second)), 0))
+            .collect();
+        let known = beginning();
+        for entry in chain(&orders) {
+            known.apply(&Item::from(&entry)).unwrap();
+        }
+        let indexes = known.cut_offs.shards.iter().map(|shard| shard.load_full());
+        let count: usize = indexes
+            .map(|index| index.values().map(|all| all.len()).sum::<usize>())
+            .sum();
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn only_a_known_list_of_the_issuer_says_anything() {
+        let mut known = beginning();
+        let mut odd = claims(Subject {
+            list: 1,
+            index: 1,
+            issued_at: 0,
+            of: 0,
+        });
+        assert_eq!(known.is_revoked(&header(0), &odd, 0), Some(false));
+        for uri in [
+            "",
+            "https://elsewhere/status-lists/1",
+            "https://tokens.example.org/status-lists/",
+            "https://tokens.example.org/status-lists/+1",
+        ] {
+            odd.status.uri = uri.to_owned();
+            assert_eq!(known.is_revoked(&header(0), &odd, 0), None, "{uri}");
+        }
+        let outside = Subject {
+            list: 1,
+            index: STATUS_LIST_CAPACITY,
+            issued_at: 0,
+            of: 0,
+        };
+        assert_eq!(is_revoked(&known, outside, 0), None);
+
+        let bits = StatusList::new(16);
+        bits.set(3).unwrap();
+        let list = StatusListClaims {
+            issuer: None,
+            audience: None,
+            uri: format!("{ISSUER}/status-lists/1"),
+            issued_at: 0,
+            expires_at: 1,
+            ttl: 1,
+            feed: FeedPosition {
+                epoch: Uuid::nil(),
+                sequence: 0,
+            },
+            list: compressed(&bits),
+        };
+        known = Known::from_status_lists(ISSUER, &[list]).unwrap();
+        let at = |list, index| Subject {
+            list,
+            index,
+            issued_at: 0,
+            of: 0,
+        };
+        assert_eq!(is_revoked(&known, at(1, 3), 0), Some(true));
+        assert_eq!(is_revoked(&known, at(1, 4), 0), Some(false));
+        assert_eq!(is_revoked(&known, at(1, 16), 0), None);
+        assert_eq!(is_revoked(&known, at(2, 3), 0), None);
+    }
+}
