@@ -100,8 +100,8 @@ pub(super) fn failures() -> Vec<(&'static str, Failure)> {
     input.into_iter().chain(rest).chain(refused).collect()
 }
 
-/// Returns the failure of a name. The name of a scope is the failure to have it, and `quota_reached:` goes
-/// before what is counted.
+/// Returns the failure of a name. The name of a scope is the failure to have it, `quota_reached:` goes
+/// before what is counted, and `deployment_token_needed:` before a scope.
 fn failure(name: &str) -> Option<Failure> {
     if let Some(counted) = name.strip_prefix("quota_reached:") {
         let what = match counted {
@@ -114,6 +114,12 @@ fn failure(name: &str) -> Option<Failure> {
             _ => return None,
         };
         return Some(Error::QuotaReached { what, most: 1_000 }.into());
+    }
+    if let Some(scope) = name.strip_prefix("deployment_token_needed:") {
+        let scopes =
+            [ManagementScope::RevocationsRead, ManagementScope::UsageWrite].map(ManagementScope::as_str);
+        let scope = scopes.into_iter().find(|known| *known == scope)?;
+        return Some(Error::DeploymentTokenNeeded(scope).into());
     }
     if name.contains(':') {
         return Some(Error::ScopeNeeded(name.to_owned().into()).into());

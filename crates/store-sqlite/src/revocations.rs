@@ -210,12 +210,8 @@ fn events_after(
         return Ok(FeedPage::Forked);
     }
     let entry = |row: &Row<'_>| chain::entry(row).map(Arc::new);
-    Ok(FeedPage::Events(read_events(
-        &transaction,
-        position,
-        most,
-        entry,
-    )?))
+    let entries = read_events(&transaction, position, most, entry)?;
+    Ok(FeedPage::of(entries, feed.epoch))
 }
 
 /// The beginning and the end of the feed.

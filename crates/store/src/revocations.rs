@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 
 use jeton_verifier::event::{self, Ends, Entry, Position};
+use uuid::Uuid;
 
 use crate::{Change, Generation, Realm, Result};
 use jeton_core::clock::Timestamp;
@@ -99,6 +100,17 @@ pub enum FeedPage {
     Ahead,
     /// The position is one of another history: another epoch, or an event with another hash.
     Forked,
+}
+
+impl FeedPage {
+    /// Returns the events that follow a position of an epoch. Those of former epochs, from before a restore, count as
+    /// pruned: nobody can continue from their positions.
+    pub fn of(entries: Vec<Arc<Entry>>, epoch: Uuid) -> Self {
+        match entries.first() {
+            Some(first) if first.event.epoch != epoch => Self::Pruned,
+            _ => Self::Events(entries),
+        }
+    }
 }
 
 /// The changes since a position.

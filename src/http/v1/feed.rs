@@ -61,7 +61,7 @@ pub(crate) struct FeedForm {
 #[utoipa::path(get, path = "/api/v1/revocations", tag = "verification", operation_id = "list_revocations",
     params(FeedForm),
     responses((status = OK, description = "The events", body = Page),
-              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed")),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:revocations:read")),
               (status = GONE, description = "The events after the cursor are no longer kept", body = Problem, example = json!("cursor_pruned")),
               (status = CONFLICT, description = "The cursor is no position of the feed", body = Problem, example = json!(["other_epoch", "cursor_ahead"]))))]
 pub(super) async fn list(
@@ -97,7 +97,7 @@ pub(super) async fn list(
 /// cursor and the statement knows all revocations up to then.
 #[utoipa::path(get, path = "/api/v1/revocations/head", tag = "verification", operation_id = "revocation_head",
     responses((status = OK, description = "The head", body = Head),
-              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed"))))]
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:revocations:read"))))]
 async fn head(
     caller: Caller<RevocationsRead>,
     State(app): State<Arc<App>>,
@@ -132,7 +132,7 @@ pub(crate) struct StreamHeaders {
 #[utoipa::path(get, path = "/api/v1/revocations/stream", tag = "verification", operation_id = "stream_revocations",
     params(StreamForm, StreamHeaders),
     responses((status = OK, description = "The events, without end", content_type = "text/event-stream", body = String),
-              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed")),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:revocations:read")),
               (status = GONE, description = "The events after the cursor are no longer kept", body = Problem, example = json!("cursor_pruned")),
               (status = CONFLICT, description = "The cursor is no position of the feed", body = Problem, example = json!(["other_epoch", "cursor_ahead"]))))]
 async fn stream(

@@ -98,7 +98,7 @@ struct ReportedUsage {
 #[utoipa::path(post, path = "/api/v1/usage", tag = "tokens", operation_id = "report_usage",
     request_body = ReportForm,
     responses((status = OK, description = "The report is recorded", body = ReportedUsage),
-              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed"))))]
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:usage:write"))))]
 async fn report(
     caller: Caller<UsageWrite>,
     State(app): State<Arc<App>>,

@@ -106,7 +106,7 @@ impl Revocations for MemoryStore {
         }
         let later = feed.events.range(position.sequence + 1..).take(most as usize);
         let entries = later.map(|(_, (entry, _))| Arc::clone(entry));
-        Ok(FeedPage::Events(entries.collect()))
+        Ok(FeedPage::of(entries.collect(), data.epoch))
     }
 
     async fn status_lists(&self) -> Result<Vec<u32>> {
