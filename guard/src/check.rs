@@ -2,7 +2,8 @@
 
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use jeton_verifier::{Claims, Rejection, Requirements, Verifier};
+use jeton_verifier::{Claims, Malformed, Rejection, Requirements, Verifier};
+use uuid::Uuid;
 
 use crate::config::Rule;
 use crate::credential::{Unreadable, credential};
@@ -71,12 +72,14 @@ impl Check {
         };
         let verdict = verifier
             .verify_for(&self.requirements, credential.token())
-            .and_then(|claims| about(&claims).ok_or(Rejection::Malformed(jeton_verifier::Malformed::Claims)));
+            .and_then(|claims| about(&claims).ok_or(Rejection::Malformed(Malformed::Claims)));
         match verdict {
             Ok(about) => {
                 self.verdicts.accepted();
                 let mut answer = empty(StatusCode::OK);
-                answer.headers_mut().extend(about);
+                let headers = answer.headers_mut();
+                headers.reserve(about.len());
+                headers.extend(about);
                 answer
             }
             Err(rejection) => {
@@ -89,7 +92,12 @@ impl Check {
 
 /// Returns the headers for the service; `None` for a claim that no header can hold, which the authority never signs.
 fn about(claims: &Claims) -> Option<[(HeaderName, HeaderValue); 7]> {
-    let scopes = claims.scope.as_ref().filter(|scopes| !scopes.is_empty());
+    let scopes = claims.scope.as_deref().unwrap_or_default();
+    let scopes = match scopes {
+        [] => NONE,
+        [one] => HeaderValue::from_str(one).ok()?,
+        many => HeaderValue::try_from(many.join(" ")).ok()?,
+    };
     let projects = match claims.projects.as_deref() {
         None => NONE,
         Some([]) => NO_PROJECT,
@@ -98,21 +106,20 @@ fn about(claims: &Claims) -> Option<[(HeaderName, HeaderValue); 7]> {
             HeaderValue::try_from(numbers.join(" ")).ok()?
         }
     };
+    let team = claims.team.as_deref().map(HeaderValue::from_str);
     Some([
         (SUBJECT, HeaderValue::from_str(&claims.subject).ok()?),
-        (
-            ORGANIZATION,
-            value(claims.organization.map(|organization| organization.to_string()))?,
-        ),
-        (TEAM, value(claims.team.clone())?),
-        (SCOPES, value(scopes.map(|scopes| scopes.join(" ")))?),
+        (ORGANIZATION, claims.organization.map_or(Some(NONE), id)?),
+        (TEAM, team.transpose().ok()?.unwrap_or(NONE)),
+        (SCOPES, scopes),
         (PROJECTS, projects),
         // The number of the authority's record is not in the token.
         (TOKEN_ID, NONE),
-        (JTI, HeaderValue::try_from(claims.jti.to_string()).ok()?),
+        (JTI, id(claims.jti)?),
     ])
 }
 
-fn value(text: Option<String>) -> Option<HeaderValue> {
-    text.map_or(Some(NONE), |text| HeaderValue::try_from(text).ok())
+fn id(id: Uuid) -> Option<HeaderValue> {
+    let mut text = Uuid::encode_buffer();
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
 }

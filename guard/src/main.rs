@@ -1,6 +1,6 @@
 //! The command `jeton-guard`.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +9,10 @@ use jeton_guard::answer::Guard;
 use jeton_guard::config::{Config, Flags, Listen};
 use jeton_guard::serve::{Bound, Limits, serve};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The exit code for a wrong configuration.
 const MISTAKE: u8 = 2;
@@ -26,11 +30,7 @@ fn main() -> ExitCode {
         println!("The configuration is good.");
         return ExitCode::SUCCESS;
     }
-    tracing_subscriber::fmt()
-        .with_max_level(config.log)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    start_log(config.log);
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,6 +38,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts the log of the guard and the verifier. Libraries only warn: at lower levels they log parts of requests.
+fn start_log(level: Level) {
+    let targets = Targets::new()
+        .with_default(Level::WARN.min(level))
+        .with_targets([("jeton_guard", level), ("jeton_verifier", level)]);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(targets).init();
 }
 
 #[tokio::main]
@@ -63,7 +74,8 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         tracing::info!("ready");
     });
     for address in addresses {
-        println!("listening on {address}");
+        // Whoever started it may not read it.
+        let _ = writeln!(io::stdout(), "listening on {address}");
     }
     let stop = async {
         tokio::select! {

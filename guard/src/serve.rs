@@ -14,6 +14,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
@@ -54,6 +55,9 @@ const BUFFER: usize = 64 * 1024;
 
 /// How long the accept loop waits after an error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors for listeners, files and the connections to the authority.
+const OTHER_DESCRIPTORS: u64 = 64;
 
 /// A bound socket.
 #[derive(Debug)]
@@ -116,7 +120,7 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
 /// Serves until `stop` resolves, and then until requests in progress are answered, at most [`Limits::drain_time`].
 pub async fn serve(guard: Arc<Guard>, sockets: Vec<Bound>, limits: Limits, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(());
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(within_descriptors(limits.connections)));
     let mut loops = JoinSet::new();
     for socket in sockets {
         let server = Server {
@@ -135,6 +139,31 @@ pub async fn serve(guard: Arc<Guard>, sockets: Vec<Bound>, limits: Limits, stop:
     if timeout(limits.drain_time, drained).await.is_err() {
         tracing::warn!("connections with unfinished requests were cut");
     }
+}
+
+/// Raises the soft limit of descriptors if necessary, and returns how many connections it allows.
+fn within_descriptors(connections: usize) -> usize {
+    let wanted = u64::try_from(connections)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHER_DESCRIPTORS);
+    let mut limit = getrlimit(Resource::Nofile);
+    // `None` means unlimited.
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted))),
+            ..limit
+        };
+        match setrlimit(Resource::Nofile, raised.clone()) {
+            Ok(()) => limit = raised,
+            Err(error) => tracing::warn!(%error, "the descriptor limit cannot be raised"),
+        }
+    }
+    let allowed = limit
+        .current
+        .unwrap_or(u64::MAX)
+        .saturating_sub(OTHER_DESCRIPTORS)
+        .max(1);
+    usize::try_from(allowed).unwrap_or(usize::MAX).min(connections)
 }
 
 struct Server {

@@ -8,8 +8,6 @@ use tokio::io::AsyncWriteExt;
 
 use crate::harness::{Running, ask, is_closed, mode, read_answer};
 
-const AUTHORITY: &str = "http://127.0.0.1:1";
-
 fn hasty() -> Limits {
     Limits {
         patience: Duration::from_millis(300),
@@ -51,7 +49,7 @@ async fn long_headers_are_refused() {
 
 #[tokio::test]
 async fn silent_and_slow_clients_are_dropped_and_make_room() {
-    let guard = Running::with(AUTHORITY, "[rules.a]\n", hasty()).await;
+    let guard = Running::with("[rules.a]\n", hasty()).await;
     let (mut silent, mut half) = (guard.tcp().await, guard.unix().await);
     half.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
     // A third client waits until one of the two is gone.
@@ -68,7 +66,6 @@ async fn silent_and_slow_clients_are_dropped_and_make_room() {
 #[tokio::test]
 async fn a_stop_closes_what_is_idle_and_cuts_what_never_ends() {
     let guard = Running::with(
-        AUTHORITY,
         "[rules.a]\n",
         Limits {
             drain_time: Duration::from_millis(500),

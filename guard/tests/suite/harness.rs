@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+use crate::authority::Authority;
 
 /// The token with which services introspect over TCP.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -30,14 +32,33 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a guard whose authority cannot be reached.
     pub(crate) async fn blind(more: &str) -> Self {
-        Self::with("http://127.0.0.1:1", more, Limits::default()).await
+        Self::with(more, Limits::default()).await
     }
 
-    /// Starts a guard; `more` are settings and rules.
-    pub(crate) async fn with(issuer: &str, more: &str, limits: Limits) -> Self {
+    /// Starts a guard whose authority cannot be reached, with limits.
+    pub(crate) async fn with(more: &str, limits: Limits) -> Self {
+        Self::start("http://127.0.0.1:1", "eyJ", more, limits, |_| {}).await
+    }
+
+    /// Starts a guard, and waits until it is ready.
+    pub(crate) async fn of(authority: &Authority, more: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let (issuer, token) = (authority.issuer(), authority.own_token());
+        let guard = Self::start(&issuer, &token, more, Limits::default(), change).await;
+        guard.eventually("/readyz", 200).await;
+        guard
+    }
+
+    /// `more` are settings and rules.
+    async fn start(
+        issuer: &str,
+        token: &str,
+        more: &str,
+        limits: Limits,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
-        std::fs::write(folder.path().join("token"), "eyJ").unwrap();
+        std::fs::write(folder.path().join("token"), token).unwrap();
         std::fs::write(folder.path().join("secret"), SECRET).unwrap();
         let file = folder.path().join("guard.toml");
         let text = format!(
@@ -46,7 +67,8 @@ impl Running {
             folder.path().display(),
         );
         std::fs::write(&file, text.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
-        let config = Config::load(&Flags::parse_from(["jeton-guard", file.to_str().unwrap()])).unwrap();
+        let mut config = Config::load(&Flags::parse_from(["jeton-guard", file.to_str().unwrap()])).unwrap();
+        change(&mut config);
         let mut sockets = Vec::new();
         for listen in &config.listen {
             sockets.push(Bound::new(listen).await.unwrap());
@@ -79,7 +101,37 @@ impl Running {
         ask(&mut self.tcp().await, method, path, headers, "").await
     }
 
-    /// Asks a rule for a credential.
+    /// Waits until a path is answered so.
+    pub(crate) async fn eventually(&self, path: &str, status: u16) -> Answer {
+        for _ in 0..1000 {
+            let answer = self.ask("GET", path, &[]).await;
+            if answer.status == status {
+                return answer;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.ask("GET", path, &[]).await.is(status)
+    }
+
+    /// Waits until a rule refuses a token.
+    pub(crate) async fn eventually_refuses(&self, rule: &str, token: &str) {
+        for _ in 0..1000 {
+            if self.check(rule, token).await.status == 401 {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.check(rule, token).await.is(401);
+    }
+
+    /// Introspects a token by the Unix socket.
+    pub(crate) async fn introspect(&self, token: &str) -> Answer {
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let question = format!("token={token}");
+        ask(&mut self.unix().await, "POST", "/introspect", &form, &question).await
+    }
+
+    /// Asks a rule about a token.
     pub(crate) async fn check(&self, rule: &str, token: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         self.ask("GET", &format!("/check/{rule}"), &[("authorization", &bearer)])
