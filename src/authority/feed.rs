@@ -1,17 +1,21 @@
-//! The revocation feed, for those who follow it: its events, its signed head, and where a revocation is in it.
+//! The revocation feed, for those who follow it: its events, its signed head, and the snapshot to start from.
 //!
 //! The feed belongs to the deployment, since it tells of all tenants.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use jeton_verifier::event::Position;
-use jeton_verifier::feed::{Cursor, Head, HeadClaims, feed_url};
+use arc_swap::ArcSwapOption;
+use jeton_verifier::event::{Ends, Position};
+use jeton_verifier::feed::{Cursor, CutOffSnapshot, Head, HeadClaims, SnapshotClaims, feed_url};
 use tokio::sync::watch;
 
 use crate::authority::{Authority, Caller, Error, Result, policy};
-use crate::revocation::{Heard, Told};
+use crate::keys::KeyRing;
+use crate::revocation::{Heard, Index, SignedText, Told};
 use jeton_core::clock::Timestamp;
-use jeton_store::FeedPage;
+use jeton_core::deployment_clock::DeploymentClock;
+use jeton_store::{ExplainedEvent, FeedPage, ends};
 
 /// Why a position is no place to continue from. The follower starts again from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +31,131 @@ pub enum LostPlace {
     OtherEpoch,
 }
 
-/// The last signed head: one serves all followers until an event is added, or for a second.
-#[derive(Debug, Default)]
-pub(super) struct LastHead(Mutex<Option<(Timestamp, Arc<Head>)>>);
+/// How long a snapshot is served while events are added: followers read the rest from the feed.
+const SNAPSHOT_LIFE: Duration = Duration::from_secs(10);
+
+/// Signs heads and snapshots, and keeps the last of each.
+pub(super) struct Feed {
+    keys: Arc<KeyRing>,
+    index: Arc<Index>,
+    clock: Arc<DeploymentClock>,
+    url: String,
+    /// One head serves all followers until an event is added, or for a second.
+    head: Mutex<Option<(Timestamp, Arc<Head>)>>,
+    snapshot: ArcSwapOption<Snapshot>,
+    /// Held by the task that makes a snapshot.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A signed snapshot.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The text.
+    pub text: SignedText,
+    position: Position,
+    /// When it was made, by the uptime.
+    made_at: Duration,
+}
+
+impl Feed {
+    pub(super) fn new(
+        keys: Arc<KeyRing>,
+        index: Arc<Index>,
+        clock: Arc<DeploymentClock>,
+        issuer: &str,
+    ) -> Self {
+        Self {
+            keys,
+            index,
+            clock,
+            url: feed_url(issuer),
+            head: Mutex::default(),
+            snapshot: ArcSwapOption::default(),
+            making: Arc::default(),
+        }
+    }
+
+    fn head(&self) -> Result<Arc<Head>> {
+        let (position, at) = self.index.head().ok_or(Error::Busy)?;
+        let mut last = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((signed_at, head)) = &*last
+            && head.cursor.0 == position
+            && signed_at.seconds() == at.seconds()
+        {
+            return Ok(Arc::clone(head));
+        }
+        let claims = HeadClaims {
+            issuer: self.url.clone(),
+            audience: self.url.clone(),
+            issued_at: at.seconds(),
+            position,
+        };
+        let kid = self.keys.signing_kid()?;
+        let head = Arc::new(Head {
+            cursor: Cursor(position),
+            head: self.keys.sign_statement(&kid, &claims)?,
+        });
+        *last = Some((at, Arc::clone(&head)));
+        Ok(head)
+    }
+
+    async fn snapshot(self: &Arc<Self>) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.current_snapshot() {
+            return Ok(snapshot);
+        }
+        let making = Arc::clone(&self.making).lock_owned().await;
+        if let Some(snapshot) = self.current_snapshot() {
+            return Ok(snapshot);
+        }
+        let feed = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            // Held until the end even if the client disconnects, so that no two are made at once.
+            let _making = making;
+            feed.make_snapshot()
+        });
+        made.await.map_err(|error| Error::Unavailable(error.into()))?
+    }
+
+    fn current_snapshot(&self) -> Option<Arc<Snapshot>> {
+        let signs = self.keys.signing_kid().ok()?;
+        self.snapshot.load_full().filter(|snapshot| {
+            let is_recent = || self.clock.uptime().saturating_sub(snapshot.made_at) < SNAPSHOT_LIFE;
+            snapshot.text.kid == signs && (Some(snapshot.position) == self.index.reached() || is_recent())
+        })
+    }
+
+    fn make_snapshot(&self) -> Result<Arc<Snapshot>> {
+        let made_at = self.clock.uptime();
+        let (_, at) = self.index.head().ok_or(Error::Busy)?;
+        let known = self.index.snapshot().ok_or(Error::Busy)?;
+        let lists = known.lists.iter().map(|list| list.snapshot());
+        let cut_offs = known.cut_offs.iter().filter_map(|cut_off| match ends(cut_off) {
+            Ends::CutOff(tokens) => Some(CutOffSnapshot {
+                effective_at: cut_off.effective_at.millis(),
+                tokens,
+            }),
+            Ends::Token(_) => None,
+        });
+        let claims = SnapshotClaims {
+            issuer: self.url.clone(),
+            audience: self.url.clone(),
+            issued_at: at.seconds(),
+            position: known.position,
+            status_lists: lists
+                .collect::<std::result::Result<_, _>>()
+                .map_err(|error| Error::Unavailable(error.into()))?,
+            cut_offs: cut_offs.collect(),
+        };
+        let kid = self.keys.signing_kid()?;
+        let made = Arc::new(Snapshot {
+            text: SignedText::new(self.keys.sign_statement(&kid, &claims)?, kid),
+            position: known.position,
+            made_at,
+        });
+        self.snapshot.store(Some(Arc::clone(&made)));
+        Ok(made)
+    }
+}
 
 impl Authority {
     /// Allows following the feed: tokens of the deployment, and sessions of site administrators.
@@ -75,33 +201,33 @@ impl Authority {
         }
     }
 
+    /// Returns the event at a position, with its author and reason, for administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] for others, and [`Error::Absent`] if there is no such event any more; the position is
+    /// `None` for a text that names none.
+    pub async fn feed_event(&self, caller: &Caller, position: Option<Position>) -> Result<ExplainedEvent> {
+        policy::explain_events(caller)?;
+        let position = position.ok_or(Error::Absent)?;
+        self.store.event(position).await?.ok_or(Error::Absent)
+    }
+
     /// Returns the signed head of the feed: the last event, and the instant at which it was the last one.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] until the index is complete, and errors of signing.
     pub fn feed_head(&self) -> Result<Arc<Head>> {
-        let (position, at) = self.index.head().ok_or(Error::Busy)?;
-        let mut last = self.last_head.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((signed_at, head)) = &*last
-            && head.cursor.0 == position
-            && signed_at.seconds() == at.seconds()
-        {
-            return Ok(Arc::clone(head));
-        }
-        let url = feed_url(&self.settings.issuer);
-        let claims = HeadClaims {
-            issuer: url.clone(),
-            audience: url,
-            issued_at: at.seconds(),
-            position,
-        };
-        let kid = self.keys.signing_kid()?;
-        let head = Arc::new(Head {
-            cursor: Cursor(position),
-            head: self.keys.sign_statement(&kid, &claims)?,
-        });
-        *last = Some((at, Arc::clone(&head)));
-        Ok(head)
+        self.feed.head()
+    }
+
+    /// Returns a signed snapshot of all revocations in force, made not long ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] until the index is complete, and errors of signing.
+    pub async fn feed_snapshot(&self) -> Result<Arc<Snapshot>> {
+        self.feed.snapshot().await
     }
 }

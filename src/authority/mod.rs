@@ -84,7 +84,7 @@ use jeton_core::token::{Catalogue, Lifetime, Span};
 use jeton_store::{Origin, SharedStore};
 
 use self::concurrency::ConcurrencyLimit;
-use self::feed::LastHead;
+use self::feed::Feed;
 use self::limits::Recounts;
 use self::password::PasswordHasher;
 use self::quotas::Allowances;
@@ -153,7 +153,7 @@ pub struct Authority {
     pauses: Pauses,
     /// Limits the verification of tokens sent to the revocation endpoint.
     verifications: ConcurrencyLimit,
-    last_head: LastHead,
+    feed: Arc<Feed>,
     recounts: Recounts,
     allowances: Allowances,
 }
@@ -191,11 +191,16 @@ impl Authority {
                 Arc::clone(&clock),
                 settings.issuer.clone(),
             )),
+            feed: Arc::new(Feed::new(
+                Arc::clone(&keys),
+                Arc::clone(&index),
+                Arc::clone(&clock),
+                &settings.issuer,
+            )),
             views: Views::default(),
             throttle: Throttle::default(),
             pauses: Pauses::default(),
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
-            last_head: LastHead::default(),
             recounts: Recounts::default(),
             allowances: Allowances::default(),
             store,

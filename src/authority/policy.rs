@@ -261,6 +261,12 @@ pub fn follow_feed(caller: &Caller) -> Result<(), Error> {
     }
 }
 
+/// Allows reading why an event of the feed was recorded: site administrators with a session. Services that follow the
+/// feed see no reasons.
+pub fn explain_events(caller: &Caller) -> Result<(), Error> {
+    manage_people(caller)
+}
+
 /// Allows operations that need a session. A stolen API token must not be able to do them, with any scopes.
 pub fn logged_in(caller: &Caller) -> Result<(), Error> {
     match caller.token().kind() {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::authority::claims::{status_list_uri, status_lists_uri};
 use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
-use crate::revocation::{Index, LIFE, List, Published, Validity};
+use crate::revocation::{Index, LIFE, List, Published, SignedText, Validity};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::DeploymentClock;
 use jeton_store::rules::keys;
@@ -93,7 +93,7 @@ impl StatusLists {
         let now = self.clock.shown();
         list.publication().current().filter(|published| {
             // Verifiers reject a list signed by a withdrawn key.
-            published.changes >= changes && published.kid == signs && published.validity.is_good(now)
+            published.changes >= changes && published.text.kid == signs && published.validity.is_good(now)
         })
     }
 
@@ -143,7 +143,11 @@ impl StatusLists {
                 .map_err(|error| Error::Unavailable(error.into()))?,
         };
         let text = self.keys.sign_statement(kid, &claims)?;
-        let published = Arc::new(Published::new(text, kid.into(), validity, changes));
+        let published = Arc::new(Published {
+            text: SignedText::new(text, kid.into()),
+            validity,
+            changes,
+        });
         list.publication().publish(Arc::clone(&published));
         Ok(published)
     }

@@ -53,6 +53,9 @@ pub trait Permission {
         Presented::ForUse(from)
     }
 
+    /// Whether what is done with the permission, by other methods than GET, can revoke tokens.
+    const REVOKES: bool = true;
+
     /// The requirements of the permission, in the order in which they are checked.
     const NEEDS: &'static [Need] = &[];
 
@@ -152,6 +155,7 @@ impl Permission for ApiToken {
 }
 
 impl Permission for ClientOfProxy {
+    const REVOKES: bool = false;
     const NEEDS: &'static [Need] = ApiToken::NEEDS;
 
     /// The caller is a proxy, which attributes only 401 and 403 to its client.
@@ -170,6 +174,8 @@ impl Permission for LoggedIn {
 
 /// Both permissions.
 impl<P: Permission, Q: Permission> Permission for (P, Q) {
+    const REVOKES: bool = P::REVOKES || Q::REVOKES;
+
     fn needs() -> Vec<Need> {
         [P::needs(), Q::needs()].concat()
     }
@@ -183,25 +189,26 @@ impl<P: Permission, Q: Permission> Permission for (P, Q) {
 /// Declares a permission for each management scope that endpoints require. A session has all of them,
 /// within its user's role.
 macro_rules! scoped {
-    ($($name:ident),*) => {$(
+    ($($name:ident $revokes:literal),*) => {$(
         #[doc = concat!("A session, or a token with the scope of this name.")]
         #[derive(Debug)]
         pub struct $name;
 
         impl Permission for $name {
+            const REVOKES: bool = $revokes;
             const NEEDS: &'static [Need] = &[Need::OwnAudience, Need::Scope(ManagementScope::$name)];
         }
     )*};
 }
 
 scoped!(
-    TokensRead,
-    TokensWrite,
-    TokensIntrospect,
-    OrganizationsRead,
-    OrganizationsWrite,
-    RevocationsRead,
-    UsageWrite
+    TokensRead false,
+    TokensWrite true,
+    TokensIntrospect false,
+    OrganizationsRead false,
+    OrganizationsWrite true,
+    RevocationsRead false,
+    UsageWrite false
 );
 
 impl<P: Permission> FromRequestParts<Arc<App>> for Caller<P> {
@@ -250,6 +257,9 @@ impl<P: Permission> Caller<P> {
         if !parts.method.is_safe() {
             let active = caller.active().clone();
             let app = Arc::clone(app);
+            if let (true, Some(extracted)) = (P::REVOKES, parts.extensions.get::<Arc<Extracted>>()) {
+                let _ = extracted.writes.set(Arc::clone(&app));
+            }
             parts.extensions.insert(Unconfirmed::new(app, active));
         }
         Ok(Some(Self {

@@ -43,7 +43,7 @@ text_scalar! {
     Slot: bounded(1, 64).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"));
     Scope: string().pattern(Some("^[a-z0-9_-]+:[a-z0-9_-]+$"));
     Name: bounded(1, 90).pattern(Some("^[A-Za-z0-9][A-Za-z0-9._*-]{0,89}$"));
-    Cursor: bounded(75, 75);
+    Cursor: cursor();
     Line: string();
     Prose: string();
     Email: address();
@@ -54,6 +54,17 @@ text_scalar! {
 fn bounded(min: usize, max: usize) -> ObjectBuilder {
     string().min_length(Some(min)).max_length(Some(max))
 }
+
+/// Returns the schema of a cursor of the revocation feed: 56 bytes in base64url.
+fn cursor() -> ObjectBuilder {
+    let format = SchemaFormat::Custom(CURSOR.to_owned());
+    bounded(75, 75)
+        .pattern(Some("^[A-Za-z0-9_-]{74}[AEIMQUYcgkosw048]$"))
+        .format(Some(format))
+}
+
+/// The format of a cursor of the revocation feed in the OpenAPI documents.
+pub(super) const CURSOR: &str = "revocation-cursor";
 
 fn address() -> ObjectBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Email);

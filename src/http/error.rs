@@ -13,8 +13,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
+use jeton_verifier::feed::Cursor;
+
 use crate::authority;
 use crate::causes::error_chain;
+use crate::http::App;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 
 /// The reason why a request failed.
@@ -172,12 +175,18 @@ pub(super) fn whole_seconds(wait: Duration) -> u64 {
 pub(super) struct Extracted {
     /// The remaining lifetime of the caller's token in seconds, sent in [`EXPIRES_IN`].
     pub(super) expires_in: OnceLock<u64>,
+    /// The server, if the request can revoke tokens.
+    pub(super) writes: OnceLock<Arc<App>>,
     /// The body of a valid form, for the violations that an operation finds.
     pub(super) body: OnceLock<String>,
 }
 
 /// The response header with the remaining lifetime of the caller's token.
 pub(super) const EXPIRES_IN: HeaderName = HeaderName::from_static("token-expires-in");
+
+/// The response header with a position in the revocation feed: who follows the feed up to it knows everything that the
+/// request has revoked.
+pub(super) const REVOCATION_CURSOR: HeaderName = HeaderName::from_static("revocation-cursor");
 
 /// Renders every failure of a router in an API's format, adds [`EXPIRES_IN`], and forbids caching
 /// unless a response allows it: responses are specific to a caller.
@@ -199,9 +208,15 @@ where
             }
             response = keep_headers(response, render(&failure));
         }
+        let is_done = response.status().is_success();
+        let app = extracted.writes.get().filter(|_| is_done);
+        let cursor = app.and_then(|app| revocation_cursor(app));
         let headers = response.headers_mut();
         if let Some(seconds) = extracted.expires_in.get() {
             headers.insert(EXPIRES_IN, (*seconds).into());
+        }
+        if let Some(cursor) = cursor {
+            headers.entry(REVOCATION_CURSOR).or_insert(cursor);
         }
         headers
             .entry(header::CACHE_CONTROL)
@@ -211,6 +226,12 @@ where
             .or_insert(HeaderValue::from_static("nosniff"));
         response
     }))
+}
+
+/// Returns the value of [`REVOCATION_CURSOR`] after a request.
+pub(super) fn revocation_cursor(app: &App) -> Option<HeaderValue> {
+    let position = app.authority.feed_position().ok()?;
+    HeaderValue::from_str(&Cursor(position).to_string()).ok()
 }
 
 /// Keeps headers and extensions of the bare response, such as `Allow`.

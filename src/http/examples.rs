@@ -13,10 +13,12 @@ use utoipa::openapi::{Content, RefOr};
 
 use crate::authority::{Counted, Error, Inactive, LostPlace};
 use crate::http::Failure;
+use crate::http::domain_types;
 use crate::http::input::{Fault, InputError, Location, Violation, Violations};
 use jeton_core::directory::Email;
 use jeton_core::token::{ManagementScope, OwnerKind};
 use jeton_verifier::Rejection;
+use jeton_verifier::feed::NotACursor;
 
 /// Returns one of every failure with its name: the code, or what tells it from others with the same code.
 pub(super) fn failures() -> Vec<(&'static str, Failure)> {
@@ -255,6 +257,10 @@ pub(super) fn violations(document: &Value, operation: &Value) -> Option<Violatio
         let (fault, input) = match (schema["format"].as_str(), schema["minLength"].as_u64()) {
             _ if is_integer => (Fault::IntegerParsing, "x"),
             (Some("email"), _) => (invalid_email()?, "x"),
+            (Some(domain_types::CURSOR), _) => {
+                let error = NotACursor.to_string();
+                (Fault::Value { error }, "x")
+            }
             (None, Some(min_length)) if schema["pattern"].is_null() => {
                 (Fault::StringTooShort { min_length }, "")
             }

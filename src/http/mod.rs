@@ -5,6 +5,7 @@
 pub mod address;
 mod all_pages;
 mod api;
+mod cacheable;
 pub mod caller;
 pub mod connections;
 mod dialects;

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use axum::response::Response;
 use url::Url;
 use utoipa::ToSchema;
-use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Array, Components, ContactBuilder, Content, Header, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
     OpenApiBuilder, Ref, RefOr, ResponseBuilder, Schema, Server, Type, tag::TagBuilder,
 };
 
-use crate::http::error::EXPIRES_IN;
+use crate::http::error::{EXPIRES_IN, REVOCATION_CURSOR};
 use crate::http::input::null;
-use crate::http::routes::REFUSALS;
+use crate::http::routes::{REFUSALS, REVOKES};
 use crate::http::{Failure, examples};
 
 /// The preface of an OpenAPI document.
@@ -190,6 +190,9 @@ pub(super) fn complete(
                 ..inputs_of(operation)
             };
             complete_operation(operation, errors(inputs));
+            if take_extension(operation, REVOKES) == Some(true.into()) {
+                add_revocation_cursor(operation);
+            }
             add_examples(operation, inputs, render, &whole);
         }
         if let Some(operation) = &mut item.get {
@@ -264,16 +267,37 @@ fn add_examples(
 
 /// Removes and returns the names that `routes!` has added.
 fn take_refusals(operation: &mut Operation) -> Vec<String> {
-    let Some(extensions) = &mut operation.extensions else {
-        return Vec::new();
-    };
-    let refusals = extensions.remove(REFUSALS);
+    take_extension(operation, REVOKES);
+    take_extension(operation, REFUSALS)
+        .and_then(|names| serde_json::from_value(names).ok())
+        .unwrap_or_default()
+}
+
+fn take_extension(operation: &mut Operation, name: &str) -> Option<serde_json::Value> {
+    let extensions = operation.extensions.as_mut()?;
+    let value = extensions.remove(name);
     if extensions.is_empty() {
         operation.extensions = None;
     }
-    refusals
-        .and_then(|names| serde_json::from_value(names).ok())
-        .unwrap_or_default()
+    value
+}
+
+/// Adds the header [`REVOCATION_CURSOR`] to the responses of success.
+fn add_revocation_cursor(operation: &mut Operation) {
+    let mut header = Header::new(RefOr::T(Schema::Object(
+        ObjectBuilder::new().schema_type(Type::String).build(),
+    )));
+    header.description = Some(
+        "A position in the revocation feed: who has followed it so far knows everything that this request has revoked"
+            .to_owned(),
+    );
+    let answers = operation.responses.responses.iter_mut();
+    for (_, answer) in answers.filter(|(status, _)| status.starts_with('2')) {
+        if let RefOr::T(answer) = answer {
+            let name = REVOCATION_CURSOR.to_string();
+            answer.headers.insert(name, RefOr::T(header.clone()));
+        }
+    }
 }
 
 fn inputs_of(operation: &Operation) -> Inputs {
@@ -293,8 +317,14 @@ fn inputs_of(operation: &Operation) -> Inputs {
         path: path.count() > 0,
         body,
         write: false,
-        anything: body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty()),
+        anything: body || operation.parameters.iter().flatten().any(can_be_invalid),
     }
+}
+
+/// Returns whether a parameter can be refused. A header of HTTP itself that cannot be read is ignored.
+fn can_be_invalid(parameter: &RefOr<Parameter>) -> bool {
+    const OF_HTTP: [&str; 2] = ["If-None-Match", "Accept-Encoding"];
+    !matches!(parameter, RefOr::T(parameter) if OF_HTTP.contains(&&*parameter.name))
 }
 
 fn complete_operation(operation: &mut Operation, errors: Vec<ErrorAnswer>) {

@@ -12,6 +12,9 @@ use crate::http::{App, Failure};
 /// `openapi::complete` replaces it by examples.
 pub(super) const REFUSALS: &str = "x-refusals";
 
+/// The extension of an operation that says whether it can revoke tokens. `openapi::complete` removes it.
+pub(super) const REVOKES: &str = "x-revokes";
+
 /// Collects handlers of one path, as `utoipa_axum::routes!` does.
 macro_rules! routes {
     ($($($handler:ident)::+),+ $(,)?) => {
@@ -27,21 +30,30 @@ pub(crate) use routes;
 pub(crate) trait Access {
     /// Returns the names of the failures of callers that may not.
     fn refusals() -> Vec<&'static str>;
+
+    /// Whether the handler can revoke tokens.
+    const REVOKES: bool;
 }
 
 impl Access for Anyone {
+    const REVOKES: bool = false;
+
     fn refusals() -> Vec<&'static str> {
         Vec::new()
     }
 }
 
 impl<P: Permission> Access for Caller<P> {
+    const REVOKES: bool = P::REVOKES;
+
     fn refusals() -> Vec<&'static str> {
         [vec!["not_authenticated"], Option::<Self>::refusals()].concat()
     }
 }
 
 impl<P: Permission> Access for Option<Caller<P>> {
+    const REVOKES: bool = P::REVOKES;
+
     fn refusals() -> Vec<&'static str> {
         let ambiguous = matches!(P::unreadable_credential(), Failure::AmbiguousCredential);
         let credential = ["invalid_token"]
@@ -95,6 +107,7 @@ pub(crate) fn guarded<T, H: Guarded<T>>(
         for operation in [get, head, post, put, patch, delete].into_iter().flatten() {
             let extensions = operation.extensions.get_or_insert_default();
             extensions.insert(REFUSALS.to_owned(), refusals.clone().into());
+            extensions.insert(REVOKES.to_owned(), H::Access::REVOKES.into());
         }
     }
     (schemas, paths, router)

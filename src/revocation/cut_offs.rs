@@ -48,6 +48,11 @@ impl CutOffs {
         }
     }
 
+    /// Returns all cut-offs.
+    pub(super) fn all(&self) -> impl Iterator<Item = &CutOff> {
+        self.0.values().flatten()
+    }
+
     /// Returns whether any cut-off ends the token at this instant.
     pub(super) fn end(&self, token: CutOffSubject<'_>, now: Timestamp) -> bool {
         self.about(token).any(|cut_off| cut_off.ends(token, now))

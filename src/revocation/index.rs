@@ -48,6 +48,17 @@ pub struct Index {
     pub(super) replacing: Mutex<()>,
 }
 
+/// All revocations up to a position in the feed.
+#[derive(Debug)]
+pub struct FeedSnapshot {
+    /// The position.
+    pub position: Position,
+    /// The status lists.
+    pub lists: Vec<Arc<List>>,
+    /// The cut-offs.
+    pub cut_offs: Vec<CutOff>,
+}
+
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Index")
@@ -169,6 +180,18 @@ impl Index {
     /// Returns the events after a position in the feed.
     pub fn heard(&self, after: Position, most: usize) -> Heard {
         self.tail.after(after, most)
+    }
+
+    /// Returns what a follower needs to start: a position of the feed, and all revocations up to it and perhaps a few
+    /// more; `None` before the first rebuild.
+    pub fn snapshot(&self) -> Option<FeedSnapshot> {
+        // In this order: events are applied before the position moves beyond them.
+        let position = self.reached()?;
+        Some(FeedSnapshot {
+            position,
+            lists: self.lists.load().values().cloned().collect(),
+            cut_offs: self.cut_offs.load().all().cloned().collect(),
+        })
     }
 
     /// Returns a receiver of the position of the last event.

@@ -1,5 +1,6 @@
 //! One status list in memory, and its bits as published.
 
+use jeton_verifier::feed::ListSnapshot;
 use jeton_verifier::{CompressedList, STATUS_LIST_CAPACITY, StatusList};
 
 use crate::revocation::compress::{self, CompressionError};
@@ -51,6 +52,22 @@ impl List {
                 "a revoked token has no place in its status list"
             );
         }
+    }
+
+    /// Returns the revoked tokens of the list, with those whose revocation takes effect later.
+    ///
+    /// # Errors
+    ///
+    /// [`CompressionError`] if the compressor has no memory.
+    pub fn snapshot(&self) -> Result<ListSnapshot, CompressionError> {
+        // In this order: what becomes due meanwhile is in the bits too.
+        let scheduled = self.scheduled.all();
+        let list = CompressedList(compress::zlib(&self.bits.to_bytes())?);
+        Ok(ListSnapshot {
+            id: self.id,
+            list,
+            scheduled,
+        })
     }
 
     /// Returns the bits at an instant, with those due within a second: a list is valid for at least a second,

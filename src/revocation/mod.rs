@@ -13,8 +13,8 @@ mod tail;
 
 pub use backlog::Unfilled;
 pub use compress::CompressionError;
-pub use index::Index;
+pub use index::{FeedSnapshot, Index};
 pub use list::{Bits, List};
-pub use published::{LIFE, Publication, Published, Validity};
+pub use published::{LIFE, Publication, Published, SignedText, Validity};
 pub use realms::Realms;
 pub use tail::{Heard, Told};

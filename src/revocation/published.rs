@@ -1,4 +1,4 @@
-//! A signed status list as it is sent, cached until it expires or changes.
+//! Signed texts as they are sent, and the status list that is cached until it expires or changes.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -58,28 +58,33 @@ impl Validity {
 /// A status list as it is sent.
 #[derive(Debug)]
 pub struct Published {
-    /// The signed text.
-    pub body: Bytes,
-    /// The `ETag`: the first 32 characters of the signature, unique to the text.
-    pub tag: String,
+    /// The list.
+    pub text: SignedText,
     /// The validity period.
     pub validity: Validity,
     /// [`Index::changes`](crate::revocation::Index::changes) before the bits were read.
     pub changes: u64,
+}
+
+/// A signed text as it is sent.
+#[derive(Debug)]
+pub struct SignedText {
+    /// The text.
+    pub body: Bytes,
+    /// The `ETag`: the first 32 characters of the signature, unique to the text.
+    pub tag: String,
     /// The key that signed it.
     pub kid: Arc<str>,
     gzip: OnceCell<Option<Bytes>>,
 }
 
-impl Published {
-    /// Returns a signed text with its key, validity and state of the index.
-    pub fn new(text: String, kid: Arc<str>, validity: Validity, changes: u64) -> Self {
+impl SignedText {
+    /// Returns a signed text with its key.
+    pub fn new(text: String, kid: Arc<str>) -> Self {
         let signature = text.rsplit('.').next().unwrap_or_default();
         Self {
             tag: signature.chars().take(32).collect(),
             body: text.into(),
-            validity,
-            changes,
             kid,
             gzip: OnceCell::new(),
         }

@@ -53,6 +53,17 @@ impl Scheduled {
         self.waiting().by_index.get(&index).copied()
     }
 
+    /// Returns all scheduled revocations by index, with their instants in milliseconds since the Unix epoch.
+    pub(super) fn all(&self) -> Vec<(u32, i64)> {
+        if self.marked.get().is_none() {
+            return Vec::new();
+        }
+        let waiting = self.waiting();
+        let all = waiting.by_instant.iter();
+        all.map(|(effective_at, index)| (*index, effective_at.millis()))
+            .collect()
+    }
+
     /// Calls `due` with each index that is due before `horizon`, and returns the first instant from then on.
     pub(super) fn split_at(&self, horizon: Timestamp, mut due: impl FnMut(u32)) -> Option<Timestamp> {
         self.marked.get()?;

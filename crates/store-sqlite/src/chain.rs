@@ -21,7 +21,7 @@ pub(super) fn events<'a>(
 ) -> rusqlite::Result<CachedStatement<'a>> {
     connection.prepare_cached(&format!(
         "SELECT event.hash, event.sequence, event.epoch, event.recorded_at, event.effective_at, event.token, event.jti,
-            event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}
+            event.status_list, event.status_index, event.expires_at, {CUT_OFF_COLUMNS}, event.actor, event.reason
          FROM revocations AS event {REACH_JOINS} WHERE {condition}"
     ))
 }

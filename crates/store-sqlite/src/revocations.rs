@@ -22,8 +22,8 @@ use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::token::TokenId;
 use jeton_store::{
-    Change, Changes, Continuation, Covered, FeedPage, Generation, Realm, Result, Revocations, Snapshot,
-    StoreError,
+    Change, Changes, Continuation, Covered, ExplainedEvent, FeedPage, Generation, Realm, Result, Revocations,
+    Snapshot, StoreError,
 };
 
 /// How many events [`Revocations::changes_after`] returns at once.
@@ -61,6 +61,12 @@ impl Revocations for SqliteStore {
             .read(Purpose::Publishing, move |connection| {
                 events_after(connection, position, most)
             })
+            .await
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<ExplainedEvent>> {
+        self.readers
+            .look_up(move |connection| explained(connection, position))
             .await
     }
 
@@ -272,6 +278,25 @@ fn read_events<T>(
     chain::events(connection, "event.sequence > ?1 ORDER BY event.sequence LIMIT ?2")?
         .query_map(params![position.sequence, most], read)?
         .collect()
+}
+
+fn explained(
+    connection: &Connection,
+    position: Position,
+) -> std::result::Result<Option<ExplainedEvent>, Failure> {
+    let explained = chain::events(connection, "event.sequence = ?1")?
+        .query_row(
+            params![i64::try_from(position.sequence).unwrap_or(i64::MAX)],
+            |row| {
+                Ok(ExplainedEvent {
+                    entry: chain::entry(row)?,
+                    revoked_by: get(row, "actor")?,
+                    reason: get(row, "reason")?,
+                })
+            },
+        )
+        .optional()?;
+    Ok(explained.filter(|explained| explained.entry.position() == position))
 }
 
 fn changed_realms(

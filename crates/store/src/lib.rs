@@ -53,7 +53,9 @@ pub use order::{
     Refused, Surface, Versions,
 };
 pub use retention::{Aged, OpenedList, Retention};
-pub use revocations::{Changes, Continuation, Covered, FeedPage, Revocations, Snapshot, ends};
+pub use revocations::{
+    Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
+};
 pub use tokens::{
     KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tokens,
 };

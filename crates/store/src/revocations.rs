@@ -29,6 +29,10 @@ pub trait Revocations: Send + Sync {
     /// all if there are fewer than `most`.
     async fn events_after(&self, position: Position, most: u32) -> Result<FeedPage>;
 
+    /// Returns the event at a position in the feed, with its author and reason; `None` if there is none, or it is no
+    /// longer kept.
+    async fn event(&self, position: Position) -> Result<Option<ExplainedEvent>>;
+
     /// Returns the numbers of the status lists that exist now, ascending: those that a live token or the next
     /// one can name. A list appears before the first token that names it is recorded, not always in the order
     /// of its number. A list that existed and is missing has retired and never returns.
@@ -100,6 +104,17 @@ pub enum FeedPage {
     Ahead,
     /// The position is one of another history: another epoch, or an event with another hash.
     Forked,
+}
+
+/// An event of the feed, with what only administrators see of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedEvent {
+    /// The event.
+    pub entry: Entry,
+    /// The name of the actor.
+    pub revoked_by: String,
+    /// The reason in the actor's words.
+    pub reason: Option<String>,
 }
 
 impl FeedPage {

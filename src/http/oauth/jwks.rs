@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
 use crate::http::App;
+use crate::http::cacheable::{CacheableDocument, for_any_origin};
 use crate::http::caller::Anyone;
-use crate::http::oauth::cacheable::{CacheableDocument, for_any_origin};
 use crate::keys::Jwks;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -45,7 +45,7 @@ async fn keys(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Res
         content_type: "application/jwk-set+json",
         body,
         etag,
-        max_age,
+        caching: format!("public, max-age={max_age}"),
     };
     keys.respond(&headers)
 }

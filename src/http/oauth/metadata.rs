@@ -12,10 +12,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
+use crate::http::cacheable::for_any_origin;
 use crate::http::caller::Anyone;
-use crate::http::oauth::cacheable::for_any_origin;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
+use jeton_verifier::feed::FEED_PATH;
 
 /// How long clients may cache the metadata, which changes only with the configuration.
 const CACHED: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
@@ -50,6 +51,12 @@ struct Metadata<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
     /// The URL that lists all status lists (Token Status List, section 9).
     status_list_aggregation_endpoint: String,
+    /// The URL of the revocation feed, which needs the scope `revocations:read`.
+    revocation_feed_uri: String,
+    /// The URL of the feed's stream of server-sent events.
+    revocation_stream_uri: String,
+    /// The URL of the signed snapshot from which followers of the feed start.
+    revocation_snapshot_uri: String,
     /// All scopes.
     #[schema(value_type = Vec<String>)]
     scopes_supported: &'a [Scope],
@@ -75,6 +82,9 @@ impl<'a> Metadata<'a> {
             revocation_endpoint: at("/oauth/revoke"),
             revocation_endpoint_auth_methods_supported: ["none", "client_secret_basic"],
             status_list_aggregation_endpoint: at("/status-lists"),
+            revocation_feed_uri: at(FEED_PATH),
+            revocation_stream_uri: at(&format!("{FEED_PATH}/stream")),
+            revocation_snapshot_uri: at(&format!("{FEED_PATH}/snapshot")),
             scopes_supported: settings.catalogue.scopes(),
             response_types_supported: [],
             grant_types_supported: [],

@@ -1,7 +1,6 @@
 //! The RFC endpoints for services that receive tokens, with the RFCs' error formats.
 
 mod authorize_request;
-mod cacheable;
 mod introspect;
 mod jwks;
 mod metadata;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::http::routes::routes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::response::{AppendHeaders, IntoResponse};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::caller::{Caller, Holder};
+use crate::http::error::{REVOCATION_CURSOR, revocation_cursor};
 use crate::http::input::{Form, Input};
 use crate::http::oauth::OAuthError;
 use crate::http::origin::RequestOrigin;
@@ -42,7 +43,7 @@ struct RevokeForm {
 /// a credential, else `holder`.
 #[utoipa::path(post, path = "/oauth/revoke", tag = "verification", security(()), operation_id = "revoke_presented_token",
     request_body(content = RevokeForm, content_type = "application/x-www-form-urlencoded"),
-    responses((status = OK, description = "The token is not active"),
+    responses((status = OK, description = "The token is not active", headers(("Revocation-Cursor" = String, description = "A position in the revocation feed that includes the revocation"))),
               (status = UNAUTHORIZED, description = "The request has a credential that is not active", body = OAuthError),
               (status = SERVICE_UNAVAILABLE, description = "The server is overloaded or failed; the token may still be active", body = OAuthError, example = json!(["busy", "unavailable"]))))]
 async fn revoke(
@@ -50,13 +51,14 @@ async fn revoke(
     State(app): State<Arc<App>>,
     origin: RequestOrigin,
     Input { body, .. }: Input<(), (), RevokeForm>,
-) -> Result<StatusCode, Failure> {
+) -> Result<impl IntoResponse, Failure> {
     let reason = reason(body.reason, origin.address());
     app.authority
         // A token that was read from a file ends in a newline. What verifies stays strict.
         .revoke_presented(body.token.trim_ascii(), caller.as_deref(), origin.0, reason)
         .await?;
-    Ok(StatusCode::OK)
+    let cursor = revocation_cursor(&app).map(|cursor| (REVOCATION_CURSOR, cursor));
+    Ok(AppendHeaders(cursor))
 }
 
 /// Returns the reason to record. The client is unauthenticated, so its address is the only trace.

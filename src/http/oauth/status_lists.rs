@@ -6,7 +6,7 @@ use crate::http::routes::routes;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 
 use crate::authority::Error;
+use crate::http::cacheable::{CacheableDocument, for_any_origin, respond_signed};
 use crate::http::caller::Anyone;
-use crate::http::oauth::cacheable::{CacheableDocument, for_any_origin, list_items};
 use crate::http::v1::Problem;
 use crate::http::{App, Failure};
 
@@ -69,24 +69,8 @@ async fn list(
         return Err(Failure::NoHistory);
     }
     let published = app.authority.status_list(number).await?;
-    let gzip = match takes_gzip(&headers) {
-        true => published.gzip().await,
-        false => None,
-    };
-    let is_gzip = gzip.is_some();
-    let document = CacheableDocument {
-        content_type: "application/statuslist+jwt",
-        etag: format!("\"{}{}\"", published.tag, if is_gzip { "-gzip" } else { "" }),
-        body: gzip.unwrap_or_else(|| published.body.clone()),
-        max_age: published.validity.ttl,
-    };
-    let mut response = document.respond(&headers);
-    let answered = response.headers_mut();
-    answered.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if is_gzip {
-        answered.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Ok(response)
+    let caching = format!("public, max-age={}", published.validity.ttl);
+    Ok(respond_signed("application/statuslist+jwt", &published.text, caching, &headers).await)
 }
 
 /// The URLs of all status lists.
@@ -117,7 +101,7 @@ async fn lists(_: Anyone, State(app): State<Arc<App>>, headers: HeaderMap) -> Re
         content_type: "application/json",
         etag: format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, &body))),
         body: body.into(),
-        max_age: MAX_AGE,
+        caching: format!("public, max-age={MAX_AGE}"),
     };
     Ok(document.respond(&headers))
 }
@@ -136,53 +120,9 @@ fn asks_for_the_past(query: Option<&str>) -> bool {
     pairs.into_iter().any(|(name, _)| name == "time")
 }
 
-/// Returns whether the client accepts gzip (RFC 9110, section 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let quality = |named: &str| {
-        list_items(headers, header::ACCEPT_ENCODING).find_map(|item| {
-            let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let weight = parameters.trim().strip_prefix("q=").unwrap_or("1");
-            coding
-                .trim()
-                .eq_ignore_ascii_case(named)
-                .then(|| weight.trim().parse::<f32>().unwrap_or(0.0))
-        })
-    };
-    quality("gzip")
-        .or_else(|| quality("*"))
-        .is_some_and(|quality| quality > 0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
-        for (accepted, takes) in [
-            (&["gzip"][..], true),
-            (&["GZIP"], true),
-            (&["deflate, gzip;q=0.5, br"], true),
-            (&["deflate", "gzip"], true),
-            (&["*"], true),
-            (&["br, *;q=0.1"], true),
-            (&[], false),
-            (&[""], false),
-            (&["br"], false),
-            (&["gzip;q=0"], false),
-            (&["gzip; q=0.000"], false),
-            (&["*, gzip;q=0"], false),
-            (&["*;q=0"], false),
-            (&["gzipped"], false),
-            (&["gzip;q=x"], false),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in accepted {
-                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
-            }
-            assert_eq!(takes_gzip(&headers), takes, "{accepted:?}");
-        }
-    }
 
     #[test]
     fn a_list_has_one_address() {

@@ -1,4 +1,4 @@
-//! The revocation feed: `/revocations`, `/revocations/head` and `/revocations/stream`.
+//! The revocation feed: `/revocations`, `/revocations/head`, `/revocations/snapshot` and `/revocations/stream`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,16 +7,19 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use jeton_verifier::event::{Entry, Position};
 use jeton_verifier::feed::{Cursor, Head, Item, Page};
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::authority::{Active, Error};
+use crate::http::cacheable::respond_signed;
 use crate::http::caller::{Caller, RevocationsRead};
 use crate::http::input::{Form, Input};
 use crate::http::routes::routes;
@@ -39,7 +42,11 @@ const RETRY: (u64, u64) = (250, 2_000);
 const AT_ONCE: u32 = 64;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(stream))
+    OpenApiRouter::new()
+        .routes(routes!(head))
+        .routes(routes!(snapshot))
+        .routes(routes!(stream))
+        .routes(routes!(show))
 }
 
 /// The part of the feed to return.
@@ -105,6 +112,79 @@ async fn head(
 ) -> Result<impl IntoResponse, Failure> {
     app.authority.may_follow(&caller)?;
     Ok(Json(Head::clone(&*app.authority.feed_head()?)))
+}
+
+/// Get all revocations in force
+///
+/// Returns a signed statement of every revocation in force: what a follower needs to start. It contains the position in
+/// the feed up to which it is complete; continue with the events after it. The payload has the revoked tokens as
+/// `status_lists` (`id`, `lst` as in a status list, and `scheduled`, pairs of index and instant in milliseconds since
+/// the Unix epoch), and `cut_offs`.
+#[utoipa::path(get, path = "/api/v1/revocations/snapshot", tag = "verification", operation_id = "revocation_snapshot",
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy that you have"),
+           ("Accept-Encoding" = Option<String>, Header, description = "With `gzip`, the response is about 30% smaller")),
+    responses((status = OK, description = "The snapshot", content_type = "application/revocation-snapshot+jwt", body = String,
+                  headers(("ETag" = String, description = "The version of the snapshot"),
+                          ("Cache-Control" = String, description = "Whether the response may be cached"),
+                          ("Vary" = String, description = "`accept-encoding`"))),
+              (status = NOT_MODIFIED, description = "Your copy is current"),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:revocations:read"))))]
+async fn snapshot(
+    caller: Caller<RevocationsRead>,
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    app.authority.may_follow(&caller)?;
+    let snapshot = app.authority.feed_snapshot().await?;
+    let caching = "private, no-cache".to_owned();
+    let content_type = "application/revocation-snapshot+jwt";
+    Ok(respond_signed(content_type, &snapshot.text, caching, &headers).await)
+}
+
+/// An event of the feed.
+#[derive(Debug, Form)]
+#[form(path)]
+pub(crate) struct EventPath {
+    /// The cursor of the event.
+    #[form(example = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    cursor: String,
+}
+
+/// An event, and why it was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExplainedRevocation)]
+struct Explained {
+    /// The event.
+    event: Item,
+    /// Who revoked.
+    #[schema(example = "admin@example.com")]
+    revoked_by: String,
+    /// The reason given.
+    #[schema(required = true)]
+    reason: Option<String>,
+}
+
+/// Get an event of the revocation feed
+///
+/// Returns an event with its author and reason, which followers of the feed do not see. Requires the session of a site
+/// administrator.
+#[utoipa::path(get, path = "/api/v1/revocations/{cursor}", tag = "verification", operation_id = "get_revocation",
+    params(EventPath),
+    responses((status = OK, description = "The event", body = Explained),
+              (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!(["forbidden", "session_needed"])),
+              (status = NOT_FOUND, description = "No such event, or it is no longer kept", body = Problem)))]
+async fn show(
+    caller: Caller<RevocationsRead>,
+    State(app): State<Arc<App>>,
+    Input { path, .. }: Input<EventPath>,
+) -> Result<Json<Explained>, Failure> {
+    let position = path.cursor.parse().map(|Cursor(position)| position).ok();
+    let explained = app.authority.feed_event(&caller, position).await?;
+    Ok(Json(Explained {
+        event: Item::from(&explained.entry),
+        revoked_by: explained.revoked_by,
+        reason: explained.reason,
+    }))
 }
 
 /// Where a stream begins.

@@ -7,6 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use jeton_verifier::event::Position;
+use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -126,10 +128,13 @@ struct CutOffInfo {
     /// The reason given.
     #[schema(required = true)]
     reason: Option<String>,
+    /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
+    #[schema(value_type = String, min_length = 75, max_length = 75)]
+    revocation_cursor: Cursor,
 }
 
-impl From<CutOffRecord> for CutOffInfo {
-    fn from(record: CutOffRecord) -> Self {
+impl CutOffInfo {
+    fn of(record: CutOffRecord, position: Position) -> Self {
         let CutOffRecord {
             sequence,
             cut_off,
@@ -150,6 +155,7 @@ impl From<CutOffRecord> for CutOffInfo {
             effective_at: cut_off.effective_at,
             revoked_by: ordered_by.name,
             reason,
+            revocation_cursor: Cursor(position),
         }
     }
 }
@@ -173,5 +179,6 @@ async fn create(
     Input { body, .. }: Input<(), (), CutOffOrder>,
 ) -> Result<impl IntoResponse, Failure> {
     let record = app.authority.cut_off(&caller, &body).await?;
-    Ok((StatusCode::CREATED, Json(CutOffInfo::from(record))))
+    let position = app.authority.feed_position()?;
+    Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, position))))
 }

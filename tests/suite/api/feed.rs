@@ -6,13 +6,13 @@ use axum::body::Body;
 use axum::http::{Method, Response};
 use futures_util::StreamExt;
 use jeton_verifier::event::{BEFORE_ALL, Entry};
-use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page};
+use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page, SnapshotClaims};
 use jeton_verifier::{KeySet, Rejection, TokenType, Unverified, UnverifiedStatement};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::harness::{Actor, ISSUER, Minted, NORTH, TestApp, request};
+use crate::harness::{Actor, Answer, ISSUER, Minted, NORTH, StatusListEntry, TestApp, request};
 
 async fn follower(app: &TestApp) -> Minted {
     app.deployment_token(&["revocations:read"]).await
@@ -316,4 +316,104 @@ async fn there_are_only_as_many_streams_as_allowed() {
     streams.pop();
     streams.push(Stream::open(&app, &reader, "").await);
     app.get(&reader, "/revocations/head").await.is(200);
+}
+
+#[tokio::test]
+async fn what_revokes_says_where_in_the_feed_it_is_and_administrators_see_why() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let admin = app.admin_of(&NORTH);
+    let token = app.organization_token(&NORTH, &[]).await;
+    let order = json!({"reason": "a lost laptop"});
+    let path = format!("/tokens/{}/revoke", token.id);
+    let answer = app.post(&admin, &path, order).await.is(201);
+    let cursor = answer.text_at("/revocation_cursor");
+    assert_eq!(answer.header("revocation-cursor"), cursor);
+    assert_eq!(
+        app.get(&reader, "/revocations/head").await.text_at("/cursor"),
+        cursor
+    );
+    let event = format!("/revocations/{cursor}");
+    let shown = app.get(&app.site_admin(), &event).await.is(200);
+    assert_eq!(shown.text_at("/event/cursor"), cursor);
+    assert_eq!(shown.text_at("/event/token_id"), token.id);
+    assert_eq!(shown.text_at("/revoked_by"), NORTH.email("admin"));
+    assert_eq!(shown.text_at("/reason"), "a lost laptop");
+    app.get(&reader, &event).await.fails(403, "session_needed");
+    app.get(&admin, &event).await.fails(403, "forbidden");
+    // Again, and what revokes without a body, and what cannot revoke.
+    let again = app.post(&admin, &path, json!({})).await.is(201);
+    assert_eq!(again.header("revocation-cursor"), cursor);
+    let presented = app.organization_token(&NORTH, &[]).await;
+    let form = format!("token={}", presented.secret);
+    let answer = app.form(&app.anyone(), "/oauth/revoke", &form).await.is(200);
+    let next = answer.header("revocation-cursor").to_owned();
+    let page = page(&app, &reader, &format!("?after={cursor}")).await;
+    assert_eq!((page.items.len(), page.next_cursor.to_string()), (1, next));
+    let member = format!("/organizations/{}/members/{}", NORTH.name, NORTH.email("member"));
+    let removed = app.delete(&admin, &member).await.is(204);
+    let head = app.get(&reader, "/revocations/head").await.text_at("/cursor");
+    assert_eq!(removed.header("revocation-cursor"), head);
+    let service = app.deployment_token(&["tokens:introspect"]).await.holder;
+    let introspected = app.form(&service, "/oauth/introspect", &form).await.is(200);
+    assert_eq!(introspected.header("revocation-cursor"), "");
+    assert_eq!(app.get(&admin, "/me").await.header("revocation-cursor"), "");
+    app.post(&admin, "/tokens/999999/revoke", json!({})).await.is(404);
+}
+
+async fn snapshot(app: &TestApp, reader: &Actor) -> (SnapshotClaims, Answer) {
+    let answer = app.get(reader, "/revocations/snapshot").await.is(200);
+    let unverified = UnverifiedStatement::<SnapshotClaims>::parse(&answer.text).unwrap();
+    let verified = keys(app).await.verify_statement(unverified).unwrap();
+    (verified.judge(ISSUER).unwrap(), answer)
+}
+
+#[tokio::test]
+async fn a_snapshot_has_what_is_revoked_and_what_will_be() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let (revoked, rotated) = (
+        app.organization_token(&NORTH, &[]).await,
+        app.organization_token(&NORTH, &[]).await,
+    );
+    revoke(&app, &revoked).await;
+    let path = format!("/tokens/{}/rotate", rotated.id);
+    let order = json!({"grace_period": "1h"});
+    app.post(&app.admin_of(&NORTH), &path, order).await.is(201);
+    let cut = json!({"organization": NORTH.name, "user": NORTH.email("member")});
+    let cut = app.post(&app.site_admin(), "/revocations", cut).await.is(201);
+    let (claims, answer) = snapshot(&app, &reader).await;
+    assert_eq!(
+        Cursor(claims.position).to_string(),
+        cut.text_at("/revocation_cursor")
+    );
+    assert_eq!(claims.issued_at, app.clock.now_seconds());
+    let place = |token: &Minted| {
+        let place = StatusListEntry::of(&token.secret);
+        let list = place.path().rsplit('/').next().unwrap().parse::<u32>().unwrap();
+        let list = claims.status_lists.iter().find(|known| known.id == list).unwrap();
+        (list, place.index)
+    };
+    let (list, index) = place(&revoked);
+    assert_eq!(list.list.inflate().unwrap().is_set(index), Some(true));
+    let (list, index) = place(&rotated);
+    assert_eq!(list.list.inflate().unwrap().is_set(index), Some(false));
+    let ends = app.clock.now_seconds() * 1000 + 3_600_678;
+    assert_eq!(list.scheduled, [(index, ends)]);
+    assert!(
+        claims
+            .cut_offs
+            .iter()
+            .any(|cut_off| cut_off.tokens.user.is_some())
+    );
+    assert!(!answer.text.contains("laptop"));
+    // Nothing has changed: nothing is sent again.
+    let mut request = request(&reader, Method::GET, "/revocations/snapshot", None);
+    let tag = answer.headers["etag"].clone();
+    request.headers_mut().insert("if-none-match", tag);
+    app.send(request).await.is(304);
+    // It is no token either.
+    app.get(&Actor::holding(&answer.text), "/me")
+        .await
+        .fails(401, "invalid_token");
 }

@@ -169,6 +169,8 @@ pub(super) const TABLE: &[Row] = &[
 
     row("list_revocations",     "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
     row("revocation_head",      "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("revocation_snapshot",  "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
+    row("get_revocation",       "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
     row("stream_revocations",   "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 200]),
 
     row("list_users",           "", "",                                [401, 401, 401, 401, 403, 403, 403, 403, 403, 200, 403, 403, 403, 403, 403, 403, 403]),
@@ -253,6 +255,8 @@ pub(super) struct Stage {
     teams: Minted,
     members: Minted,
     deployments: Minted,
+    /// The cursor of a revocation.
+    event: String,
 }
 
 impl Stage {
@@ -266,7 +270,8 @@ impl Stage {
         let expired = app.mint(&admin, short).await;
         app.clock.advance(61);
         let revoked = app.organization_token(&NORTH, &MANAGEMENT).await;
-        app.post(&revoked.holder, "/tokens/current/revoke", json!({}))
+        let ended = app
+            .post(&revoked.holder, "/tokens/current/revoke", json!({}))
             .await
             .is(201);
         let elsewhere = json!({"organization": NORTH.name, "owner": "organization",
@@ -300,6 +305,7 @@ impl Stage {
             teams: app.team_token(&NORTH, &["content:write"]).await,
             members: app.personal_token(&member, &NORTH, &["content:write"]).await,
             deployments: app.deployment_token(&["content:write"]).await,
+            event: ended.text_at("/revocation_cursor"),
             actors,
             app,
         }
@@ -332,6 +338,7 @@ impl Stage {
             .replace("{teams}", &self.teams.id)
             .replace("{members}", &self.members.id)
             .replace("{deployments}", &self.deployments.id)
+            .replace("{cursor}", &self.event)
             .replace("{login}", &login.to_string())
             .replace("{id}", &NORTH.project_id().to_string())
     }

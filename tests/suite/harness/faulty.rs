@@ -14,9 +14,9 @@ use jeton_core::directory::{
 use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
-    Credentials, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse, Order,
-    OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects, Recount,
-    Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
+    Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
+    Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
+    Recount, Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
     Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
@@ -256,6 +256,7 @@ faulty! {
         Read snapshot() -> Snapshot;
         Read changes_after(position: Position, edit: Generation) -> Continuation;
         Read events_after(position: Position, most: u32) -> FeedPage;
+        Read event(position: Position) -> Option<ExplainedEvent>;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
         Write pin_issuer(issuer: Option<&str>) -> Option<String>;

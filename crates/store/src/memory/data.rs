@@ -89,9 +89,18 @@ pub(super) struct Feed {
     pub(super) hash: [u8; 32],
     pub(super) pruned_through: u64,
     pub(super) pruned_hash: [u8; 32],
-    pub(super) events: BTreeMap<u64, (Arc<Entry>, Change)>,
+    pub(super) events: BTreeMap<u64, Published>,
     /// All cut-offs, also those whose events are pruned.
     pub(super) cut_offs: BTreeMap<u64, CutOff>,
+}
+
+/// An event of the feed.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    pub(super) entry: Arc<Entry>,
+    pub(super) change: Change,
+    pub(super) by: String,
+    pub(super) reason: Option<String>,
 }
 
 impl<T> Kept<T> {
@@ -121,13 +130,13 @@ impl Feed {
         if sequence == self.pruned_through {
             return Some(self.pruned_hash);
         }
-        self.events.get(&sequence).map(|(entry, _)| entry.hash)
+        self.events.get(&sequence).map(|event| event.entry.hash)
     }
 
     /// Returns whether the kept events follow each other without a gap, and all hashes are correct.
     pub(super) fn is_whole(&self) -> bool {
         let (mut sequence, mut hash) = (self.pruned_through, self.pruned_hash);
-        for (number, (entry, _)) in &self.events {
+        for (number, Published { entry, .. }) in &self.events {
             if *number != sequence + 1 || entry.event.hash(&hash) != entry.hash {
                 return false;
             }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Consent, Email, Organization, OrganizationId, Person, Project, UserId};
 use jeton_core::token::{
-    Actor, CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
+    CutOff, Lineage, Owner, Record, Refusals, ReportingAudience, Revocation, RevocationNote, TokenId,
     TokenKind, Use,
 };
 use jeton_verifier::event::{Ends, Entry, Event, Position, RevokedToken};
 
-use super::data::{Account, Data, FormerName, Kept, Offered};
+use super::data::{Account, Data, FormerName, Kept, Offered, Published};
 use super::{Batch, failed};
 use crate::{
     BulkId, BulkOrder, BulkRevocation, Cause, Change, Description, Effect, Existing, Generation, NewPerson,
@@ -51,7 +51,7 @@ impl Batch<'_> {
                 };
                 self.revoke(token, revocation)?;
             }
-            Effect::CutOff(cut_off) => self.cut_off(cut_off, &cause.by, cause.at)?,
+            Effect::CutOff(cut_off) => self.cut_off(cut_off, cause)?,
             Effect::RevokeMany(order) => done.bulk = Some(self.take_down(*order)?),
             Effect::SetCount(owner, count) => {
                 data.counts.insert(owner, count);
@@ -327,22 +327,30 @@ impl Batch<'_> {
             *count = count.revoked(&before, effective_at, recorded_at);
         }
         let record = known(self.data.token_mut(token))?;
-        record.revocation = Some(RevocationNote::from(revocation));
-        self.publish(recorded_at, effective_at, ends, |entry| Change::Revoked {
-            token,
-            list_index,
-            effective_at,
-            entry,
+        let note = RevocationNote::from(revocation);
+        let because = (note.revoked_by.clone(), note.reason.clone());
+        record.revocation = Some(note);
+        self.publish(recorded_at, effective_at, ends, because, |entry| {
+            Change::Revoked {
+                token,
+                list_index,
+                effective_at,
+                entry,
+            }
         });
         Ok(())
     }
 
-    pub(super) fn cut_off(&mut self, cut_off: CutOff, by: &Actor, at: Timestamp) -> Result<()> {
-        self.data.must_know(by.user.as_ref())?;
+    pub(super) fn cut_off(&mut self, cut_off: CutOff, cause: &Cause) -> Result<()> {
+        self.data.must_know(cause.by.user.as_ref())?;
         let (ends, effective_at) = (ends(&cut_off), cut_off.effective_at);
         let feed = &mut self.data.feed;
         feed.cut_offs.insert(feed.sequence + 1, cut_off.clone());
-        self.publish(at, effective_at, ends, |entry| Change::CutOff { cut_off, entry });
+        let because = (cause.by.name.clone(), cause.reason.clone());
+        self.publish(cause.at, effective_at, ends, because, |entry| Change::CutOff {
+            cut_off,
+            entry,
+        });
         Ok(())
     }
 
@@ -351,6 +359,7 @@ impl Batch<'_> {
         recorded_at: Timestamp,
         effective_at: Timestamp,
         ends: Ends,
+        (by, reason): (String, Option<String>),
         change: impl FnOnce(Arc<Entry>) -> Change,
     ) {
         let feed = &mut self.data.feed;
@@ -366,7 +375,13 @@ impl Batch<'_> {
         feed.hash = entry.hash;
         let change = change(Arc::clone(&entry));
         self.changes.push(change.clone());
-        feed.events.insert(feed.sequence, (entry, change));
+        let published = Published {
+            entry,
+            change,
+            by,
+            reason,
+        };
+        feed.events.insert(feed.sequence, published);
     }
 
     fn take_down(&mut self, order: BulkOrder) -> Result<BulkRevocation> {

@@ -26,8 +26,8 @@ impl Retention for MemoryStore {
                 .filter(|_| records.len() == PORTION)
                 .map(|(id, _)| *id),
             events: events
-                .filter_map(|(sequence, (entry, _))| {
-                    Some((*sequence, Timestamp::from_millis(entry.event.recorded_at)?))
+                .filter_map(|(sequence, event)| {
+                    Some((*sequence, Timestamp::from_millis(event.entry.event.recorded_at)?))
                 })
                 .collect(),
             records,
@@ -69,7 +69,7 @@ impl Batch<'_> {
         while let Some(oldest) = feed.events.first_entry()
             && Some(*oldest.key()) <= purge.events_through
         {
-            (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().0.hash);
+            (feed.pruned_through, feed.pruned_hash) = (*oldest.key(), oldest.get().entry.hash);
             oldest.remove();
         }
         for sequence in purge.cut_offs {

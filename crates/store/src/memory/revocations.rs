@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
-use jeton_verifier::event::Position;
+use jeton_verifier::event::{Entry, Position};
 
 use super::MemoryStore;
 use super::data::Data;
 use crate::{
-    Change, Changes, Continuation, Covered, FeedPage, Generation, Realm, Result, Revocations, Snapshot,
+    Change, Changes, Continuation, Covered, ExplainedEvent, FeedPage, Generation, Realm, Result, Revocations,
+    Snapshot,
 };
 
 /// How many events are returned at once.
@@ -77,7 +78,7 @@ impl Revocations for MemoryStore {
         let later = data.feed.events.range(position.sequence + 1..);
         let events: Vec<_> = later
             .take(EVENTS)
-            .map(|(_, (_, change))| change.clone())
+            .map(|(_, event)| event.change.clone())
             .collect();
         let last = events.last().and_then(Change::entry);
         Ok(Continuation::Changes(Changes {
@@ -105,8 +106,19 @@ impl Revocations for MemoryStore {
             return Ok(FeedPage::Forked);
         }
         let later = feed.events.range(position.sequence + 1..).take(most as usize);
-        let entries = later.map(|(_, (entry, _))| Arc::clone(entry));
+        let entries = later.map(|(_, event)| Arc::clone(&event.entry));
         Ok(FeedPage::of(entries.collect(), data.epoch))
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<ExplainedEvent>> {
+        let data = self.data();
+        let event = data.feed.events.get(&position.sequence);
+        let event = event.filter(|event| event.entry.position() == position);
+        Ok(event.map(|event| ExplainedEvent {
+            entry: Entry::clone(&event.entry),
+            revoked_by: event.by.clone(),
+            reason: event.reason.clone(),
+        }))
     }
 
     async fn status_lists(&self) -> Result<Vec<u32>> {

@@ -48,7 +48,8 @@ pub(super) async fn revoke(
         .authority
         .revoke_own(&caller, body.reason.map(Into::into))
         .await?;
-    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
+    let position = app.authority.feed_position()?;
+    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
 }
 
 /// Rotate the current token

@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use jeton_verifier::event::Position;
+use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -57,10 +59,13 @@ pub(super) struct RevokedToken {
     /// The reason given for the revocation.
     #[schema(required = true)]
     revocation_reason: Option<String>,
+    /// A position in the revocation feed that includes the revocation: wait for it to know that a verifier has it.
+    #[schema(value_type = String, min_length = 75, max_length = 75)]
+    revocation_cursor: Cursor,
 }
 
 impl RevokedToken {
-    pub(super) fn of(Revoked { record, note, .. }: Revoked) -> Self {
+    pub(super) fn of(Revoked { record, note, .. }: Revoked, position: Position) -> Self {
         Self {
             id: record.id.to_string(),
             jti: record.token.jti,
@@ -68,6 +73,7 @@ impl RevokedToken {
             revoked_at: note.revoked_at,
             revoked_by: note.revoked_by,
             revocation_reason: note.reason,
+            revocation_cursor: Cursor(position),
         }
     }
 }
@@ -75,7 +81,8 @@ impl RevokedToken {
 /// Revoke a token
 ///
 /// Revokes the token permanently. The revocation is durable before the response is sent, and the authority
-/// refuses the token from then on. Revoking a revoked token changes nothing and returns the same response.
+/// refuses the token from then on. Revoking a revoked token changes nothing and returns the same response, except for
+/// `revocation_cursor`.
 #[utoipa::path(post, path = "/api/v1/tokens/{id}/revoke", tag = "tokens", operation_id = "revoke_token",
     params(TokenPath), request_body = Option<RevokeForm>,
     responses((status = CREATED, description = "The token is revoked", body = RevokedToken),
@@ -99,5 +106,6 @@ pub(super) async fn revoke(
             last_token,
         )
         .await?;
-    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked))))
+    let position = app.authority.feed_position()?;
+    Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
 }

@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use jeton_verifier::event::Position;
+use jeton_verifier::feed::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -132,10 +134,13 @@ pub(super) struct RevokedTokens {
     /// When the bulk revocation finished; `null` while it is running.
     #[schema(value_type = Option<domain_types::Instant>, required = true)]
     finished_at: Option<Timestamp>,
+    /// A position in the revocation feed that includes what was revoked so far.
+    #[schema(value_type = String, min_length = 75, max_length = 75)]
+    revocation_cursor: Cursor,
 }
 
-impl From<BulkRevocation> for RevokedTokens {
-    fn from(bulk: BulkRevocation) -> Self {
+impl RevokedTokens {
+    fn of(bulk: BulkRevocation, position: Position) -> Self {
         Self {
             id: bulk.id.0.to_string(),
             matched: bulk.order.matched,
@@ -144,6 +149,7 @@ impl From<BulkRevocation> for RevokedTokens {
             ordered_by: bulk.order.ordered_by.name,
             reason: bulk.order.reason,
             finished_at: bulk.finished_at,
+            revocation_cursor: Cursor(position),
         }
     }
 }
@@ -172,7 +178,7 @@ pub(super) async fn revoke(
         RevokedMany::WouldRevoke(matched) => Json(DryRun { matched, revoked: 0 }).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
-            let body = Json(RevokedTokens::from(*bulk));
+            let body = Json(RevokedTokens::of(*bulk, app.authority.feed_position()?));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
     })
@@ -199,5 +205,8 @@ pub(super) async fn show(
     Input { path, .. }: Input<BulkPath>,
 ) -> Result<Json<RevokedTokens>, Failure> {
     let id = path.id.parse().map(BulkId).map_err(|_| Error::Absent)?;
-    Ok(Json(app.authority.bulk_revocation(&caller, id).await?.into()))
+    // Before the progress, which may then say more but never less.
+    let position = app.authority.feed_position()?;
+    let bulk = app.authority.bulk_revocation(&caller, id).await?;
+    Ok(Json(RevokedTokens::of(bulk, position)))
 }

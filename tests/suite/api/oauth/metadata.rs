@@ -26,6 +26,9 @@ async fn the_metadata_says_where_everything_is() {
             "revocation_endpoint": at("/oauth/revoke"),
             "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
             "status_list_aggregation_endpoint": at("/status-lists"),
+            "revocation_feed_uri": at("/api/v1/revocations"),
+            "revocation_stream_uri": at("/api/v1/revocations/stream"),
+            "revocation_snapshot_uri": at("/api/v1/revocations/snapshot"),
             "scopes_supported": [
                 "tokens:read", "tokens:write", "tokens:introspect", "organizations:read", "organizations:write",
                 "revocations:read", "usage:write", "projects:read", "content:write", "subscription:read", "ai:use",
