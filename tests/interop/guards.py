@@ -53,8 +53,6 @@ def guarding(authority: Authority, folder: Path, more: str = ""):
         issuer=authority.issuer, audience=AUDIENCE, guard_token=str(token), guard_snapshot=str(folder / "guard-snapshot")
     )
     configuration = folder / "guard.toml"
-    import os
-    if os.environ.get("LISTS"): recipe = recipe.replace("max_staleness = \"10s\"", "max_staleness = \"10m\"").replace("token_file =", "status_lists_only = true # ")
     configuration.write_text(f'listen = ["127.0.0.1:0", "{socket}"]\nlog = "trace"\n{recipe}\n{more}')
     assert subprocess.run([GUARD, "--check", configuration]).returncode == 0
     with log.open("ab") as errors:
