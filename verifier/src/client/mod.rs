@@ -318,7 +318,8 @@ impl Shared {
             now,
             leeway: self.leeway,
         })?;
-        let is_mine = |audience: &String| *audience == self.audience || self.further_audiences.contains(audience);
+        let is_mine =
+            |audience: &String| *audience == self.audience || self.further_audiences.contains(audience);
         if !claims.audience.iter().any(is_mine) {
             return Err(Rejection::WrongAudience);
         }

@@ -226,9 +226,11 @@ async fn head_is_answered_like_get() {
 }
 
 fn methods() -> impl Iterator<Item = Method> {
-    ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
-        .into_iter()
-        .map(|method| Method::from_bytes(method.as_bytes()).unwrap())
+    [
+        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+    ]
+    .into_iter()
+    .map(|method| Method::from_bytes(method.as_bytes()).unwrap())
 }
 
 /// A request as a proxy passes it on that keeps the method and the headers of its client.
