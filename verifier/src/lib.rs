@@ -14,6 +14,8 @@
 #![deny(missing_docs)]
 
 mod algorithm;
+#[cfg(feature = "axum")]
+pub mod axum;
 mod claims;
 #[cfg(feature = "client")]
 pub mod client;
@@ -29,6 +31,8 @@ mod published_list;
 mod statement;
 mod status_list;
 mod token;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod value;
 mod verdict;
 

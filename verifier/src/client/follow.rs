@@ -371,7 +371,7 @@ impl<'a> Follower<'a> {
             counters.count(&counters.reconnects);
         }
         let mut parser = Parser::default();
-        // Only events count: whoever sends comments alone would hold the stream open for ever.
+        // Only progress counts: comments alone would hold the stream open for ever.
         let mut silent_until = Instant::now() + FIRST_HEAD;
         loop {
             let frame = timeout_at(silent_until, body.frame());
@@ -386,6 +386,10 @@ impl<'a> Follower<'a> {
                     "head" => {
                         let head: Head = serde_json::from_str(&event.data)?;
                         self.head(head.head)?;
+                        // Items before it are on their way, or were left out.
+                        if self.ahead.is_some() {
+                            continue;
+                        }
                         *had_head = true;
                     }
                     "" => self.item(serde_json::from_str(&event.data))?,

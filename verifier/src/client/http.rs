@@ -187,7 +187,9 @@ impl Http {
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.extend(ask.headers);
+        for (name, value) in ask.headers {
+            headers.insert(name, value);
+        }
         if let Some(token) = ask.token {
             let bearer = zeroize::Zeroizing::new(format!("Bearer {token}"));
             let invalid = |_| FetchError::Token(io::Error::new(io::ErrorKind::InvalidData, "not a token"));

@@ -97,6 +97,7 @@ impl Trouble {
     pub(super) fn failed(&mut self, context: &Context, error: &dyn std::fmt::Display) {
         let counters = &context.shared.counters;
         counters.count(&counters.fetch_errors);
+
         let issuer = context.shared.issuer.as_str();
         if self.failures == 0 {
             tracing::warn!(issuer, %error, "{} failed, and is tried again", self.what);
