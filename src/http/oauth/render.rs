@@ -116,6 +116,9 @@ mod tests {
         409 This is the owner's last active token, which the organization's policy keeps: `force` revokes it.
         409 The token is revoked, expired or already replaced: create another.
         400 The cursor does not belong to this list: repeat the filters and the order of the request that returned it.
+        410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
+        409 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.
+        409 The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.
         400 This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5
@@ -163,6 +166,9 @@ mod tests {
         409 invalid_request
         409 invalid_request
         400 invalid_request
+        410 invalid_request
+        409 invalid_request
+        409 invalid_request
         400 invalid_request
         503 temporarily_unavailable retry-after=1
         503 temporarily_unavailable retry-after=5

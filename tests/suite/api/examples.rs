@@ -1,7 +1,7 @@
 //! The document's examples of requests work as they are, and every documented bound is enforced.
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderName, Request};
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, NORTH, TestApp, form, request};
@@ -577,13 +577,10 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
                 parameter["in"].as_str().unwrap(),
             );
             let schema = document.resolve(&parameter["schema"]);
-            let address = |value: &str| {
-                if within == "query" {
-                    let filled = document.fill(&path, operation);
-                    format!("{filled}?{name}={value}")
-                } else {
-                    document.fill(&path.replace(&format!("{{{name}}}"), value), operation)
-                }
+            let address = |value: &str| match within {
+                "query" => format!("{}?{name}={value}", document.fill(&path, operation)),
+                "header" => document.fill(&path, operation),
+                _ => document.fill(&path.replace(&format!("{{{name}}}"), value), operation),
             };
             let mut cases = Vec::new();
             for (bound, step) in [("maximum", 1), ("minimum", -1)] {
@@ -601,8 +598,12 @@ async fn every_bound_of_a_parameter_is_where_the_document_says() {
                 tried += 1;
                 let ask = async |value: &str| {
                     let method = method.parse().unwrap();
-                    app.send(request(&app.site_admin(), method, &address(value), None))
-                        .await
+                    let mut request = request(&app.site_admin(), method, &address(value), None);
+                    if within == "header" {
+                        let name: HeaderName = name.parse().unwrap();
+                        request.headers_mut().insert(name, value.parse().unwrap());
+                    }
+                    app.send(request).await
                 };
                 let answer = ask(&beyond).await;
                 assert_eq!(answer.status, 422, "{method} {path} {name}: {}", answer.text);

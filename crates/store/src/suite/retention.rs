@@ -3,7 +3,7 @@
 use crate::rules::retention;
 use crate::suite::clerk::Clerk;
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Cause, Change, Changes, Continuation};
+use crate::{Cause, Change, Changes, Continuation, FeedPage};
 use jeton_core::token::{CutOff, NewToken, Reach, Record, TokenKind, TokenReference};
 use jeton_verifier::event::Position;
 
@@ -126,6 +126,9 @@ pub(crate) async fn the_feed_is_pruned_from_its_beginning(world: World) {
     round(&world, 100).await;
     for pruned in [world.beginning, first] {
         assert_eq!(world.after(pruned).await, Continuation::Pruned);
+        let page = world.store.events_after(pruned, 10).await.unwrap();
+        assert_eq!(page, FeedPage::Pruned);
+        assert_eq!(world.store.event(pruned).await.unwrap(), None);
     }
     let Continuation::Changes(changes) = world.after(second).await else {
         panic!("all that follows is kept");

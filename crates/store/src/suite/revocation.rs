@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::suite::clerk::RevokeOutcome;
-use crate::{Change, Continuation, Generation, KeyStep, SharedStore};
+use crate::{Change, Continuation, FeedPage, Generation, KeyStep, SharedStore};
 use jeton_core::token::{CutOff, ListIndex, Owner, Reach, Record, TokenId, TokenKind, TokenReference};
-use jeton_verifier::event::Position;
+use jeton_verifier::event::{BEFORE_ALL, Entry, Position};
 use uuid::Uuid;
 
 use super::world::{World, actor, at, reserve_and_record, revocation, token};
@@ -99,6 +99,21 @@ async fn follow(store: SharedStore, mut position: Position, events: usize) -> Ve
     seen
 }
 
+/// Reads the feed from its beginning in pages of this size until it has returned this number of events.
+async fn read_pages(store: SharedStore, mut position: Position, most: u32, events: usize) -> Vec<Arc<Entry>> {
+    let mut seen: Vec<Arc<Entry>> = Vec::new();
+    while seen.len() < events {
+        let FeedPage::Events(page) = store.events_after(position, most).await.unwrap() else {
+            panic!("{position:?} was the feed's last event");
+        };
+        assert!(page.len() <= most as usize);
+        position = page.last().map_or(position, |last| last.position());
+        seen.extend(page);
+        tokio::task::yield_now().await;
+    }
+    seen
+}
+
 /// While many revoke and others read, every reader and the observer get every event once, in one order, without
 /// a gap. A cursor over the time of recording, as a control, misses some.
 pub(crate) async fn the_feed_has_no_gap(world: World) {
@@ -112,6 +127,13 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     let total = tokens.len() + EACH as usize;
     let readers: Vec<_> = (0..3)
         .map(|_| tokio::spawn(follow(Arc::clone(&world.store), world.beginning, total)))
+        .collect();
+    let pages: Vec<_> = [1, 7, 500]
+        .into_iter()
+        .map(|most| {
+            let store = Arc::clone(&world.store);
+            tokio::spawn(read_pages(store, world.beginning, most, total))
+        })
         .collect();
     let writers: Vec<_> = tokens
         .chunks(EACH as usize)
@@ -152,6 +174,15 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
     assert_eq!(numbers, (1..=total as u64).collect::<Vec<_>>());
     for reader in readers {
         assert_eq!(reader.await.unwrap(), observed);
+    }
+    let entries: Vec<_> = observed.iter().filter_map(Change::entry).cloned().collect();
+    for reader in pages {
+        assert_eq!(reader.await.unwrap(), entries);
+    }
+    let mut hash = BEFORE_ALL;
+    for entry in &entries {
+        assert_eq!(entry.event.hash(&hash), entry.hash, "{entry:?}");
+        hash = entry.hash;
     }
     let revoked: BTreeSet<_> = observed
         .iter()
@@ -214,8 +245,30 @@ pub(crate) async fn a_forked_history_is_no_continuation(world: World) {
         forged[3].sequence += 1;
         for position in forged {
             assert_eq!(world.after(position).await, Continuation::Forked, "{position:?}");
+            let page = world.store.events_after(position, 10).await.unwrap();
+            let is_ahead = position.sequence > 3;
+            let expected = if is_ahead {
+                FeedPage::Ahead
+            } else {
+                FeedPage::Forked
+            };
+            assert_eq!(page, expected, "{position:?}");
+            assert_eq!(world.store.event(position).await.unwrap(), None, "{position:?}");
         }
+        let FeedPage::Events(entries) = world.store.events_after(*position, 10).await.unwrap() else {
+            panic!("{position:?} is a position of this store");
+        };
+        let told: Vec<_> = changes.events.iter().filter_map(Change::entry).cloned().collect();
+        assert_eq!(entries, told);
     }
+    let explained = world.store.event(positions[2]).await.unwrap().unwrap();
+    let order = revocation(1, 0);
+    assert_eq!(explained.entry.position(), positions[2]);
+    assert_eq!(
+        (explained.revoked_by, explained.reason),
+        (order.revoked_by.name, order.reason)
+    );
+    assert_eq!(world.store.event(world.beginning).await.unwrap(), None);
     let last = positions[3];
     let known = world.store.changes_after(last, edit).await.unwrap();
     assert!(matches!(known, Continuation::Changes(_)));

@@ -234,6 +234,9 @@ mod tests {
         400 Cannot delete the last organization token.
         400 The token is not active any more.
         400 Bad Request: The cursor does not belong to this list.
+        410 The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.
+        400 The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.
+        400 The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.
         400 Bad Request: This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.
         503 The server is overloaded: retry after the seconds in Retry-After. retry-after=1
         503 The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After. retry-after=5

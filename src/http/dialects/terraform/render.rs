@@ -280,6 +280,7 @@ fn title(status: StatusCode) -> &'static str {
         StatusCode::NOT_FOUND => "not found",
         StatusCode::METHOD_NOT_ALLOWED => "method not allowed",
         StatusCode::CONFLICT => "conflict",
+        StatusCode::GONE => "gone",
         StatusCode::PAYLOAD_TOO_LARGE => "payload too large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported media type",
         StatusCode::UNPROCESSABLE_ENTITY => "invalid attributes",
@@ -335,6 +336,9 @@ mod tests {
         409 [{"detail":"This is the owner's last active token, which the organization's policy keeps.","status":"409","title":"conflict"}]
         409 [{"detail":"The token is revoked, expired or already replaced.","status":"409","title":"conflict"}]
         400 [{"status":"400","title":"bad request"}]
+        410 [{"detail":"The events after this cursor are no longer kept: start again from `GET /api/v1/revocations/snapshot`.","status":"410","title":"gone"}]
+        409 [{"detail":"The feed has not come as far as this cursor, since its end was lost: start again from `GET /api/v1/revocations/snapshot`.","status":"409","title":"conflict"}]
+        409 [{"detail":"The cursor is of another history of the feed, such as before a restore: start again from `GET /api/v1/revocations/snapshot`.","status":"409","title":"conflict"}]
         400 [{"detail":"This list is too long for its order, filter or count: narrow it, sort by `created_at`, or leave out the count.","status":"400","title":"bad request"}]
         503 [{"detail":"The server is overloaded: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=1
         503 [{"detail":"The server's clock is behind the latest recorded instant, and nothing is issued until it has caught up: retry after the seconds in Retry-After.","status":"503","title":"service unavailable"}] retry-after=5

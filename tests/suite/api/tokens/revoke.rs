@@ -17,7 +17,7 @@ async fn from_the_answer_on_the_token_is_refused_and_the_first_order_counts() {
     let expected = json!({
         "id": token.id, "jti": token.info["jti"], "name": "minted",
         "revoked_at": "2026-01-02T03:05:05.678Z", "revoked_by": NORTH.email("admin"),
-        "revocation_reason": "leaked",
+        "revocation_reason": "leaked", "revocation_cursor": first.json()["revocation_cursor"],
     });
     assert_eq!(first.json(), expected);
     for _ in 0..2 {
