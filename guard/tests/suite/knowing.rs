@@ -237,14 +237,14 @@ async fn introspection_answers_what_is_in_the_token() {
 
 #[tokio::test]
 async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_known_to_be_revoked() {
-    let mut authority = Authority::start().await;
+    let authority = Authority::start().await;
     let rules = "[rules.closed]\n[rules.open]\nwhen_unknown = 'accept'\n";
     let bound = Duration::from_secs(2);
     let guard = Running::of(&authority, rules, |config| config.max_staleness = bound).await;
     let (token, revoked) = (authority.token(), authority.token());
     authority.revoke(&revoked);
     guard.eventually_refuses("closed", &revoked).await;
-    authority.stop();
+    authority.stop().await;
     told(&guard.check("closed", &token).await);
     let unready = guard.eventually("/readyz", 503).await;
     let reason = unready.json()["status"].as_str().unwrap().to_owned();
@@ -275,7 +275,7 @@ async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_k
 
 #[tokio::test]
 async fn a_start_while_the_authority_is_down_knows_what_was_known() {
-    let mut authority = Authority::start().await;
+    let authority = Authority::start().await;
     let kept = tempfile::tempdir().unwrap();
     let file = kept.path().join("snapshot");
     let settings = format!("snapshot_file = '{}'\n{RULES}", file.display());
@@ -286,7 +286,7 @@ async fn a_start_while_the_authority_is_down_knows_what_was_known() {
     // The file is written every 5 s at most.
     sleep(Duration::from_secs(6)).await;
     guard.stop().await;
-    authority.stop();
+    authority.stop().await;
     let guard = Running::of(&authority, &settings, |config| {
         config.max_staleness = Duration::from_secs(60)
     })
