@@ -153,7 +153,7 @@ fn within_descriptors(connections: usize) -> usize {
             current: Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted))),
             ..limit
         };
-        match setrlimit(Resource::Nofile, raised.clone()) {
+        match setrlimit(Resource::Nofile, raised) {
             Ok(()) => limit = raised,
             Err(error) => tracing::warn!(%error, "the descriptor limit cannot be raised"),
         }

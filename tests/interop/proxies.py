@@ -116,7 +116,7 @@ def in_between(name, authority, folder, change=lambda text: text):
                 proxy = name.removeprefix("guard-")
                 if proxy == "haproxy":
                     lua = folder / "jeton.lua"
-                    lua.write_text(GUARD_RECIPES["guard-haproxy-lua"].filled(guard=guard.url))
+                    lua.write_text(change(GUARD_RECIPES["guard-haproxy-lua"].filled(guard=guard.url)))
                     text = with_guard(proxy, guard.url, lua=str(lua), **places)
                 else:
                     text = with_guard(proxy, guard.url, **written(proxy, guard.url, **places))

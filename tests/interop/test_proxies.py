@@ -185,6 +185,15 @@ def test_haproxy_refuses_what_its_list_of_revoked_tokens_names(authority):
         proxy.passes(other)
 
 
+@pytest.mark.interop
+def test_haproxy_lets_nothing_through_when_its_script_fails(authority):
+    def spoiled(text):
+        return text.replace('"jti" }', '"no-such-header" }')
+
+    with folder_for_others() as folder, in_between("guard-haproxy", authority, folder, spoiled) as proxy:
+        proxy.stops(authority.issue(), 503)
+
+
 @pytest.mark.parametrize("name", marked(sorted(ASKS_THE_AUTHORITY)))
 def test_nothing_passes_while_the_authority_is_down(name, tmp_path_factory):
     with folder_for_others() as folder, ExitStack() as ended:
@@ -202,6 +211,8 @@ def test_nothing_passes_while_the_authority_is_down(name, tmp_path_factory):
     [
         pytest.param("nginx", "auth_request /authorize-request;", tokens.tampered),
         pytest.param("nginx", "scope=projects:read&", tokens.without_the_scope),
+        pytest.param("traefik", "scope=projects:read&", tokens.without_the_scope, marks=pytest.mark.interop),
+        pytest.param("envoy", "scope=projects:read&", tokens.without_the_scope, marks=pytest.mark.interop),
         pytest.param("haproxy", " alive !revoked", tokens.expired, marks=pytest.mark.interop),
         pytest.param("haproxy", " access_token from_jeton", tokens.of_another_type, marks=pytest.mark.interop),
         pytest.param(
