@@ -15,6 +15,8 @@ mod client;
 mod crowd;
 mod deferred;
 mod disturbed;
+mod feed;
+mod followers;
 mod forgetting;
 mod in_turn;
 mod issue;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.next().as_deref() {
         Some("bare") => bare::run(arguments),
         Some("load") => load::run(),
+        Some("followers") => followers::run(),
         first => rows::run(first.into_iter().map(str::to_owned).chain(arguments)),
     };
     match outcome {

@@ -62,12 +62,7 @@ impl Server {
 
     /// Returns the resident memory in bytes.
     pub(crate) fn memory(&self) -> Outcome<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line
-            .and_then(|line| line.trim().strip_suffix("kB"))
-            .ok_or("no VmRSS")?;
-        Ok(kilobytes.trim().parse::<u64>()? * 1024)
+        memory(self.process()?)
     }
 
     /// Stops the server with SIGTERM and fails unless it exits successfully.
@@ -83,6 +78,16 @@ impl Server {
             Err(format!("{} stopped with {status}", self.name).into())
         }
     }
+}
+
+/// Returns the resident memory of a process in bytes.
+pub(crate) fn memory(process: u32) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line
+        .and_then(|line| line.trim().strip_suffix("kB"))
+        .ok_or("no VmRSS")?;
+    Ok(kilobytes.trim().parse::<u64>()? * 1024)
 }
 
 /// Returns the processor time of a process, user and system, of all threads. The kernel reports it in

@@ -238,6 +238,7 @@ impl Quantity {
     fn text(self) -> String {
         match self {
             Self::Time(time) => format!("{:.1} ms", milliseconds(time)),
+            Self::Bytes(bytes) if bytes < 1_000_000 => format!("{} kB", bytes / 1_000),
             Self::Bytes(bytes) => format!("{} MB", bytes / 1_000_000),
         }
     }

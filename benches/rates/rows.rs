@@ -16,7 +16,7 @@ use crate::report::{Pair, Report, Row};
 use crate::subject::{Jeton, TOKENS};
 use crate::tokens::Tokens;
 use crate::{
-    against, asking, crowd, deferred, disturbed, forgetting, in_turn, issuing, status_list, tenants,
+    against, asking, crowd, deferred, disturbed, feed, forgetting, in_turn, issuing, status_list, tenants,
 };
 
 const SLOW_SYNC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rates/slow_sync.c");
@@ -108,6 +108,7 @@ async fn all(size: Size, words: Vec<String>, other: Option<PathBuf>) -> Outcome<
         deferred::rows(&bench).await?;
         status_list::rows(&bench).await?;
         crowd::rows(&bench).await?;
+        feed::rows(&bench).await?;
         forgetting::rows(&bench).await?;
     }
     report.end()

@@ -1,5 +1,7 @@
 //! Lists tokens: turns a request's filter into one within the caller's rights.
 
+use std::collections::HashMap;
+
 use crate::authority::policy::{self, Rank};
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, Result};
@@ -7,7 +9,7 @@ use jeton_core::clock::Timestamp;
 use jeton_core::directory::{OrganizationReference, TeamId, TeamReference};
 use jeton_core::text;
 use jeton_core::token::{
-    End, Filter, Listing, OwnerKind, Page, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
+    End, Filter, Listing, OwnerKind, Page, Record, Scope, Slot, Span, StatusAt, Visibility, WantedStatus,
 };
 use jeton_store::PersonReference;
 
@@ -84,7 +86,35 @@ impl Authority {
         let filter = self
             .filter(&self.view(), caller, wanted, self.clock.now())
             .await?;
-        Ok(self.store.tokens(filter, page).await?)
+        let mut listing = self.store.tokens(filter, page).await?;
+        self.note_cut_offs(&mut listing.items).await?;
+        Ok(listing)
+    }
+
+    /// Adds to the records of tokens that a cut-off has ended when, by whom and why, for display.
+    pub(super) async fn note_cut_offs(&self, records: &mut [Record]) -> Result<()> {
+        let now = self.clock.now();
+        let is_cut_off = |record: &&Record| !record.is_revoked(now) && self.index.is_cut_off(*record, now);
+        let cut_off: Vec<_> = records
+            .iter()
+            .filter(is_cut_off)
+            .map(|record| record.id)
+            .collect();
+        if cut_off.is_empty() {
+            return Ok(());
+        }
+        let mut notes: HashMap<_, _> = self
+            .store
+            .cut_off_notes(cut_off, now)
+            .await?
+            .into_iter()
+            .collect();
+        for record in records {
+            if let Some(note) = notes.remove(&record.id) {
+                record.revocation = Some(note);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the store's filter for a request, restricted to what the caller may see.

@@ -177,7 +177,9 @@ impl Authority {
 
     /// Returns a token that the caller manages.
     pub async fn token(&self, caller: &Caller, reference: TokenReference) -> Result<Record> {
-        self.managed(&self.view(), caller, reference).await
+        let mut record = self.managed(&self.view(), caller, reference).await?;
+        self.note_cut_offs(std::slice::from_mut(&mut record)).await?;
+        Ok(record)
     }
 
     /// Returns a token that the caller manages, for an order that relies on the view.

@@ -41,7 +41,7 @@ pub enum Heard {
 }
 
 /// The last events, without a gap up to the last one that the index has applied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tail {
     kept: Mutex<Kept>,
     /// Changes with every event that is kept.
@@ -59,15 +59,6 @@ impl Kept {
     fn position(&self) -> Position {
         let last = self.events.back();
         last.map_or(self.after, |told| told.entry.position())
-    }
-}
-
-impl Default for Tail {
-    fn default() -> Self {
-        Self {
-            kept: Mutex::default(),
-            reached: watch::Sender::default(),
-        }
     }
 }
 

@@ -1,15 +1,20 @@
-//! The token format that jeton and the services that trust its tokens share: how tokens are written,
-//! parsed, verified and checked.
+#![cfg_attr(feature = "axum", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "axum"),
+    doc = "Verifies the tokens of a jeton authority. README.md shows how; this is the documentation of a part of the \
+           features."
+)]
 //!
-//! The server signs and verifies with the same code as all other services. The crate does no I/O and
-//! reads no clock.
+//! # Formats and verdicts without the client
 //!
-//! Verification has three steps, each with a type that only the previous step returns:
-//! [`Unverified::parse`] parses a text, [`Unverified::verify`] checks the signature with the key and
-//! returns [`Verified`], and [`Verified::judge`] checks the expectations and returns the [`Claims`].
-//! [`Claims::of_verified`] parses the claims again for a cache of tokens that passed all three. A
-//! status list has the same three steps, from [`UnverifiedStatusList`] on: its claims differ, and it is
-//! no credential.
+//! By default the crate does no I/O and reads no clock; the authority uses the same code. Verification has three steps,
+//! each with a type that only the previous step returns: [`Unverified::parse`] parses a text, [`Unverified::verify`]
+//! checks the signature with the key and returns [`Verified`], and [`Verified::judge`] checks the expectations and
+//! returns the [`Claims`]. [`Claims::of_verified`] parses the claims again for a cache of tokens that passed all three.
+//!
+//! Statements about revocations (status lists, heads and snapshots of the feed) have the same three steps, from
+//! [`UnverifiedStatement`] on: their claims differ, and they are no credentials. [`Known`] is what a follower of the
+//! feed knows.
 
 #![deny(missing_docs)]
 

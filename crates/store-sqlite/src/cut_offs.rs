@@ -1,10 +1,11 @@
 //! SQL for cut-offs in queries over tokens.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::Failure;
-use crate::values::{Columns, params};
-use jeton_core::token::{CutOff, NewToken, Reach, TokenKind};
+use crate::values::{Columns, get, params};
+use jeton_core::clock::Timestamp;
+use jeton_core::token::{CutOff, NewToken, Reach, RevocationNote, TokenId, TokenKind};
 
 /// A condition on `tokens` and `revocations AS cut`: the cut-off covers the token.
 pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at / 1000 \
@@ -16,30 +17,67 @@ pub(super) const COVERS: &str = "cut.issued_through_seconds >= tokens.created_at
      AND (cut.kid IS NULL OR cut.kid = (SELECT kid FROM keys WHERE keys.id = tokens.key)) \
      AND (cut.session IS NULL OR cut.session = tokens.session)";
 
-/// Returns a condition on `tokens`: no cut-off in effect at an instant, given as SQL, covers the token.
-///
-/// Expresses the rule [`CutOff::ends`] in SQL. Cut-offs are looked up by the narrowest owner that they name, so
-/// that a token is compared only with the few that can cover it.
+/// The cut-offs that can cover a row of `tokens`: an index, and a condition on `revocations AS cut` for which it is used.
+/// Cut-offs are looked up by the narrowest owner that they name, so that a token is compared only with the few that
+/// can cover it.
+const BY_OWNER: [(&str, &str); 4] = [
+    ("cut_offs_by_user", "cut.user = tokens.user"),
+    ("cut_offs_by_team", "cut.team = tokens.team AND cut.user IS NULL"),
+    (
+        "cut_offs_by_organization",
+        "cut.organization = tokens.organization AND cut.team IS NULL AND cut.user IS NULL",
+    ),
+    (
+        "cut_offs_of_all",
+        "cut.kind = 'cut_off' AND cut.organization IS NULL AND cut.team IS NULL AND cut.user IS NULL",
+    ),
+];
+
+/// Returns a condition on `tokens`: no cut-off in effect at an instant, given as SQL, covers the token. Expresses the
+/// rule [`CutOff::ends`] in SQL.
 pub(super) fn uncut(instant: &str) -> String {
-    let by = [
-        ("cut_offs_by_user", "cut.user = tokens.user"),
-        ("cut_offs_by_team", "cut.team = tokens.team AND cut.user IS NULL"),
-        (
-            "cut_offs_by_organization",
-            "cut.organization = tokens.organization AND cut.team IS NULL AND cut.user IS NULL",
-        ),
-        (
-            "cut_offs_of_all",
-            "cut.kind = 'cut_off' AND cut.organization IS NULL AND cut.team IS NULL AND cut.user IS NULL",
-        ),
-    ];
-    by.map(|(index, condition)| {
+    BY_OWNER
+        .map(|(index, condition)| {
+            format!(
+                "NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
+                 AND cut.effective_at <= {instant} AND {COVERS})"
+            )
+        })
+        .join(" AND ")
+}
+
+/// Returns who ended each of these tokens by a cut-off, and why: of several cut-offs the first to take effect. Tokens
+/// that no cut-off has ended at this instant are left out.
+pub(super) fn notes(
+    connection: &Connection,
+    tokens: &[TokenId],
+    now: Timestamp,
+) -> Result<Vec<(TokenId, RevocationNote)>, Failure> {
+    let covering = BY_OWNER.map(|(index, condition)| {
         format!(
-            "NOT EXISTS (SELECT 1 FROM revocations AS cut INDEXED BY {index} WHERE {condition}
-             AND cut.effective_at <= {instant} AND {COVERS})"
+            "SELECT cut.sequence, cut.recorded_at, cut.effective_at, cut.actor, cut.reason
+             FROM tokens, revocations AS cut INDEXED BY {index}
+             WHERE tokens.id = ?1 AND {condition} AND cut.effective_at <= ?2 AND {COVERS}"
         )
-    })
-    .join(" AND ")
+    });
+    let query = format!(
+        "SELECT recorded_at, effective_at, actor, reason FROM ({}) ORDER BY effective_at, sequence LIMIT 1",
+        covering.join(" UNION ALL ")
+    );
+    let mut query = connection.prepare_cached(&query)?;
+    let mut notes = Vec::new();
+    for token in tokens {
+        let note = query.query_row(params![token.0, now], |row| {
+            Ok(RevocationNote {
+                revoked_at: get(row, 0)?,
+                effective_at: get(row, 1)?,
+                revoked_by: get(row, 2)?,
+                reason: get(row, 3)?,
+            })
+        });
+        notes.extend(note.optional()?.map(|note| (*token, note)));
+    }
+    Ok(notes)
 }
 
 /// The columns of a cut-off, of `revocations AS event` joined with [`REACH_JOINS`].

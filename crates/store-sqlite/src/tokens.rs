@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::SqliteStore;
 use crate::active;
 use crate::counts;
-use crate::cut_offs::uncut;
+use crate::cut_offs::{self, uncut};
 use crate::failure::Failure;
 use crate::list;
 use crate::people;
@@ -21,8 +21,8 @@ use crate::writer::Batch;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, Scope, Slot, TokenId, TokenKind,
-    TokenReference,
+    Filter, Lineage, Listing, NewToken, Owner, Page, Record, Revocation, RevocationNote, Scope, Slot,
+    TokenId, TokenKind, TokenReference,
 };
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
@@ -93,6 +93,16 @@ impl Tokens for SqliteStore {
                     None => Ok(None),
                 }
             })
+            .await
+    }
+
+    async fn cut_off_notes(
+        &self,
+        tokens: Vec<TokenId>,
+        now: Timestamp,
+    ) -> Result<Vec<(TokenId, RevocationNote)>> {
+        self.readers
+            .look_up(move |connection| cut_offs::notes(connection, &tokens, now))
             .await
     }
 

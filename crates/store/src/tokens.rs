@@ -9,7 +9,7 @@ use crate::{CountFacts, Recount, Result, Versions};
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::{Person, UserId};
 use jeton_core::token::{
-    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference,
+    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
 };
 
 /// Reads records of tokens, and reserves status list indexes.
@@ -42,6 +42,14 @@ pub trait Tokens: Send + Sync {
     /// Returns the token that a slot of an owner holds, if any, as
     /// [`Guard::SlotHolds`](crate::Guard::SlotHolds) defines it.
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>>;
+
+    /// Returns when, by whom and why each of these tokens was ended by a cut-off: of several, by the first that took
+    /// effect. Tokens that none has ended at this instant are left out.
+    async fn cut_off_notes(
+        &self,
+        tokens: Vec<TokenId>,
+        now: Timestamp,
+    ) -> Result<Vec<(TokenId, RevocationNote)>>;
 
     /// Returns whether a token is an API token that has not expired at an instant, has no revocation (a
     /// scheduled one included) and is covered by no cut-off.

@@ -46,6 +46,22 @@ async fn one_event_ends_everything_that_matches() {
         .await
         .is(200);
     assert_eq!(shown.text_at("/status"), "revoked");
+    let listed = app
+        .get(
+            &admin,
+            &format!("/tokens?organization={}&include_revoked=true", NORTH.name),
+        )
+        .await
+        .is(200)
+        .json();
+    let listed = listed["items"].as_array().unwrap().iter();
+    let listed = listed.clone().find(|token| token["id"] == restricted.id).unwrap();
+    for shown in [&shown.json(), listed] {
+        assert_eq!(shown["revoked_at"], "2026-01-02T03:05:10.678Z");
+        assert_eq!(shown["revocation_effective_at"], "2026-01-02T03:05:10.678Z");
+        assert_eq!(shown["revoked_by"], NORTH.email("admin"));
+        assert_eq!(shown["revocation_reason"], "broken into");
+    }
     // The next event of the feed has the next sequence number.
     let order = json!({"organization": NORTH.name, "team": NORTH.team});
     let next = cut(&app, &admin, order).await.is(201).json();

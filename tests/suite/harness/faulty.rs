@@ -11,7 +11,9 @@ use jeton_core::directory::{
     Belonging, Email, Invitation, Invited, MemberStatus, Membership, Organization, OrganizationId,
     OrganizationReference, Person, Project, Team, TeamId, TeamReference, UserId,
 };
-use jeton_core::token::{Filter, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenReference};
+use jeton_core::token::{
+    Filter, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenReference,
+};
 use jeton_store::{
     Aged, BulkId, BulkPortion, BulkRevocation, BulkRevocations, Committed, Continuation, CountFacts, Covered,
     Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
@@ -203,6 +205,7 @@ faulty! {
     }
     Tokens {
         Read token_in_slot(owner: Owner, slot: Slot) -> Option<Record>;
+        Read cut_off_notes(tokens: Vec<TokenId>, now: Timestamp) -> Vec<(TokenId, RevocationNote)>;
         Read is_standing(token: TokenId, now: Timestamp) -> bool;
         Read other_active(owner: Owner, token: TokenId, now: Timestamp) -> Option<TokenId>;
         Read owner_count(owner: Owner) -> CountFacts;

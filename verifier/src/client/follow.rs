@@ -609,11 +609,11 @@ impl<'a> Follower<'a> {
         judged
     }
 
-    /// Without the feed, only the key set tells that a key was withdrawn.
+    /// Has an old key set fetched again: without the feed, only the key set tells that a key was withdrawn.
     fn renew_keys(&self) {
         let shared = &self.context.shared;
-        let (keys, view) = (shared.keys.load(), shared.view.load());
-        let is_old = |keys: &Arc<Keys>| keys.confirmed.age(view.now()) > shared.keys_max_age(&view) / 2;
+        let (keys, now) = (shared.keys.load(), shared.view.load().now());
+        let is_old = |keys: &Arc<Keys>| keys.confirmed.age(now) > shared.max_staleness / 2;
         if keys.as_ref().is_some_and(is_old) {
             shared.want_keys();
         }
@@ -653,34 +653,34 @@ impl<'a> Follower<'a> {
 
     /// Reads all status lists once, and returns how long to wait.
     async fn read_lists(&mut self, endpoints: &Endpoints, trouble: &mut Trouble) -> Duration {
+        self.renew_keys();
         let known = self.confirmed.map(|position| (position, self.signed_at));
-        match lists::read(self.context, endpoints, known).await {
-            Ok(read) => {
-                trouble.ended(self.context);
-                if self.context.settings.status_lists_only {
-                    self.confirmed = Some(read.known.position());
-                    self.signed_at = self.signed_at.max(read.issued_at);
-                }
-                let shared = &self.context.shared;
-                let before = shared.view.load();
-                let complete = TrueAt::received(read.issued_at.saturating_mul(1000), before.now());
-                // The feed may have told more a moment ago.
-                let newest = before.complete_at.filter(|at| at.time >= complete.time);
-                shared.view.store(Arc::new(View {
-                    known: before.known.clone(),
-                    lists: Some(Arc::new(read.known)),
-                    complete_at: Some(newest.unwrap_or(complete)),
-                    source: Source::StatusLists,
-                }));
-                self.context.changed();
-                self.renew_keys();
-                read.wait
-            }
+        let read = match lists::read(self.context, endpoints, known).await {
+            Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);
-                trouble.delay()
+                return trouble.delay();
             }
+        };
+        trouble.ended(self.context);
+        if self.context.settings.status_lists_only {
+            self.confirmed = Some(read.known.position());
+            self.signed_at = self.signed_at.max(read.issued_at);
         }
+        let shared = &self.context.shared;
+        let before = shared.view.load();
+        let complete = TrueAt::received(read.issued_at.saturating_mul(1000), before.now());
+        // The feed that ended a moment ago told more than the lists do.
+        if before.complete_at.is_none_or(|at| at.time < complete.time) {
+            shared.view.store(Arc::new(View {
+                known: before.known.clone(),
+                lists: Some(Arc::new(read.known)),
+                complete_at: Some(complete),
+                source: Source::StatusLists,
+            }));
+            self.context.changed();
+        }
+        read.wait
     }
 }
 

@@ -8,7 +8,7 @@ use jeton_core::deployment_clock::RecordedTime;
 use jeton_core::directory::{
     Consent, Email, Organization, OrganizationId, Person, Project, Role, Team, TeamId, UserId,
 };
-use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, TokenId, TokenKind};
+use jeton_core::token::{CutOff, Owner, Record, ReportingAudience, RevocationNote, TokenId, TokenKind};
 use jeton_verifier::event::{Entry, Position};
 use uuid::Uuid;
 
@@ -91,7 +91,7 @@ pub(super) struct Feed {
     pub(super) pruned_hash: [u8; 32],
     pub(super) events: BTreeMap<u64, Published>,
     /// All cut-offs, also those whose events are pruned.
-    pub(super) cut_offs: BTreeMap<u64, CutOff>,
+    pub(super) cut_offs: BTreeMap<u64, (CutOff, RevocationNote)>,
 }
 
 /// An event of the feed.
@@ -202,7 +202,7 @@ impl Data {
         self.feed
             .cut_offs
             .values()
-            .any(|cut_off| cut_off.ends(record, by))
+            .any(|(cut_off, _)| cut_off.ends(record, by))
     }
 
     /// Implements [`Tokens::is_standing`](crate::Tokens::is_standing).

@@ -345,7 +345,13 @@ impl Batch<'_> {
         self.data.must_know(cause.by.user.as_ref())?;
         let (ends, effective_at) = (ends(&cut_off), cut_off.effective_at);
         let feed = &mut self.data.feed;
-        feed.cut_offs.insert(feed.sequence + 1, cut_off.clone());
+        let note = RevocationNote {
+            revoked_at: cause.at,
+            effective_at,
+            revoked_by: cause.by.name.clone(),
+            reason: cause.reason.clone(),
+        };
+        feed.cut_offs.insert(feed.sequence + 1, (cut_off.clone(), note));
         let because = (cause.by.name.clone(), cause.reason.clone());
         self.publish(cause.at, effective_at, ends, because, |entry| Change::CutOff {
             cut_off,

@@ -13,7 +13,7 @@ impl Data {
             Guard::Unchanged(realm, generation) => self.generation(realm) == Some(*generation),
             Guard::Signs(kid) => self.keys.value.signing().is_some_and(|row| row.key.kid == *kid),
             Guard::AfterCutOffs => recorded.is_none_or(|token| {
-                !self.feed.cut_offs.values().any(|cut_off| {
+                !self.feed.cut_offs.values().any(|(cut_off, _)| {
                     token.created_at.seconds() <= cut_off.issued_through && cut_off.reach.covers(token)
                 })
             }),

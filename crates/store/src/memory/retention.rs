@@ -40,7 +40,7 @@ impl Retention for MemoryStore {
         let lists = data.lists.iter().filter(|(_, list)| !list.is_retired);
         Ok(Aged {
             cut_offs: cut_offs
-                .map(|(sequence, cut_off)| (*sequence, cut_off.clone()))
+                .map(|(sequence, (cut_off, _))| (*sequence, cut_off.clone()))
                 .collect(),
             oldest_record: data.records().map(|record| record.token.created_at).min(),
             lists: lists

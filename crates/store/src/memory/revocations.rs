@@ -59,7 +59,7 @@ impl Revocations for MemoryStore {
                 .feed
                 .cut_offs
                 .iter()
-                .map(|(sequence, cut_off)| (*sequence, cut_off.clone()))
+                .map(|(sequence, (cut_off, _))| (*sequence, cut_off.clone()))
                 .collect(),
         })
     }
@@ -127,7 +127,7 @@ impl Revocations for MemoryStore {
 
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered> {
         let data = self.data();
-        let Some(cut_off) = data.feed.cut_offs.get(&cut_off) else {
+        let Some((cut_off, _)) = data.feed.cut_offs.get(&cut_off) else {
             return Ok(Covered {
                 list_indexes: Vec::new(),
                 last: None,

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::directory::UserId;
 use jeton_core::token::{
-    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, Slot, TokenId, TokenKind, TokenReference,
+    Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenKind,
+    TokenReference,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -53,6 +54,25 @@ impl Tokens for MemoryStore {
 
     async fn token_in_slot(&self, owner: Owner, slot: Slot) -> Result<Option<Record>> {
         Ok(self.data().in_slot(&owner, &slot).cloned())
+    }
+
+    async fn cut_off_notes(
+        &self,
+        tokens: Vec<TokenId>,
+        now: Timestamp,
+    ) -> Result<Vec<(TokenId, RevocationNote)>> {
+        let data = self.data();
+        let note = |token: TokenId| {
+            let record = data.token(token)?;
+            let covering = data
+                .feed
+                .cut_offs
+                .values()
+                .filter(|(cut_off, _)| cut_off.ends(record, now));
+            let (_, note) = covering.min_by_key(|(cut_off, _)| cut_off.effective_at)?;
+            Some((token, note.clone()))
+        };
+        Ok(tokens.into_iter().filter_map(note).collect())
     }
 
     async fn is_standing(&self, token: TokenId, now: Timestamp) -> Result<bool> {

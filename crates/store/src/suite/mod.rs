@@ -57,6 +57,7 @@ macro_rules! every_case {
                 the_first_revocation_wins
                 one_of_a_hundred_revokes
                 the_feed_has_no_gap
+                a_cut_off_is_noted_on_the_tokens_that_it_ended
                 a_forked_history_is_no_continuation
                 a_snapshot_holds_what_was_revoked
                 a_cut_off_finds_its_tokens

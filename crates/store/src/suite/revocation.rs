@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::suite::clerk::RevokeOutcome;
 use crate::{Change, Continuation, FeedPage, Generation, KeyStep, SharedStore};
-use jeton_core::token::{CutOff, ListIndex, Owner, Reach, Record, TokenId, TokenKind, TokenReference};
+use jeton_core::token::{
+    CutOff, ListIndex, Owner, Reach, Record, RevocationNote, TokenId, TokenKind, TokenReference,
+};
 use jeton_verifier::event::{BEFORE_ALL, Entry, Position};
 use uuid::Uuid;
 
@@ -196,6 +198,49 @@ pub(crate) async fn the_feed_has_no_gap(world: World) {
         read_by_time(&observed) < total,
         "a cursor over time has missed nothing: the case does not test what it says"
     );
+}
+
+/// Of several cut-offs, the first that took effect says who ended a token, and why; a later one of the same reach does
+/// not, nor one that has not taken effect.
+pub(crate) async fn a_cut_off_is_noted_on_the_tokens_that_it_ended(world: World) {
+    let ended = world.record(token(world.owner(), 0)).await;
+    let cut_off = |effective_at| CutOff {
+        reach: Reach {
+            organization: ended.token.owner.organization(),
+            ..Reach::default()
+        },
+        issued_through: at(0).seconds(),
+        effective_at: at(effective_at),
+    };
+    for (effective_at, by, reason, ordered_at) in [
+        (90, "scheduler", "ahead", 10),
+        (20, "operator", "broken into", 20),
+        (30, "other", "again", 30),
+    ] {
+        let cut = world.store.cut_off(
+            cut_off(effective_at),
+            actor(by),
+            Some(reason.to_owned()),
+            at(ordered_at),
+        );
+        cut.await.unwrap();
+    }
+    let later = world.record(token(world.owner(), 40)).await;
+    let world = world.reopen();
+    let notes = async |now| {
+        let tokens = vec![ended.id, later.id, TokenId(999)];
+        world.store.cut_off_notes(tokens, at(now)).await.unwrap()
+    };
+    assert_eq!(notes(19).await, []);
+    let expected = RevocationNote {
+        revoked_at: at(20),
+        effective_at: at(20),
+        revoked_by: "operator".to_owned(),
+        reason: Some("broken into".to_owned()),
+    };
+    for now in [20, 100] {
+        assert_eq!(notes(now).await, [(ended.id, expected.clone())]);
+    }
 }
 
 /// Returns how many events a reader with a cursor over the latest time would see.
