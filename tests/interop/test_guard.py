@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 import tokens
-from conftest import running
+from conftest import BINARY, running
 from guards import guarding, token_of_the_deployment
 from recipes import GUARD_RECIPES
 from tokens import Authority, claims
@@ -99,16 +99,62 @@ def test_introspection_says_what_the_authority_says(authority, guard, wishes):
     assert introspected(guard.socket, token) == expected
 
 
-def test_the_guard_and_the_authority_give_one_answer_on_what_ends_many_tokens(authority, guard):
+def of_a_team(authority):
     team = authority.post("organizations/default/teams", {"name": "ending"})
-    of_team, other = authority.issue(owner="team", team="ending"), authority.issue()
-    assert guard.check(of_team) == guard.check(other) == 200
-    session = {"Authorization": f"Bearer {authority.session}"}
-    gone = httpx.delete(f"{authority.issuer}/api/v1/organizations/default/teams/{team['name']}", headers=session)
-    assert gone.is_success, gone.text
-    assert not authority.is_active(of_team) and authority.is_active(other)
-    becomes(401, 2, lambda: guard.check(of_team))
-    assert guard.check(other) == 200
+    order = {"organization": "default", "team": team["id"]}
+    return authority.issue(owner="team", team="ending"), order
+
+
+def of_a_user(authority):
+    order = {"organization": "default", "user": authority.server.email}
+    return authority.issue(owner="user"), order
+
+
+def of_a_project(authority):
+    project = authority.post("organizations/default/projects", {"name": "ending"})
+    order = {"organization": "default", "project": project["id"]}
+    return authority.issue(projects=[project["id"]]), order
+
+
+def of_an_organization(authority):
+    authority.post("organizations", {"name": "ending"})
+    return authority.issue(organization="ending"), {"organization": "ending"}
+
+
+def of_a_key_in_an_organization(authority):
+    authority.post("organizations", {"name": "ending-too"})
+    return authority.issue(organization="ending-too"), {"organization": "ending-too", "key": authority.kid}
+
+
+def test_the_guard_and_the_authority_give_one_answer_on_what_ends_many_tokens(authority, guard, tmp_path):
+    other, ended = authority.issue(), []
+    for made in (of_a_team, of_a_user, of_a_project, of_an_organization, of_a_key_in_an_organization):
+        token, order = made(authority)
+        assert guard.check(token) == 200, made
+        authority.post("revocations", order)
+        becomes(401, 1, lambda token=token: guard.check(token))
+        ended.append(token)
+        assert guard.check(other) == 200, made
+    with guarding(authority, tmp_path) as another:  # From a snapshot.
+        for one in (guard, another):
+            assert one.check(other) == 200 and authority.is_active(other)
+            for token in ended:
+                assert one.check(token) == 401 and not authority.is_active(token)
+                assert introspected(one.socket, token) == {"active": False}
+
+
+def test_a_withdrawn_key_ends_what_it_signed(tmp_path):
+    with running(tmp_path, SCOPES) as server:
+        authority = Authority.of(server)
+        with guarding(authority, tmp_path) as guard:
+            token = authority.issue()
+            assert guard.check(token) == 200
+            places = ["--database", tmp_path / "jeton.db", "--keys", server.keys]
+            # It ends the guard's own token and the session too.
+            subprocess.run([BINARY, "keys", "revoke", authority.kid, *places], check=True)
+            becomes(401, 2, lambda: guard.check(token))
+            forged = authority.sign(claims(token) | {"jti": "00000000-0000-4000-8000-000000000000"})
+            assert guard.check(forged) == 401
 
 
 def test_no_token_is_logged(authority, guard):
