@@ -6,7 +6,6 @@ use hyper::body::Body;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use jeton_verifier::{BuildError, Verifier};
-use zeroize::Zeroizing;
 
 use crate::check::Check;
 use crate::config::{Config, Revocations};
@@ -64,23 +63,15 @@ impl Guard {
         if let Some(entries) = config.cached_tokens {
             builder = builder.cache(entries, BYTES_PER_TOKEN.saturating_mul(entries as u64));
         }
-        Ok(Self::of(
-            builder.build()?,
-            config
-                .rules
-                .into_iter()
-                .map(|(name, rule)| (name, Check::new(rule)))
-                .collect(),
-            config.introspection_token,
-        ))
-    }
-
-    fn of(verifier: Verifier, checks: HashMap<String, Check>, token: Option<Zeroizing<String>>) -> Self {
-        Self {
-            verifier,
-            checks,
-            introspection: Introspection::new(token),
-        }
+        let checks = config
+            .rules
+            .into_iter()
+            .map(|(name, rule)| (name, Check::new(rule)));
+        Ok(Self {
+            verifier: builder.build()?,
+            checks: checks.collect(),
+            introspection: Introspection::new(config.introspection_token),
+        })
     }
 
     /// Returns the verifier.

@@ -1,13 +1,12 @@
 //! Forward-auth: whether a request may pass a proxy, and whom its token acts for.
 
-use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use jeton_verifier::{Claims, Malformed, Rejection, Requirements, Verifier};
 use uuid::Uuid;
 
 use crate::config::Rule;
 use crate::credential::{Unreadable, credential};
-use crate::refusal::{Answer, Refusal, empty};
+use crate::refusal::{Answer, NO_STORE, Refusal};
 use crate::verdicts::Verdicts;
 
 const SUBJECT: HeaderName = HeaderName::from_static("x-jeton-subject");
@@ -76,10 +75,10 @@ impl Check {
         match verdict {
             Ok(about) => {
                 self.verdicts.accepted();
-                let mut answer = empty(StatusCode::OK);
-                let headers = answer.headers_mut();
-                headers.reserve(about.len());
-                headers.extend(about);
+                let mut answer = Answer::default();
+                // Room for all: a map that grows would cost more than the verdict.
+                *answer.headers_mut() = HeaderMap::with_capacity(about.len());
+                answer.headers_mut().extend(about);
                 answer
             }
             Err(rejection) => {
@@ -90,8 +89,8 @@ impl Check {
     }
 }
 
-/// Returns the headers for the service; `None` for a claim that no header can hold, which the authority never signs.
-fn about(claims: &Claims) -> Option<[(HeaderName, HeaderValue); 7]> {
+/// Returns the headers of a response that lets a request through; `None` for a claim that no header can hold, which the authority never signs.
+fn about(claims: &Claims) -> Option<[(HeaderName, HeaderValue); 8]> {
     let scopes = claims.scope.as_deref().unwrap_or_default();
     let scopes = match scopes {
         [] => NONE,
@@ -108,6 +107,7 @@ fn about(claims: &Claims) -> Option<[(HeaderName, HeaderValue); 7]> {
     };
     let team = claims.team.as_deref().map(HeaderValue::from_str);
     Some([
+        (CACHE_CONTROL, NO_STORE),
         (SUBJECT, HeaderValue::from_str(&claims.subject).ok()?),
         (ORGANIZATION, claims.organization.map_or(Some(NONE), id)?),
         (TEAM, team.transpose().ok()?.unwrap_or(NONE)),

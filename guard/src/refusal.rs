@@ -12,6 +12,9 @@ use crate::config::Rule;
 /// The response to every request.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
+/// The value of `Cache-Control` in every response.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// The seconds after which a client may try again what the guard cannot tell now.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -126,16 +129,10 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 }
 
 pub(crate) fn text(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
-    let mut answer = empty(status);
-    answer.headers_mut().insert(CONTENT_TYPE, media_type);
-    answer.map(|_| Full::new(body.into()))
-}
-
-pub(crate) fn empty(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(CONTENT_TYPE, media_type);
     answer
 }

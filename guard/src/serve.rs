@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,6 +166,9 @@ fn within_descriptors(connections: usize) -> usize {
     usize::try_from(allowed).unwrap_or(usize::MAX).min(connections)
 }
 
+/// Serves one client until it is gone.
+type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 struct Server {
     guard: Arc<Guard>,
     limits: Limits,
@@ -181,31 +184,26 @@ impl Server {
         loop {
             let next = async {
                 let permit = Arc::clone(&self.permits).acquire_owned().await;
-                let stream = match &socket {
+                let connection = match &socket {
                     Bound::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
                         stream.set_nodelay(true)?;
-                        Ok(Stream::Tcp(stream))
+                        Ok(self.connection(stream, Via::Tcp))
                     }),
-                    Bound::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+                    Bound::Unix(listener) => {
+                        let accepted = listener.accept().await;
+                        accepted.map(|(stream, _)| self.connection(stream, Via::Unix))
+                    }
                 };
-                (permit, stream)
+                (permit, connection)
             };
-            let (permit, stream) = tokio::select! {
+            let (permit, connection) = tokio::select! {
                 // An error means that the sender is dropped, which is the stop.
                 _ = stopped.changed() => break,
                 Some(_) = connections.join_next() => continue,
                 next = next => next,
             };
-            match stream {
-                Ok(Stream::Tcp(stream)) => {
-                    let connection = self.connection(stream, Via::Tcp);
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                Ok(Stream::Unix(stream)) => {
-                    let connection = self.connection(stream, Via::Unix);
+            match connection {
+                Ok(connection) => {
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -228,14 +226,14 @@ impl Server {
         while connections.join_next().await.is_some() {}
     }
 
-    fn connection<S>(&self, stream: S, via: Via) -> impl Future<Output = ()> + Send + 'static
+    fn connection<S>(&self, stream: S, via: Via) -> Connection
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let guard = Arc::clone(&self.guard);
         let mut stopped = self.stopped.clone();
         let limits = self.limits;
-        async move {
+        Box::pin(async move {
             let service = service_fn(move |request| {
                 let guard = Arc::clone(&guard);
                 async move { Ok::<_, Infallible>(guard.answer(request, via).await) }
@@ -257,11 +255,6 @@ impl Server {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection broke");
             }
-        }
+        })
     }
-}
-
-enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
 }
