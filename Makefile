@@ -18,11 +18,17 @@ CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
 GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run test dialects interop generators check bench soak openapi schema help python
+.PHONY: run demo test dialects interop generators check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
 	exec cargo run --profile quick --locked -- serve
+
+demo: ## Run an authority and a service, revoke a token, and see how fast the service refuses it
+	@echo 'Building. The first time takes a few minutes.'
+	@cargo build --quiet --profile quick --locked
+	@cargo build --quiet --profile quick --locked -p jeton-verifier --features axum --example service
+	@verifier/examples/demo target/quick/jeton target/quick/examples/service
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
 	tests/interop/debian $(RECIPES) $(CLIENTS)

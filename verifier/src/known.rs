@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -320,6 +320,8 @@ impl List {
 /// cut-off is compared in full.
 struct CutOffs {
     hasher: RandomState,
+    /// Whether there is any: without, hashes need not be computed.
+    is_used: AtomicBool,
     /// Apart, so that adding one copies only a part of the index.
     shards: [ArcSwap<CutOffIndex>; 64],
 }
@@ -340,6 +342,7 @@ impl Default for CutOffs {
     fn default() -> Self {
         Self {
             hasher: RandomState::new(),
+            is_used: AtomicBool::new(false),
             shards: std::array::from_fn(|_| ArcSwap::default()),
         }
     }
@@ -365,11 +368,15 @@ impl CutOffs {
         let kept = known.iter().filter(|known| !replaces(&added, known)).cloned();
         let all = kept.chain([added.clone()]).collect();
         index.insert(hash, all);
+        self.is_used.store(true, Ordering::Release);
         shard.store(Arc::new(index));
     }
 
     /// Returns whether any cut-off ends the token at this instant.
     fn end(&self, header: &Header, claims: &Claims, now: i64) -> bool {
+        if !self.is_used.load(Ordering::Acquire) {
+            return false;
+        }
         let projects = claims.projects.as_deref().unwrap_or_default();
         let projects = projects.iter().map(|project| Subject::Project(*project));
         let subjects = [
@@ -760,6 +767,40 @@ mod tests {
         assert_eq!(is_revoked(&known, at(2), 0), Some(true));
         known.observe(10_000);
         assert_eq!(is_revoked(&known, at(1), 0), Some(true));
+    }
+
+    #[test]
+    fn a_due_revocation_is_seen_while_it_is_settled() {
+        const COUNT: u32 = 2000;
+        let orders: Vec<_> = (0..COUNT)
+            .map(|index| (token(1, index), 5000 + i64::from(index)))
+            .collect();
+        let entries = chain(&orders);
+        let known = beginning();
+        for entry in &entries {
+            known.apply(&Item::from(entry)).unwrap();
+        }
+        let is_settled = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for entry in &entries {
+                    known.observe(entry.event.effective_at);
+                }
+                is_settled.store(true, Ordering::Release);
+            });
+            let subject = |index| Subject {
+                list: 1,
+                index,
+                issued_at: 0,
+                of: 0,
+            };
+            while !is_settled.load(Ordering::Acquire) {
+                for index in 0..COUNT {
+                    assert_eq!(is_revoked(&known, subject(index), i64::MAX), Some(true));
+                }
+            }
+        });
+        assert!(known.lists.load()[&1].scheduled.load().is_empty());
     }
 
     #[test]

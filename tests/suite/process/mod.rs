@@ -16,3 +16,4 @@ mod slow;
 mod startup;
 mod stop;
 mod throttle;
+mod verifiers;

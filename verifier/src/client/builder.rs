@@ -153,7 +153,7 @@ impl Builder {
     }
 
     /// Uses the public status lists instead of the feed, which needs no token. Revocations arrive within a minute
-    /// instead of milliseconds.
+    /// instead of milliseconds. An authority without tokens has no list: the verifier is ready once there is one.
     pub fn status_lists_only(mut self) -> Self {
         self.status_lists_only = true;
         self
