@@ -208,7 +208,8 @@ impl Broker {
 async fn burst(bench: &Bench<'_>) -> Outcome<()> {
     let (jeton, token) = start("burst", bench.folder).await?;
     let (streams, count) = (bench.size.count(STREAMS).max(20), bench.size.count(BURST_TOKENS));
-    bench.ids(&jeton, jeton.issue(), count).await?;
+    // And the token of the start.
+    bench.ids(&jeton, jeton.issue(), count - 1).await?;
     let follow = Follow {
         address: jeton.server.address,
         protocol: Protocol::Burst {

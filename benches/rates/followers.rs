@@ -141,7 +141,20 @@ impl Follow {
     }
 
     /// Publishes each event at its time. Returns when each was answered.
+    ///
+    /// On a thread of its own: beside the followers, an answer would be noticed only after what many of them read.
     async fn publish(&self) -> Outcome<Vec<Instant>> {
+        let follow = self.clone();
+        let published = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(follow.publish_here())
+        });
+        published.await?
+    }
+
+    async fn publish_here(&self) -> Outcome<Vec<Instant>> {
         let mut publisher = Publisher::connect(self).await?;
         let begun = tokio::time::Instant::now();
         let mut answered = Vec::new();

@@ -36,8 +36,19 @@ pub struct Known {
 #[derive(Debug)]
 struct List {
     revoked: StatusList,
-    /// Revocations that take effect later, by index: index and instant in milliseconds since the Unix epoch.
-    scheduled: ArcSwap<Vec<(u32, i64)>>,
+    /// Revocations that take effect later. Apart, so that adding one copies only a part of them.
+    scheduled: [ArcSwap<Scheduled>; SHARDS],
+}
+
+/// Indexes, ascending, and instants in milliseconds since the Unix epoch.
+type Scheduled = Vec<(u32, i64)>;
+
+/// In how many parts scheduled revocations and cut-offs are kept.
+const SHARDS: usize = 64;
+
+/// Returns the part of a list's scheduled revocations to which an index belongs.
+fn shard_of(index: u32) -> usize {
+    index as usize % SHARDS
 }
 
 /// The reason why an item was not applied. What is known did not change.
@@ -81,11 +92,17 @@ impl Known {
             if scheduled.iter().any(|(index, _)| *index >= STATUS_LIST_CAPACITY) {
                 return Err(Malformed::Claims);
             }
-            let list_known = List {
-                revoked: full(list.list.inflate()?),
-                scheduled: ArcSwap::from_pointee(scheduled),
-            };
-            lists.insert(list.id, Arc::new(list_known));
+            let known = List::new(full(list.list.inflate()?));
+            let mut parts: [Scheduled; SHARDS] = std::array::from_fn(|_| Vec::new());
+            for (index, at) in scheduled {
+                if let Some(part) = parts.get_mut(shard_of(index)) {
+                    part.push((index, at));
+                }
+            }
+            for (shard, part) in known.scheduled.iter().zip(parts) {
+                shard.store(Arc::new(part));
+            }
+            lists.insert(list.id, Arc::new(known));
         }
         let known = Self::new(issuer, snapshot.position, lists, true);
         for CutOffSnapshot { effective_at, tokens } in &snapshot.cut_offs {
@@ -116,11 +133,7 @@ impl Known {
             if list.feed.epoch != first.epoch {
                 return Err(Malformed::Claims);
             }
-            let list = List {
-                revoked: list.list.inflate()?,
-                scheduled: ArcSwap::default(),
-            };
-            lists.insert(number, Arc::new(list));
+            lists.insert(number, Arc::new(List::new(list.list.inflate()?)));
         }
         known.lists = ArcSwap::from_pointee(lists);
         Ok(known)
@@ -238,10 +251,7 @@ impl Known {
         if let Some(list) = lists.get(&number) {
             return Arc::clone(list);
         }
-        let list = Arc::new(List {
-            revoked: StatusList::new(STATUS_LIST_CAPACITY),
-            scheduled: ArcSwap::default(),
-        });
+        let list = Arc::new(List::new(StatusList::new(STATUS_LIST_CAPACITY)));
         let mut lists = HashMap::clone(&lists);
         lists.insert(number, Arc::clone(&list));
         self.lists.store(Arc::new(lists));
@@ -268,10 +278,17 @@ fn full(list: StatusList) -> StatusList {
 }
 
 impl List {
+    fn new(revoked: StatusList) -> Self {
+        Self {
+            revoked,
+            scheduled: std::array::from_fn(|_| ArcSwap::default()),
+        }
+    }
+
     /// Checks schedules before bits, in the reverse order of [`List::settle`]: a revocation that becomes due in
     /// between is seen in one of the two.
     fn is_revoked(&self, index: u32, now: i64) -> Option<bool> {
-        let scheduled = self.scheduled.load();
+        let scheduled = self.scheduled.get(shard_of(index))?.load();
         let found = scheduled.binary_search_by_key(&index, |(index, _)| *index);
         let is_due = found
             .ok()
@@ -287,7 +304,11 @@ impl List {
         if index >= self.revoked.capacity() {
             return Err(NotApplied::OutOfRange);
         }
-        let mut scheduled = Vec::clone(&self.scheduled.load());
+        let shard = self
+            .scheduled
+            .get(shard_of(index))
+            .ok_or(NotApplied::OutOfRange)?;
+        let mut scheduled = Vec::clone(&shard.load());
         match scheduled.binary_search_by_key(&index, |(index, _)| *index) {
             Ok(at) => {
                 if let Some((_, known)) = scheduled.get_mut(at) {
@@ -296,21 +317,23 @@ impl List {
             }
             Err(at) => scheduled.insert(at, (index, effective_at)),
         }
-        self.scheduled.store(Arc::new(scheduled));
+        shard.store(Arc::new(scheduled));
         Ok(())
     }
 
     fn settle(&self, now: i64) {
-        let scheduled = self.scheduled.load();
-        let (due, later): (Vec<_>, Vec<_>) = scheduled.iter().copied().partition(|(_, at)| *at <= now);
-        if due.is_empty() {
-            return;
+        for shard in &self.scheduled {
+            let scheduled = shard.load();
+            let (due, later): (Vec<_>, Vec<_>) = scheduled.iter().copied().partition(|(_, at)| *at <= now);
+            if due.is_empty() {
+                continue;
+            }
+            for (index, _) in due {
+                // Indexes were checked when they were scheduled.
+                let _ = self.revoked.set(index);
+            }
+            shard.store(Arc::new(later));
         }
-        for (index, _) in due {
-            // Indexes were checked when they were scheduled.
-            let _ = self.revoked.set(index);
-        }
-        self.scheduled.store(Arc::new(later));
     }
 }
 
@@ -323,7 +346,7 @@ struct CutOffs {
     /// Whether there is any: without, hashes need not be computed.
     is_used: AtomicBool,
     /// Apart, so that adding one copies only a part of the index.
-    shards: [ArcSwap<CutOffIndex>; 64],
+    shards: [ArcSwap<CutOffIndex>; SHARDS],
 }
 
 type CutOffIndex = HashMap<u64, Arc<[CutOffSnapshot]>>;
@@ -800,7 +823,8 @@ mod tests {
                 }
             }
         });
-        assert!(known.lists.load()[&1].scheduled.load().is_empty());
+        let lists = known.lists.load();
+        assert!(lists[&1].scheduled.iter().all(|shard| shard.load().is_empty()));
     }
 
     #[test]
