@@ -42,10 +42,10 @@ dialects: .venv/installed ## Install the clients of the other systems, and run t
 	cargo build --locked
 	$(BIN)/pytest tests/dialects
 
-interop: .venv/installed ## Install every library and proxy of docs/verifying.md, and run its recipe
+interop: .venv/interop ## Install every library and proxy of docs/verifying.md and docs/guard.md, and run its recipe
 	tests/interop/debian $(ALL_RECIPES)
 	$(MAKE) $(NODE_MODULES)/installed
-	cargo build --locked
+	cargo build --locked --package jeton --package jeton-guard
 	$(BIN)/pytest tests/interop
 
 # Run it when an OpenAPI document, tests/generators or a generator's version has changed.
@@ -89,6 +89,10 @@ help: ## Print this list
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.venv/interop: tests/interop/requirements.txt .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement $< --constraint tests/requirements.txt
 	touch $@
 
 .venv/generators: tests/generators/requirements.txt .venv/installed

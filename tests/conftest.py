@@ -36,12 +36,13 @@ STOPS_WITHIN_SECONDS = 30
 
 @dataclass(frozen=True)
 class Server:
-    """A server's URL, the administrator of its first start, and the directory of its private keys."""
+    """A server's URL, the administrator of its first start, the directory of its private keys, and its process id."""
 
     url: str
     email: str
     password: str
     keys: Path
+    pid: int
 
     def session(self) -> str:
         """Returns a new session token of the administrator."""
@@ -79,7 +80,7 @@ def running(folder: Path, configuration: str = ""):
         deadline.cancel()
         greeting, _, url = line.rstrip("\n").rpartition(" ")
         assert greeting == "listening on" and url.startswith("http://127.0.0.1:"), (line, log.read_text())
-        yield Server(url, email, password, folder / "keys")
+        yield Server(url, email, password, folder / "keys", process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOPS_WITHIN_SECONDS) == 0, log.read_text()
     finally:

@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -14,14 +15,21 @@ from tempfile import TemporaryDirectory
 
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from recipes import RECIPES
+from guards import guarding, with_guard
+from recipes import GUARD_RECIPES, RECIPES
 from tls import in_front_of
 from tokens import AUDIENCE, Authority
 
-NAMES = ["nginx", "caddy", "haproxy", "apache-jwks", "apache-introspection"]
+# Those that send jeton a subrequest.
+FORWARD_AUTH = ["nginx", "caddy", "traefik", "envoy"]
+# Those that send it to a guard.
+GUARDED = [f"guard-{name}" for name in (*FORWARD_AUTH, "haproxy")]
+NAMES = [*FORWARD_AUTH, "haproxy", "apache-jwks", "apache-introspection"]
 STARTS_WITHIN_SECONDS = 30
 STOPS_WITHIN_SECONDS = 30
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
+# The programs of tests/interop/requirements.txt.
+INSTALLED = Path(sys.executable).parent
 
 
 class Service:
@@ -99,11 +107,21 @@ def in_between(name, authority, folder, change=lambda text: text):
     address = free_address()
     with Service() as service:
         places = {"proxy": address, "service": service.address}
-        if name in ("nginx", "caddy"):
-            text = recipe(name, authority, change, **places)
-            command = {"nginx": nginx, "caddy": caddy}[name](text, folder)
-            with running_proxy(command, address, folder):
-                yield Proxy(name, f"http://{address}/", service, folder)
+        if name in FORWARD_AUTH:
+            text = change(forward_auth(name, authority.issuer, **places))
+            with asking(name, text, folder, address) as url:
+                yield Proxy(name, url, service, folder)
+        elif name in GUARDED:
+            with guarding(authority, folder) as guard:
+                proxy = name.removeprefix("guard-")
+                if proxy == "haproxy":
+                    lua = folder / "jeton.lua"
+                    lua.write_text(change(GUARD_RECIPES["guard-haproxy-lua"].filled(guard=guard.url)))
+                    text = with_guard(proxy, guard.url, lua=str(lua), **places)
+                else:
+                    text = with_guard(proxy, guard.url, **written(proxy, guard.url, **places))
+                with asking(proxy, change(text), folder, address) as url:
+                    yield Proxy(name, url, service, folder)
         elif name == "haproxy":
             revoked = folder / "revoked"
             revoked.touch()
@@ -171,12 +189,37 @@ def running_proxy(command: list, address: str, folder: Path):
             process.wait()
 
 
+@contextmanager
+def asking(name: str, text: str, folder: Path, address: str):
+    """Starts a proxy that asks another program about each request; yields its URL."""
+    url = f"http://{address}/"
+    with running_proxy(COMMANDS[name](text, folder, address), address, folder):
+        while name == "traefik" and httpx.get(url).status_code == 404:
+            time.sleep(0.02)  # It listens before it has read its routes.
+        yield url
+
+
+def forward_auth(name: str, authority: str, **places: str) -> str:
+    """Returns the recipe of a proxy that asks the authority at this URL."""
+    return RECIPES[name].filled(issuer=authority, audience=AUDIENCE, **written(name, authority, **places))
+
+
+def written(name: str, asked: str, *, proxy: str, service: str) -> dict[str, str]:
+    """Returns the places of a recipe as it writes them. `asked` is the URL of the program that the proxy asks."""
+    if name == "traefik":
+        return {"service": service}  # Its own address is on the command line.
+    if name == "envoy":
+        places = {"asked": asked, "service": service, "proxy": proxy}
+        return {f"{place}_port": f"port_value: {value.rpartition(':')[2]} " for place, value in places.items()}
+    return {"service": service, "proxy": proxy}
+
+
 def recipe(name: str, authority: Authority, change=lambda text: text, **values: str) -> str:
     text = RECIPES[name].filled(issuer=authority.issuer, audience=AUDIENCE, **values)
     return change(text).replace("ES256", authority.algorithm)
 
 
-def nginx(text: str, folder: Path) -> list:
+def nginx(text: str, folder: Path, _: str) -> list:
     """The recipe is a file of `sites-enabled`, within the settings of Debian's nginx.conf."""
     temporary = "".join(
         f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -190,19 +233,39 @@ def nginx(text: str, folder: Path) -> list:
     return ["nginx", "-e", "stderr", "-c", configuration]
 
 
-def caddy(text: str, folder: Path) -> list:
+def caddy(text: str, folder: Path, _: str) -> list:
     configuration = folder / "Caddyfile"
     configuration.write_text(f"{{\n\tadmin off\n}}\n{text}")
     return ["caddy", "run", "--config", configuration, "--adapter", "caddyfile"]
 
 
-def haproxy(text: str, folder: Path) -> list:
+def traefik(text: str, folder: Path, address: str) -> list:
+    configuration = folder / "jeton.yml"
+    configuration.write_text(text)
+    return [
+        *(INSTALLED / "traefik", f"--entrypoints.api.address={address}", f"--providers.file.filename={configuration}"),
+        # Neither asks for newer versions nor reports its use.
+        *("--global.checknewversion=false", "--global.sendanonymoususage=false"),
+    ]
+
+
+def envoy(text: str, folder: Path, _: str) -> list:
+    configuration = folder / "envoy.yaml"
+    configuration.write_text(text)
+    # Several Envoys of one machine would share memory for restarts.
+    return [INSTALLED / "envoy", "--disable-hot-restart", "--concurrency", "1", "-c", configuration]
+
+
+def haproxy(text: str, folder: Path, _: str = "") -> list:
     configuration = folder / "haproxy.cfg"
     configuration.write_text(
         f"global\n    stats socket {folder}/socket level admin\n"
         f"defaults\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n{text}"
     )
     return ["haproxy", "-db", "-f", configuration]
+
+
+COMMANDS = {"nginx": nginx, "caddy": caddy, "traefik": traefik, "envoy": envoy, "haproxy": haproxy}
 
 
 def apache(text: str, folder: Path, address: str, certificate: Path) -> list:

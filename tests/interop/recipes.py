@@ -1,10 +1,11 @@
-"""The recipes: the fenced blocks of docs/verifying.md with a name after their language."""
+"""The recipes: the fenced blocks of docs/verifying.md and docs/guard.md with a name after their language."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs/verifying.md"
+GUARD_DOCUMENT = DOCUMENT.with_name("guard.md")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ EXAMPLES = {
     "public_key": "/etc/haproxy/jeton.pem",
     "revoked": "/etc/haproxy/jeton.revoked",
     "haproxy_socket": "/run/haproxy/admin.sock",
+    # Envoy names hosts and ports apart.
+    "asked_port": "port_value: 8080 ",
+    "service_port": "port_value: 9000 ",
+    "proxy_port": "port_value: 8000 ",
+    "guard": "http://127.0.0.1:8090",
+    "guard_token": "/etc/jeton-guard/token",
+    "guard_snapshot": "/var/lib/jeton-guard/snapshot",
+    "guard_socket": "/run/jeton-guard/socket",
+    "lua": "/etc/haproxy/jeton.lua",
     "introspector": "INTROSPECTOR",
     "jti": "JTI",
 }
@@ -53,3 +63,4 @@ def recipes(text: str) -> dict[str, Recipe]:
 
 
 RECIPES = recipes(DOCUMENT.read_text())
+GUARD_RECIPES = recipes(GUARD_DOCUMENT.read_text())

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::http::routes::routes;
-use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue};
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::map_request;
+use axum::routing::any;
 use utoipa::openapi::Schema;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,8 +18,24 @@ use crate::http::oauth::OAuthError;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
+/// Some proxies keep the method of their client, and some append its path and query too, which an OpenAPI document
+/// cannot express.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(authorize_request, authorize_request_head))
+    OpenApiRouter::new()
+        .routes(routes!(authorize_request, authorize_request_head))
+        .route("/oauth/authorize-request", any(authorize_request))
+        .route("/oauth/authorize-request/", any(authorize_appended))
+        .route("/oauth/authorize-request/{*path}", any(authorize_appended))
+        .route_layer(map_request(as_get))
+}
+
+/// Drops method, body and media type, which are meant for the service behind the proxy and not for jeton.
+async fn as_get(mut request: HttpRequest) -> HttpRequest {
+    *request.method_mut() = Method::GET;
+    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+        request.headers_mut().remove(name);
+    }
+    request.map(|_| Body::empty())
 }
 
 /// The requirements of the service.
@@ -74,9 +93,10 @@ const TEAM: HeaderName = HeaderName::from_static("x-jeton-team");
 const SCOPES: HeaderName = HeaderName::from_static("x-jeton-scopes");
 const PROJECTS: HeaderName = HeaderName::from_static("x-jeton-projects");
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-jeton-token-id");
+const JTI: HeaderName = HeaderName::from_static("x-jeton-jti");
 
 /// The response headers that describe the token.
-type About = [(HeaderName, HeaderValue); 6];
+type About = [(HeaderName, HeaderValue); 7];
 
 /// Authorize a request
 ///
@@ -84,6 +104,10 @@ type About = [(HeaderName, HeaderValue); 6];
 /// the subrequest of a reverse proxy (nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth), which
 /// forwards the `Authorization` header of its client. The `X-Jeton-…` response headers identify the token and are
 /// always present. The proxy must remove headers of these names from its client's request. Sessions are refused.
+///
+/// Any other method gets the same answer, and so does any path below this one, for proxies that keep the method of
+/// their client or append its path (Envoy and Istio `ext_authz`). The body is ignored. Below this path the query is
+/// the client's and is ignored too: no scope is required, and the audience is the default audience.
 #[utoipa::path(get, path = "/oauth/authorize-request", tag = "verification", operation_id = "authorize_request",
     params(DemandForm),
     responses((status = OK, description = "The token is active and has the required scopes and audience", headers(
@@ -92,7 +116,8 @@ type About = [(HeaderName, HeaderValue); 6];
         ("X-Jeton-Team" = String, description = "The id of the token's team; `-`: none"),
         ("X-Jeton-Scopes" = String, description = "The token's scopes, separated by spaces; `-`: none"),
         ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
-        ("X-Jeton-Token-Id" = String, description = "The number of the token"))),
+        ("X-Jeton-Token-Id" = String, description = "The number of the token"),
+        ("X-Jeton-Jti" = String, description = "The `jti` claim of the token"))),
               (status = FORBIDDEN, description = "The token lacks a scope of `scope`", body = OAuthError, example = json!(["projects:read", "wrong_audience"]))))]
 async fn authorize_request(
     caller: Caller<ClientOfProxy>,
@@ -114,13 +139,24 @@ async fn authorize_request(
         ("X-Jeton-Team" = String, description = "The id of the token's team; `-`: none"),
         ("X-Jeton-Scopes" = String, description = "The token's scopes, separated by spaces; `-`: none"),
         ("X-Jeton-Projects" = String, description = "The numbers of the projects that the token is restricted to, separated by spaces; `-`: not restricted; `none`: access to no project"),
-        ("X-Jeton-Token-Id" = String, description = "The number of the token")))))]
+        ("X-Jeton-Token-Id" = String, description = "The number of the token"),
+        ("X-Jeton-Jti" = String, description = "The `jti` claim of the token")))))]
 async fn authorize_request_head(
     caller: Caller<ClientOfProxy>,
     app: State<Arc<App>>,
     input: Input<(), Demand>,
 ) -> Result<About, Failure> {
     authorize_request(caller, app, input).await
+}
+
+/// Authorizes a request whose proxy has appended the path and the query of its client: the client must not choose
+/// what is required of its token.
+async fn authorize_appended(
+    caller: Caller<ClientOfProxy>,
+    State(app): State<Arc<App>>,
+) -> Result<About, Failure> {
+    app.authority.authorize_request(&caller, &Demand::default())?;
+    Ok(about(caller.token())?)
 }
 
 fn about(token: &PresentedToken) -> Result<About, Error> {
@@ -138,6 +174,7 @@ fn about(token: &PresentedToken) -> Result<About, Error> {
         (SCOPES, value(scopes)?),
         (PROJECTS, value(projects)?),
         (TOKEN_ID, value(Some(token.id().to_string()))?),
+        (JTI, value(Some(token.jti().to_string()))?),
     ])
 }
 

@@ -27,6 +27,7 @@ const MAX_UNREPORTED: usize = 100_000;
 pub struct Builder {
     issuer: String,
     audience: String,
+    further_audiences: Vec<String>,
     authority: Option<String>,
     token: OwnToken,
     max_staleness: Option<Duration>,
@@ -75,6 +76,7 @@ impl Builder {
         Self {
             issuer,
             audience,
+            further_audiences: Vec::new(),
             authority: None,
             token: OwnToken::None,
             max_staleness: None,
@@ -85,6 +87,13 @@ impl Builder {
             reports_usage: false,
             status_lists_only: false,
         }
+    }
+
+    /// Accepts tokens for a further audience in place of the verifier's. For one process that answers for several
+    /// services: tell them apart by [`Requirements::audience`](super::Requirements::audience).
+    pub fn further_audience(mut self, audience: impl Into<String>) -> Self {
+        self.further_audiences.push(audience.into());
+        self
     }
 
     /// Sets the verifier's own token, which needs the scope `revocations:read`. It is never logged.
@@ -183,6 +192,7 @@ impl Builder {
         let shared = Arc::new(Shared {
             issuer: self.issuer,
             audience: self.audience,
+            further_audiences: self.further_audiences,
             max_staleness,
             leeway: i64::try_from(self.leeway.as_secs()).unwrap_or(i64::MAX),
             keys: ArcSwapOption::empty(),

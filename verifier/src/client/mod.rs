@@ -90,6 +90,7 @@ impl Drop for Task {
 struct Shared {
     issuer: String,
     audience: String,
+    further_audiences: Vec<String>,
     max_staleness: Duration,
     /// In seconds.
     leeway: i64,
@@ -310,13 +311,18 @@ impl Shared {
             Err(Rejection::UnknownKey) => return Err(self.unknown_key()),
             verified => verified?,
         };
-        verified.judge(&Expected {
+        let claims = verified.judge(&Expected {
             issuer: &self.issuer,
-            audience: Some(&self.audience),
+            audience: None,
             token_type: TokenType::Access,
             now,
             leeway: self.leeway,
         })?;
+        let is_mine =
+            |audience: &String| *audience == self.audience || self.further_audiences.contains(audience);
+        if !claims.audience.iter().any(is_mine) {
+            return Err(Rejection::WrongAudience);
+        }
         let token = Arc::new(VerifiedToken::from(verified));
         self.cache.insert(digest, Arc::clone(&token));
         Ok(token)

@@ -56,7 +56,8 @@ impl Requirements {
         self
     }
 
-    /// Requires a further audience besides that of the verifier.
+    /// Requires an audience besides that of the verifier, or one of
+    /// [`Builder::further_audience`](crate::Builder::further_audience).
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());

@@ -111,6 +111,26 @@ async fn requirements_are_checked_at_every_use() {
 }
 
 #[tokio::test]
+async fn a_further_audience_counts_in_place_of_the_verifiers() {
+    let authority = Authority::start().await;
+    let verifier = ready(builder(&authority).further_audience("files")).await;
+    let token = |audience: &str| {
+        let mut claims = authority.claims();
+        claims.audience = vec![audience.to_owned()];
+        authority.sign(&claims)
+    };
+    let (own, files) = (authority.token(), token("files"));
+    assert!(verifier.verify(&own).is_ok() && verifier.verify(&files).is_ok());
+    assert_eq!(verifier.verify(&token("file")), Err(Rejection::WrongAudience));
+    let for_files = Requirements::new().audience("files");
+    assert!(verifier.verify_for(&for_files, &files).is_ok());
+    assert_eq!(
+        verifier.verify_for(&for_files, &own),
+        Err(Rejection::WrongAudience)
+    );
+}
+
+#[tokio::test]
 async fn a_cached_token_is_checked_at_every_use() {
     let authority = Authority::start().await;
     let verifier = ready(builder(&authority).leeway(std::time::Duration::ZERO)).await;

@@ -1,4 +1,4 @@
-//! `GET` and `HEAD /oauth/authorize-request`.
+//! `/oauth/authorize-request`.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -11,7 +11,7 @@ use crate::harness::{Actor, Answer, NORTH, SOUTH, TestApp};
 const PATH: &str = "/oauth/authorize-request";
 
 /// Returns the response headers for the service.
-fn told(answer: &Answer) -> [&str; 6] {
+fn told(answer: &Answer) -> [&str; 7] {
     [
         "x-jeton-subject",
         "x-jeton-organization",
@@ -19,6 +19,7 @@ fn told(answer: &Answer) -> [&str; 6] {
         "x-jeton-scopes",
         "x-jeton-projects",
         "x-jeton-token-id",
+        "x-jeton-jti",
     ]
     .map(|name| {
         let values = answer.headers.get_all(name);
@@ -41,7 +42,8 @@ async fn the_service_is_told_whom_the_token_acts_for() {
             NORTH.team_id(),
             scopes,
             "-",
-            &team.id
+            &team.id,
+            team.info["jti"].as_str().unwrap()
         ]
     );
     assert_eq!(answer.text, "");
@@ -54,14 +56,30 @@ async fn the_service_is_told_whom_the_token_acts_for() {
     let user = personal.info["user"].as_str().unwrap();
     assert_eq!(
         told(&answer),
-        [user, NORTH.id(), "-", "projects:read", "-", &personal.id]
+        [
+            user,
+            NORTH.id(),
+            "-",
+            "projects:read",
+            "-",
+            &personal.id,
+            personal.info["jti"].as_str().unwrap()
+        ]
     );
 
     let deployment = app.deployment_token(&["projects:read"]).await;
     let answer = app.get(&deployment.holder, PATH).await.is(200);
     assert_eq!(
         told(&answer),
-        ["deployment", "-", "-", "projects:read", "-", &deployment.id]
+        [
+            "deployment",
+            "-",
+            "-",
+            "projects:read",
+            "-",
+            &deployment.id,
+            deployment.info["jti"].as_str().unwrap()
+        ]
     );
 }
 
@@ -142,6 +160,7 @@ async fn what_the_client_sent_under_these_names_plays_no_part() {
             ("X-Jeton-Scopes", "tokens:write"),
             ("X-Jeton-Projects", "1"),
             ("X-Jeton-Token-Id", "1"),
+            ("X-Jeton-Jti", "00000000-0000-4000-8000-000000000000"),
         ] {
             request = request.header(name, value);
         }
@@ -157,7 +176,15 @@ async fn what_the_client_sent_under_these_names_plays_no_part() {
             .is(200);
         assert_eq!(
             told(&answer),
-            [NORTH.id(), NORTH.id(), "-", "projects:read", "-", &minted.id]
+            [
+                NORTH.id(),
+                NORTH.id(),
+                "-",
+                "projects:read",
+                "-",
+                &minted.id,
+                minted.info["jti"].as_str().unwrap()
+            ]
         );
         let answer = app.send(forged(method, None)).await.is(401);
         assert!(
@@ -196,6 +223,81 @@ async fn head_is_answered_like_get() {
         };
         assert_eq!(headers(&head), headers(&get), "{query}");
     }
+}
+
+fn methods() -> impl Iterator<Item = Method> {
+    [
+        "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+    ]
+    .into_iter()
+    .map(|method| Method::from_bytes(method.as_bytes()).unwrap())
+}
+
+/// A request as a proxy passes it on that keeps the method and the headers of its client.
+fn passed_on(method: &Method, path: &str, credential: &str) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", credential)
+        .header("origin", "https://page.example")
+        .header("access-control-request-method", "GET")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-encoding", "gzip")
+        .body("no gzip".into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn method_and_body_are_meant_for_the_service_behind_the_proxy() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await;
+    let bearer = format!("Bearer {}", token.secret);
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:", token.secret)));
+    let get = app.get(&token.holder, PATH).await;
+    for method in methods() {
+        for credential in [&bearer, &basic] {
+            let send = async |path: &str| app.send(passed_on(&method, path, credential)).await;
+            let answer = send(&format!("{PATH}?scope=projects:read")).await.is(200);
+            assert_eq!(told(&answer), told(&get), "{method}");
+            assert_eq!(answer.header("access-control-allow-origin"), "");
+            let answer = send(&format!("{PATH}?scope=ai:use")).await;
+            answer.fails(403, "insufficient_scope");
+            send(&format!("{PATH}?scopes=x")).await.is(400);
+        }
+        app.send(passed_on(&method, PATH, "Bearer garbage")).await.is(401);
+    }
+}
+
+#[tokio::test]
+async fn an_appended_path_belongs_to_the_client_and_so_does_its_query() {
+    let app = TestApp::new().await;
+    let token = app.organization_token(&NORTH, &["projects:read"]).await;
+    let order = json!({"organization": NORTH.name, "owner": "organization", "scopes": ["projects:read"],
+        "audience": "https://elsewhere.example"});
+    let elsewhere = app.mint(&app.admin_of(&NORTH), order).await;
+    let bearer = |secret: &str| format!("Bearer {secret}");
+    let get = app.get(&token.holder, PATH).await;
+    for rest in [
+        "/",
+        "/?page=2",
+        "/a/b//c/",
+        "/..%2f..%2foauth/%ff?audience=https://elsewhere.example",
+        "/x?scope=&audience=https://elsewhere.example&audience=",
+    ] {
+        let path = format!("{PATH}{rest}");
+        for method in methods() {
+            let answer = app.send(passed_on(&method, &path, &bearer(&token.secret))).await;
+            assert_eq!(told(&answer.is(200)), told(&get), "{method} {rest}");
+            let answer = app
+                .send(passed_on(&method, &path, &bearer(&elsewhere.secret)))
+                .await;
+            answer.fails(401, "invalid_token");
+        }
+        app.get(&app.anyone(), &path).await.is(401);
+        app.get(&app.site_admin(), &path).await.is(401);
+    }
+    // Not below the path.
+    app.get(&token.holder, &format!("{PATH}s/x")).await.is(404);
 }
 
 #[tokio::test]

@@ -43,10 +43,6 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
         ("an unknown address", with(Method::GET, "/oauth/nowhere")),
         ("an unknown address, deeper", with(Method::POST, "/oauth/a/b/c")),
         ("another method", with(Method::GET, "/oauth/introspect")),
-        (
-            "another method for it",
-            with(Method::POST, "/oauth/authorize-request"),
-        ),
         ("no credential", post("/oauth/introspect", Some(FORM), "token=x")),
         (
             "JSON",
@@ -93,7 +89,6 @@ async fn what_is_wrong_with_a_request_is_said_as_rfc_6749_has_it() {
     an unknown address: 404 invalid_request: There is no such endpoint.
     an unknown address, deeper: 404 invalid_request: There is no such endpoint.
     another method: 405 invalid_request: This endpoint does not support this method; Allow lists those it does. POST
-    another method for it: 405 invalid_request: This endpoint does not support this method; Allow lists those it does. GET,HEAD,HEAD
     no credential: 401 invalid_client: Authentication is required: send a token as Authorization: Bearer. Bearer realm="jeton"
     JSON: 415 invalid_request: Send the body as Content-Type: application/x-www-form-urlencoded.
     no media type: 415 invalid_request: Send the body as Content-Type: application/x-www-form-urlencoded.

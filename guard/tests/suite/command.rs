@@ -1,0 +1,80 @@
+//! The command `jeton-guard`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn guard() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_jeton-guard"))
+}
+
+fn check(file: &Path) -> Output {
+    guard().arg("--check").arg(file).output().unwrap()
+}
+
+fn written(folder: &Path, more: &str) -> std::path::PathBuf {
+    std::fs::write(folder.join("token"), "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0.AA").unwrap();
+    let file = folder.join("guard.toml");
+    let text = format!(
+        "issuer = 'http://127.0.0.1:1'\naudience = 'a'\ntoken_file = '{}/token'\nmax_staleness = '10s'\nlisten = '127.0.0.1:0'\n{more}",
+        folder.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn a_check_names_every_mistake_and_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = check(&written(folder.path(), "[rules.a]\n"));
+    assert!(good.status.success());
+    assert_eq!(
+        String::from_utf8(good.stdout).unwrap(),
+        "The configuration is good.\n"
+    );
+
+    let bad = check(&written(folder.path(), "log = 'loud'\n[rules.a]\nscope = 'x'\n"));
+    assert_eq!(bad.status.code(), Some(2));
+    let mistakes = String::from_utf8(bad.stderr).unwrap();
+    assert_eq!(mistakes.lines().count(), 2, "{mistakes}");
+
+    let absent = check(&folder.path().join("absent"));
+    assert_eq!(absent.status.code(), Some(2));
+}
+
+#[test]
+fn sigterm_stops_it_and_no_token_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = guard()
+        .arg(written(folder.path(), "log = 'trace'\n[rules.a]\n"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(running.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        b"GET /check/a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer eyJ.SECRET.AA\r\n\r\n",
+    )
+    .unwrap();
+    let mut byte = [0];
+    stream.read_exact(&mut byte).unwrap();
+
+    let began = Instant::now();
+    let kill = Command::new("kill")
+        .arg(running.id().to_string())
+        .status()
+        .unwrap();
+    assert!(kill.success());
+    assert!(running.wait().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let mut log = String::new();
+    running.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("stopping"), "{log}");
+    assert!(!log.contains("SECRET") && !log.contains("c2VjcmV0"), "{log}");
+}
