@@ -26,8 +26,8 @@ run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this fold
 
 demo: ## Run an authority and a service, revoke a token, and see how fast the service refuses it
 	@echo 'Building. The first time takes a few minutes.'
-	@cargo build --quiet --profile quick --locked
-	@cargo build --quiet --profile quick --locked -p jeton-verifier --features axum --example service
+	@cargo build --quiet --profile quick --locked --package jeton --bin jeton \
+		--package jeton-verifier --features jeton-verifier/axum --example service
 	@verifier/examples/demo target/quick/jeton target/quick/examples/service
 
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
