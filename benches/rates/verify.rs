@@ -334,6 +334,7 @@ fn start() -> Outcome<(Duration, usize)> {
         issuer: feed_url(ISSUER),
         audience: feed_url(ISSUER),
         issued_at: 1_767_323_105,
+        taken_at: 1_767_323_105_678,
         position: Position::default(),
         status_lists: lists,
         cut_offs: Vec::new(),

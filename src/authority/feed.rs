@@ -129,6 +129,11 @@ impl Feed {
         let (_, at) = self.index.head().ok_or(Error::Busy)?;
         let known = self.index.snapshot().ok_or(Error::Busy)?;
         let lists = known.lists.iter().map(|list| list.snapshot());
+        let lists = lists
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|error| Error::Unavailable(error.into()))?;
+        // After the revocations: none of them was recorded later.
+        let taken_at = self.clock.now();
         let cut_offs = known.cut_offs.iter().filter_map(|cut_off| match ends(cut_off) {
             Ends::CutOff(tokens) => Some(CutOffSnapshot {
                 effective_at: cut_off.effective_at.millis(),
@@ -140,10 +145,9 @@ impl Feed {
             issuer: self.url.clone(),
             audience: self.url.clone(),
             issued_at: at.seconds(),
+            taken_at: taken_at.millis(),
             position: known.position,
-            status_lists: lists
-                .collect::<std::result::Result<_, _>>()
-                .map_err(|error| Error::Unavailable(error.into()))?,
+            status_lists: lists,
             cut_offs: cut_offs.collect(),
         };
         let kid = self.keys.signing_kid()?;

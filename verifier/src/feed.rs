@@ -241,9 +241,13 @@ pub struct SnapshotClaims {
     /// The same (`aud`).
     #[serde(rename = "aud")]
     pub audience: String,
-    /// When the snapshot was signed (`iat`), in seconds since the Unix epoch.
+    /// The instant at which all processes' events up to the position were known (`iat`), in seconds since the Unix epoch.
     #[serde(rename = "iat")]
     pub issued_at: i64,
+    /// The authority's time when the snapshot was taken, in milliseconds since the Unix epoch: what takes effect by then
+    /// is in effect, whatever the clock of a reader says.
+    #[serde(with = "instant")]
+    pub taken_at: i64,
     /// The position up to which all events are included.
     #[serde(flatten)]
     pub position: Position,
@@ -376,6 +380,8 @@ impl Statement for SnapshotClaims {
         struct Wire {
             #[serde(flatten)]
             common: Common,
+            #[serde(with = "instant")]
+            taken_at: i64,
             status_lists: Vec<ListSnapshot>,
             cut_offs: Vec<CutOffSnapshot>,
         }
@@ -385,6 +391,7 @@ impl Statement for SnapshotClaims {
             issuer: wire.common.iss.0,
             audience: wire.common.aud.0,
             issued_at: wire.common.iat.0,
+            taken_at: wire.taken_at,
             position,
             status_lists: wire.status_lists,
             cut_offs: wire.cut_offs,

@@ -108,7 +108,7 @@ impl Known {
         for CutOffSnapshot { effective_at, tokens } in &snapshot.cut_offs {
             known.cut_offs.add(tokens, *effective_at);
         }
-        known.observe(snapshot.issued_at.saturating_mul(1000));
+        known.observe(snapshot.taken_at.max(snapshot.issued_at.saturating_mul(1000)));
         Ok(known)
     }
 
@@ -638,6 +638,7 @@ mod tests {
             issuer: String::new(),
             audience: String::new(),
             issued_at: at.div_euclid(1000),
+            taken_at: at,
             position: position.unwrap_or(Position::beginning(Uuid::from_u128(1))),
             status_lists,
             cut_offs: cut_offs.collect(),

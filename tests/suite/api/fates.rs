@@ -24,12 +24,12 @@
 //! | a person is cut off in an organization | valid | revoked | valid | valid | valid | valid |
 //! | a person is cut off everywhere | revoked | revoked | revoked | valid | valid | valid |
 //!
-//! A revoked token is refused everywhere from the response on, is shown as revoked, is set in the
-//! published status list, and stays revoked after a restart.
+//! A revoked token is refused everywhere from the response on, is shown as revoked, is inactive for introspection, is set in
+//! the published status list, is revoked for a follower of the feed, and stays revoked after a restart.
 
 use serde_json::json;
 
-use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, Tenant, TestApp, password};
+use crate::harness::{Actor, MANAGEMENT, Minted, NORTH, SOUTH, Tenant, TestApp, is_revoked, password};
 
 /// An active token of each kind: of the lead, who is an admin of NORTH's team and also a member of SOUTH,
 /// and of the lead's team and organization.
@@ -96,8 +96,23 @@ impl Scene {
     /// Requires these tokens to be active and the others to be refused, shown as revoked and not listed, now
     /// and after a restart.
     async fn ends_as(&mut self, expected: Alive) {
+        let reader = self.app.deployment_token(&["revocations:read"]).await.holder;
+        let asks = self.app.deployment_token(&["tokens:introspect"]).await.holder;
         for _ in 0..2 {
             assert_eq!(self.alive().await, expected);
+            for known in self.app.followers(&reader).await {
+                let revoked = [self.session.token()]
+                    .into_iter()
+                    .chain(self.tokens().map(|token| &*token.secret))
+                    .map(|token| is_revoked(&known, token));
+                let alive: Vec<bool> = revoked.map(|revoked| !revoked).collect();
+                assert_eq!(alive, expected, "{known:?}");
+            }
+            for (token, alive) in self.tokens().into_iter().zip(&expected[1..]) {
+                let form = format!("token={}", token.secret);
+                let told = self.app.form(&asks, "/oauth/introspect", &form).await.is(200);
+                assert_eq!(told.json()["active"], *alive, "introspected");
+            }
             let site = self.app.site_admin();
             let listed = self.app.get(&site, "/tokens?limit=1000").await.is(200).each("id");
             let published = self.app.is_revoked_in_its_list(self.session.token()).await;

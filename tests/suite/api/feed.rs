@@ -6,13 +6,13 @@ use axum::body::Body;
 use axum::http::{Method, Response};
 use futures_util::StreamExt;
 use jeton_verifier::event::{BEFORE_ALL, Entry};
-use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page, SnapshotClaims};
-use jeton_verifier::{KeySet, Rejection, TokenType, Unverified, UnverifiedStatement};
+use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page};
+use jeton_verifier::{Rejection, TokenType, Unverified, UnverifiedStatement};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::harness::{Actor, Answer, ISSUER, Minted, NORTH, StatusListEntry, TestApp, request};
+use crate::harness::{Actor, ISSUER, Minted, NORTH, StatusListEntry, TestApp, request};
 
 async fn follower(app: &TestApp) -> Minted {
     app.deployment_token(&["revocations:read"]).await
@@ -43,13 +43,9 @@ async fn read(app: &TestApp, reader: &Actor, limit: usize) -> (Vec<Item>, Page) 
     }
 }
 
-async fn keys(app: &TestApp) -> KeySet {
-    let keys = app.get(&app.anyone(), "/.well-known/jwks.json").await.is(200);
-    KeySet::from_json(&keys.text).unwrap()
-}
-
 async fn verified(app: &TestApp, head: &str) -> HeadClaims {
-    let verified = keys(app)
+    let verified = app
+        .key_set()
         .await
         .verify_statement(UnverifiedStatement::<HeadClaims>::parse(head).unwrap())
         .unwrap();
@@ -113,7 +109,7 @@ async fn a_head_is_no_token() {
     app.get(&Actor::holding(&head), "/me")
         .await
         .fails(401, "invalid_token");
-    let keys = keys(&app).await;
+    let keys = app.key_set().await;
     let unverified = Unverified::parse(&head).unwrap();
     assert_eq!(unverified.header().token_type, TokenType::FeedHead);
     assert_eq!(keys.verify(unverified).err(), Some(Rejection::WrongType));
@@ -361,13 +357,6 @@ async fn what_revokes_says_where_in_the_feed_it_is_and_administrators_see_why() 
     app.post(&admin, "/tokens/999999/revoke", json!({})).await.is(404);
 }
 
-async fn snapshot(app: &TestApp, reader: &Actor) -> (SnapshotClaims, Answer) {
-    let answer = app.get(reader, "/revocations/snapshot").await.is(200);
-    let unverified = UnverifiedStatement::<SnapshotClaims>::parse(&answer.text).unwrap();
-    let verified = keys(app).await.verify_statement(unverified).unwrap();
-    (verified.judge(ISSUER).unwrap(), answer)
-}
-
 #[tokio::test]
 async fn a_snapshot_has_what_is_revoked_and_what_will_be() {
     let app = TestApp::new().await;
@@ -382,7 +371,8 @@ async fn a_snapshot_has_what_is_revoked_and_what_will_be() {
     app.post(&app.admin_of(&NORTH), &path, order).await.is(201);
     let cut = json!({"organization": NORTH.name, "user": NORTH.email("member")});
     let cut = app.post(&app.site_admin(), "/revocations", cut).await.is(201);
-    let (claims, answer) = snapshot(&app, &reader).await;
+    let answer = app.get(&reader, "/revocations/snapshot").await.is(200);
+    let claims = app.feed_snapshot(&reader).await;
     assert_eq!(
         Cursor(claims.position).to_string(),
         cut.text_at("/revocation_cursor")

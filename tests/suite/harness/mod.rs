@@ -9,6 +9,7 @@ mod answer;
 mod chance;
 mod documented;
 mod faulty;
+mod followers;
 mod lists;
 mod world;
 
@@ -42,6 +43,7 @@ pub(crate) use answer::Answer;
 pub(crate) use chance::{FakeClock, Seeded};
 pub(crate) use documented::SchemaAt;
 pub(crate) use faulty::{Fault, Kind, Plan, SECRET_CAUSE};
+pub(crate) use followers::is_revoked;
 pub(crate) use lists::StatusListEntry;
 pub(crate) use world::{NORTH, SOUTH, Tenant, World, password};
 

@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod crash;
 mod disk;
+mod feed;
 mod home;
 mod log;
 mod rate_limits;

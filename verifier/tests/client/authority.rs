@@ -426,6 +426,7 @@ impl Data {
             issuer: feed.clone(),
             audience: feed,
             issued_at: now_ms() / 1000 - self.delay,
+            taken_at: now_ms() - self.delay * 1000,
             position: self.position(at),
             status_lists: vec![ListSnapshot {
                 id: 1,
