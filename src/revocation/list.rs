@@ -107,3 +107,50 @@ impl Bits {
         compress::zlib(&self.bytes).map(CompressedList)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use jeton_verifier::event::Position;
+    use jeton_verifier::feed::SnapshotClaims;
+    use jeton_verifier::statement_signing_input;
+
+    use super::*;
+    use crate::revocation::SignedText;
+
+    /// 1,000,000 revoked tokens of 100,000,000 in a snapshot that is sent with gzip.
+    #[tokio::test]
+    async fn a_snapshot_of_a_million_revoked_tokens_has_less_than_2_mb() {
+        const LISTS: u32 = 100_000_000_u32.div_ceil(STATUS_LIST_CAPACITY);
+        let mut state = 1_u64;
+        let lists = (1..=LISTS).map(|id| {
+            let list = List::new(id);
+            for _ in 0..1_000_000 / LISTS {
+                // An LCG of Knuth's; its upper bits are good enough.
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                list.set(u32::try_from(state >> 44).unwrap());
+            }
+            list.snapshot().unwrap()
+        });
+        let claims = SnapshotClaims {
+            issuer: String::new(),
+            audience: String::new(),
+            issued_at: 0,
+            taken_at: 0,
+            position: Position::default(),
+            status_lists: lists.collect(),
+            cut_offs: Vec::new(),
+        };
+        let text = statement_signing_input("", &claims).unwrap();
+        let sent = SignedText::new(text, Arc::from("")).gzip().await.unwrap();
+        assert!(
+            (1_400_000..2_000_000).contains(&sent.len()),
+            "{} bytes",
+            sent.len()
+        );
+    }
+}
