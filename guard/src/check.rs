@@ -1,11 +1,12 @@
 //! Forward-auth: whether a request may pass a proxy, and whom its token acts for.
 
 use hyper::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
-use jeton_verifier::{Claims, Malformed, Rejection, Requirements, Verifier};
+use jeton_verifier::{
+    Claims, Malformed, Rejection, Requirements, UnreadableCredential, Verifier, credential,
+};
 use uuid::Uuid;
 
 use crate::config::Rule;
-use crate::credential::{Unreadable, credential};
 use crate::refusal::{Answer, NO_STORE, Refusal};
 use crate::verdicts::Verdicts;
 
@@ -64,7 +65,7 @@ impl Check {
                 self.verdicts.no_credential();
                 return Refusal::NoCredential.answer();
             }
-            Err(Unreadable) => {
+            Err(UnreadableCredential) => {
                 self.verdicts.bad_credential();
                 return Refusal::BadCredential.answer();
             }

@@ -9,13 +9,12 @@ use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Body;
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Request, StatusCode};
-use jeton_verifier::{Claims, MAX_TOKEN_BYTES, Rejection};
+use jeton_verifier::{Claims, MAX_TOKEN_BYTES, Rejection, UnreadableCredential, credential};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::answer::{Guard, Via};
-use crate::credential::{Unreadable, credential};
 use crate::refusal::{Answer, Refusal, json};
 use crate::verdicts::Verdicts;
 
@@ -47,7 +46,7 @@ impl Introspection {
             let text = "Introspection needs a Unix socket, or the setting introspection_token_file.";
             return Err(Refusal::Request(StatusCode::NOT_FOUND, text));
         };
-        let presented = credential(headers).map_err(|Unreadable| Refusal::BadCredential)?;
+        let presented = credential(headers).map_err(|UnreadableCredential| Refusal::BadCredential)?;
         let presented = presented.ok_or(Refusal::NoCredential)?;
         // Digests have one length, so that the time tells nothing about that of the token.
         let presented = digest(&SHA256, presented.token().as_bytes());

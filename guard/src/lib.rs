@@ -11,7 +11,6 @@
 pub mod answer;
 mod check;
 pub mod config;
-mod credential;
 mod introspect;
 mod observe;
 mod refusal;

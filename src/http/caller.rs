@@ -7,12 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use jeton_verifier::{Malformed, Rejection};
-use percent_encoding::percent_decode_str;
-use zeroize::Zeroizing;
+use jeton_verifier::{Malformed, Rejection, UnreadableCredential, credential};
 
 use crate::authority::{self, Error, Inactive, Presented};
 use crate::http::error::Extracted;
@@ -233,7 +228,8 @@ impl<P: Permission> OptionalFromRequestParts<Arc<App>> for Caller<P> {
 impl<P: Permission> Caller<P> {
     /// Returns the caller, or `None` if the request has no credential.
     async fn authenticate(parts: &mut Parts, app: &Arc<App>) -> Result<Option<Self>, Failure> {
-        let Some(credential) = credential(&parts.headers).map_err(|Unreadable| P::unreadable_credential())?
+        let Some(credential) =
+            credential(&parts.headers).map_err(|UnreadableCredential| P::unreadable_credential())?
         else {
             return Ok(None);
         };
@@ -274,98 +270,5 @@ impl<S: Sync> FromRequestParts<S> for Anyone {
 
     async fn from_request_parts(_: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self)
-    }
-}
-
-/// The credential of a request, borrowed from its header.
-enum Credential<'a> {
-    /// The token within the header.
-    Bearer(&'a str),
-    Basic(Zeroizing<String>),
-}
-
-impl Credential<'_> {
-    fn token(&self) -> &str {
-        match self {
-            Self::Bearer(token) => token,
-            Self::Basic(token) => token,
-        }
-    }
-}
-
-/// The error for repeated or malformed `Authorization` headers.
-#[derive(Debug)]
-struct Unreadable;
-
-/// Returns the token of a request: `Bearer`, or Basic with the token as username and an empty password,
-/// or as password with any username.
-fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else {
-        return if headers.contains_key(header::AUTHORIZATION) {
-            Err(Unreadable)
-        } else {
-            Ok(None)
-        };
-    };
-    let value = value.to_str().map_err(|_| Unreadable)?;
-    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-    let rest = rest.trim_matches(' ');
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Ok(Some(Credential::Bearer(rest)));
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Ok(None);
-    }
-    let decoded = Zeroizing::new(STANDARD.decode(rest).map_err(|_| Unreadable)?);
-    let text = std::str::from_utf8(&decoded).map_err(|_| Unreadable)?;
-    let (username, password) = text.split_once(':').ok_or(Unreadable)?;
-    let token = if password.is_empty() { username } else { password };
-    // Clients of OAuth encode both like a form (RFC 6749, section 2.3.1), some of them `.`, `-` and `_` too. No
-    // token has a `%` or a `+`.
-    let token = percent_decode_str(token).decode_utf8().map_err(|_| Unreadable)?;
-    Ok(Some(Credential::Basic(Zeroizing::new(token.into_owned()))))
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    fn read(values: &[&str]) -> Result<Option<String>, &'static str> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        match credential(&headers) {
-            Ok(credential) => Ok(credential.map(|credential| credential.token().to_owned())),
-            Err(Unreadable) => Err("ambiguous"),
-        }
-    }
-
-    #[test]
-    fn bearer_and_both_forms_of_basic() {
-        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
-        assert_eq!(read(&[]), Ok(None));
-        assert_eq!(read(&["Digest a=b"]), Ok(None));
-        for header in [
-            "Bearer abc",
-            "bearer  abc ",
-            &basic("abc:"),
-            &basic("anybody:abc"),
-            &basic(":abc"),
-            &basic(":a%62c"),
-            &basic("%61%62%63:"),
-        ] {
-            assert_eq!(read(&[header]), Ok(Some("abc".to_owned())), "{header}");
-        }
-        for headers in [
-            &["Bearer a", "Bearer a"][..],
-            &["Basic !"],
-            &[&basic("no colon")],
-            &["Basic"],
-        ] {
-            assert_eq!(read(headers), Err("ambiguous"), "{headers:?}");
-        }
     }
 }

@@ -24,6 +24,7 @@ pub mod axum;
 mod claims;
 #[cfg(feature = "client")]
 pub mod client;
+mod credential;
 pub mod event;
 pub mod feed;
 mod header;
@@ -45,6 +46,7 @@ pub use algorithm::{Algorithm, NotAnAlgorithm};
 pub use claims::{Claims, NEVER, StatusReference, judge_expiry, judge_issue};
 #[cfg(feature = "client")]
 pub use client::{BuildError, Builder, Requirements, Source, Status, Verifier};
+pub use credential::{Credential, UnreadableCredential, credential};
 pub use header::{Header, NotATokenType, TokenType};
 pub use jsonwebtoken::jwk;
 pub use key_id::{KeyId, NotAKeyId};

@@ -212,15 +212,10 @@ impl Refusal {
 
 /// Returns the token of a request: one `Authorization` header with the scheme `Bearer`.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let mut values = headers.get_all(AUTHORIZATION).into_iter();
-    let value = values.next().ok_or(Refusal::Missing)?;
-    if values.next().is_some() {
-        return Err(Refusal::Ambiguous);
-    }
-    let value = value.to_str().map_err(|_| Refusal::Ambiguous)?;
-    match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => Ok(token.trim_matches(' ')),
-        _ => Err(Refusal::Missing),
+    match credential(headers) {
+        Ok(Some(Credential::Bearer(token))) => Ok(token),
+        Ok(Some(Credential::Basic(_)) | None) => Err(Refusal::Missing),
+        Err(UnreadableCredential) => Err(Refusal::Ambiguous),
     }
 }
 

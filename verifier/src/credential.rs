@@ -1,21 +1,31 @@
-//! The token of a request, read as the authority reads it.
+//! The token of a request.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
-/// The token within a header, or decoded from it.
-#[derive(Debug)]
-pub(crate) enum Credential<'a> {
+/// The token of a request, in its header or decoded from it.
+pub enum Credential<'a> {
+    /// `Bearer` (RFC 6750).
     Bearer(&'a str),
+    /// Basic, from clients that cannot send `Bearer`.
     Basic(Zeroizing<String>),
 }
 
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(..)")
+    }
+}
+
 impl Credential<'_> {
-    pub(crate) fn token(&self) -> &str {
+    /// Returns the token.
+    pub fn token(&self) -> &str {
         match self {
             Self::Bearer(token) => token,
             Self::Basic(token) => token,
@@ -24,12 +34,19 @@ impl Credential<'_> {
 }
 
 /// The error for repeated or malformed `Authorization` headers: which one counts would be ambiguous.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is more than one `Authorization` header, or it cannot be read")]
+pub struct UnreadableCredential;
 
-/// Returns the token of a request: `Bearer`, or Basic with the token as username and an empty password, or as password
-/// with any username. `None` if the request has no such header.
-pub(crate) fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Unreadable> {
+/// Returns the token of a request as the authority reads it: `Bearer`, or Basic with the token as username and an empty
+/// password, or as password with any username. `None` if the request has no such header.
+///
+/// # Errors
+///
+/// [`UnreadableCredential`].
+pub fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, UnreadableCredential> {
+    use UnreadableCredential as Unreadable;
+
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let (value, more) = (given.next(), given.next());
     let Some(value) = value else { return Ok(None) };
@@ -49,7 +66,8 @@ pub(crate) fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, 
     let text = std::str::from_utf8(&decoded).map_err(|_| Unreadable)?;
     let (username, password) = text.split_once(':').ok_or(Unreadable)?;
     let token = if password.is_empty() { username } else { password };
-    // Clients of OAuth encode both like a form (RFC 6749, section 2.3.1). No token has a `%`.
+    // Clients of OAuth encode both like a form (RFC 6749, section 2.3.1), some of them `.`, `-` and `_` too. No
+    // token has a `%` or a `+`.
     let token = percent_decode_str(token).decode_utf8().map_err(|_| Unreadable)?;
     Ok(Some(Credential::Basic(Zeroizing::new(token.into_owned()))))
 }
@@ -58,6 +76,7 @@ pub(crate) fn credential(headers: &HeaderMap) -> Result<Option<Credential<'_>>, 
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use UnreadableCredential as Unreadable;
 
     fn read(values: &[&str]) -> Result<Option<String>, Unreadable> {
         let mut headers = HeaderMap::new();
@@ -77,7 +96,9 @@ mod tests {
             "bearer  abc ",
             &basic("abc:"),
             &basic("anybody:abc"),
+            &basic(":abc"),
             &basic(":a%62c"),
+            &basic("%61%62%63:"),
         ] {
             assert_eq!(read(&[header]), Ok(Some("abc".to_owned())), "{header}");
         }
