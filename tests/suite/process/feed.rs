@@ -160,7 +160,7 @@ fn a_revocation_by_another_process_reaches_the_feed() {
         let answer = client.ask("GET", "/api/v1/revocations/head", None).unwrap();
         (answer.status == 401).then(|| begun.elapsed())
     });
-    let ended = ended.expect("the server has not learned that its key was withdrawn");
+    let ended = ended.unwrap_or_else(|| panic!("the server has not learned that its key was withdrawn"));
     assert!(ended < took + Duration::from_secs(2), "{ended:?}");
     let reader = server.administrator().post(
         "/api/v1/tokens",

@@ -79,7 +79,7 @@ impl Scene {
             let ready = self
                 .runtime
                 .block_on(async { timeout(SOON, verifier.ready()).await });
-            ready.expect("a verifier is not ready");
+            ready.unwrap_or_else(|_| panic!("a verifier is not ready: {:?}", verifier.status()));
         }
     }
 
@@ -201,7 +201,7 @@ fn a_hundred_verifiers_miss_nothing_when_the_authority_is_killed() {
             let verdict = verifier.verify(&token.text);
             (verdict.err() == Some(Rejection::RevocationUnknown)).then_some(())
         });
-        refused.expect("it accepts beyond its bound");
+        refused.unwrap_or_else(|| panic!("it accepts beyond its bound"));
     }
     assert!(
         scene
@@ -230,12 +230,13 @@ fn the_token_of_a_hundred_verifiers_is_replaced_without_a_refusal() {
         for verifier in &scene.verifiers {
             assert!(is_accepted(verifier, &tokens[0]), "{:?}", verifier.status());
         }
-        let all = scene.verifiers.iter();
-        all.map(|verifier| verifier.status().reconnects > 0)
-            .all(|reconnected| reconnected)
-            .then_some(())
+        let mut reconnected = scene
+            .verifiers
+            .iter()
+            .map(|verifier| verifier.status().reconnects);
+        reconnected.all(|reconnects| reconnects > 0).then_some(())
     });
-    reconnected.expect("their streams end with the former token");
+    reconnected.unwrap_or_else(|| panic!("their streams end with the former token"));
     let revoked = vec![tokens.pop().unwrap()];
     scene.wait_for(scene.revoke(&revoked));
     scene.agree(&tokens, &revoked);
