@@ -10,12 +10,12 @@ use jeton_verifier::event::{Ends, Position};
 use jeton_verifier::feed::{Cursor, CutOffSnapshot, Head, HeadClaims, SnapshotClaims, feed_url};
 use tokio::sync::watch;
 
-use crate::authority::{Authority, Caller, Error, Result, policy};
+use crate::authority::{Active, Authority, Caller, Error, Result, policy};
 use crate::keys::KeyRing;
 use crate::revocation::{Heard, Index, SignedText, Told};
 use jeton_core::clock::Timestamp;
 use jeton_core::deployment_clock::DeploymentClock;
-use jeton_store::{ExplainedEvent, FeedPage, ends};
+use jeton_store::{ExplainedEvent, FeedPage, Origin, ends};
 
 /// Why a position is no place to continue from. The follower starts again from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -178,6 +178,29 @@ impl Authority {
     /// [`Error::Busy`] until the index is complete.
     pub fn feed_position(&self) -> Result<Position> {
         self.index.reached().ok_or(Error::Busy)
+    }
+
+    /// Returns a position in the feed that includes everything that this process has revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] until the index is complete, and errors of the store.
+    pub async fn revocation_position(&self) -> Result<Position> {
+        if self.index.is_behind_itself() {
+            self.follow().await?;
+        }
+        self.feed_position()
+    }
+
+    /// Returns whether a caller may still follow the feed: their token is active, and their rights are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authority::may_follow`], and [`Error::BadCredential`] if the token is no longer active.
+    pub async fn still_follows(&self, active: &Active) -> Result<()> {
+        let found = self.active.again(active, self.clock.now()).await?;
+        let active = found.map_err(Error::BadCredential)?;
+        policy::follow_feed(&Caller::new(active, Origin::default()))
     }
 
     /// Returns a receiver of the position of the last event, which changes with every event.

@@ -130,7 +130,9 @@ impl Authority {
             match self.store.changes_after(position, edit).await? {
                 Continuation::Changes(changes) => {
                     self.index.follow(position, &changes, asked_at);
-                    return Ok(());
+                    if !changes.has_more {
+                        return Ok(());
+                    }
                 }
                 // This process lagged so far behind that the feed has been pruned beyond its position.
                 Continuation::Pruned => self.index.rebuild(self.store.snapshot().await?),

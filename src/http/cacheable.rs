@@ -74,10 +74,12 @@ pub(super) async fn respond_signed(
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let quality = |named: &str| {
         list_items(headers, header::ACCEPT_ENCODING).find_map(|item| {
-            let (coding, parameters) = item.split_once(';').unwrap_or((item, ""));
-            let weight = parameters.trim().strip_prefix("q=").unwrap_or("1");
+            let mut parts = item.split(';').map(str::trim);
+            let coding = parts.next().unwrap_or_default();
+            let weight = parts
+                .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
+                .unwrap_or("1");
             coding
-                .trim()
                 .eq_ignore_ascii_case(named)
                 .then(|| weight.trim().parse::<f32>().unwrap_or(0.0))
         })
@@ -119,6 +121,8 @@ mod tests {
             (&["br"], false),
             (&["gzip;q=0"], false),
             (&["gzip; q=0.000"], false),
+            (&["gzip;Q=0"], false),
+            (&["gzip;x=1;q=0"], false),
             (&["*, gzip;q=0"], false),
             (&["*;q=0"], false),
             (&["gzipped"], false),

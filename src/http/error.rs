@@ -209,8 +209,10 @@ where
             response = keep_headers(response, render(&failure));
         }
         let is_done = response.status().is_success();
-        let app = extracted.writes.get().filter(|_| is_done);
-        let cursor = app.and_then(|app| revocation_cursor(app));
+        let cursor = match extracted.writes.get().filter(|_| is_done) {
+            Some(app) => revocation_cursor(app).await,
+            None => None,
+        };
         let headers = response.headers_mut();
         if let Some(seconds) = extracted.expires_in.get() {
             headers.insert(EXPIRES_IN, (*seconds).into());
@@ -229,8 +231,8 @@ where
 }
 
 /// Returns the value of [`REVOCATION_CURSOR`] after a request.
-pub(super) fn revocation_cursor(app: &App) -> Option<HeaderValue> {
-    let position = app.authority.feed_position().ok()?;
+pub(super) async fn revocation_cursor(app: &App) -> Option<HeaderValue> {
+    let position = app.authority.revocation_position().await.ok()?;
     HeaderValue::from_str(&Cursor(position).to_string()).ok()
 }
 

@@ -34,6 +34,8 @@ pub struct Index {
     position: Mutex<Option<Position>>,
     /// The last of these events. Changed only while the position is locked.
     tail: Tail,
+    /// The number of the last event that this process has added.
+    added: AtomicU64,
     /// When the store was last asked for the events of other processes, in milliseconds since the Unix epoch.
     followed_at: AtomicI64,
     pub(super) lists: ArcSwap<BTreeMap<u32, Arc<List>>>,
@@ -78,6 +80,7 @@ impl Index {
             realms: Realms::default(),
             position: Mutex::default(),
             tail: Tail::default(),
+            added: AtomicU64::new(0),
             followed_at: AtomicI64::new(0),
             lists: ArcSwap::default(),
             changes: AtomicU64::new(0),
@@ -128,10 +131,8 @@ impl Index {
         self.apply(&changes.events);
         self.advance(after, changes.reached, &changes.events);
         // Not if this process has added an event meanwhile that lies before one of another: the next call gets both.
-        if self
-            .reached()
-            .is_some_and(|known| known.sequence >= changes.reached.sequence)
-        {
+        let has_reached = |known: Position| known.sequence >= changes.reached.sequence;
+        if !changes.has_more && self.reached().is_some_and(has_reached) {
             self.followed_at.store(asked_at.millis(), Ordering::Release);
         }
         for (realm, generation) in &changes.realms {
@@ -175,6 +176,13 @@ impl Index {
             return None;
         }
         Some((self.reached()?, at))
+    }
+
+    /// Returns whether an event of this process lies behind one of another that is not applied yet: the position is
+    /// before both.
+    pub fn is_behind_itself(&self) -> bool {
+        let added = self.added.load(Ordering::Acquire);
+        self.reached().is_some_and(|reached| reached.sequence < added)
     }
 
     /// Returns the events after a position in the feed.
@@ -300,6 +308,7 @@ impl Observer for Index {
     fn committed(&self, commit: Commit<'_>) {
         self.apply(commit.changes);
         if let Some(Advance { after, reached }) = commit.advance {
+            self.added.fetch_max(reached.sequence, Ordering::AcqRel);
             self.advance(after, reached, commit.changes);
         }
     }

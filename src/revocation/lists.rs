@@ -247,6 +247,7 @@ mod tests {
             realms: Vec::new(),
             events: Vec::new(),
             reached,
+            has_more: false,
         };
         index.follow(position(3, 3), &changes(position(4, 4)), at(NOW));
         assert_eq!(index.reached(), Some(position(4, 4)));

@@ -39,12 +39,13 @@ impl Validity {
         // Half of the remaining time, so that a list near its end is signed a few times and not every second.
         let ttl = (ahead / 2000).clamp(1, TTL);
         let end = now.seconds() + LIFE;
-        let half = now.plus_seconds(LIFE / 2);
+        // Signed again often, though nothing changed: what a verifier knows is as old as the list's date says.
+        let recent = now.plus_seconds(TTL / 2);
         Self {
             from: now,
             expires_at: next.map_or(end, |next| next.seconds().min(end)),
             ttl: u32::try_from(ttl).unwrap_or(1),
-            until: next.map_or(half, |next| next.plus_seconds(-ttl).min(half)),
+            until: next.map_or(recent, |next| next.plus_seconds(-ttl).min(recent)),
         }
     }
 

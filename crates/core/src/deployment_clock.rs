@@ -18,6 +18,10 @@ const TOLERANCE: i64 = 1_000;
 /// How long the clock must show a time, or a later one, before data are deleted by it.
 const PROBATION: Duration = Duration::from_hours(1);
 
+/// How long before documents are dated by it that others compare with their own clocks. They would take a date of a
+/// leap for newer than every later one.
+const DATING_PROBATION: Duration = Duration::from_mins(1);
+
 /// The time in a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordedTime {
@@ -32,7 +36,10 @@ pub struct DeploymentClock {
     system: Arc<dyn Clock>,
     /// The latest instant that was read or recorded, in milliseconds.
     latest: AtomicI64,
+    /// For deletions.
     readings: Mutex<Readings>,
+    /// For dates: without what a former process has recorded.
+    recent: Mutex<Readings>,
 }
 
 impl std::fmt::Debug for DeploymentClock {
@@ -50,6 +57,7 @@ impl DeploymentClock {
             system,
             latest: AtomicI64::new(0),
             readings: Mutex::default(),
+            recent: Mutex::default(),
         }
     }
 
@@ -58,7 +66,7 @@ impl DeploymentClock {
         self.raise(recorded.latest);
         if recorded.settled > Timestamp::EPOCH {
             let uptime = self.system.uptime();
-            self.readings().add(uptime, recorded.settled);
+            lock(&self.readings).add(uptime, recorded.settled, PROBATION);
         }
     }
 
@@ -79,9 +87,11 @@ impl DeploymentClock {
         Timestamp::from_millis(latest).unwrap_or(read)
     }
 
-    /// Returns the instant that the system clock shows, for documents that others compare with their own clocks.
+    /// Returns the instant for documents that others compare with their own clocks: what the system clock shows, unless
+    /// it was set ahead within the last minute.
     pub fn shown(&self) -> Timestamp {
-        self.system.now()
+        let (now, uptime) = (self.system.now(), self.system.uptime());
+        lock(&self.recent).add(uptime, now, DATING_PROBATION)
     }
 
     /// Returns the time since a fixed instant, by a clock that nobody sets: for waits and pauses.
@@ -101,22 +111,22 @@ impl DeploymentClock {
     /// instant unless the clock was set ahead since. Data are deleted by this time.
     pub fn settled(&self) -> Timestamp {
         let (now, uptime) = (self.system.now(), self.system.uptime());
-        self.readings().add(uptime, now)
-    }
-
-    fn readings(&self) -> std::sync::MutexGuard<'_, Readings> {
-        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.readings).add(uptime, now, PROBATION)
     }
 }
 
-/// How far the clock was ahead of the uptime, in milliseconds, and at which uptime that began: the leads of the
-/// last hour that no later reading falls below, in ascending order.
+fn lock(readings: &Mutex<Readings>) -> std::sync::MutexGuard<'_, Readings> {
+    readings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How far the clock was ahead of the uptime, in milliseconds, and at which uptime that began: the leads of a
+/// probation that no later reading falls below, in ascending order.
 #[derive(Debug, Default)]
 struct Readings(VecDeque<(Duration, i64)>);
 
 impl Readings {
-    /// Adds a reading, and returns the instant by the smallest lead of the last hour.
-    fn add(&mut self, uptime: Duration, now: Timestamp) -> Timestamp {
+    /// Adds a reading, and returns the instant by the smallest lead of the probation.
+    fn add(&mut self, uptime: Duration, now: Timestamp, probation: Duration) -> Timestamp {
         let up = i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX);
         let lead = now.millis().saturating_sub(up);
         while self.0.back().is_some_and(|(_, known)| *known > lead) {
@@ -126,7 +136,7 @@ impl Readings {
             self.0.push_back((uptime, lead));
         }
         // A lead counts until the next one began.
-        while self.0.get(1).is_some_and(|(next, _)| *next + PROBATION <= uptime) {
+        while self.0.get(1).is_some_and(|(next, _)| *next + probation <= uptime) {
             self.0.pop_front();
         }
         let smallest = self.0.front().map_or(lead, |(_, lead)| *lead);
@@ -234,6 +244,29 @@ mod tests {
             clock.settled();
         }
         assert_eq!(clock.settled(), at(4_599));
+    }
+
+    #[test]
+    fn documents_are_dated_by_a_leap_after_a_minute_and_by_a_clock_that_was_set_back_at_once() {
+        let (hands, clock) = clock(1_000);
+        assert_eq!(clock.shown(), at(1_000));
+        hands.pass(5);
+        hands.step(3_600);
+        assert_eq!(clock.shown(), at(1_005));
+        hands.pass(59);
+        assert_eq!(clock.shown(), at(1_064));
+        hands.pass(1);
+        assert_eq!(clock.shown(), at(4_665));
+        hands.step(-3_600);
+        assert_eq!(clock.shown(), at(1_065));
+        // A leap that ends in time leaves no trace.
+        hands.step(3_600);
+        assert_eq!(clock.shown(), at(1_065));
+        hands.pass(30);
+        hands.step(-3_600);
+        assert_eq!(clock.shown(), at(1_095));
+        hands.pass(300);
+        assert_eq!(clock.shown(), at(1_395));
     }
 
     #[test]

@@ -192,6 +192,7 @@ fn changes_after(
             Vec::new()
         },
         reached: last.map_or(position, |last| last.position()),
+        has_more: events.len() == PAGE as usize,
         events,
     }))
 }

@@ -141,6 +141,8 @@ pub struct Changes {
     pub events: Vec<Change>,
     /// The position after the last of these events; the given one if there are none.
     pub reached: Position,
+    /// Whether there may be more events after it.
+    pub has_more: bool,
 }
 
 /// Returns the content of a cut-off's event in the feed.

@@ -57,7 +57,9 @@ async fn revoke(
         // A token that was read from a file ends in a newline. What verifies stays strict.
         .revoke_presented(body.token.trim_ascii(), caller.as_deref(), origin.0, reason)
         .await?;
-    let cursor = revocation_cursor(&app).map(|cursor| (REVOCATION_CURSOR, cursor));
+    let cursor = revocation_cursor(&app)
+        .await
+        .map(|cursor| (REVOCATION_CURSOR, cursor));
     Ok(AppendHeaders(cursor))
 }
 

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use futures_util::stream;
 use jeton_verifier::event::{Entry, Position};
 use jeton_verifier::feed::{Cursor, Head, Item, Page};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::authority::{Active, Error};
+use crate::authority::{Active, Error, Inactive};
 use crate::http::cacheable::respond_signed;
 use crate::http::caller::{Caller, RevocationsRead};
 use crate::http::input::{Form, Input};
@@ -53,7 +53,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, Form)]
 #[form(query)]
 pub(crate) struct FeedForm {
-    /// `next_cursor` of the previous page, or the `cursor` of an event. Default: the beginning of the feed.
+    /// `next_cursor` of the previous page, or the `cursor` of an event. Default: the beginning of the feed, which is no
+    /// longer kept (410) after `retention` or a restore.
     after: Option<Cursor>,
     /// The maximum number of events.
     #[form(default = 500, range(min = 1, max = 1000))]
@@ -75,7 +76,7 @@ pub(super) async fn list(
     caller: Caller<RevocationsRead>,
     State(app): State<Arc<App>>,
     Input { query, .. }: Input<(), FeedForm>,
-) -> Result<Json<Page>, Failure> {
+) -> Result<impl IntoResponse, Failure> {
     let authority = &app.authority;
     authority.may_follow(&caller)?;
     let after = match query.after {
@@ -91,11 +92,16 @@ pub(super) async fn list(
         true => None,
         false => Some(authority.feed_head()?).filter(|head| head.cursor == last),
     };
-    Ok(Json(Page {
+    let page = Page {
         items: events.iter().map(|told| Item::from(&*told.entry)).collect(),
         next_cursor: last,
         head: head.map(|head| head.head.clone()),
-    }))
+    };
+    let caching = is_full.then_some([
+        (header::CACHE_CONTROL, "private, max-age=86400, immutable"),
+        (header::VARY, "authorization"),
+    ]);
+    Ok((AppendHeaders(caching.into_iter().flatten()), Json(page)))
 }
 
 /// Get the head of the revocation feed
@@ -117,12 +123,14 @@ async fn head(
 /// Get all revocations in force
 ///
 /// Returns a signed statement of every revocation in force: what a follower needs to start. It contains the position in
-/// the feed up to which it is complete; continue with the events after it. The payload has the revoked tokens as
-/// `status_lists` (`id`, `lst` as in a status list, and `scheduled`, pairs of index and instant in milliseconds since
-/// the Unix epoch), and `cut_offs`.
+/// the feed up to which it is complete (`epoch`, `sequence`, `hash`); continue with the events after it. `iss` and `aud`
+/// are the URL of the feed. `status_lists` has the revoked tokens of each list: `id`, `lst` as in a status list (base64url
+/// of a zlib stream of bits; index 0 is the least significant bit of the first byte), and, if there are any, `scheduled`,
+/// pairs of an index and the instant in milliseconds since the Unix epoch from which that token is revoked. `cut_offs`
+/// has `organization`, `team`, `user`, `project`, `kid`, `token_kind`, `issued_through` and `effective_at` as in events.
 #[utoipa::path(get, path = "/api/v1/revocations/snapshot", tag = "verification", operation_id = "revocation_snapshot",
     params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of the copy that you have"),
-           ("Accept-Encoding" = Option<String>, Header, description = "With `gzip`, the response is about 30% smaller")),
+           ("Accept-Encoding" = Option<String>, Header, description = "With `gzip`, the response is at least 30% smaller")),
     responses((status = OK, description = "The snapshot", content_type = "application/revocation-snapshot+jwt", body = String,
                   headers(("ETag" = String, description = "The version of the snapshot"),
                           ("Cache-Control" = String, description = "Whether the response may be cached"),
@@ -207,8 +215,10 @@ pub(crate) struct StreamHeaders {
 ///
 /// Sends every event as soon as it is recorded, as server-sent events: `data` is the event in JSON as in
 /// `GET /api/v1/revocations`, and `id` is its cursor. Every five seconds, and at the beginning, an event named `head`
-/// contains the signed head as in `GET /api/v1/revocations/head`. To resume, send the last `id` as `Last-Event-ID`. The stream ends when
-/// the token ends or the server stops.
+/// contains the signed head as in `GET /api/v1/revocations/head`; revocations have no event name. `retry` is how long to
+/// wait before the next connection. To resume, send the last `id` as `Last-Event-ID`. The stream ends when the token
+/// ends or the server stops. After 409 or 410 an `EventSource` of a browser does not connect again: start from a
+/// snapshot.
 #[utoipa::path(get, path = "/api/v1/revocations/stream", tag = "verification", operation_id = "stream_revocations",
     params(StreamForm, StreamHeaders),
     responses((status = OK, description = "The events, without end", content_type = "text/event-stream", body = String),
@@ -239,6 +249,7 @@ async fn stream(
         ends_at: caller
             .expires_in()
             .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+        through: None,
         permit,
         app: Arc::clone(&app),
     };
@@ -259,6 +270,8 @@ struct Follower {
     next_beat: Instant,
     /// When the client's token expires.
     ends_at: Option<Instant>,
+    /// The last event for the client, once its token has ended or its rights have changed.
+    through: Option<Position>,
     permit: Permit,
 }
 
@@ -269,36 +282,56 @@ impl Follower {
         loop {
             let authority = &self.app.authority;
             self.news.mark_unchanged();
-            authority.confirm(&self.active).await.ok()?;
+            match (self.through, authority.still_follows(&self.active).await) {
+                (None, Err(Error::BadCredential(Inactive::Revoked))) => {
+                    // The event that ended the token is sent still: it may have ended many others.
+                    self.through = Some(authority.feed_position().ok()?);
+                }
+                (None, Err(_)) => return None,
+                _ => {}
+            }
+            if self.next_beat <= Instant::now() && self.through.is_none() {
+                match authority.feed_head() {
+                    Ok(head) if head.cursor.0.sequence >= self.position.sequence => {
+                        self.next_beat = Instant::now() + HEARTBEAT;
+                        return Some((Ok(text_of_head(&head, self.position)), self));
+                    }
+                    // The index has not applied an event that another process has added, or is not complete.
+                    Ok(_) | Err(Error::Busy) => self.next_beat = Instant::now() + SOON,
+                    Err(_) => return None,
+                }
+            }
+            if self
+                .through
+                .is_some_and(|through| through.sequence <= self.position.sequence)
+            {
+                return None;
+            }
             let events = authority.events_after(self.position, AT_ONCE).await.ok()?;
             if let Some(last) = events.last() {
                 self.position = last.entry.position();
                 return Some((Ok(text_of(&events)), self));
             }
-            if self.next_beat <= Instant::now() {
-                let head = authority.feed_head().ok()?;
-                if head.cursor == Cursor(self.position) {
-                    self.next_beat = Instant::now() + HEARTBEAT;
-                    return Some((Ok(text_of_head(&head)), self));
-                }
-                // An event was added meanwhile, or the index has not applied one that another process added.
-                self.next_beat = Instant::now() + SOON;
+            if self.through.is_some() {
+                return None;
             }
+            let wakes_at = self
+                .ends_at
+                .map_or(self.next_beat, |ends_at| ends_at.min(self.next_beat));
             tokio::select! {
                 biased;
                 () = self.permit.stopped() => return None,
                 changed = self.news.changed() => changed.ok()?,
-                () = sleep_until(self.next_beat) => {}
-                () = sleep_until(self.ends_at.unwrap_or(self.next_beat)), if self.ends_at.is_some() => return None,
+                () = sleep_until(wakes_at) => {}
             }
         }
     }
 }
 
-/// Returns the text of a heartbeat.
-fn text_of_head(head: &Head) -> Bytes {
+/// Returns the text of a heartbeat. Its `id` is the position of the stream, after which the client resumes.
+fn text_of_head(head: &Head, position: Position) -> Bytes {
     let data = serde_json::to_string(head).unwrap_or_default();
-    format!("event: head\nid: {}\ndata: {data}\n\n", head.cursor).into()
+    format!("event: head\nid: {}\ndata: {data}\n\n", Cursor(position)).into()
 }
 
 /// Returns the text of events.

@@ -53,7 +53,7 @@ every other error is `{\"detail\", \"code\"}`, where `code` is stable. Below `/o
         ("teams", "Teams of an organization and their members"),
         ("projects", "Projects, to which a token can be restricted"),
         ("people", "Users; managed by site administrators"),
-        ("verification", "Verify tokens: metadata, key set, status lists, introspection"),
+        ("verification", "Verify tokens: metadata, key set, status lists, introspection, the revocation feed"),
         ("operations", "Health checks for operators"),
     ],
     schemas: || {

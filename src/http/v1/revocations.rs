@@ -179,6 +179,6 @@ async fn create(
     Input { body, .. }: Input<(), (), CutOffOrder>,
 ) -> Result<impl IntoResponse, Failure> {
     let record = app.authority.cut_off(&caller, &body).await?;
-    let position = app.authority.feed_position()?;
+    let position = app.authority.revocation_position().await?;
     Ok((StatusCode::CREATED, Json(CutOffInfo::of(record, position))))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Response};
 use futures_util::StreamExt;
+use jeton_store::Origin;
 use jeton_verifier::event::{BEFORE_ALL, Entry};
 use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page};
 use jeton_verifier::{Rejection, TokenType, Unverified, UnverifiedStatement};
@@ -260,8 +261,13 @@ async fn a_stream_begins_now_sends_each_event_and_resumes_after_the_last() {
             .boxed(),
         text: String::new(),
     };
+    // The head comes first, which is ahead of the stream; `id` is where the stream is.
+    let (name, id, head) = resumed.next().await.unwrap();
+    assert_eq!(
+        (&*name, &id, head["cursor"].as_str()),
+        ("head", &ids[0].0, Some(&*ids[1].0))
+    );
     assert_eq!(resumed.next().await.unwrap().1, ids[1].0);
-    assert_eq!(resumed.next().await.unwrap().0, "head");
 }
 
 #[tokio::test]
@@ -277,6 +283,8 @@ async fn a_stream_ends_with_its_token_and_with_the_server() {
     }
     revoke(&app, &first).await;
     let [ended, other] = &mut streams;
+    // The event that ends it is the last: it may end others too, as when all tokens of a key are revoked.
+    assert_eq!(ended.next().await.unwrap().2["token_id"], first.id);
     assert!(ended.next().await.is_none());
     assert_eq!(other.next().await.unwrap().2["token_id"], first.id);
     app.stop_streams();
@@ -406,4 +414,59 @@ async fn a_snapshot_has_what_is_revoked_and_what_will_be() {
     app.get(&Actor::holding(&answer.text), "/me")
         .await
         .fails(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_caller_may_no_longer_follow() {
+    let app = TestApp::new().await;
+    let site = app.site_admin();
+    let path = format!("/users/{}", NORTH.email("lead"));
+    app.patch(&site, &path, json!({"site_admin": true})).await.is(200);
+    let lead = app.team_admin(&NORTH);
+    let mut stream = Stream::open(&app, &lead, "").await;
+    assert_eq!(stream.next().await.unwrap().0, "head");
+    app.patch(&site, &path, json!({"site_admin": false}))
+        .await
+        .is(200);
+    let token = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &token).await;
+    assert!(stream.next().await.is_none());
+}
+
+/// An event of another process that this server has not read yet lies before its own: the cursor of the answer includes
+/// both all the same.
+#[tokio::test]
+async fn the_cursor_of_a_revocation_includes_it_although_another_process_revokes_too() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let other = app.authority().await;
+    for round in 0..3 {
+        let (first, second) = (
+            app.organization_token(&NORTH, &[]).await,
+            app.organization_token(&NORTH, &[]).await,
+        );
+        other.catch_up().await.unwrap();
+        let revoked = other.revoke_presented(&first.secret, None, Origin::default(), "by another".to_owned());
+        revoked.await.unwrap();
+        let path = format!("/tokens/{}/revoke", second.id);
+        let answer = app.post(&app.site_admin(), &path, json!({})).await.is(201);
+        let cursor: Cursor = answer.header("revocation-cursor").parse().unwrap();
+        assert_eq!(cursor.to_string(), answer.text_at("/revocation_cursor"));
+        assert_eq!(cursor.0.sequence, 2 * (round + 1));
+        let read = page(&app, &reader, &format!("?after={cursor}")).await;
+        assert!(read.items.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_full_page_may_be_cached_by_its_reader_and_the_last_may_not() {
+    let app = TestApp::new().await;
+    let reader = follower(&app).await.holder;
+    let token = app.organization_token(&NORTH, &[]).await;
+    revoke(&app, &token).await;
+    let full = app.get(&reader, "/revocations?limit=1").await.is(200);
+    assert_eq!(full.header("cache-control"), "private, max-age=86400, immutable");
+    assert_eq!(full.header("vary"), "authorization");
+    let last = app.get(&reader, "/revocations?limit=2").await.is(200);
+    assert_eq!(last.header("cache-control"), "no-store");
 }

@@ -86,6 +86,7 @@ impl Revocations for MemoryStore {
             latest: data.time.latest,
             realms: data.realms_changed_after(edit),
             reached: last.map_or(position, |last| last.position()),
+            has_more: events.len() == EVENTS,
             events,
         }))
     }

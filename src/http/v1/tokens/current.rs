@@ -48,7 +48,7 @@ pub(super) async fn revoke(
         .authority
         .revoke_own(&caller, body.reason.map(Into::into))
         .await?;
-    let position = app.authority.feed_position()?;
+    let position = app.authority.revocation_position().await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
 }
 

@@ -106,6 +106,6 @@ pub(super) async fn revoke(
             last_token,
         )
         .await?;
-    let position = app.authority.feed_position()?;
+    let position = app.authority.revocation_position().await?;
     Ok((StatusCode::CREATED, Json(RevokedToken::of(revoked, position))))
 }

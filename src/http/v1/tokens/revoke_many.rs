@@ -178,7 +178,10 @@ pub(super) async fn revoke(
         RevokedMany::WouldRevoke(matched) => Json(DryRun { matched, revoked: 0 }).into_response(),
         RevokedMany::Ordered(bulk) => {
             let location = format!("/api/v1/tokens/revoke/{}", bulk.id.0);
-            let body = Json(RevokedTokens::of(*bulk, app.authority.feed_position()?));
+            let body = Json(RevokedTokens::of(
+                *bulk,
+                app.authority.revocation_position().await?,
+            ));
             (StatusCode::ACCEPTED, [(header::LOCATION, location)], body).into_response()
         }
     })
@@ -206,7 +209,7 @@ pub(super) async fn show(
 ) -> Result<Json<RevokedTokens>, Failure> {
     let id = path.id.parse().map(BulkId).map_err(|_| Error::Absent)?;
     // Before the progress, which may then say more but never less.
-    let position = app.authority.feed_position()?;
+    let position = app.authority.revocation_position().await?;
     let bulk = app.authority.bulk_revocation(&caller, id).await?;
     Ok(Json(RevokedTokens::of(bulk, position)))
 }
