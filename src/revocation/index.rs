@@ -44,7 +44,7 @@ pub struct Index {
     cut_offs: ArcSwap<CutOffs>,
     /// The cut-offs whose bits are not all set.
     pub(super) backlog: Backlog,
-    /// The latest second that any cut-off covers: tokens issued later need no look-up.
+    /// The latest [`CutOff::last_issue`] of all: tokens issued later need no look-up.
     latest_cut_off: AtomicI64,
     /// Held while one of the above is replaced as a whole.
     pub(super) replacing: Mutex<()>,
@@ -295,10 +295,10 @@ impl Index {
     fn cut_off(&self, cut_off: CutOff, sequence: u64) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cut_offs = CutOffs::clone(&self.cut_offs.load());
-        let (issued_through, effective_at) = (cut_off.issued_through, cut_off.effective_at);
+        let (last_issue, effective_at) = (cut_off.last_issue(), cut_off.effective_at);
         cut_offs.add(cut_off);
         self.cut_offs.store(cut_offs.into());
-        self.latest_cut_off.fetch_max(issued_through, Ordering::AcqRel);
+        self.latest_cut_off.fetch_max(last_issue, Ordering::AcqRel);
         self.backlog.add(sequence, effective_at);
         self.changes.fetch_add(1, Ordering::AcqRel);
     }

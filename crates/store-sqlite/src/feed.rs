@@ -123,7 +123,7 @@ impl Batch<'_> {
         let head = &mut self.memory.head;
         head.sequence = entry.event.sequence;
         head.hash = entry.hash;
-        head.cut_through = head.cut_through.max(cut_off.issued_through);
+        head.cut_through = head.cut_through.max(cut_off.last_issue());
         self.changes.push(Change::CutOff { cut_off, entry });
         Ok(())
     }

@@ -90,7 +90,10 @@ fn prune_feed(connection: &Connection) -> Result<(), Failure> {
 const STATEMENTS: [&str; 7] = [
     "UPDATE meta SET settled_at = min(settled_at, ?1), purged_through = min(purged_through, ?1),
         jwks_copies_until = min(jwks_copies_until, ?1)",
-    "UPDATE revocations SET issued_through_seconds = min(issued_through_seconds, ?1 / 1000),
+    // That of a withdrawn key stays: it covers tokens whenever they were issued.
+    "UPDATE revocations SET
+        issued_through_seconds = CASE issued_through_seconds WHEN 253402300799 THEN 253402300799
+            ELSE min(issued_through_seconds, ?1 / 1000) END,
         effective_at = CASE WHEN recorded_at > ?1 THEN ?1 + effective_at - recorded_at ELSE effective_at END,
         recorded_at = min(recorded_at, ?1)
      WHERE kind = 'cut_off' AND (issued_through_seconds > ?1 / 1000 OR recorded_at > ?1)",

@@ -88,7 +88,7 @@ impl Memory {
         let (origin, epoch, head) = connection
             .prepare_cached(
                 "SELECT origin, epoch, edits, generation, sequence, hash, latest_at, ended,
-                    (SELECT max(issued_through_seconds) FROM revocations WHERE kind = 'cut_off')
+                    (SELECT max(min(issued_through_seconds, effective_at / 1000)) FROM revocations WHERE kind = 'cut_off')
                  FROM meta",
             )?
             .query_row((), |row| {

@@ -139,6 +139,15 @@ pub struct CutOff {
 }
 
 impl CutOff {
+    /// As `issued_through`: whenever a token was issued. For a withdrawn key, since its thief can forge `iat`.
+    pub const WHENEVER: i64 = Timestamp::LAST.seconds();
+
+    /// Returns the last second in which a token that it covers can have been issued by this deployment: it takes effect
+    /// on all others before they are.
+    pub fn last_issue(&self) -> i64 {
+        self.issued_through.min(self.effective_at.seconds())
+    }
+
     /// Returns whether it revokes this token at this instant.
     pub fn ends<'a>(&self, token: impl Into<CutOffSubject<'a>>, now: Timestamp) -> bool {
         let token = token.into();

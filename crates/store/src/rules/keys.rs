@@ -3,13 +3,12 @@
 //! The orders are guarded by the version of the keys they were decided from, the promise about the JWKS
 //! included: if two processes publish, advance or withdraw a key at once, the second is refused.
 
-use super::end_all;
 use crate::{
     Cause, Effect, Guard, JwksPromise, KEY_NOTICED_WITHIN, KeyRow, KeyState, KeyStep, NewKey, Order, Realm,
     SigningKeys, Versioned,
 };
 use jeton_core::clock::Timestamp;
-use jeton_core::token::Reach;
+use jeton_core::token::{CutOff, Reach};
 
 impl JwksPromise {
     /// Returns the promise from an instant on. The same promise again changes nothing.
@@ -105,7 +104,12 @@ pub fn withdraw(
         kid: Some(kid.to_owned()),
         ..Reach::default()
     };
-    let (ending, now) = (end_all(&cause, reach), cause.at);
+    let now = cause.at;
+    let ending = Effect::CutOff(CutOff {
+        reach,
+        issued_through: CutOff::WHENEVER,
+        effective_at: now,
+    });
     let order = based_on(keys, cause)
         .effect(Effect::SetKeyState(kid.to_owned(), KeyState::Withdrawn))
         .effect(ending);

@@ -222,7 +222,8 @@ pub(crate) async fn a_withdrawn_key_ends_what_it_signed(world: World) {
             kid: Some("first".to_owned()),
             ..Reach::default()
         },
-        issued_through: at(20).seconds(),
+        // Whenever they were issued: a thief of the key can forge that.
+        issued_through: CutOff::WHENEVER,
         effective_at: at(20),
     };
     let changes = world.events().await;
