@@ -211,6 +211,20 @@ pub(crate) struct StreamHeaders {
     last_event_id: Option<Cursor>,
 }
 
+/// An event of the stream: its fields as server-sent events write them.
+#[derive(ToSchema)]
+#[schema(as = StreamedRevocation)]
+#[expect(dead_code, reason = "only the OpenAPI document reads it")]
+struct StreamedEvent {
+    /// `head`: a heartbeat. Absent: a revocation.
+    event: Option<String>,
+    /// The position of the stream after this event, a cursor.
+    #[schema(min_length = 75, max_length = 75)]
+    id: String,
+    /// In JSON: a `RevocationEvent`, or a `RevocationHead` in a heartbeat.
+    data: String,
+}
+
 /// Follow the revocation feed
 ///
 /// Sends every event as soon as it is recorded, as server-sent events: `data` is the event in JSON as in
@@ -221,7 +235,7 @@ pub(crate) struct StreamHeaders {
 /// snapshot.
 #[utoipa::path(get, path = "/api/v1/revocations/stream", tag = "verification", operation_id = "stream_revocations",
     params(StreamForm, StreamHeaders),
-    responses((status = OK, description = "The events, without end", content_type = "text/event-stream", body = String),
+    responses((status = OK, description = "The events, without end", content_type = "text/event-stream", body = StreamedEvent),
               (status = FORBIDDEN, description = "The caller may not do this", body = Problem, example = json!("deployment_token_needed:revocations:read")),
               (status = GONE, description = "The events after the cursor are no longer kept", body = Problem, example = json!("cursor_pruned")),
               (status = CONFLICT, description = "The cursor is no position of the feed", body = Problem, example = json!(["other_epoch", "cursor_ahead"]))))]
