@@ -70,7 +70,7 @@ impl Guard {
         Ok(Self {
             verifier: builder.build()?,
             checks: checks.collect(),
-            introspection: Introspection::new(config.introspection_token),
+            introspection: Introspection::new(&config.audience, config.introspection_token),
         })
     }
 
