@@ -226,7 +226,7 @@ impl Config {
             fields.refuse("report_usage", "needs `token_file`");
         }
         let listen = fields
-            .optional("listen", listen)
+            .list("listen", true, |value| Listen::of_text(&text(value)?))
             .unwrap_or_else(|| vec![Listen::Tcp(LISTEN)]);
         let introspection_token = introspection_token(fields, &listen);
         let log = fields.optional("log", level).unwrap_or(tracing::Level::INFO);
@@ -319,13 +319,9 @@ fn rules(fields: &mut Fields<'_>, audience: Option<&str>) -> BTreeMap<String, Ru
         let own_audience = fields.optional("audience", text);
         let rule = Rule {
             audience: own_audience.or(audience.map(str::to_owned)).unwrap_or_default(),
-            scopes: fields
-                .optional("scopes", |value| list(value, scope))
-                .unwrap_or_default(),
+            scopes: fields.list("scopes", false, scope).unwrap_or_default(),
             organization: fields.optional("organization", organization),
-            projects: fields
-                .optional("projects", |value| list(value, project))
-                .unwrap_or_default(),
+            projects: fields.list("projects", false, project).unwrap_or_default(),
             team: fields.optional("team", text),
             accepts_if_unknown: fields.optional("when_unknown", when_unknown).unwrap_or(false),
         };
@@ -382,8 +378,12 @@ impl Listen {
 
 fn text(value: Value) -> Result<String, String> {
     match value {
-        Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => Ok(text),
-        _ => Err("must be a text in quotation marks".to_owned()),
+        Value::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
+        Value::String(text) if text.contains(char::is_control) => {
+            Err("must not contain control characters".to_owned())
+        }
+        Value::String(text) => Ok(text),
+        other => Err(format!("must be a text in quotation marks (it is {other})")),
     }
 }
 
@@ -435,24 +435,6 @@ fn cached_tokens(value: Value) -> Result<usize, String> {
     number.ok_or_else(|| format!("must be a whole number from 1 to {MOST_CACHED_TOKENS}"))
 }
 
-fn list<T>(value: Value, read: impl Fn(Value) -> Result<T, String>) -> Result<Vec<T>, String> {
-    match value {
-        Value::Array(items) => items.into_iter().map(read).collect(),
-        _ => Err("must be a list in square brackets".to_owned()),
-    }
-}
-
-fn listen(value: Value) -> Result<Vec<Listen>, String> {
-    let all = match value {
-        Value::String(one) => vec![one],
-        other => list(other, text)?,
-    };
-    if all.is_empty() {
-        return Err("must name at least one address or Unix socket".to_owned());
-    }
-    all.iter().map(|text| Listen::of_text(text)).collect()
-}
-
 /// The characters of RFC 6749, section 3.3, without the space between scopes.
 fn scope(value: Value) -> Result<String, String> {
     let text = text(value)?;
@@ -460,7 +442,7 @@ fn scope(value: Value) -> Result<String, String> {
     match text.bytes().all(is_good) {
         true => Ok(text),
         false => Err(format!(
-            "must be scopes such as `projects:read`, each a text of its own (one is {text:?})"
+            "must be one scope such as `projects:read`; a list has each as a text of its own (it is {text:?})"
         )),
     }
 }
@@ -473,7 +455,12 @@ fn organization(value: Value) -> Result<Uuid, String> {
 
 fn project(value: Value) -> Result<u32, String> {
     let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| "must be numbers of projects".to_owned())
+    number.ok_or_else(|| {
+        format!(
+            "must be the number of a project, from 0 to {} (it is {value})",
+            u32::MAX
+        )
+    })
 }
 
 fn when_unknown(value: Value) -> Result<bool, String> {

@@ -160,7 +160,7 @@ fn all_mistakes_are_reported_and_each_names_its_field() {
         "`token_file` names `/does/not/exist`, which cannot be read",
         "`max_staleness` must be a whole number and a unit (s, m, h or d), from 7s to 604800s (it is \"2s\")",
         "`max_stalenes` is not a setting; the settings here are issuer,",
-        "`listen` must be an address with a port",
+        "`listen[0]` must be an address with a port",
         "`cached_tokens` must be a whole number from 1",
         "`log` must be",
         "`rules.api.scopes` must be a list",
@@ -174,6 +174,40 @@ fn all_mistakes_are_reported_and_each_names_its_field() {
         assert_eq!(found, 1, "{begin}\n{mistakes}");
     }
     assert_eq!(lines.len(), 14, "{mistakes}");
+}
+
+#[test]
+fn every_wrong_value_is_reported_with_the_value_and_what_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = complete(folder.path()).replace("'https://api.example.com'", "''");
+    let text = format!(
+        r#"{text}
+        listen = ["127.0.0.1:1", "localhost:x", "relative/socket", 5]
+        [rules.a]
+        scopes = ["a b", "", "good"]
+        projects = [1, -1, 99999999999]
+        organization = "0190b6a4-8f6e-7cc1-9d0a-3f2f1f7f0a11"
+        team = 7
+        "#
+    );
+    let mistakes = load(&text, &[]).unwrap_err();
+    for mistake in [
+        "`audience` must not be empty",
+        "`listen[1]` must be an address with a port such as 127.0.0.1:8090, or the absolute path of a Unix socket (it is \"localhost:x\")",
+        "`listen[2]` must be an address with a port such as 127.0.0.1:8090, or the absolute path of a Unix socket (it is \"relative/socket\")",
+        "`listen[3]` must be a text in quotation marks (it is 5)",
+        "`rules.a.scopes[0]` must be one scope such as `projects:read`; a list has each as a text of its own (it is \"a b\")",
+        "`rules.a.scopes[1]` must not be empty",
+        "`rules.a.projects[1]` must be the number of a project, from 0 to 4294967295 (it is -1)",
+        "`rules.a.projects[2]` must be the number of a project, from 0 to 4294967295 (it is 99999999999)",
+        "`rules.a.team` must be a text in quotation marks (it is 7)",
+    ] {
+        assert!(
+            mistakes.lines().any(|line| line == mistake),
+            "{mistake}\n{mistakes}"
+        );
+    }
+    assert_eq!(mistakes.lines().count(), 9, "{mistakes}");
 }
 
 #[test]
@@ -196,7 +230,6 @@ fn settings_that_exclude_each_other_are_refused() {
             "`report_usage` needs `token_file`",
         ),
         (complete.clone(), "`rules` is missing"),
-        (format!("{complete}listen = []\n[rules.a]"), "`listen` must name"),
         (format!("{complete}rules = 7"), "`rules` must be tables"),
         (format!("{complete}[rules]\na = 7"), "`rules.a` must be a table"),
     ] {
