@@ -62,6 +62,13 @@ impl<'m> Fields<'m> {
             Value::String(_) if one_is_enough => Ok(vec![value]),
             _ => Err("must be a list in square brackets".to_owned()),
         })?;
+        if items.is_empty() {
+            // Of a requirement, it would require nothing.
+            self.refuse(
+                name,
+                "must not be an empty list: name a value, or leave the setting out",
+            );
+        }
         let mut all = Vec::with_capacity(items.len());
         for (number, item) in items.into_iter().enumerate() {
             match read(item) {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Uri;
+use jeton_verifier::Unverified;
 use toml::{Table, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -194,7 +195,11 @@ impl Config {
         let revocations = match (token_file, lists_only) {
             (Some(path), false) => {
                 let token_file = PathBuf::from(path);
-                fields.read_file("token_file", &token_file);
+                let token = fields.read_file("token_file", &token_file);
+                // The content is a secret, also if it is no token.
+                if token.is_some_and(|token| Unverified::parse(token.trim_end()).is_err()) {
+                    fields.refuse("token_file", "must name a file that contains a token of jeton");
+                }
                 Some(Revocations::Feed { token_file })
             }
             (None, true) => Some(Revocations::StatusLists),
@@ -219,7 +224,7 @@ impl Config {
             span(value, LEAST_STALENESS, MOST_STALENESS)
         });
         let leeway = fields.optional("leeway", |value| span(value, Duration::ZERO, MOST_LEEWAY));
-        let snapshot_file = fields.optional("snapshot_file", text).map(PathBuf::from);
+        let snapshot_file = fields.optional("snapshot_file", snapshot_file);
         let cached_tokens = fields.optional("cached_tokens", cached_tokens);
         let report_usage = fields.optional("report_usage", boolean).unwrap_or(false);
         if report_usage && lists_only {
@@ -228,6 +233,11 @@ impl Config {
         let listen = fields
             .list("listen", true, |value| Listen::of_text(&text(value)?))
             .unwrap_or_else(|| vec![Listen::Tcp(LISTEN)]);
+        for (number, one) in listen.iter().enumerate() {
+            if listen.iter().take(number).any(|earlier| earlier == one) {
+                fields.refuse("listen", &format!("must name {one} only once"));
+            }
+        }
         let introspection_token = introspection_token(fields, &listen);
         let log = fields.optional("log", level).unwrap_or(tracing::Level::INFO);
         let rules = rules(fields, audience.as_deref());
@@ -285,10 +295,16 @@ impl Flags {
         }
         for rule in &self.rule {
             let rules = table.entry("rules").or_insert_with(|| Value::Table(Table::new()));
-            let (name, scopes) = rule.split_once('=').unwrap_or((rule, ""));
-            let scopes: Vec<String> = scopes.split_terminator(',').map(str::to_owned).collect();
+            let (name, scopes) = match rule.split_once('=') {
+                Some((name, scopes)) => (name, Some(scopes)),
+                None => (rule.as_str(), None),
+            };
             if let Some(rules) = rules.as_table_mut() {
-                let rule = Table::from_iter([("scopes".to_owned(), strings(&scopes))]);
+                let mut rule = Table::new();
+                if let Some(scopes) = scopes {
+                    let scopes: Vec<String> = scopes.split(',').map(str::to_owned).collect();
+                    rule.insert("scopes".to_owned(), strings(&scopes));
+                }
                 rules.insert(name.to_owned(), Value::Table(rule));
             }
         }
@@ -322,7 +338,7 @@ fn rules(fields: &mut Fields<'_>, audience: Option<&str>) -> BTreeMap<String, Ru
             scopes: fields.list("scopes", false, scope).unwrap_or_default(),
             organization: fields.optional("organization", organization),
             projects: fields.list("projects", false, project).unwrap_or_default(),
-            team: fields.optional("team", text),
+            team: fields.optional("team", team),
             accepts_if_unknown: fields.optional("when_unknown", when_unknown).unwrap_or(false),
         };
         if !rule.projects.is_empty() && rule.organization.is_none() && !fields.refused("organization") {
@@ -407,6 +423,22 @@ fn url(value: Value) -> Result<String, String> {
     Ok(text)
 }
 
+/// The file itself need not exist: the guard writes it.
+fn snapshot_file(value: Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => &path,
+    };
+    match folder.is_dir() && !path.is_dir() {
+        true => Ok(path),
+        false => Err(format!(
+            "must name a file in a folder that exists (it is {path:?})"
+        )),
+    }
+}
+
 fn span(value: Value, least: Duration, most: Duration) -> Result<Duration, String> {
     let text = text(value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -451,6 +483,16 @@ fn organization(value: Value) -> Result<Uuid, String> {
     let text = text(value)?;
     text.parse()
         .map_err(|_| format!("must be the id of an organization, not its name (it is {text:?})"))
+}
+
+fn team(value: Value) -> Result<String, String> {
+    let text = text(value)?;
+    match text.strip_prefix("team-") {
+        Some(rest) if !rest.is_empty() => Ok(text),
+        _ => Err(format!(
+            "must be the id of a team, which begins with `team-`, not its name (it is {text:?})"
+        )),
+    }
 }
 
 fn project(value: Value) -> Result<u32, String> {

@@ -10,10 +10,13 @@ use clap::Parser;
 
 use super::*;
 
+/// A token of nobody, in shape.
+const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6Ik56YkxzWGg4dURDY2QtNk1Od1hGNFdfN25vV1hGWkFmSGt4WnNSR0M5WHMiLCJ0eXAiOiJhdCtqd3QifQ.e30.AA";
+
 /// A complete configuration with a token file.
 fn complete(folder: &Path) -> String {
     let token = folder.join("token");
-    std::fs::write(&token, "eyJ…").unwrap();
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
     format!(
         "issuer = 'https://tokens.example.com'\naudience = 'https://api.example.com'\ntoken_file = '{}'\nmax_staleness = '10s'\n",
         token.display()
@@ -54,7 +57,7 @@ fn every_setting_is_read() {
         r#"{}
         authority = "http://10.0.0.1:8080"
         leeway = "1m"
-        snapshot_file = "/var/lib/jeton-guard/snapshot"
+        snapshot_file = "{}/snapshot"
         cached_tokens = 5000
         report_usage = true
         listen = ["[::1]:9000", "/run/jeton-guard/socket"]
@@ -71,6 +74,7 @@ fn every_setting_is_read() {
         when_unknown = "refuse"
         "#,
         complete(folder.path()),
+        folder.path().display(),
         secret.display()
     );
     let config = load(&text, &[]).unwrap();
@@ -208,6 +212,89 @@ fn every_wrong_value_is_reported_with_the_value_and_what_is_right() {
         );
     }
     assert_eq!(mistakes.lines().count(), 9, "{mistakes}");
+}
+
+#[test]
+fn a_token_file_contains_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{}[rules.a]", complete(folder.path()));
+    for content in ["", "\n", "hunter2", "a.b", "a.b.c", "e30.e30.AA"] {
+        std::fs::write(folder.path().join("token"), content).unwrap();
+        let mistakes = load(&text, &[]).unwrap_err();
+        assert_eq!(
+            mistakes, "`token_file` must name a file that contains a token of jeton",
+            "{content}"
+        );
+    }
+    std::fs::write(folder.path().join("token"), format!("jeton_{TOKEN}\r\n")).unwrap();
+    load(&text, &[]).unwrap();
+}
+
+#[test]
+fn a_snapshot_file_is_in_a_folder_that_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |name: &str| folder.path().join(name).display().to_string();
+    for (path, good) in [
+        (within("snapshot"), true),
+        ("snapshot".to_owned(), true),
+        (within("absent/snapshot"), false),
+        (within("token/snapshot"), false),
+        (within(""), false),
+        ("/".to_owned(), false),
+    ] {
+        let text = format!("{}snapshot_file = '{path}'\n[rules.a]", complete(folder.path()));
+        match load(&text, &[]) {
+            Ok(_) => assert!(good, "{path}"),
+            Err(mistakes) => {
+                assert!(
+                    !good && mistakes.starts_with("`snapshot_file` must name a file in"),
+                    "{mistakes}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_requirement_is_empty_and_no_socket_is_named_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let complete = complete(folder.path());
+    for (more, field) in [
+        ("listen = []\n[rules.a]", "`listen` must not be an empty list"),
+        (
+            "listen = ['127.0.0.1:1', '/run/a', '127.0.0.1:1']\n[rules.a]",
+            "`listen` must name 127.0.0.1:1 only once",
+        ),
+        (
+            "listen = ['/run/a', '/run/a']\n[rules.a]",
+            "`listen` must name /run/a only once",
+        ),
+        (
+            "[rules.a]\nscopes = []",
+            "`rules.a.scopes` must not be an empty list",
+        ),
+        (
+            "[rules.a]\nprojects = []",
+            "`rules.a.projects` must not be an empty list",
+        ),
+        (
+            "[rules.a]\nteam = 'runners'",
+            "`rules.a.team` must be the id of a team, which begins with `team-`",
+        ),
+        (
+            "[rules.a]\nteam = 'team-'",
+            "`rules.a.team` must be the id of a team",
+        ),
+    ] {
+        let mistakes = load(&format!("{complete}{more}"), &[]).unwrap_err();
+        assert!(mistakes.starts_with(field), "{more}\n{mistakes}");
+        assert_eq!(mistakes.lines().count(), 1, "{mistakes}");
+    }
+    for rule in ["a=", "a=b,", "a=,b"] {
+        let mistakes = load(&complete, &["--rule", rule]).unwrap_err();
+        assert!(mistakes.starts_with("`rules.a.scopes["), "{rule}: {mistakes}");
+        assert!(mistakes.ends_with("must not be empty"), "{rule}: {mistakes}");
+    }
 }
 
 #[test]

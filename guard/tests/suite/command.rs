@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::harness::TOKEN;
+
 fn guard() -> Command {
     Command::new(env!("CARGO_BIN_EXE_jeton-guard"))
 }
@@ -14,7 +16,7 @@ fn check(file: &Path) -> Output {
 }
 
 fn written(folder: &Path, more: &str) -> std::path::PathBuf {
-    std::fs::write(folder.join("token"), "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0.AA").unwrap();
+    std::fs::write(folder.join("token"), TOKEN).unwrap();
     let file = folder.join("guard.toml");
     let text = format!(
         "issuer = 'http://127.0.0.1:1'\naudience = 'a'\ntoken_file = '{}/token'\nmax_staleness = '10s'\nlisten = '127.0.0.1:0'\n{more}",

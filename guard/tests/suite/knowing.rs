@@ -8,8 +8,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::AUDIENCE;
-use crate::authority::Authority;
-use crate::harness::{Answer, Running};
+use crate::harness::{Answer, Running, running_authority};
 
 const RULES: &str = "[rules.any]\n[rules.read]\nscopes = ['projects:read']\n";
 
@@ -31,7 +30,7 @@ fn told(answer: &Answer) -> [String; 7] {
 
 #[tokio::test]
 async fn the_service_is_told_about_the_token_and_no_header_is_empty() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let jti = claims.jti.to_string();
@@ -71,7 +70,7 @@ async fn the_service_is_told_about_the_token_and_no_header_is_empty() {
 
 #[tokio::test]
 async fn a_proxy_that_keeps_method_path_and_headers_gets_the_same_answer() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let bearer = format!("Bearer {}", authority.token());
     let headers = [
@@ -100,7 +99,7 @@ async fn a_proxy_that_keeps_method_path_and_headers_gets_the_same_answer() {
 
 #[tokio::test]
 async fn every_requirement_of_a_rule_is_needed() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let other = "00000000-0000-0000-0000-000000000008";
     let own = "00000000-0000-0000-0000-000000000007";
     let rules = format!(
@@ -146,7 +145,7 @@ async fn every_requirement_of_a_rule_is_needed() {
 
 #[tokio::test]
 async fn a_rule_has_an_audience_of_its_own_in_place_of_the_guards() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let rules = "[rules.api]\n[rules.files]\naudience = 'https://files.example.com'\n";
     let guard = Running::of(&authority, rules, |_| {}).await;
     for (audience, api, files) in [
@@ -173,7 +172,7 @@ async fn a_rule_has_an_audience_of_its_own_in_place_of_the_guards() {
 
 #[tokio::test]
 async fn only_the_holder_of_a_signed_token_learns_why_it_is_refused() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let expired = Claims {
@@ -213,7 +212,7 @@ async fn only_the_holder_of_a_signed_token_learns_why_it_is_refused() {
 
 #[tokio::test]
 async fn introspection_answers_what_is_in_the_token() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let token = authority.sign(&claims);
@@ -238,7 +237,7 @@ async fn introspection_answers_what_is_in_the_token() {
 
 #[tokio::test]
 async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_known_to_be_revoked() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let rules = "[rules.closed]\n[rules.open]\nwhen_unknown = 'accept'\n";
     let bound = Duration::from_secs(2);
     let guard = Running::of(&authority, rules, |config| config.max_staleness = bound).await;
@@ -276,7 +275,7 @@ async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_k
 
 #[tokio::test]
 async fn a_start_while_the_authority_is_down_knows_what_was_known() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let kept = tempfile::tempdir().unwrap();
     let file = kept.path().join("snapshot");
     let settings = format!("snapshot_file = '{}'\n{RULES}", file.display());
@@ -298,7 +297,7 @@ async fn a_start_while_the_authority_is_down_knows_what_was_known() {
 
 #[tokio::test]
 async fn the_end_of_its_own_token_is_a_warning_and_a_metric() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let own = authority.token();
     authority.data().readers = vec![own];
     let guard = Running::of(&authority, RULES, |_| {}).await;
