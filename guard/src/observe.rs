@@ -2,17 +2,22 @@
 
 use std::fmt::Display;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use jeton_verifier::{Source, Status};
+use jeton_verifier::{Source, Status, Verifier};
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::answer::Guard;
 use crate::refusal::{Answer, json, text};
 
 /// The text format of Prometheus.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The reason if the verifier names none.
+const NOT_READY: &str = "not ready";
 
 #[derive(Serialize)]
 struct Health<'a> {
@@ -46,10 +51,31 @@ pub(crate) fn readiness(guard: &Guard) -> Answer {
         return json(StatusCode::OK, &health);
     }
     let health = Health {
-        status: problem.unwrap_or("not ready"),
+        status: problem.unwrap_or(NOT_READY),
         warning: None,
     };
     json(StatusCode::SERVICE_UNAVAILABLE, &health)
+}
+
+/// How often readiness is looked at for the log.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Logs that the verifier is ready, and each time that it is no longer or again. It never ends.
+pub async fn log_readiness(verifier: Verifier) {
+    loop {
+        verifier.ready().await;
+        tracing::info!("ready");
+        // Nothing happens when knowledge becomes too old.
+        let status = loop {
+            sleep(LOOK).await;
+            let status = verifier.status();
+            if !status.is_ready {
+                break status;
+            }
+        };
+        let problem = status.problem.as_deref().unwrap_or(NOT_READY);
+        tracing::warn!("refusing tokens: {problem}");
+    }
 }
 
 pub(crate) fn metrics(guard: &Guard) -> Answer {

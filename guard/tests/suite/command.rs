@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::TOKEN;
+use tokio::time::sleep;
+
+use crate::harness::{TOKEN, running_authority};
 
 fn guard() -> Command {
     Command::new(env!("CARGO_BIN_EXE_jeton-guard"))
@@ -79,4 +81,54 @@ fn sigterm_stops_it_and_no_token_is_logged() {
     running.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains("stopping"), "{log}");
     assert!(!log.contains("SECRET") && !log.contains("c2VjcmV0"), "{log}");
+}
+
+#[tokio::test]
+async fn it_logs_once_that_it_refuses_tokens_and_once_that_it_is_ready_again() {
+    let authority = running_authority().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), "[rules.a]\n");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("http://127.0.0.1:1'", &format!("{}'", authority.issuer()));
+    std::fs::write(&file, text.replace("'10s'", "'7s'")).unwrap();
+    std::fs::write(folder.path().join("token"), authority.own_token()).unwrap();
+    let log = folder.path().join("log");
+    let mut running = guard()
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    // Of each, how often it is in the log.
+    let logged = || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        [": ready\n", "refusing tokens: "].map(|text| log.matches(text).count())
+    };
+    let until = async |expected: [usize; 2]| {
+        for _ in 0..800 {
+            if logged() == expected {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(logged(), expected, "{}", std::fs::read_to_string(&log).unwrap());
+    };
+    until([1, 0]).await;
+    authority.stop().await;
+    until([1, 1]).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(logged(), [1, 1]);
+    authority.start_again().await;
+    until([2, 1]).await;
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    let refuses = log
+        .lines()
+        .find(|line| line.contains("refusing tokens: "))
+        .unwrap();
+    assert!(
+        refuses.contains("WARN") && refuses.contains("the bound is 7 s"),
+        "{refuses}"
+    );
 }
