@@ -109,7 +109,7 @@ fn exposition(guard: &Guard, status: &Status) -> String {
     metrics.one(
         "stream_connected",
         "gauge",
-        "Whether revocations arrive by the stream, within milliseconds",
+        "Whether revocations arrive by the stream, within milliseconds; 0 while the authority cannot be reached",
         Some(u8::from(status.source == Source::Stream)),
     );
     metrics.one(

@@ -121,6 +121,7 @@ async fn metrics_count_verdicts_by_rule() {
         ]
     );
     assert!(metrics.body.contains("\njeton_guard_ready 0\n"));
+    assert!(metrics.body.contains("\njeton_guard_stream_connected 0\n"));
     assert!(!metrics.body.contains("staleness_seconds"), "nothing is known");
     // Every sample follows its HELP and TYPE, as Prometheus requires.
     let mut family = "";

@@ -310,5 +310,6 @@ async fn the_end_of_its_own_token_is_a_warning_and_a_metric() {
     let metrics = guard.ask("GET", "/metrics", &[]).await.body;
     assert!(metrics.contains(&format!("\njeton_guard_token_expires_timestamp_seconds {end}\n")));
     assert!(metrics.contains("\njeton_guard_ready 1\n"));
+    assert!(metrics.contains("\njeton_guard_stream_connected 1\n"));
     assert!(metrics.contains("\njeton_guard_staleness_seconds "));
 }
