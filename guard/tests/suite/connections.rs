@@ -37,6 +37,26 @@ async fn one_connection_takes_many_requests() {
 }
 
 #[tokio::test]
+async fn a_request_has_one_host() {
+    let guard = Running::blind("[rules.a]\n").await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "host: a\r\nhost: a\r\n", 400),
+        ("1.1", "host: a\r\nHost: b\r\n", 400),
+        ("1.1", "host: a\r\n", 401),
+        // nginx asks by HTTP/1.0, in which the header is optional.
+        ("1.0", "", 401),
+        ("1.0", "host: a\r\nhost: b\r\n", 400),
+    ] {
+        let mut stream = guard.tcp().await;
+        let request = format!("GET /check/a HTTP/{version}\r\n{hosts}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream, false).await.unwrap();
+        assert_eq!(answer.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn long_headers_are_refused() {
     let guard = Running::blind("[rules.a]\n").await;
     let header = "x".repeat(17_000);
