@@ -5,6 +5,7 @@ use std::time::Duration;
 use jeton_guard::config::Listen;
 use jeton_guard::serve::{Bound, Limits};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::harness::{Running, ask, is_closed, mode, read_answer};
 
@@ -81,6 +82,26 @@ async fn silent_and_slow_clients_are_dropped_and_make_room() {
     assert!(is_closed(&mut silent, Duration::from_secs(10)).await);
     assert!(is_closed(&mut half, Duration::from_secs(10)).await);
     assert_eq!(read_answer(&mut third, false).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn with_room_for_one_connection_each_socket_has_its_turn() {
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let guard = Running::with("[rules.a]\n", limits).await;
+    let turns = async {
+        for _ in 0..3 {
+            ask(&mut guard.tcp().await, "GET", "/healthz", &[], "")
+                .await
+                .is(200);
+            ask(&mut guard.unix().await, "GET", "/healthz", &[], "")
+                .await
+                .is(200);
+        }
+    };
+    timeout(Duration::from_secs(10), turns).await.unwrap();
 }
 
 #[tokio::test]
