@@ -25,6 +25,9 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 /// seconds: with a shorter bound the guard would refuse good tokens all the time.
 const LEAST_STALENESS: Duration = Duration::from_secs(7);
 
+/// The shortest bound of staleness by status lists: they are a minute old before they are read again.
+const LEAST_STALENESS_BY_LISTS: Duration = Duration::from_secs(2 * 60);
+
 /// The longest bound of staleness: beyond it a revocation means nothing.
 const MOST_STALENESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -119,9 +122,9 @@ pub struct Rule {
 #[derive(Debug, Default, clap::Parser)]
 #[command(name = "jeton-guard", version, about, max_term_width = 100)]
 pub struct Flags {
-    /// The configuration file; docs/guard.md lists all settings
+    /// The configuration file, which docs/guard.md describes; may be absent if flags say all that is required
     pub file: Option<PathBuf>,
-    /// Check the configuration and exit
+    /// Check the configuration and exit: with 0, or with 2 if there are mistakes, all of which are reported
     #[arg(long)]
     pub check: bool,
     /// The issuer, exactly as in the tokens
@@ -206,7 +209,7 @@ impl Config {
             (Some(_), true) => {
                 fields.refuse(
                     "status_lists_only",
-                    "is for a guard without `token_file`: remove one of both",
+                    "cannot be used with `token_file`: remove one of the two",
                 );
                 None
             }
@@ -223,6 +226,12 @@ impl Config {
         let max_staleness = fields.required("max_staleness", |value| {
             span(value, LEAST_STALENESS, MOST_STALENESS)
         });
+        if lists_only && max_staleness.is_some_and(|bound| bound < LEAST_STALENESS_BY_LISTS) {
+            let least = spelled(LEAST_STALENESS_BY_LISTS);
+            let problem =
+                format!("must be at least {least} with `status_lists_only`: a list may be a minute old");
+            fields.refuse("max_staleness", &problem);
+        }
         let leeway = fields.optional("leeway", |value| span(value, Duration::ZERO, MOST_LEEWAY));
         let snapshot_file = fields.optional("snapshot_file", snapshot_file);
         let cached_tokens = fields.optional("cached_tokens", cached_tokens);
@@ -439,24 +448,30 @@ fn snapshot_file(value: Value) -> Result<PathBuf, String> {
     }
 }
 
+/// The units of time, and the seconds of each.
+const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
+
 fn span(value: Value, least: Duration, most: Duration) -> Result<Duration, String> {
     let text = text(value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(60 * 60),
-        "d" => Some(24 * 60 * 60),
-        _ => None,
-    };
+    let size = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| size);
     let number: Option<u64> = number.parse().ok();
-    let seconds = number.and_then(|number| number.checked_mul(seconds?));
+    let seconds = number.and_then(|number| number.checked_mul(*size?));
     let span = seconds.map(Duration::from_secs);
     span.filter(|span| (least..=most).contains(span)).ok_or_else(|| {
-        let (least, most) = (least.as_secs(), most.as_secs());
-        format!("must be a whole number and a unit (s, m, h or d), from {least}s to {most}s (it is {text:?})")
+        let (least, most) = (spelled(least), spelled(most));
+        format!("must be a whole number and a unit (s, m, h or d), from {least} to {most} (it is {text:?})")
     })
+}
+
+/// Returns a time as [`span`] reads it, in the largest unit without a rest.
+fn spelled(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let is_whole = |size: &u64| seconds > 0 && seconds.is_multiple_of(*size);
+    let unit = UNITS.iter().rev().find(|(_, size)| is_whole(size));
+    let (unit, size) = unit.unwrap_or(&("s", 1));
+    format!("{}{unit}", seconds / size)
 }
 
 fn cached_tokens(value: Value) -> Result<usize, String> {

@@ -162,7 +162,7 @@ fn all_mistakes_are_reported_and_each_names_its_field() {
         "`issuer` must be an http or https URL without a slash at its end",
         "`audience` is missing",
         "`token_file` names `/does/not/exist`, which cannot be read",
-        "`max_staleness` must be a whole number and a unit (s, m, h or d), from 7s to 604800s (it is \"2s\")",
+        "`max_staleness` must be a whole number and a unit (s, m, h or d), from 7s to 7d (it is \"2s\")",
         "`max_stalenes` is not a setting; the settings here are issuer,",
         "`listen[0]` must be an address with a port",
         "`cached_tokens` must be a whole number from 1",
@@ -306,14 +306,22 @@ fn settings_that_exclude_each_other_are_refused() {
         .filter(|line| !line.starts_with("token"))
         .map(|line| format!("{line}\n"))
         .collect();
+    let slow = without_token.replace("10s", "2m");
     for (text, mistake) in [
         (
-            format!("{complete}status_lists_only = true\n[rules.a]"),
-            "`status_lists_only` is for",
+            format!("{without_token}status_lists_only = true\n[rules.a]"),
+            "`max_staleness` must be at least 2m with `status_lists_only`",
+        ),
+        (
+            format!(
+                "{}status_lists_only = true\n[rules.a]",
+                complete.replace("10s", "2m")
+            ),
+            "`status_lists_only` cannot be used with `token_file`",
         ),
         (format!("{without_token}[rules.a]"), "`token_file` is missing"),
         (
-            format!("{without_token}status_lists_only = true\nreport_usage = true\n[rules.a]"),
+            format!("{slow}status_lists_only = true\nreport_usage = true\n[rules.a]"),
             "`report_usage` needs `token_file`",
         ),
         (complete.clone(), "`rules` is missing"),
@@ -324,11 +332,31 @@ fn settings_that_exclude_each_other_are_refused() {
         assert!(mistakes.starts_with(mistake), "{mistakes}");
         assert_eq!(mistakes.lines().count(), 1, "{mistakes}");
     }
-    load(
-        &format!("{without_token}status_lists_only = true\n[rules.a]"),
-        &[],
-    )
-    .unwrap();
+    load(&format!("{slow}status_lists_only = true\n[rules.a]"), &[]).unwrap();
+}
+
+#[test]
+fn times_have_bounds_which_are_named_in_their_largest_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let complete = complete(folder.path());
+    for (leeway, good) in [
+        ("0s", true),
+        ("5m", true),
+        ("300s", true),
+        ("301s", false),
+        ("1h", false),
+    ] {
+        match load(&format!("{complete}leeway = '{leeway}'\n[rules.a]"), &[]) {
+            Ok(_) => assert!(good, "{leeway}"),
+            Err(mistakes) => assert!(!good && mistakes.contains(" from 0s to 5m (it is "), "{mistakes}"),
+        }
+    }
+    for (bound, good) in [("6s", false), ("7s", true), ("7d", true), ("169h", false)] {
+        match load(&format!("{}[rules.a]", complete.replace("10s", bound)), &[]) {
+            Ok(_) => assert!(good, "{bound}"),
+            Err(mistakes) => assert!(!good && mistakes.contains(" from 7s to 7d (it is "), "{mistakes}"),
+        }
+    }
 }
 
 #[test]

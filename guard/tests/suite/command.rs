@@ -48,6 +48,15 @@ fn a_check_names_every_mistake_and_starts_nothing() {
 }
 
 #[test]
+fn the_help_names_the_exit_code_of_a_check_and_needs_no_file() {
+    let help = String::from_utf8(guard().arg("--help").output().unwrap().stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("or with 2 if there are mistakes"), "{help}");
+    assert!(help.contains("[FILE] The configuration file"), "{help}");
+    assert!(help.contains("may be absent"), "{help}");
+}
+
+#[test]
 fn sigterm_stops_it_and_no_token_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = guard()
