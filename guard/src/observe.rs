@@ -100,12 +100,15 @@ fn exposition(guard: &Guard, status: &Status) -> String {
         "How old the knowledge about revocations is; absent while nothing is known",
         status.staleness.map(|age| age.as_secs_f64()),
     );
-    metrics.one(
+    metrics.family(
         "feed_sequence",
         "gauge",
-        "The number of the latest known event of the revocation feed",
-        status.position.map(|position| position.sequence),
+        "The number of the latest known event of the revocation feed, by the epoch of the authority's database",
     );
+    if let Some(position) = status.position {
+        let labels = format!("{{epoch=\"{}\"}}", position.epoch);
+        metrics.sample("feed_sequence", &labels, position.sequence);
+    }
     metrics.one(
         "stream_connected",
         "gauge",
@@ -178,8 +181,8 @@ fn exposition(guard: &Guard, status: &Status) -> String {
     metrics.text
 }
 
-/// Writes metrics whose names begin with `jeton_guard_`. Labels contain only names of rules and verdicts, which need
-/// no escapes.
+/// Writes metrics whose names begin with `jeton_guard_`. Labels contain only UUIDs and names of rules and
+/// verdicts, which need no escapes.
 #[derive(Default)]
 struct Metrics {
     text: String,

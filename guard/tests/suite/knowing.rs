@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jeton_verifier::Claims;
+use jeton_verifier::feed::Cursor;
 use serde_json::json;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::AUDIENCE;
+use crate::authority::Fault;
 use crate::harness::{Answer, Running, running_authority};
 
 const RULES: &str = "[rules.any]\n[rules.read]\nscopes = ['projects:read']\n";
@@ -233,6 +235,53 @@ async fn introspection_answers_what_is_in_the_token() {
     authority.revoke(&token);
     guard.eventually_refuses("any", &token).await;
     assert_eq!(guard.introspect(&token).await.is(200).body, "{\"active\":false}");
+}
+
+#[tokio::test]
+async fn metrics_name_the_position_of_a_revocation_that_is_known() {
+    let authority = running_authority().await;
+    let guard = Running::of(&authority, RULES, |_| {}).await;
+    let token = authority.token();
+    let Cursor(position) = authority.revoke(&token);
+    guard.eventually_refuses("any", &token).await;
+    let metrics = guard.ask("GET", "/metrics", &[]).await.body;
+    let (epoch, sequence) = (position.epoch, position.sequence);
+    let sample = format!("\njeton_guard_feed_sequence{{epoch=\"{epoch}\"}} {sequence}\n");
+    assert!(metrics.contains(&sample), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_known_revocation_is_inactive_also_while_others_are_unknown() {
+    let authority = running_authority().await;
+    let bound = Duration::from_secs(2);
+    let guard = Running::of(&authority, RULES, |config| config.max_staleness = bound).await;
+    let (token, revoked) = (authority.token(), authority.token());
+    authority.revoke(&revoked);
+    guard.eventually_refuses("any", &revoked).await;
+    authority.stop().await;
+    guard.eventually("/readyz", 503).await;
+    guard.introspect(&token).await.is(503);
+    assert_eq!(
+        guard.introspect(&revoked).await.is(200).body,
+        "{\"active\":false}"
+    );
+}
+
+#[tokio::test]
+async fn with_a_token_that_may_not_read_the_feed_it_reads_status_lists() {
+    let authority = running_authority().await;
+    authority.fault("/api/v1/revocations/snapshot", Fault::Refuse(403, "forbidden"));
+    let (token, revoked) = (authority.token(), authority.token());
+    authority.revoke(&revoked);
+    let bound = Duration::from_secs(300);
+    let guard = Running::of(&authority, RULES, |config| config.max_staleness = bound).await;
+    told(&guard.check("any", &token).await);
+    guard.check("any", &revoked).await.is(401);
+    let metrics = guard.ask("GET", "/metrics", &[]).await.body;
+    assert!(
+        metrics.contains("\njeton_guard_stream_connected 0\n"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
