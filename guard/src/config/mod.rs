@@ -10,8 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Uri;
-use jeton_verifier::Unverified;
+use jeton_verifier::{BuildError, Unverified, Verifier};
 use toml::{Table, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -418,15 +417,10 @@ fn boolean(value: Value) -> Result<bool, String> {
 
 fn url(value: Value) -> Result<String, String> {
     let text = text(value)?;
-    let uri: Result<Uri, _> = text.parse();
-    let is_url = uri.is_ok_and(|uri| {
-        let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let host = uri.authority().map(|authority| authority.as_str());
-        has_scheme && host.is_some_and(|host| !host.contains('@')) && uri.query().is_none()
-    });
-    if !is_url || text.ends_with('/') || text.contains('#') {
+    // The verifier's rule. Without an audience it is built no further.
+    if let Err(BuildError::Url(_)) = Verifier::builder(&text, "").build() {
         return Err(format!(
-            "must be an http or https URL without a slash at its end, such as https://tokens.example.com (it is {text:?})"
+            "must be an http or https URL without user, query, fragment, and slash at its end, such as https://tokens.example.com (it is {text:?})"
         ));
     }
     Ok(text)

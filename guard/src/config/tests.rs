@@ -159,7 +159,7 @@ fn all_mistakes_are_reported_and_each_names_its_field() {
     let mistakes = mistakes.unwrap_err();
     let lines: Vec<&str> = mistakes.lines().collect();
     for begin in [
-        "`issuer` must be an http or https URL without a slash at its end",
+        "`issuer` must be an http or https URL without user, query, fragment, and slash at its end",
         "`audience` is missing",
         "`token_file` names `/does/not/exist`, which cannot be read",
         "`max_staleness` must be a whole number and a unit (s, m, h or d), from 7s to 7d (it is \"2s\")",
@@ -398,6 +398,7 @@ fn an_issuer_is_a_plain_url() {
         ("https://example.com/", false),
         ("https://me@example.com", false),
         ("https://example.com?a=b", false),
+        ("https://example.com?", false),
         ("https://example.com#a", false),
         ("ftp://example.com", false),
         ("example.com", false),
