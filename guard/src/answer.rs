@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use hyper::body::Body;
-use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{ALLOW, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode, Version};
 use jeton_verifier::{BuildError, Verifier};
 
 use crate::check::Check;
@@ -70,7 +70,7 @@ impl Guard {
         Ok(Self {
             verifier: builder.build()?,
             checks: checks.collect(),
-            introspection: Introspection::new(config.introspection_token),
+            introspection: Introspection::new(&config.audience, config.introspection_token),
         })
     }
 
@@ -85,6 +85,10 @@ impl Guard {
         request: Request<B>,
         via: Via,
     ) -> Answer {
+        if !has_right_host(&request) {
+            let text = "The request must have one Host header.";
+            return Refusal::Request(StatusCode::BAD_REQUEST, text).answer();
+        }
         let path = request.uri().path();
         if let Some(rest) = path.strip_prefix("/check/") {
             // Any method, and any path behind the rule's name: proxies pass on those of their client.
@@ -104,6 +108,14 @@ impl Guard {
             "/introspect" => not_allowed("POST"),
             _ => Refusal::Request(StatusCode::NOT_FOUND, "There is no such endpoint.").answer(),
         }
+    }
+}
+
+/// Returns whether the request has one `Host`, which HTTP/1.0 may omit (RFC 9112, section 3.2).
+fn has_right_host<B>(request: &Request<B>) -> bool {
+    match request.headers().get_all(HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        count => count == 1,
     }
 }
 

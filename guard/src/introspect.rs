@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Body;
 use hyper::header::CONTENT_TYPE;
 use hyper::{HeaderMap, Request, StatusCode};
-use jeton_verifier::{Claims, MAX_TOKEN_BYTES, Rejection, UnreadableCredential, credential};
+use jeton_verifier::{Claims, MAX_TOKEN_BYTES, Rejection, Requirements, UnreadableCredential, credential};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -26,13 +26,16 @@ const MAX_BODY: usize = 2 * MAX_TOKEN_BYTES;
 pub(crate) struct Introspection {
     /// The digest of the token for callers by TCP.
     token: Option<Digest>,
+    /// The guard's own audience: the verifier accepts those of all rules.
+    requirements: Requirements,
     pub(crate) verdicts: Verdicts,
 }
 
 impl Introspection {
-    pub(crate) fn new(token: Option<Zeroizing<String>>) -> Self {
+    pub(crate) fn new(audience: &str, token: Option<Zeroizing<String>>) -> Self {
         Self {
             token: token.map(|token| digest(&SHA256, token.as_bytes())),
+            requirements: Requirements::new().audience(audience),
             verdicts: Verdicts::default(),
         }
     }
@@ -92,12 +95,16 @@ pub(crate) async fn answer<B: Body<Error: std::error::Error + Send + Sync + 'sta
     request: Request<B>,
     via: Via,
 ) -> Answer {
-    let Introspection { verdicts, .. } = &guard.introspection;
+    let Introspection {
+        requirements,
+        verdicts,
+        ..
+    } = &guard.introspection;
     let token = match token(&guard.introspection, request, via).await {
         Ok(token) => token,
         Err(refusal) => return refusal.answer(),
     };
-    match guard.verifier.verify(&token) {
+    match guard.verifier.verify_for(requirements, &token) {
         Ok(claims) => {
             verdicts.accepted();
             json(StatusCode::OK, &introspected(&claims))

@@ -12,7 +12,7 @@ pub mod answer;
 mod check;
 pub mod config;
 mod introspect;
-mod observe;
+pub mod observe;
 mod refusal;
 pub mod serve;
 mod verdicts;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use jeton_guard::answer::Guard;
 use jeton_guard::config::{Config, Flags, Listen};
+use jeton_guard::observe::log_readiness;
 use jeton_guard::serve::{Bound, Limits, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
@@ -68,11 +69,7 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     }
     let addresses: Vec<String> = sockets.iter().map(Bound::address).collect();
     let guard = Arc::new(Guard::new(config)?);
-    let verifier = guard.verifier().clone();
-    let readiness = tokio::spawn(async move {
-        verifier.ready().await;
-        tracing::info!("ready");
-    });
+    let readiness = tokio::spawn(log_readiness(guard.verifier().clone()));
     for address in addresses {
         // Whoever started it may not read it.
         let _ = writeln!(io::stdout(), "listening on {address}");

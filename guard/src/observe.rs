@@ -2,17 +2,22 @@
 
 use std::fmt::Display;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use jeton_verifier::{Source, Status};
+use jeton_verifier::{Source, Status, Verifier};
 use serde::Serialize;
+use tokio::time::sleep;
 
 use crate::answer::Guard;
 use crate::refusal::{Answer, json, text};
 
 /// The text format of Prometheus.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The reason if the verifier names none.
+const NOT_READY: &str = "not ready";
 
 #[derive(Serialize)]
 struct Health<'a> {
@@ -46,10 +51,31 @@ pub(crate) fn readiness(guard: &Guard) -> Answer {
         return json(StatusCode::OK, &health);
     }
     let health = Health {
-        status: problem.unwrap_or("not ready"),
+        status: problem.unwrap_or(NOT_READY),
         warning: None,
     };
     json(StatusCode::SERVICE_UNAVAILABLE, &health)
+}
+
+/// How often readiness is looked at for the log.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Logs that the verifier is ready, and each time that it is no longer or again. It never ends.
+pub async fn log_readiness(verifier: Verifier) {
+    loop {
+        verifier.ready().await;
+        tracing::info!("ready");
+        // Nothing happens when knowledge becomes too old.
+        let status = loop {
+            sleep(LOOK).await;
+            let status = verifier.status();
+            if !status.is_ready {
+                break status;
+            }
+        };
+        let problem = status.problem.as_deref().unwrap_or(NOT_READY);
+        tracing::warn!("refusing tokens: {problem}");
+    }
 }
 
 pub(crate) fn metrics(guard: &Guard) -> Answer {
@@ -74,16 +100,19 @@ fn exposition(guard: &Guard, status: &Status) -> String {
         "How old the knowledge about revocations is; absent while nothing is known",
         status.staleness.map(|age| age.as_secs_f64()),
     );
-    metrics.one(
+    metrics.family(
         "feed_sequence",
         "gauge",
-        "The number of the latest known event of the revocation feed",
-        status.position.map(|position| position.sequence),
+        "The number of the latest known event of the revocation feed, by the epoch of the authority's database",
     );
+    if let Some(position) = status.position {
+        let labels = format!("{{epoch=\"{}\"}}", position.epoch);
+        metrics.sample("feed_sequence", &labels, position.sequence);
+    }
     metrics.one(
         "stream_connected",
         "gauge",
-        "Whether revocations arrive by the stream, within milliseconds",
+        "Whether revocations arrive by the stream, within milliseconds; 0 while the authority cannot be reached",
         Some(u8::from(status.source == Source::Stream)),
     );
     metrics.one(
@@ -152,8 +181,8 @@ fn exposition(guard: &Guard, status: &Status) -> String {
     metrics.text
 }
 
-/// Writes metrics whose names begin with `jeton_guard_`. Labels contain only names of rules and verdicts, which need
-/// no escapes.
+/// Writes metrics whose names begin with `jeton_guard_`. Labels contain only UUIDs and names of rules and
+/// verdicts, which need no escapes.
 #[derive(Default)]
 struct Metrics {
     text: String,

@@ -33,7 +33,8 @@ pub struct Limits {
     /// How long a request may take, from its first byte until its answer is sent, and how long a connection may wait
     /// for the next one. Longer than the 60 s for which common proxies keep a connection.
     pub patience: Duration,
-    /// The maximum number of connections. Further ones wait in the kernel's queue.
+    /// The maximum number of connections in service. Further ones wait: one for each socket, and the others in the
+    /// kernel's queue.
     pub connections: usize,
     /// How long a stop waits for requests in progress.
     pub drain_time: Duration,
@@ -56,7 +57,7 @@ const BUFFER: usize = 64 * 1024;
 /// How long the accept loop waits after an error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Descriptors for listeners, files and the connections to the authority.
+/// Descriptors for listeners, connections that wait, files and the connections to the authority.
 const OTHER_DESCRIPTORS: u64 = 64;
 
 /// A bound socket.
@@ -182,38 +183,29 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut stopped = self.stopped.clone();
         loop {
-            let next = async {
-                let permit = Arc::clone(&self.permits).acquire_owned().await;
-                let connection = match &socket {
-                    Bound::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| {
-                        stream.set_nodelay(true)?;
-                        Ok(self.connection(stream, Via::Tcp))
-                    }),
-                    Bound::Unix(listener) => {
-                        let accepted = listener.accept().await;
-                        accepted.map(|(stream, _)| self.connection(stream, Via::Unix))
-                    }
-                };
-                (permit, connection)
-            };
-            let (permit, connection) = tokio::select! {
+            let accepted = tokio::select! {
                 // An error means that the sender is dropped, which is the stop.
                 _ = stopped.changed() => break,
                 Some(_) = connections.join_next() => continue,
-                next = next => next,
+                accepted = self.next(&socket) => accepted,
             };
-            match connection {
-                Ok(connection) => {
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
+            let connection = match accepted {
+                Ok(connection) => connection,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(PAUSE).await;
+                    continue;
                 }
-            }
+            };
+            // Not before there is a client: the idle loop of one socket would keep a permit from the others.
+            let permit = tokio::select! {
+                _ = stopped.changed() => break,
+                permit = Arc::clone(&self.permits).acquire_owned() => permit,
+            };
+            connections.spawn(async move {
+                connection.await;
+                drop(permit);
+            });
         }
         if let Bound::Unix(listener) = &socket
             && let Ok(address) = listener.local_addr()
@@ -224,6 +216,21 @@ impl Server {
         }
         drop(socket);
         while connections.join_next().await.is_some() {}
+    }
+
+    /// Accepts the next client. Nothing is lost if it is cancelled.
+    async fn next(&self, socket: &Bound) -> io::Result<Connection> {
+        match socket {
+            Bound::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(self.connection(stream, Via::Tcp))
+            }
+            Bound::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(self.connection(stream, Via::Unix))
+            }
+        }
     }
 
     fn connection<S>(&self, stream: S, via: Via) -> Connection

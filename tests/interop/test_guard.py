@@ -86,6 +86,21 @@ def test_a_revocation_arrives_within_a_second(authority, guard):
     assert guard.metrics()["jeton_guard_stream_connected"] == 1
 
 
+def test_the_cursor_of_a_revocation_is_compared_with_the_metric(authority, guard):
+    token = authority.issue()
+    answer = httpx.post(
+        f"{authority.issuer}/api/v1/tokens/{claims(token)['jti']}/revoke",
+        headers={"Authorization": f"Bearer {authority.session}"},
+        json={"reason": "a test"},
+    )
+    environment = os.environ | {"CURSOR": answer.headers["revocation-cursor"]}
+    command = GUARD_RECIPES["guard-cursor"].text
+    done = subprocess.run(["sh", "-e"], input=command, env=environment, check=True, text=True, capture_output=True)
+    epoch, sequence = done.stdout.split()
+    becomes(401, 1, lambda: guard.check(token))
+    assert guard.metrics()[f'jeton_guard_feed_sequence{{epoch="{epoch}"}}'] == int(sequence)
+
+
 @pytest.mark.parametrize("wishes", [{}, {"scopes": ["content:write"]}, {"owner": "deployment", "organization": None}])
 def test_introspection_says_what_the_authority_says(authority, guard, wishes):
     token = authority.issue(**wishes)

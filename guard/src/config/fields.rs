@@ -50,6 +50,35 @@ impl<'m> Fields<'m> {
         read.map_err(|problem| self.refuse(name, &problem)).ok()
     }
 
+    /// Reads each value of a list; a text is a list of one if `one_is_enough`. All wrong values are mistakes.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        one_is_enough: bool,
+        read: impl Fn(Value) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let items = self.optional(name, |value| match value {
+            Value::Array(items) => Ok(items),
+            Value::String(_) if one_is_enough => Ok(vec![value]),
+            _ => Err("must be a list in square brackets".to_owned()),
+        })?;
+        if items.is_empty() {
+            // Of a requirement, it would require nothing.
+            self.refuse(
+                name,
+                "must not be an empty list: name a value, or leave the setting out",
+            );
+        }
+        let mut all = Vec::with_capacity(items.len());
+        for (number, item) in items.into_iter().enumerate() {
+            match read(item) {
+                Ok(item) => all.push(item),
+                Err(problem) => self.refuse(&format!("{name}[{number}]"), &problem),
+            }
+        }
+        Some(all)
+    }
+
     /// Returns the content of the file that a field names.
     pub(super) fn read_file(&mut self, name: &str, path: &Path) -> Option<Zeroizing<String>> {
         let content = fs::read_to_string(path).map(Zeroizing::new);

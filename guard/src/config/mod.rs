@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hyper::Uri;
+use jeton_verifier::{BuildError, Unverified, Verifier};
 use toml::{Table, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -23,6 +23,9 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 /// The shortest bound of staleness. The authority confirms every 5 s that nothing was revoked, with a time in whole
 /// seconds: with a shorter bound the guard would refuse good tokens all the time.
 const LEAST_STALENESS: Duration = Duration::from_secs(7);
+
+/// The shortest bound of staleness by status lists: they are a minute old before they are read again.
+const LEAST_STALENESS_BY_LISTS: Duration = Duration::from_secs(2 * 60);
 
 /// The longest bound of staleness: beyond it a revocation means nothing.
 const MOST_STALENESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -118,9 +121,9 @@ pub struct Rule {
 #[derive(Debug, Default, clap::Parser)]
 #[command(name = "jeton-guard", version, about, max_term_width = 100)]
 pub struct Flags {
-    /// The configuration file; docs/guard.md lists all settings
+    /// The configuration file, which docs/guard.md describes; may be absent if flags say all that is required
     pub file: Option<PathBuf>,
-    /// Check the configuration and exit
+    /// Check the configuration and exit: with 0, or with 2 if there are mistakes, all of which are reported
     #[arg(long)]
     pub check: bool,
     /// The issuer, exactly as in the tokens
@@ -194,14 +197,18 @@ impl Config {
         let revocations = match (token_file, lists_only) {
             (Some(path), false) => {
                 let token_file = PathBuf::from(path);
-                fields.read_file("token_file", &token_file);
+                let token = fields.read_file("token_file", &token_file);
+                // The content is a secret, also if it is no token.
+                if token.is_some_and(|token| Unverified::parse(token.trim_end()).is_err()) {
+                    fields.refuse("token_file", "must name a file that contains a token of jeton");
+                }
                 Some(Revocations::Feed { token_file })
             }
             (None, true) => Some(Revocations::StatusLists),
             (Some(_), true) => {
                 fields.refuse(
                     "status_lists_only",
-                    "is for a guard without `token_file`: remove one of both",
+                    "cannot be used with `token_file`: remove one of the two",
                 );
                 None
             }
@@ -218,16 +225,27 @@ impl Config {
         let max_staleness = fields.required("max_staleness", |value| {
             span(value, LEAST_STALENESS, MOST_STALENESS)
         });
+        if lists_only && max_staleness.is_some_and(|bound| bound < LEAST_STALENESS_BY_LISTS) {
+            let least = spelled(LEAST_STALENESS_BY_LISTS);
+            let problem =
+                format!("must be at least {least} with `status_lists_only`: a list may be a minute old");
+            fields.refuse("max_staleness", &problem);
+        }
         let leeway = fields.optional("leeway", |value| span(value, Duration::ZERO, MOST_LEEWAY));
-        let snapshot_file = fields.optional("snapshot_file", text).map(PathBuf::from);
+        let snapshot_file = fields.optional("snapshot_file", snapshot_file);
         let cached_tokens = fields.optional("cached_tokens", cached_tokens);
         let report_usage = fields.optional("report_usage", boolean).unwrap_or(false);
         if report_usage && lists_only {
             fields.refuse("report_usage", "needs `token_file`");
         }
         let listen = fields
-            .optional("listen", listen)
+            .list("listen", true, |value| Listen::of_text(&text(value)?))
             .unwrap_or_else(|| vec![Listen::Tcp(LISTEN)]);
+        for (number, one) in listen.iter().enumerate() {
+            if listen.iter().take(number).any(|earlier| earlier == one) {
+                fields.refuse("listen", &format!("must name {one} only once"));
+            }
+        }
         let introspection_token = introspection_token(fields, &listen);
         let log = fields.optional("log", level).unwrap_or(tracing::Level::INFO);
         let rules = rules(fields, audience.as_deref());
@@ -285,10 +303,16 @@ impl Flags {
         }
         for rule in &self.rule {
             let rules = table.entry("rules").or_insert_with(|| Value::Table(Table::new()));
-            let (name, scopes) = rule.split_once('=').unwrap_or((rule, ""));
-            let scopes: Vec<String> = scopes.split_terminator(',').map(str::to_owned).collect();
+            let (name, scopes) = match rule.split_once('=') {
+                Some((name, scopes)) => (name, Some(scopes)),
+                None => (rule.as_str(), None),
+            };
             if let Some(rules) = rules.as_table_mut() {
-                let rule = Table::from_iter([("scopes".to_owned(), strings(&scopes))]);
+                let mut rule = Table::new();
+                if let Some(scopes) = scopes {
+                    let scopes: Vec<String> = scopes.split(',').map(str::to_owned).collect();
+                    rule.insert("scopes".to_owned(), strings(&scopes));
+                }
                 rules.insert(name.to_owned(), Value::Table(rule));
             }
         }
@@ -319,14 +343,10 @@ fn rules(fields: &mut Fields<'_>, audience: Option<&str>) -> BTreeMap<String, Ru
         let own_audience = fields.optional("audience", text);
         let rule = Rule {
             audience: own_audience.or(audience.map(str::to_owned)).unwrap_or_default(),
-            scopes: fields
-                .optional("scopes", |value| list(value, scope))
-                .unwrap_or_default(),
+            scopes: fields.list("scopes", false, scope).unwrap_or_default(),
             organization: fields.optional("organization", organization),
-            projects: fields
-                .optional("projects", |value| list(value, project))
-                .unwrap_or_default(),
-            team: fields.optional("team", text),
+            projects: fields.list("projects", false, project).unwrap_or_default(),
+            team: fields.optional("team", team),
             accepts_if_unknown: fields.optional("when_unknown", when_unknown).unwrap_or(false),
         };
         if !rule.projects.is_empty() && rule.organization.is_none() && !fields.refused("organization") {
@@ -382,8 +402,12 @@ impl Listen {
 
 fn text(value: Value) -> Result<String, String> {
     match value {
-        Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => Ok(text),
-        _ => Err("must be a text in quotation marks".to_owned()),
+        Value::String(text) if text.is_empty() => Err("must not be empty".to_owned()),
+        Value::String(text) if text.contains(char::is_control) => {
+            Err("must not contain control characters".to_owned())
+        }
+        Value::String(text) => Ok(text),
+        other => Err(format!("must be a text in quotation marks (it is {other})")),
     }
 }
 
@@ -393,38 +417,55 @@ fn boolean(value: Value) -> Result<bool, String> {
 
 fn url(value: Value) -> Result<String, String> {
     let text = text(value)?;
-    let uri: Result<Uri, _> = text.parse();
-    let is_url = uri.is_ok_and(|uri| {
-        let has_scheme = matches!(uri.scheme_str(), Some("http" | "https"));
-        let host = uri.authority().map(|authority| authority.as_str());
-        has_scheme && host.is_some_and(|host| !host.contains('@')) && uri.query().is_none()
-    });
-    if !is_url || text.ends_with('/') || text.contains('#') {
+    // The verifier's rule. Without an audience it is built no further.
+    if let Err(BuildError::Url(_)) = Verifier::builder(&text, "").build() {
         return Err(format!(
-            "must be an http or https URL without a slash at its end, such as https://tokens.example.com (it is {text:?})"
+            "must be an http or https URL without user, query, fragment, and slash at its end, such as https://tokens.example.com (it is {text:?})"
         ));
     }
     Ok(text)
 }
 
+/// The file itself need not exist: the guard writes it.
+fn snapshot_file(value: Value) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text(value)?);
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => &path,
+    };
+    match folder.is_dir() && !path.is_dir() {
+        true => Ok(path),
+        false => Err(format!(
+            "must name a file in a folder that exists (it is {path:?})"
+        )),
+    }
+}
+
+/// The units of time, and the seconds of each.
+const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
+
 fn span(value: Value, least: Duration, most: Duration) -> Result<Duration, String> {
     let text = text(value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(60 * 60),
-        "d" => Some(24 * 60 * 60),
-        _ => None,
-    };
+    let size = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| size);
     let number: Option<u64> = number.parse().ok();
-    let seconds = number.and_then(|number| number.checked_mul(seconds?));
+    let seconds = number.and_then(|number| number.checked_mul(*size?));
     let span = seconds.map(Duration::from_secs);
     span.filter(|span| (least..=most).contains(span)).ok_or_else(|| {
-        let (least, most) = (least.as_secs(), most.as_secs());
-        format!("must be a whole number and a unit (s, m, h or d), from {least}s to {most}s (it is {text:?})")
+        let (least, most) = (spelled(least), spelled(most));
+        format!("must be a whole number and a unit (s, m, h or d), from {least} to {most} (it is {text:?})")
     })
+}
+
+/// Returns a time as [`span`] reads it, in the largest unit without a rest.
+fn spelled(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let is_whole = |size: &u64| seconds > 0 && seconds.is_multiple_of(*size);
+    let unit = UNITS.iter().rev().find(|(_, size)| is_whole(size));
+    let (unit, size) = unit.unwrap_or(&("s", 1));
+    format!("{}{unit}", seconds / size)
 }
 
 fn cached_tokens(value: Value) -> Result<usize, String> {
@@ -435,24 +476,6 @@ fn cached_tokens(value: Value) -> Result<usize, String> {
     number.ok_or_else(|| format!("must be a whole number from 1 to {MOST_CACHED_TOKENS}"))
 }
 
-fn list<T>(value: Value, read: impl Fn(Value) -> Result<T, String>) -> Result<Vec<T>, String> {
-    match value {
-        Value::Array(items) => items.into_iter().map(read).collect(),
-        _ => Err("must be a list in square brackets".to_owned()),
-    }
-}
-
-fn listen(value: Value) -> Result<Vec<Listen>, String> {
-    let all = match value {
-        Value::String(one) => vec![one],
-        other => list(other, text)?,
-    };
-    if all.is_empty() {
-        return Err("must name at least one address or Unix socket".to_owned());
-    }
-    all.iter().map(|text| Listen::of_text(text)).collect()
-}
-
 /// The characters of RFC 6749, section 3.3, without the space between scopes.
 fn scope(value: Value) -> Result<String, String> {
     let text = text(value)?;
@@ -460,7 +483,7 @@ fn scope(value: Value) -> Result<String, String> {
     match text.bytes().all(is_good) {
         true => Ok(text),
         false => Err(format!(
-            "must be scopes such as `projects:read`, each a text of its own (one is {text:?})"
+            "must be one scope such as `projects:read`; a list has each as a text of its own (it is {text:?})"
         )),
     }
 }
@@ -471,9 +494,24 @@ fn organization(value: Value) -> Result<Uuid, String> {
         .map_err(|_| format!("must be the id of an organization, not its name (it is {text:?})"))
 }
 
+fn team(value: Value) -> Result<String, String> {
+    let text = text(value)?;
+    match text.strip_prefix("team-") {
+        Some(rest) if !rest.is_empty() => Ok(text),
+        _ => Err(format!(
+            "must be the id of a team, which begins with `team-`, not its name (it is {text:?})"
+        )),
+    }
+}
+
 fn project(value: Value) -> Result<u32, String> {
     let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| "must be numbers of projects".to_owned())
+    number.ok_or_else(|| {
+        format!(
+            "must be the number of a project, from 0 to {} (it is {value})",
+            u32::MAX
+        )
+    })
 }
 
 fn when_unknown(value: Value) -> Result<bool, String> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jeton_guard::config::Listen;
 use jeton_guard::serve::{Bound, Limits};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::harness::{Running, ask, is_closed, mode, read_answer};
 
@@ -37,6 +38,26 @@ async fn one_connection_takes_many_requests() {
 }
 
 #[tokio::test]
+async fn a_request_has_one_host() {
+    let guard = Running::blind("[rules.a]\n").await;
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "host: a\r\nhost: a\r\n", 400),
+        ("1.1", "host: a\r\nHost: b\r\n", 400),
+        ("1.1", "host: a\r\n", 401),
+        // nginx asks by HTTP/1.0, in which the header is optional.
+        ("1.0", "", 401),
+        ("1.0", "host: a\r\nhost: b\r\n", 400),
+    ] {
+        let mut stream = guard.tcp().await;
+        let request = format!("GET /check/a HTTP/{version}\r\n{hosts}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_answer(&mut stream, false).await.unwrap();
+        assert_eq!(answer.status, status, "{request}");
+    }
+}
+
+#[tokio::test]
 async fn long_headers_are_refused() {
     let guard = Running::blind("[rules.a]\n").await;
     let header = "x".repeat(17_000);
@@ -61,6 +82,29 @@ async fn silent_and_slow_clients_are_dropped_and_make_room() {
     assert!(is_closed(&mut silent, Duration::from_secs(10)).await);
     assert!(is_closed(&mut half, Duration::from_secs(10)).await);
     assert_eq!(read_answer(&mut third, false).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn with_room_for_one_connection_an_idle_socket_starves_no_other() {
+    let limits = Limits {
+        connections: 1,
+        ..Limits::default()
+    };
+    let guard = Running::with("[rules.a]\n", limits).await;
+    let turns = async {
+        // Each twice, while the other socket is idle.
+        for _ in 0..2 {
+            ask(&mut guard.tcp().await, "GET", "/healthz", &[], "")
+                .await
+                .is(200);
+        }
+        for _ in 0..2 {
+            ask(&mut guard.unix().await, "GET", "/healthz", &[], "")
+                .await
+                .is(200);
+        }
+    };
+    timeout(Duration::from_secs(10), turns).await.unwrap();
 }
 
 #[tokio::test]

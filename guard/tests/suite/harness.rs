@@ -20,6 +20,16 @@ use crate::authority::Authority;
 /// The token with which services introspect over TCP.
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
+/// A token of nobody, in shape.
+pub(crate) const TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6Ik56YkxzWGg4dURDY2QtNk1Od1hGNFdfN25vV1hGWkFmSGt4WnNSR0M5WHMiLCJ0eXAiOiJhdCtqd3QifQ.c2VjcmV0.AA";
+
+/// Starts an authority that takes [`TOKEN`] as the guard's own.
+pub(crate) async fn running_authority() -> Authority {
+    let authority = Authority::start().await;
+    authority.data().readers = vec![TOKEN.to_owned()];
+    authority
+}
+
 /// A guard that serves until it is dropped.
 pub(crate) struct Running {
     pub(crate) address: String,
@@ -37,7 +47,7 @@ impl Running {
 
     /// Starts a guard whose authority cannot be reached, with limits.
     pub(crate) async fn with(more: &str, limits: Limits) -> Self {
-        Self::start("http://127.0.0.1:1", "eyJ", more, limits, |_| {}).await
+        Self::start("http://127.0.0.1:1", TOKEN, more, limits, |_| {}).await
     }
 
     /// Starts a guard, and waits until it is ready.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jeton_verifier::Claims;
+use jeton_verifier::feed::Cursor;
 use serde_json::json;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::AUDIENCE;
-use crate::authority::Authority;
-use crate::harness::{Answer, Running};
+use crate::authority::Fault;
+use crate::harness::{Answer, Running, running_authority};
 
 const RULES: &str = "[rules.any]\n[rules.read]\nscopes = ['projects:read']\n";
 
@@ -31,7 +32,7 @@ fn told(answer: &Answer) -> [String; 7] {
 
 #[tokio::test]
 async fn the_service_is_told_about_the_token_and_no_header_is_empty() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let jti = claims.jti.to_string();
@@ -71,7 +72,7 @@ async fn the_service_is_told_about_the_token_and_no_header_is_empty() {
 
 #[tokio::test]
 async fn a_proxy_that_keeps_method_path_and_headers_gets_the_same_answer() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let bearer = format!("Bearer {}", authority.token());
     let headers = [
@@ -100,7 +101,7 @@ async fn a_proxy_that_keeps_method_path_and_headers_gets_the_same_answer() {
 
 #[tokio::test]
 async fn every_requirement_of_a_rule_is_needed() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let other = "00000000-0000-0000-0000-000000000008";
     let own = "00000000-0000-0000-0000-000000000007";
     let rules = format!(
@@ -146,7 +147,7 @@ async fn every_requirement_of_a_rule_is_needed() {
 
 #[tokio::test]
 async fn a_rule_has_an_audience_of_its_own_in_place_of_the_guards() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let rules = "[rules.api]\n[rules.files]\naudience = 'https://files.example.com'\n";
     let guard = Running::of(&authority, rules, |_| {}).await;
     for (audience, api, files) in [
@@ -165,14 +166,15 @@ async fn a_rule_has_an_audience_of_its_own_in_place_of_the_guards() {
             assert_eq!(guard.check("api", &token).await.status, api, "{audience:?}");
             assert_eq!(guard.check("files", &token).await.status, files, "{audience:?}");
         }
-        let active = api == 200 || files == 200;
-        assert_eq!(guard.introspect(&token).await.is(200).json()["active"], active);
+        // Introspection is for the guard's own audience.
+        let introspected = guard.introspect(&token).await.is(200).json();
+        assert_eq!(introspected["active"], api == 200, "{audience:?}");
     }
 }
 
 #[tokio::test]
 async fn only_the_holder_of_a_signed_token_learns_why_it_is_refused() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let expired = Claims {
@@ -212,7 +214,7 @@ async fn only_the_holder_of_a_signed_token_learns_why_it_is_refused() {
 
 #[tokio::test]
 async fn introspection_answers_what_is_in_the_token() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let guard = Running::of(&authority, RULES, |_| {}).await;
     let claims = authority.claims();
     let token = authority.sign(&claims);
@@ -236,8 +238,55 @@ async fn introspection_answers_what_is_in_the_token() {
 }
 
 #[tokio::test]
+async fn metrics_name_the_position_of_a_revocation_that_is_known() {
+    let authority = running_authority().await;
+    let guard = Running::of(&authority, RULES, |_| {}).await;
+    let token = authority.token();
+    let Cursor(position) = authority.revoke(&token);
+    guard.eventually_refuses("any", &token).await;
+    let metrics = guard.ask("GET", "/metrics", &[]).await.body;
+    let (epoch, sequence) = (position.epoch, position.sequence);
+    let sample = format!("\njeton_guard_feed_sequence{{epoch=\"{epoch}\"}} {sequence}\n");
+    assert!(metrics.contains(&sample), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_known_revocation_is_inactive_also_while_others_are_unknown() {
+    let authority = running_authority().await;
+    let bound = Duration::from_secs(2);
+    let guard = Running::of(&authority, RULES, |config| config.max_staleness = bound).await;
+    let (token, revoked) = (authority.token(), authority.token());
+    authority.revoke(&revoked);
+    guard.eventually_refuses("any", &revoked).await;
+    authority.stop().await;
+    guard.eventually("/readyz", 503).await;
+    guard.introspect(&token).await.is(503);
+    assert_eq!(
+        guard.introspect(&revoked).await.is(200).body,
+        "{\"active\":false}"
+    );
+}
+
+#[tokio::test]
+async fn with_a_token_that_may_not_read_the_feed_it_reads_status_lists() {
+    let authority = running_authority().await;
+    authority.fault("/api/v1/revocations/snapshot", Fault::Refuse(403, "forbidden"));
+    let (token, revoked) = (authority.token(), authority.token());
+    authority.revoke(&revoked);
+    let bound = Duration::from_secs(300);
+    let guard = Running::of(&authority, RULES, |config| config.max_staleness = bound).await;
+    told(&guard.check("any", &token).await);
+    guard.check("any", &revoked).await.is(401);
+    let metrics = guard.ask("GET", "/metrics", &[]).await.body;
+    assert!(
+        metrics.contains("\njeton_guard_stream_connected 0\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
 async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_known_to_be_revoked() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let rules = "[rules.closed]\n[rules.open]\nwhen_unknown = 'accept'\n";
     let bound = Duration::from_secs(2);
     let guard = Running::of(&authority, rules, |config| config.max_staleness = bound).await;
@@ -275,7 +324,7 @@ async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_k
 
 #[tokio::test]
 async fn a_start_while_the_authority_is_down_knows_what_was_known() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let kept = tempfile::tempdir().unwrap();
     let file = kept.path().join("snapshot");
     let settings = format!("snapshot_file = '{}'\n{RULES}", file.display());
@@ -297,7 +346,7 @@ async fn a_start_while_the_authority_is_down_knows_what_was_known() {
 
 #[tokio::test]
 async fn the_end_of_its_own_token_is_a_warning_and_a_metric() {
-    let authority = Authority::start().await;
+    let authority = running_authority().await;
     let own = authority.token();
     authority.data().readers = vec![own];
     let guard = Running::of(&authority, RULES, |_| {}).await;
@@ -310,5 +359,6 @@ async fn the_end_of_its_own_token_is_a_warning_and_a_metric() {
     let metrics = guard.ask("GET", "/metrics", &[]).await.body;
     assert!(metrics.contains(&format!("\njeton_guard_token_expires_timestamp_seconds {end}\n")));
     assert!(metrics.contains("\njeton_guard_ready 1\n"));
+    assert!(metrics.contains("\njeton_guard_stream_connected 1\n"));
     assert!(metrics.contains("\njeton_guard_staleness_seconds "));
 }
