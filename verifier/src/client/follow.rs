@@ -539,6 +539,11 @@ impl<'a> Follower<'a> {
             source: self.source,
         };
         let complete = TrueAt::received(head.issued_at.saturating_mul(1000), view.now());
+        // Status lists are read until a head says as much as they do: `known` may lack what they have.
+        if before.lists.is_some() && before.complete_at.is_some_and(|at| at.time > complete.time) {
+            self.publish();
+            return Ok(());
+        }
         let is_of_epoch = |before: &View| {
             let known = before.known.as_ref().map(|known| known.position().epoch);
             known == Some(position.epoch)
@@ -546,7 +551,7 @@ impl<'a> Follower<'a> {
         // A repeated head makes nothing fresher.
         let newest = before
             .complete_at
-            .filter(|at| is_of_epoch(&before) && at.time >= complete.time);
+            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= complete.time);
         view.complete_at = Some(newest.unwrap_or(complete));
         shared.view.store(Arc::new(view));
         self.trouble.ended(self.context);

@@ -11,6 +11,7 @@ use crate::authority::{Authority, Fault, Key};
 use crate::{builder, eventually, ready, verdict_becomes};
 
 const BOUND: Duration = Duration::from_secs(3);
+const STREAM: &str = "/api/v1/revocations/stream";
 
 /// Returns an authority with three revoked tokens, a verifier that follows it, and a good token.
 async fn following() -> (Authority, Verifier, Vec<String>, String) {
@@ -262,4 +263,43 @@ async fn pages_are_judged_as_the_stream_is() {
     for token in &revoked {
         assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
     }
+}
+
+#[tokio::test]
+async fn an_old_head_after_status_lists_undoes_nothing() {
+    let (authority, verifier, _, good) = following().await;
+    drop(verifier);
+    // Status lists are read each five seconds.
+    let verifier = ready(builder(&authority).max_staleness(Duration::from_secs(20))).await;
+    let old = authority.data().sign_last();
+    authority.stop().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    authority.fault(STREAM, Fault::Refuse(403, "insufficient_scope"));
+    authority.revoke(&good);
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+    assert_eq!(verifier.status().source, Source::StatusLists);
+
+    {
+        let mut data = authority.data();
+        data.head = Some(old);
+        data.items = Some(Vec::new());
+    }
+    let hits = authority.hits(STREAM);
+    authority.mend();
+    eventually("the stream again", || authority.hits(STREAM) > hits).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(verifier.verify(&good).map(drop), Err(Rejection::Revoked));
+
+    let other = authority.token();
+    authority.revoke(&other);
+    {
+        let mut data = authority.data();
+        data.head = None;
+        data.items = None;
+    }
+    authority.stop().await;
+    authority.start_again().await;
+    verdict_becomes(&verifier, &other, Err(Rejection::Revoked)).await;
+    assert_eq!(verifier.verify(&good).map(drop), Err(Rejection::Revoked));
 }
