@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -29,6 +29,8 @@ pub struct Known {
     position: ArcSwap<Position>,
     /// The latest time of the authority, in milliseconds since the Unix epoch.
     authority_time: AtomicI64,
+    /// The highest number of a list that is signed, by a snapshot or by a head after the item that named it.
+    highest_list: AtomicU32,
     /// Held while an item is applied; readers never take it.
     writing: Mutex<()>,
 }
@@ -42,6 +44,10 @@ struct List {
 
 /// Indexes, ascending, and instants in milliseconds since the Unix epoch.
 type Scheduled = Vec<(u32, i64)>;
+
+/// How many lists may be named beyond [`Known::highest_list`]. Each takes 128 KiB, and nobody has signed an item when it
+/// is applied; a list is for a million tokens.
+const MAX_NEW_LISTS: u32 = 256;
 
 /// In how many parts scheduled revocations and cut-offs are kept.
 const SHARDS: usize = 64;
@@ -67,8 +73,8 @@ pub enum NotApplied {
     /// The item is of another epoch: the authority's database was restored.
     #[error("the item is of another epoch")]
     OtherEpoch,
-    /// The item names an index that no status list has.
-    #[error("the item names an index outside its status list")]
+    /// The item names an index that no status list has, or a list that cannot exist yet.
+    #[error("the item names an index outside its status list, or a list that cannot exist yet")]
     OutOfRange,
 }
 
@@ -140,8 +146,10 @@ impl Known {
     }
 
     fn new(issuer: &str, position: Position, lists: HashMap<u32, Arc<List>>, is_complete: bool) -> Self {
+        let highest_list = lists.keys().copied().max().unwrap_or_default();
         Self {
             lists_url: format!("{issuer}/status-lists/"),
+            highest_list: AtomicU32::new(highest_list),
             lists: ArcSwap::from_pointee(lists),
             is_complete,
             cut_offs: CutOffs::default(),
@@ -196,7 +204,10 @@ impl Known {
     fn record(&self, event: &Event) -> Result<(), NotApplied> {
         match &event.ends {
             Ends::Token(token) => {
-                let list = self.list(token.status_list);
+                if token.index >= STATUS_LIST_CAPACITY {
+                    return Err(NotApplied::OutOfRange);
+                }
+                let list = self.list(token.status_list)?;
                 // One that the authority recorded as in effect is, whatever this machine's clock says.
                 if event.effective_at <= event.recorded_at {
                     list.revoked.set(token.index).ok_or(NotApplied::OutOfRange)?;
@@ -218,9 +229,12 @@ impl Known {
     pub fn observe(&self, authority_time: i64) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.authority_time.fetch_max(authority_time, Ordering::AcqRel);
-        for list in self.lists.load().values() {
+        let lists = self.lists.load();
+        for list in lists.values() {
             list.settle(authority_time);
         }
+        let highest = lists.keys().copied().max().unwrap_or_default();
+        self.highest_list.fetch_max(highest, Ordering::AcqRel);
     }
 
     /// Returns whether the token is revoked at this instant, in milliseconds since the Unix epoch; `None` if that is
@@ -246,16 +260,20 @@ impl Known {
     }
 
     /// Returns a list, which is added if it is absent.
-    fn list(&self, number: u32) -> Arc<List> {
+    fn list(&self, number: u32) -> Result<Arc<List>, NotApplied> {
         let lists = self.lists.load();
         if let Some(list) = lists.get(&number) {
-            return Arc::clone(list);
+            return Ok(Arc::clone(list));
+        }
+        let highest = self.highest_list.load(Ordering::Acquire);
+        if number > highest.saturating_add(MAX_NEW_LISTS) {
+            return Err(NotApplied::OutOfRange);
         }
         let list = Arc::new(List::new(StatusList::new(STATUS_LIST_CAPACITY)));
         let mut lists = HashMap::clone(&lists);
         lists.insert(number, Arc::clone(&list));
         self.lists.store(Arc::new(lists));
-        list
+        Ok(list)
     }
 }
 
@@ -826,6 +844,20 @@ mod tests {
         });
         let lists = known.lists.load();
         assert!(lists[&1].scheduled.iter().all(|shard| shard.load().is_empty()));
+    }
+
+    #[test]
+    fn forged_items_cannot_fill_the_memory_with_status_lists() {
+        let known = beginning();
+        let orders: Vec<_> = (0..1000).map(|list| (token(list, 1), 0)).collect();
+        let entries = chain(&orders);
+        let applied = entries.iter().map(|entry| known.apply(&Item::from(entry)));
+        assert_eq!(applied.filter(Result::is_ok).count() as u32, MAX_NEW_LISTS + 1);
+        assert_eq!(known.lists.load().len() as u32, MAX_NEW_LISTS + 1);
+        // A head has confirmed them.
+        known.observe(0);
+        let next = &entries[MAX_NEW_LISTS as usize + 1];
+        assert_eq!(known.apply(&Item::from(next)), Ok(()));
     }
 
     #[test]

@@ -66,6 +66,9 @@ enum Broken {
     /// What is known does not continue in this feed: only a new snapshot helps.
     #[error("the feed does not continue what is known: {0}")]
     StartAgain(&'static str),
+    /// So is this, and what the verifier reads is proven wrong, or is of a database that was restored.
+    #[error("the feed contradicts what is known: {0}")]
+    Contradicted(&'static str),
     /// A signed statement is not to be believed, or an older one was repeated.
     #[error("a signed statement of the feed was refused: {0}")]
     Refused(#[from] Rejection),
@@ -89,9 +92,10 @@ impl From<FetchError> for Broken {
         };
         match (status, error.code()) {
             (_, "cursor_pruned") => Self::StartAgain("the position is no longer in the feed"),
-            (_, "cursor_ahead") => Self::StartAgain("the position is ahead of the feed"),
-            (_, "other_epoch") => Self::StartAgain("the authority's database was restored"),
-            (StatusCode::GONE | StatusCode::CONFLICT, _) => Self::StartAgain("the position was refused"),
+            (_, "cursor_ahead") => Self::Contradicted("the position is ahead of the feed"),
+            (_, "other_epoch") => Self::Contradicted("the authority's database was restored"),
+            (StatusCode::GONE, _) => Self::StartAgain("the position was refused"),
+            (StatusCode::CONFLICT, _) => Self::Contradicted("the position was refused"),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => {
                 Self::Unavailable(error)
             }
@@ -122,9 +126,9 @@ impl From<NotApplied> for Broken {
     fn from(error: NotApplied) -> Self {
         match error {
             NotApplied::Gap => Self::StartAgain("items are missing"),
-            NotApplied::Altered => Self::StartAgain("an item was altered"),
-            NotApplied::OtherEpoch => Self::StartAgain("the authority's database was restored"),
-            NotApplied::OutOfRange => Self::StartAgain("an item is outside its status list"),
+            NotApplied::Altered => Self::Contradicted("an item was altered"),
+            NotApplied::OtherEpoch => Self::Contradicted("the authority's database was restored"),
+            NotApplied::OutOfRange => Self::Contradicted("an item is outside the status lists"),
             NotApplied::Repeated => Self::Refused(Rejection::Outdated),
         }
     }
@@ -232,8 +236,14 @@ impl<'a> Follower<'a> {
                     let wait = self.read_lists(&endpoints, &mut of_lists).await;
                     lists::wait(self.context, wait).await;
                 }
-                Broken::StartAgain(_) | Broken::Refused(_) | Broken::Unreadable(_) | Broken::Fetch(_) => {
-                    self.starts_again |= matches!(broken, Broken::StartAgain(_));
+                Broken::StartAgain(_)
+                | Broken::Contradicted(_)
+                | Broken::Refused(_)
+                | Broken::Unreadable(_)
+                | Broken::Fetch(_) => {
+                    // What no head confirmed may be forged: it must not outlive the connection that brought it.
+                    self.distrusts |= matches!(broken, Broken::Contradicted(_));
+                    self.starts_again |= matches!(broken, Broken::StartAgain(_) | Broken::Contradicted(_));
                     self.trouble.failed(self.context, &broken);
                     let asked = match broken {
                         Broken::Fetch(FetchError::Status { retry_after, .. }) => retry_after,
@@ -450,10 +460,7 @@ impl<'a> Follower<'a> {
             .known
             .as_ref()
             .ok_or(Broken::StartAgain("nothing is known"))?;
-        let applied = known.apply(&item);
-        // It may be one before it, which the verifier reads already.
-        self.distrusts |= applied == Err(NotApplied::Altered);
-        applied?;
+        known.apply(&item)?;
         let position = known.position();
         if let Some(record) = &mut self.record {
             record.push(&item);
@@ -495,7 +502,7 @@ impl<'a> Follower<'a> {
             if head.issued_at < self.signed_at {
                 return Err(Rejection::Outdated.into());
             }
-            return Err(Broken::StartAgain("the authority's database was restored"));
+            return Err(Broken::Contradicted("the authority's database was restored"));
         }
         if head.position.sequence > known.sequence {
             // The first one is reached first.
@@ -513,8 +520,7 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         if head.position != position {
-            self.distrusts = true;
-            return Err(Broken::StartAgain("the signed head has another hash"));
+            return Err(Broken::Contradicted("the signed head has another hash"));
         }
         let is_behind =
             |confirmed: Position| confirmed.epoch == position.epoch && confirmed.sequence > position.sequence;

@@ -303,3 +303,40 @@ async fn an_old_head_after_status_lists_undoes_nothing() {
     verdict_becomes(&verifier, &other, Err(Rejection::Revoked)).await;
     assert_eq!(verifier.verify(&good).map(drop), Err(Rejection::Revoked));
 }
+
+/// Returns forged items after the last event of the authority, with good hashes. Each revokes the token with its number.
+fn forged(authority: &Authority, count: u64) -> Vec<Item> {
+    let data = authority.data();
+    let (mut last, template) = (data.last(), data.entries[0].event.clone());
+    let entries = (0..count).map(|number| {
+        let mut event = template.clone();
+        event.sequence = last.sequence + 1;
+        if let Ends::Token(token) = &mut event.ends {
+            token.index = number as u32;
+        }
+        let entry = Entry::after(&last.hash, event);
+        last = entry.position();
+        Item::from(&entry)
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn more_forged_items_than_real_ones_are_undone_once_the_mirror_is_honest() {
+    let (authority, verifier, revoked, good) = following().await;
+    let forged = forged(&authority, 50);
+    authority.stop().await;
+    authority.data().items = Some(forged);
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+
+    authority.stop().await;
+    authority.data().items = None;
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Ok(())).await;
+    for token in &revoked {
+        assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
+    }
+    authority.revoke(&good);
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
