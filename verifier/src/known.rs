@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use crate::event::{BEFORE_ALL, CutOff, Ends, Entry, Event, Kind, Position};
 use crate::feed::{Cursor, CutOffSnapshot, Item, SnapshotClaims};
-use crate::{Claims, Header, Malformed, STATUS_LIST_CAPACITY, StatusList, StatusListClaims, TokenType};
+use crate::{
+    Claims, Header, KeyId, Malformed, NEVER, STATUS_LIST_CAPACITY, StatusList, StatusListClaims, TokenType,
+};
 
 /// Revoked tokens, scheduled revocations and cut-offs up to a position of the feed.
 ///
@@ -253,6 +255,20 @@ impl Known {
         }
     }
 
+    /// Returns whether a cut-off that is in effect at this instant withdraws the key: it ends everything that the key
+    /// signed. What it signs about revocations is not to be believed either.
+    pub fn withdraws(&self, kid: &KeyId, now: i64) -> bool {
+        let now = now.max(self.authority_time());
+        let withdrawn = self.cut_offs.withdrawn.load();
+        withdrawn.get(kid.as_str()).is_some_and(|at| *at <= now)
+    }
+
+    /// Returns the keys that cut-offs withdraw.
+    #[cfg(feature = "client")]
+    pub(crate) fn withdrawn_keys(&self) -> Arc<WithdrawnKeys> {
+        self.cut_offs.withdrawn.load_full()
+    }
+
     fn list_number(&self, uri: &str) -> Option<u32> {
         let digits = uri.strip_prefix(self.lists_url.as_str())?;
         let is_canonical = digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -365,7 +381,12 @@ struct CutOffs {
     is_used: AtomicBool,
     /// Apart, so that adding one copies only a part of the index.
     shards: [ArcSwap<CutOffIndex>; SHARDS],
+    withdrawn: ArcSwap<WithdrawnKeys>,
 }
+
+/// The keys that were withdrawn, each with the instant at which that takes effect: `kid`, and milliseconds since the Unix
+/// epoch.
+pub(crate) type WithdrawnKeys = HashMap<String, i64>;
 
 type CutOffIndex = HashMap<u64, Arc<[CutOffSnapshot]>>;
 
@@ -385,12 +406,16 @@ impl Default for CutOffs {
             hasher: RandomState::new(),
             is_used: AtomicBool::new(false),
             shards: std::array::from_fn(|_| ArcSwap::default()),
+            withdrawn: ArcSwap::default(),
         }
     }
 }
 
 impl CutOffs {
     fn add(&self, tokens: &CutOff, effective_at: i64) {
+        if let Some(kid) = withdrawn_key(tokens) {
+            self.withdraw(kid, effective_at);
+        }
         let hash = self.hasher.hash_one(Subject::of(tokens));
         let Some(shard) = self.shard(hash) else { return };
         let mut index = HashMap::clone(&shard.load());
@@ -411,6 +436,16 @@ impl CutOffs {
         index.insert(hash, all);
         self.is_used.store(true, Ordering::Release);
         shard.store(Arc::new(index));
+    }
+
+    fn withdraw(&self, kid: &str, effective_at: i64) {
+        let known = self.withdrawn.load();
+        if known.get(kid).is_some_and(|at| *at <= effective_at) {
+            return;
+        }
+        let mut withdrawn = WithdrawnKeys::clone(&known);
+        withdrawn.insert(kid.to_owned(), effective_at);
+        self.withdrawn.store(Arc::new(withdrawn));
     }
 
     /// Returns whether any cut-off ends the token at this instant.
@@ -490,15 +525,35 @@ fn covers(tokens: &CutOff, header: &Header, claims: &Claims) -> bool {
         && kind.is_none_or(|kind| kind == kind_of_token)
 }
 
+/// Returns the key that a cut-off withdraws: it names nothing else.
+fn withdrawn_key(tokens: &CutOff) -> Option<&str> {
+    let CutOff {
+        organization: None,
+        team: None,
+        user: None,
+        project: None,
+        kid: Some(kid),
+        kind: None,
+        issued_through: _,
+    } = tokens
+    else {
+        return None;
+    };
+    Some(kid)
+}
+
 /// Returns whether a cut-off that is in effect makes an earlier one superfluous.
 fn replaces(later: &CutOffSnapshot, earlier: &CutOffSnapshot) -> bool {
     let with_its_reach = CutOff {
         issued_through: later.tokens.issued_through,
         ..earlier.tokens.clone()
     };
+    // One without end says nothing about when it takes effect.
+    let is_in_effect = later.tokens.issued_through != NEVER
+        && later.effective_at.div_euclid(1000) <= later.tokens.issued_through;
     later.tokens == with_its_reach
         && earlier.tokens.issued_through <= later.tokens.issued_through
-        && later.effective_at.div_euclid(1000) <= later.tokens.issued_through
+        && (is_in_effect || later.effective_at <= earlier.effective_at)
 }
 
 #[cfg(test)]
@@ -517,7 +572,7 @@ mod tests {
     use super::*;
     use crate::event::RevokedToken;
     use crate::feed::ListSnapshot;
-    use crate::{Algorithm, CompressedList, FeedPosition, NEVER, StatusReference};
+    use crate::{Algorithm, CompressedList, FeedPosition, StatusReference};
 
     const ISSUER: &str = "https://tokens.example.org";
     const KIDS: [&str; 2] = [
@@ -680,7 +735,8 @@ mod tests {
 
     fn orders() -> impl Strategy<Value = Vec<(Ends, i64)>> {
         let tokens = (0..3_u32, 0..6_u32).prop_map(|(list, index)| token(list, index));
-        let cut_offs = (any::<u8>(), -5..40_i64).prop_map(|(of, through)| Ends::CutOff(cut_off(of, through)));
+        let through = prop_oneof![4 => -5..40_i64, 1 => Just(NEVER)];
+        let cut_offs = (any::<u8>(), through).prop_map(|(of, through)| Ends::CutOff(cut_off(of, through)));
         prop::collection::vec(
             (
                 prop_oneof![3 => tokens, 2 => cut_offs],

@@ -25,7 +25,8 @@ use super::task::{Context, Trouble, jittered};
 use super::{Keys, Source, View};
 use crate::event::Position;
 use crate::feed::{Cursor, Head, HeadClaims, Item, SnapshotClaims};
-use crate::{Known, Malformed, NotApplied, Rejection, Statement, UnverifiedStatement};
+use crate::known::WithdrawnKeys;
+use crate::{KeyId, Known, Malformed, NotApplied, Rejection, Statement, UnverifiedStatement};
 
 /// How long the stream may be silent: three heartbeats.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -134,6 +135,13 @@ impl From<NotApplied> for Broken {
     }
 }
 
+/// A signed head.
+struct SignedHead {
+    claims: HeadClaims,
+    kid: KeyId,
+    text: String,
+}
+
 pub(super) struct Follower<'a> {
     context: &'a Context,
     /// What items are applied to. The verifier reads it as soon as it is not behind what it reads now.
@@ -142,8 +150,10 @@ pub(super) struct Follower<'a> {
     confirmed: Option<Position>,
     /// The highest `iat` of these, in seconds.
     signed_at: i64,
+    /// The keys that events before `confirmed` withdrew. Whoever stole one can sign heads, snapshots and lists with it.
+    withdrawn: WithdrawnKeys,
     /// The first head that is ahead of `known`.
-    ahead: Option<(HeadClaims, String)>,
+    ahead: Option<SignedHead>,
     /// Where heads and items come from.
     source: Source,
     /// Whether the stream was connected before.
@@ -152,6 +162,8 @@ pub(super) struct Follower<'a> {
     distrusts: bool,
     starts_again: bool,
     snapshot_taken: Instant,
+    /// The key that signed the snapshot.
+    snapshot_key: Option<KeyId>,
     /// What the snapshot file will contain.
     record: Option<Record>,
     saved: Option<Instant>,
@@ -169,12 +181,14 @@ impl<'a> Follower<'a> {
             known: None,
             confirmed: None,
             signed_at: 0,
+            withdrawn: WithdrawnKeys::new(),
             ahead: None,
             source: Source::None,
             had_stream: false,
             distrusts: false,
             starts_again: false,
             snapshot_taken: Instant::now(),
+            snapshot_key: None,
             record: None,
             saved: None,
             saving: None,
@@ -201,6 +215,8 @@ impl<'a> Follower<'a> {
         let shared = &self.context.shared;
         self.confirmed = Some(loaded.known.position());
         self.signed_at = loaded.head.issued_at;
+        self.withdrawn = WithdrawnKeys::clone(&loaded.known.withdrawn_keys());
+        self.snapshot_key = Some(loaded.snapshot_key);
         self.record = Some(loaded.record);
         let known = Arc::new(loaded.known);
         self.known = Some(Arc::clone(&known));
@@ -232,6 +248,10 @@ impl<'a> Follower<'a> {
                 Broken::NoFeed | Broken::Unavailable(_) => {
                     if !self.context.settings.status_lists_only {
                         self.trouble.failed(self.context, &broken);
+                    }
+                    // The key of the verifier's own token may have been withdrawn, and with it those of others.
+                    if matches!(&broken, Broken::Unavailable(error) if error.is_unauthorized()) {
+                        self.context.shared.want_keys();
                     }
                     let wait = self.read_lists(&endpoints, &mut of_lists).await;
                     lists::wait(self.context, wait).await;
@@ -293,7 +313,12 @@ impl<'a> Follower<'a> {
     }
 
     fn is_snapshot_old(&self) -> bool {
-        self.snapshot_taken.elapsed() > SNAPSHOT_AGE || self.record.as_ref().is_some_and(Record::is_full)
+        self.snapshot_taken.elapsed() > SNAPSHOT_AGE
+            || self.record.as_ref().is_some_and(Record::is_full)
+            || self
+                .snapshot_key
+                .as_ref()
+                .is_some_and(|kid| self.is_withdrawn(kid))
     }
 
     /// Takes a snapshot, which the verifier reads once it has all that it reads now.
@@ -320,20 +345,26 @@ impl<'a> Follower<'a> {
                 utf8(&answer.body)?
             };
             let keys = keys.ok_or(Rejection::UnknownKey)?;
-            let snapshot = keys
-                .set
-                .verify_statement(UnverifiedStatement::<SnapshotClaims>::parse(&text)?)?;
+            let snapshot = UnverifiedStatement::<SnapshotClaims>::parse(&text)?;
+            let kid = snapshot.header().kid.clone();
+            let snapshot = keys.set.verify_statement(snapshot)?;
             let snapshot = snapshot.judge(&issuer)?;
-            Ok::<_, Broken>((
-                Known::from_snapshot(&issuer, &snapshot)?,
-                snapshot.issued_at,
-                text,
-            ))
+            let known = Known::from_snapshot(&issuer, &snapshot)?;
+            if known.withdraws(&kid, 0) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok::<_, Broken>((known, kid, snapshot.issued_at, text))
         });
         let read = read
             .await
             .map_err(|error| Broken::Unreadable(error.to_string()))?;
-        let (known, issued_at, text) = self.checked(read)?;
+        let read = read.and_then(|read| {
+            if self.is_withdrawn(&read.1) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok(read)
+        });
+        let (known, kid, issued_at, text) = self.checked(read)?;
 
         let position = known.position();
         let is_other_epoch = self
@@ -357,6 +388,7 @@ impl<'a> Follower<'a> {
         self.ahead = None;
         self.starts_again = false;
         self.snapshot_taken = Instant::now();
+        self.snapshot_key = Some(kid);
         self.publish();
         Ok(())
     }
@@ -474,11 +506,11 @@ impl<'a> Follower<'a> {
         if self.contradicts(position) {
             return Err(Rejection::Outdated.into());
         }
-        if let Some((head, text)) = self
+        if let Some(head) = self
             .ahead
-            .take_if(|(head, _)| head.position.sequence <= position.sequence)
+            .take_if(|head| head.claims.position.sequence <= position.sequence)
         {
-            self.reach(&head, text)?;
+            self.reach(head)?;
         }
         self.publish();
         self.context.changed();
@@ -491,30 +523,40 @@ impl<'a> Follower<'a> {
         let judge = || {
             let keys = shared.keys.load();
             let keys = keys.as_ref().ok_or(Rejection::UnknownKey)?;
-            let head = keys
-                .set
-                .verify_statement(UnverifiedStatement::<HeadClaims>::parse(&text)?)?;
-            head.judge(&shared.issuer).cloned().map_err(Broken::from)
+            let head = UnverifiedStatement::<HeadClaims>::parse(&text)?;
+            let kid = head.header().kid.clone();
+            let head = keys.set.verify_statement(head)?;
+            let claims = head.judge(&shared.issuer)?.clone();
+            if self.is_withdrawn(&kid) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok((claims, kid))
         };
-        let head = self.checked(judge())?;
+        let (claims, kid) = self.checked(judge())?;
+        let head = SignedHead { claims, kid, text };
         let known = self.position()?;
-        if head.position.epoch != known.epoch {
-            if head.issued_at < self.signed_at {
+        if head.claims.position.epoch != known.epoch {
+            if head.claims.issued_at < self.signed_at {
                 return Err(Rejection::Outdated.into());
             }
             return Err(Broken::Contradicted("the authority's database was restored"));
         }
-        if head.position.sequence > known.sequence {
+        if head.claims.position.sequence > known.sequence {
             // The first one is reached first.
-            self.ahead.get_or_insert((head, text));
+            self.ahead.get_or_insert(head);
             return Ok(());
         }
-        self.reach(&head, text)
+        self.reach(head)
     }
 
     /// Compares what is known with a head that is not ahead of it. An older head says nothing new.
-    fn reach(&mut self, head: &HeadClaims, text: String) -> Result<(), Broken> {
+    fn reach(&mut self, head: SignedHead) -> Result<(), Broken> {
         let Some(known) = &self.known else { return Ok(()) };
+        let SignedHead {
+            claims: head,
+            kid,
+            text,
+        } = head;
         let position = known.position();
         if head.position.sequence < position.sequence {
             return Ok(());
@@ -527,7 +569,14 @@ impl<'a> Follower<'a> {
         if self.confirmed.is_some_and(is_behind) {
             return Ok(());
         }
+        // The events that it covers withdraw its own key.
+        if known.withdraws(&kid, 0) {
+            return self.checked(Err(Rejection::UnknownKey.into()));
+        }
         known.observe(head.issued_at.saturating_mul(1000));
+        let withdrawn = known.withdrawn_keys();
+        self.withdrawn
+            .extend(withdrawn.iter().map(|(kid, at)| (kid.clone(), *at)));
         self.confirmed = Some(position);
         self.signed_at = self.signed_at.max(head.issued_at);
         let known = Arc::clone(known);
@@ -607,6 +656,11 @@ impl<'a> Follower<'a> {
         })
     }
 
+    fn is_withdrawn(&self, kid: &KeyId) -> bool {
+        let now = self.context.shared.view.load().now();
+        self.withdrawn.get(kid.as_str()).is_some_and(|at| *at <= now)
+    }
+
     fn position(&self) -> Result<Position, Broken> {
         let known = self.known.as_ref().map(|known| known.position());
         known.ok_or(Broken::StartAgain("nothing is known"))
@@ -666,7 +720,7 @@ impl<'a> Follower<'a> {
     async fn read_lists(&mut self, endpoints: &Endpoints, trouble: &mut Trouble) -> Duration {
         self.renew_keys();
         let known = self.confirmed.map(|position| (position, self.signed_at));
-        let read = match lists::read(self.context, endpoints, known).await {
+        let read = match lists::read(self.context, endpoints, known, &self.withdrawn).await {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);

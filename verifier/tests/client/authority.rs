@@ -30,8 +30,8 @@ use jeton_verifier::feed::{
     Cursor, CutOffSnapshot, Head, HeadClaims, Item, ListSnapshot, Page, SnapshotClaims, feed_url,
 };
 use jeton_verifier::{
-    Algorithm, Claims, CompressedList, FeedPosition, Header, PublicKey, STATUS_LIST_CAPACITY, Statement,
-    StatusList, StatusListClaims, StatusReference, TokenType, assemble, signing_input,
+    Algorithm, Claims, CompressedList, FeedPosition, Header, NEVER, PublicKey, STATUS_LIST_CAPACITY,
+    Statement, StatusList, StatusListClaims, StatusReference, TokenType, assemble, signing_input,
     statement_signing_input,
 };
 use serde_json::{Value, json};
@@ -322,7 +322,7 @@ impl Authority {
             project: None,
             kid: Some(key.public.kid().to_string()),
             kind: None,
-            issued_through: now_ms() / 1000,
+            issued_through: NEVER,
         }))
     }
 

@@ -340,3 +340,60 @@ async fn more_forged_items_than_real_ones_are_undone_once_the_mirror_is_honest()
     authority.revoke(&good);
     verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
 }
+
+#[tokio::test]
+async fn whoever_stole_a_withdrawn_key_can_sign_nothing_with_it() {
+    let authority = Authority::start().await;
+    let successor = Key::new();
+    authority.data().keys.push(std::sync::Arc::clone(&successor));
+    let verifier = ready(builder(&authority).max_staleness(BOUND)).await;
+    // The key set is an old copy: only the feed tells.
+    let mut later = authority.claims();
+    later.issued_at += 20;
+    let later = authority.sign(&later);
+    assert!(verifier.verify(&later).is_ok());
+    let withdrawn = std::mem::replace(&mut authority.data().key, successor);
+    let cursor = authority.cut_off_key(&withdrawn);
+    verifier.wait_for(cursor).await;
+    assert_eq!(verifier.verify(&later).map(drop), Err(Rejection::Revoked));
+    let good = authority.token();
+    verdict_becomes(&verifier, &good, Ok(())).await;
+
+    let successor = std::mem::replace(&mut authority.data().key, withdrawn);
+    verdict_becomes(&verifier, &good, Err(Rejection::RevocationUnknown)).await;
+    authority.data().pruned = 9;
+    let hits = || authority.hits("/api/v1/revocations/snapshot");
+    let before = hits();
+    authority.stop().await;
+    authority.start_again().await;
+    eventually("a snapshot", || hits() > before).await;
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    let lists = || authority.hits("/status-lists/1");
+    eventually("status lists", || lists() > 1).await;
+    assert_eq!(
+        verifier.verify(&good).map(drop),
+        Err(Rejection::RevocationUnknown)
+    );
+    {
+        let mut data = authority.data();
+        data.key = successor;
+        data.pruned = 0;
+        data.readers = vec!["reader".to_owned()];
+    }
+    verdict_becomes(&verifier, &good, Ok(())).await;
+    assert_eq!(verifier.verify(&later).map(drop), Err(Rejection::Revoked));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_own_token_has_the_key_set_fetched() {
+    let (authority, verifier, _, _) = following().await;
+    let before = authority.hits("/.well-known/jwks.json");
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    authority.stop().await;
+    authority.start_again().await;
+    eventually("the key set", || {
+        authority.hits("/.well-known/jwks.json") > before
+    })
+    .await;
+    drop(verifier);
+}
