@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::clock::TrueAt;
 use super::discovery::Endpoints;
@@ -48,6 +48,9 @@ const MAX_SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 
 /// When a new snapshot is taken: it leaves out what no living token needs.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The wait after a new snapshot could not be taken, while the old one will do.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10 * 60);
 
 /// The wait before the next connection, unless the authority says another.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
@@ -161,7 +164,10 @@ pub(super) struct Follower<'a> {
     /// Whether items that the verifier reads are proven wrong: only what is confirmed must not be undone.
     distrusts: bool,
     starts_again: bool,
-    snapshot_taken: Instant,
+    /// When a new snapshot is due.
+    snapshot_due: Instant,
+    /// Until when none is tried, after one could not be had.
+    no_snapshot_until: Option<Instant>,
     /// The key that signed the snapshot.
     snapshot_key: Option<KeyId>,
     /// What the snapshot file will contain.
@@ -171,6 +177,7 @@ pub(super) struct Follower<'a> {
     token_checked: Instant,
     retry: Duration,
     trouble: Trouble,
+    of_snapshot: Trouble,
 }
 
 impl<'a> Follower<'a> {
@@ -187,7 +194,8 @@ impl<'a> Follower<'a> {
             had_stream: false,
             distrusts: false,
             starts_again: false,
-            snapshot_taken: Instant::now(),
+            snapshot_due: Instant::now() + SNAPSHOT_AGE,
+            no_snapshot_until: None,
             snapshot_key: None,
             record: None,
             saved: None,
@@ -195,6 +203,7 @@ impl<'a> Follower<'a> {
             token_checked: Instant::now(),
             retry: DEFAULT_RETRY,
             trouble: Trouble::new("following the revocation feed"),
+            of_snapshot: Trouble::new("taking a new snapshot"),
         };
         if let Some(path) = context.settings.snapshot_file.clone() {
             follower.load(&path).await;
@@ -284,8 +293,21 @@ impl<'a> Follower<'a> {
         if self.context.settings.status_lists_only {
             return Err(Broken::NoFeed);
         }
-        if self.known.is_none() || self.starts_again || self.is_snapshot_old() {
+        if self.known.is_none() || self.starts_again {
             self.take_snapshot(snapshot).await?;
+        } else if self.is_snapshot_old() {
+            // The old one will do, and nothing is followed meanwhile.
+            let bound = self.context.shared.max_staleness / 2;
+            let taken = timeout(bound, self.take_snapshot(snapshot)).await;
+            match taken.unwrap_or(Err(FetchError::Timeout.into())) {
+                Ok(()) => self.of_snapshot.ended(self.context),
+                Err(error) => {
+                    self.of_snapshot.failed(self.context, &error);
+                    self.no_snapshot_until = Some(Instant::now() + jittered(SNAPSHOT_RETRY));
+                    // What is full is not written any more.
+                    self.record.take_if(|record| record.is_full());
+                }
+            }
         }
         loop {
             if let Some(stream) = &endpoints.revocation_stream_uri {
@@ -313,7 +335,10 @@ impl<'a> Follower<'a> {
     }
 
     fn is_snapshot_old(&self) -> bool {
-        self.snapshot_taken.elapsed() > SNAPSHOT_AGE
+        if self.no_snapshot_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        Instant::now() >= self.snapshot_due
             || self.record.as_ref().is_some_and(Record::is_full)
             || self
                 .snapshot_key
@@ -387,7 +412,8 @@ impl<'a> Follower<'a> {
         self.known = Some(Arc::new(known));
         self.ahead = None;
         self.starts_again = false;
-        self.snapshot_taken = Instant::now();
+        self.snapshot_due = Instant::now() + SNAPSHOT_AGE;
+        self.no_snapshot_until = None;
         self.snapshot_key = Some(kid);
         self.publish();
         Ok(())

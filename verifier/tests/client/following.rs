@@ -287,6 +287,42 @@ async fn a_new_snapshot_is_taken_each_day() {
 }
 
 #[tokio::test]
+async fn a_daily_snapshot_that_fails_does_not_stop_the_following() {
+    for fault in [
+        Fault::Refuse(500, "busy"),
+        Fault::Refuse(404, "gone"),
+        Fault::Slow,
+    ] {
+        let authority = Authority::start().await;
+        let verifier = ready(builder(&authority).max_staleness(Duration::from_secs(3))).await;
+        let token = long_lived(&authority);
+        authority.fault(SNAPSHOT, fault);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(25 * 3600)).await;
+        tokio::time::resume();
+        eventually("a snapshot", || authority.hits(SNAPSHOT) == 2).await;
+        verdict_becomes(&verifier, &token, Ok(())).await;
+        authority.revoke(&token);
+        verdict_becomes(&verifier, &token, Err(Rejection::Revoked)).await;
+        assert_eq!(authority.hits(SNAPSHOT), 2);
+        assert_eq!(verifier.status().source, Source::Stream);
+        // And is tried again.
+        authority.mend();
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(700)).await;
+        tokio::time::resume();
+        eventually("a snapshot", || authority.hits(SNAPSHOT) == 3).await;
+    }
+}
+
+/// Returns a token that outlives the days of a test.
+fn long_lived(authority: &Authority) -> String {
+    let mut claims = authority.claims();
+    claims.expires_at += 72 * 3600;
+    authority.sign(&claims)
+}
+
+#[tokio::test]
 async fn the_use_of_tokens_is_reported() {
     let authority = Authority::start().await;
     let verifier = ready(builder(&authority).report_usage(true)).await;
