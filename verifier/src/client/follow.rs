@@ -619,7 +619,8 @@ impl<'a> Follower<'a> {
             complete_at: None,
             source: self.source,
         };
-        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), view.now());
+        let now = view.now().max(before.now());
+        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), now);
         // Status lists are read until a head says as much as they do: `known` may lack what they have.
         if before.lists.is_some() && before.complete_at.is_some_and(|at| at.time > complete.time) {
             self.publish();
