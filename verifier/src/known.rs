@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use crate::event::{BEFORE_ALL, CutOff, Ends, Entry, Event, Kind, Position};
 use crate::feed::{Cursor, CutOffSnapshot, Item, SnapshotClaims};
-use crate::{Claims, Header, Malformed, STATUS_LIST_CAPACITY, StatusList, StatusListClaims, TokenType};
+use crate::{
+    Claims, Header, KeyId, Malformed, NEVER, STATUS_LIST_CAPACITY, StatusList, StatusListClaims, TokenType,
+};
 
 /// Revoked tokens, scheduled revocations and cut-offs up to a position of the feed.
 ///
@@ -29,6 +31,8 @@ pub struct Known {
     position: ArcSwap<Position>,
     /// The latest time of the authority, in milliseconds since the Unix epoch.
     authority_time: AtomicI64,
+    /// The highest number of a list that is signed, by a snapshot or by a head after the item that named it.
+    highest_list: AtomicU32,
     /// Held while an item is applied; readers never take it.
     writing: Mutex<()>,
 }
@@ -42,6 +46,10 @@ struct List {
 
 /// Indexes, ascending, and instants in milliseconds since the Unix epoch.
 type Scheduled = Vec<(u32, i64)>;
+
+/// How many lists may be named beyond [`Known::highest_list`]. Each takes 128 KiB, and nobody has signed an item when it
+/// is applied; a list is for a million tokens.
+const MAX_NEW_LISTS: u32 = 256;
 
 /// In how many parts scheduled revocations and cut-offs are kept.
 const SHARDS: usize = 64;
@@ -67,8 +75,8 @@ pub enum NotApplied {
     /// The item is of another epoch: the authority's database was restored.
     #[error("the item is of another epoch")]
     OtherEpoch,
-    /// The item names an index that no status list has.
-    #[error("the item names an index outside its status list")]
+    /// The item names an index that no status list has, or a list that cannot exist yet.
+    #[error("the item names an index outside its status list, or a list that cannot exist yet")]
     OutOfRange,
 }
 
@@ -140,8 +148,10 @@ impl Known {
     }
 
     fn new(issuer: &str, position: Position, lists: HashMap<u32, Arc<List>>, is_complete: bool) -> Self {
+        let highest_list = lists.keys().copied().max().unwrap_or_default();
         Self {
             lists_url: format!("{issuer}/status-lists/"),
+            highest_list: AtomicU32::new(highest_list),
             lists: ArcSwap::from_pointee(lists),
             is_complete,
             cut_offs: CutOffs::default(),
@@ -196,7 +206,10 @@ impl Known {
     fn record(&self, event: &Event) -> Result<(), NotApplied> {
         match &event.ends {
             Ends::Token(token) => {
-                let list = self.list(token.status_list);
+                if token.index >= STATUS_LIST_CAPACITY {
+                    return Err(NotApplied::OutOfRange);
+                }
+                let list = self.list(token.status_list)?;
                 // One that the authority recorded as in effect is, whatever this machine's clock says.
                 if event.effective_at <= event.recorded_at {
                     list.revoked.set(token.index).ok_or(NotApplied::OutOfRange)?;
@@ -218,9 +231,12 @@ impl Known {
     pub fn observe(&self, authority_time: i64) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.authority_time.fetch_max(authority_time, Ordering::AcqRel);
-        for list in self.lists.load().values() {
+        let lists = self.lists.load();
+        for list in lists.values() {
             list.settle(authority_time);
         }
+        let highest = lists.keys().copied().max().unwrap_or_default();
+        self.highest_list.fetch_max(highest, Ordering::AcqRel);
     }
 
     /// Returns whether the token is revoked at this instant, in milliseconds since the Unix epoch; `None` if that is
@@ -239,6 +255,20 @@ impl Known {
         }
     }
 
+    /// Returns whether a cut-off that is in effect at this instant withdraws the key: it ends everything that the key
+    /// signed. What it signs about revocations is not to be believed either.
+    pub fn withdraws(&self, kid: &KeyId, now: i64) -> bool {
+        let now = now.max(self.authority_time());
+        let withdrawn = self.cut_offs.withdrawn.load();
+        withdrawn.get(kid.as_str()).is_some_and(|at| *at <= now)
+    }
+
+    /// Returns the keys that cut-offs withdraw.
+    #[cfg(feature = "client")]
+    pub(crate) fn withdrawn_keys(&self) -> Arc<WithdrawnKeys> {
+        self.cut_offs.withdrawn.load_full()
+    }
+
     fn list_number(&self, uri: &str) -> Option<u32> {
         let digits = uri.strip_prefix(self.lists_url.as_str())?;
         let is_canonical = digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -246,16 +276,20 @@ impl Known {
     }
 
     /// Returns a list, which is added if it is absent.
-    fn list(&self, number: u32) -> Arc<List> {
+    fn list(&self, number: u32) -> Result<Arc<List>, NotApplied> {
         let lists = self.lists.load();
         if let Some(list) = lists.get(&number) {
-            return Arc::clone(list);
+            return Ok(Arc::clone(list));
+        }
+        let highest = self.highest_list.load(Ordering::Acquire);
+        if number > highest.saturating_add(MAX_NEW_LISTS) {
+            return Err(NotApplied::OutOfRange);
         }
         let list = Arc::new(List::new(StatusList::new(STATUS_LIST_CAPACITY)));
         let mut lists = HashMap::clone(&lists);
         lists.insert(number, Arc::clone(&list));
         self.lists.store(Arc::new(lists));
-        list
+        Ok(list)
     }
 }
 
@@ -347,7 +381,12 @@ struct CutOffs {
     is_used: AtomicBool,
     /// Apart, so that adding one copies only a part of the index.
     shards: [ArcSwap<CutOffIndex>; SHARDS],
+    withdrawn: ArcSwap<WithdrawnKeys>,
 }
+
+/// The keys that were withdrawn, each with the instant at which that takes effect: `kid`, and milliseconds since the Unix
+/// epoch.
+pub(crate) type WithdrawnKeys = HashMap<String, i64>;
 
 type CutOffIndex = HashMap<u64, Arc<[CutOffSnapshot]>>;
 
@@ -367,12 +406,16 @@ impl Default for CutOffs {
             hasher: RandomState::new(),
             is_used: AtomicBool::new(false),
             shards: std::array::from_fn(|_| ArcSwap::default()),
+            withdrawn: ArcSwap::default(),
         }
     }
 }
 
 impl CutOffs {
     fn add(&self, tokens: &CutOff, effective_at: i64) {
+        if let Some(kid) = withdrawn_key(tokens) {
+            self.withdraw(kid, effective_at);
+        }
         let hash = self.hasher.hash_one(Subject::of(tokens));
         let Some(shard) = self.shard(hash) else { return };
         let mut index = HashMap::clone(&shard.load());
@@ -393,6 +436,16 @@ impl CutOffs {
         index.insert(hash, all);
         self.is_used.store(true, Ordering::Release);
         shard.store(Arc::new(index));
+    }
+
+    fn withdraw(&self, kid: &str, effective_at: i64) {
+        let known = self.withdrawn.load();
+        if known.get(kid).is_some_and(|at| *at <= effective_at) {
+            return;
+        }
+        let mut withdrawn = WithdrawnKeys::clone(&known);
+        withdrawn.insert(kid.to_owned(), effective_at);
+        self.withdrawn.store(Arc::new(withdrawn));
     }
 
     /// Returns whether any cut-off ends the token at this instant.
@@ -472,15 +525,35 @@ fn covers(tokens: &CutOff, header: &Header, claims: &Claims) -> bool {
         && kind.is_none_or(|kind| kind == kind_of_token)
 }
 
+/// Returns the key that a cut-off withdraws: it names nothing else.
+fn withdrawn_key(tokens: &CutOff) -> Option<&str> {
+    let CutOff {
+        organization: None,
+        team: None,
+        user: None,
+        project: None,
+        kid: Some(kid),
+        kind: None,
+        issued_through: _,
+    } = tokens
+    else {
+        return None;
+    };
+    Some(kid)
+}
+
 /// Returns whether a cut-off that is in effect makes an earlier one superfluous.
 fn replaces(later: &CutOffSnapshot, earlier: &CutOffSnapshot) -> bool {
     let with_its_reach = CutOff {
         issued_through: later.tokens.issued_through,
         ..earlier.tokens.clone()
     };
+    // One without end says nothing about when it takes effect.
+    let is_in_effect = later.tokens.issued_through != NEVER
+        && later.effective_at.div_euclid(1000) <= later.tokens.issued_through;
     later.tokens == with_its_reach
         && earlier.tokens.issued_through <= later.tokens.issued_through
-        && later.effective_at.div_euclid(1000) <= later.tokens.issued_through
+        && (is_in_effect || later.effective_at <= earlier.effective_at)
 }
 
 #[cfg(test)]
@@ -499,7 +572,7 @@ mod tests {
     use super::*;
     use crate::event::RevokedToken;
     use crate::feed::ListSnapshot;
-    use crate::{Algorithm, CompressedList, FeedPosition, NEVER, StatusReference};
+    use crate::{Algorithm, CompressedList, FeedPosition, StatusReference};
 
     const ISSUER: &str = "https://tokens.example.org";
     const KIDS: [&str; 2] = [
@@ -662,7 +735,8 @@ mod tests {
 
     fn orders() -> impl Strategy<Value = Vec<(Ends, i64)>> {
         let tokens = (0..3_u32, 0..6_u32).prop_map(|(list, index)| token(list, index));
-        let cut_offs = (any::<u8>(), -5..40_i64).prop_map(|(of, through)| Ends::CutOff(cut_off(of, through)));
+        let through = prop_oneof![4 => -5..40_i64, 1 => Just(NEVER)];
+        let cut_offs = (any::<u8>(), through).prop_map(|(of, through)| Ends::CutOff(cut_off(of, through)));
         prop::collection::vec(
             (
                 prop_oneof![3 => tokens, 2 => cut_offs],
@@ -826,6 +900,20 @@ mod tests {
         });
         let lists = known.lists.load();
         assert!(lists[&1].scheduled.iter().all(|shard| shard.load().is_empty()));
+    }
+
+    #[test]
+    fn forged_items_cannot_fill_the_memory_with_status_lists() {
+        let known = beginning();
+        let orders: Vec<_> = (0..1000).map(|list| (token(list, 1), 0)).collect();
+        let entries = chain(&orders);
+        let applied = entries.iter().map(|entry| known.apply(&Item::from(entry)));
+        assert_eq!(applied.filter(Result::is_ok).count() as u32, MAX_NEW_LISTS + 1);
+        assert_eq!(known.lists.load().len() as u32, MAX_NEW_LISTS + 1);
+        // A head has confirmed them.
+        known.observe(0);
+        let next = &entries[MAX_NEW_LISTS as usize + 1];
+        assert_eq!(known.apply(&Item::from(next)), Ok(()));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Rejection, Requirements, Verifier};
+use crate::{Credential, Rejection, Requirements, UnreadableCredential, Verifier, credential};
 
 /// The path of a resource's metadata (RFC 9728 section 3).
 pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";

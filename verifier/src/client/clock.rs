@@ -43,6 +43,14 @@ impl TrueAt {
     }
 }
 
+impl TrueAt {
+    /// Returns what the authority's clock shows now at least.
+    pub(super) fn now(&self) -> i64 {
+        let elapsed = i64::try_from(self.received.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.time.saturating_add(elapsed)
+    }
+}
+
 fn millis(difference: i64) -> Duration {
     Duration::from_millis(u64::try_from(difference).unwrap_or(0))
 }

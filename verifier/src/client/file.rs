@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Keys;
 use crate::feed::{HeadClaims, Item, SnapshotClaims};
-use crate::{KeySet, Known, Malformed, NotAKeySet, NotApplied, Rejection, Statement, UnverifiedStatement};
+use crate::{
+    KeyId, KeySet, Known, Malformed, NotAKeySet, NotApplied, Rejection, Statement, UnverifiedStatement,
+};
 
 /// The maximum size of the items after a snapshot, in bytes.
 const MAX_ITEMS_BYTES: usize = 32 * 1024 * 1024;
@@ -57,6 +59,8 @@ pub(super) struct Loaded {
     /// When the authority confirmed the key set, in milliseconds since the Unix epoch.
     pub(super) keys_confirmed: i64,
     pub(super) known: Known,
+    /// The key that signed the snapshot.
+    pub(super) snapshot_key: KeyId,
     pub(super) head: HeadClaims,
     pub(super) record: Record,
 }
@@ -106,7 +110,9 @@ pub(super) fn load(path: &Path, issuer: &str) -> Result<Option<Loaded>, Unusable
     let (first, items) = text.split_once('\n').unwrap_or((&text, ""));
     let first: FirstLine = serde_json::from_str(first)?;
     let keys = KeySet::from_json(&first.jwks)?;
-    let snapshot = keys.verify_statement(UnverifiedStatement::<SnapshotClaims>::parse(&first.snapshot)?)?;
+    let snapshot = UnverifiedStatement::<SnapshotClaims>::parse(&first.snapshot)?;
+    let snapshot_key = snapshot.header().kid.clone();
+    let snapshot = keys.verify_statement(snapshot)?;
     let known = Known::from_snapshot(issuer, &snapshot.judge(issuer)?)?;
     for line in items.lines() {
         known.apply(&serde_json::from_str(line)?)?;
@@ -122,6 +128,7 @@ pub(super) fn load(path: &Path, issuer: &str) -> Result<Option<Loaded>, Unusable
         keys_text: first.jwks,
         keys_confirmed: first.jwks_confirmed,
         known,
+        snapshot_key,
         head,
         record: Record {
             snapshot: first.snapshot.into(),

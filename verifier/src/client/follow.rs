@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::clock::TrueAt;
 use super::discovery::Endpoints;
@@ -25,7 +25,8 @@ use super::task::{Context, Trouble, jittered};
 use super::{Keys, Source, View};
 use crate::event::Position;
 use crate::feed::{Cursor, Head, HeadClaims, Item, SnapshotClaims};
-use crate::{Known, Malformed, NotApplied, Rejection, Statement, UnverifiedStatement};
+use crate::known::WithdrawnKeys;
+use crate::{KeyId, Known, Malformed, NotApplied, Rejection, Statement, UnverifiedStatement};
 
 /// How long the stream may be silent: three heartbeats.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -48,6 +49,9 @@ const MAX_SNAPSHOT_WAIT: Duration = Duration::from_secs(60);
 /// When a new snapshot is taken: it leaves out what no living token needs.
 const SNAPSHOT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The wait after a new snapshot could not be taken, while the old one will do.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(10 * 60);
+
 /// The wait before the next connection, unless the authority says another.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 
@@ -66,6 +70,9 @@ enum Broken {
     /// What is known does not continue in this feed: only a new snapshot helps.
     #[error("the feed does not continue what is known: {0}")]
     StartAgain(&'static str),
+    /// So is this, and what the verifier reads is proven wrong, or is of a database that was restored.
+    #[error("the feed contradicts what is known: {0}")]
+    Contradicted(&'static str),
     /// A signed statement is not to be believed, or an older one was repeated.
     #[error("a signed statement of the feed was refused: {0}")]
     Refused(#[from] Rejection),
@@ -89,9 +96,10 @@ impl From<FetchError> for Broken {
         };
         match (status, error.code()) {
             (_, "cursor_pruned") => Self::StartAgain("the position is no longer in the feed"),
-            (_, "cursor_ahead") => Self::StartAgain("the position is ahead of the feed"),
-            (_, "other_epoch") => Self::StartAgain("the authority's database was restored"),
-            (StatusCode::GONE | StatusCode::CONFLICT, _) => Self::StartAgain("the position was refused"),
+            (_, "cursor_ahead") => Self::Contradicted("the position is ahead of the feed"),
+            (_, "other_epoch") => Self::Contradicted("the authority's database was restored"),
+            (StatusCode::GONE, _) => Self::StartAgain("the position was refused"),
+            (StatusCode::CONFLICT, _) => Self::Contradicted("the position was refused"),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND, _) => {
                 Self::Unavailable(error)
             }
@@ -122,12 +130,19 @@ impl From<NotApplied> for Broken {
     fn from(error: NotApplied) -> Self {
         match error {
             NotApplied::Gap => Self::StartAgain("items are missing"),
-            NotApplied::Altered => Self::StartAgain("an item was altered"),
-            NotApplied::OtherEpoch => Self::StartAgain("the authority's database was restored"),
-            NotApplied::OutOfRange => Self::StartAgain("an item is outside its status list"),
+            NotApplied::Altered => Self::Contradicted("an item was altered"),
+            NotApplied::OtherEpoch => Self::Contradicted("the authority's database was restored"),
+            NotApplied::OutOfRange => Self::Contradicted("an item is outside the status lists"),
             NotApplied::Repeated => Self::Refused(Rejection::Outdated),
         }
     }
+}
+
+/// A signed head.
+struct SignedHead {
+    claims: HeadClaims,
+    kid: KeyId,
+    text: String,
 }
 
 pub(super) struct Follower<'a> {
@@ -138,8 +153,10 @@ pub(super) struct Follower<'a> {
     confirmed: Option<Position>,
     /// The highest `iat` of these, in seconds.
     signed_at: i64,
+    /// The keys that events before `confirmed` withdrew. Whoever stole one can sign heads, snapshots and lists with it.
+    withdrawn: WithdrawnKeys,
     /// The first head that is ahead of `known`.
-    ahead: Option<(HeadClaims, String)>,
+    ahead: Option<SignedHead>,
     /// Where heads and items come from.
     source: Source,
     /// Whether the stream was connected before.
@@ -147,7 +164,12 @@ pub(super) struct Follower<'a> {
     /// Whether items that the verifier reads are proven wrong: only what is confirmed must not be undone.
     distrusts: bool,
     starts_again: bool,
-    snapshot_taken: Instant,
+    /// When a new snapshot is due.
+    snapshot_due: Instant,
+    /// Until when none is tried, after one could not be had.
+    no_snapshot_until: Option<Instant>,
+    /// The key that signed the snapshot.
+    snapshot_key: Option<KeyId>,
     /// What the snapshot file will contain.
     record: Option<Record>,
     saved: Option<Instant>,
@@ -155,6 +177,7 @@ pub(super) struct Follower<'a> {
     token_checked: Instant,
     retry: Duration,
     trouble: Trouble,
+    of_snapshot: Trouble,
 }
 
 impl<'a> Follower<'a> {
@@ -165,18 +188,22 @@ impl<'a> Follower<'a> {
             known: None,
             confirmed: None,
             signed_at: 0,
+            withdrawn: WithdrawnKeys::new(),
             ahead: None,
             source: Source::None,
             had_stream: false,
             distrusts: false,
             starts_again: false,
-            snapshot_taken: Instant::now(),
+            snapshot_due: Instant::now() + SNAPSHOT_AGE,
+            no_snapshot_until: None,
+            snapshot_key: None,
             record: None,
             saved: None,
             saving: None,
             token_checked: Instant::now(),
             retry: DEFAULT_RETRY,
             trouble: Trouble::new("following the revocation feed"),
+            of_snapshot: Trouble::new("taking a new snapshot"),
         };
         if let Some(path) = context.settings.snapshot_file.clone() {
             follower.load(&path).await;
@@ -197,6 +224,8 @@ impl<'a> Follower<'a> {
         let shared = &self.context.shared;
         self.confirmed = Some(loaded.known.position());
         self.signed_at = loaded.head.issued_at;
+        self.withdrawn = WithdrawnKeys::clone(&loaded.known.withdrawn_keys());
+        self.snapshot_key = Some(loaded.snapshot_key);
         self.record = Some(loaded.record);
         let known = Arc::new(loaded.known);
         self.known = Some(Arc::clone(&known));
@@ -229,11 +258,21 @@ impl<'a> Follower<'a> {
                     if !self.context.settings.status_lists_only {
                         self.trouble.failed(self.context, &broken);
                     }
+                    // The key of the verifier's own token may have been withdrawn, and with it those of others.
+                    if matches!(&broken, Broken::Unavailable(error) if error.is_unauthorized()) {
+                        self.context.shared.want_keys();
+                    }
                     let wait = self.read_lists(&endpoints, &mut of_lists).await;
                     lists::wait(self.context, wait).await;
                 }
-                Broken::StartAgain(_) | Broken::Refused(_) | Broken::Unreadable(_) | Broken::Fetch(_) => {
-                    self.starts_again |= matches!(broken, Broken::StartAgain(_));
+                Broken::StartAgain(_)
+                | Broken::Contradicted(_)
+                | Broken::Refused(_)
+                | Broken::Unreadable(_)
+                | Broken::Fetch(_) => {
+                    // What no head confirmed may be forged: it must not outlive the connection that brought it.
+                    self.distrusts |= matches!(broken, Broken::Contradicted(_));
+                    self.starts_again |= matches!(broken, Broken::StartAgain(_) | Broken::Contradicted(_));
                     self.trouble.failed(self.context, &broken);
                     let asked = match broken {
                         Broken::Fetch(FetchError::Status { retry_after, .. }) => retry_after,
@@ -254,8 +293,21 @@ impl<'a> Follower<'a> {
         if self.context.settings.status_lists_only {
             return Err(Broken::NoFeed);
         }
-        if self.known.is_none() || self.starts_again || self.is_snapshot_old() {
+        if self.known.is_none() || self.starts_again {
             self.take_snapshot(snapshot).await?;
+        } else if self.is_snapshot_old() {
+            // The old one will do, and nothing is followed meanwhile.
+            let bound = self.context.shared.max_staleness / 2;
+            let taken = timeout(bound, self.take_snapshot(snapshot)).await;
+            match taken.unwrap_or(Err(FetchError::Timeout.into())) {
+                Ok(()) => self.of_snapshot.ended(self.context),
+                Err(error) => {
+                    self.of_snapshot.failed(self.context, &error);
+                    self.no_snapshot_until = Some(Instant::now() + jittered(SNAPSHOT_RETRY));
+                    // What is full is not written any more.
+                    self.record.take_if(|record| record.is_full());
+                }
+            }
         }
         loop {
             if let Some(stream) = &endpoints.revocation_stream_uri {
@@ -283,7 +335,15 @@ impl<'a> Follower<'a> {
     }
 
     fn is_snapshot_old(&self) -> bool {
-        self.snapshot_taken.elapsed() > SNAPSHOT_AGE || self.record.as_ref().is_some_and(Record::is_full)
+        if self.no_snapshot_until.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        Instant::now() >= self.snapshot_due
+            || self.record.as_ref().is_some_and(Record::is_full)
+            || self
+                .snapshot_key
+                .as_ref()
+                .is_some_and(|kid| self.is_withdrawn(kid))
     }
 
     /// Takes a snapshot, which the verifier reads once it has all that it reads now.
@@ -310,20 +370,26 @@ impl<'a> Follower<'a> {
                 utf8(&answer.body)?
             };
             let keys = keys.ok_or(Rejection::UnknownKey)?;
-            let snapshot = keys
-                .set
-                .verify_statement(UnverifiedStatement::<SnapshotClaims>::parse(&text)?)?;
+            let snapshot = UnverifiedStatement::<SnapshotClaims>::parse(&text)?;
+            let kid = snapshot.header().kid.clone();
+            let snapshot = keys.set.verify_statement(snapshot)?;
             let snapshot = snapshot.judge(&issuer)?;
-            Ok::<_, Broken>((
-                Known::from_snapshot(&issuer, &snapshot)?,
-                snapshot.issued_at,
-                text,
-            ))
+            let known = Known::from_snapshot(&issuer, &snapshot)?;
+            if known.withdraws(&kid, 0) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok::<_, Broken>((known, kid, snapshot.issued_at, text))
         });
         let read = read
             .await
             .map_err(|error| Broken::Unreadable(error.to_string()))?;
-        let (known, issued_at, text) = self.checked(read)?;
+        let read = read.and_then(|read| {
+            if self.is_withdrawn(&read.1) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok(read)
+        });
+        let (known, kid, issued_at, text) = self.checked(read)?;
 
         let position = known.position();
         let is_other_epoch = self
@@ -346,7 +412,9 @@ impl<'a> Follower<'a> {
         self.known = Some(Arc::new(known));
         self.ahead = None;
         self.starts_again = false;
-        self.snapshot_taken = Instant::now();
+        self.snapshot_due = Instant::now() + SNAPSHOT_AGE;
+        self.no_snapshot_until = None;
+        self.snapshot_key = Some(kid);
         self.publish();
         Ok(())
     }
@@ -450,10 +518,7 @@ impl<'a> Follower<'a> {
             .known
             .as_ref()
             .ok_or(Broken::StartAgain("nothing is known"))?;
-        let applied = known.apply(&item);
-        // It may be one before it, which the verifier reads already.
-        self.distrusts |= applied == Err(NotApplied::Altered);
-        applied?;
+        known.apply(&item)?;
         let position = known.position();
         if let Some(record) = &mut self.record {
             record.push(&item);
@@ -467,11 +532,11 @@ impl<'a> Follower<'a> {
         if self.contradicts(position) {
             return Err(Rejection::Outdated.into());
         }
-        if let Some((head, text)) = self
+        if let Some(head) = self
             .ahead
-            .take_if(|(head, _)| head.position.sequence <= position.sequence)
+            .take_if(|head| head.claims.position.sequence <= position.sequence)
         {
-            self.reach(&head, text)?;
+            self.reach(head)?;
         }
         self.publish();
         self.context.changed();
@@ -484,44 +549,60 @@ impl<'a> Follower<'a> {
         let judge = || {
             let keys = shared.keys.load();
             let keys = keys.as_ref().ok_or(Rejection::UnknownKey)?;
-            let head = keys
-                .set
-                .verify_statement(UnverifiedStatement::<HeadClaims>::parse(&text)?)?;
-            head.judge(&shared.issuer).cloned().map_err(Broken::from)
+            let head = UnverifiedStatement::<HeadClaims>::parse(&text)?;
+            let kid = head.header().kid.clone();
+            let head = keys.set.verify_statement(head)?;
+            let claims = head.judge(&shared.issuer)?.clone();
+            if self.is_withdrawn(&kid) {
+                return Err(Rejection::UnknownKey.into());
+            }
+            Ok((claims, kid))
         };
-        let head = self.checked(judge())?;
+        let (claims, kid) = self.checked(judge())?;
+        let head = SignedHead { claims, kid, text };
         let known = self.position()?;
-        if head.position.epoch != known.epoch {
-            if head.issued_at < self.signed_at {
+        if head.claims.position.epoch != known.epoch {
+            if head.claims.issued_at < self.signed_at {
                 return Err(Rejection::Outdated.into());
             }
-            return Err(Broken::StartAgain("the authority's database was restored"));
+            return Err(Broken::Contradicted("the authority's database was restored"));
         }
-        if head.position.sequence > known.sequence {
+        if head.claims.position.sequence > known.sequence {
             // The first one is reached first.
-            self.ahead.get_or_insert((head, text));
+            self.ahead.get_or_insert(head);
             return Ok(());
         }
-        self.reach(&head, text)
+        self.reach(head)
     }
 
     /// Compares what is known with a head that is not ahead of it. An older head says nothing new.
-    fn reach(&mut self, head: &HeadClaims, text: String) -> Result<(), Broken> {
+    fn reach(&mut self, head: SignedHead) -> Result<(), Broken> {
         let Some(known) = &self.known else { return Ok(()) };
+        let SignedHead {
+            claims: head,
+            kid,
+            text,
+        } = head;
         let position = known.position();
         if head.position.sequence < position.sequence {
             return Ok(());
         }
         if head.position != position {
-            self.distrusts = true;
-            return Err(Broken::StartAgain("the signed head has another hash"));
+            return Err(Broken::Contradicted("the signed head has another hash"));
         }
         let is_behind =
             |confirmed: Position| confirmed.epoch == position.epoch && confirmed.sequence > position.sequence;
         if self.confirmed.is_some_and(is_behind) {
             return Ok(());
         }
+        // The events that it covers withdraw its own key.
+        if known.withdraws(&kid, 0) {
+            return self.checked(Err(Rejection::UnknownKey.into()));
+        }
         known.observe(head.issued_at.saturating_mul(1000));
+        let withdrawn = known.withdrawn_keys();
+        self.withdrawn
+            .extend(withdrawn.iter().map(|(kid, at)| (kid.clone(), *at)));
         self.confirmed = Some(position);
         self.signed_at = self.signed_at.max(head.issued_at);
         let known = Arc::clone(known);
@@ -538,7 +619,13 @@ impl<'a> Follower<'a> {
             complete_at: None,
             source: self.source,
         };
-        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), view.now());
+        let now = view.now().max(before.now());
+        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), now);
+        // Status lists are read until a head says as much as they do: `known` may lack what they have.
+        if before.lists.is_some() && before.complete_at.is_some_and(|at| at.time > complete.time) {
+            self.publish();
+            return Ok(());
+        }
         let is_of_epoch = |before: &View| {
             let known = before.known.as_ref().map(|known| known.position().epoch);
             known == Some(position.epoch)
@@ -546,7 +633,7 @@ impl<'a> Follower<'a> {
         // A repeated head makes nothing fresher.
         let newest = before
             .complete_at
-            .filter(|at| is_of_epoch(&before) && at.time >= complete.time);
+            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= complete.time);
         view.complete_at = Some(newest.unwrap_or(complete));
         shared.view.store(Arc::new(view));
         self.trouble.ended(self.context);
@@ -594,6 +681,11 @@ impl<'a> Follower<'a> {
                 && confirmed.sequence == position.sequence
                 && confirmed.hash != position.hash
         })
+    }
+
+    fn is_withdrawn(&self, kid: &KeyId) -> bool {
+        let now = self.context.shared.view.load().now();
+        self.withdrawn.get(kid.as_str()).is_some_and(|at| *at <= now)
     }
 
     fn position(&self) -> Result<Position, Broken> {
@@ -655,7 +747,7 @@ impl<'a> Follower<'a> {
     async fn read_lists(&mut self, endpoints: &Endpoints, trouble: &mut Trouble) -> Duration {
         self.renew_keys();
         let known = self.confirmed.map(|position| (position, self.signed_at));
-        let read = match lists::read(self.context, endpoints, known).await {
+        let read = match lists::read(self.context, endpoints, known, &self.withdrawn).await {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);

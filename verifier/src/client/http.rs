@@ -54,6 +54,10 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    pub(super) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == StatusCode::UNAUTHORIZED)
+    }
+
     /// Returns the code of an answer of the authority.
     pub(super) fn code(&self) -> &str {
         match self {

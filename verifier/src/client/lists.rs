@@ -9,6 +9,7 @@ use super::discovery::Endpoints;
 use super::http::{Ask, FetchError};
 use super::task::{Context, jittered};
 use crate::event::Position;
+use crate::known::WithdrawnKeys;
 use crate::{
     ExpectedList, Known, MAX_STATUS_LIST_BYTES, Malformed, Rejection, StatusListClaims, UnverifiedStatusList,
 };
@@ -45,10 +46,12 @@ impl From<Malformed> for ListsError {
 }
 
 /// Reads all lists. `known` is the position that they must include and the time, in seconds, at which it was signed.
+/// What a withdrawn key signed is refused.
 pub(super) async fn read(
     context: &Context,
     endpoints: &Endpoints,
     known: Option<(Position, i64)>,
+    withdrawn: &WithdrawnKeys,
 ) -> Result<Lists, ListsError> {
     #[derive(Deserialize)]
     struct Wire {
@@ -68,7 +71,13 @@ pub(super) async fn read(
         let text = str::from_utf8(&answer.body).map_err(|_| ListsError::Unreadable)?;
         let keys = shared.keys.load();
         let keys = keys.as_ref().ok_or(Rejection::UnknownKey)?;
-        let list = keys.set.verify_statement(UnverifiedStatusList::parse(text)?);
+        let list = UnverifiedStatusList::parse(text)?;
+        let is_withdrawn = withdrawn.contains_key(list.header().kid.as_str());
+        let list = if is_withdrawn {
+            Err(Rejection::UnknownKey)
+        } else {
+            keys.set.verify_statement(list)
+        };
         if matches!(list, Err(Rejection::UnknownKey)) {
             shared.want_keys();
         }

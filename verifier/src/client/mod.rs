@@ -128,11 +128,12 @@ struct View {
 }
 
 impl View {
-    /// Returns the current time in milliseconds since the Unix epoch, not before the latest that the authority told:
-    /// nothing that was expired becomes valid when this machine's clock is set back.
+    /// Returns the current time in milliseconds since the Unix epoch, not before the latest that the authority told, and
+    /// what passed since: nothing that was expired becomes valid when this machine's clock is set back.
     fn now(&self) -> i64 {
         let known = self.known.as_ref().map_or(0, |known| known.authority_time());
-        now_ms().max(known)
+        let signed = self.complete_at.map_or(0, |complete| complete.now());
+        now_ms().max(known).max(signed)
     }
 
     /// Returns whether a token is revoked; `None` if that is unknown. Whatever revokes it counts; that nothing does is

@@ -11,6 +11,7 @@ use crate::authority::{Authority, Fault, Key};
 use crate::{builder, eventually, ready, verdict_becomes};
 
 const BOUND: Duration = Duration::from_secs(3);
+const STREAM: &str = "/api/v1/revocations/stream";
 
 /// Returns an authority with three revoked tokens, a verifier that follows it, and a good token.
 async fn following() -> (Authority, Verifier, Vec<String>, String) {
@@ -262,4 +263,137 @@ async fn pages_are_judged_as_the_stream_is() {
     for token in &revoked {
         assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
     }
+}
+
+#[tokio::test]
+async fn an_old_head_after_status_lists_undoes_nothing() {
+    let (authority, verifier, _, good) = following().await;
+    drop(verifier);
+    // Status lists are read each five seconds.
+    let verifier = ready(builder(&authority).max_staleness(Duration::from_secs(20))).await;
+    let old = authority.data().sign_last();
+    authority.stop().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    authority.fault(STREAM, Fault::Refuse(403, "insufficient_scope"));
+    authority.revoke(&good);
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+    assert_eq!(verifier.status().source, Source::StatusLists);
+
+    {
+        let mut data = authority.data();
+        data.head = Some(old);
+        data.items = Some(Vec::new());
+    }
+    let hits = authority.hits(STREAM);
+    authority.mend();
+    eventually("the stream again", || authority.hits(STREAM) > hits).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(verifier.verify(&good).map(drop), Err(Rejection::Revoked));
+
+    let other = authority.token();
+    authority.revoke(&other);
+    {
+        let mut data = authority.data();
+        data.head = None;
+        data.items = None;
+    }
+    authority.stop().await;
+    authority.start_again().await;
+    verdict_becomes(&verifier, &other, Err(Rejection::Revoked)).await;
+    assert_eq!(verifier.verify(&good).map(drop), Err(Rejection::Revoked));
+}
+
+/// Returns forged items after the last event of the authority, with good hashes. Each revokes the token with its number.
+fn forged(authority: &Authority, count: u64) -> Vec<Item> {
+    let data = authority.data();
+    let (mut last, template) = (data.last(), data.entries[0].event.clone());
+    let entries = (0..count).map(|number| {
+        let mut event = template.clone();
+        event.sequence = last.sequence + 1;
+        if let Ends::Token(token) = &mut event.ends {
+            token.index = number as u32;
+        }
+        let entry = Entry::after(&last.hash, event);
+        last = entry.position();
+        Item::from(&entry)
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn more_forged_items_than_real_ones_are_undone_once_the_mirror_is_honest() {
+    let (authority, verifier, revoked, good) = following().await;
+    let forged = forged(&authority, 50);
+    authority.stop().await;
+    authority.data().items = Some(forged);
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+
+    authority.stop().await;
+    authority.data().items = None;
+    authority.start_again().await;
+    verdict_becomes(&verifier, &good, Ok(())).await;
+    for token in &revoked {
+        assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
+    }
+    authority.revoke(&good);
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn whoever_stole_a_withdrawn_key_can_sign_nothing_with_it() {
+    let authority = Authority::start().await;
+    let successor = Key::new();
+    authority.data().keys.push(std::sync::Arc::clone(&successor));
+    let verifier = ready(builder(&authority).max_staleness(BOUND)).await;
+    // The key set is an old copy: only the feed tells.
+    let mut later = authority.claims();
+    later.issued_at += 20;
+    let later = authority.sign(&later);
+    assert!(verifier.verify(&later).is_ok());
+    let withdrawn = std::mem::replace(&mut authority.data().key, successor);
+    let cursor = authority.cut_off_key(&withdrawn);
+    verifier.wait_for(cursor).await;
+    assert_eq!(verifier.verify(&later).map(drop), Err(Rejection::Revoked));
+    let good = authority.token();
+    verdict_becomes(&verifier, &good, Ok(())).await;
+
+    let successor = std::mem::replace(&mut authority.data().key, withdrawn);
+    verdict_becomes(&verifier, &good, Err(Rejection::RevocationUnknown)).await;
+    authority.data().pruned = 9;
+    let hits = || authority.hits("/api/v1/revocations/snapshot");
+    let before = hits();
+    authority.stop().await;
+    authority.start_again().await;
+    eventually("a snapshot", || hits() > before).await;
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    let lists = || authority.hits("/status-lists/1");
+    eventually("status lists", || lists() > 1).await;
+    assert_eq!(
+        verifier.verify(&good).map(drop),
+        Err(Rejection::RevocationUnknown)
+    );
+    {
+        let mut data = authority.data();
+        data.key = successor;
+        data.pruned = 0;
+        data.readers = vec!["reader".to_owned()];
+    }
+    verdict_becomes(&verifier, &good, Ok(())).await;
+    assert_eq!(verifier.verify(&later).map(drop), Err(Rejection::Revoked));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_own_token_has_the_key_set_fetched() {
+    let (authority, verifier, _, _) = following().await;
+    let before = authority.hits("/.well-known/jwks.json");
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    authority.stop().await;
+    authority.start_again().await;
+    eventually("the key set", || {
+        authority.hits("/.well-known/jwks.json") > before
+    })
+    .await;
+    drop(verifier);
 }

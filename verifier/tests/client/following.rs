@@ -265,7 +265,7 @@ async fn a_damaged_or_foreign_file_is_ignored() {
 async fn a_new_snapshot_is_taken_each_day() {
     let authority = Authority::start().await;
     let verifier = ready(builder(&authority)).await;
-    let token = authority.token();
+    let token = long_lived(&authority);
     authority.revoke(&token);
     verdict_becomes(&verifier, &token, Err(Rejection::Revoked)).await;
     // An old one is no step back: the verifier reads it when it has caught up.
@@ -284,6 +284,50 @@ async fn a_new_snapshot_is_taken_each_day() {
         verifier.status().is_ready
     })
     .await;
+}
+
+async fn is_followed_without_a_new_snapshot(fault: Fault) {
+    let authority = Authority::start().await;
+    let verifier = ready(builder(&authority).max_staleness(Duration::from_secs(3))).await;
+    let token = long_lived(&authority);
+    authority.fault(SNAPSHOT, fault);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(25 * 3600)).await;
+    tokio::time::resume();
+    eventually("a snapshot", || authority.hits(SNAPSHOT) == 2).await;
+    verdict_becomes(&verifier, &token, Ok(())).await;
+    authority.revoke(&token);
+    verdict_becomes(&verifier, &token, Err(Rejection::Revoked)).await;
+    assert_eq!(authority.hits(SNAPSHOT), 2);
+    assert_eq!(verifier.status().source, Source::Stream);
+    // And is tried again.
+    authority.mend();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(700)).await;
+    tokio::time::resume();
+    eventually("a snapshot", || authority.hits(SNAPSHOT) == 3).await;
+}
+
+#[tokio::test]
+async fn a_daily_snapshot_that_is_refused_does_not_stop_the_following() {
+    is_followed_without_a_new_snapshot(Fault::Refuse(500, "busy")).await;
+}
+
+#[tokio::test]
+async fn a_daily_snapshot_that_is_gone_does_not_stop_the_following() {
+    is_followed_without_a_new_snapshot(Fault::Refuse(404, "gone")).await;
+}
+
+#[tokio::test]
+async fn a_daily_snapshot_that_is_slow_does_not_stop_the_following() {
+    is_followed_without_a_new_snapshot(Fault::Slow).await;
+}
+
+/// Returns a token that outlives the days of a test.
+fn long_lived(authority: &Authority) -> String {
+    let mut claims = authority.claims();
+    claims.expires_at += 72 * 3600;
+    authority.sign(&claims)
 }
 
 #[tokio::test]

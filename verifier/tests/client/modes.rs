@@ -115,7 +115,9 @@ async fn a_key_set_that_fails_replaces_no_good_one() {
 async fn a_key_set_is_used_for_a_day_after_it_was_confirmed() {
     let authority = Authority::start().await;
     let verifier = ready(builder(&authority).max_staleness(Duration::from_secs(23 * 3600))).await;
-    let good = authority.token();
+    let mut claims = authority.claims();
+    claims.expires_at += 72 * 3600;
+    let good = authority.sign(&claims);
     authority.fault(JWKS, Fault::Refuse(500, "unavailable"));
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(23 * 3600)).await;
@@ -223,4 +225,23 @@ async fn a_new_key_is_fetched_when_a_token_names_it() {
     let token = token_of(&authority, &key);
     assert_eq!(verifier.verify(&token).map(drop), Err(Rejection::UnknownKey));
     verdict_becomes(&verifier, &token, Ok(())).await;
+}
+
+/// The monotonic clock goes on, and that of the system does not: it was set back.
+#[tokio::test]
+async fn an_expired_token_stays_expired_when_the_clock_is_set_back() {
+    let authority = Authority::start().await;
+    let verifier = ready(builder(&authority).leeway(Duration::ZERO)).await;
+    let mut claims = authority.claims();
+    claims.expires_at = claims.issued_at + 60;
+    let token = authority.sign(&claims);
+    assert!(verifier.verify(&token).is_ok());
+    authority.stop().await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::time::resume();
+    assert_eq!(verifier.verify(&token).map(drop), Err(Rejection::Expired));
+    authority.start_again().await;
+    eventually("a connection", || verifier.status().reconnects > 0).await;
+    assert_eq!(verifier.verify(&token).map(drop), Err(Rejection::Expired));
 }
