@@ -33,7 +33,7 @@ demo: ## Run an authority and a service, revoke a token, and see how fast the se
 test: .venv/installed ## Install what the tests need, and run all of them but most of interop; SEED=NUMBER varies requests
 	tests/interop/debian $(RECIPES) $(CLIENTS)
 	$(MAKE) $(NODE_MODULES)/installed
-	cargo test --workspace --locked
+	cargo test --workspace --locked --features jeton-verifier/axum
 	cargo build --locked
 	$(BIN)/pytest -m 'not interop' tests/python tests/dialects tests/interop
 
@@ -57,8 +57,8 @@ generators: .venv/generators ## Lint the OpenAPI documents; generate, compile an
 
 check: .venv/installed ## Format, lints, documentation, openapi.json and dependencies: everything but the tests
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items --locked
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --all-features --no-deps --document-private-items --locked
 	cargo run --quiet --locked -- openapi | diff -u openapi.json - \
 		|| { echo "openapi.json is not what the code says: run 'make openapi'" >&2; exit 1; }
 	cargo fetch --quiet --locked
