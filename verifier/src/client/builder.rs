@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
+use super::clock::OwnClock;
 use super::http::{Http, base_url};
 use super::status::Counters;
 use super::token::OwnToken;
@@ -197,6 +198,7 @@ impl Builder {
             leeway: i64::try_from(self.leeway.as_secs()).unwrap_or(i64::MAX),
             keys: ArcSwapOption::empty(),
             view: ArcSwap::from_pointee(View::default()),
+            own_clock: OwnClock::start(),
             cache: TokenCache::new(self.cache_entries, self.cache_bytes),
             counters: Counters::default(),
             key_is_wanted: AtomicBool::new(false),

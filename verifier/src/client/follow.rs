@@ -604,28 +604,39 @@ impl<'a> Follower<'a> {
         self.withdrawn
             .extend(withdrawn.iter().map(|(kid, at)| (kid.clone(), *at)));
         self.confirmed = Some(position);
-        self.signed_at = self.signed_at.max(head.issued_at);
+        let shared = &self.context.shared;
+        let (before, own) = (shared.view.load(), shared.own_clock.now());
+        let time = head.issued_at.saturating_mul(1000);
+        let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
+        self.signed_at = if turns_back {
+            head.issued_at
+        } else {
+            self.signed_at.max(head.issued_at)
+        };
         let known = Arc::clone(known);
         if !self.may_publish(&known) {
             return Ok(());
         }
         self.distrusts = false;
 
-        let shared = &self.context.shared;
-        let before = shared.view.load();
+        // Status lists are read until a head says as much as they do: `known` may lack what they have.
+        let is_older = before.complete_at.is_some_and(|at| at.time > time) && !turns_back;
+        if before.lists.is_some() && is_older {
+            self.publish();
+            return Ok(());
+        }
+        let disbelieved = if turns_back {
+            known.authority_time()
+        } else {
+            before.disbelieved
+        };
         let mut view = View {
             known: Some(known),
             lists: None,
             complete_at: None,
             source: self.source,
+            disbelieved,
         };
-        let now = view.now().max(before.now());
-        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), now);
-        // Status lists are read until a head says as much as they do: `known` may lack what they have.
-        if before.lists.is_some() && before.complete_at.is_some_and(|at| at.time > complete.time) {
-            self.publish();
-            return Ok(());
-        }
         let is_of_epoch = |before: &View| {
             let known = before.known.as_ref().map(|known| known.position().epoch);
             known == Some(position.epoch)
@@ -633,8 +644,13 @@ impl<'a> Follower<'a> {
         // A repeated head makes nothing fresher.
         let newest = before
             .complete_at
-            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= complete.time);
-        view.complete_at = Some(newest.unwrap_or(complete));
+            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= time && !turns_back);
+        let now = if turns_back {
+            own
+        } else {
+            view.now().max(before.now())
+        };
+        view.complete_at = Some(newest.unwrap_or_else(|| TrueAt::received(time, now)));
         shared.view.store(Arc::new(view));
         self.trouble.ended(self.context);
         self.context.changed();
@@ -661,6 +677,7 @@ impl<'a> Follower<'a> {
             lists: before.lists.clone(),
             complete_at: before.complete_at,
             source: before.source,
+            disbelieved: before.disbelieved,
         };
         shared.view.store(Arc::new(view));
         self.distrusts = false;
@@ -760,15 +777,19 @@ impl<'a> Follower<'a> {
             self.signed_at = self.signed_at.max(read.issued_at);
         }
         let shared = &self.context.shared;
-        let before = shared.view.load();
-        let complete = TrueAt::received(read.issued_at.saturating_mul(1000), before.now());
+        let (before, own) = (shared.view.load(), shared.own_clock.now());
+        let time = read.issued_at.saturating_mul(1000);
+        let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
         // The feed that ended a moment ago told more than the lists do.
-        if before.complete_at.is_none_or(|at| at.time < complete.time) {
+        if turns_back || before.complete_at.is_none_or(|at| at.time < time) {
+            let now = if turns_back { own } else { before.now() };
+            let told = before.known.as_ref().map_or(0, |known| known.authority_time());
             shared.view.store(Arc::new(View {
                 known: before.known.clone(),
                 lists: Some(Arc::new(read.known)),
-                complete_at: Some(complete),
+                complete_at: Some(TrueAt::received(time, now)),
                 source: Source::StatusLists,
+                disbelieved: if turns_back { told } else { before.disbelieved },
             }));
             self.context.changed();
         }

@@ -62,7 +62,7 @@ use crate::{
     judge_expiry, judge_issue, strip_prefix,
 };
 use cache::{TokenCache, TokenDigest, VerifiedToken};
-use clock::{TrueAt, now_ms};
+use clock::{OwnClock, TrueAt, now_ms};
 use status::{Counters, expires_soon};
 
 /// How long a key set is used after the authority last confirmed it.
@@ -96,6 +96,7 @@ struct Shared {
     leeway: i64,
     keys: ArcSwapOption<Keys>,
     view: ArcSwap<View>,
+    own_clock: OwnClock,
     cache: TokenCache,
     counters: Counters,
     /// Whether an unknown `kid` was seen since the key set was last fetched for that reason.
@@ -125,6 +126,8 @@ struct View {
     /// The instant up to which it is complete.
     complete_at: Option<TrueAt>,
     source: Source,
+    /// The latest time of the authority, by `known`, when its clock had been ahead; 0 if that never was.
+    disbelieved: i64,
 }
 
 impl View {
@@ -132,6 +135,7 @@ impl View {
     /// what passed since: nothing that was expired becomes valid when this machine's clock is set back.
     fn now(&self) -> i64 {
         let known = self.known.as_ref().map_or(0, |known| known.authority_time());
+        let known = if known > self.disbelieved { known } else { 0 };
         let signed = self.complete_at.map_or(0, |complete| complete.now());
         now_ms().max(known).max(signed)
     }
