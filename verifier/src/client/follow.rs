@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::clock::TrueAt;
 use super::discovery::Endpoints;
@@ -54,6 +54,9 @@ const SNAPSHOT_RETRY: Duration = Duration::from_secs(10 * 60);
 
 /// The wait before the next connection, unless the authority says another.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+
+/// The least time from one write of the snapshot file to the next, which events wait for.
+const SAVE_SOON: Duration = Duration::from_millis(500);
 
 /// How often the file of the verifier's own token is read for its expiry.
 const TOKEN_CHECKED: Duration = Duration::from_secs(30);
@@ -172,6 +175,10 @@ pub(super) struct Follower<'a> {
     snapshot_key: Option<KeyId>,
     /// What the snapshot file will contain.
     record: Option<Record>,
+    /// The head that was reached last, since the snapshot.
+    head: Option<String>,
+    /// When the file is written next, if there is something new.
+    save_due: Option<Instant>,
     saved: Option<Instant>,
     saving: Option<JoinHandle<()>>,
     token_checked: Instant,
@@ -198,6 +205,8 @@ impl<'a> Follower<'a> {
             no_snapshot_until: None,
             snapshot_key: None,
             record: None,
+            head: None,
+            save_due: None,
             saved: None,
             saving: None,
             token_checked: Instant::now(),
@@ -222,9 +231,10 @@ impl<'a> Follower<'a> {
             Err(error) => return tracing::warn!(%error, "the snapshot file is ignored"),
         };
         let shared = &self.context.shared;
-        self.confirmed = Some(loaded.known.position());
+        self.confirmed = Some(loaded.head.position);
         self.signed_at = loaded.head.issued_at;
-        self.withdrawn = WithdrawnKeys::clone(&loaded.known.withdrawn_keys());
+        self.withdrawn = loaded.withdrawn;
+        self.head = Some(loaded.head_text);
         self.snapshot_key = Some(loaded.snapshot_key);
         self.record = Some(loaded.record);
         let known = Arc::new(loaded.known);
@@ -251,6 +261,7 @@ impl<'a> Follower<'a> {
         loop {
             let endpoints = self.context.prepared().await;
             let Err(broken) = self.follow(&endpoints).await;
+            self.save();
             match broken {
                 Broken::Refresh => {}
                 Broken::Ended => sleep(jittered(self.retry)).await,
@@ -410,6 +421,8 @@ impl<'a> Follower<'a> {
             .as_ref()
             .map(|_| Record::new(text));
         self.known = Some(Arc::new(known));
+        self.head = None;
+        self.save_due = None;
         self.ahead = None;
         self.starts_again = false;
         self.snapshot_due = Instant::now() + SNAPSHOT_AGE;
@@ -442,11 +455,15 @@ impl<'a> Follower<'a> {
         // Only progress counts: comments alone would hold the stream open for ever.
         let mut silent_until = Instant::now() + FIRST_HEAD;
         loop {
-            let frame = timeout_at(silent_until, body.frame());
-            let frame = frame
-                .await
-                .map_err(|_| FetchError::Timeout)?
-                .ok_or(Broken::Ended)?;
+            let save_due = self.save_due;
+            let frame = tokio::select! {
+                frame = timeout_at(silent_until, body.frame()) => frame,
+                () = sleep_until(save_due.unwrap_or(silent_until)), if save_due.is_some() => {
+                    self.save();
+                    continue;
+                }
+            };
+            let frame = frame.map_err(|_| FetchError::Timeout)?.ok_or(Broken::Ended)?;
             let frame = frame.map_err(|error| FetchError::Body(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             for event in parser.push(&data)? {
@@ -506,6 +523,7 @@ impl<'a> Follower<'a> {
                 self.head(head)?;
             }
             if !is_full {
+                self.save();
                 sleep(jittered(between)).await;
             }
         }
@@ -522,6 +540,7 @@ impl<'a> Follower<'a> {
         let position = known.position();
         if let Some(record) = &mut self.record {
             record.push(&item);
+            self.save_within(SAVE_SOON);
         }
         if let Item::CutOff(cut_off) = &item
             && cut_off.tokens.kid.is_some()
@@ -654,7 +673,10 @@ impl<'a> Follower<'a> {
         shared.view.store(Arc::new(view));
         self.trouble.ended(self.context);
         self.context.changed();
-        self.save(text);
+        let between =
+            (self.context.shared.max_staleness / 4).clamp(Duration::from_secs(5), Duration::from_secs(60));
+        self.head = Some(text);
+        self.save_within(between);
         Ok(())
     }
 
@@ -737,21 +759,38 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Writes the snapshot file, unless that was done a moment ago. The head is that of the position.
-    fn save(&mut self, head: String) {
-        let shared = &self.context.shared;
-        let between = (shared.max_staleness / 4).clamp(Duration::from_secs(5), Duration::from_secs(60));
-        let is_running = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        if is_running || self.saved.is_some_and(|at| at.elapsed() < between) {
-            return;
+    /// Has the snapshot file written so long after it was written last.
+    fn save_within(&mut self, between: Duration) {
+        let now = Instant::now();
+        let due = self.saved.map_or(now, |saved| now.max(saved + between));
+        self.save_due = Some(self.save_due.map_or(due, |before| before.min(due)));
+        if due <= now {
+            self.save();
         }
-        let keys = shared.keys.load_full();
-        let (Some(record), Some(path), Some(keys)) =
-            (&self.record, &self.context.settings.snapshot_file, keys)
-        else {
+    }
+
+    /// Writes the snapshot file with what is known, if there is something new. Its head may be before the last items,
+    /// which nobody has signed yet: a revocation that was known must not be forgotten.
+    fn save(&mut self) {
+        let keys = self.context.shared.keys.load_full();
+        let (Some(record), Some(head), Some(path), Some(keys)) = (
+            &self.record,
+            &self.head,
+            &self.context.settings.snapshot_file,
+            keys,
+        ) else {
+            self.save_due = None;
             return;
         };
-        let (record, path) = (record.clone(), path.clone());
+        if self.save_due.is_none() {
+            return;
+        }
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            self.save_due = Some(Instant::now() + SAVE_SOON);
+            return;
+        }
+        let (record, head, path) = (record.clone(), head.clone(), path.clone());
+        self.save_due = None;
         self.saved = Some(Instant::now());
         self.saving = Some(spawn_blocking(move || {
             if let Err(error) = file::save(&path, &record, &keys, &head) {

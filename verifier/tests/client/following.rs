@@ -210,6 +210,59 @@ async fn a_cold_start_knows_what_it_knew() {
 }
 
 #[tokio::test]
+async fn a_revocation_that_no_head_confirmed_yet_is_known_after_a_restart() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let (first, revoked) = (authority.token(), authority.token());
+    let verifier = ready(builder(&authority).snapshot_file(&path)).await;
+    let cursor = authority.revoke(&first);
+    timeout(PATIENCE, verifier.wait_for(cursor)).await.unwrap();
+    let items = || fs::read_to_string(&path).map_or(0, |text| text.lines().count() - 1);
+    eventually("the first item", || items() == 1).await;
+    // From now on, heads are old.
+    let old = authority.data().sign_last();
+    authority.data().head = Some(old);
+    let since = tokio::time::Instant::now();
+    authority.revoke(&revoked);
+    verdict_becomes(&verifier, &revoked, Err(Rejection::Revoked)).await;
+    eventually("the second item", || items() == 2).await;
+    assert!(since.elapsed() < Duration::from_secs(3));
+    drop(verifier);
+
+    authority.stop().await;
+    let verifier = ready(builder(&authority).snapshot_file(&path)).await;
+    for token in [&first, &revoked] {
+        assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
+    }
+    assert!(verifier.verify(&authority.token()).is_ok());
+    authority.data().head = None;
+    authority.start_again().await;
+    eventually("the stream", || verifier.status().source == Source::Stream).await;
+    assert_eq!(verifier.verify(&revoked).map(drop), Err(Rejection::Revoked));
+    assert_eq!(authority.hits(SNAPSHOT), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_in_place_of_the_file_is_not_followed() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("snapshot"), folder.path().join("link"));
+    drop(ready(builder(&authority).snapshot_file(&path)).await);
+    eventually("a file", || path.exists()).await;
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    authority.stop().await;
+    let source = async |path: &std::path::Path| {
+        let verifier = builder(&authority).snapshot_file(path).build().unwrap();
+        eventually("no authority", || verifier.status().fetch_errors > 0).await;
+        verifier.status().source
+    };
+    assert_eq!(source(&path).await, Source::File);
+    assert_eq!(source(&link).await, Source::None);
+}
+
+#[tokio::test]
 async fn a_damaged_or_foreign_file_is_ignored() {
     let authority = Authority::start().await;
     let other = Authority::start().await;
