@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -205,6 +205,7 @@ impl Builder {
             wanted_key: Notify::new(),
             wanted_list: Notify::new(),
             changed: watch::Sender::new(()),
+            troubles: Mutex::default(),
             used,
         });
         let settings = task::Settings {

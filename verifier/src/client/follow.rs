@@ -21,7 +21,7 @@ use super::file::{self, Record};
 use super::http::{Ask, FetchError};
 use super::lists;
 use super::sse::{NotAnEvent, Parser};
-use super::task::{Context, Trouble, jittered};
+use super::task::{Context, FOLLOWING, Trouble, jittered, one_line};
 use super::{Keys, Source, View};
 use crate::event::Position;
 use crate::feed::{Cursor, Head, HeadClaims, Item, SnapshotClaims};
@@ -80,7 +80,7 @@ enum Broken {
     #[error("a signed statement of the feed was refused: {0}")]
     Refused(#[from] Rejection),
     /// The feed cannot be had with this token, or not at all.
-    #[error("the feed is not available: {0}")]
+    #[error("the feed is not available: {0}{hint}", hint = .0.hint())]
     Unavailable(FetchError),
     /// There is no feed, or none is wanted.
     #[error("the authority has no feed")]
@@ -211,7 +211,7 @@ impl<'a> Follower<'a> {
             saving: None,
             token_checked: Instant::now(),
             retry: DEFAULT_RETRY,
-            trouble: Trouble::new("following the revocation feed"),
+            trouble: Trouble::new(FOLLOWING),
             of_snapshot: Trouble::new("taking a new snapshot"),
         };
         if let Some(path) = context.settings.snapshot_file.clone() {
@@ -262,6 +262,13 @@ impl<'a> Follower<'a> {
             let endpoints = self.context.prepared().await;
             let Err(broken) = self.follow(&endpoints).await;
             self.save();
+            self.source = Source::None;
+            if matches!(
+                self.context.shared.view.load().source,
+                Source::Stream | Source::Pages
+            ) {
+                self.show(Source::None);
+            }
             match broken {
                 Broken::Refresh => {}
                 Broken::Ended => sleep(jittered(self.retry)).await,
@@ -339,7 +346,10 @@ impl<'a> Follower<'a> {
                 if had_head || !is_of_the_stream {
                     return Err(broken);
                 }
-                tracing::debug!(error = %broken, "the stream cannot be had: reading pages");
+                tracing::debug!(
+                    error = one_line(&broken),
+                    "the stream cannot be had: reading pages"
+                );
             }
             self.pages(feed).await?;
         }
@@ -558,8 +568,18 @@ impl<'a> Follower<'a> {
             self.reach(head)?;
         }
         self.publish();
+        if self.context.shared.view.load().lists.is_none() {
+            self.show(self.source);
+        }
         self.context.changed();
         Ok(())
+    }
+
+    /// Shows where what is known comes from.
+    fn show(&self, source: Source) {
+        let shared = &self.context.shared;
+        let view = View::clone(&shared.view.load());
+        shared.view.store(Arc::new(View { source, ..view }));
     }
 
     /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached.
@@ -754,7 +774,7 @@ impl<'a> Follower<'a> {
         if self.token_checked.elapsed() > TOKEN_CHECKED {
             self.token_checked = Instant::now();
             if let Err(error) = self.context.token().await {
-                tracing::warn!(%error, "the next connection will fail");
+                tracing::warn!(error = one_line(&error), "the next connection will fail");
             }
         }
     }
@@ -807,6 +827,7 @@ impl<'a> Follower<'a> {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);
+                self.show(Source::None);
                 return trouble.delay();
             }
         };
@@ -831,6 +852,8 @@ impl<'a> Follower<'a> {
                 disbelieved: if turns_back { told } else { before.disbelieved },
             }));
             self.context.changed();
+        } else if before.lists.is_some() {
+            self.show(Source::StatusLists);
         }
         read.wait
     }

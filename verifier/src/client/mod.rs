@@ -42,9 +42,10 @@ mod task;
 mod token;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -64,6 +65,7 @@ use crate::{
 use cache::{TokenCache, TokenDigest, VerifiedToken};
 use clock::{OwnClock, TrueAt, now_ms};
 use status::{Counters, expires_soon};
+use task::FOLLOWING;
 
 /// How long a key set is used after the authority last confirmed it.
 const KEYS_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -106,6 +108,8 @@ struct Shared {
     wanted_list: Notify,
     /// Wakes whoever waits for a change of `keys` or `view`.
     changed: watch::Sender<()>,
+    /// What fails at present, by the part.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
     /// Tokens with an unreported use.
     used: Option<mpsc::Sender<Arc<VerifiedToken>>>,
 }
@@ -118,7 +122,7 @@ struct Keys {
 }
 
 /// What is known about revocations.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct View {
     known: Option<Arc<Known>>,
     /// The published status lists, while the feed cannot be had.
@@ -368,8 +372,27 @@ impl Shared {
             .is_some_and(|keys| self.is_fresh(&view, keys, view.now()))
     }
 
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns why the verifier is not ready, or will not be.
     fn problem(&self, token_expires_soon: bool) -> Option<String> {
+        let troubles = self.troubles();
+        if let Some(problem) = self.obstacle() {
+            let reasons = troubles.values().map(|trouble| format!("; {trouble}"));
+            return Some(problem + &reasons.collect::<String>());
+        }
+        if self.view.load().lists.is_some()
+            && let Some(trouble) = troubles.get(FOLLOWING)
+        {
+            return Some(format!("status lists are read instead of the feed: {trouble}"));
+        }
+        token_expires_soon.then(|| "the verifier's own token expires within 14 days: replace it".to_owned())
+    }
+
+    /// Returns why the verifier is not ready.
+    fn obstacle(&self) -> Option<String> {
         let view = self.view.load();
         let (keys, now) = (self.keys.load(), view.now());
         let Some(keys) = keys.as_ref() else {
@@ -386,13 +409,10 @@ impl Shared {
             ));
         }
         let age = complete.age(now);
-        if age > self.max_staleness {
+        (age > self.max_staleness).then(|| {
             let (age, bound) = (age.as_secs(), self.max_staleness.as_secs());
-            return Some(format!(
-                "what is known about revocations is {age} s old, and the bound is {bound} s"
-            ));
-        }
-        token_expires_soon.then(|| "the verifier's own token expires within 14 days: replace it".to_owned())
+            format!("what is known about revocations is {age} s old, and the bound is {bound} s")
+        })
     }
 
     /// Notes a use for the next report.

@@ -10,6 +10,7 @@ use crate::authority::{Authority, Fault};
 use crate::{AUDIENCE, LONG, PATIENCE, builder, eventually, ready, verdict_becomes};
 
 const SNAPSHOT: &str = "/api/v1/revocations/snapshot";
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 const STREAM: &str = "/api/v1/revocations/stream";
 
 #[tokio::test]
@@ -128,6 +129,42 @@ async fn status_lists_replace_a_feed_that_cannot_be_had() {
     eventually("the feed again", || verifier.status().source == Source::Stream).await;
     authority.revoke(&good);
     verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn the_problem_names_the_reason() {
+    let authority = Authority::start().await;
+    authority.fault(STREAM, Fault::Refuse(403, "insufficient_scope"));
+    let bound = Duration::from_secs(20);
+    let verifier = ready(builder(&authority).max_staleness(bound)).await;
+    let problem = || verifier.status().problem.unwrap_or_default();
+    assert!(verifier.status().is_ready);
+    assert!(problem().contains("insufficient_scope"), "{}", problem());
+    assert!(problem().contains("lacks the scope `revocations:read`"));
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    eventually("another reason", || problem().contains("is not active")).await;
+    authority.mend();
+    authority.data().readers = vec!["reader".to_owned()];
+    eventually("no problem", || verifier.status().problem.is_none()).await;
+    assert_eq!(verifier.status().source, Source::Stream);
+
+    authority.stop().await;
+    eventually("no source", || verifier.status().source == Source::None).await;
+    drop(verifier);
+    let verifier = builder(&authority).build().unwrap();
+    let problem = || verifier.status().problem.unwrap_or_default();
+    eventually("a reason", || problem().contains("cannot be reached")).await;
+    authority.fault(
+        METADATA,
+        Fault::Text(format!("{{\"issuer\":\"\\n{}\"}}", "a".repeat(1000))),
+    );
+    authority.start_again().await;
+    eventually("another reason", || problem().contains("metadata")).await;
+    assert!(
+        !problem().contains('\n') && problem().len() < 400,
+        "{}",
+        problem()
+    );
 }
 
 #[tokio::test]
