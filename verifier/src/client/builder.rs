@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
+use super::clock::OwnClock;
 use super::http::{Http, base_url};
 use super::status::Counters;
 use super::token::OwnToken;
@@ -197,12 +198,14 @@ impl Builder {
             leeway: i64::try_from(self.leeway.as_secs()).unwrap_or(i64::MAX),
             keys: ArcSwapOption::empty(),
             view: ArcSwap::from_pointee(View::default()),
+            own_clock: OwnClock::start(),
             cache: TokenCache::new(self.cache_entries, self.cache_bytes),
             counters: Counters::default(),
             key_is_wanted: AtomicBool::new(false),
             wanted_key: Notify::new(),
             wanted_list: Notify::new(),
             changed: watch::Sender::new(()),
+            troubles: Mutex::default(),
             used,
         });
         let settings = task::Settings {

@@ -43,11 +43,42 @@ impl TrueAt {
     }
 }
 
+/// The clock of this machine, which no step back since the start makes earlier.
+#[derive(Debug)]
+pub(super) struct OwnClock {
+    started: i64,
+    at: Instant,
+}
+
+impl OwnClock {
+    pub(super) fn start() -> Self {
+        Self {
+            started: now_ms(),
+            at: Instant::now(),
+        }
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        now_ms().max(passed(self.started, self.at))
+    }
+}
+
+/// Returns the time that passed since an instant, added to a time in milliseconds.
+fn passed(time: i64, since: Instant) -> i64 {
+    let elapsed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+    time.saturating_add(elapsed)
+}
+
 impl TrueAt {
+    /// Returns whether something true at an earlier time is to be believed instead: this lies in the future, and so the
+    /// authority's clock was ahead, and is right again. `own` is the time of this machine.
+    pub(super) fn is_undone_by(&self, time: i64, own: i64) -> bool {
+        self.time > own && time <= own
+    }
+
     /// Returns what the authority's clock shows now at least.
     pub(super) fn now(&self) -> i64 {
-        let elapsed = i64::try_from(self.received.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.time.saturating_add(elapsed)
+        passed(self.time, self.received)
     }
 }
 

@@ -1,17 +1,21 @@
 //! The snapshot file: what a verifier knew, for a start while the authority is down.
 //!
 //! The first line is a JSON object with the key set, the signed snapshot and the signed head; each further line is an
-//! item of the feed after the snapshot. The head covers the hash of the last item, and so all of them.
+//! item of the feed after the snapshot. The head covers the hash of one of them, and so all before it. Nobody has signed
+//! those after it: they count as they did when they arrived.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::Keys;
 use crate::feed::{HeadClaims, Item, SnapshotClaims};
+use crate::known::WithdrawnKeys;
 use crate::{
     KeyId, KeySet, Known, Malformed, NotAKeySet, NotApplied, Rejection, Statement, UnverifiedStatement,
 };
@@ -61,7 +65,10 @@ pub(super) struct Loaded {
     pub(super) known: Known,
     /// The key that signed the snapshot.
     pub(super) snapshot_key: KeyId,
+    /// The keys that the events before the head withdrew.
+    pub(super) withdrawn: WithdrawnKeys,
     pub(super) head: HeadClaims,
+    pub(super) head_text: String,
     pub(super) record: Record,
 }
 
@@ -70,8 +77,8 @@ pub(super) struct Loaded {
 pub(super) enum Unusable {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("others than its owner may write it")]
-    Mode,
+    #[error("it is no file of this user or of root that only they may write")]
+    Owner,
     #[error("it is damaged: {0}")]
     Json(#[from] serde_json::Error),
     #[error("its key set is damaged: {0}")]
@@ -80,7 +87,7 @@ pub(super) enum Unusable {
     Refused(#[from] Rejection),
     #[error("an item does not follow on the one before: {0}")]
     Item(#[from] NotApplied),
-    #[error("its head is not that of its last item")]
+    #[error("its head is that of none of its items")]
     Head,
 }
 
@@ -100,11 +107,11 @@ struct FirstLine {
 
 /// Reads and verifies the file; `None` if there is none.
 pub(super) fn load(path: &Path, issuer: &str) -> Result<Option<Loaded>, Unusable> {
-    let file = match File::open(path) {
+    let file = match open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    check_mode(&file)?;
+    check_owner(&file)?;
     let mut text = String::new();
     file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
     let (first, items) = text.split_once('\n').unwrap_or((&text, ""));
@@ -114,22 +121,34 @@ pub(super) fn load(path: &Path, issuer: &str) -> Result<Option<Loaded>, Unusable
     let snapshot_key = snapshot.header().kid.clone();
     let snapshot = keys.verify_statement(snapshot)?;
     let known = Known::from_snapshot(issuer, &snapshot.judge(issuer)?)?;
-    for line in items.lines() {
+    let head = UnverifiedStatement::<HeadClaims>::parse(&first.head)?;
+    let head_key = head.header().kid.clone();
+    let head = keys.verify_statement(head)?;
+    let head = head.judge(issuer)?.clone();
+    // What the head confirms.
+    let mut withdrawn = None;
+    let mut lines = items.lines();
+    loop {
+        if known.position() == head.position {
+            known.observe(head.issued_at.saturating_mul(1000));
+            withdrawn = Some(WithdrawnKeys::clone(&known.withdrawn_keys()));
+            if known.withdraws(&head_key, 0) {
+                return Err(Rejection::UnknownKey.into());
+            }
+        }
+        let Some(line) = lines.next() else { break };
         known.apply(&serde_json::from_str(line)?)?;
     }
-    let head = keys.verify_statement(UnverifiedStatement::<HeadClaims>::parse(&first.head)?)?;
-    let head = head.judge(issuer)?.clone();
-    if head.position != known.position() {
-        return Err(Unusable::Head);
-    }
-    known.observe(head.issued_at.saturating_mul(1000));
+    let withdrawn = withdrawn.ok_or(Unusable::Head)?;
     Ok(Some(Loaded {
         keys,
         keys_text: first.jwks,
         keys_confirmed: first.jwks_confirmed,
         known,
         snapshot_key,
+        withdrawn,
         head,
+        head_text: first.head,
         record: Record {
             snapshot: first.snapshot.into(),
             items: items.to_owned(),
@@ -181,18 +200,37 @@ fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    // A link would say whose file it is only as long as nobody changes the link, and a pipe must not block.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Refuses a file that others may write: it says which keys are trusted.
 #[cfg(unix)]
-fn check_mode(file: &File) -> Result<(), Unusable> {
+fn check_owner(file: &File) -> Result<(), Unusable> {
     use std::os::unix::fs::MetadataExt;
 
-    if file.metadata()?.mode() & 0o022 != 0 {
-        return Err(Unusable::Mode);
+    let metadata = file.metadata()?;
+    let is_owner = metadata.uid() == rustix::process::geteuid().as_raw() || metadata.uid() == 0;
+    if !metadata.is_file() || !is_owner || metadata.mode() & 0o022 != 0 {
+        return Err(Unusable::Owner);
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &File) -> Result<(), Unusable> {
+fn check_owner(_: &File) -> Result<(), Unusable> {
     Ok(())
 }

@@ -13,7 +13,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderName, HeaderValue};
 use serde::Deserialize;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::clock::TrueAt;
 use super::discovery::Endpoints;
@@ -21,7 +21,7 @@ use super::file::{self, Record};
 use super::http::{Ask, FetchError};
 use super::lists;
 use super::sse::{NotAnEvent, Parser};
-use super::task::{Context, Trouble, jittered};
+use super::task::{Context, FOLLOWING, Trouble, jittered, one_line};
 use super::{Keys, Source, View};
 use crate::event::Position;
 use crate::feed::{Cursor, Head, HeadClaims, Item, SnapshotClaims};
@@ -55,6 +55,9 @@ const SNAPSHOT_RETRY: Duration = Duration::from_secs(10 * 60);
 /// The wait before the next connection, unless the authority says another.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 
+/// The least time from one write of the snapshot file to the next, which events wait for.
+const SAVE_SOON: Duration = Duration::from_millis(500);
+
 /// How often the file of the verifier's own token is read for its expiry.
 const TOKEN_CHECKED: Duration = Duration::from_secs(30);
 
@@ -77,7 +80,7 @@ enum Broken {
     #[error("a signed statement of the feed was refused: {0}")]
     Refused(#[from] Rejection),
     /// The feed cannot be had with this token, or not at all.
-    #[error("the feed is not available: {0}")]
+    #[error("the feed is not available: {0}{hint}", hint = .0.hint())]
     Unavailable(FetchError),
     /// There is no feed, or none is wanted.
     #[error("the authority has no feed")]
@@ -172,6 +175,10 @@ pub(super) struct Follower<'a> {
     snapshot_key: Option<KeyId>,
     /// What the snapshot file will contain.
     record: Option<Record>,
+    /// The head that was reached last, since the snapshot.
+    head: Option<String>,
+    /// When the file is written next, if there is something new.
+    save_due: Option<Instant>,
     saved: Option<Instant>,
     saving: Option<JoinHandle<()>>,
     token_checked: Instant,
@@ -198,11 +205,13 @@ impl<'a> Follower<'a> {
             no_snapshot_until: None,
             snapshot_key: None,
             record: None,
+            head: None,
+            save_due: None,
             saved: None,
             saving: None,
             token_checked: Instant::now(),
             retry: DEFAULT_RETRY,
-            trouble: Trouble::new("following the revocation feed"),
+            trouble: Trouble::new(FOLLOWING),
             of_snapshot: Trouble::new("taking a new snapshot"),
         };
         if let Some(path) = context.settings.snapshot_file.clone() {
@@ -222,9 +231,10 @@ impl<'a> Follower<'a> {
             Err(error) => return tracing::warn!(%error, "the snapshot file is ignored"),
         };
         let shared = &self.context.shared;
-        self.confirmed = Some(loaded.known.position());
+        self.confirmed = Some(loaded.head.position);
         self.signed_at = loaded.head.issued_at;
-        self.withdrawn = WithdrawnKeys::clone(&loaded.known.withdrawn_keys());
+        self.withdrawn = loaded.withdrawn;
+        self.head = Some(loaded.head_text);
         self.snapshot_key = Some(loaded.snapshot_key);
         self.record = Some(loaded.record);
         let known = Arc::new(loaded.known);
@@ -251,6 +261,14 @@ impl<'a> Follower<'a> {
         loop {
             let endpoints = self.context.prepared().await;
             let Err(broken) = self.follow(&endpoints).await;
+            self.save();
+            self.source = Source::None;
+            if matches!(
+                self.context.shared.view.load().source,
+                Source::Stream | Source::Pages
+            ) {
+                self.show(Source::None);
+            }
             match broken {
                 Broken::Refresh => {}
                 Broken::Ended => sleep(jittered(self.retry)).await,
@@ -328,7 +346,10 @@ impl<'a> Follower<'a> {
                 if had_head || !is_of_the_stream {
                     return Err(broken);
                 }
-                tracing::debug!(error = %broken, "the stream cannot be had: reading pages");
+                tracing::debug!(
+                    error = one_line(&broken),
+                    "the stream cannot be had: reading pages"
+                );
             }
             self.pages(feed).await?;
         }
@@ -410,6 +431,8 @@ impl<'a> Follower<'a> {
             .as_ref()
             .map(|_| Record::new(text));
         self.known = Some(Arc::new(known));
+        self.head = None;
+        self.save_due = None;
         self.ahead = None;
         self.starts_again = false;
         self.snapshot_due = Instant::now() + SNAPSHOT_AGE;
@@ -442,11 +465,15 @@ impl<'a> Follower<'a> {
         // Only progress counts: comments alone would hold the stream open for ever.
         let mut silent_until = Instant::now() + FIRST_HEAD;
         loop {
-            let frame = timeout_at(silent_until, body.frame());
-            let frame = frame
-                .await
-                .map_err(|_| FetchError::Timeout)?
-                .ok_or(Broken::Ended)?;
+            let save_due = self.save_due;
+            let frame = tokio::select! {
+                frame = timeout_at(silent_until, body.frame()) => frame,
+                () = sleep_until(save_due.unwrap_or(silent_until)), if save_due.is_some() => {
+                    self.save();
+                    continue;
+                }
+            };
+            let frame = frame.map_err(|_| FetchError::Timeout)?.ok_or(Broken::Ended)?;
             let frame = frame.map_err(|error| FetchError::Body(error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             for event in parser.push(&data)? {
@@ -506,6 +533,7 @@ impl<'a> Follower<'a> {
                 self.head(head)?;
             }
             if !is_full {
+                self.save();
                 sleep(jittered(between)).await;
             }
         }
@@ -522,6 +550,7 @@ impl<'a> Follower<'a> {
         let position = known.position();
         if let Some(record) = &mut self.record {
             record.push(&item);
+            self.save_within(SAVE_SOON);
         }
         if let Item::CutOff(cut_off) = &item
             && cut_off.tokens.kid.is_some()
@@ -539,8 +568,18 @@ impl<'a> Follower<'a> {
             self.reach(head)?;
         }
         self.publish();
+        if self.context.shared.view.load().lists.is_none() {
+            self.show(self.source);
+        }
         self.context.changed();
         Ok(())
+    }
+
+    /// Shows where what is known comes from.
+    fn show(&self, source: Source) {
+        let shared = &self.context.shared;
+        let view = View::clone(&shared.view.load());
+        shared.view.store(Arc::new(View { source, ..view }));
     }
 
     /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached.
@@ -604,28 +643,39 @@ impl<'a> Follower<'a> {
         self.withdrawn
             .extend(withdrawn.iter().map(|(kid, at)| (kid.clone(), *at)));
         self.confirmed = Some(position);
-        self.signed_at = self.signed_at.max(head.issued_at);
+        let shared = &self.context.shared;
+        let (before, own) = (shared.view.load(), shared.own_clock.now());
+        let time = head.issued_at.saturating_mul(1000);
+        let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
+        self.signed_at = if turns_back {
+            head.issued_at
+        } else {
+            self.signed_at.max(head.issued_at)
+        };
         let known = Arc::clone(known);
         if !self.may_publish(&known) {
             return Ok(());
         }
         self.distrusts = false;
 
-        let shared = &self.context.shared;
-        let before = shared.view.load();
+        // Status lists are read until a head says as much as they do: `known` may lack what they have.
+        let is_older = before.complete_at.is_some_and(|at| at.time > time) && !turns_back;
+        if before.lists.is_some() && is_older {
+            self.publish();
+            return Ok(());
+        }
+        let disbelieved = if turns_back {
+            known.authority_time()
+        } else {
+            before.disbelieved
+        };
         let mut view = View {
             known: Some(known),
             lists: None,
             complete_at: None,
             source: self.source,
+            disbelieved,
         };
-        let now = view.now().max(before.now());
-        let complete = TrueAt::received(head.issued_at.saturating_mul(1000), now);
-        // Status lists are read until a head says as much as they do: `known` may lack what they have.
-        if before.lists.is_some() && before.complete_at.is_some_and(|at| at.time > complete.time) {
-            self.publish();
-            return Ok(());
-        }
         let is_of_epoch = |before: &View| {
             let known = before.known.as_ref().map(|known| known.position().epoch);
             known == Some(position.epoch)
@@ -633,12 +683,20 @@ impl<'a> Follower<'a> {
         // A repeated head makes nothing fresher.
         let newest = before
             .complete_at
-            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= complete.time);
-        view.complete_at = Some(newest.unwrap_or(complete));
+            .filter(|at| before.lists.is_none() && is_of_epoch(&before) && at.time >= time && !turns_back);
+        let now = if turns_back {
+            own
+        } else {
+            view.now().max(before.now())
+        };
+        view.complete_at = Some(newest.unwrap_or_else(|| TrueAt::received(time, now)));
         shared.view.store(Arc::new(view));
         self.trouble.ended(self.context);
         self.context.changed();
-        self.save(text);
+        let between =
+            (self.context.shared.max_staleness / 4).clamp(Duration::from_secs(5), Duration::from_secs(60));
+        self.head = Some(text);
+        self.save_within(between);
         Ok(())
     }
 
@@ -661,6 +719,7 @@ impl<'a> Follower<'a> {
             lists: before.lists.clone(),
             complete_at: before.complete_at,
             source: before.source,
+            disbelieved: before.disbelieved,
         };
         shared.view.store(Arc::new(view));
         self.distrusts = false;
@@ -715,26 +774,43 @@ impl<'a> Follower<'a> {
         if self.token_checked.elapsed() > TOKEN_CHECKED {
             self.token_checked = Instant::now();
             if let Err(error) = self.context.token().await {
-                tracing::warn!(%error, "the next connection will fail");
+                tracing::warn!(error = one_line(&error), "the next connection will fail");
             }
         }
     }
 
-    /// Writes the snapshot file, unless that was done a moment ago. The head is that of the position.
-    fn save(&mut self, head: String) {
-        let shared = &self.context.shared;
-        let between = (shared.max_staleness / 4).clamp(Duration::from_secs(5), Duration::from_secs(60));
-        let is_running = self.saving.as_ref().is_some_and(|saving| !saving.is_finished());
-        if is_running || self.saved.is_some_and(|at| at.elapsed() < between) {
-            return;
+    /// Has the snapshot file written so long after it was written last.
+    fn save_within(&mut self, between: Duration) {
+        let now = Instant::now();
+        let due = self.saved.map_or(now, |saved| now.max(saved + between));
+        self.save_due = Some(self.save_due.map_or(due, |before| before.min(due)));
+        if due <= now {
+            self.save();
         }
-        let keys = shared.keys.load_full();
-        let (Some(record), Some(path), Some(keys)) =
-            (&self.record, &self.context.settings.snapshot_file, keys)
-        else {
+    }
+
+    /// Writes the snapshot file with what is known, if there is something new. Its head may be before the last items,
+    /// which nobody has signed yet: a revocation that was known must not be forgotten.
+    fn save(&mut self) {
+        let keys = self.context.shared.keys.load_full();
+        let (Some(record), Some(head), Some(path), Some(keys)) = (
+            &self.record,
+            &self.head,
+            &self.context.settings.snapshot_file,
+            keys,
+        ) else {
+            self.save_due = None;
             return;
         };
-        let (record, path) = (record.clone(), path.clone());
+        if self.save_due.is_none() {
+            return;
+        }
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            self.save_due = Some(Instant::now() + SAVE_SOON);
+            return;
+        }
+        let (record, head, path) = (record.clone(), head.clone(), path.clone());
+        self.save_due = None;
         self.saved = Some(Instant::now());
         self.saving = Some(spawn_blocking(move || {
             if let Err(error) = file::save(&path, &record, &keys, &head) {
@@ -751,6 +827,7 @@ impl<'a> Follower<'a> {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);
+                self.show(Source::None);
                 return trouble.delay();
             }
         };
@@ -760,17 +837,23 @@ impl<'a> Follower<'a> {
             self.signed_at = self.signed_at.max(read.issued_at);
         }
         let shared = &self.context.shared;
-        let before = shared.view.load();
-        let complete = TrueAt::received(read.issued_at.saturating_mul(1000), before.now());
+        let (before, own) = (shared.view.load(), shared.own_clock.now());
+        let time = read.issued_at.saturating_mul(1000);
+        let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
         // The feed that ended a moment ago told more than the lists do.
-        if before.complete_at.is_none_or(|at| at.time < complete.time) {
+        if turns_back || before.complete_at.is_none_or(|at| at.time < time) {
+            let now = if turns_back { own } else { before.now() };
+            let told = before.known.as_ref().map_or(0, |known| known.authority_time());
             shared.view.store(Arc::new(View {
                 known: before.known.clone(),
                 lists: Some(Arc::new(read.known)),
-                complete_at: Some(complete),
+                complete_at: Some(TrueAt::received(time, now)),
                 source: Source::StatusLists,
+                disbelieved: if turns_back { told } else { before.disbelieved },
             }));
             self.context.changed();
+        } else if before.lists.is_some() {
+            self.show(Source::StatusLists);
         }
         read.wait
     }

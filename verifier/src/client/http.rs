@@ -54,6 +54,19 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// Returns what a refusal of the feed means.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Status { status, .. } if *status == StatusCode::UNAUTHORIZED => {
+                " (the verifier's own token is not active)"
+            }
+            Self::Status { status, .. } if *status == StatusCode::FORBIDDEN => {
+                " (the verifier's own token lacks the scope `revocations:read`)"
+            }
+            _ => "",
+        }
+    }
+
     pub(super) fn is_unauthorized(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::UNAUTHORIZED)
     }

@@ -82,12 +82,19 @@ pub(super) async fn read(
             shared.want_keys();
         }
         let list = list?;
-        let list = list.judge(&ExpectedList {
-            uri,
-            known: None,
-            now: shared.view.load().now() / 1000,
-            leeway: shared.leeway,
-        })?;
+        let judge = |now: i64| {
+            list.judge(&ExpectedList {
+                uri,
+                known: None,
+                now: now / 1000,
+                leeway: shared.leeway,
+            })
+        };
+        let list = match judge(shared.view.load().now()) {
+            // The authority's clock may have been ahead. How old the list is is judged later.
+            Err(Rejection::Expired) => judge(shared.own_clock.now())?,
+            judged => judged?,
+        };
         if known.is_some_and(|known| is_outdated(list, known)) {
             return Err(Rejection::Outdated.into());
         }

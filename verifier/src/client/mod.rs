@@ -42,9 +42,10 @@ mod task;
 mod token;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -62,8 +63,9 @@ use crate::{
     judge_expiry, judge_issue, strip_prefix,
 };
 use cache::{TokenCache, TokenDigest, VerifiedToken};
-use clock::{TrueAt, now_ms};
+use clock::{OwnClock, TrueAt, now_ms};
 use status::{Counters, expires_soon};
+use task::FOLLOWING;
 
 /// How long a key set is used after the authority last confirmed it.
 const KEYS_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -96,6 +98,7 @@ struct Shared {
     leeway: i64,
     keys: ArcSwapOption<Keys>,
     view: ArcSwap<View>,
+    own_clock: OwnClock,
     cache: TokenCache,
     counters: Counters,
     /// Whether an unknown `kid` was seen since the key set was last fetched for that reason.
@@ -105,6 +108,8 @@ struct Shared {
     wanted_list: Notify,
     /// Wakes whoever waits for a change of `keys` or `view`.
     changed: watch::Sender<()>,
+    /// What fails at present, by the part.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
     /// Tokens with an unreported use.
     used: Option<mpsc::Sender<Arc<VerifiedToken>>>,
 }
@@ -117,7 +122,7 @@ struct Keys {
 }
 
 /// What is known about revocations.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct View {
     known: Option<Arc<Known>>,
     /// The published status lists, while the feed cannot be had.
@@ -125,6 +130,8 @@ struct View {
     /// The instant up to which it is complete.
     complete_at: Option<TrueAt>,
     source: Source,
+    /// The latest time of the authority, by `known`, when its clock had been ahead; 0 if that never was.
+    disbelieved: i64,
 }
 
 impl View {
@@ -132,6 +139,7 @@ impl View {
     /// what passed since: nothing that was expired becomes valid when this machine's clock is set back.
     fn now(&self) -> i64 {
         let known = self.known.as_ref().map_or(0, |known| known.authority_time());
+        let known = if known > self.disbelieved { known } else { 0 };
         let signed = self.complete_at.map_or(0, |complete| complete.now());
         now_ms().max(known).max(signed)
     }
@@ -364,8 +372,27 @@ impl Shared {
             .is_some_and(|keys| self.is_fresh(&view, keys, view.now()))
     }
 
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns why the verifier is not ready, or will not be.
     fn problem(&self, token_expires_soon: bool) -> Option<String> {
+        let troubles = self.troubles();
+        if let Some(problem) = self.obstacle() {
+            let reasons = troubles.values().map(|trouble| format!("; {trouble}"));
+            return Some(problem + &reasons.collect::<String>());
+        }
+        if self.view.load().lists.is_some()
+            && let Some(trouble) = troubles.get(FOLLOWING)
+        {
+            return Some(format!("status lists are read instead of the feed: {trouble}"));
+        }
+        token_expires_soon.then(|| "the verifier's own token expires within 14 days: replace it".to_owned())
+    }
+
+    /// Returns why the verifier is not ready.
+    fn obstacle(&self) -> Option<String> {
         let view = self.view.load();
         let (keys, now) = (self.keys.load(), view.now());
         let Some(keys) = keys.as_ref() else {
@@ -382,13 +409,10 @@ impl Shared {
             ));
         }
         let age = complete.age(now);
-        if age > self.max_staleness {
+        (age > self.max_staleness).then(|| {
             let (age, bound) = (age.as_secs(), self.max_staleness.as_secs());
-            return Some(format!(
-                "what is known about revocations is {age} s old, and the bound is {bound} s"
-            ));
-        }
-        token_expires_soon.then(|| "the verifier's own token expires within 14 days: replace it".to_owned())
+            format!("what is known about revocations is {age} s old, and the bound is {bound} s")
+        })
     }
 
     /// Notes a use for the next report.

@@ -14,7 +14,7 @@ const WARN_BEFORE: i64 = 14 * 24 * 60 * 60;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// Nothing is known yet.
+    /// From nowhere at present: the authority does not answer, or has not answered yet.
     #[default]
     None,
     /// The snapshot file, until the authority answers.

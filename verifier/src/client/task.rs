@@ -82,7 +82,10 @@ impl Context {
     }
 }
 
-/// Logs the first of many failures, and the success after them.
+/// The part that follows the feed.
+pub(super) const FOLLOWING: &str = "following the revocation feed";
+
+/// Logs the first of many failures, and the success after them. The last failure is part of the status meanwhile.
 #[derive(Debug)]
 pub(super) struct Trouble {
     what: &'static str,
@@ -99,6 +102,11 @@ impl Trouble {
         counters.count(&counters.fetch_errors);
 
         let issuer = context.shared.issuer.as_str();
+        let error = one_line(error);
+        context
+            .shared
+            .troubles()
+            .insert(self.what, format!("{} failed: {error}", self.what));
         if self.failures == 0 {
             tracing::warn!(issuer, %error, "{} failed, and is tried again", self.what);
         } else {
@@ -111,6 +119,7 @@ impl Trouble {
         if self.failures > 0 {
             let issuer = context.shared.issuer.as_str();
             tracing::info!(issuer, failures = self.failures, "{} works again", self.what);
+            context.shared.troubles().remove(self.what);
         }
         self.failures = 0;
     }
@@ -132,4 +141,19 @@ pub(super) fn jittered(duration: Duration) -> Duration {
     let half = duration / 2;
     let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
     half + half.mul_f64(share)
+}
+
+/// Returns the text of an error in one line of at most 200 characters: parts of it may come from the other side.
+pub(super) fn one_line(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let escaped = text.chars().flat_map(|char| {
+        let is_plain = matches!(char, '"' | '\'' | '\\');
+        let (plain, escaped) = if is_plain {
+            (Some(char), None)
+        } else {
+            (None, Some(char.escape_debug()))
+        };
+        plain.into_iter().chain(escaped.into_iter().flatten())
+    });
+    escaped.take(200).collect()
 }

@@ -10,6 +10,7 @@ use crate::authority::{Authority, Fault};
 use crate::{AUDIENCE, LONG, PATIENCE, builder, eventually, ready, verdict_becomes};
 
 const SNAPSHOT: &str = "/api/v1/revocations/snapshot";
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 const STREAM: &str = "/api/v1/revocations/stream";
 
 #[tokio::test]
@@ -131,6 +132,42 @@ async fn status_lists_replace_a_feed_that_cannot_be_had() {
 }
 
 #[tokio::test]
+async fn the_problem_names_the_reason() {
+    let authority = Authority::start().await;
+    authority.fault(STREAM, Fault::Refuse(403, "insufficient_scope"));
+    let bound = Duration::from_secs(20);
+    let verifier = ready(builder(&authority).max_staleness(bound)).await;
+    let problem = || verifier.status().problem.unwrap_or_default();
+    assert!(verifier.status().is_ready);
+    assert!(problem().contains("insufficient_scope"), "{}", problem());
+    assert!(problem().contains("lacks the scope `revocations:read`"));
+    authority.data().readers = vec!["somebody-else".to_owned()];
+    eventually("another reason", || problem().contains("is not active")).await;
+    authority.mend();
+    authority.data().readers = vec!["reader".to_owned()];
+    eventually("no problem", || verifier.status().problem.is_none()).await;
+    assert_eq!(verifier.status().source, Source::Stream);
+
+    authority.stop().await;
+    eventually("no source", || verifier.status().source == Source::None).await;
+    drop(verifier);
+    let verifier = builder(&authority).build().unwrap();
+    let problem = || verifier.status().problem.unwrap_or_default();
+    eventually("a reason", || problem().contains("cannot be reached")).await;
+    authority.fault(
+        METADATA,
+        Fault::Text(format!("{{\"issuer\":\"\\n{}\"}}", "a".repeat(1000))),
+    );
+    authority.start_again().await;
+    eventually("another reason", || problem().contains("metadata")).await;
+    assert!(
+        !problem().contains('\n') && problem().len() < 400,
+        "{}",
+        problem()
+    );
+}
+
+#[tokio::test]
 async fn status_lists_need_no_token() {
     let authority = Authority::start().await;
     let (good, revoked) = (authority.token(), authority.token());
@@ -207,6 +244,59 @@ async fn a_cold_start_knows_what_it_knew() {
         verifier.verify_for(&open, &after_snapshot).map(drop),
         Err(Rejection::Revoked)
     );
+}
+
+#[tokio::test]
+async fn a_revocation_that_no_head_confirmed_yet_is_known_after_a_restart() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let (first, revoked) = (authority.token(), authority.token());
+    let verifier = ready(builder(&authority).snapshot_file(&path)).await;
+    let cursor = authority.revoke(&first);
+    timeout(PATIENCE, verifier.wait_for(cursor)).await.unwrap();
+    let items = || fs::read_to_string(&path).map_or(0, |text| text.lines().count() - 1);
+    eventually("the first item", || items() == 1).await;
+    // From now on, heads are old.
+    let old = authority.data().sign_last();
+    authority.data().head = Some(old);
+    let since = tokio::time::Instant::now();
+    authority.revoke(&revoked);
+    verdict_becomes(&verifier, &revoked, Err(Rejection::Revoked)).await;
+    eventually("the second item", || items() == 2).await;
+    assert!(since.elapsed() < Duration::from_secs(3));
+    drop(verifier);
+
+    authority.stop().await;
+    let verifier = ready(builder(&authority).snapshot_file(&path)).await;
+    for token in [&first, &revoked] {
+        assert_eq!(verifier.verify(token).map(drop), Err(Rejection::Revoked));
+    }
+    assert!(verifier.verify(&authority.token()).is_ok());
+    authority.data().head = None;
+    authority.start_again().await;
+    eventually("the stream", || verifier.status().source == Source::Stream).await;
+    assert_eq!(verifier.verify(&revoked).map(drop), Err(Rejection::Revoked));
+    assert_eq!(authority.hits(SNAPSHOT), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_in_place_of_the_file_is_not_followed() {
+    let authority = Authority::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("snapshot"), folder.path().join("link"));
+    drop(ready(builder(&authority).snapshot_file(&path)).await);
+    eventually("a file", || path.exists()).await;
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    authority.stop().await;
+    let source = async |path: &std::path::Path| {
+        let verifier = builder(&authority).snapshot_file(path).build().unwrap();
+        eventually("no authority", || verifier.status().fetch_errors > 0).await;
+        verifier.status().source
+    };
+    assert_eq!(source(&path).await, Source::File);
+    assert_eq!(source(&link).await, Source::None);
 }
 
 #[tokio::test]

@@ -245,3 +245,25 @@ async fn an_expired_token_stays_expired_when_the_clock_is_set_back() {
     eventually("a connection", || verifier.status().reconnects > 0).await;
     assert_eq!(verifier.verify(&token).map(drop), Err(Rejection::Expired));
 }
+
+#[tokio::test]
+async fn a_step_of_the_authoritys_clock_ahead_and_back_ends_with_it() {
+    let authority = Authority::start().await;
+    authority.data().delay = -3600;
+    let verifier = ready(builder(&authority).max_staleness(BOUND)).await;
+    let mut claims = authority.claims();
+    claims.expires_at += 7200;
+    let (good, early) = (authority.sign(&claims), authority.token());
+    assert!(verifier.verify(&good).is_ok());
+    claims.expires_at -= 7200 + 1800;
+    let early_too = authority.sign(&claims);
+    assert_eq!(verifier.verify(&early_too).map(drop), Err(Rejection::Expired));
+    authority.data().delay = 0;
+    verdict_becomes(&verifier, &early_too, Ok(())).await;
+    sleep(BOUND + Duration::from_secs(1)).await;
+    for token in [&good, &early, &early_too] {
+        assert!(verifier.verify(token).is_ok());
+    }
+    authority.revoke(&good);
+    verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
