@@ -87,7 +87,7 @@ pub enum Item {
     CutOff(CutOffItem),
 }
 
-/// What is the same for all events.
+/// The position and the instants of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = RevocationPlace))]
 pub struct Place {
@@ -116,7 +116,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = TokenRevoked))]
 pub struct TokenItem {
-    /// Where and when.
+    /// The position and the instants.
     #[serde(flatten)]
     pub place: Place,
     /// The token.
@@ -128,7 +128,7 @@ pub struct TokenItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = TokensCutOff))]
 pub struct CutOffItem {
-    /// Where and when.
+    /// The position and the instants.
     #[serde(flatten)]
     pub place: Place,
     /// The tokens.
@@ -197,7 +197,8 @@ pub struct Page {
     /// The position after the last of them; `after` if there are none.
     #[cfg_attr(feature = "utoipa", schema(value_type = String, min_length = 75, max_length = 75))]
     pub next_cursor: Cursor,
-    /// The signed head of the feed, a JWT; absent from a full page, which never changes.
+    /// The signed head of the feed, a JWT; absent from a full page, which never changes, and from a page after which an
+    /// event was added meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
 }
