@@ -58,6 +58,12 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 /// The least time from one write of the snapshot file to the next, which events wait for.
 const SAVE_SOON: Duration = Duration::from_millis(500);
 
+/// The least wait before the next connection, whatever the authority says.
+const MIN_RETRY: Duration = Duration::from_millis(250);
+
+/// How long a stream lives at least, unless something is wrong.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+
 /// How often the file of the verifier's own token is read for its expiry.
 const TOKEN_CHECKED: Duration = Duration::from_secs(30);
 
@@ -160,6 +166,11 @@ pub(super) struct Follower<'a> {
     withdrawn: WithdrawnKeys,
     /// The first head that is ahead of `known`.
     ahead: Option<SignedHead>,
+    /// The highest `iat` of a head, in seconds, reached or not.
+    heard_at: i64,
+    /// When the stream was opened last, and how many ended soon after that, one after the other.
+    opened: Instant,
+    short_streams: u32,
     /// Where heads and items come from.
     source: Source,
     /// Whether the stream was connected before.
@@ -197,6 +208,9 @@ impl<'a> Follower<'a> {
             signed_at: 0,
             withdrawn: WithdrawnKeys::new(),
             ahead: None,
+            heard_at: 0,
+            opened: Instant::now(),
+            short_streams: 0,
             source: Source::None,
             had_stream: false,
             distrusts: false,
@@ -271,7 +285,10 @@ impl<'a> Follower<'a> {
             }
             match broken {
                 Broken::Refresh => {}
-                Broken::Ended => sleep(jittered(self.retry)).await,
+                Broken::Ended => {
+                    let wait = self.wait_after_stream();
+                    sleep(wait).await;
+                }
                 Broken::NoFeed | Broken::Unavailable(_) => {
                     if !self.context.settings.status_lists_only {
                         self.trouble.failed(self.context, &broken);
@@ -301,6 +318,17 @@ impl<'a> Follower<'a> {
                 }
             }
         }
+    }
+
+    /// Returns the wait after a stream ended: what the authority asked for, and longer after each that did not live long.
+    fn wait_after_stream(&mut self) -> Duration {
+        if self.opened.elapsed() >= SHORT_LIFE {
+            self.short_streams = 0;
+            return jittered(self.retry).max(MIN_RETRY);
+        }
+        let doubled = MIN_RETRY.saturating_mul(1 << self.short_streams.min(6));
+        self.short_streams = self.short_streams.saturating_add(1);
+        jittered(self.retry.max(doubled)).max(MIN_RETRY)
     }
 
     async fn follow(&mut self, endpoints: &Endpoints) -> Result<Infallible, Broken> {
@@ -442,6 +470,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
+    /// Follows the stream until it ends.
     async fn stream(&mut self, url: &str, had_head: &mut bool) -> Result<Infallible, Broken> {
         let token = self.context.token().await?;
         let cursor = HeaderValue::from_str(&Cursor(self.position()?).to_string());
@@ -457,6 +486,7 @@ impl<'a> Follower<'a> {
         let mut body = self.context.settings.http.open(ask).await?;
         drop(token);
         self.source = Source::Stream;
+        self.opened = Instant::now();
         if std::mem::replace(&mut self.had_stream, true) {
             let counters = &self.context.shared.counters;
             counters.count(&counters.reconnects);
@@ -480,12 +510,15 @@ impl<'a> Follower<'a> {
                 match event.name.as_str() {
                     "head" => {
                         let head: Head = serde_json::from_str(&event.data)?;
-                        self.head(head.head)?;
+                        let is_news = self.head(head.head)?;
                         // Items before it are on their way, or were left out.
                         if self.ahead.is_some() {
                             continue;
                         }
-                        *had_head = true;
+                        // The first one may be of the same second as the last one of the connection before.
+                        if std::mem::replace(had_head, true) && !is_news {
+                            continue;
+                        }
                     }
                     "" => self.item(serde_json::from_str(&event.data))?,
                     _ => continue,
@@ -582,8 +615,9 @@ impl<'a> Follower<'a> {
         shared.view.store(Arc::new(View { source, ..view }));
     }
 
-    /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached.
-    fn head(&mut self, text: String) -> Result<(), Broken> {
+    /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached. Returns
+    /// whether it is later than all before.
+    fn head(&mut self, text: String) -> Result<bool, Broken> {
         let shared = &self.context.shared;
         let judge = || {
             let keys = shared.keys.load();
@@ -599,6 +633,12 @@ impl<'a> Follower<'a> {
         };
         let (claims, kid) = self.checked(judge())?;
         let head = SignedHead { claims, kid, text };
+        let (issued_at, own) = (head.claims.issued_at, shared.own_clock.now() / 1000);
+        // Or the authority's clock was ahead before.
+        let is_news = issued_at > self.heard_at || self.heard_at > own && issued_at <= own;
+        if is_news {
+            self.heard_at = issued_at;
+        }
         let known = self.position()?;
         if head.claims.position.epoch != known.epoch {
             if head.claims.issued_at < self.signed_at {
@@ -609,9 +649,10 @@ impl<'a> Follower<'a> {
         if head.claims.position.sequence > known.sequence {
             // The first one is reached first.
             self.ahead.get_or_insert(head);
-            return Ok(());
+            return Ok(is_news);
         }
-        self.reach(head)
+        self.reach(head)?;
+        Ok(is_news)
     }
 
     /// Compares what is known with a head that is not ahead of it. An older head says nothing new.

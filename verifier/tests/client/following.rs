@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use jeton_verifier::feed::Cursor;
 use jeton_verifier::{Rejection, Requirements, Source, Verifier};
 use tokio::time::{sleep, timeout};
 
@@ -129,6 +130,43 @@ async fn status_lists_replace_a_feed_that_cannot_be_had() {
     eventually("the feed again", || verifier.status().source == Source::Stream).await;
     authority.revoke(&good);
     verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn streams_that_end_at_once_are_not_opened_without_pause() {
+    let authority = Authority::start().await;
+    let (head, cursor) = {
+        let data = authority.data();
+        (data.sign_last(), Cursor(data.last()))
+    };
+    let text = format!("retry: 0\n\nevent: head\ndata: {{\"cursor\":\"{cursor}\",\"head\":\"{head}\"}}\n\n");
+    authority.fault(STREAM, Fault::Text(text));
+    let verifier = ready(builder(&authority)).await;
+    sleep(Duration::from_secs(5)).await;
+    let hits = authority.hits(STREAM);
+    assert!((3..9).contains(&hits), "{hits}");
+    authority.mend();
+    let token = authority.token();
+    authority.revoke(&token);
+    verdict_becomes(&verifier, &token, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_repeats_a_head_is_opened_again() {
+    let authority = Authority::start().await;
+    let verifier = ready(builder(&authority)).await;
+    let old = authority.data().sign_last();
+    authority.data().head = Some(old);
+    for _ in 0..18 {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+        sleep(Duration::from_millis(120)).await;
+    }
+    eventually("another connection", || {
+        verifier.status().reconnects > 0 || authority.hits("/api/v1/revocations") > 0
+    })
+    .await;
 }
 
 #[tokio::test]
