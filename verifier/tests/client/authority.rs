@@ -103,6 +103,8 @@ pub(crate) struct Data {
     /// The published keys.
     pub(crate) keys: Vec<Arc<Key>>,
     pub(crate) jwks_max_age: u64,
+    /// The `ttl` of status lists, in seconds.
+    pub(crate) ttl: u32,
     pub(crate) epoch: Uuid,
     pub(crate) entries: Vec<Entry>,
     /// Events up to this one are no longer in the feed.
@@ -168,6 +170,7 @@ impl Authority {
             keys: vec![Arc::clone(&key)],
             key,
             jwks_max_age: 300,
+            ttl: 60,
             epoch: Uuid::from_u128(1),
             entries: Vec::new(),
             pruned: 0,
@@ -622,7 +625,7 @@ async fn list(State(app): State<App>) -> String {
         uri: format!("{}/status-lists/1", data.issuer),
         issued_at: now,
         expires_at: now + 600,
-        ttl: 60,
+        ttl: data.ttl,
         feed: FeedPosition {
             epoch: data.epoch,
             sequence: data.entries.len() as u64,

@@ -208,10 +208,16 @@ async fn the_problem_names_the_reason() {
 #[tokio::test]
 async fn status_lists_need_no_token() {
     let authority = Authority::start().await;
+    authority.data().ttl = 5;
     let (good, revoked) = (authority.token(), authority.token());
     authority.revoke(&revoked);
     let builder = Verifier::builder(authority.issuer(), AUDIENCE);
-    let verifier = ready(builder.status_lists_only().max_staleness(Duration::from_secs(20))).await;
+    let verifier = ready(
+        builder
+            .status_lists_only()
+            .max_staleness(Duration::from_secs(120)),
+    )
+    .await;
     assert!(verifier.verify(&good).is_ok());
     assert_eq!(verifier.verify(&revoked).map(drop), Err(Rejection::Revoked));
     // A token of a list that appeared since is neither good nor revoked.
@@ -477,6 +483,19 @@ async fn the_use_of_tokens_is_reported() {
     authority.mend();
     minute().await;
     eventually("a report", || !authority.data().usage.is_empty()).await;
+
+    // What is refused for good is not sent for ever.
+    authority.fault("/api/v1/usage", Fault::Refuse(422, "invalid"));
+    assert!(verifier.verify(&token).is_ok());
+    minute().await;
+    eventually("a count", || verifier.status().unreported_uses == 1).await;
+    authority.mend();
+    assert!(verifier.verify(&authority.token()).is_ok());
+    minute().await;
+    eventually("a second report", || authority.data().usage.len() == 2).await;
+    let report = authority.data().usage[1].clone();
+    assert_eq!(report["uses"].as_array().unwrap().len(), 1);
+    assert_eq!(report["uses"][0]["jti"], "00000000-0000-0000-0000-000000000002");
     let report = authority.data().usage[0].clone();
     assert_eq!(report["uses"].as_array().unwrap().len(), 1);
     assert_eq!(report["uses"][0]["jti"], "00000000-0000-0000-0000-000000000001");
