@@ -164,6 +164,8 @@ pub(super) struct Follower<'a> {
     signed_at: i64,
     /// The keys that events before `confirmed` withdrew. Whoever stole one can sign heads, snapshots and lists with it.
     withdrawn: WithdrawnKeys,
+    /// The status lists that were read.
+    held: lists::Held,
     /// The first head that is ahead of `known`.
     ahead: Option<SignedHead>,
     /// The highest `iat` of a head, in seconds, reached or not.
@@ -207,6 +209,7 @@ impl<'a> Follower<'a> {
             confirmed: None,
             signed_at: 0,
             withdrawn: WithdrawnKeys::new(),
+            held: lists::Held::new(),
             ahead: None,
             heard_at: 0,
             opened: Instant::now(),
@@ -864,7 +867,8 @@ impl<'a> Follower<'a> {
     async fn read_lists(&mut self, endpoints: &Endpoints, trouble: &mut Trouble) -> Duration {
         self.renew_keys();
         let known = self.confirmed.map(|position| (position, self.signed_at));
-        let read = match lists::read(self.context, endpoints, known, &self.withdrawn).await {
+        let read = lists::read(self.context, endpoints, known, &self.withdrawn, &mut self.held);
+        let mut read = match read.await {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);
@@ -872,7 +876,13 @@ impl<'a> Follower<'a> {
                 return trouble.delay();
             }
         };
-        trouble.ended(self.context);
+        match read.failure {
+            Some(error) => {
+                trouble.failed(self.context, &error);
+                read.wait = trouble.delay();
+            }
+            None => trouble.ended(self.context),
+        }
         if self.context.settings.status_lists_only {
             self.confirmed = Some(read.known.position());
             self.signed_at = self.signed_at.max(read.issued_at);
@@ -881,8 +891,8 @@ impl<'a> Follower<'a> {
         let (before, own) = (shared.view.load(), shared.own_clock.now());
         let time = read.issued_at.saturating_mul(1000);
         let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
-        // The feed that ended a moment ago told more than the lists do.
-        if turns_back || before.complete_at.is_none_or(|at| at.time < time) {
+        // The feed that ended a moment ago told more than the lists do. No list is older than it was a round ago.
+        if turns_back || before.lists.is_some() || before.complete_at.is_none_or(|at| at.time < time) {
             let now = if turns_back { own } else { before.now() };
             let told = before.known.as_ref().map_or(0, |known| known.authority_time());
             shared.view.store(Arc::new(View {
@@ -893,8 +903,6 @@ impl<'a> Follower<'a> {
                 disbelieved: if turns_back { told } else { before.disbelieved },
             }));
             self.context.changed();
-        } else if before.lists.is_some() {
-            self.show(Source::StatusLists);
         }
         read.wait
     }

@@ -234,6 +234,36 @@ async fn status_lists_need_no_token() {
 }
 
 #[tokio::test]
+async fn each_status_list_goes_on_and_never_back() {
+    let authority = Authority::start().await;
+    {
+        let mut data = authority.data();
+        data.ttl = 5;
+        data.second_list = Some(data.sign_list(2));
+    }
+    let old = authority.data().second_list.clone();
+    let (first, mut second) = (authority.token(), authority.claims());
+    second.status.uri = format!("{}/status-lists/2", authority.issuer());
+    let second = authority.sign(&second);
+    let builder = Verifier::builder(authority.issuer(), AUDIENCE).status_lists_only();
+    let verifier = ready(builder.max_staleness(Duration::from_secs(120))).await;
+    assert!(verifier.verify(&second).is_ok());
+    // The other list stays as old as it is.
+    authority.revoke(&first);
+    verdict_becomes(&verifier, &first, Err(Rejection::Revoked)).await;
+
+    authority.revoke(&second);
+    let newer = authority.data().sign_list(2);
+    authority.data().second_list = Some(newer);
+    verdict_becomes(&verifier, &second, Err(Rejection::Revoked)).await;
+    let hits = || authority.hits("/status-lists/2");
+    let before = hits();
+    authority.data().second_list = old;
+    eventually("two more rounds", || hits() > before + 1).await;
+    assert_eq!(verifier.verify(&second).map(drop), Err(Rejection::Revoked));
+}
+
+#[tokio::test]
 async fn a_cold_start_knows_what_it_knew() {
     let authority = Authority::start().await;
     let folder = tempfile::tempdir().unwrap();
