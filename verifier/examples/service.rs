@@ -35,9 +35,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route_layer(layer.announce_metadata())
         .merge(resource_metadata(&verifier, &[scope.as_str()]));
 
-    verifier.ready().await;
     let listener = TcpListener::bind(var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned())).await?;
-    println!("http://{}/whoami", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    // Until then, the route answers 503.
+    tokio::spawn(async move {
+        verifier.ready().await;
+        println!("http://{address}/whoami");
+    });
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -20,6 +20,13 @@ use super::{Shared, Task, Verifier, View, task};
 /// How many tokens may wait until their use is reported. Beyond, uses are not reported.
 const MAX_UNREPORTED: usize = 100_000;
 
+/// The bounds of [`Builder::max_staleness`].
+const MIN_STALENESS: Duration = Duration::from_secs(1);
+const MIN_STALENESS_OF_LISTS: Duration = Duration::from_secs(120);
+const MAX_STALENESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
 /// The settings of a [`Verifier`].
 ///
 /// [`Builder::max_staleness`] is required, and one of [`Builder::token`], [`Builder::token_file`] and
@@ -53,6 +60,15 @@ pub enum BuildError {
     /// No bound.
     #[error("`max_staleness` is missing: how old may the knowledge about revocations be?")]
     MaxStaleness,
+    /// A bound that no verifier can keep, or that protects nothing.
+    #[error("`max_staleness` must be from 1 s, or 120 s with `status_lists_only`, to 7 days")]
+    MaxStalenessRange,
+    /// A cache without room.
+    #[error("`cache` must have room for a token")]
+    Cache,
+    /// More than 300 s.
+    #[error("`leeway` must be at most 300 s")]
+    Leeway,
     /// No token for the feed.
     #[error(
         "a token with the scope `revocations:read` is missing: set `token` or `token_file`, or `status_lists_only`"
@@ -114,13 +130,15 @@ impl Builder {
     /// accepted while the authority cannot be reached, and how long the service works without the authority.
     ///
     /// The authority confirms the state of its feed every five seconds: below 10 s, a single late answer refuses
-    /// tokens. Status lists are confirmed once a minute.
+    /// tokens. Status lists are confirmed once a minute. At least 1 s, or 120 s with [`Builder::status_lists_only`]; at most
+    /// 7 days.
     pub fn max_staleness(mut self, bound: Duration) -> Self {
         self.max_staleness = Some(bound);
         self
     }
 
-    /// Sets the allowed clock skew when `exp` and `iat` of tokens are checked; 30 s by default. Whole seconds.
+    /// Sets the allowed clock skew when `exp` and `iat` of tokens are checked; 30 s by default, at most 300 s. Whole
+    /// seconds.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
         self
@@ -147,13 +165,14 @@ impl Builder {
         self
     }
 
-    /// Sets the URL to which requests go, if it is not that of the issuer: an address inside a network, or a mirror.
+    /// Sets the URL to which all requests go, if it is not that of the issuer: an address inside a network. That host is
+    /// trusted like the issuer, since it serves the keys.
     pub fn authority(mut self, url: impl Into<String>) -> Self {
         self.authority = Some(url.into());
         self
     }
 
-    /// Uses the public status lists instead of the feed, which needs no token. Revocations arrive within a minute
+    /// Uses the public status lists instead of the feed, which needs no token. Revocations arrive within two minutes
     /// instead of milliseconds. An authority without tokens has no list: the verifier is ready once there is one.
     pub fn status_lists_only(mut self) -> Self {
         self.status_lists_only = true;
@@ -174,6 +193,20 @@ impl Builder {
             return Err(BuildError::Audience);
         }
         let max_staleness = self.max_staleness.ok_or(BuildError::MaxStaleness)?;
+        let least = if self.status_lists_only {
+            MIN_STALENESS_OF_LISTS
+        } else {
+            MIN_STALENESS
+        };
+        if !(least..=MAX_STALENESS).contains(&max_staleness) {
+            return Err(BuildError::MaxStalenessRange);
+        }
+        if self.cache_entries == 0 || self.cache_bytes == 0 {
+            return Err(BuildError::Cache);
+        }
+        if self.leeway > MAX_LEEWAY {
+            return Err(BuildError::Leeway);
+        }
         let has_token = !matches!(self.token, OwnToken::None);
         match (has_token, self.status_lists_only) {
             (false, false) => return Err(BuildError::Token),

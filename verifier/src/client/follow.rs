@@ -58,6 +58,12 @@ const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 /// The least time from one write of the snapshot file to the next, which events wait for.
 const SAVE_SOON: Duration = Duration::from_millis(500);
 
+/// The least wait before the next connection, whatever the authority says.
+const MIN_RETRY: Duration = Duration::from_millis(250);
+
+/// How long a stream lives at least, unless something is wrong.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+
 /// How often the file of the verifier's own token is read for its expiry.
 const TOKEN_CHECKED: Duration = Duration::from_secs(30);
 
@@ -158,8 +164,15 @@ pub(super) struct Follower<'a> {
     signed_at: i64,
     /// The keys that events before `confirmed` withdrew. Whoever stole one can sign heads, snapshots and lists with it.
     withdrawn: WithdrawnKeys,
+    /// The status lists that were read.
+    held: lists::Held,
     /// The first head that is ahead of `known`.
     ahead: Option<SignedHead>,
+    /// The highest `iat` of a head, in seconds, reached or not.
+    heard_at: i64,
+    /// When the stream was opened last, and how many ended soon after that, one after the other.
+    opened: Instant,
+    short_streams: u32,
     /// Where heads and items come from.
     source: Source,
     /// Whether the stream was connected before.
@@ -196,7 +209,11 @@ impl<'a> Follower<'a> {
             confirmed: None,
             signed_at: 0,
             withdrawn: WithdrawnKeys::new(),
+            held: lists::Held::new(),
             ahead: None,
+            heard_at: 0,
+            opened: Instant::now(),
+            short_streams: 0,
             source: Source::None,
             had_stream: false,
             distrusts: false,
@@ -271,7 +288,10 @@ impl<'a> Follower<'a> {
             }
             match broken {
                 Broken::Refresh => {}
-                Broken::Ended => sleep(jittered(self.retry)).await,
+                Broken::Ended => {
+                    let wait = self.wait_after_stream();
+                    sleep(wait).await;
+                }
                 Broken::NoFeed | Broken::Unavailable(_) => {
                     if !self.context.settings.status_lists_only {
                         self.trouble.failed(self.context, &broken);
@@ -301,6 +321,17 @@ impl<'a> Follower<'a> {
                 }
             }
         }
+    }
+
+    /// Returns the wait after a stream ended: what the authority asked for, and longer after each that did not live long.
+    fn wait_after_stream(&mut self) -> Duration {
+        if self.opened.elapsed() >= SHORT_LIFE {
+            self.short_streams = 0;
+            return jittered(self.retry).max(MIN_RETRY);
+        }
+        let doubled = MIN_RETRY.saturating_mul(1 << self.short_streams.min(6));
+        self.short_streams = self.short_streams.saturating_add(1);
+        jittered(self.retry.max(doubled)).max(MIN_RETRY)
     }
 
     async fn follow(&mut self, endpoints: &Endpoints) -> Result<Infallible, Broken> {
@@ -442,6 +473,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
+    /// Follows the stream until it ends.
     async fn stream(&mut self, url: &str, had_head: &mut bool) -> Result<Infallible, Broken> {
         let token = self.context.token().await?;
         let cursor = HeaderValue::from_str(&Cursor(self.position()?).to_string());
@@ -457,6 +489,7 @@ impl<'a> Follower<'a> {
         let mut body = self.context.settings.http.open(ask).await?;
         drop(token);
         self.source = Source::Stream;
+        self.opened = Instant::now();
         if std::mem::replace(&mut self.had_stream, true) {
             let counters = &self.context.shared.counters;
             counters.count(&counters.reconnects);
@@ -480,12 +513,15 @@ impl<'a> Follower<'a> {
                 match event.name.as_str() {
                     "head" => {
                         let head: Head = serde_json::from_str(&event.data)?;
-                        self.head(head.head)?;
+                        let is_news = self.head(head.head)?;
                         // Items before it are on their way, or were left out.
                         if self.ahead.is_some() {
                             continue;
                         }
-                        *had_head = true;
+                        // The first one may be of the same second as the last one of the connection before.
+                        if std::mem::replace(had_head, true) && !is_news {
+                            continue;
+                        }
                     }
                     "" => self.item(serde_json::from_str(&event.data))?,
                     _ => continue,
@@ -582,8 +618,9 @@ impl<'a> Follower<'a> {
         shared.view.store(Arc::new(View { source, ..view }));
     }
 
-    /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached.
-    fn head(&mut self, text: String) -> Result<(), Broken> {
+    /// Takes note of a signed head: what is known is complete up to its instant, if its position is reached. Returns
+    /// whether it is later than all before.
+    fn head(&mut self, text: String) -> Result<bool, Broken> {
         let shared = &self.context.shared;
         let judge = || {
             let keys = shared.keys.load();
@@ -599,6 +636,12 @@ impl<'a> Follower<'a> {
         };
         let (claims, kid) = self.checked(judge())?;
         let head = SignedHead { claims, kid, text };
+        let (issued_at, own) = (head.claims.issued_at, shared.own_clock.now() / 1000);
+        // Or the authority's clock was ahead before.
+        let is_news = issued_at > self.heard_at || self.heard_at > own && issued_at <= own;
+        if is_news {
+            self.heard_at = issued_at;
+        }
         let known = self.position()?;
         if head.claims.position.epoch != known.epoch {
             if head.claims.issued_at < self.signed_at {
@@ -609,9 +652,10 @@ impl<'a> Follower<'a> {
         if head.claims.position.sequence > known.sequence {
             // The first one is reached first.
             self.ahead.get_or_insert(head);
-            return Ok(());
+            return Ok(is_news);
         }
-        self.reach(head)
+        self.reach(head)?;
+        Ok(is_news)
     }
 
     /// Compares what is known with a head that is not ahead of it. An older head says nothing new.
@@ -823,7 +867,8 @@ impl<'a> Follower<'a> {
     async fn read_lists(&mut self, endpoints: &Endpoints, trouble: &mut Trouble) -> Duration {
         self.renew_keys();
         let known = self.confirmed.map(|position| (position, self.signed_at));
-        let read = match lists::read(self.context, endpoints, known, &self.withdrawn).await {
+        let read = lists::read(self.context, endpoints, known, &self.withdrawn, &mut self.held);
+        let mut read = match read.await {
             Ok(read) => read,
             Err(error) => {
                 trouble.failed(self.context, &error);
@@ -831,7 +876,13 @@ impl<'a> Follower<'a> {
                 return trouble.delay();
             }
         };
-        trouble.ended(self.context);
+        match read.failure {
+            Some(error) => {
+                trouble.failed(self.context, &error);
+                read.wait = trouble.delay();
+            }
+            None => trouble.ended(self.context),
+        }
         if self.context.settings.status_lists_only {
             self.confirmed = Some(read.known.position());
             self.signed_at = self.signed_at.max(read.issued_at);
@@ -840,8 +891,8 @@ impl<'a> Follower<'a> {
         let (before, own) = (shared.view.load(), shared.own_clock.now());
         let time = read.issued_at.saturating_mul(1000);
         let turns_back = before.complete_at.is_some_and(|at| at.is_undone_by(time, own));
-        // The feed that ended a moment ago told more than the lists do.
-        if turns_back || before.complete_at.is_none_or(|at| at.time < time) {
+        // The feed that ended a moment ago told more than the lists do. No list is older than it was a round ago.
+        if turns_back || before.lists.is_some() || before.complete_at.is_none_or(|at| at.time < time) {
             let now = if turns_back { own } else { before.now() };
             let told = before.known.as_ref().map_or(0, |known| known.authority_time());
             shared.view.store(Arc::new(View {
@@ -852,8 +903,6 @@ impl<'a> Follower<'a> {
                 disbelieved: if turns_back { told } else { before.disbelieved },
             }));
             self.context.changed();
-        } else if before.lists.is_some() {
-            self.show(Source::StatusLists);
         }
         read.wait
     }

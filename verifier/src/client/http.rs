@@ -54,6 +54,12 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// Returns whether the same request will be refused again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if status.is_client_error()
+            && !matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS))
+    }
+
     /// Returns what a refusal of the feed means.
     pub(super) fn hint(&self) -> &'static str {
         match self {

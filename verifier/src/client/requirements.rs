@@ -35,7 +35,9 @@ impl Requirements {
     /// Requires access to a project: the token is restricted to projects among which it is, or to none. May be called
     /// again for further projects.
     ///
-    /// A token that is not restricted has access to the projects of its organization only: require that too.
+    /// Numbers of projects say nothing without the organization: a token that is not restricted has access to the
+    /// projects of its organization only. Call [`Requirements::organization`] too, or compare `organization` of the
+    /// claims with that of the project.
     #[must_use]
     pub fn project(mut self, project: u32) -> Self {
         self.projects.push(project);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::cache::VerifiedToken;
 use super::http::{Ask, FetchError};
-use super::task::{Context, Trouble, jittered};
+use super::task::{Context, Trouble, jittered, one_line};
 use crate::event::instant;
 
 /// The time between two reports.
@@ -72,7 +72,16 @@ async fn send(context: &Context, waiting: &mut HashMap<Uuid, i64>) -> Result<(),
         let token = context.token().await?;
         let mut ask = Ask::document(&url, 64 * 1024);
         ask.token = token.as_ref().map(|token| token.as_str());
-        context.settings.http.post(ask, json).await?;
+        match context.settings.http.post(ask, json).await {
+            // They would be refused again, and hold up those after them.
+            Err(error) if error.is_final() => {
+                let counters = &context.shared.counters;
+                let count = sent.len() as u64;
+                counters.unreported_uses.fetch_add(count, Ordering::Relaxed);
+                tracing::warn!(error = one_line(&error), count, "uses of tokens are not reported");
+            }
+            sent => drop(sent?),
+        }
         for jti in sent {
             waiting.remove(&jti);
         }

@@ -13,7 +13,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -103,6 +103,10 @@ pub(crate) struct Data {
     /// The published keys.
     pub(crate) keys: Vec<Arc<Key>>,
     pub(crate) jwks_max_age: u64,
+    /// The second status list, if there is one.
+    pub(crate) second_list: Option<String>,
+    /// The `ttl` of status lists, in seconds.
+    pub(crate) ttl: u32,
     pub(crate) epoch: Uuid,
     pub(crate) entries: Vec<Entry>,
     /// Events up to this one are no longer in the feed.
@@ -168,6 +172,8 @@ impl Authority {
             keys: vec![Arc::clone(&key)],
             key,
             jwks_max_age: 300,
+            second_list: None,
+            ttl: 60,
             epoch: Uuid::from_u128(1),
             entries: Vec::new(),
             pruned: 0,
@@ -368,6 +374,23 @@ impl Data {
             audience: feed,
             issued_at: now_ms() / 1000 - self.delay,
             position,
+        })
+    }
+
+    pub(crate) fn sign_list(&self, number: u32) -> String {
+        let now = now_ms() / 1000 - self.delay;
+        self.key.statement(&StatusListClaims {
+            issuer: None,
+            audience: None,
+            uri: format!("{}/status-lists/{number}", self.issuer),
+            issued_at: now,
+            expires_at: now + 600,
+            ttl: self.ttl,
+            feed: FeedPosition {
+                epoch: self.epoch,
+                sequence: self.entries.len() as u64,
+            },
+            list: compressed(&self.bits()),
         })
     }
 
@@ -609,24 +632,18 @@ async fn usage(State(app): State<App>, body: String) -> String {
 }
 
 async fn lists(State(app): State<App>) -> String {
-    let issuer = &app.data.lock().unwrap().issuer;
-    json!({"status_lists": [format!("{issuer}/status-lists/1")]}).to_string()
+    let data = app.data.lock().unwrap();
+    let numbers = if data.second_list.is_some() { 1..=2 } else { 1..=1 };
+    let urls: Vec<_> = numbers
+        .map(|number| format!("{}/status-lists/{number}", data.issuer))
+        .collect();
+    json!({"status_lists": urls}).to_string()
 }
 
-async fn list(State(app): State<App>) -> String {
+async fn list(State(app): State<App>, Path(number): Path<u32>) -> String {
     let data = app.data.lock().unwrap();
-    let now = now_ms() / 1000 - data.delay;
-    data.key.statement(&StatusListClaims {
-        issuer: None,
-        audience: None,
-        uri: format!("{}/status-lists/1", data.issuer),
-        issued_at: now,
-        expires_at: now + 600,
-        ttl: 60,
-        feed: FeedPosition {
-            epoch: data.epoch,
-            sequence: data.entries.len() as u64,
-        },
-        list: compressed(&data.bits()),
-    })
+    match &data.second_list {
+        Some(text) if number == 2 => text.clone(),
+        _ => data.sign_list(number),
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use jeton_verifier::feed::Cursor;
 use jeton_verifier::{Rejection, Requirements, Source, Verifier};
 use tokio::time::{sleep, timeout};
 
@@ -132,6 +133,43 @@ async fn status_lists_replace_a_feed_that_cannot_be_had() {
 }
 
 #[tokio::test]
+async fn streams_that_end_at_once_are_not_opened_without_pause() {
+    let authority = Authority::start().await;
+    let (head, cursor) = {
+        let data = authority.data();
+        (data.sign_last(), Cursor(data.last()))
+    };
+    let text = format!("retry: 0\n\nevent: head\ndata: {{\"cursor\":\"{cursor}\",\"head\":\"{head}\"}}\n\n");
+    authority.fault(STREAM, Fault::Text(text));
+    let verifier = ready(builder(&authority)).await;
+    sleep(Duration::from_secs(5)).await;
+    let hits = authority.hits(STREAM);
+    assert!((3..9).contains(&hits), "{hits}");
+    authority.mend();
+    let token = authority.token();
+    authority.revoke(&token);
+    verdict_becomes(&verifier, &token, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_repeats_a_head_is_opened_again() {
+    let authority = Authority::start().await;
+    let verifier = ready(builder(&authority)).await;
+    let old = authority.data().sign_last();
+    authority.data().head = Some(old);
+    for _ in 0..18 {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::resume();
+        sleep(Duration::from_millis(120)).await;
+    }
+    eventually("another connection", || {
+        verifier.status().reconnects > 0 || authority.hits("/api/v1/revocations") > 0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_problem_names_the_reason() {
     let authority = Authority::start().await;
     authority.fault(STREAM, Fault::Refuse(403, "insufficient_scope"));
@@ -170,10 +208,16 @@ async fn the_problem_names_the_reason() {
 #[tokio::test]
 async fn status_lists_need_no_token() {
     let authority = Authority::start().await;
+    authority.data().ttl = 5;
     let (good, revoked) = (authority.token(), authority.token());
     authority.revoke(&revoked);
     let builder = Verifier::builder(authority.issuer(), AUDIENCE);
-    let verifier = ready(builder.status_lists_only().max_staleness(Duration::from_secs(20))).await;
+    let verifier = ready(
+        builder
+            .status_lists_only()
+            .max_staleness(Duration::from_secs(120)),
+    )
+    .await;
     assert!(verifier.verify(&good).is_ok());
     assert_eq!(verifier.verify(&revoked).map(drop), Err(Rejection::Revoked));
     // A token of a list that appeared since is neither good nor revoked.
@@ -187,6 +231,36 @@ async fn status_lists_need_no_token() {
     assert_eq!(authority.hits(STREAM), 0);
     authority.revoke(&good);
     verdict_becomes(&verifier, &good, Err(Rejection::Revoked)).await;
+}
+
+#[tokio::test]
+async fn each_status_list_goes_on_and_never_back() {
+    let authority = Authority::start().await;
+    {
+        let mut data = authority.data();
+        data.ttl = 5;
+        data.second_list = Some(data.sign_list(2));
+    }
+    let old = authority.data().second_list.clone();
+    let (first, mut second) = (authority.token(), authority.claims());
+    second.status.uri = format!("{}/status-lists/2", authority.issuer());
+    let second = authority.sign(&second);
+    let builder = Verifier::builder(authority.issuer(), AUDIENCE).status_lists_only();
+    let verifier = ready(builder.max_staleness(Duration::from_secs(120))).await;
+    assert!(verifier.verify(&second).is_ok());
+    // The other list stays as old as it is.
+    authority.revoke(&first);
+    verdict_becomes(&verifier, &first, Err(Rejection::Revoked)).await;
+
+    authority.revoke(&second);
+    let newer = authority.data().sign_list(2);
+    authority.data().second_list = Some(newer);
+    verdict_becomes(&verifier, &second, Err(Rejection::Revoked)).await;
+    let hits = || authority.hits("/status-lists/2");
+    let before = hits();
+    authority.data().second_list = old;
+    eventually("two more rounds", || hits() > before + 1).await;
+    assert_eq!(verifier.verify(&second).map(drop), Err(Rejection::Revoked));
 }
 
 #[tokio::test]
@@ -439,6 +513,19 @@ async fn the_use_of_tokens_is_reported() {
     authority.mend();
     minute().await;
     eventually("a report", || !authority.data().usage.is_empty()).await;
+
+    // What is refused for good is not sent for ever.
+    authority.fault("/api/v1/usage", Fault::Refuse(422, "invalid"));
+    assert!(verifier.verify(&token).is_ok());
+    minute().await;
+    eventually("a count", || verifier.status().unreported_uses == 1).await;
+    authority.mend();
+    assert!(verifier.verify(&authority.token()).is_ok());
+    minute().await;
+    eventually("a second report", || authority.data().usage.len() == 2).await;
+    let report = authority.data().usage[1].clone();
+    assert_eq!(report["uses"].as_array().unwrap().len(), 1);
+    assert_eq!(report["uses"][0]["jti"], "00000000-0000-0000-0000-000000000002");
     let report = authority.data().usage[0].clone();
     assert_eq!(report["uses"].as_array().unwrap().len(), 1);
     assert_eq!(report["uses"][0]["jti"], "00000000-0000-0000-0000-000000000001");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jeton_verifier::{BuildError, Rejection, Verifier};
+use jeton_verifier::{BuildError, Builder, Rejection, Verifier};
 use serde_json::json;
 
 use crate::authority::{Authority, Fault};
@@ -30,6 +30,28 @@ async fn nothing_that_matters_has_a_default() {
         lists.report_usage(true).build(),
         Err(BuildError::UsageNeedsToken)
     ));
+    let is_bad_bound = |builder: Builder| matches!(builder.build(), Err(BuildError::MaxStalenessRange));
+    for (millis, is_bad) in [
+        (999, true),
+        (1000, false),
+        (604_800_000, false),
+        (604_800_001, true),
+    ] {
+        let bound = Duration::from_millis(millis);
+        assert_eq!(is_bad_bound(good().max_staleness(bound)), is_bad, "{millis}");
+    }
+    for (seconds, is_bad) in [(119, true), (120, false)] {
+        let lists = new().status_lists_only();
+        let bound = Duration::from_secs(seconds);
+        assert_eq!(is_bad_bound(lists.max_staleness(bound)), is_bad, "{seconds}");
+    }
+    for (entries, bytes) in [(0, 1), (1, 0)] {
+        let built = good().cache(entries, bytes).build();
+        assert!(matches!(built, Err(BuildError::Cache)));
+    }
+    let leeway = |seconds| good().leeway(Duration::from_secs(seconds)).build();
+    assert!(leeway(300).is_ok());
+    assert!(matches!(leeway(301), Err(BuildError::Leeway)));
     let no_audience = Verifier::builder(ISSUER, "").token("t").max_staleness(LONG);
     assert!(matches!(no_audience.build(), Err(BuildError::Audience)));
     for url in [
