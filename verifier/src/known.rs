@@ -525,7 +525,8 @@ fn covers(tokens: &CutOff, header: &Header, claims: &Claims) -> bool {
         && kind.is_none_or(|kind| kind == kind_of_token)
 }
 
-/// Returns the key that a cut-off withdraws: it names nothing else.
+/// Returns the key that a cut-off withdraws: it names nothing else, and covers tokens whenever they were issued. An
+/// administrator can also end what a key has signed so far, and the key signs on.
 fn withdrawn_key(tokens: &CutOff) -> Option<&str> {
     let CutOff {
         organization: None,
@@ -534,7 +535,7 @@ fn withdrawn_key(tokens: &CutOff) -> Option<&str> {
         project: None,
         kid: Some(kid),
         kind: None,
-        issued_through: _,
+        issued_through: NEVER..,
     } = tokens
     else {
         return None;
@@ -914,6 +915,25 @@ mod tests {
         known.observe(0);
         let next = &entries[MAX_NEW_LISTS as usize + 1];
         assert_eq!(known.apply(&Item::from(next)), Ok(()));
+    }
+
+    #[test]
+    fn only_a_cut_off_without_an_end_withdraws_a_key() {
+        let cut_off = |issued_through| CutOff {
+            organization: None,
+            team: None,
+            user: None,
+            project: None,
+            kid: Some(KIDS[0].to_owned()),
+            kind: None,
+            issued_through,
+        };
+        let known = Known::beginning(ISSUER, Position::beginning(Uuid::nil()));
+        let kid = KIDS[0].parse().unwrap();
+        known.cut_offs.add(&cut_off(1_000), 1_000_000);
+        assert!(!known.withdraws(&kid, 2_000_000), "the key signs on");
+        known.cut_offs.add(&cut_off(NEVER), 2_000_000);
+        assert!(!known.withdraws(&kid, 1_999_999) && known.withdraws(&kid, 2_000_000));
     }
 
     #[test]

@@ -308,6 +308,7 @@ async fn beyond_the_bound_closed_rules_refuse_and_open_ones_accept_what_is_not_k
     let metrics = guard.ask("GET", "/metrics", &[]).await.body;
     for sample in [
         "jeton_guard_ready 0\n",
+        "jeton_guard_stream_connected 0\n",
         "jeton_guard_accepted_if_unknown_total 1\n",
         "jeton_guard_verdicts_total{rule=\"closed\",verdict=\"revocation_unknown\"} 1\n",
         "jeton_guard_introspections_total{verdict=\"revocation_unknown\"} 1\n",
