@@ -2,36 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jeton_verifier::Rejection;
+use jeton_verifier::{Rejection, Status};
 
-/// The verdicts, fixed so that counting takes no lock: a flood of refusals would wait for it.
-const VERDICTS: [&str; 18] = [
-    ACCEPTED,
-    NO_CREDENTIAL,
-    BAD_CREDENTIAL,
-    "malformed",
-    "unknown_key",
-    "wrong_algorithm",
-    "bad_signature",
-    "wrong_type",
-    "wrong_issuer",
-    "wrong_audience",
-    "expired",
-    "not_yet_issued",
-    "revoked",
-    "revocation_unknown",
-    "insufficient_scope",
-    "wrong_organization",
-    "wrong_team",
-    "wrong_project",
-];
+/// The verdicts besides those of the verifier.
+const OWN: [&str; 3] = [ACCEPTED, NO_CREDENTIAL, BAD_CREDENTIAL];
 const ACCEPTED: &str = "accepted";
 const NO_CREDENTIAL: &str = "no_credential";
 const BAD_CREDENTIAL: &str = "bad_credential";
 
-/// Counters of verdicts.
+/// Counters of verdicts, fixed so that counting takes no lock: a flood of refusals would wait for it.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts([AtomicU64; VERDICTS.len()]);
+pub(crate) struct Verdicts([AtomicU64; OWN.len() + Status::REASONS.len()]);
 
 impl Verdicts {
     pub(crate) fn accepted(&self) {
@@ -51,8 +32,8 @@ impl Verdicts {
     }
 
     fn count(&self, verdict: &str) {
-        let mut counters = VERDICTS.iter().zip(&self.0);
-        if let Some((_, counter)) = counters.find(|(name, _)| **name == verdict) {
+        let mut counters = names().zip(&self.0);
+        if let Some((_, counter)) = counters.find(|(name, _)| *name == verdict) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -60,8 +41,12 @@ impl Verdicts {
     /// Returns the counts of all verdicts by name, `accepted` first.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.0.iter().map(|counter| counter.load(Ordering::Relaxed));
-        VERDICTS.into_iter().zip(counts)
+        names().zip(counts)
     }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    OWN.into_iter().chain(Status::REASONS)
 }
 
 #[cfg(test)]

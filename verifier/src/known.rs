@@ -1,6 +1,6 @@
 //! What a follower of the revocation feed knows, and whether a token is revoked by it.
 //!
-//! Apart from the client, since it does no I/O: whoever fetches the feed in another way applies it here.
+//! Apart from the client, since it does no I/O: programs that fetch the feed in another way apply it here.
 
 use std::collections::HashMap;
 use std::fmt;

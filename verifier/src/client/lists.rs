@@ -1,4 +1,4 @@
-//! Reads the published status lists, for whoever cannot have the feed.
+//! Reads the published status lists, for verifiers that cannot read the feed.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -106,7 +106,7 @@ struct Shared {
     wanted_key: Notify,
     /// Wakes the task when a token names a status list that is not known.
     wanted_list: Notify,
-    /// Wakes whoever waits for a change of `keys` or `view`.
+    /// Wakes tasks that wait for a change of `keys` or `view`.
     changed: watch::Sender<()>,
     /// What fails at present, by the part.
     troubles: Mutex<BTreeMap<&'static str, String>>,

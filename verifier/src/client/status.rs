@@ -71,7 +71,7 @@ pub struct Status {
 pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) accepted_if_unknown: AtomicU64,
-    rejected: [AtomicU64; REASONS.len()],
+    rejected: [AtomicU64; Status::REASONS.len()],
     pub(super) reconnects: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) fetch_errors: AtomicU64,
@@ -80,24 +80,26 @@ pub(super) struct Counters {
     pub(super) token_expires_at: AtomicI64,
 }
 
-/// The reasons for which a verifier refuses a token.
-const REASONS: [&str; 15] = [
-    "malformed",
-    "unknown_key",
-    "wrong_algorithm",
-    "bad_signature",
-    "wrong_type",
-    "wrong_issuer",
-    "wrong_audience",
-    "expired",
-    "not_yet_issued",
-    "revoked",
-    "revocation_unknown",
-    "insufficient_scope",
-    "wrong_organization",
-    "wrong_team",
-    "wrong_project",
-];
+impl Status {
+    /// The reasons for which a verifier refuses a token: the keys of [`Status::rejected`].
+    pub const REASONS: [&'static str; 15] = [
+        "malformed",
+        "unknown_key",
+        "wrong_algorithm",
+        "bad_signature",
+        "wrong_type",
+        "wrong_issuer",
+        "wrong_audience",
+        "expired",
+        "not_yet_issued",
+        "revoked",
+        "revocation_unknown",
+        "insufficient_scope",
+        "wrong_organization",
+        "wrong_team",
+        "wrong_project",
+    ];
+}
 
 impl Counters {
     pub(super) fn count(&self, counter: &AtomicU64) {
@@ -105,7 +107,9 @@ impl Counters {
     }
 
     pub(super) fn reject(&self, rejection: Rejection) {
-        let reason = REASONS.iter().position(|reason| *reason == rejection.name());
+        let reason = Status::REASONS
+            .iter()
+            .position(|reason| *reason == rejection.name());
         if let Some(counter) = reason.and_then(|reason| self.rejected.get(reason)) {
             self.count(counter);
         }
@@ -113,7 +117,7 @@ impl Counters {
 
     pub(super) fn rejected(&self) -> BTreeMap<&'static str, u64> {
         let counts = self.rejected.iter().map(|count| count.load(Ordering::Relaxed));
-        REASONS.into_iter().zip(counts).collect()
+        Status::REASONS.into_iter().zip(counts).collect()
     }
 
     pub(super) fn token_expires_at(&self) -> Option<i64> {

@@ -51,7 +51,7 @@ pub(super) async fn run(
 }
 
 impl Context {
-    /// Returns the verifier's own token, read anew.
+    /// Reads the verifier's own token again and returns it.
     pub(super) async fn token(&self) -> Result<Option<Zeroizing<String>>, FetchError> {
         let token = self.settings.token.read().await.map_err(FetchError::Token)?;
         let expires_at = token.as_ref().map_or(0, |token| expiry(token));
@@ -62,7 +62,7 @@ impl Context {
         Ok(token)
     }
 
-    /// Wakes whoever waits for keys or revocations.
+    /// Wakes tasks that wait for keys or revocations.
     pub(super) fn changed(&self) {
         self.shared.changed.send_replace(());
     }

@@ -15,7 +15,7 @@ pub(super) enum OwnToken {
 }
 
 impl OwnToken {
-    /// Returns the token, read anew if it is in a file.
+    /// Returns the token; one in a file is read again.
     pub(super) async fn read(&self) -> io::Result<Option<Zeroizing<String>>> {
         match self {
             Self::None => Ok(None),
