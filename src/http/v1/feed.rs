@@ -284,7 +284,7 @@ struct Follower {
     next_beat: Instant,
     /// When the client's token expires.
     ends_at: Option<Instant>,
-    /// The last event for the client, once its token has ended or its rights have changed.
+    /// The last event for the client, once its token was revoked.
     through: Option<Position>,
     permit: Permit,
 }
@@ -329,6 +329,8 @@ impl Follower {
             if self.through.is_some() {
                 return None;
             }
+            // Once: a clock that was set back may call the token active for longer, and heartbeats check it too.
+            self.ends_at.take_if(|ends_at| *ends_at <= Instant::now());
             let wakes_at = self
                 .ends_at
                 .map_or(self.next_beat, |ends_at| ends_at.min(self.next_beat));

@@ -9,6 +9,7 @@ use jeton_store::Origin;
 use jeton_verifier::event::{BEFORE_ALL, Entry};
 use jeton_verifier::feed::{Cursor, Head, HeadClaims, Item, Page};
 use jeton_verifier::{Rejection, TokenType, Unverified, UnverifiedStatement};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -469,4 +470,19 @@ async fn a_full_page_may_be_cached_by_its_reader_and_the_last_may_not() {
     assert_eq!(full.header("vary"), "authorization");
     let last = app.get(&reader, "/revocations?limit=2").await.is(200);
     assert_eq!(last.header("cache-control"), "no-store");
+}
+
+/// When the clock was set back, the token is active beyond the instant for which its stream waited. Takes five seconds.
+#[tokio::test]
+async fn a_stream_does_not_spin_when_its_token_lives_longer_than_expected() {
+    let app = TestApp::new().await;
+    let order = json!({"owner": "deployment", "scopes": ["revocations:read"], "expires_in": "1s"});
+    let token = app.mint(&app.site_admin(), order).await;
+    let mut stream = Stream::open(&app, &token.holder, "").await;
+    assert_eq!(stream.next().await.unwrap().0, "head");
+    // The authority's clock stands still: only the stream's own timer passes the expected end.
+    let spent = || clock_gettime(ClockId::ThreadCPUTime).tv_sec;
+    let before = spent();
+    assert_eq!(stream.next().await.unwrap().0, "head");
+    assert!(spent() - before < 2, "of the processor");
 }
