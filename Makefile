@@ -74,8 +74,10 @@ bench: ## Measure all rows, with ROWS=issue,revoke some; AGAINST=COMMIT compares
 soak: ## Rotate keys every second for a minute under load, and again with kills in between
 	SOAK_SECONDS=60 cargo test --locked --test suite process::rotation -- --test-threads 1
 
-schema: ## Keep a database file of a new schema version for the tests of migrations
+schema: .venv/installed ## Keep a database file and a deployment of a new schema version for the tests of upgrades
 	cargo test --locked -p jeton-store-sqlite --test contract -- --ignored write_the_file
+	cargo build --locked
+	PYTHONPATH=tests $(BIN)/python tests/python/write_deployment.py
 
 openapi: ## Write openapi.json anew from the code
 	document=$$(cargo run --quiet --locked -- openapi); printf '%s\n' "$$document" > openapi.json
