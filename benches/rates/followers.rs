@@ -93,7 +93,7 @@ impl Follow {
             let stream = self.subscribe().await?;
             let (arrived, connected) = (arrived.clone(), Arc::clone(&connected));
             tokio::spawn(async move {
-                // Whoever waits finds that some are missing.
+                // The waiting side finds that some are missing.
                 let _ = arrived.send(read(stream, expected, &connected).await);
             });
         }

@@ -40,7 +40,7 @@ impl Introspection {
         }
     }
 
-    /// Refuses a caller by TCP without the introspection token. Whoever may connect to a Unix socket may introspect.
+    /// Refuses a caller by TCP without the introspection token. Every program that may connect to a Unix socket may introspect.
     fn admit(&self, headers: &HeaderMap, via: Via) -> Result<(), Refusal<'static>> {
         if via == Via::Unix {
             return Ok(());

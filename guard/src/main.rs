@@ -71,7 +71,7 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let guard = Arc::new(Guard::new(config)?);
     let readiness = tokio::spawn(log_readiness(guard.verifier().clone()));
     for address in addresses {
-        // Whoever started it may not read it.
+        // The user who started it may not read it.
         let _ = writeln!(io::stdout(), "listening on {address}");
     }
     let stop = async {

@@ -232,7 +232,7 @@ impl Authority {
         self.end_held(caller.token(), cause).await
     }
 
-    /// Revokes a token that was presented: whoever holds it may end it.
+    /// Revokes a token that was presented: its holder may revoke it.
     async fn end_held(&self, token: &PresentedToken, cause: Cause) -> Result<RevocationNote> {
         let (id, jti) = (token.id(), token.jti());
         let ended = self

@@ -2,7 +2,7 @@
 //!
 //! All of it is JSON of the authority's API. A follower that starts from a [`SnapshotClaims`] and applies every item
 //! after it knows what one knows that was there from the beginning. Each item's hash covers all before it, and a
-//! [`HeadClaims`] signs the hash of the last one: whoever sends the feed can delay it, but neither change it nor
+//! [`HeadClaims`] signs the hash of the last one: the sender of the feed can delay it, but neither change it nor
 //! leave anything out.
 
 use std::fmt;

@@ -142,7 +142,7 @@ impl Verified {
         Ok(claims)
     }
 
-    /// Returns the claims as [`Verified::judge`] does, but does not check `iat`. Only for whoever finds the
+    /// Returns the claims as [`Verified::judge`] does, but does not check `iat`. Only for a caller that finds the
     /// token on record: their clock may have been set back since the token was issued.
     pub fn judge_recorded(&self, expected: &Expected<'_>) -> Result<&Claims, Rejection> {
         let claims = &self.claims;

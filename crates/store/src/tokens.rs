@@ -82,7 +82,7 @@ pub struct NameUse {
     /// Three of the tokens that have exactly this name and are active as [`Tokens::is_standing`] defines it, or
     /// all if there are fewer: a new token replaces two at most.
     pub bearers: Vec<TokenId>,
-    /// The newest token of the deployment, whoever owns it; `None` if there is none.
+    /// The newest token of the deployment, of any owner; `None` if there is none.
     pub newest: Option<TokenId>,
 }
 

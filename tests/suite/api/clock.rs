@@ -193,7 +193,7 @@ async fn nothing_is_issued_while_the_clock_is_behind() {
         let unready = app.get(&app.anyone(), "/readyz").await.is(503);
         assert_eq!(unready.text_at("/code"), "clock_behind");
         assert_eq!(unready.header("retry-after"), "5");
-        // Whoever holds a token is served, and can end it.
+        // The holder of a token is served, and can revoke it.
         app.get(&lead, "/me").await.is(200);
         app.restart().await;
     }

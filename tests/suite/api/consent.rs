@@ -369,7 +369,7 @@ async fn a_role_holds_at_once_where_consent_is_waived() {
     app.get(&member(&app), &there).await.is(200);
 }
 
-/// Whoever is created later is asked, unless a site administrator gave the role.
+/// A user who is created later is asked, unless a site administrator gave the role.
 #[tokio::test]
 async fn whoever_is_created_later_is_asked() {
     let app = TestApp::new().await;

@@ -160,7 +160,7 @@ fn without_the_journal_every_token_is_ended_or_nothing_is_served() {
     stop(server);
 }
 
-/// Copies a database over another one, whoever has it open.
+/// Copies a database over another one, also while a process has it open.
 fn copy_over(from: &Home, source: &str, target: &str) {
     let source = Connection::open(from.path(source)).unwrap();
     let mut target = Connection::open(from.path(target)).unwrap();

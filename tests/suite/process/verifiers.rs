@@ -216,7 +216,7 @@ fn a_hundred_verifiers_miss_nothing_when_the_authority_is_killed() {
     }
 }
 
-/// Whoever verifies in the meantime notices nothing.
+/// Verifiers notice nothing in the meantime.
 #[test]
 fn the_token_of_a_hundred_verifiers_is_replaced_without_a_refusal() {
     let mut scene = Scene::set();

@@ -144,7 +144,7 @@ impl Builder {
         self
     }
 
-    /// Sets the file that keeps keys and revocations for a start while the authority is down. Whoever can write it
+    /// Sets the file that keeps keys and revocations for a start while the authority is down. A user who can write it
     /// decides which keys are trusted: it is written with mode 0600, and ignored if others may write it.
     pub fn snapshot_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.snapshot_file = Some(path.into());

@@ -162,7 +162,7 @@ pub(super) struct Follower<'a> {
     confirmed: Option<Position>,
     /// The highest `iat` of these, in seconds.
     signed_at: i64,
-    /// The keys that events before `confirmed` withdrew. Whoever stole one can sign heads, snapshots and lists with it.
+    /// The keys that events before `confirmed` withdrew. A thief of one can sign heads, snapshots and lists with it.
     withdrawn: WithdrawnKeys,
     /// The status lists that were read.
     held: lists::Held,

@@ -159,7 +159,7 @@ async fn a_failed_commit_fails_everybody_and_leaves_nothing() {
         note(batch, 3)?;
         Ok(batch.memory.head.keys)
     });
-    assert_eq!(next.await.unwrap(), Generation(2), "the memory was read anew");
+    assert_eq!(next.await.unwrap(), Generation(2), "the memory was read again");
     assert_eq!(fixture.noted(), [3]);
 }
 

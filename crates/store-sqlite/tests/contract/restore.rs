@@ -520,7 +520,7 @@ async fn lost_commits_that_only_issued_begin_a_new_epoch() {
         if lost == Lost::Start {
             world.store.started().await.unwrap();
         }
-        // Reserves indexes anew, since the store was opened again, except where that is not to be the trace.
+        // Reserves indexes again, since the store was opened again, except where that is not to be the trace.
         let mut last = TokenId(0);
         if !matches!(lost, Lost::Issues | Lost::Nothing) {
             last = world.record(token(world.owner(), 1)).await.id;

@@ -115,7 +115,7 @@ async fn a_file_of_every_schema_version_is_migrated_and_read() {
             .unwrap()
             .unwrap();
         let consent = match number {
-            // Before consent was recorded: whoever was invited is asked.
+            // Before consent was recorded: an invited person is asked.
             1 | 2 => Consent::Required,
             _ => Consent::Waived,
         };

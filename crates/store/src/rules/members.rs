@@ -55,8 +55,8 @@ impl Outsider {
     }
 }
 
-/// Sets a person's or an address's role in an organization; `None` if they have it already. Whoever repeats a
-/// change must not disturb others with new versions.
+/// Sets a person's or an address's role in an organization; `None` if they have it already: a
+/// repeated change must not disturb others with new versions.
 pub fn put(
     cause: Cause,
     organization: OrganizationId,

@@ -72,7 +72,7 @@ fn role(role: Role) -> Standing {
     }
 }
 
-/// A role that waits is no membership, whoever looks.
+/// A role that waits for consent is no membership in any list.
 pub(crate) async fn a_role_that_waits_gives_nothing(world: World) {
     let ada = world.person("ada").await;
     let web = world.team(world.organization, "web").await;
@@ -231,8 +231,8 @@ pub(crate) async fn what_has_changed_is_not_accepted_as_it_was(world: World) {
     assert_eq!(invited(&world, "ada").await, None);
 }
 
-/// Somebody who belongs to an organization gets other roles of it at once; and whoever is let in without being
-/// asked is asked for nothing that was offered before.
+/// Somebody who belongs to an organization gets other roles of it at once; and a person who is admitted
+/// without consent is asked for nothing that was offered before.
 pub(crate) async fn who_belongs_is_not_asked(world: World) {
     let ada = world.member("ada").await;
     let web = world.team(world.organization, "web").await;
@@ -266,7 +266,7 @@ pub(crate) async fn who_belongs_is_not_asked(world: World) {
     assert_eq!(standing(&world, &cy).await, expected, "the offer is superseded");
 }
 
-/// A person who is created later is asked, unless whoever gave the role need not ask.
+/// A person who is created later is asked, unless the person who gave the role need not ask.
 pub(crate) async fn who_is_made_later_is_asked_unless_that_is_waived(world: World) {
     let web = world.team(world.organization, "web").await;
     let other = world.organization("other").await;
@@ -281,7 +281,7 @@ pub(crate) async fn who_is_made_later_is_asked_unless_that_is_waived(world: Worl
         match name {
             "asked" => offer(&world, Some(&web), name, Role::Member).await,
             "let-in" => put_into_team(&world, &web, name, Role::Member).await,
-            // Whoever was let in is treated like a member.
+            // An admitted person is treated like a member.
             "raised" => {
                 put_into_team(&world, &web, name, Role::Member).await;
                 offer(&world, None, name, Role::Admin).await;

@@ -1177,7 +1177,7 @@ pub(crate) async fn people_are_brought_in_together(world: World) {
         .store
         .add_members(world.organization, Vec::new(), vec![email("late")], before);
     assert_eq!(late.await.unwrap(), Attempt::Stale);
-    // Whoever is there already is not added again, and nobody is disturbed.
+    // An existing member is not added again, and no generation is raised.
     let generation = world.generation().await;
     assert_eq!(add(&[], &["ada", "bob"]).await, MemberChange::Done);
     assert_eq!(world.generation().await, generation);

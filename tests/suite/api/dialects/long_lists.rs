@@ -176,7 +176,7 @@ async fn a_list_that_is_sent_page_by_page_is_whole_and_in_order() {
     assert_eq!(ids(&quants)[..SEVERAL_PAGES], made);
 }
 
-/// Whoever reads slowly gets no further pages after the end of their token.
+/// A slow reader gets no further pages after the end of the reader's token.
 #[tokio::test]
 async fn a_list_ends_with_its_readers_token() {
     let app = TestApp::new().await;

@@ -169,7 +169,7 @@ async fn an_organization_has_so_many_members() {
     put("three@example.com", "member").await.is(204);
 }
 
-/// Whoever gives up names reserves them: no more of them than the person may have organizations.
+/// Names that a person gives up stay reserved: no more of them than the person may have organizations.
 #[tokio::test]
 async fn a_person_gives_up_so_many_names() {
     let app = with(Quotas {

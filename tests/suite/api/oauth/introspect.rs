@@ -420,7 +420,7 @@ async fn a_token_whose_claims_are_not_those_of_its_record_is_not_active() {
     }
 }
 
-/// Whoever has a private key can sign any claims. Those that no record has are refused, each by itself.
+/// A thief of a private key can sign any claims. Claims that differ from the record are refused, each by itself.
 #[tokio::test]
 async fn a_signed_token_with_other_claims_than_its_record_is_not_active() {
     let app = TestApp::new().await;
