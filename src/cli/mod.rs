@@ -95,6 +95,11 @@ pub enum Failure {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error("cannot serve metrics on {address}: choose another address as `listen` in `[metrics]`")]
+    ListenForMetrics {
+        address: std::net::SocketAddr,
+        source: io::Error,
+    },
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("no password: give it with --password-stdin or in the variable JETON_PASSWORD")]

@@ -1,10 +1,12 @@
 //! `jeton serve`: starts the server, and drains it after a stop signal.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
@@ -14,6 +16,7 @@ use crate::backend::{ServeLock, sync_folder};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, Streams, router};
+use crate::metrics;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -64,6 +67,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
     let bound = listener.local_addr().map_err(listen_failure)?;
+    let for_metrics = listen_for_metrics(config.metrics_listen).await?;
 
     let deployment = Deployment::open(&config).await?;
     deployment.store.settle().await?;
@@ -98,6 +102,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!(version, issuer, "serving");
     output::print(&format!("listening on http://{bound}"))?;
     output::print(&first_start::welcome(bound, founded.as_ref()))?;
+    let registry = metrics::registry(now);
     let stop = async {
         tokio::select! {
             () = stop => {
@@ -108,15 +113,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ = &mut maintenance => app.stop(),
         }
     };
-    let drained = connections::serve(
+    let served = connections::serve(
         listener,
         router(Arc::clone(&app)),
         limits(&config.limits),
         Arc::clone(&app.streams),
         config.trusted_proxies.clone(),
         stop,
-    )
-    .await;
+    );
+    // Metrics are served until the last request is answered.
+    let drained = tokio::select! {
+        drained = served => drained,
+        never = serve_metrics(for_metrics, registry) => match never {},
+    };
     if app.authority.has_forked() {
         return Err(Failure::Forked);
     }
@@ -134,6 +143,22 @@ async fn serve(config: Config) -> Result<(), Failure> {
     match drained {
         Drained::Complete => Ok(()),
         Drained::Cut(connections) => Err(Failure::ConnectionsCut(connections)),
+    }
+}
+
+async fn listen_for_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = address else { return Ok(None) };
+    let failure = |source| Failure::ListenForMetrics { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failure)?;
+    let listen = listener.local_addr().map_err(failure)?;
+    tracing::info!(%listen, "serving metrics");
+    Ok(Some(listener))
+}
+
+async fn serve_metrics(listener: Option<TcpListener>, registry: Registry) -> Infallible {
+    match listener {
+        Some(listener) => metrics::serve(listener, registry).await,
+        None => std::future::pending().await,
     }
 }
 

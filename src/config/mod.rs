@@ -45,6 +45,8 @@ pub struct Config {
     pub limits: Limits,
     pub quotas: Quotas,
     pub rate_limits: RateLimits,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     pub administrator: Administrator,
     /// The log filter's directives, such as `info` or `jeton=debug`.
     pub log: String,

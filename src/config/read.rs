@@ -127,6 +127,7 @@ impl Config {
                 per_caller: rate(file, "rate_limits.per_caller"),
                 per_address: rate(file, "rate_limits.per_address"),
             },
+            metrics_listen: file.text("metrics.listen").check(address).value(),
             administrator: administrator(process),
             log: process
                 .variable("JETON_LOG")

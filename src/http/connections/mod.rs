@@ -196,8 +196,8 @@ fn report(ended: Result<(), JoinError>) {
 /// Raises the soft descriptor limit as far as the hard one allows, and lowers the number of connections
 /// to what fits.
 fn within_descriptors(limits: Limits, streams: &Streams) -> Limits {
-    /// Descriptors for the database, its readers, the log and outgoing connections.
-    const OTHERS: usize = 64;
+    /// Descriptors for the database, its readers, the log, the metrics and outgoing connections.
+    const OTHERS: usize = 96;
     let reserved = OTHERS.saturating_add(streams.most());
     let wanted = limits.connections.saturating_add(reserved);
     let allowed = raise_descriptor_limit(u64::try_from(wanted).unwrap_or(u64::MAX));

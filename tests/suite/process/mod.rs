@@ -9,6 +9,7 @@ mod disk;
 mod feed;
 mod home;
 mod log;
+mod metrics;
 mod rate_limits;
 mod restore;
 mod rotation;
