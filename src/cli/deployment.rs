@@ -7,7 +7,7 @@ use crate::authority::{Authority, Settings};
 use crate::backend;
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::keys::{KeyDirectory, KeyRing, Rotation};
+use crate::keys::{KeyRing, Rotation};
 use crate::revocation::Index;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
@@ -25,36 +25,44 @@ pub(super) struct Deployment {
 }
 
 impl Deployment {
-    /// Opens an existing deployment.
+    /// Opens an existing deployment for a command, which signs nothing: private keys are not read.
     pub(super) async fn existing(config: &Config) -> Result<Self, Failure> {
         super::existing(config)?;
-        Self::open(config).await
+        Self::read(config, false).await
     }
 
-    /// Opens the database and the keys, and rebuilds the revocation index.
+    /// Opens the database and the keys for a server, and rebuilds the revocation index.
     pub(super) async fn open(config: &Config) -> Result<Self, Failure> {
+        Self::read(config, true).await
+    }
+
+    async fn read(config: &Config, signs: bool) -> Result<Self, Failure> {
         let clock = Arc::new(DeploymentClock::new(Arc::new(SystemClock)));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let directory = KeyDirectory::open(&config.keys.folder)?;
-        // Reading every key of the folder reports a damaged key now instead of on the day it is
-        // needed.
-        for kid in directory.kids()? {
-            directory.load(&kid)?;
-        }
+        let folder = super::keys::folder(config)?;
+        let plain = if signs { folder.check()? } else { 0 };
+        let seals = folder.seals();
         let index = Arc::new(Index::new(Arc::clone(&clock)));
         let store = backend::open(&config.database, &entropy, &index)?;
         index.rebuild(store.snapshot().await?);
-        let keys = KeyRing::open(
-            &*store,
-            directory,
-            Rotation {
-                algorithm: config.keys.algorithm,
-                max_age: config.keys.jwks_max_age,
-                every: config.keys.rotate_every,
-            },
-            clock.now(),
-        )
-        .await?;
+        let directory = folder.of_deployment(store.origin().await?);
+        let rotation = Rotation {
+            algorithm: config.keys.algorithm,
+            max_age: config.keys.jwks_max_age,
+            every: config.keys.rotate_every,
+        };
+        let keys = if signs {
+            directory.load_all()?;
+            KeyRing::open(&*store, directory, rotation, clock.now()).await?
+        } else {
+            KeyRing::open_public(&*store, directory, rotation, clock.now()).await?
+        };
+        if plain > 0 && seals {
+            tracing::warn!(
+                plain,
+                "private keys are not sealed, although there is a key-encryption key: run `jeton keys seal`"
+            );
+        }
         Ok(Self {
             store,
             keys: Arc::new(keys),

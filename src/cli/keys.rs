@@ -1,6 +1,7 @@
-//! `jeton keys`: rotates, retires, revokes and lists signing keys.
+//! `jeton keys`: rotates, retires, revokes and lists signing keys, and seals private keys.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jeton_verifier::KeyId;
@@ -8,11 +9,12 @@ use jeton_verifier::KeyId;
 use super::deployment::Deployment;
 use super::{Failure, output};
 use crate::authority::{Authority, KeyRetired, KeyRevoked, ListedKey};
-use crate::config::Config;
+use crate::config::{Config, secret_file};
+use crate::keys::{DirectoryError, KeyDirectory, KeyEncryptionKey, KeyFolder, Rewritten, Stored};
 use jeton_core::clock::Timestamp;
 use jeton_core::text::Prose;
 use jeton_core::token::{Actor, Span};
-use jeton_store::KeyState;
+use jeton_store::{KeyRow, KeyState};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,8 +28,19 @@ pub(super) enum Command {
     },
     /// Withdraw a key at once and revoke every token it signed
     Revoke(Revoke),
-    /// List all keys with id, algorithm, state, age, active tokens and next step
+    /// List all keys with id, algorithm, state, age, active tokens, private key and next step
     List,
+    /// Seal all private keys by the key-encryption key, in place; also beside a running server
+    Seal(Seal),
+    /// Write all sealed private keys as plain ones, in place
+    Unseal,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Seal {
+    /// The file of the previous key-encryption key: what it sealed is sealed by the configured one
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +51,11 @@ pub(super) struct Revoke {
     /// The reason, which is recorded with the revocation
     #[arg(long, value_name = "TEXT")]
     reason: Option<Prose>,
+}
+
+/// Opens the folder of the private keys.
+pub(super) fn folder(config: &Config) -> Result<KeyFolder, DirectoryError> {
+    KeyFolder::open(&config.keys.folder, config.keys.key_encryption_key.clone())
 }
 
 pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
@@ -52,6 +70,10 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
                 revoke(&authority, kid.parse()?, reason.map(Into::into)).await
             }
             Command::List => list(&authority, config, deployment.clock.now()).await,
+            Command::Seal(Seal { previous }) => {
+                seal(&directory(&deployment, config).await?, config, previous)
+            }
+            Command::Unseal => unseal(&directory(&deployment, config).await?),
         }
     })
 }
@@ -82,11 +104,52 @@ async fn revoke(authority: &Authority, kid: KeyId, reason: Option<String>) -> Re
     }
 }
 
+async fn directory(deployment: &Deployment, config: &Config) -> Result<KeyDirectory, Failure> {
+    Ok(folder(config)?.of_deployment(deployment.store.origin().await?))
+}
+
+fn seal(directory: &KeyDirectory, config: &Config, previous: Option<PathBuf>) -> Result<(), Failure> {
+    let previous = previous.map(|path| secret_file::key_encryption_key(&path).map_err(Failure::PreviousKey));
+    let previous = previous.transpose()?;
+    if previous.is_some() && previous.as_ref() == config.keys.key_encryption_key.as_deref() {
+        return Err(Failure::SameKey);
+    }
+    let Rewritten { changed, unchanged } = directory.seal_all(previous.as_ref())?;
+    output::print(&format!(
+        "sealed: {changed} private keys; sealed before: {unchanged}"
+    ))
+}
+
+fn unseal(directory: &KeyDirectory) -> Result<(), Failure> {
+    let Rewritten { changed, unchanged } = directory.unseal_all()?;
+    output::print(&format!(
+        "unsealed: {changed} private keys; plain before: {unchanged}"
+    ))
+}
+
+/// Returns how the private key of a row is stored.
+fn private_key(folder: &KeyFolder, row: &KeyRow, config: &Config) -> Result<&'static str, Failure> {
+    let sealing = config
+        .keys
+        .key_encryption_key
+        .as_deref()
+        .map(KeyEncryptionKey::id);
+    Ok(match folder.stored(&row.key.kid.parse()?)? {
+        None => "missing",
+        Some(Stored::Plain(_)) => "plain",
+        Some(Stored::Sealed(sealed)) if sealing.is_some_and(|sealing| sealing != sealed.sealed_by()) => {
+            "other key"
+        }
+        Some(Stored::Sealed(_)) => "sealed",
+    })
+}
+
 async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<(), Failure> {
     let mut text = format!(
-        "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {}",
-        "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "NEXT"
+        "{:<43}  {:<9}  {:<9}  {:>5}  {:>11}  {:<11}  {}",
+        "KID", "ALGORITHM", "STATE", "AGE", "LIVE TOKENS", "PRIVATE KEY", "NEXT"
     );
+    let folder = folder(config)?;
     for ListedKey { row, live_tokens } in authority.list_keys().await? {
         let next = match row.state {
             KeyState::Published => format!("signs from {}", row.signs_from),
@@ -99,11 +162,12 @@ async fn list(authority: &Authority, config: &Config, now: Timestamp) -> Result<
             KeyState::Gone | KeyState::Withdrawn => format!("since {}", row.changed_at),
         };
         let line = format!(
-            "{:<43}  {:<9}  {:<9}  {:>5}  {live_tokens:>11}  {next}",
+            "{:<43}  {:<9}  {:<9}  {:>5}  {live_tokens:>11}  {:<11}  {next}",
             row.key.kid,
             row.key.algorithm.name(),
             row.state.as_str(),
             age(row.created_at, now),
+            private_key(&folder, &row, config)?,
         );
         // Writing to a string does not fail.
         let _ = write!(text, "\n{}", line.trim_end());

@@ -50,13 +50,16 @@ struct Shared {
     /// The folder of the signing keys [env: JETON_KEYS] [default: keys]
     #[arg(long, global = true, value_name = "FOLDER")]
     keys: Option<PathBuf>,
+    /// The file of the key that seals private keys [env: JETON_KEY_ENCRYPTION_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    key_encryption_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API
     Serve(serve::Arguments),
-    /// Rotate, retire, revoke and list signing keys
+    /// Rotate, retire, revoke, list and seal signing keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// Create users and set their passwords
@@ -145,6 +148,12 @@ pub enum Failure {
     ClockNotBehind,
     #[error(transparent)]
     KeyFolder(#[from] DirectoryError),
+    #[error("the flag `--previous` {0}")]
+    PreviousKey(String),
+    #[error(
+        "the flag `--previous` names the configured key-encryption key: configure the file of the new one"
+    )]
+    SameKey,
     #[error(transparent)]
     Keys(#[from] RingError),
     #[error(transparent)]
@@ -212,6 +221,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         config: shared.config,
         database: shared.database,
         keys: shared.keys,
+        key_encryption_key: shared.key_encryption_key,
         ..Flags::default()
     };
     match command {

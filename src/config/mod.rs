@@ -7,12 +7,14 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
+use crate::keys::KeyEncryptionKey;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
@@ -20,6 +22,7 @@ use jeton_core::token::scope::Catalogue;
 mod file;
 mod issuer;
 mod read;
+pub(crate) mod secret_file;
 mod setting;
 
 pub use issuer::{Issuer, IssuerError, NotAPrefix, Prefix};
@@ -56,6 +59,8 @@ pub struct Config {
 pub struct Keys {
     /// The directory of the private keys.
     pub folder: PathBuf,
+    /// The key that seals private keys, if any.
+    pub key_encryption_key: Option<Arc<KeyEncryptionKey>>,
     /// The algorithm of new keys.
     pub algorithm: Algorithm,
     /// How long clients may cache the JWKS, in seconds.

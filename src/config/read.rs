@@ -2,18 +2,18 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
-use zeroize::Zeroizing;
 
 use super::file::{File, Lists, Texts};
+use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
 use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
 use crate::authority::Quotas;
@@ -69,6 +69,11 @@ impl Config {
         let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
         let database = process.flag("--database", flags.database, "JETON_DATABASE");
         let keys = process.flag("--keys", flags.keys, "JETON_KEYS");
+        let key_encryption_key = process.flag(
+            "--key-encryption-key",
+            flags.key_encryption_key,
+            "JETON_KEY_ENCRYPTION_KEY_FILE",
+        );
         let issuer = process.flag("--issuer", flags.issuer, "JETON_ISSUER");
         let issuer: Option<Issuer> = issuer.or(file.text("issuer")).parse().value();
         let in_tokens = issuer.clone().unwrap_or_else(|| Issuer::of_address(listen));
@@ -87,6 +92,10 @@ impl Config {
                 .into(),
             keys: Keys {
                 folder: keys.or(file.text("keys.folder")).unwrap_or("keys".into()).into(),
+                key_encryption_key: key_encryption_key
+                    .or(file.text("keys.key_encryption_key_file"))
+                    .check_value(|path| secret_file::key_encryption_key(path.as_ref()).map(Arc::new))
+                    .value(),
                 algorithm: file.text("keys.algorithm").parse().unwrap_or(Algorithm::Es256),
                 jwks_max_age,
                 rotate_every: file
@@ -272,26 +281,10 @@ fn password(text: OsString) -> Result<NewPassword, String> {
 
 /// Returns a file and the password in it, without one line ending.
 fn password_in(path: PathBuf) -> Result<(PathBuf, NewPassword), String> {
-    const ROOM: usize = Password::MAXIMUM_LINE + 1;
-    let unreadable = |error| format!("names a file that cannot be read: {}: {error}", path.display());
-    // A pipe would block the start.
-    if !fs::metadata(&path).map_err(unreadable)?.is_file() {
-        return Err(format!("must name a regular file (it is {})", path.display()));
-    }
-    let file = fs::File::open(&path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
     let refused = |error: &dyn std::fmt::Display| format!("is refused: {error}");
-    Secret::Password
-        .check_file(&path, mode)
-        .map_err(|error| refused(&error))?;
-    // The buffer never grows, so no copy of the password stays in freed memory.
-    let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
-    file.take(ROOM as u64)
-        .read_to_end(&mut line)
-        .map_err(unreadable)?;
-    let password = match line.len() {
-        ROOM => Err(PasswordPolicyError::TooLong),
-        _ => Password::of_line(&line)
+    let password = match secret_file::read(&path, Password::MAXIMUM_LINE, Secret::Password)? {
+        None => Err(PasswordPolicyError::TooLong),
+        Some(line) => Password::of_line(&line)
             .map_err(|error| refused(&error))?
             .try_into(),
     };

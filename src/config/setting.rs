@@ -12,6 +12,7 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     pub database: Option<PathBuf>,
     pub keys: Option<PathBuf>,
+    pub key_encryption_key: Option<PathBuf>,
     pub listen: Option<String>,
     pub issuer: Option<String>,
 }

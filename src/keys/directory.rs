@@ -1,27 +1,65 @@
 //! The directory of private keys: one `<kid>.pem` each, protected from reads and changes by other
-//! users.
+//! users, and sealed where there is a key-encryption key.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jeton_core::file_mode::{Exposed, Secret};
 use jeton_verifier::KeyId;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::material::{KeyError, SigningKey};
+use super::seal::{self, Binding, KeyEncryptionKey, KeyEncryptionKeyId, SealError, Sealed};
 
 const EXTENSION: &str = ".pem";
+
+/// The extension of a file that is being written. A crash leaves it behind; it is never read as a key.
+const UNFINISHED: &str = ".unfinished";
+
+/// Where the file of the key-encryption key is named, for error messages.
+const SETTINGS: &str =
+    "--key-encryption-key, JETON_KEY_ENCRYPTION_KEY_FILE or `key_encryption_key_file` in `[keys]`";
 
 /// The maximum size of a key file, more than the longest key needs. Larger files are not read into
 /// memory.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// A directory that only its owner can change, with key files that only their owner can read.
+/// A directory that only its owner can change, with key files that only their owner can read. It can be opened before
+/// the database: [`KeyFolder::of_deployment`] gives the [`KeyDirectory`].
+#[derive(Debug)]
+pub struct KeyFolder {
+    path: PathBuf,
+    key_encryption_key: Option<Arc<KeyEncryptionKey>>,
+}
+
+/// The key directory of a deployment: reads and writes private keys.
 #[derive(Debug)]
 pub struct KeyDirectory {
-    path: PathBuf,
+    folder: KeyFolder,
+    /// The id of the deployment, which sealed keys are bound to.
+    origin: Uuid,
+}
+
+/// How a private key is stored.
+#[derive(Debug)]
+pub enum Stored {
+    /// As PKCS#8 in PEM.
+    Plain(Zeroizing<String>),
+    /// Sealed by a key-encryption key.
+    Sealed(Sealed),
+}
+
+/// The outcome of [`KeyDirectory::seal_all`] and [`KeyDirectory::unseal_all`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewritten {
+    /// How many files were written anew.
+    pub changed: usize,
+    /// How many files were as requested already.
+    pub unchanged: usize,
 }
 
 /// The reason why the directory or a file in it cannot be used. The text names the path and, if one
@@ -69,6 +107,55 @@ pub enum DirectoryError {
     /// A text to be stored is not a key.
     #[error("cannot store a text that is not a key")]
     NotStorable(#[source] KeyError),
+    /// The file is sealed, and no key-encryption key is configured.
+    #[error(
+        "{} is sealed by the key-encryption key {needed}: name the file of that key with {SETTINGS}",
+        path.display()
+    )]
+    NoKeyEncryptionKey {
+        /// The file.
+        path: PathBuf,
+        /// The key-encryption key that sealed it.
+        needed: KeyEncryptionKeyId,
+    },
+    /// The file is sealed by another key-encryption key.
+    #[error(
+        "{} is sealed by the key-encryption key {needed}, and the configured one is {given}: configure the file of \
+         that key, or run `jeton keys seal --previous FILE` with it",
+        path.display()
+    )]
+    OtherKeyEncryptionKey {
+        /// The file.
+        path: PathBuf,
+        /// The key-encryption key that sealed it.
+        needed: KeyEncryptionKeyId,
+        /// The configured one.
+        given: KeyEncryptionKeyId,
+    },
+    /// The sealed file cannot be opened.
+    #[error("{} cannot be unsealed", path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SealError,
+    },
+    /// A new key would be plain beside sealed ones.
+    #[error(
+        "{} has sealed keys, and a new one would not be sealed: name the file of their key-encryption key with \
+         {SETTINGS}",
+        path.display()
+    )]
+    WouldBePlain {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is nothing to seal with.
+    #[error("no key-encryption key is configured: name its file with {SETTINGS}")]
+    NothingToSealWith,
+    /// A new key could not be sealed.
+    #[error("the new key cannot be sealed")]
+    NotSealable(#[source] SealError),
     /// The operating system refused an operation.
     #[error("{} cannot be {action}", path.display())]
     Io {
@@ -81,10 +168,13 @@ pub enum DirectoryError {
     },
 }
 
-impl KeyDirectory {
+impl KeyFolder {
     /// Opens the directory, creates it (for its owner alone) if it is missing, and checks its
     /// permissions and those of every key file.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
+    pub fn open(
+        path: impl Into<PathBuf>,
+        key_encryption_key: Option<Arc<KeyEncryptionKey>>,
+    ) -> Result<Self, DirectoryError> {
         let path = path.into();
         let metadata = match fs::metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -98,25 +188,27 @@ impl KeyDirectory {
             return Err(DirectoryError::NotAFolder { path });
         }
         Secret::Key.check_folder(&path, metadata.mode())?;
-        let directory = Self { path };
-        for kid in directory.kids()? {
-            let path = directory.file(&kid);
+        let folder = Self {
+            path,
+            key_encryption_key,
+        };
+        for kid in folder.kids()? {
+            let path = folder.file(&kid);
             let metadata = fs::symlink_metadata(&path).map_err(io_error("examined", &path))?;
             check_file(&path, &metadata)?;
         }
-        Ok(directory)
+        Ok(folder)
     }
 
-    /// Returns the path of the directory.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Returns the directory of a deployment.
+    pub fn of_deployment(self, origin: Uuid) -> KeyDirectory {
+        KeyDirectory { folder: self, origin }
     }
 
     /// Returns the ids of all keys, sorted. Files that do not end in `.pem` are ignored.
     pub fn kids(&self) -> Result<Vec<KeyId>, DirectoryError> {
         let mut kids = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(io_error("listed", &self.path))? {
-            let name = entry.map_err(io_error("listed", &self.path))?.file_name();
+        for name in self.names()? {
             let Some(stem) = name.as_encoded_bytes().strip_suffix(EXTENSION.as_bytes()) else {
                 continue;
             };
@@ -129,13 +221,49 @@ impl KeyDirectory {
         Ok(kids)
     }
 
-    /// Loads a key, or returns `None` if its file does not exist.
-    pub fn load(&self, kid: &KeyId) -> Result<Option<SigningKey>, DirectoryError> {
+    /// Reads the file of a key, or returns `None` if it does not exist. A sealed key stays sealed.
+    pub fn stored(&self, kid: &KeyId) -> Result<Option<Stored>, DirectoryError> {
         let path = self.file(kid);
         let Some(text) = read(&path)? else {
             return Ok(None);
         };
-        let key = SigningKey::from_pem(&text).map_err(|source| DirectoryError::Key {
+        if !seal::is_sealed(&text) {
+            return Ok(Some(Stored::Plain(text)));
+        }
+        match Sealed::parse(&text) {
+            Ok(sealed) => Ok(Some(Stored::Sealed(sealed))),
+            Err(source) => Err(DirectoryError::Sealed { path, source }),
+        }
+    }
+
+    /// Reads every key as far as that is possible without its deployment, so that a start is refused before it opens
+    /// the database. Returns how many are plain.
+    pub fn check(&self) -> Result<usize, DirectoryError> {
+        let mut plain = 0;
+        for kid in self.kids()? {
+            match self.stored(&kid)? {
+                Some(Stored::Plain(pem)) => {
+                    self.key(&kid, &pem)?;
+                    plain += 1;
+                }
+                Some(Stored::Sealed(sealed)) => {
+                    self.key_encryption_key(&kid, &sealed, None)?;
+                }
+                None => {}
+            }
+        }
+        Ok(plain)
+    }
+
+    /// Returns whether new keys are sealed.
+    pub fn seals(&self) -> bool {
+        self.key_encryption_key.is_some()
+    }
+
+    /// Parses a private key and compares it with its name.
+    fn key(&self, kid: &KeyId, pem: &str) -> Result<SigningKey, DirectoryError> {
+        let path = self.file(kid);
+        let key = SigningKey::from_pem(pem).map_err(|source| DirectoryError::Key {
             path: path.clone(),
             source,
         })?;
@@ -145,30 +273,218 @@ impl KeyDirectory {
                 kid: key.kid().clone(),
             });
         }
-        Ok(Some(key))
+        Ok(key)
     }
 
-    /// Stores a key from its PEM under its key id. On return the key survives a power failure; on an
-    /// error no partial key file exists. Storing a key twice is harmless.
-    pub fn store(&self, pem: &str) -> Result<SigningKey, DirectoryError> {
-        let key = SigningKey::from_pem(pem).map_err(DirectoryError::NotStorable)?;
-        let path = self.file(key.kid());
-        // A different extension, so that the remains of a crash are never read as a key.
-        let unfinished = self.path.join(format!(".{}.unfinished", key.kid()));
+    /// Returns the configured or the previous key-encryption key, whichever sealed the file.
+    fn key_encryption_key<'a>(
+        &'a self,
+        kid: &KeyId,
+        sealed: &Sealed,
+        previous: Option<&'a KeyEncryptionKey>,
+    ) -> Result<&'a KeyEncryptionKey, DirectoryError> {
+        let (path, needed) = (self.file(kid), sealed.sealed_by());
+        let configured = self.key_encryption_key.as_deref();
+        let mut known = [configured, previous].into_iter().flatten();
+        match (known.find(|known| known.id() == needed), configured) {
+            (Some(found), _) => Ok(found),
+            (None, Some(configured)) => Err(DirectoryError::OtherKeyEncryptionKey {
+                path,
+                needed,
+                given: configured.id(),
+            }),
+            (None, None) => Err(DirectoryError::NoKeyEncryptionKey { path, needed }),
+        }
+    }
+
+    /// Returns whether a key is sealed, also one that is damaged.
+    fn has_sealed(&self) -> Result<bool, DirectoryError> {
+        let is_sealed = |kid: &KeyId| {
+            let stored = self.stored(kid);
+            matches!(
+                stored,
+                Ok(Some(Stored::Sealed(_))) | Err(DirectoryError::Sealed { .. })
+            )
+        };
+        Ok(self.kids()?.iter().any(is_sealed))
+    }
+
+    fn names(&self) -> Result<Vec<std::ffi::OsString>, DirectoryError> {
+        let entries = fs::read_dir(&self.path).map_err(io_error("listed", &self.path))?;
+        entries
+            .map(|entry| Ok(entry.map_err(io_error("listed", &self.path))?.file_name()))
+            .collect()
+    }
+
+    fn file(&self, kid: &KeyId) -> PathBuf {
+        self.path.join(format!("{kid}{EXTENSION}"))
+    }
+
+    /// Locks the directory for changes by other processes, until the returned file is dropped.
+    fn lock(&self) -> Result<File, DirectoryError> {
+        let folder = File::open(&self.path).map_err(io_error("opened", &self.path))?;
+        folder.lock().map_err(io_error("locked", &self.path))?;
+        Ok(folder)
+    }
+
+    /// Writes the file of a key, in place of the former one if there is one. On return it survives a power failure; on
+    /// an error no partial file has its name. The caller holds the lock.
+    fn write(&self, kid: &KeyId, text: &str) -> Result<(), DirectoryError> {
+        let unfinished = self.path.join(format!(".{kid}{UNFINISHED}"));
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(io_error("removed", &unfinished)(error));
             }
             _ => {}
         }
-        write_new(&unfinished, pem).map_err(io_error("written", &unfinished))?;
-        fs::rename(&unfinished, &path).map_err(io_error("renamed", &unfinished))?;
-        sync(&self.path)?;
+        write_new(&unfinished, text).map_err(io_error("written", &unfinished))?;
+        fs::rename(&unfinished, self.file(kid)).map_err(io_error("renamed", &unfinished))?;
+        sync(&self.path)
+    }
+
+    /// Removes what crashes left behind: it may be a plain key. The caller holds the lock.
+    fn remove_unfinished(&self) -> Result<(), DirectoryError> {
+        for name in self.names()? {
+            if name.as_encoded_bytes().ends_with(UNFINISHED.as_bytes()) {
+                let path = self.path.join(name);
+                fs::remove_file(&path).map_err(io_error("removed", &path))?;
+            }
+        }
+        sync(&self.path)
+    }
+}
+
+impl KeyDirectory {
+    /// Returns the path of the directory.
+    pub fn path(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Loads every key, so that a damaged one is reported now instead of on the day it is needed.
+    pub fn load_all(&self) -> Result<(), DirectoryError> {
+        for kid in self.folder.kids()? {
+            self.load(&kid)?;
+        }
+        Ok(())
+    }
+
+    /// Loads a key, or returns `None` if its file does not exist.
+    pub fn load(&self, kid: &KeyId) -> Result<Option<SigningKey>, DirectoryError> {
+        let Some(stored) = self.folder.stored(kid)? else {
+            return Ok(None);
+        };
+        let pem = self.open(kid, stored, None)?;
+        self.folder.key(kid, &pem).map(Some)
+    }
+
+    /// Stores a key from its PEM under its key id, sealed if there is a key-encryption key. On return the key survives
+    /// a power failure; on an error no partial key file exists. Storing a key twice is harmless.
+    ///
+    /// # Errors
+    /// Also if there is no key-encryption key, and the directory has sealed keys.
+    pub fn store(&self, pem: &str) -> Result<SigningKey, DirectoryError> {
+        let key = SigningKey::from_pem(pem).map_err(DirectoryError::NotStorable)?;
+        let _lock = self.folder.lock()?;
+        let sealed = match self.folder.key_encryption_key.as_deref() {
+            Some(sealing) => Some(self.seal(&key, pem, sealing)?),
+            None if self.folder.has_sealed()? => {
+                return Err(DirectoryError::WouldBePlain {
+                    path: self.folder.path.clone(),
+                });
+            }
+            None => None,
+        };
+        self.folder.write(key.kid(), sealed.as_deref().unwrap_or(pem))?;
         Ok(key)
     }
 
-    fn file(&self, kid: &KeyId) -> PathBuf {
-        self.path.join(format!("{kid}{EXTENSION}"))
+    /// Seals every key that is plain, or sealed by the previous key-encryption key. If one key cannot be read, nothing
+    /// is changed. After a crash some are sealed and all can be read; the next call seals the others.
+    ///
+    /// # Errors
+    /// Also if there is no key-encryption key.
+    pub fn seal_all(&self, previous: Option<&KeyEncryptionKey>) -> Result<Rewritten, DirectoryError> {
+        let sealing = self.folder.key_encryption_key.as_deref();
+        let sealing = sealing.ok_or(DirectoryError::NothingToSealWith)?;
+        let is_done =
+            |stored: &Stored| matches!(stored, Stored::Sealed(sealed) if sealed.sealed_by() == sealing.id());
+        self.rewrite_all(previous, is_done, |key, pem| {
+            Ok(Zeroizing::new(self.seal(key, pem, sealing)?))
+        })
+    }
+
+    /// Writes every sealed key as a plain one. If one key cannot be read, nothing is changed.
+    pub fn unseal_all(&self) -> Result<Rewritten, DirectoryError> {
+        let is_done = |stored: &Stored| matches!(stored, Stored::Plain(_));
+        self.rewrite_all(None, is_done, |_, pem| Ok(Zeroizing::new(pem.to_owned())))
+    }
+
+    fn rewrite_all(
+        &self,
+        previous: Option<&KeyEncryptionKey>,
+        is_done: impl Fn(&Stored) -> bool,
+        text: impl Fn(&SigningKey, &str) -> Result<Zeroizing<String>, DirectoryError>,
+    ) -> Result<Rewritten, DirectoryError> {
+        let _lock = self.folder.lock()?;
+        self.folder.remove_unfinished()?;
+        let mut unchanged = 0;
+        let mut texts = Vec::new();
+        for kid in self.folder.kids()? {
+            let Some(stored) = self.folder.stored(&kid)? else {
+                continue;
+            };
+            let is_done = is_done(&stored);
+            let pem = self.open(&kid, stored, previous)?;
+            let key = self.folder.key(&kid, &pem)?;
+            match is_done {
+                true => unchanged += 1,
+                false => texts.push((text(&key, &pem)?, kid)),
+            }
+        }
+        for (text, kid) in &texts {
+            self.folder.write(kid, text)?;
+        }
+        Ok(Rewritten {
+            changed: texts.len(),
+            unchanged,
+        })
+    }
+
+    /// Returns the PEM of a stored key.
+    fn open(
+        &self,
+        kid: &KeyId,
+        stored: Stored,
+        previous: Option<&KeyEncryptionKey>,
+    ) -> Result<Zeroizing<String>, DirectoryError> {
+        match stored {
+            Stored::Plain(pem) => Ok(pem),
+            Stored::Sealed(sealed) => {
+                let key = self.folder.key_encryption_key(kid, &sealed, previous)?;
+                let pem = sealed.open(self.binding(kid), key);
+                pem.map_err(|source| DirectoryError::Sealed {
+                    path: self.folder.file(kid),
+                    source,
+                })
+            }
+        }
+    }
+
+    fn seal(
+        &self,
+        key: &SigningKey,
+        pem: &str,
+        sealing: &KeyEncryptionKey,
+    ) -> Result<String, DirectoryError> {
+        let sealed = seal::seal(pem, key.algorithm(), self.binding(key.kid()), sealing);
+        sealed.map_err(DirectoryError::NotSealable)
+    }
+
+    fn binding<'a>(&self, kid: &'a KeyId) -> Binding<'a> {
+        Binding {
+            origin: self.origin,
+            kid,
+        }
     }
 }
 
@@ -242,25 +558,44 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Dire
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use jeton_verifier::Algorithm;
     use tempfile::TempDir;
 
     use super::*;
 
+    fn open(path: impl Into<PathBuf>) -> Result<KeyDirectory, DirectoryError> {
+        sealing(path, None)
+    }
+
+    fn sealing(path: impl Into<PathBuf>, key: Option<u8>) -> Result<KeyDirectory, DirectoryError> {
+        let key = key.map(|byte| Arc::new(key_encryption_key(byte)));
+        Ok(KeyFolder::open(path, key)?.of_deployment(Uuid::from_bytes([7; 16])))
+    }
+
+    fn key_encryption_key(byte: u8) -> KeyEncryptionKey {
+        KeyEncryptionKey::of_text(STANDARD.encode([byte; 32]).as_bytes()).unwrap()
+    }
+
     fn folder() -> (TempDir, KeyDirectory) {
         let temporary = tempfile::tempdir().unwrap();
-        let directory = KeyDirectory::open(temporary.path().join("keys")).unwrap();
+        let directory = open(temporary.path().join("keys")).unwrap();
         (temporary, directory)
     }
 
     fn stored(directory: &KeyDirectory) -> (KeyId, PathBuf) {
         let (key, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
         directory.store(&pem).unwrap();
-        (key.kid().clone(), directory.file(key.kid()))
+        (key.kid().clone(), directory.folder.file(key.kid()))
     }
 
     fn set_mode(path: &Path, mode: u32) {
@@ -275,9 +610,9 @@ mod tests {
     fn a_missing_folder_is_made_for_its_owner_alone() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("deep/keys");
-        let directory = KeyDirectory::open(&path).unwrap();
+        let directory = open(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
-        assert_eq!(directory.kids().unwrap(), []);
+        assert_eq!(directory.folder.kids().unwrap(), []);
     }
 
     #[test]
@@ -294,14 +629,14 @@ mod tests {
         kids.sort();
         fs::write(temporary.path().join("keys/README.md"), "about this folder").unwrap();
 
-        let directory = KeyDirectory::open(temporary.path().join("keys")).unwrap();
-        assert_eq!(directory.kids().unwrap(), kids);
+        let directory = open(temporary.path().join("keys")).unwrap();
+        assert_eq!(directory.folder.kids().unwrap(), kids);
         for kid in &kids {
-            assert_eq!(mode(&directory.file(kid)), 0o600);
+            assert_eq!(mode(&directory.folder.file(kid)), 0o600);
             assert_eq!(directory.load(kid).unwrap().unwrap().kid(), kid);
         }
         // Three keys and the README, and no unfinished file.
-        assert_eq!(fs::read_dir(&directory.path).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
     }
 
     #[test]
@@ -315,21 +650,21 @@ mod tests {
     fn a_folder_that_others_can_change_is_refused() {
         let (_temporary, directory) = folder();
         for bad in [0o770, 0o702, 0o777, 0o1777] {
-            set_mode(&directory.path, bad);
-            let error = KeyDirectory::open(&directory.path).unwrap_err();
+            set_mode(directory.path(), bad);
+            let error = open(directory.path()).unwrap_err();
             assert!(
                 matches!(error, DirectoryError::Exposed(Exposed::Writable { mode, .. }) if mode == bad),
                 "{error}"
             );
-            let path = directory.path.display();
+            let path = directory.path().display();
             assert_eq!(
                 error.to_string(),
                 format!("{path} can be changed by other users (mode {bad:04o}): run `chmod go-w {path}`")
             );
         }
         for good in [0o700, 0o755] {
-            set_mode(&directory.path, good);
-            KeyDirectory::open(&directory.path).unwrap();
+            set_mode(directory.path(), good);
+            open(directory.path()).unwrap();
         }
     }
 
@@ -340,7 +675,7 @@ mod tests {
         for bad in [0o640, 0o604, 0o620, 0o644, 0o601] {
             set_mode(&path, bad);
             for error in [
-                KeyDirectory::open(&directory.path).unwrap_err(),
+                open(directory.path()).unwrap_err(),
                 directory.load(&kid).unwrap_err(),
             ] {
                 assert!(
@@ -356,7 +691,7 @@ mod tests {
         }
         for good in [0o600, 0o400] {
             set_mode(&path, good);
-            KeyDirectory::open(&directory.path).unwrap();
+            open(directory.path()).unwrap();
             directory.load(&kid).unwrap().unwrap();
         }
     }
@@ -386,13 +721,13 @@ mod tests {
         let error = directory.load(&other).unwrap_err();
         assert!(matches!(error, DirectoryError::Misnamed { kid: found, .. } if found == kid));
 
-        fs::rename(&other_path, directory.path.join("backup.pem")).unwrap();
+        fs::rename(&other_path, directory.path().join("backup.pem")).unwrap();
         assert!(matches!(
-            directory.kids(),
+            directory.folder.kids(),
             Err(DirectoryError::NotAKeyName { .. })
         ));
         assert!(matches!(
-            KeyDirectory::open(&directory.path),
+            open(directory.path()),
             Err(DirectoryError::NotAKeyName { .. })
         ));
     }
@@ -409,7 +744,7 @@ mod tests {
             Err(DirectoryError::NotAFile { .. })
         ));
         assert!(matches!(
-            KeyDirectory::open(&directory.path),
+            open(directory.path()),
             Err(DirectoryError::NotAFile { .. })
         ));
 
@@ -419,10 +754,7 @@ mod tests {
             directory.load(&kid),
             Err(DirectoryError::NotAFile { .. })
         ));
-        assert!(matches!(
-            KeyDirectory::open(&elsewhere),
-            Err(DirectoryError::NotAFolder { .. })
-        ));
+        assert!(matches!(open(&elsewhere), Err(DirectoryError::NotAFolder { .. })));
     }
 
     #[test]
@@ -431,8 +763,12 @@ mod tests {
         let (key, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let target = temporary.path().join("target");
         fs::write(&target, "untouched").unwrap();
-        symlink(&target, directory.file(key.kid())).unwrap();
-        symlink(&target, directory.path.join(format!(".{}.unfinished", key.kid()))).unwrap();
+        symlink(&target, directory.folder.file(key.kid())).unwrap();
+        symlink(
+            &target,
+            directory.path().join(format!(".{}.unfinished", key.kid())),
+        )
+        .unwrap();
         directory.store(&pem).unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
         directory.load(key.kid()).unwrap().unwrap();
@@ -443,13 +779,13 @@ mod tests {
         let (_temporary, directory) = folder();
         let (key, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
         fs::write(
-            directory.path.join(format!(".{}.unfinished", key.kid())),
+            directory.path().join(format!(".{}.unfinished", key.kid())),
             "half a k",
         )
         .unwrap();
-        assert_eq!(KeyDirectory::open(&directory.path).unwrap().kids().unwrap(), []);
+        assert_eq!(open(directory.path()).unwrap().folder.kids().unwrap(), []);
         directory.store(&pem).unwrap();
-        assert_eq!(directory.kids().unwrap(), std::slice::from_ref(key.kid()));
+        assert_eq!(directory.folder.kids().unwrap(), std::slice::from_ref(key.kid()));
     }
 
     #[test]
@@ -459,6 +795,163 @@ mod tests {
             directory.store("no key"),
             Err(DirectoryError::NotStorable(_))
         ));
-        assert_eq!(fs::read_dir(&directory.path).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// Returns which key-encryption keys seal the files; `None` for a plain one.
+    fn sealed_by(directory: &KeyDirectory) -> Vec<Option<KeyEncryptionKeyId>> {
+        let kids = directory.folder.kids().unwrap();
+        let stored = kids
+            .iter()
+            .map(|kid| directory.folder.stored(kid).unwrap().unwrap());
+        stored
+            .map(|stored| match stored {
+                Stored::Plain(_) => None,
+                Stored::Sealed(sealed) => Some(sealed.sealed_by()),
+            })
+            .collect()
+    }
+
+    fn rewritten(changed: usize, unchanged: usize) -> Rewritten {
+        Rewritten { changed, unchanged }
+    }
+
+    #[test]
+    fn a_directory_with_a_key_encryption_key_stores_sealed_keys() {
+        let (_temporary, plain) = folder();
+        let (old, _) = stored(&plain);
+        let sealing_directory = sealing(plain.path(), Some(1)).unwrap();
+        assert_eq!(
+            sealing_directory.folder.check().unwrap(),
+            1,
+            "a plain key is still read"
+        );
+        let (new, path) = stored(&sealing_directory);
+        assert!(
+            fs::read_to_string(&path)
+                .unwrap()
+                .starts_with("-----BEGIN JETON SEALED")
+        );
+        assert_eq!(mode(&path), 0o600);
+        for kid in [&old, &new] {
+            assert_eq!(sealing_directory.load(kid).unwrap().unwrap().kid(), kid);
+        }
+
+        // Without the key, a sealed file is an error that names the setting, and no plain key is stored beside it.
+        let plain = open(plain.path()).unwrap();
+        for error in [plain.load(&new).unwrap_err(), plain.folder.check().unwrap_err()] {
+            let text = error.to_string();
+            assert!(
+                matches!(error, DirectoryError::NoKeyEncryptionKey { .. }),
+                "{text}"
+            );
+            assert!(
+                text.contains(&path.display().to_string()) && text.contains("JETON_KEY_ENCRYPTION_KEY_FILE")
+            );
+        }
+        let (_, pem) = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        assert!(matches!(
+            plain.store(&pem),
+            Err(DirectoryError::WouldBePlain { .. })
+        ));
+
+        let other = sealing(plain.path(), Some(2)).unwrap();
+        for error in [other.load(&new).unwrap_err(), other.folder.check().unwrap_err()] {
+            assert!(
+                matches!(error, DirectoryError::OtherKeyEncryptionKey { .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_keys_are_sealed_rotated_and_unsealed() {
+        let (_temporary, plain) = folder();
+        let pems: Vec<_> = (0..3).map(|_| fs::read(stored(&plain).1).unwrap()).collect();
+        let left_behind = plain.path().join(format!(".crash{UNFINISHED}"));
+        fs::write(&left_behind, &pems[0]).unwrap();
+        let one = sealing(plain.path(), Some(1)).unwrap();
+        let two = sealing(plain.path(), Some(2)).unwrap();
+        let id = |byte| Some(key_encryption_key(byte).id());
+
+        assert_eq!(one.seal_all(None).unwrap(), rewritten(3, 0));
+        assert_eq!(one.seal_all(None).unwrap(), rewritten(0, 3));
+        assert_eq!(sealed_by(&one), [id(1); 3]);
+        assert!(!left_behind.exists(), "a crash may have left a plain key");
+        for entry in fs::read_dir(one.path()).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(!text.contains("BEGIN PRIVATE KEY"), "{text}");
+        }
+
+        // A rotation of the key-encryption key, after one that was interrupted.
+        let kid = one.folder.kids().unwrap().remove(1);
+        let first = fs::read(one.folder.file(&kid)).unwrap();
+        let previous = key_encryption_key(1);
+        assert!(matches!(
+            two.seal_all(None),
+            Err(DirectoryError::OtherKeyEncryptionKey { .. })
+        ));
+        assert_eq!(sealed_by(&one), [id(1); 3], "nothing was changed");
+        assert_eq!(two.seal_all(Some(&previous)).unwrap(), rewritten(3, 0));
+        fs::write(two.folder.file(&kid), &first).unwrap();
+        assert_eq!(two.seal_all(Some(&previous)).unwrap(), rewritten(1, 2));
+        assert_eq!(sealed_by(&two), [id(2); 3]);
+        assert!(matches!(
+            plain.seal_all(None),
+            Err(DirectoryError::NothingToSealWith)
+        ));
+
+        assert_eq!(two.unseal_all().unwrap(), rewritten(3, 0));
+        assert_eq!(sealed_by(&two), [None; 3]);
+        let mut after: Vec<_> = plain
+            .folder
+            .kids()
+            .unwrap()
+            .iter()
+            .map(|kid| fs::read(plain.folder.file(kid)).unwrap())
+            .collect();
+        let mut before = pems;
+        before.sort();
+        after.sort();
+        assert_eq!(before, after);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_stops_a_seal_before_it_changes_anything() {
+        let (_temporary, plain) = folder();
+        let (kid, path) = stored(&plain);
+        stored(&plain);
+        let one = sealing(plain.path(), Some(1)).unwrap();
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, "no key").unwrap();
+        assert!(matches!(one.seal_all(None), Err(DirectoryError::Key { .. })));
+        fs::write(&path, &good).unwrap();
+        assert_eq!(sealed_by(&one), [None; 2]);
+        one.seal_all(None).unwrap();
+
+        // The file of another key, and that of another deployment.
+        let other = one
+            .folder
+            .kids()
+            .unwrap()
+            .into_iter()
+            .find(|other| *other != kid)
+            .unwrap();
+        fs::copy(one.folder.file(&other), &path).unwrap();
+        let error = one.load(&kid).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DirectoryError::Sealed {
+                    source: SealError::Altered,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let moved = KeyFolder::open(one.path(), Some(Arc::new(key_encryption_key(1)))).unwrap();
+        let moved = moved.of_deployment(Uuid::from_bytes([8; 16]));
+        assert!(matches!(moved.load(&other), Err(DirectoryError::Sealed { .. })));
+        assert!(one.load(&other).unwrap().is_some(), "the control");
     }
 }

@@ -5,11 +5,13 @@ mod jwks;
 pub mod material;
 mod ring;
 mod rotation;
+pub mod seal;
 mod signer;
 
-pub use directory::{DirectoryError, KeyDirectory};
+pub use directory::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored};
 pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{Due, Rotation};
+pub use seal::{KeyEncryptionKey, NotAKeyEncryptionKey};
 pub use signer::{SealedToken, SignedToken, SigningError};

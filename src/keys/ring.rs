@@ -59,6 +59,8 @@ pub enum RingError {
 pub struct KeyRing {
     directory: Arc<KeyDirectory>,
     rotation: Rotation,
+    /// Whether this process signs: the private keys are loaded.
+    signs: bool,
     current: ArcSwap<Keyring>,
     /// Serializes replacement.
     replacing: Mutex<()>,
@@ -98,6 +100,27 @@ impl KeyRing {
         rotation: Rotation,
         now: Timestamp,
     ) -> Result<Self, RingError> {
+        Self::read(store, directory, rotation, true, now).await
+    }
+
+    /// Loads the public keys alone, for a process that signs nothing: it needs no key-encryption key, and a damaged
+    /// private key does not stop it from being revoked.
+    pub async fn open_public(
+        store: &dyn Store,
+        directory: KeyDirectory,
+        rotation: Rotation,
+        now: Timestamp,
+    ) -> Result<Self, RingError> {
+        Self::read(store, directory, rotation, false, now).await
+    }
+
+    async fn read(
+        store: &dyn Store,
+        directory: KeyDirectory,
+        rotation: Rotation,
+        signs: bool,
+        now: Timestamp,
+    ) -> Result<Self, RingError> {
         let directory = Arc::new(directory);
         let keys = loop {
             let keys = store.keys().await?;
@@ -109,10 +132,11 @@ impl KeyRing {
             // If it is refused, another process has published one.
             let _ = store.commit(order).await?;
         };
-        let current = Keyring::read(keys, &directory, rotation, None, now)?;
+        let current = Keyring::read(keys, signs.then_some(&directory), rotation, None, now)?;
         Ok(Self {
             directory,
             rotation,
+            signs,
             current: ArcSwap::from_pointee(current),
             replacing: Mutex::default(),
         })
@@ -147,10 +171,11 @@ impl KeyRing {
             return Ok(());
         }
         let keys = store.keys().await?;
-        let after = Keyring::read(keys, &self.directory, self.rotation, Some(&before), now)?;
+        let directory = self.signs.then_some(&*self.directory);
+        let after = Keyring::read(keys, directory, self.rotation, Some(&before), now)?;
         after
             .rows_without_signer()
-            .filter(|row| before.keys.value.row(&row.key.kid).is_none())
+            .filter(|row| self.signs && before.keys.value.row(&row.key.kid).is_none())
             .for_each(log_missing_key);
         self.current.store(Arc::new(after));
         Ok(())
@@ -238,7 +263,7 @@ impl KeyRing {
 impl Keyring {
     fn read(
         keys: Versioned<SigningKeys>,
-        directory: &KeyDirectory,
+        directory: Option<&KeyDirectory>,
         rotation: Rotation,
         before: Option<&Self>,
         now: Timestamp,
@@ -249,7 +274,9 @@ impl Keyring {
         let mut signing = None;
         for row in published_rows() {
             let (kid, key) = publish(row, before, now)?;
-            if let Some(signer) = signer(row, &kid, directory, before, now)? {
+            if let Some(directory) = directory
+                && let Some(signer) = signer(row, &kid, directory, before, now)?
+            {
                 if row.state == KeyState::Signing {
                     signing = Some(Arc::clone(signer.kid()));
                 }

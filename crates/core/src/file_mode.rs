@@ -40,6 +40,8 @@ pub enum Secret {
     Database,
     /// A password in plain text.
     Password,
+    /// The key that seals private keys.
+    KeyEncryptionKey,
 }
 
 impl Secret {
@@ -49,7 +51,7 @@ impl Secret {
             Self::Key | Self::Database => 0o077,
             // The service manager gives a credential to one user by an ACL, whose mask stands in place of the
             // group's bits: systemd's have the mode 0440.
-            Self::Password => 0o037,
+            Self::Password | Self::KeyEncryptionKey => 0o037,
         }
     }
 
@@ -58,6 +60,7 @@ impl Secret {
             Self::Key => "replace the key",
             Self::Database => "have the users change their passwords",
             Self::Password => "change the password",
+            Self::KeyEncryptionKey => "replace it with `jeton keys seal --previous`",
         }
     }
 
@@ -87,7 +90,7 @@ impl Secret {
     pub fn check_folder(self, path: &Path, mode: u32) -> Result<(), Exposed> {
         let mode = mode & 0o7777;
         let forbidden = match self {
-            Self::Key | Self::Password => 0o022,
+            Self::Key | Self::Password | Self::KeyEncryptionKey => 0o022,
             Self::Database => 0o002,
         };
         if mode & forbidden == 0 {
@@ -119,6 +122,10 @@ mod tests {
             (Secret::Password, 0o100_440, true),
             (Secret::Password, 0o100_460, false),
             (Secret::Password, 0o100_444, false),
+            (Secret::KeyEncryptionKey, 0o100_600, true),
+            (Secret::KeyEncryptionKey, 0o100_440, true),
+            (Secret::KeyEncryptionKey, 0o100_460, false),
+            (Secret::KeyEncryptionKey, 0o100_404, false),
         ] {
             assert_eq!(
                 secret.check_file(path, mode).is_ok(),

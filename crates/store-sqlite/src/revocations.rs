@@ -82,6 +82,17 @@ impl Revocations for SqliteStore {
             .await
     }
 
+    async fn origin(&self) -> Result<Uuid> {
+        self.readers
+            .look_up(|connection| {
+                let origin = connection
+                    .prepare_cached("SELECT origin FROM meta")?
+                    .query_row((), |row| get::<Bytes>(row, 0))?;
+                Ok(origin.0)
+            })
+            .await
+    }
+
     async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>> {
         let issuer = issuer.map(str::to_owned);
         self.writer

@@ -43,6 +43,9 @@ pub trait Revocations: Send + Sync {
     /// read: the first after token 0, the next after [`Covered::last`].
     async fn covered(&self, cut_off: u64, after: TokenId, now: Timestamp) -> Result<Covered>;
 
+    /// Returns the id of the deployment, drawn when its database was created. Unlike the epoch, no restore changes it.
+    async fn origin(&self) -> Result<Uuid>;
+
     /// Returns the pinned issuer of this database; pins the given one, if any, if there is none.
     async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>>;
 

@@ -262,6 +262,7 @@ faulty! {
         Read event(position: Position) -> Option<ExplainedEvent>;
         Read status_lists() -> Vec<u32>;
         Read covered(cut_off: u64, after: TokenId, now: Timestamp) -> Covered;
+        Read origin() -> Uuid;
         Write pin_issuer(issuer: Option<&str>) -> Option<String>;
         Read ready() -> ();
     }

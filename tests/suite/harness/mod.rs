@@ -24,7 +24,7 @@ use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
 use jeton::authority::{Authority, Quotas, Settings};
 use jeton::http::{App, RateLimits, Streams, router};
-use jeton::keys::{KeyDirectory, KeyRing, Rotation};
+use jeton::keys::{KeyFolder, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
 use jeton_core::deployment_clock::DeploymentClock;
@@ -185,7 +185,8 @@ impl TestApp {
         let database = self.folder.path().join("jeton.db");
         let store = SqliteStore::open(&database, Arc::clone(&entropy), Arc::clone(&index) as _).unwrap();
         index.rebuild(store.snapshot().await.unwrap());
-        let directory = KeyDirectory::open(self.key_folder()).unwrap();
+        let folder = KeyFolder::open(self.key_folder(), None).unwrap();
+        let directory = folder.of_deployment(store.origin().await.unwrap());
         let keys = KeyRing::open(&store, directory, self.rotation, clock.now());
         let keys = Arc::new(keys.await.unwrap());
         keys.promise(&store, clock.now()).await.unwrap();

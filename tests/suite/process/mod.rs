@@ -13,6 +13,7 @@ mod metrics;
 mod rate_limits;
 mod restore;
 mod rotation;
+mod sealed_keys;
 mod secrets;
 mod slow;
 mod startup;

@@ -225,6 +225,8 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     withdrawn.await.unwrap().unwrap();
     let last_number = world.record(token(world.owner(), 15)).await.id;
     let first_epoch = epoch(&sqlite);
+    // Sealed private keys are bound to it.
+    let origin = world.store.origin().await.unwrap();
     let followed = world.changes().await.reached;
 
     let mut replayed = None;
@@ -239,6 +241,7 @@ async fn a_restore_revokes_again_what_was_revoked_since() {
     );
     assert_eq!(replayed.cut_offs[1].reach.team, Some(team));
     assert_ne!(epoch(&sqlite), first_epoch);
+    assert_eq!(world.store.origin().await.unwrap(), origin);
     assert_eq!(world.after(followed).await, Continuation::Forked);
     assert_eq!(meta::<Option<i64>>(&sqlite, "backed_up_at"), None);
     for (record, instant) in [(&before, 1), (&since, 10), (&grace, 110)] {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::TokenId;
 use jeton_verifier::event::{Entry, Position};
+use uuid::Uuid;
 
 use super::MemoryStore;
 use super::data::Data;
@@ -146,6 +147,11 @@ impl Revocations for MemoryStore {
                 .map(|(id, _)| **id),
             list_indexes: portion.into_iter().map(|(_, record)| record.list_index).collect(),
         })
+    }
+
+    /// The first epoch: memory is never restored.
+    async fn origin(&self) -> Result<Uuid> {
+        Ok(self.data().epoch)
     }
 
     async fn pin_issuer(&self, issuer: Option<&str>) -> Result<Option<String>> {

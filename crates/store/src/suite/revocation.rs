@@ -658,7 +658,9 @@ pub(crate) async fn the_issuer_is_pinned_once(world: World) {
         let pinned = world.store.pin_issuer(Some(issuer)).await.unwrap().unwrap();
         assert_eq!(pinned, "https://one.example.org");
     }
+    let origin = world.store.origin().await.unwrap();
     let world = world.reopen();
+    assert_eq!(world.store.origin().await.unwrap(), origin);
     let pinned = world
         .store
         .pin_issuer(Some("https://three.example.org"))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jeton::keys::KeyDirectory;
+use jeton::keys::KeyFolder;
 use jeton_verifier::strip_prefix;
 use serde_json::{Value, json};
 
@@ -431,7 +431,9 @@ async fn a_signed_token_with_other_claims_than_its_record_is_not_active() {
     let parsed =
         |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
     let (head, claims) = (parsed(header), parsed(claims));
-    let keys = KeyDirectory::open(app.key_folder()).unwrap();
+    // The key is not sealed, and so belongs to any deployment.
+    let keys = KeyFolder::open(app.key_folder(), None).unwrap();
+    let keys = keys.of_deployment(uuid::Uuid::nil());
     let kid = head["kid"].as_str().unwrap().parse().unwrap();
     let key = keys.load(&kid).unwrap().unwrap();
     let signed = |changes: Value| {
