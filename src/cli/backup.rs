@@ -1,5 +1,6 @@
 //! `jeton backup`: copies the database, also while the server runs.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +20,7 @@ pub(super) fn run(Arguments { file }: &Arguments, config: &Config) -> Result<(),
     let progress = output::Progress::new("copying");
     crate::backend::backup(&config.database, file, SystemClock.now(), |pages| {
         progress.set(pages.done, pages.of);
+        ControlFlow::Continue(())
     })?;
     drop(progress);
     output::print(&file.display().to_string())

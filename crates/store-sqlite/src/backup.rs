@@ -3,6 +3,7 @@
 use crate::values::get;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +18,14 @@ use crate::replay::Replayed;
 use jeton_core::clock::Timestamp;
 use jeton_core::entropy::Entropy;
 
+/// The ends of the names of a database's files.
+const ENDS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
 /// How many pages are copied between two reports of progress: 4 MiB.
 const STEP: i32 = 1024;
+
+/// After how many steps the copy is synced. One sync of a large file at the end would delay the syncs of commits.
+const SYNCED: u64 = 4;
 
 /// The progress of a copy, in pages of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +42,15 @@ pub enum BackupError {
     /// The file to write exists already.
     #[error("{} already exists and is not overwritten: move it away, or give another name", .0.display())]
     Exists(PathBuf),
+    /// Another backup writes the same file, or one was interrupted.
+    #[error(
+        "{} exists: another backup is being written, or one was interrupted; remove the file if no backup runs",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
+    /// The caller stopped the copy.
+    #[error("the copy was stopped")]
+    Stopped,
     /// The database to copy, or the copy, cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -64,26 +80,55 @@ pub enum BackupError {
     },
 }
 
+/// The end of the name of a backup that is being written.
+const UNFINISHED: &str = ".unfinished";
+
 /// Copies a database into a new file that only its owner can read, and marks it as a backup. Other processes
 /// may read and write the database meanwhile: the copy shows the instant at which it was begun.
+///
+/// The file has its name once it is complete and on disk; until then its name ends with `.unfinished`.
+/// `report` is called about every 4 MiB and can stop the copy.
 pub fn backup(
     database: &Path,
     target: &Path,
     now: Timestamp,
-    mut report: impl FnMut(Progress),
+    mut report: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), BackupError> {
     let source = source(database)?;
-    create(target)?;
+    let is_free = || match fs::symlink_metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(unwritable(target, source)),
+        Ok(_) => Err(BackupError::Exists(target.to_owned())),
+    };
+    is_free()?;
+    let unfinished = &beside(target, UNFINISHED);
+    create(unfinished).map_err(|error| match error {
+        BackupError::Exists(path) => BackupError::Unfinished(path),
+        error => error,
+    })?;
     let copied = (|| {
-        let mut copy = copy(&source, database, target, &mut report)?;
+        let mut copy = copy(&source, database, unfinished, &mut report)?;
+        // A server that stops closes its database meanwhile.
+        drop(source);
         mark(&mut copy, now).map_err(|error| failed(database, error))?;
         drop(copy);
-        sync(target)
+        sync(unfinished)?;
+        is_free()?;
+        fs::rename(unfinished, target).map_err(|source| unwritable(target, source))?;
+        sync_folder(target).map_err(|source| unwritable(target, source))
     })();
     if copied.is_err() {
-        remove(target);
+        remove(unfinished);
     }
     copied
+}
+
+/// Returns whether a file is what a killed [`backup`] with this target leaves.
+pub fn is_remains(name: &str, target: &str) -> bool {
+    let end = name
+        .strip_prefix(target)
+        .and_then(|rest| rest.strip_prefix(UNFINISHED));
+    end.is_some_and(|end| ENDS.contains(&end))
 }
 
 /// Restores a missing database from a copy. Revocations since the copy was made are repeated from the journal;
@@ -114,6 +159,10 @@ pub fn restore(
     remove(&target);
     create(&target)?;
     let restored = (|| {
+        let mut report = |progress| {
+            report(progress);
+            ControlFlow::Continue(())
+        };
         drop(copy(&source, copy_of_it, &target, &mut report)?);
         let connection = open::writer(&target, entropy)?;
         check(&connection, copy_of_it)?;
@@ -132,7 +181,7 @@ pub fn restore(
     restored
 }
 
-fn source(path: &Path) -> Result<Connection, BackupError> {
+pub(super) fn source(path: &Path) -> Result<Connection, BackupError> {
     open::check_before_opening(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let inaccessible = |source: rusqlite::Error| OpenError::Inaccessible {
@@ -151,7 +200,7 @@ fn copy(
     source: &Connection,
     path: &Path,
     target: &Path,
-    report: &mut dyn FnMut(Progress),
+    report: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Connection, BackupError> {
     let failed = |error: rusqlite::Error| failed(path, error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -161,15 +210,22 @@ fn copy(
     instant
         .query_row("SELECT one FROM meta", (), |_| Ok(()))
         .map_err(failed)?;
+    let written = File::open(target).map_err(|source| unwritable(target, source))?;
     let backup = Backup::new(&instant, &mut copy).map_err(failed)?;
-    loop {
+    for steps in 1_u64.. {
         let step = backup.step(STEP).map_err(failed)?;
+        if steps.is_multiple_of(SYNCED) {
+            written.sync_data().map_err(|source| unwritable(target, source))?;
+        }
         let pages = backup.progress();
         let of = u64::from(pages.pagecount.unsigned_abs());
-        report(Progress {
+        let progress = Progress {
             done: of.saturating_sub(u64::from(pages.remaining.unsigned_abs())),
             of,
-        });
+        };
+        if report(progress).is_break() {
+            return Err(BackupError::Stopped);
+        }
         match step {
             StepResult::Done => break,
             StepResult::More => {}
@@ -265,7 +321,7 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 /// Removes one of our files with the files that SQLite has put beside it. A file that cannot be removed
 /// prevents only the next attempt, which reports it.
 fn remove(path: &Path) {
-    for end in ["", "-wal", "-shm", "-journal"] {
+    for end in ENDS {
         let _ = fs::remove_file(beside(path, end));
     }
 }
@@ -277,7 +333,10 @@ fn unwritable(path: &Path, source: io::Error) -> BackupError {
     }
 }
 
-fn failed(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BackupError {
+pub(super) fn failed(
+    path: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> BackupError {
     BackupError::Failed {
         path: path.to_owned(),
         source: source.into(),

@@ -16,6 +16,7 @@ mod clock;
 mod counts;
 mod covered;
 mod cut_offs;
+mod drill;
 mod ended;
 mod failure;
 mod feed;
@@ -57,9 +58,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-pub use backup::{BackupError, Progress, backup, restore, sync_folder};
+pub use backup::{BackupError, Progress, backup, is_remains, restore, sync_folder};
 pub use clock::{AcceptedClock, accept_clock};
-pub use journal::{End as JournalEnd, Flaw as JournalFlaw, JournalError};
+pub use drill::{DrillError, DrillFolder, Examined, backed_up_at};
+pub use journal::{
+    End as JournalEnd, Flaw as JournalFlaw, JournalCopy, JournalCopyError, JournalError, install_journal,
+    uninstall_journal,
+};
 pub use lock::{LockError, ServeLock};
 pub use open::OpenError;
 pub use reconcile::{Missing, begin_journal, check_journal};

@@ -68,29 +68,10 @@ impl<'a, 'b> Replay<'a, 'b> {
                 order,
                 ..
             } => self.token(*jti, (*list, *index), *expires_at, order),
-            Entry::CutOff {
-                organization,
-                team,
-                user,
-                project,
-                kid,
-                kind,
-                issued_through,
-                order,
-            } => {
-                let reach = Reach {
-                    organization: organization.map(OrganizationId),
-                    team: parsed(team.as_deref())?,
-                    user: parsed(user.as_deref())?,
-                    project: *project,
-                    kid: kid.clone(),
-                    kind: kind.as_deref().map(|kind| match kind {
-                        "session" => TokenKind::Session,
-                        _ => TokenKind::Api,
-                    }),
-                };
-                self.cut_off(reach, *issued_through, order)
-            }
+            Entry::CutOff { order, .. } => match cut_off(entry)? {
+                Some(cut_off) => self.cut_off(cut_off, order),
+                None => Ok(()),
+            },
             // The numbers of a restored database begin beyond all of these.
             Entry::Started { .. } | Entry::Indexes { .. } | Entry::Stopped { .. } => Ok(()),
             Entry::ClockAccepted { recorded_at } => {
@@ -182,12 +163,7 @@ impl<'a, 'b> Replay<'a, 'b> {
         Ok(())
     }
 
-    fn cut_off(&mut self, reach: Reach, issued_through: i64, order: &Order) -> Result<(), Failure> {
-        let cut_off = CutOff {
-            reach,
-            issued_through,
-            effective_at: order.effective_at,
-        };
+    fn cut_off(&mut self, cut_off: CutOff, order: &Order) -> Result<(), Failure> {
         if self.known.contains(&cut_off) {
             return Ok(());
         }
@@ -271,6 +247,38 @@ impl<'a, 'b> Replay<'a, 'b> {
             .optional()?;
         Ok(found.is_some())
     }
+}
+
+/// Returns the cut-off of an entry; `None` if it is another entry.
+pub(super) fn cut_off(entry: &Entry) -> Result<Option<CutOff>, Failure> {
+    let Entry::CutOff {
+        organization,
+        team,
+        user,
+        project,
+        kid,
+        kind,
+        issued_through,
+        order,
+    } = entry
+    else {
+        return Ok(None);
+    };
+    Ok(Some(CutOff {
+        reach: Reach {
+            organization: organization.map(OrganizationId),
+            team: parsed(team.as_deref())?,
+            user: parsed(user.as_deref())?,
+            project: *project,
+            kid: kid.clone(),
+            kind: kind.as_deref().map(|kind| match kind {
+                "session" => TokenKind::Session,
+                _ => TokenKind::Api,
+            }),
+        },
+        issued_through: *issued_through,
+        effective_at: order.effective_at,
+    }))
 }
 
 fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Failure> {

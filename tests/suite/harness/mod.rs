@@ -14,6 +14,7 @@ mod lists;
 mod world;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -223,7 +224,7 @@ impl TestApp {
             self.folder.path().join("jeton.db"),
             self.folder.path().join("backup"),
         );
-        backup(&database, &file, self.clock.now(), |_| {}).unwrap();
+        backup(&database, &file, self.clock.now(), |_| ControlFlow::Continue(())).unwrap();
         file
     }
 

@@ -196,12 +196,18 @@ pub(super) fn text(value: &impl Serialize) -> io::Result<Vec<u8>> {
 
 /// Parses a line without its end; `None` if it is damaged.
 pub(super) fn read<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    serde_json::from_slice(content(line)?).ok()
+}
+
+/// Returns whether a line without its end is what was written.
+pub(super) fn is_intact(line: &[u8]) -> bool {
+    content(line).is_some()
+}
+
+fn content(line: &[u8]) -> Option<&[u8]> {
     let (sum, rest) = line.split_at_checked(16)?;
     let json = rest.strip_prefix(b" ")?;
-    if sum != checksum(json).as_bytes() {
-        return None;
-    }
-    serde_json::from_slice(json).ok()
+    (sum == checksum(json).as_bytes()).then_some(json)
 }
 
 fn checksum(text: &[u8]) -> String {

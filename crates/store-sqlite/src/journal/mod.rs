@@ -13,6 +13,7 @@
 //! the position after it. Each line begins with a checksum. A torn line at the end of a segment was never
 //! acknowledged; after it, as after any surprise, the next batch begins a new segment.
 
+mod copy;
 mod given;
 mod history;
 mod line;
@@ -33,6 +34,7 @@ use crate::memory::Memory;
 use crate::open::beside;
 use jeton_core::clock::Timestamp;
 
+pub use copy::{JournalCopy, JournalCopyError, install_journal, uninstall_journal};
 pub(super) use given::{Given, last_token};
 pub(super) use history::History;
 pub use history::{End, Flaw, JournalError};
@@ -229,6 +231,16 @@ impl Journal {
 pub(super) fn check(folder: &Path) -> io::Result<Vec<String>> {
     fs::metadata(folder)?;
     history::flaws(folder)
+}
+
+/// Returns all readable entries of the first segments of the journal in a folder, in order.
+pub(super) fn entries(folder: &Path, count: usize) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for (_, path) in segments(folder)?.into_iter().take(count) {
+        let text = fs::read(path)?;
+        entries.extend(history::batches(&text).flat_map(|batch| batch.entries));
+    }
+    Ok(entries)
 }
 
 /// Removes the oldest segments whose whole content was recorded by an instant, but never the last segment.

@@ -12,12 +12,12 @@ use super::*;
 use crate::chance::SystemEntropy;
 use crate::open;
 
-fn journal(folder: &TempDir) -> Journal {
+pub(super) fn journal(folder: &TempDir) -> Journal {
     let connection = open::writer(&folder.path().join("jeton.db"), &SystemEntropy).unwrap();
     Journal::open(folder.path().join("journal"), Uuid::from_u128(1), &connection).unwrap()
 }
 
-fn position(sequence: u8) -> Position {
+pub(super) fn position(sequence: u8) -> Position {
     Position {
         epoch: Uuid::from_u128(1),
         sequence: sequence.into(),
@@ -26,7 +26,7 @@ fn position(sequence: u8) -> Position {
 }
 
 /// A batch with one revocation, after the given number of others.
-fn batch(after: u8) -> Batch {
+pub(super) fn batch(after: u8) -> Batch {
     Batch {
         at: position(after),
         reaches: position(after + 1),

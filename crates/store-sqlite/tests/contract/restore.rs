@@ -2,6 +2,7 @@
 
 use jeton_store::suite::clerk::Clerk;
 use std::fs::{self, Permissions};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,8 @@ use jeton_core::token::{CutOff, Reach, Record, TokenId, TokenReference};
 use jeton_store::suite::clerk::{RevokeOrder, RevokeOutcome};
 use jeton_store::{Continuation, KeyState, LastToken};
 use jeton_store_sqlite::{
-    BackupError, JournalError, JournalFlaw, Missing, OpenError, Replayed, backup, begin_journal,
-    check_journal, restore,
+    BackupError, DrillError, DrillFolder, Examined, JournalError, JournalFlaw, Missing, OpenError, Replayed,
+    backup, begin_journal, check_journal, restore,
 };
 
 use super::Sqlite;
@@ -19,6 +20,8 @@ use jeton_store::suite::world::{Seeded, World, actor, at, removal, revocation, t
 use jeton_store::suite::{ending, round};
 
 const DAY: i64 = 86_400;
+
+const CONTINUE: ControlFlow<()> = ControlFlow::Continue(());
 
 fn order(token: TokenId) -> RevokeOrder {
     RevokeOrder {
@@ -52,7 +55,7 @@ fn copy_folder(from: &Path, to: &Path) {
 /// Writes a backup. All backups here are of the same instant.
 fn back_up(sqlite: &Sqlite) -> PathBuf {
     let target = sqlite.path().with_file_name("backup.db");
-    backup(&sqlite.path(), &target, at(5), |_| ()).unwrap();
+    backup(&sqlite.path(), &target, at(5), |_| CONTINUE).unwrap();
     target
 }
 
@@ -99,7 +102,11 @@ async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
     revoke(&world, &record, 1).await;
     let mut reports = Vec::new();
     let target = sqlite.path().with_file_name("backup.db");
-    backup(&sqlite.path(), &target, at(5), |progress| reports.push(progress)).unwrap();
+    backup(&sqlite.path(), &target, at(5), |progress| {
+        reports.push(progress);
+        CONTINUE
+    })
+    .unwrap();
     assert!(
         reports
             .last()
@@ -123,12 +130,17 @@ async fn a_backup_is_whole_marked_private_and_overwrites_nothing() {
         .collect();
     assert_eq!(beside, ["backup.db"], "a backup is one file");
     let before = fs::read(&target).unwrap();
-    let again = backup(&sqlite.path(), &target, at(6), |_| ());
+    let again = backup(&sqlite.path(), &target, at(6), |_| CONTINUE);
     assert!(matches!(again, Err(BackupError::Exists(path)) if path == target));
     assert!(before == fs::read(&target).unwrap());
     assert_eq!(meta::<Option<i64>>(&sqlite, "backed_up_at"), None);
     let nothing = sqlite.path().with_file_name("none.db");
-    assert!(backup(&nothing, &sqlite.path().with_file_name("x.db"), at(6), |_| ()).is_err());
+    assert!(
+        backup(&nothing, &sqlite.path().with_file_name("x.db"), at(6), |_| {
+            CONTINUE
+        })
+        .is_err()
+    );
     assert!(!sqlite.path().with_file_name("x.db").exists());
 }
 
@@ -179,6 +191,7 @@ async fn a_backup_is_of_the_instant_at_which_it_was_begun() {
             let record = runtime.block_on(world.record(token(world.owner(), 1)));
             runtime.block_on(revoke(&world, &record, 2));
             written += 1;
+            CONTINUE
         })
     })
     .unwrap();
@@ -762,7 +775,7 @@ async fn a_lost_journal_is_begun_anew() {
         world.record(token(world.owner(), 0)).await,
     ];
     let old = sqlite.path().with_file_name("old.db");
-    backup(&sqlite.path(), &old, at(5), |_| ()).unwrap();
+    backup(&sqlite.path(), &old, at(5), |_| CONTINUE).unwrap();
     revoke(&world, &one, 10).await;
     let world = world.reopen_after(|| {
         fs::remove_dir_all(journal(&sqlite)).unwrap();
@@ -908,4 +921,91 @@ async fn two_processes_share_one_journal() {
     lose(&sqlite);
     let replayed = bring_back(&sqlite, &backup, Missing::Refuse).unwrap();
     assert_eq!((replayed.tokens, replayed.cut_offs.len()), (6, 1));
+}
+
+/// A drill compares what it has restored with the journal.
+#[tokio::test]
+async fn a_drill_finds_what_is_not_in_force() {
+    let sqlite = Sqlite::create();
+    let world = World::new(sqlite.clone()).await;
+    let before = world.record(token(world.owner(), 0)).await;
+    let since = world.record(token(world.owner(), 0)).await;
+    let cut = world.record(token(world.owner(), 0)).await;
+    revoke(&world, &before, 1).await;
+    let backup = back_up(&sqlite);
+    revoke(&world, &since, 2).await;
+    let lost = world.record(token(world.owner(), 0)).await;
+    revoke(&world, &lost, 3).await;
+    let cut_off = CutOff {
+        reach: Reach {
+            kid: Some("a key".to_owned()),
+            ..Reach::default()
+        },
+        issued_through: at(3).seconds(),
+        effective_at: at(4),
+    };
+    world
+        .store
+        .cut_off(cut_off, actor("operator"), None, at(4))
+        .await
+        .unwrap();
+    drop((world, cut));
+
+    let mut drill = DrillFolder::create(&sqlite.path()).unwrap();
+    let running = DrillFolder::create(&sqlite.path());
+    assert!(matches!(running, Err(DrillError::Running(_))), "{running:?}");
+    drill.install_journal(None).unwrap();
+    restore(&backup, &drill.database(), Missing::Refuse, None, &Seeded, |_| ()).unwrap();
+    let examined = drill.examine(at(5), 60).unwrap();
+    let expected = Examined {
+        tokens: 3,
+        revocations: 4,
+        not_in_force: Vec::new(),
+    };
+    assert_eq!(examined, expected);
+
+    let restored = rusqlite::Connection::open(drill.database()).unwrap();
+    let triggers: Vec<String> = restored
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        .unwrap()
+        .query_map((), |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    for trigger in triggers {
+        restored
+            .execute_batch(&format!("DROP TRIGGER {trigger}"))
+            .unwrap();
+    }
+    for (change, flaw) in [
+        (
+            "UPDATE tokens SET effective_at = effective_at + 1000000 WHERE id = 1",
+            format!(
+                "the revocation of the token {}, ordered at {}",
+                before.token.jti,
+                at(1)
+            ),
+        ),
+        (
+            "DELETE FROM lost_tokens",
+            format!(
+                "the revocation of the token {}, ordered at {}",
+                lost.token.jti,
+                at(3)
+            ),
+        ),
+        (
+            "DELETE FROM revocations WHERE kind = 'cut_off'",
+            format!("the cut-off of kid=a key, ordered at {}", at(4)),
+        ),
+    ] {
+        restored.execute_batch("SAVEPOINT whole").unwrap();
+        restored.execute(change, ()).unwrap();
+        restored.execute_batch("RELEASE whole").unwrap();
+        let found = drill.examine(at(5), 60).unwrap().not_in_force;
+        assert!(found.contains(&flaw), "{change}: {found:?}");
+    }
+    let folder = drill.database().parent().unwrap().to_owned();
+    drop((restored, drill));
+    assert!(!folder.exists());
 }
