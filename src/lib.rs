@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod backend;
+pub mod backups;
 mod causes;
 pub mod cli;
 pub mod config;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::authority::password::{PasswordError, PasswordPolicyError};
-use crate::backend::{BackupError, LockError, OpenError};
+use crate::backend::{BackupError, DrillError, JournalCopyError, LockError, OpenError};
+use crate::backups::BackupsError;
 use crate::config::{Config, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError};
 use jeton_core::directory::{Email, NotAnEmail};
@@ -16,6 +17,7 @@ use jeton_store::StoreError;
 mod backup;
 mod clock;
 mod deployment;
+mod drill;
 mod first_start;
 mod journal;
 mod keys;
@@ -27,6 +29,7 @@ mod serve;
 mod signals;
 mod upkeep;
 mod user;
+mod worker;
 
 /// A token authority: signs API tokens, revokes them, and publishes keys and revocations to verifiers
 #[derive(Debug, Parser)]
@@ -121,6 +124,20 @@ pub enum Failure {
     Database(#[from] OpenError),
     #[error(transparent)]
     Backup(#[from] BackupError),
+    #[error(transparent)]
+    Backups(#[from] BackupsError),
+    #[error(transparent)]
+    JournalCopy(#[from] JournalCopyError),
+    #[error(transparent)]
+    DrillFolder(#[from] DrillError),
+    #[error("there is no backup in {}: make one, or name a backup file", .0.display())]
+    NoBackup(PathBuf),
+    #[error("no backup: name its file, or set `[backup]` in the configuration")]
+    NoBackupFolder,
+    #[error("{} cannot be restored as it should: {flaws} flaws", backup.display())]
+    Drill { backup: PathBuf, flaws: usize },
+    #[error("cannot start the thread that makes backups or copies the journal")]
+    Worker(#[source] io::Error),
     #[error("there is no database {}: `jeton serve` creates it, or give its path with --database", .0.display())]
     NoDatabase(PathBuf),
     #[error("the database cannot be used")]

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::drill::Drill;
 use super::{Failure, output};
-use crate::backend::{Missing, Replayed, ServeLock};
+use crate::backend::{self, Missing, Replayed, ServeLock};
 use crate::config::Config;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
@@ -17,8 +18,12 @@ use jeton_core::token::Reach;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The backup file; it is not changed
-    file: PathBuf,
+    /// The backup file; it is not changed. With --drill the newest backup of the schedule by default
+    #[arg(required_unless_present = "drill")]
+    file: Option<PathBuf>,
+    /// Try the restore in a temporary folder, also beside a running server: print what it would lose, or what is wrong
+    #[arg(long, conflicts_with_all = ["cut_off_missing", "accept_torn_journal"])]
+    drill: bool,
     /// If the journal does not have all revocations since the backup: revoke every token and withdraw every key
     #[arg(long)]
     cut_off_missing: bool,
@@ -29,9 +34,24 @@ pub(super) struct Arguments {
     /// ends before it
     #[arg(long, value_name = "EVENT")]
     newest_event: Option<u64>,
+    /// The folder of a copy of the journal, as `[journal] copy` in the configuration makes it, for a database whose
+    /// own journal is lost; the copy is not changed
+    #[arg(long, value_name = "FOLDER")]
+    journal: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    let backup = match &arguments.file {
+        Some(backup) if !arguments.drill => backup,
+        backup => {
+            let drill = Drill {
+                backup: backup.as_deref(),
+                journal: arguments.journal.as_deref(),
+                newest_event: arguments.newest_event,
+            };
+            return drill.run(config);
+        }
+    };
     let _lock = ServeLock::acquire(&config.database)?;
     let missing = if arguments.cut_off_missing {
         Missing::CutOff(SystemClock.now())
@@ -40,9 +60,12 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
     } else {
         Missing::Refuse
     };
+    if let Some(copy) = &arguments.journal {
+        backend::install_journal(copy, &config.database)?;
+    }
     let progress = output::Progress::new("restoring");
-    let replayed = crate::backend::restore(
-        &arguments.file,
+    let restored = backend::restore(
+        backup,
         &config.database,
         missing,
         arguments.newest_event,
@@ -50,8 +73,12 @@ pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure>
         |pages| {
             progress.set(pages.done, pages.of);
         },
-    )?;
+    );
     drop(progress);
+    if restored.is_err() && arguments.journal.is_some() {
+        backend::uninstall_journal(&config.database)?;
+    }
+    let replayed = restored?;
     output::print(&report(&replayed))
 }
 

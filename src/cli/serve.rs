@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use super::deployment::Deployment;
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
-use crate::backend::{ServeLock, sync_folder};
+use crate::backend::{JournalCopy, ServeLock, sync_folder};
+use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
 use crate::http::{App, RateLimits, Streams, router};
@@ -59,6 +60,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
         // Before anything is created.
         return Err(Failure::IssuerNeeded(config.listen));
     }
+    if let Some(settings) = &config.backups {
+        Backups::check(settings)?;
+    }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
     let listen_failure = |source| Failure::Listen {
@@ -89,6 +93,25 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
     upkeep::check_journal(config.database.clone());
+    let mut registry = metrics::registry(now);
+    let backups = match &config.backups {
+        Some(settings) => {
+            let backups = Backups::new(config.database.clone(), settings.clone());
+            backups.metrics().register(&mut registry);
+            Some(upkeep::make_backups(backups).map_err(Failure::Worker)?)
+        }
+        None => None,
+    };
+    let journal_copy = match &config.journal_copy {
+        Some(folder) => {
+            let copy = JournalCopy::new(&config.database, folder.clone())?;
+            let metrics = JournalCopyMetrics::default();
+            metrics.register(&mut registry);
+            let copying = upkeep::copy_journal(copy, metrics, deployment.index);
+            Some(copying.map_err(Failure::Worker)?)
+        }
+        None => None,
+    };
 
     let version = env!("CARGO_PKG_VERSION");
     let issuer = &app.authority.settings().issuer;
@@ -102,7 +125,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!(version, issuer, "serving");
     output::print(&format!("listening on http://{bound}"))?;
     output::print(&first_start::welcome(bound, founded.as_ref()))?;
-    let registry = metrics::registry(now);
     let stop = async {
         tokio::select! {
             () = stop => {
@@ -132,7 +154,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
     if !maintenance.is_finished() {
         upkeep::write_usage(&app, &mut FailureLog::default()).await;
     }
+    if let Some(backups) = backups {
+        backups.stop().await;
+    }
     let is_recorded = store.stopped().await;
+    if let Some(journal_copy) = journal_copy {
+        journal_copy.stop().await;
+    }
     // The store may have died in the last request, or in one of the writes above.
     if maintenance.is_finished() || store.has_died() {
         return Err(Failure::StoreDied);

@@ -1,16 +1,25 @@
-//! Background tasks of a server: key rotation, token use, retention, status lists and bulk revocations.
+//! Background tasks of a server: key rotation, token use, retention, status lists, bulk revocations, backups and
+//! the second place of the journal.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::worker::Worker;
 use crate::authority::{Error, RetentionScan};
-use crate::backend;
+use crate::backend::{self, JournalCopy};
+use crate::backups::{Backups, JournalCopyMetrics};
 use crate::causes::error_chain;
 use crate::http::App;
+use crate::revocation::Index;
+use crate::system::SystemClock;
+use jeton_core::clock::Clock;
 use jeton_store::SharedStore;
 
 /// The interval between two checks for background work, such as changes that another process wrote to
@@ -96,6 +105,93 @@ pub(super) fn check_journal(database: PathBuf) {
         Err(error) => tracing::warn!(%error, "the journal of revocations cannot be checked"),
     });
 }
+
+/// How long a backup pauses after each 4 MiB, for requests.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How often the folder of backups is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Half of the pause after the first failure of a backup, and the pause after many.
+const RETRY: Duration = Duration::from_secs(2);
+const LAST_RETRY: Duration = Duration::from_mins(10);
+
+/// Makes backups by schedule, in a thread of their own.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(super) fn make_backups(backups: Backups) -> io::Result<Worker> {
+    Worker::start("jeton-backups", move |calls| {
+        let mut failures = FailureLog::default();
+        let mut retry = RETRY;
+        while !calls.is_stopped() {
+            let made = backups.tend(&SystemClock, |_| {
+                thread::sleep(PACE);
+                match calls.is_stopped() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            if calls.is_stopped() {
+                return;
+            }
+            match &made {
+                Ok(()) => retry = RETRY,
+                Err(_) => retry = (retry * 2).min(LAST_RETRY),
+            }
+            let pause = if made.is_ok() { LOOK } else { retry };
+            failures.record("the scheduled backup failed", made);
+            calls.wait(pause);
+        }
+    })
+}
+
+/// Copies the journal to its second place, in a thread of its own: after each commit that revokes, and at intervals for
+/// what other processes append.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub(super) fn copy_journal(
+    mut copy: JournalCopy,
+    metrics: JournalCopyMetrics,
+    index: Arc<Index>,
+) -> io::Result<Worker> {
+    let mut news = index.news();
+    let worker = Worker::start("jeton-journal-copy", move |calls| {
+        let mut failures = FailureLog::default();
+        if copy.is_on_same_disk() {
+            tracing::warn!(
+                "the second place of the journal is on the disk of the first: it is lost with that disk"
+            );
+        }
+        loop {
+            // Read before the last round: what is committed by then is copied.
+            let is_last = calls.is_stopped();
+            let Some(committed) = index.reached() else { return };
+            let copied = copy.follow(committed);
+            metrics.record(&copied, &copy, SystemClock.now());
+            let pause = if copied.is_ok() { INTERVAL } else { COPY_RETRY };
+            failures.record("the journal is not copied to its second place", copied);
+            if is_last {
+                return;
+            }
+            calls.wait(pause);
+        }
+    })?;
+    let wake = worker.waker();
+    tokio::spawn(async move {
+        while news.changed().await.is_ok() {
+            // A full channel wakes it too. A thread that has ended needs no call.
+            let _ = wake.try_send(());
+        }
+    });
+    Ok(worker)
+}
+
+/// How long the copy of the journal waits after a failure, unless something is committed.
+const COPY_RETRY: Duration = Duration::from_secs(1);
 
 /// The minimum time between two log lines about the same failure.
 const REMINDER: Duration = Duration::from_mins(1);

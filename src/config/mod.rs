@@ -50,6 +50,10 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// Where metrics are served; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// `None`: the server makes no backups.
+    pub backups: Option<Backups>,
+    /// The folder on another disk that the journal is copied to, if any.
+    pub journal_copy: Option<PathBuf>,
     pub administrator: Administrator,
     /// The log filter's directives, such as `info` or `jeton=debug`.
     pub log: String,
@@ -111,6 +115,16 @@ pub struct Rate {
     pub per_second: NonZeroU32,
     /// The maximum number of requests at once.
     pub burst: NonZeroU32,
+}
+
+/// Backups by schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backups {
+    /// The time between two backups.
+    pub every: Span,
+    /// How many backups are kept, at least one.
+    pub keep: usize,
+    pub folder: PathBuf,
 }
 
 /// The first site administrator, created if none exists.

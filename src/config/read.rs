@@ -15,7 +15,9 @@ use tracing_subscriber::EnvFilter;
 use super::file::{File, Lists, Texts};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
-use super::{Administrator, Algorithm, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens};
+use super::{
+    Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens,
+};
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
 use jeton_core::directory::{Consent, Email, NotAnEmail};
@@ -137,6 +139,8 @@ impl Config {
                 per_address: rate(file, "rate_limits.per_address"),
             },
             metrics_listen: file.text("metrics.listen").check(address).value(),
+            backups: backups(file),
+            journal_copy: file.text("journal.copy").check_value(folder).value(),
             administrator: administrator(process),
             log: process
                 .variable("JETON_LOG")
@@ -209,6 +213,23 @@ fn rate(file: &File<'_>, name: &str) -> Option<Rate> {
     per_second.check_value(number).value().map(|per_second| Rate {
         per_second,
         burst: burst.unwrap_or(per_second),
+    })
+}
+
+fn backups(file: &File<'_>) -> Option<Backups> {
+    let (every, target) = (file.text("backup.every"), file.text("backup.folder"));
+    if !(every.is_given() && target.is_given()) {
+        file.record_table(
+            "backup",
+            "must have `every`, the time between two backups, and `folder`, where they are",
+        );
+    }
+    let keep = file.integer("backup.keep").check_value(number).value();
+    let (every, folder) = (every.check(interval).value(), target.check_value(folder).value());
+    Some(Backups {
+        every: every?,
+        keep: keep.map_or(7, |number| number.get() as usize),
+        folder: folder?,
     })
 }
 
@@ -321,6 +342,21 @@ fn rotation(text: &str, jwks_max_age: u32) -> Result<Span, String> {
         return Err("must be at least `keys.jwks_max_age`".to_owned());
     }
     Ok(span)
+}
+
+fn interval(text: &str) -> Result<Span, String> {
+    let span = span(text)?;
+    if span < Span::MINUTE {
+        return Err("must be at least 1 minute".to_owned());
+    }
+    Ok(span)
+}
+
+fn folder(path: OsString) -> Result<PathBuf, &'static str> {
+    match path.is_empty() {
+        true => Err("must be the path of a folder"),
+        false => Ok(path.into()),
+    }
 }
 
 fn span(text: &str) -> Result<Span, String> {

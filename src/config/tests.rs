@@ -53,6 +53,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.limits, Limits::STANDARD);
     assert_eq!(config.rate_limits, RateLimits::default());
     assert_eq!(config.metrics_listen, None);
+    assert_eq!((config.backups, config.journal_copy), (None, None));
     assert_eq!(config.log, "info");
 }
 
@@ -109,6 +110,14 @@ fn everything_can_be_set() {
 
         [metrics]
         listen = "127.0.0.1:9464"
+
+        [backup]
+        every = "12h"
+        keep = 14
+        folder = "/mnt/backup/jeton"
+
+        [journal]
+        copy = "/mnt/other/jeton"
 
         [rate_limits]
         per_caller = { per_second = 20, burst = 40 }
@@ -170,8 +179,47 @@ fn everything_can_be_set() {
         config.metrics_listen,
         Some(SocketAddr::from(([127, 0, 0, 1], 9464)))
     );
+    let backups = Backups {
+        every: Span::HALF_A_DAY,
+        keep: 14,
+        folder: "/mnt/backup/jeton".into(),
+    };
+    assert_eq!(config.backups, Some(backups));
+    assert_eq!(
+        config.journal_copy.as_deref(),
+        Some(Path::new("/mnt/other/jeton"))
+    );
     assert_eq!(config.rate_limits.per_caller, rate(20, 40));
     assert_eq!(config.rate_limits.per_address, rate(5, 5));
+}
+
+#[test]
+fn backups_need_an_interval_and_a_folder() {
+    let needed = "must have `every`, the time between two backups, and `folder`, where they are";
+    for text in ["keep = 3", "every = '1d'", "folder = 'backups'"] {
+        let said = mistake(&format!("[backup]\n{text}"));
+        assert_eq!(said, format!("`backup` in `jeton.toml` (line 1) {needed}"));
+    }
+    let backups = file("[backup]\nevery = '1m'\nfolder = 'b'")
+        .unwrap()
+        .backups
+        .unwrap();
+    assert_eq!(backups.keep, 7);
+    let kept = mistake("[backup]\nevery = '1d'\nfolder = 'b'\nkeep = 0");
+    assert_eq!(
+        kept,
+        "`backup.keep` in `jeton.toml` (line 4) must be a number from 1 to 1000000 (it is 0)"
+    );
+    let every = mistake("[backup]\nevery = '59s'\nfolder = 'b'");
+    assert_eq!(
+        every,
+        "`backup.every` in `jeton.toml` (line 2) must be at least 1 minute (it is \"59s\")"
+    );
+    let folder = mistake("[journal]\ncopy = ''");
+    assert_eq!(
+        folder,
+        "`journal.copy` in `jeton.toml` (line 2) must be the path of a folder"
+    );
 }
 
 #[test]
@@ -265,7 +313,7 @@ per_caller = { burst = -1 }
     the variable `JETON_ADMIN_PASSWORD` is refused: a password must have at least 8 characters
     the variable `JETON_LOG` must be a log filter such as info or jeton=debug (it is "a=b=c")
     `listen` in `jeton.toml` (line 1) must be a string in quotation marks, without invisible characters
-    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are database, issuer, keys, limits, listen, metrics, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `databse` in `jeton.toml` (line 2) is not a setting; the settings here are backup, database, issuer, journal, keys, limits, listen, metrics, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
     `issuer` in `jeton.toml` (line 3) must not end with a slash (it is "https://example.com/")
     `trusted_proxies` in `jeton.toml` (line 4) must have no bits set beyond its prefix length (it is "10.0.0.1/8")
     `trusted_proxies` in `jeton.toml` (line 5) must be a network such as 10.0.0.0/8 (it is "everyone")
@@ -286,7 +334,7 @@ per_caller = { burst = -1 }
     `limits.drain_deadline` in `jeton.toml` (line 23) must be a string in quotation marks, without invisible characters
     `rate_limits.per_caller.burst` in `jeton.toml` (line 25) must be a whole number, 0 or greater
     `rate_limits.per_caller` in `jeton.toml` (line 25) must have `per_second`, the number of requests per second
-    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are database, issuer, keys, limits, listen, metrics, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
+    `surprise` in `jeton.toml` (line 26) is not a setting; the settings here are backup, database, issuer, journal, keys, limits, listen, metrics, people, presets, quotas, rate_limits, scopes, sessions, tokens, trusted_proxies
     "#);
 }
 

@@ -8,10 +8,10 @@ use rustix::process::Signal;
 use super::client::Client;
 use super::home::{Home, SOON, Server, eventually, finish};
 
-const ANY_PORT: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
+pub(super) const ANY_PORT: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
 
 /// Returns the address on which a server serves metrics.
-fn address(server: &Server) -> SocketAddr {
+pub(super) fn address(server: &Server) -> SocketAddr {
     let found = eventually(SOON, || {
         let log = server.stderr();
         let line = log
@@ -21,6 +21,19 @@ fn address(server: &Server) -> SocketAddr {
         Some(line.rsplit_once("listen=")?.1.parse().unwrap())
     });
     found.unwrap_or_else(|| panic!("no address: {}", server.stderr()))
+}
+
+/// Returns the value of a metric without labels.
+pub(super) fn value(server: &Server, name: &str) -> f64 {
+    let answer = Client::new(address(server))
+        .get("/metrics")
+        .expect(StatusCode::OK);
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.parse().unwrap()
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The real process: started like an operator starts it, and killed.
 
+mod backups;
 mod bulk;
 mod busy;
 mod cli;
 mod client;
 mod crash;
 mod disk;
+mod drill;
 mod feed;
 mod home;
+mod journal_copy;
 mod log;
 mod metrics;
 mod rate_limits;

@@ -12,13 +12,13 @@ use serde_json::json;
 use super::client::Client;
 use super::home::{Home, SOON, Server};
 
-fn stop(mut server: Server) {
+pub(super) fn stop(mut server: Server) {
     server.signal(Signal::TERM);
     assert_eq!(server.ended(SOON).unwrap().code(), Some(0));
 }
 
 /// Creates a token and returns its number and secret.
-fn issue(client: &mut Client, name: &str) -> (String, String) {
+pub(super) fn issue(client: &mut Client, name: &str) -> (String, String) {
     let body = json!({"name": name, "organization": "default"});
     let made = client
         .post("/api/v1/tokens", body)
@@ -28,12 +28,12 @@ fn issue(client: &mut Client, name: &str) -> (String, String) {
     (id, made["token"].as_str().unwrap().to_owned())
 }
 
-fn revoke(client: &mut Client, id: &str) {
+pub(super) fn revoke(client: &mut Client, id: &str) {
     let path = format!("/api/v1/tokens/{id}/revoke");
     client.post(&path, json!({})).expect(StatusCode::CREATED);
 }
 
-fn lose(home: &Home) {
+pub(super) fn lose(home: &Home) {
     for end in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(home.path(&format!("jeton.db{end}")));
     }

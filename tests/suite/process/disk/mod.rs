@@ -19,7 +19,7 @@ use super::home::{Home, Server};
 
 /// A fault that the preloaded library injects.
 #[derive(Debug, Clone, Copy)]
-enum Fault {
+pub(super) enum Fault {
     /// Writes fail with `ENOSPC`.
     Full,
     /// One sync fails, as the kernel reports it.
@@ -36,10 +36,10 @@ const WAL: &str = "db-wal";
 const JOURNAL: &str = "log";
 
 /// A library that makes calls of a process fail, and its plans.
-struct Disk(TempDir);
+pub(super) struct Disk(TempDir);
 
 impl Disk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/process/disk/failing.c");
         let compiled = Command::new("cc")
@@ -52,12 +52,12 @@ impl Disk {
     }
 
     /// Starts a server on this disk.
-    fn serve(&self, home: &Home) -> Server {
+    pub(super) fn serve(&self, home: &Home) -> Server {
         home.start(self.under(home.serve_command()))
     }
 
     /// Runs a command on this disk.
-    fn under(&self, mut command: Command) -> Command {
+    pub(super) fn under(&self, mut command: Command) -> Command {
         command
             .env("LD_PRELOAD", self.0.path().join("failing.so"))
             .env("FAILING_DISK", self.0.path());
@@ -65,7 +65,7 @@ impl Disk {
     }
 
     /// Plans a fault for the next call on files with this name ending.
-    fn plan(&self, fault: Fault, end: &str) {
+    pub(super) fn plan(&self, fault: Fault, end: &str) {
         self.plan_nth(fault, end, 1);
     }
 
@@ -85,7 +85,7 @@ impl Disk {
     }
 
     /// Removes a plan and returns how many calls it applied to.
-    fn heal(&self, fault: Fault, end: &str) -> usize {
+    pub(super) fn heal(&self, fault: Fault, end: &str) -> usize {
         let calls = self.calls(fault, end);
         fs::remove_file(self.0.path().join(name(fault, end))).unwrap();
         calls
