@@ -1,1 +1,0 @@
-// Not served: README.md says why this is empty.
