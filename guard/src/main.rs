@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use jeton_guard::answer::Guard;
 use jeton_guard::config::{Config, Flags, Listen};
 use jeton_guard::observe::log_readiness;
@@ -20,6 +20,9 @@ const MISTAKE: u8 = 2;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    if flags.completions.is_some() || flags.man {
+        return print_manual(&flags);
+    }
     let config = match Config::load(&flags) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -38,6 +41,27 @@ fn main() -> ExitCode {
             tracing::error!(%error, "the guard cannot start");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints the completions of a shell, or the manual page.
+fn print_manual(flags: &Flags) -> ExitCode {
+    let mut command = Flags::command();
+    let mut text = Vec::new();
+    let made = match flags.completions {
+        Some(shell) => {
+            clap_complete::generate(shell, &mut command, "jeton-guard", &mut text);
+            Ok(())
+        }
+        None => clap_mangen::Man::new(command).render(&mut text),
+    };
+    match made.and_then(|()| io::stdout().write_all(&text)) {
+        // A closed pipe (`jeton-guard --man | head -1`) is not a failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -16,12 +16,14 @@ use jeton_store::StoreError;
 
 mod backup;
 mod clock;
+mod completions;
 mod deployment;
 mod drill;
 mod first_start;
 mod journal;
 mod keys;
 mod log;
+mod man;
 mod openapi;
 mod output;
 mod restore;
@@ -80,6 +82,10 @@ enum Command {
     Clock(clock::Command),
     /// Print the OpenAPI document of an API
     Openapi(openapi::Arguments),
+    /// Print the completions of a shell
+    Completions(completions::Arguments),
+    /// Write the manual pages of all commands
+    Man(man::Arguments),
 }
 
 /// The reason why a command fails with exit code 1.
@@ -118,6 +124,8 @@ pub enum Failure {
     Password(#[from] PasswordError),
     #[error("cannot write the OpenAPI document")]
     Document(#[source] serde_json::Error),
+    #[error("cannot write the manual pages into {}", folder.display())]
+    Manual { folder: PathBuf, source: io::Error },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -250,6 +258,8 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         Command::Journal(command) => journal::run(&command, &prepare(flags)?),
         Command::Clock(command) => clock::run(&command, &prepare(flags)?),
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

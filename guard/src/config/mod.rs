@@ -150,6 +150,12 @@ pub struct Flags {
     /// A rule and the scopes that it requires; may be repeated
     #[arg(long, value_name = "NAME[=SCOPE,…]")]
     pub rule: Vec<String>,
+    /// Print the completions of a shell and exit
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    pub completions: Option<clap_complete::Shell>,
+    /// Print the manual page and exit
+    #[arg(long, exclusive = true)]
+    pub man: bool,
 }
 
 /// All mistakes of a configuration, at least one, each a sentence that begins with the setting.

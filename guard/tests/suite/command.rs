@@ -57,6 +57,22 @@ fn the_help_names_the_exit_code_of_a_check_and_needs_no_file() {
 }
 
 #[test]
+fn the_manual_page_and_the_completions_need_no_configuration() {
+    let man = guard().arg("--man").output().unwrap();
+    assert!(man.status.success());
+    let man = String::from_utf8(man.stdout).unwrap();
+    assert!(man.contains(".TH jeton-guard 1"), "{man}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = guard().args(["--completions", shell]).output().unwrap();
+        assert!(script.status.success());
+        let script = String::from_utf8(script.stdout).unwrap();
+        assert!(script.contains("max-staleness"), "{script}");
+    }
+    let both = guard().args(["--man", "--check"]).output().unwrap();
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn sigterm_stops_it_and_no_token_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = guard()

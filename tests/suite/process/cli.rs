@@ -262,6 +262,15 @@ fn the_document_of_every_api_is_printed() {
 }
 
 #[test]
+fn the_completions_of_each_shell_name_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = Home::new().run(&["completions", shell]);
+        assert_eq!(printed.code, Some(0));
+        assert!(printed.stdout.contains("rotate"), "{shell}");
+    }
+}
+
+#[test]
 fn a_mistaken_command_line_is_explained_and_changes_nothing() {
     let home = Home::new();
     for arguments in [
