@@ -4,42 +4,32 @@
 //! *Authorize*. So the page reads no parameter from its address (`?url=`, `?configUrl=`), loads nothing
 //! from other origins and stores no token, and only the files it needs are served.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::Redirect;
 use axum::routing::get;
-use serde_json::{Value, json};
+use utoipa_swagger_ui::{Config, Url};
 
 use crate::http::Document;
 
-/// The script that starts Swagger UI, with `CONFIG` in place of the configuration.
+/// The script that starts Swagger UI. The crate's has no place for a plugin.
 const INITIALIZER: &str = include_str!("docs/initializer.js");
 
-const CSS: &str = "text/css";
-const SCRIPT: &str = "text/javascript";
-
-/// Includes a file of `assets/swagger-ui`.
-macro_rules! asset {
-    ($name:literal) => {
-        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/swagger-ui/", $name))
-    };
-}
-
-/// The files below `/docs/` that are the same for every server, with their types. The page is the one without a
-/// name.
-const FILES: [(&str, &str, &[u8]); 7] = [
-    ("", "text/html", asset!("index.html")),
-    ("index.css", CSS, asset!("index.css")),
-    ("swagger-ui.css", CSS, asset!("swagger-ui.css")),
-    ("swagger-ui-bundle.js", SCRIPT, asset!("swagger-ui-bundle.js")),
-    (
-        "swagger-ui-standalone-preset.js",
-        SCRIPT,
-        asset!("swagger-ui-standalone-preset.js"),
-    ),
-    ("favicon-16x16.png", "image/png", asset!("favicon-16x16.png")),
-    ("favicon-32x32.png", "image/png", asset!("favicon-32x32.png")),
+/// The served files. The crate embeds more, such as bundles for module loaders and the OAuth redirect
+/// page.
+const FILES: [&str; 8] = [
+    "index.html",
+    "index.css",
+    "swagger-ui.css",
+    "swagger-ui-bundle.js",
+    "swagger-ui-standalone-preset.js",
+    "swagger-initializer.js",
+    "favicon-16x16.png",
+    "favicon-32x32.png",
 ];
 
 const HEADERS: [(HeaderName, &str); 4] = [
@@ -59,16 +49,12 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// Serves `GET /docs` and the files below it without authentication. The router has no fallback, so
 /// that unknown paths reach the router that it is merged into.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let initializer = (
-        "swagger-initializer.js",
-        SCRIPT,
-        Bytes::from(INITIALIZER.replace("CONFIG", &format!("{:#}", config()))),
-    );
+    let config = Arc::new(config());
     FILES
-        .map(|(name, content_type, content)| (name, content_type, Bytes::from_static(content)))
         .into_iter()
-        .chain([initializer])
-        .fold(Router::new(), |router, (name, content_type, content)| {
+        .filter_map(|file| Some((file, embedded(file, &config)?)))
+        .fold(Router::new(), |router, (file, (content_type, content))| {
+            let name = if file == "index.html" { "" } else { file };
             let answer = ([(header::CONTENT_TYPE, content_type)], HEADERS, content);
             router.route(&format!("/docs/{name}"), get(async || answer))
         })
@@ -81,22 +67,31 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         )
 }
 
-/// The parameters of `SwaggerUIBundle`.
-fn config() -> Value {
-    json!({
-        "dom_id": "#swagger-ui",
-        // Relative to the page, as are its files.
-        "urls": Document::ALL.map(|one| json!({ "name": one.title(), "url": one.path_from_docs() })),
-        "layout": "StandaloneLayout",
-        "queryConfigEnabled": false,
-        "persistAuthorization": false,
+fn config() -> Config<'static> {
+    // Relative to the page, as are its files.
+    Config::new(Document::ALL.map(|one| Url::new(one.title(), one.path_from_docs())))
+        .query_config_enabled(false)
+        .persist_authorization(false)
         // The default validator is a third-party server, which would learn the document's address.
-        "validatorUrl": "none",
-        "tryItOutEnabled": true,
-        "deepLinking": true,
-        "displayRequestDuration": true,
-        "defaultModelsExpandDepth": 0,
-    })
+        .validator_url("none")
+        .try_it_out_enabled(true)
+        .deep_linking(true)
+        .display_request_duration(true)
+        .default_models_expand_depth(0)
+}
+
+fn embedded(file: &str, config: &Arc<Config<'static>>) -> Option<(String, Bytes)> {
+    if file == "swagger-initializer.js" {
+        let config = serde_json::to_string_pretty(&**config).ok()?;
+        let script = INITIALIZER.replace("CONFIG", &config);
+        return Some(("text/javascript".to_owned(), script.into()));
+    }
+    let file = utoipa_swagger_ui::serve(file, Arc::clone(config)).ok()??;
+    let content = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    Some((file.content_type, content))
 }
 
 #[cfg(test)]
@@ -146,7 +141,7 @@ mod tests {
             .split('"')
             .filter_map(|part| part.strip_prefix("./"))
             .collect();
-        assert_eq!(names.len(), FILES.len(), "{names:?}");
+        assert_eq!(names.len(), FILES.len() - 1, "{names:?}");
         for name in names {
             assert_eq!(
                 ask(&format!("/docs/{name}")).await.status(),
@@ -185,24 +180,33 @@ mod tests {
         assert_eq!(answer.headers()[header::LOCATION], "docs/");
     }
 
-    /// Version 5.32.6 of Swagger UI has a DOMPurify with known bypasses.
+    /// The crate's own DOMPurify is 3.4.0, so another version also proves that the files in
+    /// `assets/swagger-ui` are embedded.
     #[test]
-    fn the_served_scripts_are_those_of_the_readme_of_the_assets() {
-        let versions: Vec<_> = FILES
-            .into_iter()
-            .filter(|(name, ..)| name.ends_with(".js"))
-            .flat_map(|(name, _, content)| {
-                let script = std::str::from_utf8(content).unwrap();
-                ["DOMPurify.version=\"", "PACKAGE_VERSION:\""].map(|before| {
-                    let (_, rest) = script.split_once(before)?;
-                    Some((name, rest.split_once('"')?.0.to_owned()))
-                })
+    fn no_known_vulnerable_script_is_embedded_served_or_not() {
+        let config = Arc::new(config());
+        let versions: Vec<_> = [
+            "swagger-ui-bundle.js",
+            "swagger-ui-standalone-preset.js",
+            "swagger-ui-es-bundle.js",
+            "swagger-ui-es-bundle-core.js",
+            "swagger-ui.js",
+        ]
+        .into_iter()
+        .flat_map(|file| {
+            let (_, content) = embedded(file, &config).unwrap();
+            let script = String::from_utf8(content.to_vec()).unwrap();
+            ["DOMPurify.version=\"", "PACKAGE_VERSION:\""].map(|before| {
+                let (_, rest) = script.split_once(before)?;
+                Some((file, rest.split_once('"')?.0.to_owned()))
             })
-            .flatten()
-            .collect();
+        })
+        .flatten()
+        .collect();
         assert_eq!(
             versions,
-            ["3.4.17", "5.35.0"].map(|version| ("swagger-ui-bundle.js", version.to_owned()))
+            ["3.4.17", "5.35.0"].map(|version| ("swagger-ui-bundle.js", version.to_owned())),
+            "after a change in assets/swagger-ui: cargo clean -p utoipa-swagger-ui"
         );
     }
 

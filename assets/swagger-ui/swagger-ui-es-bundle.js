@@ -1,0 +1,1 @@
+// Not served: README.md says why this is empty.
