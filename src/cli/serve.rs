@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
+use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
@@ -62,26 +63,40 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
-    super::runtime()?.block_on(serve(config, tls))
+    let given = service_manager::inherited_socket()?;
+    let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
+    super::runtime()?.block_on(serve(config, tls, given, Arc::new(manager)))
 }
 
-async fn serve(config: Config, tls: Option<Tls>) -> Result<(), Failure> {
-    let is_for_all = config.listen.ip().is_unspecified();
-    if is_for_all && config.issuer.is_none() && !config.database.exists() {
+async fn serve(
+    config: Config,
+    tls: Option<Tls>,
+    given: Option<std::net::TcpListener>,
+    manager: Arc<ServiceManager>,
+) -> Result<(), Failure> {
+    let listen_failure = |source| Failure::Listen {
+        address: config.listen,
+        source,
+    };
+    let listen = match &given {
+        Some(socket) => socket.local_addr().map_err(listen_failure)?,
+        None => config.listen,
+    };
+    if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
-        return Err(Failure::IssuerNeeded(config.listen));
+        return Err(Failure::IssuerNeeded(listen));
     }
     if let Some(settings) = &config.backups {
         Backups::check(settings)?;
     }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
-    let listen_failure = |source| Failure::Listen {
-        address: config.listen,
-        source,
+    let listener = match given {
+        Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
+        None => TcpListener::bind(listen).await.map(Listener::bound),
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
-    let bound = listener.local_addr().map_err(listen_failure)?;
+    let listener = listener.map_err(listen_failure)?;
+    let bound = listener.address().map_err(listen_failure)?;
     let for_metrics = listen_for_metrics(config.metrics_listen).await?;
 
     let deployment = Deployment::open(&config).await?;
@@ -146,10 +161,15 @@ async fn serve(config: Config, tls: Option<Tls>) -> Result<(), Failure> {
             signals::hangups().map_err(Failure::Runtime)?,
         ));
     }
+    manager.ready(url.as_str());
+    let fed = Arc::clone(&manager);
+    let watched = Arc::clone(&store);
+    tokio::spawn(async move { fed.feed_watchdog(watched).await });
     let stop = async {
         tokio::select! {
             () = stop => {
                 app.stop();
+                manager.stopping(config.limits.drain_deadline);
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.
@@ -157,7 +177,7 @@ async fn serve(config: Config, tls: Option<Tls>) -> Result<(), Failure> {
         }
     };
     let served = connections::serve(
-        Listener::bound(listener).with_tls(tls),
+        listener.with_tls(tls),
         router(Arc::clone(&app)),
         limits(&config.limits),
         Arc::clone(&app.streams),
