@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use jeton::http::Streams;
-use jeton::http::connections::{Drained, Limits, serve};
+use jeton::http::connections::{Drained, Limits, Listener, serve};
 use jeton::keys::SigningKey;
 use jeton::system::SystemClock;
 use jeton::system::SystemEntropy;
@@ -67,7 +67,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
                 let _ = read.await;
             };
             match serve(
-                listener,
+                Listener::bound(listener),
                 router,
                 Limits::default(),
                 Streams::new(0),

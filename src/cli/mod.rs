@@ -11,6 +11,7 @@ use crate::backend::{BackupError, DrillError, JournalCopyError, LockError, OpenE
 use crate::backups::BackupsError;
 use crate::config::{Config, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError};
+use crate::tls::TlsError;
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
 
@@ -20,6 +21,7 @@ mod completions;
 mod deployment;
 mod drill;
 mod first_start;
+mod health;
 mod journal;
 mod keys;
 mod log;
@@ -28,6 +30,7 @@ mod openapi;
 mod output;
 mod restore;
 mod serve;
+mod service_manager;
 mod signals;
 mod upkeep;
 mod user;
@@ -64,6 +67,8 @@ struct Shared {
 enum Command {
     /// Serve the API
     Serve(serve::Arguments),
+    /// Ask a running server whether it is ready, and exit with 0 or 1
+    Health(health::Arguments),
     /// Rotate, retire, revoke, list and seal signing keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -98,7 +103,7 @@ pub enum Failure {
     #[error("cannot protect the memory of the process from core dumps and other processes")]
     Dumpable(#[source] io::Error),
     #[error(
-        "the first start stores the issuer for good, and http://{0} is no address that clients can reach: set \
+        "the first start stores the issuer for good, and {0} is no address that clients can reach: set \
          --issuer to the URL under which they do"
     )]
     IssuerNeeded(std::net::SocketAddr),
@@ -107,11 +112,28 @@ pub enum Failure {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "the service manager has passed {0} sockets (LISTEN_FDS), and jeton serves one: give jeton.socket one ListenStream="
+    )]
+    Sockets(usize),
+    #[error("the socket of the service manager (LISTEN_FDS) cannot be used: jeton.socket must listen on TCP")]
+    NotAListener(#[source] io::Error),
+    #[error("the service manager cannot be told by its socket (NOTIFY_SOCKET)")]
+    NotifySocket(#[source] io::Error),
+    #[error("no answer from {url}")]
+    NoAnswer {
+        url: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("not ready: {reason} (status {status})")]
+    NotReady { status: u16, reason: String },
     #[error("cannot serve metrics on {address}: choose another address as `listen` in `[metrics]`")]
     ListenForMetrics {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("no password: give it with --password-stdin or in the variable JETON_PASSWORD")]
@@ -251,6 +273,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
     };
     match command {
         Command::Serve(arguments) => serve::run(arguments, flags),
+        Command::Health(arguments) => health::run(arguments, flags),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),

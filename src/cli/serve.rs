@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,16 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
+use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
-use crate::http::connections::{self, Drained};
+use crate::http::connections::{self, Drained, Listener};
 use crate::http::{App, RateLimits, Streams, router};
 use crate::metrics;
+use crate::tls::Tls;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -29,9 +32,15 @@ pub(super) struct Arguments {
     /// The IP address and port to listen on; port 0 selects a free port [env: JETON_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: http:// and the address]
+    /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: the URL of the address]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
+    /// The certificate chain for TLS, in PEM; without one the server speaks plain HTTP [env: JETON_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, in PEM [env: JETON_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Check the configuration, print all errors and exit
     #[arg(long)]
     check_config: bool,
@@ -46,31 +55,48 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let config = prepare(Flags {
         listen: arguments.listen,
         issuer: arguments.issuer,
+        tls_certificate: arguments.tls_certificate,
+        tls_key: arguments.tls_key,
         ..flags
     })?;
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
-    super::runtime()?.block_on(serve(config))
+    let given = service_manager::inherited_socket()?;
+    let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
+    super::runtime()?.block_on(serve(config, tls, given, Arc::new(manager)))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
-    let is_for_all = config.listen.ip().is_unspecified();
-    if is_for_all && config.issuer.is_none() && !config.database.exists() {
+async fn serve(
+    config: Config,
+    tls: Option<Tls>,
+    given: Option<std::net::TcpListener>,
+    manager: Arc<ServiceManager>,
+) -> Result<(), Failure> {
+    let listen_failure = |source| Failure::Listen {
+        address: config.listen,
+        source,
+    };
+    let listen = match &given {
+        Some(socket) => socket.local_addr().map_err(listen_failure)?,
+        None => config.listen,
+    };
+    if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
-        return Err(Failure::IssuerNeeded(config.listen));
+        return Err(Failure::IssuerNeeded(listen));
     }
     if let Some(settings) = &config.backups {
         Backups::check(settings)?;
     }
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
-    let listen_failure = |source| Failure::Listen {
-        address: config.listen,
-        source,
+    let listener = match given {
+        Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
+        None => TcpListener::bind(listen).await.map(Listener::bound),
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
-    let bound = listener.local_addr().map_err(listen_failure)?;
+    let listener = listener.map_err(listen_failure)?;
+    let bound = listener.address().map_err(listen_failure)?;
     let for_metrics = listen_for_metrics(config.metrics_listen).await?;
 
     let deployment = Deployment::open(&config).await?;
@@ -78,7 +104,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
     deployment.keys.promise(&*deployment.store, now).await?;
-    let issuer = pinned_issuer(&config, &deployment, bound).await?;
+    let issuer = pinned_issuer(&config, &deployment, bound, tls.is_some()).await?;
     deployment.store.started().await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
@@ -115,20 +141,35 @@ async fn serve(config: Config) -> Result<(), Failure> {
 
     let version = env!("CARGO_PKG_VERSION");
     let issuer = &app.authority.settings().issuer;
-    if config.issuer.is_none() && Issuer::address(issuer).is_some_and(|address| address != bound) {
+    let url = Issuer::of_address(bound, tls.is_some());
+    if config.issuer.is_none() && Issuer::is_of_address(issuer) && issuer != url.as_str() {
         tracing::warn!(
             issuer,
-            listen = %bound,
-            "the issuer of the first start stays, and is another address than the one listened on: verifiers look for keys and status lists at the issuer"
+            listen = %url,
+            "the issuer of the first start stays, and is another URL than the one listened on: verifiers look for keys and status lists at the issuer"
         );
     }
     tracing::info!(version, issuer, "serving");
-    output::print(&format!("listening on http://{bound}"))?;
-    output::print(&first_start::welcome(bound, founded.as_ref()))?;
+    output::print(&format!("listening on {url}"))?;
+    // The certificate is for the name in the issuer, not for an address.
+    let reachable = if tls.is_some() { issuer } else { url.as_str() };
+    output::print(&first_start::welcome(reachable, founded.as_ref()))?;
+    if let Some(tls) = &tls {
+        tls.register(&mut registry);
+        tokio::spawn(upkeep::renew_certificate(
+            tls.clone(),
+            signals::hangups().map_err(Failure::Runtime)?,
+        ));
+    }
+    manager.ready(url.as_str());
+    let fed = Arc::clone(&manager);
+    let watched = Arc::clone(&store);
+    tokio::spawn(async move { fed.feed_watchdog(watched).await });
     let stop = async {
         tokio::select! {
             () = stop => {
                 app.stop();
+                manager.stopping(config.limits.drain_deadline);
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.
@@ -136,7 +177,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
     };
     let served = connections::serve(
-        listener,
+        listener.with_tls(tls),
         router(Arc::clone(&app)),
         limits(&config.limits),
         Arc::clone(&app.streams),
@@ -196,8 +237,9 @@ async fn pinned_issuer(
     config: &Config,
     deployment: &Deployment,
     bound: SocketAddr,
+    is_secure: bool,
 ) -> Result<String, Failure> {
-    let of_address = || (!bound.ip().is_unspecified()).then(|| Issuer::of_address(bound));
+    let of_address = || (!bound.ip().is_unspecified()).then(|| Issuer::of_address(bound, is_secure));
     let wanted = config.issuer.clone().or_else(of_address);
     let pinned = deployment.store.pin_issuer(wanted.as_ref().map(Issuer::as_str));
     let pinned = pinned.await?.ok_or(Failure::IssuerNeeded(bound))?;

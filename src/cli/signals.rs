@@ -41,6 +41,14 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
+/// Returns the SIGHUPs that the process receives from now on.
+///
+/// # Errors
+/// If the operating system does not let the process listen for signals.
+pub(super) fn hangups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use crate::http::Streams;
-use crate::http::connections::{self, Drained, Limits};
+use crate::http::connections::{self, Drained, Limits, Listener};
 
 /// The content type of version 1.0 of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,6 +33,7 @@ const LIMITS: Limits = Limits {
 /// Serves the metrics until the future is dropped, which closes all connections.
 pub async fn serve(listener: TcpListener, registry: Registry) -> Infallible {
     let (streams, never) = (Streams::new(0), std::future::pending());
+    let listener = Listener::bound(listener);
     let serving = connections::serve(listener, router(registry), LIMITS, streams, Vec::new(), never);
     // Nothing stops it.
     let (Drained::Complete | Drained::Cut(_)) = serving.await;

@@ -29,6 +29,7 @@ use tokio::time::{sleep, timeout};
 
 use self::crowd::{Crowd, MINIMUM_WAIT};
 use crate::http::Streams;
+use crate::tls::Tls;
 
 /// The limits of a connection, and the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,49 @@ impl Default for Limits {
     }
 }
 
+/// A listening socket, and how its connections are served.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Tls>,
+    is_inherited: bool,
+}
+
+impl Listener {
+    /// A socket that this process has bound. At a shutdown, connections in its queue are served.
+    pub fn bound(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            tls: None,
+            is_inherited: false,
+        }
+    }
+
+    /// A socket that the service manager holds open. At a shutdown, connections in its queue are left to the next
+    /// process.
+    pub fn inherited(socket: TcpListener) -> Self {
+        Self {
+            is_inherited: true,
+            ..Self::bound(socket)
+        }
+    }
+
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system does not know.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves connections over TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+}
+
 /// The outcome of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "says whether a request was cut"]
@@ -98,7 +142,7 @@ pub enum Drained {
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A panic
 /// in a handler closes only its own connection. Dropping the future cuts all connections.
 pub async fn serve<S>(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     limits: Limits,
     streams: Arc<Streams>,
@@ -110,10 +154,15 @@ where
 {
     let limits = within_descriptors(limits, &streams);
     let mut crowd = Crowd::new(limits.connections, trusted_proxies);
+    let Listener {
+        socket: listener,
+        tls,
+        is_inherited,
+    } = listener;
     let open = |crowd: &mut Crowd, stream: TcpStream, peer: SocketAddr| {
-        let router = router.clone();
+        let (router, tls) = (router.clone(), tls.clone());
         crowd.add(peer, |progress| {
-            connection::run(stream, peer, router, limits, progress)
+            connection::run(stream, peer, router, limits, tls, progress)
         });
     };
     let mut stop = pin!(stop);
@@ -137,8 +186,13 @@ where
         }
     }
     // The kernel has completed these handshakes, and their requests may be on the way: closing the
-    // listener would reset them.
-    for (stream, peer) in next.into_iter().chain(queued(listener)).take(limits.connections) {
+    // listener would reset them, unless the service manager keeps it open for the next process.
+    let queued = (!is_inherited).then(|| queued(listener));
+    for (stream, peer) in next
+        .into_iter()
+        .chain(queued.into_iter().flatten())
+        .take(limits.connections)
+    {
         open(&mut crowd, stream, peer);
     }
     crowd.stop(&limits);
