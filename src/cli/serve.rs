@@ -113,13 +113,14 @@ async fn serve(
         config.trusted_proxies.clone(),
         RateLimits::new(config.rate_limits),
         Streams::new(config.limits.max_streams),
+        config.log.requests,
     ));
     let store = Arc::clone(&deployment.store);
     let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
     upkeep::check_journal(config.database.clone());
-    let mut registry = metrics::registry(now);
+    let mut registry = metrics::registry(&app, now);
     let backups = match &config.backups {
         Some(settings) => {
             let backups = Backups::new(config.database.clone(), settings.clone());

@@ -58,8 +58,36 @@ pub struct Config {
     /// The folder on another disk that the journal is copied to, if any.
     pub journal_copy: Option<PathBuf>,
     pub administrator: Administrator,
-    /// The log filter's directives, such as `info` or `jeton=debug`.
-    pub log: String,
+    pub log: Log,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    /// The filter's directives, such as `info` or `jeton=debug`.
+    pub filter: String,
+    pub format: LogFormat,
+    pub requests: LogRequests,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which requests have a line of their own in the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogRequests {
+    /// Those that failed in the server, and those of authenticated callers that were refused.
+    #[default]
+    Failed,
+    All,
+    /// None but those that a fault of the server has failed.
+    None,
 }
 
 #[derive(Debug)]

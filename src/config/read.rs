@@ -16,7 +16,8 @@ use super::file::{File, Lists, Texts};
 use super::secret_file;
 use super::setting::{Environment, Flags, Location, MistakeLog, Process, Setting, Source};
 use super::{
-    Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens,
+    Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Log, LogFormat, LogRequests, Mistakes,
+    Rate, RateLimits, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
@@ -95,7 +96,7 @@ impl Config {
         let cached = cached
             .check_value(|number| number_up_to(MOST_CACHED_TOKENS, number))
             .value();
-        let trusted_proxies = file.texts("trusted_proxies").unwrap_or(Vec::new()).into_iter();
+        let trusted_proxies = file.texts("trusted_proxies").unwrap_or_default().into_iter();
         Self {
             listen,
             database: database
@@ -153,10 +154,14 @@ impl Config {
             backups: backups(file),
             journal_copy: file.text("journal.copy").check_value(folder).value(),
             administrator: administrator(process),
-            log: process
-                .variable("JETON_LOG")
-                .check(log_filter)
-                .unwrap_or("info".to_owned()),
+            log: Log {
+                filter: process
+                    .variable("JETON_LOG")
+                    .check(log_filter)
+                    .unwrap_or("info".to_owned()),
+                format: file.text("log.format").check(log_format).unwrap_or_default(),
+                requests: file.text("log.requests").check(log_requests).unwrap_or_default(),
+            },
         }
     }
 }
@@ -347,6 +352,23 @@ fn log_filter(text: &str) -> Result<String, &'static str> {
     filter
         .map(|_| text.to_owned())
         .map_err(|_| "must be a log filter such as info or jeton=debug")
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json"),
+    }
+}
+
+fn log_requests(text: &str) -> Result<LogRequests, &'static str> {
+    match text {
+        "failed" => Ok(LogRequests::Failed),
+        "all" => Ok(LogRequests::All),
+        "none" => Ok(LogRequests::None),
+        _ => Err("must be failed, all or none"),
+    }
 }
 
 fn up_to_a_day(text: &str) -> Result<u32, String> {

@@ -117,6 +117,13 @@ impl<'n, T> Setting<'n, T> {
     pub(super) fn unwrap_or(self, default: T) -> T {
         self.value().unwrap_or(default)
     }
+
+    pub(super) fn unwrap_or_default(self) -> T
+    where
+        T: Default,
+    {
+        self.value().unwrap_or_default()
+    }
 }
 
 impl<'n> Setting<'n> {

@@ -10,6 +10,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::openapi::{self, ErrorAnswer, Inputs};
+use crate::http::requests::Operations;
 use crate::http::{App, Failure, rate_limit, rendered_by};
 
 /// An API: a set of paths with one format of bodies and errors.
@@ -28,6 +29,17 @@ pub enum Api {
 }
 
 impl Api {
+    /// Returns the name of the API in metrics and in the log.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::OAuth => "oauth",
+            Self::Cave => "cave",
+            Self::Terraform => "terraform",
+            Self::Quant => "quant",
+        }
+    }
+
     /// Returns the API of a request by its path. QuantCDN and Terraform both have organizations below
     /// `/api/v2`; there the media type decides, but for methods that only Terraform has.
     pub fn of<B>(request: &Request<B>) -> Self {
@@ -135,28 +147,34 @@ impl Document {
 
 /// An API to serve: its routes, its OpenAPI document and its error format.
 pub(super) struct Surface {
+    api: Api,
     routes: Router<Arc<App>>,
     /// The OpenAPI document, incomplete.
     document: OpenApi,
     errors: fn(Inputs) -> Vec<ErrorAnswer>,
     render: fn(&Failure) -> Response,
-    around: fn(Router, &Arc<App>) -> Router,
+    around: fn(Router) -> Router,
+    /// The routes that answer every method, each with the id of its operation.
+    everywhere: &'static [(&'static str, &'static str)],
 }
 
 impl Surface {
     /// Creates an API.
     pub(super) fn new(
+        api: Api,
         routes: OpenApiRouter<Arc<App>>,
         errors: fn(Inputs) -> Vec<ErrorAnswer>,
         render: fn(&Failure) -> Response,
     ) -> Self {
         let (routes, document) = routes.split_for_parts();
         Self {
+            api,
             routes,
             document,
             errors,
             render,
-            around: |router, _| router,
+            around: |router| router,
+            everywhere: &[],
         }
     }
 
@@ -166,8 +184,14 @@ impl Surface {
     }
 
     /// Adds a layer around all responses, including errors.
-    pub(super) fn with_layer(mut self, around: fn(Router, &Arc<App>) -> Router) -> Self {
+    pub(super) fn with_layer(mut self, around: fn(Router) -> Router) -> Self {
         self.around = around;
+        self
+    }
+
+    /// Names the routes that answer every method, each with the id of its operation.
+    pub(super) fn with_every_method(mut self, routes: &'static [(&'static str, &'static str)]) -> Self {
+        self.everywhere = routes;
         self
     }
 
@@ -177,9 +201,10 @@ impl Surface {
         self
     }
 
-    /// Returns the complete router. Unknown paths and methods are answered in this API's error format
-    /// too.
-    pub(super) fn into_router(self, app: &Arc<App>) -> Router {
+    /// Returns the complete router, and its operations. Unknown paths and methods are answered in this API's error
+    /// format too.
+    pub(super) fn into_router(self, app: &Arc<App>) -> (Router, Operations) {
+        let operations = Operations::new(self.api, &self.document, self.everywhere, &app.requests);
         let routes = self
             .routes
             .fallback(async || Failure::NoRoute)
@@ -188,7 +213,7 @@ impl Surface {
             rate_limit::limited(routes, app).with_state(Arc::clone(app)),
             self.render,
         );
-        (self.around)(router, app)
+        ((self.around)(router), operations)
     }
 }
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower_http::cors::{Any, CorsLayer};
 
+use crate::http::requests::REQUEST_ID;
 use crate::revocation::SignedText;
 
 /// A document.
@@ -98,7 +99,7 @@ pub(super) fn for_any_origin<S: Clone + Send + Sync + 'static>(
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::HEAD])
         .allow_headers([header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG]);
+        .expose_headers([header::ETAG, REQUEST_ID]);
     // The layer answers preflights. Without a handler, the router's own answer for other methods would come first.
     documents.options(async || StatusCode::NO_CONTENT).layer(allowed)
 }

@@ -10,8 +10,8 @@ use axum::http::request::Parts;
 use jeton_verifier::{Malformed, Rejection, UnreadableCredential, credential};
 
 use crate::authority::{self, Error, Inactive, Presented};
-use crate::http::error::Extracted;
 use crate::http::origin::RequestOrigin;
+use crate::http::requests::RequestContext;
 use crate::http::unconfirmed::Unconfirmed;
 use crate::http::{App, Failure};
 use jeton_core::token::{ManagementScope, TokenKind};
@@ -242,19 +242,17 @@ impl<P: Permission> Caller<P> {
             .authority
             .authenticate(credential.token(), P::presented(from), origin.0)
             .await?;
-        if let (Some(extracted), Some(seconds)) =
-            (parts.extensions.get::<Arc<Extracted>>(), caller.expires_in())
-        {
+        if let Some(context) = parts.extensions.get::<Arc<RequestContext>>() {
             // Set at most once, since a request has one caller.
-            let _ = extracted.expires_in.set(seconds);
+            let _ = context.caller.set(caller.active().clone());
         }
         app.rate_limits.admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;
         if !parts.method.is_safe() {
             let active = caller.active().clone();
             let app = Arc::clone(app);
-            if let (true, Some(extracted)) = (P::REVOKES, parts.extensions.get::<Arc<Extracted>>()) {
-                let _ = extracted.writes.set(Arc::clone(&app));
+            if let (true, Some(context)) = (P::REVOKES, parts.extensions.get::<Arc<RequestContext>>()) {
+                let _ = context.writes.set(Arc::clone(&app));
             }
             parts.extensions.insert(Unconfirmed::new(app, active));
         }

@@ -4,11 +4,11 @@
 //! router ([`rendered_by`]) renders it. So operations and extractors shared by several APIs cannot
 //! answer in the wrong format.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -16,9 +16,9 @@ use axum::response::{IntoResponse, Response};
 use jeton_verifier::feed::Cursor;
 
 use crate::authority;
-use crate::causes::error_chain;
 use crate::http::App;
-use crate::http::input::{Fault, InputError, Location, Violation, Violations};
+use crate::http::input::{Choice, Fault, InputError, Location, Violation, Violations};
+use crate::http::requests::RequestContext;
 
 /// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,11 @@ impl From<authority::Error> for Failure {
 }
 
 impl Failure {
+    /// Returns the word of its code for the log.
+    pub(super) fn code(&self) -> &'static str {
+        self.description().code.word().unwrap_or("invalid")
+    }
+
     /// Returns the challenge for a missing, inactive or insufficient token (RFC 6750, section 3): no error
     /// code if no credential was sent.
     pub(crate) fn challenge(&self) -> Option<HeaderValue> {
@@ -133,18 +138,10 @@ impl Failure {
         }
         response
     }
-
-    /// Logs errors that an operator must know, with their causes, which are never sent to the client.
-    fn log(&self) {
-        if let Self::Refused(authority::Error::Unavailable(cause)) = self {
-            tracing::error!(causes = error_chain(&**cause), "request failed");
-        }
-    }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        self.log();
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(Arc::new(self));
         response
@@ -170,17 +167,6 @@ pub(super) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// What the extractors of a request tell the layer that renders its response.
-#[derive(Debug, Default)]
-pub(super) struct Extracted {
-    /// The remaining lifetime of the caller's token in seconds, sent in [`EXPIRES_IN`].
-    pub(super) expires_in: OnceLock<u64>,
-    /// The server, if the request can revoke tokens.
-    pub(super) writes: OnceLock<Arc<App>>,
-    /// The body of a valid form, for the violations that an operation finds.
-    pub(super) body: OnceLock<String>,
-}
-
 /// The response header with the remaining lifetime of the caller's token.
 pub(super) const EXPIRES_IN: HeaderName = HeaderName::from_static("token-expires-in");
 
@@ -197,25 +183,29 @@ where
     S: Clone + Send + Sync + 'static,
 {
     router.layer(from_fn(move |mut request: Request, next: Next| async move {
-        let extracted = Arc::<Extracted>::default();
-        request.extensions_mut().insert(Arc::clone(&extracted));
+        let context = RequestContext::of(&mut request);
+        if let Some(route) = request.extensions().get::<MatchedPath>() {
+            // Set at most once, since a request has one route.
+            let _ = context.route.set(route.clone());
+        }
         let mut response = next.run(request).await;
         if let Some(mut failure) = response.extensions_mut().remove::<Arc<Failure>>() {
             if let Some(Failure::Input(InputError::Invalid(violations))) = Arc::get_mut(&mut failure)
-                && let Some(body) = extracted.body.get()
+                && let Some(body) = context.body.get()
             {
                 violations.echo(body);
             }
             response = keep_headers(response, render(&failure));
+            let _ = context.failure.set(failure);
         }
         let is_done = response.status().is_success();
-        let cursor = match extracted.writes.get().filter(|_| is_done) {
+        let cursor = match context.writes.get().filter(|_| is_done) {
             Some(app) => revocation_cursor(app).await,
             None => None,
         };
         let headers = response.headers_mut();
-        if let Some(seconds) = extracted.expires_in.get() {
-            headers.insert(EXPIRES_IN, (*seconds).into());
+        if let Some(seconds) = context.caller.get().and_then(|caller| caller.expires_in) {
+            headers.insert(EXPIRES_IN, seconds.into());
         }
         if let Some(cursor) = cursor {
             headers.entry(REVOCATION_CURSOR).or_insert(cursor);

@@ -20,6 +20,7 @@ mod oauth;
 mod openapi;
 mod origin;
 mod rate_limit;
+mod requests;
 mod routes;
 mod streamed;
 mod streams;
@@ -35,6 +36,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use ipnet::IpNet;
+use prometheus_client::registry::Registry;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,11 +44,14 @@ use utoipa_axum::router::OpenApiRouter;
 pub use api::{Api, Document};
 pub use error::{Failure, rendered_by};
 pub use rate_limit::RateLimits;
+pub(crate) use requests::RequestContext;
 pub use streams::Streams;
 
 use crate::authority::Authority;
+use crate::config::LogRequests;
 use crate::http::api::Surface;
 use crate::http::dialects::{cave, dayzero, quant, terraform};
+use crate::http::requests::Requests;
 
 /// The state shared by all handlers.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ pub struct App {
     pub rate_limits: RateLimits,
     /// The open streams.
     pub streams: Arc<Streams>,
+    requests: Requests,
 }
 
 impl App {
@@ -68,8 +74,10 @@ impl App {
         trusted_proxies: Vec<IpNet>,
         rate_limits: RateLimits,
         streams: Arc<Streams>,
+        log_requests: LogRequests,
     ) -> Self {
         Self {
+            requests: Requests::new(log_requests, authority.fresh_id()),
             authority,
             trusted_proxies,
             rate_limits,
@@ -80,6 +88,11 @@ impl App {
     /// Ends all streams and marks the server as not ready, so that load balancers send requests to other servers.
     pub fn stop(&self) {
         self.streams.stop();
+    }
+
+    /// Adds the metrics of requests.
+    pub fn register(&self, registry: &mut Registry) {
+        self.requests.register(registry);
     }
 
     fn is_stopping(&self) -> bool {
@@ -125,18 +138,21 @@ pub fn router(app: Arc<App>) -> Router {
         quant::surface(),
     ];
     let routers = Arc::new(surfaces.map(|surface| surface.into_router(&app)));
-    Router::new().fallback(async move |mut request: Request| {
+    Router::new().fallback(async move |request: Request| {
         let [native, oauth, cave, terraform, quant] = &*routers;
         let api = Api::of(&request);
-        request.extensions_mut().insert(api);
-        let router = match api {
+        let (router, operations) = match api {
             Api::Native => native,
             Api::OAuth => oauth,
             Api::Cave => cave,
             Api::Terraform => terraform,
             Api::Quant => quant,
         };
-        router.clone().oneshot(request).await
+        let handle = async |request| match router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        app.requests.observe(api, operations, request, handle).await
     })
 }
 
@@ -145,11 +161,12 @@ fn native() -> Surface {
         .merge(v1::routes())
         .merge(oauth::published())
         .merge(health::routes());
-    Surface::new(routes, v1::errors, v1::render)
+    Surface::new(Api::Native, routes, v1::errors, v1::render)
 }
 
 fn oauth() -> Surface {
-    Surface::new(oauth::routes(), oauth::errors, oauth::render)
+    Surface::new(Api::OAuth, oauth::routes(), oauth::errors, oauth::render)
+        .with_every_method(&oauth::EVERY_METHOD)
 }
 
 /// Returns a response without a body.

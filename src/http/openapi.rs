@@ -29,6 +29,10 @@ pub(super) struct About {
     pub(super) schemas: fn() -> Vec<(String, RefOr<Schema>)>,
 }
 
+/// The end of every description.
+const REQUEST_IDS: &str = "Every response has `X-Request-Id`, the id of the request in the log of the server: that of the request, if it has \
+                           one of 1 to 64 letters, digits and `-`, or another.";
+
 /// Returns the schema of a type with its name, for [`About::schemas`].
 pub(super) fn schema<T: ToSchema>() -> (String, RefOr<Schema>) {
     (T::name().into_owned(), T::schema())
@@ -54,7 +58,7 @@ pub(super) fn preface(about: &About) -> OpenApi {
     let info = InfoBuilder::new()
         .title(about.title)
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(about.description))
+        .description(Some(format!("{}\n\n{REQUEST_IDS}", about.description)))
         .contact(Some(
             ContactBuilder::new().name(Some("the jeton authors")).build(),
         ))

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::authority::Error;
 use crate::causes::error_chain;
+use crate::http::requests;
 
 /// The reason why a response ends early.
 pub(super) enum Interrupted {
@@ -85,7 +86,7 @@ where
         text,
         parts: parts.clone(),
     });
-    tokio::spawn(async move {
+    requests::spawn(async move {
         let last = match making.await {
             Ok(streamed) => Part::Last(streamed.text.into()),
             Err(Interrupted::Failed(error)) => Part::Failed(error),

@@ -69,12 +69,14 @@ mod tests {
 
     async fn ask(method: Method, path: &str) -> (StatusCode, Option<String>, String) {
         let started = Timestamp::from_millis(1_700_000_000_250).unwrap();
+        let mut registry = Registry::default();
+        crate::metrics::about_process(&mut registry, started);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .body(Body::empty())
             .unwrap();
-        let answer = router(crate::metrics::registry(started)).oneshot(request).await;
+        let answer = router(registry).oneshot(request).await;
         let (head, body) = answer.unwrap().into_parts();
         let kind = head.headers.get(header::CONTENT_TYPE);
         let kind = kind.map(|kind| kind.to_str().unwrap().to_owned());

@@ -13,13 +13,21 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::http::App;
 use jeton_core::clock::Timestamp;
 
 pub use listener::{router, serve};
 
 /// Returns the registry with the metrics of all components of a server that started at `started`.
-pub fn registry(started: Timestamp) -> Registry {
+pub fn registry(app: &App, started: Timestamp) -> Registry {
     let mut registry = Registry::default();
+    about_process(&mut registry, started);
+    app.register(&mut registry);
+    registry
+}
+
+/// Adds the metrics of the process and its version.
+fn about_process(registry: &mut Registry, started: Timestamp) {
     registry.register(
         "jeton_build",
         "The version of the server",
@@ -34,7 +42,6 @@ pub fn registry(started: Timestamp) -> Registry {
     );
     #[cfg(target_os = "linux")]
     registry.register_collector(Box::new(process::Process::new(started)));
-    registry
 }
 
 /// Returns an instant in seconds since the Unix epoch.

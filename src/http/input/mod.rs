@@ -38,7 +38,7 @@ pub use scalar::{Choice, Scalar};
 pub use value::Value;
 pub use violation::{Fault, Location, LocationPart, Violation, Violations};
 
-use crate::http::error::Extracted;
+use crate::http::requests::RequestContext;
 use crate::http::unconfirmed::Unconfirmed;
 
 use body::Media;
@@ -223,10 +223,10 @@ where
         match (path, query, headers, body) {
             (Ok(path), Ok(query), Ok(headers), Ok(body)) => {
                 if B::Form::ECHO == Echo::Input
-                    && let Some(extracted) = parts.extensions.get::<Arc<Extracted>>()
+                    && let Some(context) = parts.extensions.get::<Arc<RequestContext>>()
                 {
                     // Set at most once, since a request has one input.
-                    let _ = extracted.body.set(text);
+                    let _ = context.body.set(text);
                 }
                 Ok(Self {
                     path,

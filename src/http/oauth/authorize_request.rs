@@ -18,14 +18,25 @@ use crate::http::oauth::OAuthError;
 use crate::http::{App, Failure};
 use jeton_core::token::Scope;
 
+const PATH: &str = "/oauth/authorize-request";
+const ROOT_APPENDED: &str = "/oauth/authorize-request/";
+const PATH_APPENDED: &str = "/oauth/authorize-request/{*path}";
+
+/// The routes that answer every method, with the id of their operation.
+pub(in crate::http) const EVERY_METHOD: [(&str, &str); 3] = [
+    (PATH, "authorize_request"),
+    (ROOT_APPENDED, "authorize_request"),
+    (PATH_APPENDED, "authorize_request"),
+];
+
 /// Some proxies keep the method of their client, and some append its path and query too, which an OpenAPI document
 /// cannot express.
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(authorize_request, authorize_request_head))
-        .route("/oauth/authorize-request", any(authorize_request))
-        .route("/oauth/authorize-request/", any(authorize_appended))
-        .route("/oauth/authorize-request/{*path}", any(authorize_appended))
+        .route(PATH, any(authorize_request))
+        .route(ROOT_APPENDED, any(authorize_appended))
+        .route(PATH_APPENDED, any(authorize_appended))
         .route_layer(map_request(as_get))
 }
 

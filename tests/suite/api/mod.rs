@@ -13,6 +13,7 @@ mod keys;
 mod matrix;
 mod oauth;
 mod policies;
+mod requests;
 mod retention;
 mod revocations;
 mod session;

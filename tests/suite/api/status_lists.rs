@@ -166,7 +166,10 @@ async fn a_page_of_any_origin_may_read_a_list() {
         let origin = [("origin", "https://app.example.org")];
         let answer = ask(&app, Method::GET, path, &origin).await.is(200);
         assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("access-control-expose-headers"), "etag");
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            "etag,x-request-id"
+        );
     }
 }
 

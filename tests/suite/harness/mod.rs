@@ -24,6 +24,7 @@ use axum::http::{Method, Request};
 use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
 use jeton::authority::{Authority, Quotas, Settings};
+use jeton::config::LogRequests;
 use jeton::http::{App, RateLimits, Streams, router};
 use jeton::keys::{KeyFolder, KeyRing, Rotation};
 use jeton::revocation::Index;
@@ -159,6 +160,7 @@ impl TestApp {
             Vec::new(),
             RateLimits::default(),
             Streams::new(64),
+            LogRequests::Failed,
         ));
         // As the server's background tasks do at once.
         app.authority.catch_up().await.unwrap();
@@ -269,6 +271,14 @@ impl TestApp {
     /// Returns the operations that no request can trigger.
     pub(crate) fn operator(&self) -> &Authority {
         &self.app.as_ref().unwrap().authority
+    }
+
+    /// Returns what a scrape of the metrics returns.
+    pub(crate) async fn metrics(&self) -> String {
+        let registry = jeton::metrics::registry(self.app.as_ref().unwrap(), self.clock.now());
+        let request = Request::get("/metrics").body(Body::empty()).unwrap();
+        let scraped = jeton::metrics::router(registry).oneshot(request).await;
+        Answer::read(scraped.unwrap()).await.is(200).text
     }
 
     /// Sends a request unchanged.

@@ -281,7 +281,18 @@ fn borrowed(places: &[(String, Vec<u8>)]) -> impl Iterator<Item = (&str, &[u8])>
 
 #[test]
 fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
+    no_secret_leaks("text");
+}
+
+#[test]
+fn no_secret_of_a_run_is_in_a_log_in_json() {
+    no_secret_leaks("json");
+}
+
+/// Runs a server that logs all requests.
+fn no_secret_leaks(format: &str) {
     let home = Home::new();
+    home.configure(&format!("[log]\nformat = \"{format}\"\nrequests = \"all\"\n"));
     let mut command = home.serve_command();
     command.env("JETON_LOG", "trace");
     let mut server = home.start(command);
@@ -329,6 +340,11 @@ fn no_secret_of_a_run_is_in_a_log_an_answer_or_a_file() {
         running
             .iter()
             .any(|(place, bytes)| place == "standard error" && contains(bytes, b"DEBUG"))
+    );
+    assert!(
+        running
+            .iter()
+            .any(|(place, bytes)| place == "standard error" && contains(bytes, b"create_token"))
     );
     assert!(
         running

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::http::App;
-use crate::http::api::Surface;
+use crate::http::api::{Api, Surface};
 use crate::http::openapi::{self, About};
 
 /// The preface of the OpenAPI document.
@@ -49,7 +49,7 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(teams::routes())
         .merge(members::routes())
         .merge(tokens::routes());
-    Surface::new(routes, render::errors, render::render)
+    Surface::new(Api::Cave, routes, render::errors, render::render)
 }
 
 /// Returns a JSON response with CAVE's content type.

@@ -6,7 +6,7 @@ mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::api::Surface;
+use crate::http::api::{Api, Surface};
 use crate::http::openapi::{self, About};
 
 /// The preface of the OpenAPI document.
@@ -30,5 +30,5 @@ pub(in crate::http) fn surface() -> Surface {
     let routes = OpenApiRouter::with_openapi(openapi::preface(&ABOUT))
         .merge(organizations::routes())
         .merge(tokens::routes());
-    Surface::new(routes, render::errors, render::render)
+    Surface::new(Api::Quant, routes, render::errors, render::render)
 }

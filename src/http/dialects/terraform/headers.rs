@@ -1,19 +1,15 @@
 //! The headers of every response.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 
-use crate::http::App;
 use crate::http::rate_limit::RateLimitState;
 
 const API_VERSION: HeaderName = HeaderName::from_static("tfp-api-version");
 const APP_NAME: HeaderName = HeaderName::from_static("tfp-appname");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The API version that recent clients expect.
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
@@ -22,36 +18,19 @@ const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 /// its own. Under any other name they expect a version of Terraform Enterprise and refuse to work without it.
 const NAME: HeaderValue = HeaderValue::from_static("HCP Terraform");
 
-/// The maximum length of a request id that is returned to the client.
-const LONGEST_ID: usize = 128;
-
-/// Adds the API version, the name of the service, the request id and the rate limit to all responses.
-pub(super) fn add_to_responses(router: Router, app: &Arc<App>) -> Router {
-    router.layer(from_fn_with_state(Arc::clone(app), state))
+/// Adds the API version, the name of the service and the rate limit to all responses.
+pub(super) fn add_to_responses(router: Router) -> Router {
+    router.layer(from_fn(state))
 }
 
-async fn state(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let id = id(&app, request.headers());
+async fn state(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let state = response.extensions_mut().remove::<RateLimitState>();
     let headers = response.headers_mut();
     headers.insert(API_VERSION, VERSION);
     headers.insert(APP_NAME, NAME);
-    headers.extend(id.map(|id| (REQUEST_ID, id)));
     headers.extend(state.into_iter().flat_map(limits));
     response
-}
-
-/// Returns the client's request id if it is safe to log.
-fn id(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
-    let is_plain = |value: &&HeaderValue| {
-        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-        (1..=LONGEST_ID).contains(&value.len()) && value.as_bytes().iter().all(inner)
-    };
-    match headers.get(REQUEST_ID).filter(is_plain) {
-        Some(own) => Some(own.clone()),
-        None => HeaderValue::try_from(app.authority.fresh_id().to_string()).ok(),
-    }
 }
 
 /// Returns the headers of the limit with the fewest remaining requests. All are numbers that parse as

@@ -19,7 +19,7 @@ mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::http::api::Surface;
+use crate::http::api::{Api, Surface};
 use crate::http::openapi::{self, About, schema};
 
 /// The preface of the OpenAPI document.
@@ -39,7 +39,7 @@ into *Authorize* (`bearer`), then call `GET /api/v2/account/details` and \
 `POST /api/v2/organizations/{organization}/teams` with the example body. The page sends no `Content-Type` without a \
 body, so that a `DELETE` without one cannot be tried here.
 
-Every response has `TFP-API-Version`, `TFP-AppName` and `X-Request-Id`. If the deployment has rate limits, it also has \
+Every response has `TFP-API-Version` and `TFP-AppName`. If the deployment has rate limits, it also has \
 `X-RateLimit-Limit` (requests per second), `X-RateLimit-Remaining` (requests allowed now) and \
 `X-RateLimit-Reset` (seconds until the next request is allowed).",
     tags: &[
@@ -70,5 +70,5 @@ pub(in crate::http) fn surface() -> Surface {
         .merge(teams::routes())
         .merge(tokens::routes())
         .merge(token_ttl_policies::routes());
-    Surface::new(routes, render::errors, render::render).with_layer(headers::add_to_responses)
+    Surface::new(Api::Terraform, routes, render::errors, render::render).with_layer(headers::add_to_responses)
 }
