@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
+use super::observe::{self, Observed};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
@@ -93,7 +94,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
     upkeep::check_journal(config.database.clone());
+    let observed = Observed::default();
+    tokio::spawn(observe::check_readiness(Arc::clone(&app), observed.clone()));
+    if for_metrics.is_some() {
+        tokio::spawn(observe::count_tokens(Arc::clone(&app), observed.clone()));
+    }
     let mut registry = metrics::registry(now);
+    app.authority.register_metrics(&mut registry);
+    app.streams.register_metrics(&mut registry);
+    observed.register(&mut registry);
     let backups = match &config.backups {
         Some(settings) => {
             let backups = Backups::new(config.database.clone(), settings.clone());

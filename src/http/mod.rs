@@ -82,7 +82,8 @@ impl App {
         self.streams.stop();
     }
 
-    fn is_stopping(&self) -> bool {
+    /// Returns whether the server stops.
+    pub fn is_stopping(&self) -> bool {
         self.streams.is_stopping()
     }
 }

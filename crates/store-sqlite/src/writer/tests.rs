@@ -294,6 +294,26 @@ async fn a_batch_is_measured_once_if_it_has_changed_anything() {
 }
 
 #[tokio::test]
+async fn a_journal_that_cannot_be_written_is_counted() {
+    let fixture = Fixture::new();
+    let note = || {
+        fixture.writer.run(Undo::Statement, |batch| {
+            batch.notes.push(Entry::Stopped { tokens: 0 });
+            Ok(())
+        })
+    };
+    let journal = fixture.folder.path().join("jeton.db.revocations");
+    std::fs::write(&journal, "a file is in the way of the folder").unwrap();
+    assert!(note().await.is_err());
+    assert_eq!(fixture.metric("jeton_journal_failures_total"), 1.0);
+    assert_eq!(fixture.metric("jeton_journal_appends_total"), 0.0);
+    std::fs::remove_file(&journal).unwrap();
+    note().await.unwrap();
+    assert_eq!(fixture.metric("jeton_journal_failures_total"), 1.0);
+    assert_eq!(fixture.metric("jeton_journal_appends_total"), 1.0);
+}
+
+#[tokio::test]
 async fn what_was_accepted_is_written_before_the_file_is_closed() {
     let fixture = Fixture::new();
     let release = fixture.hold().await;
