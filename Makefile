@@ -18,7 +18,7 @@ CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
 GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run demo test dialects interop generators check bench soak openapi schema help python
+.PHONY: run demo test dialects interop monitoring generators check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -47,6 +47,11 @@ interop: .venv/interop ## Install every library and proxy of docs/verifying.md a
 	$(MAKE) $(NODE_MODULES)/installed
 	cargo build --locked --package jeton --package jeton-guard
 	$(BIN)/pytest tests/interop
+
+monitoring: .venv/installed ## Check metrics, alerts and dashboard with Debian's Prometheus, against a server
+	tests/interop/debian prometheus:promtool
+	cargo build --locked
+	$(BIN)/pytest tests/python/test_monitoring.py
 
 # Run it when an OpenAPI document, tests/generators or a generator's version has changed.
 generators: .venv/generators ## Lint the OpenAPI documents; generate, compile and use clients of them

@@ -47,6 +47,18 @@ pub enum Inactive {
     Revoked,
 }
 
+impl Inactive {
+    /// Returns a name for metrics, which never changes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.name(),
+            Self::Unknown => "unknown",
+            Self::Gone => "owner_gone",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// An active token and the user it acts for.
 #[derive(Debug, Clone)]
 pub struct Active {
@@ -103,7 +115,7 @@ pub struct ActiveTokens {
     session_audience: String,
     usage: Usage,
     refused: Refused,
-    tokens: TokenCache,
+    tokens: Arc<TokenCache>,
     people: Cache<UserId, (Generation, Arc<Person>)>,
 }
 
@@ -136,13 +148,17 @@ impl ActiveTokens {
             session_audience: settings.session_audience(),
             usage: Usage::default(),
             refused: Refused::default(),
-            tokens: TokenCache::new(settings.cached_tokens),
+            tokens: Arc::new(TokenCache::new(settings.cached_tokens)),
             people: Cache::new(CACHED_PEOPLE),
         }
     }
 
     pub(super) fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    pub(super) fn tokens(&self) -> &Arc<TokenCache> {
+        &self.tokens
     }
 
     pub(super) fn refused(&self) -> &Refused {

@@ -19,6 +19,12 @@ impl Authority {
     ///
     /// [`Error::WrongAudience`] or [`Error::ScopeNeeded`].
     pub fn authorize_request(&self, caller: &Caller, demand: &Demand) -> Result<()> {
+        let outcome = self.meets(caller, demand);
+        self.metrics.authorized(&outcome);
+        outcome
+    }
+
+    fn meets(&self, caller: &Caller, demand: &Demand) -> Result<()> {
         let audience = demand
             .audience
             .as_ref()

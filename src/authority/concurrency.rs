@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A limit for concurrent work, with a bounded queue.
+/// A limit for concurrent work, with a bounded queue. Copies are the same limit.
+#[derive(Clone)]
 pub(super) struct ConcurrencyLimit {
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    /// How many may wait.
+    most_waiting: usize,
 }
 
 /// Permission to run one piece of work; dropping it lets the next one run.
@@ -32,7 +35,15 @@ impl ConcurrencyLimit {
         Self {
             running: Arc::new(Semaphore::new(running)),
             admitted: Arc::new(Semaphore::new(running + waiting)),
+            most_waiting: waiting,
         }
+    }
+
+    /// Returns how many wait now.
+    pub(super) fn waiting(&self) -> usize {
+        // All that are admitted less all that run. The two numbers are not of one instant.
+        let free = self.admitted.available_permits();
+        (self.most_waiting + self.running.available_permits()).saturating_sub(free)
     }
 
     /// Waits for a permit; returns `None` at once if the queue is full. Dropping the future leaves the
@@ -64,11 +75,14 @@ mod tests {
     async fn a_full_queue_refuses() {
         let limit = ConcurrencyLimit::new(1, 1);
         let first = limit.acquire().await.unwrap();
+        assert_eq!(limit.waiting(), 0);
         let mut second = pin!(limit.acquire());
         assert!(is_waiting(&mut second).await);
+        assert_eq!(limit.waiting(), 1);
         assert!(limit.acquire().await.is_none());
         drop(first);
         assert!(second.await.is_some());
+        assert_eq!(limit.waiting(), 0);
     }
 
     #[tokio::test]

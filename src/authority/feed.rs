@@ -221,7 +221,9 @@ impl Authority {
             return Ok(events);
         }
         match self.store.events_after(position, most).await? {
-            FeedPage::Events(entries) => Ok(entries.into_iter().map(Told::new).collect()),
+            FeedPage::Events(entries) => {
+                Ok(entries.into_iter().map(|entry| Told::new(entry, None)).collect())
+            }
             FeedPage::Pruned => Err(Error::LostPlace(LostPlace::Pruned)),
             FeedPage::Ahead => Err(Error::LostPlace(LostPlace::Ahead)),
             FeedPage::Forked => Err(Error::LostPlace(LostPlace::OtherEpoch)),

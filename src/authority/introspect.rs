@@ -10,6 +10,12 @@ impl Authority {
     /// Every other token is `None`, so that a caller cannot find out whose a token is. A session is
     /// `None` too: it is valid for the authority only.
     pub async fn introspect(&self, caller: &Caller, token: &str) -> Result<Option<Active>> {
+        let active = self.active_for(caller, token).await?;
+        self.metrics.introspected(active.as_ref());
+        Ok(active)
+    }
+
+    async fn active_for(&self, caller: &Caller, token: &str) -> Result<Option<Active>> {
         let Ok(active) = self.find(token, Presented::ForUse(None)).await? else {
             return Ok(None);
         };

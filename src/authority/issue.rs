@@ -146,6 +146,8 @@ impl Authority {
         let is_rotation = matches!(demands.replaces, Replaces::Rotated(..));
         let order = tokens::record(cause.clone(), token, list_index, demands)
             .map_err(|NameTaken(_)| Error::NameTaken)?;
+        // All other effects revoke what the token replaces.
+        let replaced = order.effects.len().saturating_sub(1) as u64;
         let recorded = match self.store.commit(view.guard(order)).await? {
             Ok(committed) => committed.recorded.ok_or(Error::Busy)?,
             Err(Refused(Guard::UnderLimit { owners, most, ended })) => {
@@ -169,6 +171,15 @@ impl Authority {
             Err(Refused(guard)) => return refusal(guard).map_or(Ok(Attempt::Stale), Err),
         };
         let (token, record) = sealed.release(recorded);
+        self.metrics.issued(record.token.kind, kind);
+        if replaced > 0 {
+            let counter = if is_rotation {
+                &self.metrics.by_rotation
+            } else {
+                &self.metrics.by_slot
+            };
+            counter.inc_by(replaced);
+        }
         let Record {
             id, token: issued, ..
         } = &record;

@@ -29,10 +29,13 @@ impl Authority {
     pub async fn login(&self, email: &str, password: Password, origin: &Origin) -> Result<Session> {
         // Requests without an address share one counter.
         let address = origin.address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        match self.try_password(email, password, address).await? {
-            Some(credentials) => self.open_session(&credentials, origin).await,
-            None => Err(Error::BadLogin),
-        }
+        let session = match self.try_password(email, password, address).await {
+            Ok(Some(credentials)) => self.open_session(&credentials, origin).await,
+            Ok(None) => Err(Error::BadLogin),
+            Err(error) => Err(error),
+        };
+        self.metrics.logged_in(&session);
+        session
     }
 
     /// Returns the user's credentials if the password is right. Every check of a password must come

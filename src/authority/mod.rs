@@ -24,6 +24,7 @@ mod limits;
 mod list;
 mod login;
 mod members;
+mod metrics;
 mod operator;
 mod organization_policy;
 mod organizations;
@@ -42,6 +43,7 @@ mod revoke;
 mod revoke_many;
 mod rotate;
 mod status_lists;
+mod tally;
 mod teams;
 pub mod throttle;
 mod token_cache;
@@ -86,6 +88,7 @@ use jeton_store::{Origin, SharedStore};
 use self::concurrency::ConcurrencyLimit;
 use self::feed::Feed;
 use self::limits::Recounts;
+use self::metrics::Metrics;
 use self::password::PasswordHasher;
 use self::quotas::Allowances;
 use self::revoke_many::Pauses;
@@ -156,6 +159,7 @@ pub struct Authority {
     feed: Arc<Feed>,
     recounts: Recounts,
     allowances: Allowances,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Authority {
@@ -177,6 +181,7 @@ impl Authority {
         passwords: PasswordHasher,
         settings: Settings,
     ) -> Self {
+        let metrics = Metrics::default();
         Self {
             active: ActiveTokens::new(
                 Arc::clone(&store),
@@ -190,6 +195,7 @@ impl Authority {
                 Arc::clone(&index),
                 Arc::clone(&clock),
                 settings.issuer.clone(),
+                metrics.clone(),
             )),
             feed: Arc::new(Feed::new(
                 Arc::clone(&keys),
@@ -203,6 +209,7 @@ impl Authority {
             verifications: ConcurrencyLimit::new(VERIFICATIONS, VERIFICATIONS_WAITING),
             recounts: Recounts::default(),
             allowances: Allowances::default(),
+            metrics,
             store,
             keys,
             index,
@@ -238,7 +245,8 @@ impl Authority {
         if !self.index.is_ready() {
             return Err(Error::Busy);
         }
-        Ok(self.active.find(token, presented, self.clock.now()).await?)
+        let found = self.active.find(token, presented, self.clock.now()).await?;
+        Ok(found.inspect_err(|reason| self.metrics.refused(*reason)))
     }
 
     /// Returns a new random UUID.

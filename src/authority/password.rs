@@ -166,6 +166,10 @@ impl PasswordHasher {
         })
     }
 
+    pub(super) fn limit(&self) -> &ConcurrencyLimit {
+        &self.limit
+    }
+
     /// Returns the hash of a password, with a random salt.
     pub async fn hash(&self, password: NewPassword) -> Result<PasswordHash, PasswordError> {
         let mut salt = [0; SALT_LENGTH];

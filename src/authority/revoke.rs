@@ -121,6 +121,7 @@ impl Authority {
             })?;
             match self.store.commit(guarded(view, order)).await? {
                 Ok(_) => {
+                    self.metrics.by_request.inc_by(ended.len() as u64);
                     for (token, _) in ended {
                         tracing::info!(%token, by = cause.by.name, "token revoked");
                     }
@@ -271,6 +272,12 @@ impl Authority {
                 .map_err(|IsLast(_)| Error::LastToken { owner: owner.kind() })?;
             match self.store.commit(guarded(view, order)).await? {
                 Ok(_) => {
+                    // Only a token that was presented is revoked without a view.
+                    let counter = match view {
+                        Some(_) => &self.metrics.by_request,
+                        None => &self.metrics.by_presenting,
+                    };
+                    counter.inc();
                     tracing::info!(%token, by = note.revoked_by, "token revoked");
                     return Ok(Attempt::Done(note));
                 }

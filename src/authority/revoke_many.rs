@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use crate::authority::metrics::Metrics;
 use crate::authority::retry::ATTEMPTS;
 use crate::authority::view::View;
 use crate::authority::{Authority, Caller, Error, PORTION, Result, Wanted, policy};
@@ -174,12 +175,12 @@ impl Authority {
     /// Carries out all unfinished orders, except those that failed a moment ago.
     pub fn carry_on(&self) -> impl Future<Output = ()> + Send + use<> {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        carry_out(store, clock, self.pauses.clone())
+        carry_out(store, clock, self.pauses.clone(), self.metrics.clone())
     }
 }
 
 /// Carries out orders until none is due. The store records the progress of each, so ending early loses nothing.
-async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Pauses) {
+async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Pauses, metrics: Metrics) {
     // One task at a time; the next one finds the rest.
     let mut put_off = pauses.0.lock().await;
     loop {
@@ -192,6 +193,9 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
             }
         };
         let uptime = clock.uptime();
+        let failing = due.iter().filter(|id| put_off.contains_key(id)).count();
+        metrics.bulk_running.set((due.len() - failing) as i64);
+        metrics.bulk_failing.set(failing as i64);
         due.retain(|id| put_off.get(id).is_none_or(|pause| pause.until <= uptime));
         if due.is_empty() {
             return;
@@ -199,7 +203,8 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
         // One portion of each order after the other, so that a large order does not delay the others.
         for id in due {
             match advance(&store, &clock, id).await {
-                Ok(bulk) => {
+                Ok(Advanced { bulk, revoked }) => {
+                    metrics.by_bulk.inc_by(revoked);
                     put_off.remove(&id);
                     if let Some(bulk) = bulk.filter(|bulk| bulk.finished_at.is_some()) {
                         let (bulk, revoked) = (id.0, bulk.revoked);
@@ -223,25 +228,37 @@ async fn carry_out(store: SharedStore, clock: Arc<DeploymentClock>, pauses: Paus
     }
 }
 
+/// A portion that was carried out.
+#[derive(Default)]
+struct Advanced {
+    /// The order and its progress; `None` if it does not exist.
+    bulk: Option<BulkRevocation>,
+    /// How many tokens the portion revoked.
+    revoked: u64,
+}
+
 /// Carries out the next portion of an order and returns its progress. A refused portion is read again and
 /// halved: a client that keeps rotating one of its tokens must not delay the others.
-async fn advance(
-    store: &SharedStore,
-    clock: &DeploymentClock,
-    id: BulkId,
-) -> jeton_store::Result<Option<BulkRevocation>> {
+async fn advance(store: &SharedStore, clock: &DeploymentClock, id: BulkId) -> jeton_store::Result<Advanced> {
     let mut limit = PORTION;
     for _ in 0..ATTEMPTS {
         let now = clock.now();
         let Some(portion) = store.bulk_portion(id, limit, now).await? else {
-            return Ok(None);
+            return Ok(Advanced::default());
         };
+        let before = portion.bulk.revoked;
         if portion.bulk.finished_at.is_some() {
-            return Ok(Some(portion.bulk));
+            return Ok(Advanced {
+                bulk: Some(portion.bulk),
+                revoked: 0,
+            });
         }
         let (order, bulk) = bulk::advance(portion, now);
         if store.commit(order).await?.is_ok() {
-            return Ok(Some(bulk));
+            return Ok(Advanced {
+                revoked: bulk.revoked.saturating_sub(before),
+                bulk: Some(bulk),
+            });
         }
         limit = (limit / 2).max(1);
     }

@@ -5,7 +5,7 @@
 //! on request.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use jeton_verifier::StatusListClaims;
@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::authority::claims::{status_list_uri, status_lists_uri};
+use crate::authority::metrics::Metrics;
 use crate::authority::{Authority, Error, Result};
 use crate::keys::KeyRing;
 use crate::revocation::{Index, LIFE, List, Published, SignedText, Validity};
@@ -31,6 +32,7 @@ pub(super) struct StatusLists {
     index: Arc<Index>,
     clock: Arc<DeploymentClock>,
     issuer: String,
+    metrics: Metrics,
     /// A key recorded as needed in the JWKS, and until when.
     kept: ArcSwapOption<(Arc<str>, Timestamp)>,
     /// Held by the task that sets bits of cut-offs.
@@ -44,6 +46,7 @@ impl StatusLists {
         index: Arc<Index>,
         clock: Arc<DeploymentClock>,
         issuer: String,
+        metrics: Metrics,
     ) -> Self {
         Self {
             store,
@@ -51,6 +54,7 @@ impl StatusLists {
             index,
             clock,
             issuer,
+            metrics,
             kept: ArcSwapOption::empty(),
             filling: Mutex::new(()),
         }
@@ -122,6 +126,7 @@ impl StatusLists {
     }
 
     fn render(&self, list: &List, kid: &str) -> Result<Arc<Published>> {
+        let begun = Instant::now();
         // Both are read before the bits, which may then hold more than they say but never less.
         let changes = self.index.changes();
         let feed = self.index.position().ok_or(Error::Busy)?;
@@ -149,6 +154,7 @@ impl StatusLists {
             changes,
         });
         list.publication().publish(Arc::clone(&published));
+        self.metrics.rendered(begun.elapsed());
         Ok(published)
     }
 

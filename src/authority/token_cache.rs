@@ -7,13 +7,19 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jeton_verifier::PublicKey;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use quick_cache::sync::Cache;
 
 use crate::authority::usage::LastNoted;
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{ListIndex, ManagementScope, Owner, TokenId, TokenKind};
 use jeton_store::Generation;
+use jeton_store::metrics::Labelled;
 use jeton_store::rules::tokens::Liveness;
+
+/// The maximum overhead and rounding of the allocator for one token, in bytes.
+const ALLOCATION: usize = 16;
 
 /// The SHA-256 digest of all bytes of a token without its prefix. A second text with the digest of a
 /// verified token cannot be constructed.
@@ -85,24 +91,57 @@ pub(super) struct VerifiedToken {
 }
 
 /// Verified tokens by digest.
-pub(super) struct TokenCache(Cache<TokenDigest, Arc<VerifiedToken>>);
+#[derive(Debug)]
+pub(super) struct TokenCache {
+    tokens: Cache<TokenDigest, Arc<VerifiedToken>>,
+    lookups: Labelled<Counter>,
+    hits: Counter,
+    misses: Counter,
+}
 
 impl TokenCache {
     /// Returns an empty cache for at most `capacity` tokens.
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::new(capacity))
+        let lookups = Labelled::<Counter>::default();
+        Self {
+            tokens: Cache::new(capacity),
+            hits: lookups.get_or_create_owned(&[("result", "hit")]),
+            misses: lookups.get_or_create_owned(&[("result", "miss")]),
+            lookups,
+        }
     }
 
     pub(super) fn get(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
-        self.0.get(digest)
+        let found = self.tokens.get(digest);
+        match found {
+            Some(_) => self.hits.inc(),
+            None => self.misses.inc(),
+        };
+        found
     }
 
     pub(super) fn insert(&self, digest: TokenDigest, token: Arc<VerifiedToken>) {
-        self.0.insert(digest, token);
+        self.tokens.insert(digest, token);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.tokens.len()
+    }
+
+    /// Returns the memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        // An `Arc` has two counters before its value.
+        let block = (size_of::<VerifiedToken>() + 2 * size_of::<usize>()).next_multiple_of(16);
+        let tables = self.tokens.memory_used().total();
+        tables.saturating_add(self.len() * (block + ALLOCATION))
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "jeton_token_cache_lookups",
+            "Look-ups in the cache of verified tokens, by result",
+            self.lookups.clone(),
+        );
     }
 }
 
@@ -117,9 +156,6 @@ mod tests {
 
     /// The maximum memory of a cached token, in bytes (docs/decisions/token-cache.md).
     const MOST: usize = 300;
-
-    /// The maximum overhead and rounding of the allocator, in bytes.
-    const ALLOCATION: usize = 16;
 
     #[test]
     fn a_token_takes_few_bytes() {
@@ -157,10 +193,7 @@ mod tests {
                 held <= capacity && held > capacity * 9 / 10,
                 "{held} of {capacity}"
             );
-            // An `Arc` has two counters before its value.
-            let block = (size_of::<VerifiedToken>() + 2 * size_of::<usize>()).next_multiple_of(16);
-            let tables = cache.0.memory_used().total();
-            let each = tables / held + block + ALLOCATION;
+            let each = cache.bytes() / held;
             println!("{held} tokens: {each} bytes each");
             assert!(each <= MOST, "{each} bytes a token in a cache of {capacity}");
         }

@@ -26,6 +26,7 @@ mod journal;
 mod keys;
 mod log;
 mod man;
+mod observe;
 mod openapi;
 mod output;
 mod restore;

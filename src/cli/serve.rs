@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
+use super::observe::{self, Observed};
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
@@ -120,7 +121,15 @@ async fn serve(
     tokio::spawn(upkeep::update_status_lists(Arc::clone(&app)));
     tokio::spawn(upkeep::resume_bulk_revocations(Arc::clone(&app)));
     upkeep::check_journal(config.database.clone());
+    let observed = Observed::default();
+    tokio::spawn(observe::check_readiness(Arc::clone(&app), observed.clone()));
+    if for_metrics.is_some() {
+        tokio::spawn(observe::count_tokens(Arc::clone(&app), observed.clone()));
+    }
     let mut registry = metrics::registry(&app, now);
+    app.authority.register_metrics(&mut registry);
+    app.streams.register_metrics(&mut registry);
+    observed.register(&mut registry);
     let backups = match &config.backups {
         Some(settings) => {
             let backups = Backups::new(config.database.clone(), settings.clone());

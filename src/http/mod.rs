@@ -95,7 +95,8 @@ impl App {
         self.requests.register(registry);
     }
 
-    fn is_stopping(&self) -> bool {
+    /// Returns whether the server stops.
+    pub fn is_stopping(&self) -> bool {
         self.streams.is_stopping()
     }
 }

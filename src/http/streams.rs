@@ -1,8 +1,22 @@
-//! The number of open streams, and their end at a shutdown.
+//! The number of open streams, their end at a shutdown, and their metrics.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use jeton_store::metrics::{Labelled, gauge};
+
+/// Upper bounds of the time until an event is handed to a stream, in seconds.
+const SECONDS: [f64; 11] = [
+    0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
+];
 
 /// The open streams. They are counted apart from other connections: many followers leave room for requests.
 #[derive(Debug)]
@@ -10,6 +24,30 @@ pub struct Streams {
     permits: Arc<Semaphore>,
     most: usize,
     stopping: watch::Sender<bool>,
+    metrics: Metrics,
+}
+
+/// What became of streams and their events. Copies share their values.
+#[derive(Debug, Clone)]
+struct Metrics {
+    delivery: Histogram,
+    ended: Labelled<Counter>,
+    /// Ended by this server: at its stop, or because the token of the client ended.
+    ended_here: Counter,
+    /// Left by the client, or cut since it took nothing.
+    ended_there: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let ended = Labelled::<Counter>::default();
+        Self {
+            delivery: Histogram::new(SECONDS),
+            ended_here: ended.get_or_create_owned(&[("by", "server")]),
+            ended_there: ended.get_or_create_owned(&[("by", "client")]),
+            ended,
+        }
+    }
 }
 
 /// The right to one stream.
@@ -17,6 +55,19 @@ pub struct Streams {
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     stopping: watch::Receiver<bool>,
+    metrics: Metrics,
+    is_ended: bool,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let counter = if self.is_ended {
+            &self.metrics.ended_here
+        } else {
+            &self.metrics.ended_there
+        };
+        counter.inc();
+    }
 }
 
 impl Streams {
@@ -26,7 +77,23 @@ impl Streams {
             permits: Arc::new(Semaphore::new(most)),
             most,
             stopping: watch::Sender::new(false),
+            metrics: Metrics::default(),
         })
+    }
+
+    /// Registers the metrics of the streams of the feed.
+    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
+        registry.register(
+            "jeton_feed_delivery_seconds",
+            "Time from an event in memory until it is handed to the connection of a follower",
+            self.metrics.delivery.clone(),
+        );
+        registry.register(
+            "jeton_feed_streams_ended",
+            "Streams of the feed that have ended, by who ended them",
+            self.metrics.ended.clone(),
+        );
+        registry.register_collector(Box::new(Gauges(Arc::clone(self))));
     }
 
     /// Returns how many streams there may be.
@@ -48,6 +115,8 @@ impl Streams {
         Some(Permit {
             _permit: Arc::clone(&self.permits).try_acquire_owned().ok()?,
             stopping,
+            metrics: self.metrics.clone(),
+            is_ended: false,
         })
     }
 
@@ -61,7 +130,39 @@ impl Streams {
     }
 }
 
+/// What is read when metrics are collected.
+#[derive(Debug)]
+struct Gauges(Arc<Streams>);
+
+impl Collector for Gauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(streams) = self;
+        gauge(
+            &mut encoder,
+            "jeton_feed_subscribers",
+            "Clients that follow the revocation feed by a stream",
+            streams.open(),
+        )?;
+        gauge(
+            &mut encoder,
+            "jeton_feed_subscribers_limit",
+            "Streams that may be open at once",
+            streams.most(),
+        )
+    }
+}
+
 impl Permit {
+    /// Counts events that are handed to the stream now, the first of which the server has known since an instant.
+    pub(super) fn delivered(&self, since: Instant) {
+        self.metrics.delivery.observe(since.elapsed().as_secs_f64());
+    }
+
+    /// Notes that the server ends the stream.
+    pub(super) fn end(&mut self) {
+        self.is_ended = true;
+    }
+
     /// Waits until the server stops.
     pub(super) async fn stopped(&mut self) {
         // An error means that the server is gone.

@@ -3,6 +3,7 @@
 pub mod directory;
 mod jwks;
 pub mod material;
+mod metrics;
 mod ring;
 mod rotation;
 pub mod seal;
@@ -11,6 +12,7 @@ mod signer;
 pub use directory::{DirectoryError, KeyDirectory, KeyFolder, Rewritten, Stored};
 pub use jwks::Jwks;
 pub use material::{KeyError, SigningKey};
+pub use metrics::KeyMetrics;
 pub use ring::{KeyRing, RingError};
 pub use rotation::{Due, Rotation};
 pub use seal::{KeyEncryptionKey, NotAKeyEncryptionKey};

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, Statement};
 use tokio::sync::Mutex;
 
+use crate::keys::metrics::Facts;
 use crate::keys::signer::Signer;
 use crate::keys::{
     DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SealedToken, SigningError, SigningKey,
@@ -197,6 +198,19 @@ impl KeyRing {
         Some((due?, Arc::clone(&current.keys)))
     }
 
+    /// Passes the facts for metrics to a function.
+    pub(super) fn facts<T>(&self, work: impl FnOnce(Facts<'_>) -> T) -> T {
+        let current = self.current.load();
+        let rows = &current.keys.value.rows;
+        work(Facts {
+            rows,
+            missing: current.rows_without_signer().count(),
+            due: self
+                .rotation
+                .next_step(rows, |row| current.distributed_at(row, self.rotation)),
+        })
+    }
+
     /// Logs each missing private key, and fails if no key can sign now or soon.
     pub fn ensure_signers(&self) -> Result<(), RingError> {
         let current = self.current.load();
@@ -303,11 +317,21 @@ impl Keyring {
         rows.filter(move |row| row.state <= KeyState::Signing && !can_sign(row))
     }
 
+    /// Returns when every cached copy of this process's JWKS contains the key.
+    fn distributed_at(&self, row: &KeyRow, rotation: Rotation) -> Option<Timestamp> {
+        let published = row
+            .key
+            .kid
+            .parse()
+            .ok()
+            .and_then(|kid| self.published.get(&kid))?;
+        Some(published.since.plus_seconds(rotation.distribution_time()))
+    }
+
     /// Returns whether every cached copy of this process's JWKS contains the key and its private key is
     /// loaded.
     fn is_distributed(&self, row: &KeyRow, rotation: Rotation, now: Timestamp) -> bool {
-        let since = row.key.kid.parse().ok().and_then(|kid| self.published.get(&kid));
-        since.is_some_and(|published| published.since.plus_seconds(rotation.distribution_time()) <= now)
+        self.distributed_at(row, rotation).is_some_and(|at| at <= now)
             && self.signers.iter().any(|signer| **signer.kid() == row.key.kid)
     }
 }

@@ -82,18 +82,37 @@ impl Rotation {
     }
 
     fn publication(&self, rows: &[KeyRow], now: Timestamp) -> Option<Due> {
-        let newest = rows
-            .iter()
-            .rfind(|row| matches!(row.state, KeyState::Published | KeyState::Signing));
-        let is_current = newest.is_some_and(|row| {
-            let end = self.every.map(|span| {
-                row.created_at
-                    .plus_seconds(i64::try_from(span.seconds()).unwrap_or(i64::MAX))
-            });
-            row.key.algorithm == self.algorithm && end.is_none_or(|end| now < end)
+        let is_current = newest(rows).is_some_and(|row| {
+            row.key.algorithm == self.algorithm && self.end_of(row).is_none_or(|end| now < end)
         });
         (!is_current).then_some(Due::Publish)
     }
+
+    /// Returns when a key is so old that its successor is published; `None` if there is no limit.
+    fn end_of(&self, row: &KeyRow) -> Option<Timestamp> {
+        let span = self.every?;
+        let seconds = i64::try_from(span.seconds()).unwrap_or(i64::MAX);
+        Some(row.created_at.plus_seconds(seconds))
+    }
+
+    /// Returns when a published key begins to sign, or else a successor is published; `None` if no step is due by the
+    /// time alone. `distributed_at` returns when every cached copy of the JWKS contains a key.
+    pub(super) fn next_step(
+        &self,
+        rows: &[KeyRow],
+        distributed_at: impl Fn(&KeyRow) -> Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let published = rows.iter().filter(|row| row.state == KeyState::Published);
+        let signs =
+            published.map(|row| distributed_at(row).map_or(row.signs_from, |at| at.max(row.signs_from)));
+        signs.min().or_else(|| self.end_of(newest(rows)?))
+    }
+}
+
+/// Returns the newest key that signs or will sign.
+fn newest(rows: &[KeyRow]) -> Option<&KeyRow> {
+    rows.iter()
+        .rfind(|row| matches!(row.state, KeyState::Published | KeyState::Signing))
 }
 
 #[cfg(test)]

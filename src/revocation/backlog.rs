@@ -32,6 +32,11 @@ impl Backlog {
         self.with(|all| _ = all.entry(cut_off).or_insert(unfilled));
     }
 
+    /// Returns how many cut-offs there are.
+    pub(super) fn len(&self) -> usize {
+        self.with(|all| all.len())
+    }
+
     /// Returns the first cut-off.
     pub(super) fn first(&self) -> Option<Unfilled> {
         self.with(|all| all.values().next().copied())

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jeton_verifier::event::Position;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::revocation::backlog::Backlog;
 use crate::revocation::cut_offs::CutOffs;
 use crate::revocation::list::List;
+use crate::revocation::metrics::{Gauges, Metrics};
 use crate::revocation::realms::Realms;
 use crate::revocation::tail::{Heard, Tail};
 use jeton_core::clock::Timestamp;
@@ -48,6 +50,7 @@ pub struct Index {
     latest_cut_off: AtomicI64,
     /// Held while one of the above is replaced as a whole.
     pub(super) replacing: Mutex<()>,
+    metrics: Metrics,
 }
 
 /// All revocations up to a position in the feed.
@@ -88,7 +91,14 @@ impl Index {
             backlog: Backlog::default(),
             latest_cut_off: AtomicI64::new(i64::MIN),
             replacing: Mutex::new(()),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Registers the metrics of the index.
+    pub fn register_metrics(self: &Arc<Self>, registry: &mut Registry) {
+        self.metrics.register(registry);
+        registry.register_collector(Box::new(Gauges(Arc::clone(self))));
     }
 
     /// Applies a snapshot of the store. Commits made meanwhile may have been observed already; applying them
@@ -306,6 +316,7 @@ impl Index {
 
 impl Observer for Index {
     fn committed(&self, commit: Commit<'_>) {
+        self.metrics.committed(commit.changes);
         self.apply(commit.changes);
         if let Some(Advance { after, reached }) = commit.advance {
             self.added.fetch_max(reached.sequence, Ordering::AcqRel);

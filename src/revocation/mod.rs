@@ -6,6 +6,7 @@ mod cut_offs;
 mod index;
 mod list;
 mod lists;
+mod metrics;
 mod published;
 mod realms;
 mod scheduled;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jeton_verifier::event::{Entry, Position};
@@ -15,14 +16,16 @@ const KEPT: usize = 16_384;
 pub struct Told {
     /// The event.
     pub entry: Arc<Entry>,
+    /// When this process has learned of it; `None` if it was read from the store later.
+    pub since: Option<Instant>,
     text: OnceLock<Bytes>,
 }
 
 impl Told {
     /// Returns an event whose text is not made yet.
-    pub fn new(entry: Arc<Entry>) -> Arc<Self> {
+    pub fn new(entry: Arc<Entry>, since: Option<Instant>) -> Arc<Self> {
         let text = OnceLock::new();
-        Arc::new(Self { entry, text })
+        Arc::new(Self { entry, since, text })
     }
 
     /// Returns the text in a stream, written by the first caller.
@@ -74,9 +77,10 @@ impl Tail {
 
     /// Appends the events between two positions.
     pub(super) fn extend(&self, entries: impl IntoIterator<Item = Arc<Entry>>) {
+        let now = Instant::now();
         let reached = self.with(|kept| {
             for entry in entries {
-                kept.events.push_back(Told::new(entry));
+                kept.events.push_back(Told::new(entry, Some(now)));
                 if kept.events.len() > KEPT
                     && let Some(oldest) = kept.events.pop_front()
                 {

@@ -14,12 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::metrics::Metrics;
 
 /// The number of pages in the WAL that justifies a checkpoint's syncs, and the most that the writer
 /// checkpoints.
@@ -55,18 +56,31 @@ pub(super) struct Checkpoints {
     rest_is_the_writers: Arc<AtomicBool>,
     /// The number of pages in the WAL at which the writer waits next.
     waits_at: Cell<u32>,
-    /// Held during a checkpoint: one that begins beside another does nothing.
-    running: Arc<Mutex<()>>,
+    running: Arc<Running>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread and the writer share.
+struct Running {
+    /// Held during a checkpoint: one that begins beside another does nothing.
+    alone: Mutex<()>,
+    metrics: Metrics,
 }
 
 impl Checkpoints {
     /// Starts the thread. It sets `died` if the disk fails or the thread panics.
-    pub(super) fn start(connection: Connection, died: Arc<watch::Sender<bool>>) -> io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        died: Arc<watch::Sender<bool>>,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
         let (commits, committed) = mpsc::sync_channel(1);
         let rest_is_the_writers = Arc::new(AtomicBool::new(false));
         let rest = Arc::clone(&rest_is_the_writers);
-        let running = Arc::new(Mutex::new(()));
+        let running = Arc::new(Running {
+            alone: Mutex::new(()),
+            metrics,
+        });
         let runs = Arc::clone(&running);
         let thread = thread::Builder::new()
             .name("jeton-checkpoint".to_owned())
@@ -120,7 +134,7 @@ fn serve(
     connection: &Connection,
     committed: &Receiver<()>,
     rest: &AtomicBool,
-    running: &Mutex<()>,
+    running: &Running,
 ) -> Result<(), Failure> {
     while committed.recv().is_ok() {
         if rest.load(Ordering::Acquire) {
@@ -141,7 +155,7 @@ fn serve(
 
 /// Checkpoints a WAL that is long enough, except for the last few pages. Returns whether those are left to the
 /// writer: not during a long read, which keeps the pages written since in the WAL.
-fn bring_most(connection: &Connection, running: &Mutex<()>) -> Result<bool, Failure> {
+fn bring_most(connection: &Connection, running: &Running) -> Result<bool, Failure> {
     let mut pages = look(connection)?;
     if pages.in_wal < ENOUGH {
         return Ok(false);
@@ -157,10 +171,13 @@ fn bring_most(connection: &Connection, running: &Mutex<()>) -> Result<bool, Fail
 }
 
 /// Checkpoints the pages that no reader needs in the WAL.
-fn checkpoint(connection: &Connection, running: &Mutex<()>) -> Result<(), Failure> {
-    let _alone = running.lock().unwrap_or_else(PoisonError::into_inner);
+fn checkpoint(connection: &Connection, running: &Running) -> Result<(), Failure> {
+    let _alone = running.alone.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = Instant::now();
     let mut pragma = connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
-    Ok(pragma.query_row((), |_| Ok(()))?)
+    pragma.query_row((), |_| Ok(()))?;
+    running.metrics.checkpointed(begun.elapsed());
+    Ok(())
 }
 
 /// The number of pages in the WAL, and how many of them are checkpointed.

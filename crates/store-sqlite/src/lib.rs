@@ -30,6 +30,7 @@ mod list_indexes;
 mod lock;
 mod members;
 mod memory;
+mod metrics;
 mod names;
 mod open;
 mod orders;
@@ -75,6 +76,8 @@ use jeton_core::entropy::Entropy;
 use jeton_store::{Medium, Observer};
 use journal::Entry;
 use list_indexes::ListIndexes;
+use metrics::{Gauges, Metrics};
+use prometheus_client::registry::Registry;
 use readers::Readers;
 use values::{get, params};
 use writer::{Batch, Undo, Writer};
@@ -86,8 +89,10 @@ pub struct SqliteStore {
     writer: Writer,
     /// The status list indexes for new tokens.
     list_indexes: Arc<ListIndexes>,
+    database: PathBuf,
     /// The folder of the journal of revocations.
     journal: PathBuf,
+    metrics: Metrics,
     /// No token has a higher number, if the last server did not stop in order.
     tokens_through: Option<i64>,
     /// Held by the readiness probe that is running; there is at most one.
@@ -109,17 +114,28 @@ impl SqliteStore {
             path: path.to_owned(),
             source,
         };
-        let readers = Readers::open(path).map_err(|error| failed(Box::new(error)))?;
         let (memory, journal) = reconcile::served(path, &connection, &*entropy)?;
+        let metrics = Metrics::new(&journal.metrics);
+        let readers = Readers::open(path, metrics.clone()).map_err(|error| failed(Box::new(error)))?;
         let tokens_through = journal.given.tokens_through();
         let checkpointer = open::checkpointer(path).map_err(|error| failed(Box::new(error)))?;
-        let writer = Writer::start(connection, checkpointer, memory, journal, entropy, observer)
-            .map_err(|error| failed(Box::new(error)))?;
+        let writer = Writer::start(
+            connection,
+            checkpointer,
+            memory,
+            journal,
+            entropy,
+            observer,
+            metrics.clone(),
+        )
+        .map_err(|error| failed(Box::new(error)))?;
         Ok(Self {
             readers,
             writer,
             list_indexes: Arc::default(),
+            database: path.clone(),
             journal: journal::folder_of(path),
+            metrics,
             tokens_through,
             probe: Mutex::new(()),
         })
@@ -163,6 +179,17 @@ impl Medium for SqliteStore {
 
     fn has_died(&self) -> bool {
         self.writer.has_died()
+    }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        if let Some(waiting) = self.writer.waiting() {
+            registry.register_collector(Box::new(Gauges {
+                database: self.database.clone(),
+                journal: self.journal.clone(),
+                waiting,
+            }));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::failure::Failure;
+use crate::metrics::Metrics;
 use crate::open::configure_reader;
 use jeton_core::directory::{Email, OrganizationId, UserId};
 use jeton_core::token::{Filter, Owner, Visibility};
@@ -111,6 +112,7 @@ pub(super) struct Readers {
     writing: Permits,
     upkeep: Permits,
     listing: Permits,
+    metrics: Metrics,
 }
 
 /// The number of kinds of permits.
@@ -177,7 +179,7 @@ impl Permits {
 
 impl Readers {
     /// Opens the connections to a file that the writer has prepared.
-    pub(super) fn open(path: &Path) -> std::result::Result<Self, r2d2::Error> {
+    pub(super) fn open(path: &Path, metrics: Metrics) -> std::result::Result<Self, r2d2::Error> {
         let (open, closed) = channel();
         let opening = Opening {
             path: path.to_owned(),
@@ -201,6 +203,7 @@ impl Readers {
             writing: Permits::new(),
             upkeep: Permits::new(),
             listing: Permits::new(),
+            metrics,
         })
     }
 
@@ -231,9 +234,10 @@ impl Readers {
             Purpose::Listing(tenant) => (&self.listing, Some(tenant), Some(BUDGET)),
         };
         let most_waiting = budget.map_or(usize::MAX, |_| MOST_WAITING);
-        let permit = permits.acquire(tenant, most_waiting).await?;
+        let permit = permits.acquire(tenant, most_waiting).await;
+        let permit = permit.inspect_err(|_| _ = self.metrics.readers_busy.inc())?;
         let pool = self.pool.clone();
-        tokio::task::spawn_blocking(move || {
+        let answer = tokio::task::spawn_blocking(move || {
             // Dropped after the connection: every holder of a permit finds a connection.
             let _permit = permit;
             let reader = pool.get().map_err(|error| StoreError::Failed(Box::new(error)))?;
@@ -241,7 +245,11 @@ impl Readers {
             query(&reader.connection).map_err(StoreError::from)
         })
         .await
-        .map_err(|error| StoreError::Failed(Box::new(error)))?
+        .map_err(|error| StoreError::Failed(Box::new(error)))?;
+        if let Err(StoreError::TooCostly) = &answer {
+            self.metrics.too_costly.inc();
+        }
+        answer
     }
 }
 
@@ -336,6 +344,7 @@ mod tests {
 
     use super::*;
     use crate::chance::SystemEntropy;
+    use crate::metrics::JournalMetrics;
     use crate::open;
     use crate::values::get;
 
@@ -344,7 +353,10 @@ mod tests {
         let path = folder.path().join("jeton.db");
         // Kept open: reading needs the WAL that the last connection removes.
         std::mem::forget(open::writer(&path, &SystemEntropy).unwrap());
-        (Arc::new(Readers::open(&path).unwrap()), folder)
+        (
+            Arc::new(Readers::open(&path, Metrics::new(&JournalMetrics::default())).unwrap()),
+            folder,
+        )
     }
 
     fn organization(number: u32) -> Tenant {

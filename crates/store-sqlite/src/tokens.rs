@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::SqliteStore;
@@ -26,7 +26,7 @@ use jeton_core::token::{
 };
 use jeton_store::{
     Cause, CountFacts, Description, Generation, KnownToken, NameUse, NewRecord, Presented, Realm, Recount,
-    ReservedIndex, Result, Tokens, Versions,
+    ReservedIndex, Result, Tally, Tokens, Versions,
 };
 
 #[async_trait]
@@ -156,6 +156,12 @@ impl Tokens for SqliteStore {
             .await
     }
 
+    async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally> {
+        self.readers
+            .read(Purpose::Upkeep, move |connection| tally(connection, after, now))
+            .await
+    }
+
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {
         self.readers
             .read(Purpose::Writing(Tenant::Deployment), move |connection| {
@@ -201,6 +207,50 @@ static IN_SLOT_OF: LazyLock<String> = LazyLock::new(|| {
         .replace("?3", "(SELECT id FROM teams WHERE public_id = ?3)")
         .replace("?4", "(SELECT id FROM users WHERE public_id = ?4)")
 });
+
+/// The number of tokens in a portion of [`Tokens::tally`]: a few milliseconds.
+const TALLIED: u32 = 1_000;
+
+fn tally(
+    connection: &Connection,
+    after: Option<TokenId>,
+    now: Timestamp,
+) -> std::result::Result<Tally, Failure> {
+    // In whole seconds, as in `exp`.
+    let query = format!(
+        "SELECT count(*), max(id),
+             count(*) FILTER (WHERE NOT session AND NOT is_revoked AND NOT is_expired),
+             count(*) FILTER (WHERE NOT session AND NOT is_revoked AND is_expired),
+             count(*) FILTER (WHERE NOT session AND is_revoked),
+             count(*) FILTER (WHERE session AND NOT is_revoked AND NOT is_expired),
+             count(*) FILTER (WHERE {ending} <= ?2 + 86400000),
+             count(*) FILTER (WHERE {ending} <= ?2 + 7 * 86400000),
+             count(*) FILTER (WHERE {ending} <= ?2 + 30 * 86400000)
+         FROM (SELECT id, session, expires_at, effective_at,
+                 (expires_at / 1000 <= ?2 / 1000) IS TRUE AS is_expired,
+                 NOT ((effective_at IS NULL OR effective_at > ?2) AND {uncut}) AS is_revoked
+             FROM tokens WHERE id > ?1 ORDER BY id LIMIT {TALLIED})",
+        ending = "NOT session AND NOT is_revoked AND NOT is_expired AND effective_at IS NULL AND expires_at",
+        uncut = uncut("?2"),
+    );
+    let after = after.map_or(0, |after| after.0);
+    Ok(connection
+        .prepare_cached(&query)?
+        .query_row(params![after, now], |row| {
+            let counted: u32 = get(row, 0)?;
+            let last: Option<i64> = get(row, 1)?;
+            Ok(Tally {
+                next: last.filter(|_| counted == TALLIED).map(TokenId),
+                active: get(row, 2)?,
+                expired: get(row, 3)?,
+                revoked: get(row, 4)?,
+                sessions: get(row, 5)?,
+                ending_in_a_day: get(row, 6)?,
+                ending_in_a_week: get(row, 7)?,
+                ending_in_a_month: get(row, 8)?,
+            })
+        })?)
+}
 
 impl Batch<'_> {
     /// Records a token. The most frequent write: one statement, and more only if its key must be kept longer

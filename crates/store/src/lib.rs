@@ -24,6 +24,7 @@ mod generation;
 mod keys;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod metrics;
 mod order;
 mod retention;
 mod revocations;
@@ -57,12 +58,13 @@ pub use revocations::{
     Changes, Continuation, Covered, ExplainedEvent, FeedPage, Revocations, Snapshot, ends,
 };
 pub use tokens::{
-    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tokens,
+    KnownToken, LastToken, NameUse, Presented, Recorded, ReservedIndex, ReturnedIndexes, Tally, Tokens,
 };
 
 use jeton_core::clock::Timestamp;
 use jeton_core::token::{CutOff, ListIndex, TokenId};
 use jeton_verifier::event::{Entry, Position};
+use prometheus_client::registry::Registry;
 
 /// The write half of a store.
 #[async_trait::async_trait]
@@ -110,6 +112,9 @@ pub trait Medium: Send + Sync {
 
     /// Returns whether the medium has failed already.
     fn has_died(&self) -> bool;
+
+    /// Registers the metrics of the backend.
+    fn register_metrics(&self, registry: &mut Registry);
 }
 
 /// A complete backend.

@@ -72,8 +72,51 @@ pub trait Tokens: Send + Sync {
     /// Returns the number of a person's sessions that have not ended at an instant.
     async fn count_sessions(&self, user: UserId, now: Timestamp) -> Result<u64>;
 
+    /// Counts the next portion of all tokens at an instant, in the order of their ids: those after `after`, or the
+    /// first ones. A portion is bounded, so that counting delays nothing else.
+    async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally>;
+
     /// Returns the API tokens that have one of these `jti` claims, in any order.
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>>;
+}
+
+/// The number of tokens of each status, in a portion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// API tokens that are active.
+    pub active: u64,
+    /// API tokens that have expired and were not revoked.
+    pub expired: u64,
+    /// API tokens that are revoked, by their own revocation or a cut-off.
+    pub revoked: u64,
+    /// Sessions that are active.
+    pub sessions: u64,
+    /// Active API tokens that expire within a day and have no revocation, not even a scheduled one: they end
+    /// without a successor.
+    pub ending_in_a_day: u64,
+    /// Those that expire within seven days.
+    pub ending_in_a_week: u64,
+    /// Those that expire within thirty days.
+    pub ending_in_a_month: u64,
+    /// The last token that was counted; `None` at the end.
+    pub next: Option<TokenId>,
+}
+
+impl Tally {
+    /// Joins a portion with the one that follows it.
+    #[must_use]
+    pub fn then(self, following: Self) -> Self {
+        Self {
+            active: self.active + following.active,
+            expired: self.expired + following.expired,
+            revoked: self.revoked + following.revoked,
+            sessions: self.sessions + following.sessions,
+            ending_in_a_day: self.ending_in_a_day + following.ending_in_a_day,
+            ending_in_a_week: self.ending_in_a_week + following.ending_in_a_week,
+            ending_in_a_month: self.ending_in_a_month + following.ending_in_a_month,
+            next: following.next,
+        }
+    }
 }
 
 /// The use of a name among an owner's tokens, at one instant.

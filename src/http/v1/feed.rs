@@ -264,6 +264,7 @@ async fn stream(
             .expires_in()
             .map(|seconds| Instant::now() + Duration::from_secs(seconds)),
         through: None,
+        begun: Instant::now(),
         permit,
         app: Arc::clone(&app),
     };
@@ -286,6 +287,8 @@ struct Follower {
     ends_at: Option<Instant>,
     /// The last event for the client, once its token was revoked.
     through: Option<Position>,
+    /// When the stream began.
+    begun: Instant,
     permit: Permit,
 }
 
@@ -293,6 +296,14 @@ impl Follower {
     /// Waits for the next text to send; `None` when the stream ends. The client resumes after the last event that
     /// it has received.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        let text = self.text().await;
+        if text.is_none() {
+            self.permit.end();
+        }
+        Some((Ok(text?), self))
+    }
+
+    async fn text(&mut self) -> Option<Bytes> {
         loop {
             let authority = &self.app.authority;
             self.news.mark_unchanged();
@@ -308,7 +319,7 @@ impl Follower {
                 match authority.feed_head() {
                     Ok(head) if head.cursor.0.sequence >= self.position.sequence => {
                         self.next_beat = Instant::now() + HEARTBEAT;
-                        return Some((Ok(text_of_head(&head, self.position)), self));
+                        return Some(text_of_head(&head, self.position));
                     }
                     // The index has not applied an event that another process has added, or is not complete.
                     Ok(_) | Err(Error::Busy) => self.next_beat = Instant::now() + SOON,
@@ -324,7 +335,12 @@ impl Follower {
             let events = authority.events_after(self.position, AT_ONCE).await.ok()?;
             if let Some(last) = events.last() {
                 self.position = last.entry.position();
-                return Some((Ok(text_of(&events)), self));
+                let first = events.first().and_then(|first| first.since);
+                // Not what the client has missed before.
+                if let Some(since) = first.filter(|since| *since >= self.begun.into_std()) {
+                    self.permit.delivered(since);
+                }
+                return Some(text_of(&events));
             }
             if self.through.is_some() {
                 return None;

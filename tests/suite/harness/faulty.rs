@@ -19,9 +19,10 @@ use jeton_store::{
     Credentials, ExplainedEvent, FeedPage, Found, Generation, Holdings, Keys, KnownToken, Medium, NameUse,
     Order, OrganizationSize, Organizations, OrganizationsOf, People, PersonReference, Presented, Projects,
     Recount, Refused, ReservedIndex, Result, Retention, Revocations, Search, SharedStore, SigningKeys, Slice,
-    Snapshot, Standing, StoreError, Teams, Tokens, Versioned, Writes,
+    Snapshot, Standing, StoreError, Tally, Teams, Tokens, Versioned, Writes,
 };
 use jeton_verifier::event::Position;
+use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -190,6 +191,10 @@ impl Medium for Faulty {
     fn has_died(&self) -> bool {
         self.store.has_died()
     }
+
+    fn register_metrics(&self, registry: &mut Registry) {
+        self.store.register_metrics(registry);
+    }
 }
 
 macro_rules! faulty {
@@ -214,6 +219,7 @@ faulty! {
         Read other_active(owner: Owner, token: TokenId, now: Timestamp) -> Option<TokenId>;
         Read owner_count(owner: Owner) -> CountFacts;
         Read count_tokens(owner: Owner, now: Timestamp) -> Recount;
+        Read tally(after: Option<TokenId>, now: Timestamp) -> Tally;
         Reservation reserve(token: &NewToken) -> ReservedIndex;
         Read presented(jti: Uuid) -> Option<Presented>;
         Read token(reference: TokenReference) -> Option<Record>;

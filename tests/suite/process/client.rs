@@ -79,6 +79,21 @@ impl Client {
         self
     }
 
+    pub(super) fn token(&self) -> &str {
+        self.token.as_deref().unwrap()
+    }
+
+    /// Sends a form.
+    pub(super) fn form(&mut self, path: &str, form: &str) -> Answer {
+        self.send(
+            "POST",
+            path,
+            Some(form.to_owned()),
+            "application/x-www-form-urlencoded",
+        )
+        .unwrap()
+    }
+
     /// Returns the token of a new session, or the error response.
     pub(super) fn login(&mut self, email: &str, password: &str) -> Result<String, Box<Answer>> {
         let credentials = serde_json::json!({"email": email, "password": password});
@@ -108,6 +123,16 @@ impl Client {
 
     /// Sends one request over the open connection or a new one.
     pub(super) fn ask(&mut self, method: &str, path: &str, body: Option<String>) -> Result<Answer, Broken> {
+        self.send(method, path, body, "application/json")
+    }
+
+    fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+        content_type: &str,
+    ) -> Result<Answer, Broken> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -119,7 +144,7 @@ impl Client {
             request = request.header(*name, value);
         }
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            request = request.header(header::CONTENT_TYPE, content_type);
         }
         let request = request.body(Full::from(body.unwrap_or_default())).unwrap();
         let Self {

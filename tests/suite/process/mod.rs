@@ -5,6 +5,7 @@ mod bulk;
 mod busy;
 mod cli;
 mod client;
+mod counted;
 mod crash;
 mod disk;
 mod drill;

@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::metrics::JournalMetrics;
 use crate::open::beside;
 use jeton_core::clock::Timestamp;
 
@@ -55,6 +56,7 @@ pub(super) struct Journal {
     withdrawn: BTreeSet<String>,
     /// The keys that the open transaction withdraws. It may still fail and be retried.
     withdrawing: BTreeSet<String>,
+    pub(super) metrics: JournalMetrics,
 }
 
 /// Returns the folder of a database's journal.
@@ -72,6 +74,7 @@ impl Journal {
             given: Given::default(),
             withdrawn: BTreeSet::new(),
             withdrawing: BTreeSet::new(),
+            metrics: JournalMetrics::default(),
         };
         journal.newly_withdrawn(connection)?;
         journal.committed();
@@ -182,7 +185,10 @@ impl Journal {
             _ => self.begin(None, batch),
         };
         if written.is_err() {
+            self.metrics.failures.inc();
             self.undone();
+        } else {
+            self.metrics.appends.inc();
         }
         written
     }

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -15,6 +16,7 @@ use crate::checkpoint::Checkpoints;
 use crate::failure::Failure;
 use crate::journal::{Entry, Journal};
 use crate::memory::Memory;
+use crate::metrics::Metrics;
 use jeton_core::entropy::Entropy;
 use jeton_store::{Advance, Change, Commit, Observer, Result, StoreError};
 
@@ -54,6 +56,22 @@ pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
     died: watch::Receiver<bool>,
+    metrics: Metrics,
+}
+
+/// The number of waiting jobs, for metrics. Does not keep the writer alive.
+#[derive(Debug)]
+pub(super) struct Waiting(mpsc::WeakSender<Box<dyn Job>>);
+
+impl Waiting {
+    /// Returns how many jobs wait, and how many may.
+    pub(super) fn of(&self) -> (usize, usize) {
+        let waiting = self
+            .0
+            .upgrade()
+            .map_or(0, |queue| QUEUE.saturating_sub(queue.capacity()));
+        (waiting, QUEUE)
+    }
 }
 
 impl Writer {
@@ -65,12 +83,13 @@ impl Writer {
         journal: Journal,
         entropy: Arc<dyn Entropy>,
         observer: Arc<dyn Observer>,
+        metrics: Metrics,
     ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (died, dies) = watch::channel(false);
         let died = Arc::new(died);
         let writing = Writing {
-            checkpoints: Checkpoints::start(checkpointer, Arc::clone(&died))?,
+            checkpoints: Checkpoints::start(checkpointer, Arc::clone(&died), metrics.clone())?,
             connection,
             memory: Some(memory),
             journal,
@@ -78,6 +97,7 @@ impl Writer {
             observer,
             changes: Vec::new(),
             died,
+            metrics: metrics.clone(),
         };
         let thread = thread::Builder::new()
             .name("jeton-writer".to_owned())
@@ -86,7 +106,13 @@ impl Writer {
             queue: Some(queue),
             thread: Some(thread),
             died: dies,
+            metrics,
         })
+    }
+
+    /// Returns the number of waiting jobs, now and later.
+    pub(super) fn waiting(&self) -> Option<Waiting> {
+        self.queue.as_ref().map(|queue| Waiting(queue.downgrade()))
     }
 
     /// Adds a job to the next batch; its result is ready once the batch is on disk.
@@ -117,7 +143,10 @@ impl Writer {
     fn send(&self, job: Box<dyn Job>) -> Result<()> {
         let queue = self.queue.as_ref().ok_or(Failure::Stopped)?;
         queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Full(_) => {
+                self.metrics.queue_full.inc();
+                StoreError::Busy
+            }
             mpsc::error::TrySendError::Closed(_) => Failure::Stopped.into(),
         })
     }
@@ -263,6 +292,7 @@ struct Writing {
     observer: Arc<dyn Observer>,
     changes: Vec<Change>,
     died: Arc<watch::Sender<bool>>,
+    metrics: Metrics,
 }
 
 impl Writing {
@@ -275,7 +305,11 @@ impl Writing {
             {
                 batch.push(job);
             }
+            let (begun, before) = (Instant::now(), self.connection.total_changes());
             let committed = self.commit(&mut batch);
+            if committed.is_ok() && self.connection.total_changes() != before {
+                self.metrics.committed(batch.len(), begun.elapsed());
+            }
             match &committed {
                 Ok(_) if self.changes.is_empty() => {}
                 Ok(advance) => self.observer.committed(Commit {
@@ -344,6 +378,7 @@ impl Writing {
 
     /// Abandons a batch that failed.
     fn give_up(&mut self, failure: &Failure) {
+        self.metrics.commit_failures.inc();
         self.memory = None;
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");

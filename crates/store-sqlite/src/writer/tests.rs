@@ -3,6 +3,7 @@
 use crate::values::{get, params};
 use std::sync::{Mutex, mpsc as channel};
 
+use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 
 use jeton_store::{Generation, Realm};
@@ -25,6 +26,7 @@ struct Fixture {
     folder: TempDir,
     seen: Arc<Seen>,
     writer: Writer,
+    metrics: Metrics,
 }
 
 impl Fixture {
@@ -40,6 +42,7 @@ impl Fixture {
         let memory = Memory::read(&connection).unwrap();
         let folder_of_journal = folder.path().join("jeton.db.revocations");
         let journal = Journal::open(folder_of_journal, memory.origin, &connection).unwrap();
+        let metrics = Metrics::new(&journal.metrics);
         let seen = Arc::new(Seen::default());
         let writer = Writer::start(
             connection,
@@ -48,9 +51,29 @@ impl Fixture {
             journal,
             Arc::new(SystemEntropy),
             Arc::<Seen>::clone(&seen),
+            metrics.clone(),
         )
         .unwrap();
-        Self { folder, seen, writer }
+        Self {
+            folder,
+            seen,
+            writer,
+            metrics,
+        }
+    }
+
+    /// Returns the value of a metric.
+    fn metric(&self, name: &str) -> f64 {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} in {text}"))
+            .parse()
+            .unwrap()
     }
 
     /// Returns the rows in the file, as another process reads them.
@@ -213,8 +236,81 @@ async fn a_full_queue_is_busy_at_once() {
         refused
     });
     assert!(matches!(refused, Err(StoreError::Busy)));
+    assert_eq!(
+        fixture.metric("jeton_store_refused_total{reason=\"queue_full\"}"),
+        1.0
+    );
     assert_eq!(last.unwrap(), 0);
     assert_eq!(fixture.noted(), (0..QUEUE as i64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn waiting_jobs_are_counted() {
+    let fixture = Fixture::new();
+    let waiting = fixture.writer.waiting().unwrap();
+    assert_eq!(waiting.of(), (0, QUEUE));
+    let release = fixture.hold().await;
+    for value in 1..=3 {
+        poll_once(
+            fixture
+                .writer
+                .run(Undo::Statement, move |batch| note(batch, value)),
+        );
+    }
+    assert_eq!(waiting.of(), (3, QUEUE));
+    drop(release);
+    drop(fixture);
+    assert_eq!(waiting.of(), (0, QUEUE), "the writer has ended");
+}
+
+#[tokio::test]
+async fn a_batch_is_measured_once_if_it_has_changed_anything() {
+    let fixture = Fixture::new();
+    let writer = &fixture.writer;
+    writer.run(Undo::Statement, |_| Ok(())).await.unwrap();
+    let batches = || fixture.metric("jeton_store_batch_size_count");
+    assert_eq!(batches(), 0.0, "a readiness probe");
+    let release = fixture.hold().await;
+    let (one, two, three, ()) = tokio::join!(
+        writer.run(Undo::Statement, |batch| note(batch, 1)),
+        writer.run(Undo::Statement, |batch| note(batch, 2)),
+        writer.run(Undo::Statement, |batch| note(batch, 3)),
+        async { drop(release) },
+    );
+    assert_eq!((one.unwrap(), two.unwrap(), three.unwrap()), (1, 2, 3));
+    assert_eq!(
+        (batches(), fixture.metric("jeton_store_batch_size_sum")),
+        (1.0, 3.0)
+    );
+    assert_eq!(fixture.metric("jeton_store_commit_duration_seconds_count"), 1.0);
+    assert_eq!(fixture.metric("jeton_store_commit_failures_total"), 0.0);
+    let full = writer.run(Undo::Statement, |batch| -> std::result::Result<(), Failure> {
+        batch.connection.execute_batch("ROLLBACK")?;
+        Err(Failure::Impossible("the disk is full"))
+    });
+    assert!(full.await.is_err());
+    assert_eq!(batches(), 1.0);
+    assert_eq!(fixture.metric("jeton_store_commit_failures_total"), 1.0);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_is_counted() {
+    let fixture = Fixture::new();
+    let note = || {
+        fixture.writer.run(Undo::Statement, |batch| {
+            batch.notes.push(Entry::Stopped { tokens: 0 });
+            Ok(())
+        })
+    };
+    let journal = fixture.folder.path().join("jeton.db.revocations");
+    std::fs::write(&journal, "a file is in the way of the folder").unwrap();
+    assert!(note().await.is_err());
+    assert_eq!(fixture.metric("jeton_journal_failures_total"), 1.0);
+    assert_eq!(fixture.metric("jeton_journal_appends_total"), 0.0);
+    std::fs::remove_file(&journal).unwrap();
+    note().await.unwrap();
+    assert_eq!(fixture.metric("jeton_journal_failures_total"), 1.0);
+    assert_eq!(fixture.metric("jeton_journal_appends_total"), 1.0);
 }
 
 #[tokio::test]

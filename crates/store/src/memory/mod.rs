@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jeton_core::entropy::Entropy;
 use jeton_core::token::ListIndex;
+use prometheus_client::registry::Registry;
 
 use crate::{
     Advance, Change, Commit, Committed, Effect, Medium, Observer, Order, Recorded, Refused, Result,
@@ -157,6 +158,8 @@ impl Medium for MemoryStore {
     fn has_died(&self) -> bool {
         false
     }
+
+    fn register_metrics(&self, _: &mut Registry) {}
 }
 
 #[async_trait]

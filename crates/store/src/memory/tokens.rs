@@ -7,6 +7,7 @@ use jeton_core::token::{
     Filter, ListIndex, Listing, NewToken, Owner, Page, Record, RevocationNote, Slot, TokenId, TokenKind,
     TokenReference,
 };
+use std::ops::Bound;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -15,8 +16,11 @@ use super::{MemoryStore, failed, list, locked};
 use crate::rules::status_lists::{LIST_SIZE, LifetimeClass};
 use crate::{
     CountFacts, KnownToken, NameUse, Presented, Realm, Recount, ReservedIndex, Result, ReturnedIndexes,
-    Tokens, Versions,
+    Tally, Tokens, Versions,
 };
+
+/// The number of tokens in a portion of [`Tokens::tally`].
+const PORTION: usize = 500;
 
 #[async_trait]
 impl Tokens for MemoryStore {
@@ -134,6 +138,36 @@ impl Tokens for MemoryStore {
             !record.is_expired(now) && !record.is_revoked(now) && !data.is_cut_off(record, Some(now))
         });
         Ok(active.count() as u64)
+    }
+
+    async fn tally(&self, after: Option<TokenId>, now: Timestamp) -> Result<Tally> {
+        let data = self.data();
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let portion = data.tokens.range((after, Bound::Unbounded)).take(PORTION);
+        let (mut tally, mut counted) = (Tally::default(), 0);
+        for (id, record) in portion {
+            counted += 1;
+            tally.next = Some(*id);
+            let is_revoked = record.is_revoked(now) || data.is_cut_off(record, Some(now));
+            match (record.token.kind, is_revoked, record.is_expired(now)) {
+                (TokenKind::Session, false, false) => tally.sessions += 1,
+                (TokenKind::Session, ..) => {}
+                (TokenKind::Api, true, _) => tally.revoked += 1,
+                (TokenKind::Api, false, true) => tally.expired += 1,
+                (TokenKind::Api, false, false) => {
+                    tally.active += 1;
+                    let is_within = |days: i64| {
+                        let end = record.token.expires_at.filter(|_| record.revocation.is_none());
+                        u64::from(end.is_some_and(|end| end <= now.plus_seconds(days * 86_400)))
+                    };
+                    tally.ending_in_a_day += is_within(1);
+                    tally.ending_in_a_week += is_within(7);
+                    tally.ending_in_a_month += is_within(30);
+                }
+            }
+        }
+        tally.next = tally.next.filter(|_| counted == PORTION);
+        Ok(tally)
     }
 
     async fn known_tokens(&self, jtis: Vec<Uuid>) -> Result<Vec<KnownToken>> {

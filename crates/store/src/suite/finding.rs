@@ -4,6 +4,7 @@ use crate::suite::clerk::Clerk;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::Tally;
 use crate::rules::usage::UseReport;
 use jeton_core::token::{
     CountTotal, CutOff, Direction, End, Filter, Listing, NewToken, Owner, Page, Reach, Record, ReportedUse,
@@ -11,6 +12,7 @@ use jeton_core::token::{
 };
 use uuid::Uuid;
 
+use super::retention::ending;
 use super::world::{World, actor, at, revocation, token};
 
 const DAY: i64 = 86_400;
@@ -426,4 +428,77 @@ pub(crate) async fn disuse_is_known_where_all_audiences_report(world: World) {
     world.store.report_use(report, at(2 * DAY)).await.unwrap();
     assert_eq!(found(&world, since(DAY)).await, [late, early]);
     assert_eq!(found(&world, since(2 * DAY)).await, [late, other, both, early]);
+}
+
+/// Tokens are counted by status, and those that end soon without a successor, in portions that join to the whole.
+pub(crate) async fn every_token_is_tallied_once(world: World) {
+    let ada = world.member("ada").await;
+    for life in [
+        Some(50),
+        Some(DAY),
+        Some(DAY + 100),
+        Some(20 * DAY),
+        Some(100 * DAY),
+        None,
+    ] {
+        world.record(ending(&world, 0, life)).await;
+    }
+    // In its grace period: it has a successor.
+    let rotated = world.record(ending(&world, 0, Some(DAY))).await;
+    world.revoke(rotated.id, revocation(1, 1_000)).await;
+    for life in [Some(50), None] {
+        let revoked = world.record(ending(&world, 0, life)).await;
+        world.revoke(revoked.id, revocation(1, 10)).await;
+    }
+    world.record(token(world.owner_user(&ada), 0)).await;
+    let cut_off = CutOff {
+        reach: Reach {
+            user: Some(ada.clone()),
+            ..Reach::default()
+        },
+        issued_through: at(5).seconds(),
+        effective_at: at(5),
+    };
+    let by = actor("operator");
+    world.store.cut_off(cut_off, by, None, at(5)).await.unwrap();
+    for life in [50, DAY] {
+        let mut session = token(
+            Owner::User {
+                user: world.admin.clone(),
+                organization: None,
+            },
+            6,
+        );
+        session.kind = TokenKind::Session;
+        session.expires_at = Some(at(6 + life));
+        world.record(session).await;
+    }
+    let tally = world.store.tally(None, at(100)).await.unwrap();
+    let expected = Tally {
+        active: 6,
+        expired: 1,
+        revoked: 3,
+        sessions: 1,
+        ending_in_a_day: 2,
+        ending_in_a_week: 2,
+        ending_in_a_month: 3,
+        next: None,
+    };
+    assert_eq!(tally, expected);
+    let earlier = world.store.tally(None, at(10)).await.unwrap();
+    assert_eq!((earlier.active, earlier.revoked, earlier.sessions), (9, 1, 2));
+
+    for _ in 0..1_200 {
+        world.record(ending(&world, 0, None)).await;
+    }
+    let mut sum = world.store.tally(None, at(100)).await.unwrap();
+    assert!(sum.next.is_some(), "one portion has everything");
+    while sum.next.is_some() {
+        sum = sum.then(world.store.tally(sum.next, at(100)).await.unwrap());
+    }
+    let expected = Tally {
+        active: 1_206,
+        ..expected
+    };
+    assert_eq!(sum, expected);
 }
