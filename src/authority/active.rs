@@ -133,7 +133,7 @@ impl ActiveTokens {
             keys,
             index,
             issuer: settings.issuer.clone(),
-            session_audience: settings.session_audience(),
+            session_audience: super::session_audience(&settings.issuer),
             usage: Usage::default(),
             refused: Refused::default(),
             tokens: TokenCache::new(settings.cached_tokens),

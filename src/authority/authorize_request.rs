@@ -19,10 +19,8 @@ impl Authority {
     ///
     /// [`Error::WrongAudience`] or [`Error::ScopeNeeded`].
     pub fn authorize_request(&self, caller: &Caller, demand: &Demand) -> Result<()> {
-        let audience = demand
-            .audience
-            .as_ref()
-            .unwrap_or(&self.settings.default_audience);
+        let settings = self.settings();
+        let audience = demand.audience.as_ref().unwrap_or(&settings.default_audience);
         if !caller.is_for(audience) {
             return Err(Error::WrongAudience);
         }

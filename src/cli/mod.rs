@@ -26,6 +26,7 @@ mod log;
 mod man;
 mod openapi;
 mod output;
+mod reload;
 mod restore;
 mod serve;
 mod signals;

@@ -10,13 +10,14 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
+use super::reload::Reload;
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained};
-use crate::http::{App, RateLimits, Streams, router};
+use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
@@ -43,18 +44,19 @@ JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD. JETON_LOG is the log f
 default) or jeton=debug. All other settings are in the configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
-    let config = prepare(Flags {
+    let flags = Flags {
         listen: arguments.listen,
         issuer: arguments.issuer,
         ..flags
-    })?;
+    };
+    let config = prepare(flags.clone())?;
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
-    super::runtime()?.block_on(serve(config))
+    super::runtime()?.block_on(serve(Arc::new(config), flags))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Arc<Config>, flags: Flags) -> Result<(), Failure> {
     let is_for_all = config.listen.ip().is_unspecified();
     if is_for_all && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
@@ -64,6 +66,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         Backups::check(settings)?;
     }
     let stop = signals::stop().map_err(Failure::Runtime)?;
+    let hangup = signals::reload().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
     let listen_failure = |source| Failure::Listen {
         address: config.listen,
@@ -84,8 +87,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
     let app = Arc::new(App::new(
         authority,
-        config.trusted_proxies.clone(),
-        RateLimits::new(config.rate_limits),
+        Adjustable {
+            limits: limits(&config.limits),
+            trusted_proxies: config.trusted_proxies.clone(),
+            rate_limits: RateLimits::new(config.rate_limits),
+        },
         Streams::new(config.limits.max_streams),
     ));
     let store = Arc::clone(&deployment.store);
@@ -112,9 +118,17 @@ async fn serve(config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
+    let reload = Reload::new(
+        flags,
+        Arc::clone(&config),
+        Arc::clone(&app),
+        deployment.keys,
+        deployment.clock,
+    );
+    reload.metrics.register(&mut registry);
 
     let version = env!("CARGO_PKG_VERSION");
-    let issuer = &app.authority.settings().issuer;
+    let issuer = app.authority.issuer();
     if config.issuer.is_none() && Issuer::address(issuer).is_some_and(|address| address != bound) {
         tracing::warn!(
             issuer,
@@ -125,6 +139,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!(version, issuer, "serving");
     output::print(&format!("listening on http://{bound}"))?;
     output::print(&first_start::welcome(bound, founded.as_ref()))?;
+    tokio::spawn(reload.run(hangup));
     let stop = async {
         tokio::select! {
             () = stop => {
@@ -138,9 +153,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let served = connections::serve(
         listener,
         router(Arc::clone(&app)),
-        limits(&config.limits),
+        Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),
-        config.trusted_proxies.clone(),
         stop,
     );
     // Metrics are served until the last request is answered.
@@ -211,7 +225,7 @@ async fn pinned_issuer(
     }
 }
 
-fn limits(limits: &Limits) -> connections::Limits {
+pub(super) fn limits(limits: &Limits) -> connections::Limits {
     connections::Limits {
         header_time: limits.header_timeout,
         body_time: limits.body_timeout,

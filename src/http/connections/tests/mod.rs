@@ -15,9 +15,11 @@ mod stop;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::sync::{Notify, oneshot};
@@ -75,9 +77,12 @@ async fn start_trusting(limits: Limits, trusted_proxies: Vec<IpNet>) -> Server {
     let ended = tokio::spawn(serve(
         listener,
         router,
-        limits,
+        Arc::new(ArcSwap::from_pointee(Adjustable {
+            limits,
+            trusted_proxies,
+            ..Adjustable::default()
+        })),
         Streams::new(0),
-        trusted_proxies,
         async {
             let _ = stopped.await;
         },
