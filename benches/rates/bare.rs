@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::{Form, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jeton::http::Streams;
-use jeton::http::connections::{Drained, Limits, Listener, serve};
+use jeton::http::connections::{Drained, Listener, serve};
+use jeton::http::{Adjustable, Streams};
 use jeton::keys::SigningKey;
 use jeton::system::SystemClock;
 use jeton::system::SystemEntropy;
@@ -69,9 +70,8 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
             match serve(
                 Listener::bound(listener),
                 router,
-                Limits::default(),
+                Arc::new(ArcSwap::from_pointee(Adjustable::default())),
                 Streams::new(0),
-                Vec::new(),
                 input_ends,
             )
             .await

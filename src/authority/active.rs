@@ -145,7 +145,7 @@ impl ActiveTokens {
             keys,
             index,
             issuer: settings.issuer.clone(),
-            session_audience: settings.session_audience(),
+            session_audience: super::session_audience(&settings.issuer),
             usage: Usage::default(),
             refused: Refused::default(),
             tokens: Arc::new(TokenCache::new(settings.cached_tokens)),

@@ -25,10 +25,8 @@ impl Authority {
     }
 
     fn meets(&self, caller: &Caller, demand: &Demand) -> Result<()> {
-        let audience = demand
-            .audience
-            .as_ref()
-            .unwrap_or(&self.settings.default_audience);
+        let settings = self.settings();
+        let audience = demand.audience.as_ref().unwrap_or(&settings.default_audience);
         if !caller.is_for(audience) {
             return Err(Error::WrongAudience);
         }

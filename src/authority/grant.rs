@@ -2,7 +2,7 @@
 
 use crate::authority::bounds::Bounds;
 use crate::authority::{Authority, Caller, FieldFault};
-use jeton_core::token::{Owner, Scope};
+use jeton_core::token::{Catalogue, Owner, Scope};
 
 /// The scopes that a request names: one by one, by a preset, or both.
 #[derive(Debug, Clone, Copy)]
@@ -31,13 +31,17 @@ impl Authority {
         faults: &mut Vec<FieldFault>,
     ) -> Granted {
         let refusal = |scope: &Scope| refusal(scope, caller, owner, bounds);
+        let catalogue = &self.settings().catalogue;
         let (mut scopes, mut preset) = match (requested.scopes, requested.preset) {
-            (Some(names), None) => (self.known_scopes(names, faults), None),
-            (None, Some(name)) => (self.allowed_preset(name, bounds, faults), Some(name.to_owned())),
-            (None, None) => self.default_scopes(bounds, faults),
+            (Some(names), None) => (known_scopes(catalogue, names, faults), None),
+            (None, Some(name)) => (
+                allowed_preset(catalogue, name, bounds, faults),
+                Some(name.to_owned()),
+            ),
+            (None, None) => default_scopes(catalogue, bounds, faults),
             // QuantCDN's own sample sends both; they must name the same scopes.
             (Some(names), Some(name)) => {
-                let scopes = self.allowed_preset(name, bounds, faults);
+                let scopes = allowed_preset(catalogue, name, bounds, faults);
                 let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
                 let is_known = |name: &String| scopes.iter().any(|scope| scope.as_str() == name);
                 if faults.is_empty() && !(scopes.iter().all(is_named) && names.iter().all(is_known)) {
@@ -62,69 +66,78 @@ impl Authority {
             }
         }
         // In the catalogue's order, without duplicates, so that equal rights give equal claims.
-        let catalogue = self.settings.catalogue.scopes().iter();
         Granted {
             scopes: catalogue
+                .scopes()
+                .iter()
                 .filter(|scope| scopes.contains(scope))
                 .cloned()
                 .collect(),
             preset,
         }
     }
+}
 
-    /// Returns the scopes that all default presets have in common, and the preset if there is only one.
-    fn default_scopes(&self, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> (Vec<Scope>, Option<String>) {
-        let presets = bounds.default_presets();
-        let (first, others) = match presets.split_first() {
-            Some((first, others)) => (*first, others),
+/// Returns the scopes that all default presets have in common, and the preset if there is only one.
+fn default_scopes(
+    catalogue: &Catalogue,
+    bounds: &Bounds,
+    faults: &mut Vec<FieldFault>,
+) -> (Vec<Scope>, Option<String>) {
+    let presets = bounds.default_presets();
+    let (first, others) = match presets.split_first() {
+        Some((first, others)) => (*first, others),
+        None => {
+            let every = catalogue.grantable_by_default();
+            return (every.cloned().collect(), None);
+        }
+    };
+    let mut scopes = scopes_of(catalogue, first, faults);
+    for other in others {
+        let those = scopes_of(catalogue, other, faults);
+        scopes.retain(|scope| those.contains(scope));
+    }
+    let is_one = others.is_empty() && bounds.allow_preset(first);
+    (scopes, is_one.then(|| first.to_owned()))
+}
+
+fn known_scopes(catalogue: &Catalogue, names: &[String], faults: &mut Vec<FieldFault>) -> Vec<Scope> {
+    let mut known = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match catalogue.scopes().iter().find(|scope| scope.as_str() == name) {
+            Some(scope) => known.push(scope.clone()),
             None => {
-                let every = self.settings.catalogue.grantable_by_default();
-                return (every.cloned().collect(), None);
-            }
-        };
-        let mut scopes = self.scopes_of(first, faults);
-        for other in others {
-            let those = self.scopes_of(other, faults);
-            scopes.retain(|scope| those.contains(scope));
-        }
-        let is_one = others.is_empty() && bounds.allow_preset(first);
-        (scopes, is_one.then(|| first.to_owned()))
-    }
-
-    fn known_scopes(&self, names: &[String], faults: &mut Vec<FieldFault>) -> Vec<Scope> {
-        let catalogue = self.settings.catalogue.scopes();
-        let mut known = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            match catalogue.iter().find(|scope| scope.as_str() == name) {
-                Some(scope) => known.push(scope.clone()),
-                None => {
-                    let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
-                    faults.push(FieldFault::element("scopes", index, message));
-                }
+                let message = "unknown scope; `GET /api/v1/scopes` lists all scopes";
+                faults.push(FieldFault::element("scopes", index, message));
             }
         }
-        known
     }
+    known
+}
 
-    fn allowed_preset(&self, preset: &str, bounds: &Bounds, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
-        if self.settings.catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
-            let message = "the organization's policy does not allow this preset";
-            faults.push(FieldFault::new("preset", message));
-            return Vec::new();
-        }
-        self.scopes_of(preset, faults)
+fn allowed_preset(
+    catalogue: &Catalogue,
+    preset: &str,
+    bounds: &Bounds,
+    faults: &mut Vec<FieldFault>,
+) -> Vec<Scope> {
+    if catalogue.preset(preset).is_some() && !bounds.allow_preset(preset) {
+        let message = "the organization's policy does not allow this preset";
+        faults.push(FieldFault::new("preset", message));
+        return Vec::new();
     }
+    scopes_of(catalogue, preset, faults)
+}
 
-    fn scopes_of(&self, preset: &str, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
-        match self.settings.catalogue.preset(preset) {
-            Some(found) => found.scopes().to_vec(),
-            None => {
-                faults.push(FieldFault::new(
-                    "preset",
-                    "unknown preset; `GET /api/v1/scopes` lists all presets",
-                ));
-                Vec::new()
-            }
+fn scopes_of(catalogue: &Catalogue, preset: &str, faults: &mut Vec<FieldFault>) -> Vec<Scope> {
+    match catalogue.preset(preset) {
+        Some(found) => found.scopes().to_vec(),
+        None => {
+            faults.push(FieldFault::new(
+                "preset",
+                "unknown preset; `GET /api/v1/scopes` lists all presets",
+            ));
+            Vec::new()
         }
     }
 }

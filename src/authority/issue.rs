@@ -136,7 +136,7 @@ impl Authority {
     ) -> Result<Attempt<Issued>> {
         self.check_clock()?;
         let list_index = self.store.reserve(&token).await?;
-        let claims = claims(&token, list_index.list_index(), &self.settings.issuer);
+        let claims = claims(&token, list_index.list_index(), &self.issuer);
         let sealed = match self.keys.sign(&token.kid, token.kind, &claims) {
             Err(SigningError::KeyGone(_)) => return Ok(Attempt::Stale),
             sealed => sealed?,
@@ -322,7 +322,7 @@ impl Authority {
         let audience = self.audience(caller, issue, &scopes, &mut faults);
         let otherwise = match issue.expiry {
             Expiry::Open => Lifetime::Never,
-            Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings.default_lifetime,
+            Expiry::Default | Expiry::In(..) | Expiry::At(_) => self.settings().default_lifetime,
         };
         let default = target.bounds.default_lifetime(otherwise);
         let expires_at = expires_at(caller, issue.expiry, default, &target.bounds, now, &mut faults);
@@ -344,7 +344,7 @@ impl Authority {
             preset,
             projects,
             audience,
-            prefix: self.settings.prefix.clone(),
+            prefix: self.settings().prefix.clone(),
             kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),
@@ -400,7 +400,7 @@ impl Authority {
         faults: &mut Vec<FieldFault>,
     ) -> Vec<String> {
         let mut audience = issue.audience.clone().unwrap_or_default();
-        let reserved = self.settings.session_audience();
+        let reserved = super::session_audience(&self.issuer);
         for (index, one) in audience.iter().enumerate() {
             if *one == reserved {
                 faults.push(FieldFault::element(
@@ -417,7 +417,7 @@ impl Authority {
             }
         }
         if audience.is_empty() {
-            let default = &self.settings.default_audience;
+            let default = &self.settings().default_audience;
             if caller.is_for(default) {
                 audience.push(default.clone());
             } else {
@@ -426,8 +426,8 @@ impl Authority {
         }
         // The authority accepts a management scope only in a token that has the issuer as its audience.
         let for_us = scopes.iter().any(|scope| scope.management().is_some());
-        if for_us && !audience.contains(&self.settings.issuer) {
-            audience.push(self.settings.issuer.clone());
+        if for_us && !audience.contains(&self.issuer) {
+            audience.push(self.issuer.clone());
         }
         let mut seen = Vec::new();
         audience.retain(|one| {

@@ -103,7 +103,7 @@ impl Authority {
                     }
                     self.allow_session(&person.id, now).await?;
                     let lifetime =
-                        i64::try_from(self.settings.session_lifetime.seconds()).unwrap_or(i64::MAX);
+                        i64::try_from(self.settings().session_lifetime.seconds()).unwrap_or(i64::MAX);
                     let token = NewToken {
                         jti: self.entropy.uuid_v7(now),
                         kind: TokenKind::Session,
@@ -117,7 +117,7 @@ impl Authority {
                         scopes: Vec::new(),
                         preset: None,
                         projects: None,
-                        audience: vec![self.settings.session_audience()],
+                        audience: vec![super::session_audience(&self.issuer)],
                         prefix: String::new(),
                         kid: self.keys.signing_kid()?,
                         created_at: now,

@@ -93,7 +93,7 @@ impl Authority {
                     return Ok(Attempt::Done(RoleGiven::NotMeant));
                 }
                 self.allow_members(organization, std::slice::from_ref(&to)).await?;
-                let consent = policy::consent(&rank, self.settings.consent);
+                let consent = policy::consent(&rank, self.settings().consent);
                 match members::put(caller.cause(self.clock.now()), organization, &to, role, consent) {
                     Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
                     None => Ok(Attempt::Done(RoleGiven::Given)),
@@ -184,7 +184,7 @@ impl Authority {
                 }
                 self.allow_members(organization, std::slice::from_ref(&to)).await?;
                 let cause = caller.cause(self.clock.now());
-                let consent = policy::consent(&rank, self.settings.consent);
+                let consent = policy::consent(&rank, self.settings().consent);
                 match members::put_into_team(cause, organization, &team.id, &to, role, consent) {
                     Some(order) => Ok(self.commit(&view, order).await?.map(|_| RoleGiven::Given)),
                     None => Ok(Attempt::Done(RoleGiven::Given)),
@@ -234,7 +234,7 @@ impl Authority {
                 }
                 self.allow_members(organization, &addressees).await?;
                 let cause = caller.cause(self.clock.now());
-                let consent = policy::consent(&rank, self.settings.consent);
+                let consent = policy::consent(&rank, self.settings().consent);
                 match members::add(cause, organization, &ids, &addressees, consent) {
                     Some(order) => Ok(self.commit(&view, order).await?.map(drop)),
                     None => Ok(Attempt::Done(())),

@@ -75,6 +75,7 @@ pub use revoke::Revoked;
 pub use revoke_many::{RevokeMany, RevokedMany, Run, Unreported};
 pub use rotate::Rotate;
 
+use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use crate::keys::KeyRing;
@@ -96,11 +97,20 @@ use self::status_lists::StatusLists;
 use self::throttle::Throttle;
 use self::view::Views;
 
-/// The settings, which do not change while the process runs.
+/// The settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The `iss` of every token.
     pub issuer: String,
+    /// The maximum number of cached tokens.
+    pub cached_tokens: usize,
+    /// The settings that may change while the process runs.
+    pub adjustable: Adjustable,
+}
+
+/// The settings that may change while the process runs ([`Authority::adjust`]).
+#[derive(Debug, Clone)]
+pub struct Adjustable {
     /// The `aud` of a token without a requested audience.
     pub default_audience: String,
     /// The prefix before the JWT in responses; may be empty.
@@ -115,19 +125,15 @@ pub struct Settings {
     pub retention: Span,
     /// How much one owner, organization or person may keep.
     pub quotas: Quotas,
-    /// The maximum number of cached tokens.
-    pub cached_tokens: usize,
     /// The scopes and presets.
     pub catalogue: Catalogue,
     /// Whether people must accept roles in organizations that they do not belong to.
     pub consent: Consent,
 }
 
-impl Settings {
-    /// Returns the audience of sessions, which no API token can have.
-    pub fn session_audience(&self) -> String {
-        format!("{}/session", self.issuer)
-    }
+/// Returns the audience of sessions of an issuer, which no API token can have.
+fn session_audience(issuer: &str) -> String {
+    format!("{issuer}/session")
 }
 
 /// The most tokens that one order of the server's own work changes: the writes of others wait for its commit, about
@@ -147,7 +153,8 @@ pub struct Authority {
     index: Arc<Index>,
     clock: Arc<DeploymentClock>,
     entropy: Arc<dyn Entropy>,
-    settings: Settings,
+    issuer: String,
+    adjustable: ArcSwap<Adjustable>,
     active: ActiveTokens,
     status_lists: Arc<StatusLists>,
     views: Views,
@@ -165,7 +172,8 @@ pub struct Authority {
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Authority")
-            .field("settings", &self.settings)
+            .field("issuer", &self.issuer)
+            .field("adjustable", &self.adjustable)
             .finish_non_exhaustive()
     }
 }
@@ -215,7 +223,8 @@ impl Authority {
             index,
             clock,
             entropy,
-            settings,
+            issuer: settings.issuer,
+            adjustable: ArcSwap::from_pointee(settings.adjustable),
             passwords,
         }
     }
@@ -254,9 +263,21 @@ impl Authority {
         self.entropy.uuid_v4()
     }
 
-    /// Returns the settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Returns the issuer of all tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Returns the current settings. An operation that needs several of them asks once.
+    pub fn settings(&self) -> Arc<Adjustable> {
+        self.adjustable.load_full()
+    }
+
+    /// Replaces the settings: operations that begin from now on follow the new ones.
+    pub fn adjust(&self, adjustable: Adjustable) {
+        self.adjustable.store(Arc::new(adjustable));
+        // They were given out under the former quota.
+        self.allowances.forget();
     }
 
     /// Returns the key ring.

@@ -158,7 +158,7 @@ impl Authority {
             return Ok(before);
         };
         let policy = changes.clone().apply(before);
-        let catalogue = &self.settings.catalogue;
+        let catalogue = &self.settings().catalogue;
         let mut faults = Vec::new();
         for (index, scope) in changes.allowed_scopes.iter().flatten().flatten().enumerate() {
             if !catalogue.contains(scope) {

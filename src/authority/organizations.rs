@@ -81,7 +81,8 @@ impl Authority {
             TokenKind::Api => Some(self.own_record(caller).await?),
             TokenKind::Session => None,
         };
-        let grantable = self.settings.catalogue.scopes().iter();
+        let settings = self.settings();
+        let grantable = settings.catalogue.scopes().iter();
         Ok(Me {
             scopes: match &token {
                 Some(record) => record.token.scopes.clone(),

@@ -115,6 +115,18 @@ impl Allowances {
         }
     }
 
+    /// Forgets all allowances: every owner's tokens are counted again.
+    pub(super) fn forget(&self) {
+        let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        allowances.values_mut().for_each(|allowance| {
+            // Also an allowance that is about to be given, by a count under the former quota.
+            *allowance = Allowance {
+                left: 0,
+                given: allowance.given + 1,
+            };
+        });
+    }
+
     /// Gives an allowance, unless another one was given since.
     fn give(&self, owner: &Owner, left: u32, given: u64) {
         let mut allowances = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +151,7 @@ impl Authority {
         while let Err(given) = self.allowances.take(owner) {
             let active = self.store.count_tokens(owner.clone(), now).await?.active;
             self.allow(Counted::Tokens, active.into())?;
-            let most = self.settings.quotas.tokens_per_owner;
+            let most = self.settings().quotas.tokens_per_owner;
             let left = most.saturating_sub(active).min((most / 100).max(1));
             self.allowances.give(owner, left, given);
         }
@@ -203,7 +215,7 @@ impl Authority {
 
     /// Refuses one more than these.
     fn allow(&self, what: Counted, has: u64) -> Result<()> {
-        let most = self.settings.quotas.of(what);
+        let most = self.settings().quotas.of(what);
         match has < most.into() {
             true => Ok(()),
             false => Err(Error::QuotaReached { what, most }),

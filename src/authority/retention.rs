@@ -42,7 +42,7 @@ impl Authority {
             }
             scan.next_scan = Some(now.plus_seconds(INTERVAL));
         }
-        let kept = i64::try_from(self.settings.retention.seconds()).unwrap_or(i64::MAX);
+        let kept = i64::try_from(self.settings().retention.seconds()).unwrap_or(i64::MAX);
         let aged = self.store.aged(scan.after).await?;
         let (order, purged) = retention::purge(Cause::server(now), aged, settled.plus_seconds(-kept));
         if let Some(order) = order {

@@ -90,7 +90,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<NewToken> {
         let former = &record.token;
-        let catalogue = &self.settings.catalogue;
+        let catalogue = &self.settings().catalogue;
         let scopes: Vec<Scope> = former
             .scopes
             .iter()
@@ -107,7 +107,7 @@ impl Authority {
             jti: self.entropy.uuid_v7(now),
             scopes,
             preset: former.preset.clone().filter(|preset| bounds.allow_preset(preset)),
-            prefix: self.settings.prefix.clone(),
+            prefix: self.settings().prefix.clone(),
             kid: self.keys.signing_kid()?,
             created_at: now,
             created_by: caller.actor(),

@@ -192,7 +192,7 @@ impl Authority {
     /// Returns the addresses of all status lists.
     pub async fn status_lists(&self) -> Result<Vec<String>> {
         let lists = self.status_lists.know().await?;
-        let uri = |id: &u32| status_list_uri(&self.settings.issuer, *id);
+        let uri = |id: &u32| status_list_uri(&self.issuer, *id);
         Ok(lists.iter().map(uri).collect())
     }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::authority::password::PasswordHasher;
-use crate::authority::{Authority, Settings};
+use crate::authority::{Adjustable, Authority, Settings};
 use crate::backend;
 use crate::cli::Failure;
-use crate::config::Config;
+use crate::config::{Config, Prefix};
 use crate::keys::{KeyRing, Rotation};
 use crate::revocation::Index;
 use crate::system::SystemClock;
@@ -75,26 +75,9 @@ impl Deployment {
     /// Creates the authority.
     pub(super) fn authority(&self, config: &Config, issuer: String) -> Result<Authority, Failure> {
         let settings = Settings {
-            default_audience: config
-                .tokens
-                .default_audience
-                .clone()
-                .unwrap_or_else(|| issuer.clone()),
-            issuer,
-            prefix: config
-                .tokens
-                .prefix
-                .as_ref()
-                .map(|prefix| prefix.as_str().to_owned())
-                .unwrap_or_default(),
-            default_lifetime: config.tokens.default_lifetime,
-            record_addresses: config.tokens.record_addresses,
-            session_lifetime: config.session_lifetime,
-            retention: config.tokens.retention,
-            quotas: config.quotas,
             cached_tokens: config.tokens.cached,
-            catalogue: config.catalogue.clone(),
-            consent: config.consent,
+            adjustable: adjustable(config, &issuer),
+            issuer,
         };
         Ok(Authority::new(
             Arc::clone(&self.store) as SharedStore,
@@ -105,5 +88,25 @@ impl Deployment {
             PasswordHasher::new(Arc::clone(&self.entropy))?,
             settings,
         ))
+    }
+}
+
+/// Returns the settings of an authority that a reload may change.
+pub(super) fn adjustable(config: &Config, issuer: &str) -> Adjustable {
+    let tokens = &config.tokens;
+    let prefix = tokens.prefix.as_ref().map(Prefix::as_str);
+    Adjustable {
+        default_audience: tokens
+            .default_audience
+            .clone()
+            .unwrap_or_else(|| issuer.to_owned()),
+        prefix: prefix.unwrap_or_default().to_owned(),
+        default_lifetime: tokens.default_lifetime,
+        record_addresses: tokens.record_addresses,
+        session_lifetime: config.session_lifetime,
+        retention: tokens.retention,
+        quotas: config.quotas,
+        catalogue: config.catalogue.clone(),
+        consent: config.consent,
     }
 }

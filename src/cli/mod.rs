@@ -29,6 +29,7 @@ mod man;
 mod observe;
 mod openapi;
 mod output;
+mod reload;
 mod restore;
 mod serve;
 mod service_manager;

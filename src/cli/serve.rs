@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
 use super::observe::{self, Observed};
+use super::reload::Reload;
 use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
@@ -19,7 +20,7 @@ use crate::backend::{JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
 use crate::http::connections::{self, Drained, Listener};
-use crate::http::{App, RateLimits, Streams, router};
+use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
 use crate::tls::Tls;
 
@@ -53,24 +54,26 @@ JETON_ADMIN_PASSWORD_FILE names, or JETON_ADMIN_PASSWORD. JETON_LOG is the log f
 default) or jeton=debug. All other settings are in the configuration file.";
 
 pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
-    let config = prepare(Flags {
+    let flags = Flags {
         listen: arguments.listen,
         issuer: arguments.issuer,
         tls_certificate: arguments.tls_certificate,
         tls_key: arguments.tls_key,
         ..flags
-    })?;
+    };
+    let config = prepare(flags.clone())?;
     let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
     let given = service_manager::inherited_socket()?;
     let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
-    super::runtime()?.block_on(serve(config, tls, given, Arc::new(manager)))
+    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, Arc::new(manager)))
 }
 
 async fn serve(
-    config: Config,
+    config: Arc<Config>,
+    flags: Flags,
     tls: Option<Tls>,
     given: Option<std::net::TcpListener>,
     manager: Arc<ServiceManager>,
@@ -91,6 +94,7 @@ async fn serve(
         Backups::check(settings)?;
     }
     let stop = signals::stop().map_err(Failure::Runtime)?;
+    let hangup = signals::hangups().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
     let listener = match given {
         Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
@@ -111,10 +115,13 @@ async fn serve(
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
     let app = Arc::new(App::new(
         authority,
-        config.trusted_proxies.clone(),
-        RateLimits::new(config.rate_limits),
+        Adjustable {
+            limits: limits(&config.limits),
+            trusted_proxies: config.trusted_proxies.clone(),
+            rate_limits: RateLimits::new(config.rate_limits),
+            log_requests: config.log.requests,
+        },
         Streams::new(config.limits.max_streams),
-        config.log.requests,
     ));
     let store = Arc::clone(&deployment.store);
     let mut maintenance = tokio::spawn(upkeep::maintain(Arc::clone(&app), deployment.store));
@@ -148,9 +155,17 @@ async fn serve(
         }
         None => None,
     };
+    let reload = Reload::new(
+        flags,
+        Arc::clone(&config),
+        Arc::clone(&app),
+        deployment.keys,
+        deployment.clock,
+    );
+    reload.metrics.register(&mut registry);
 
     let version = env!("CARGO_PKG_VERSION");
-    let issuer = &app.authority.settings().issuer;
+    let issuer = app.authority.issuer();
     let url = Issuer::of_address(bound, tls.is_some());
     if config.issuer.is_none() && Issuer::is_of_address(issuer) && issuer != url.as_str() {
         tracing::warn!(
@@ -175,6 +190,7 @@ async fn serve(
     let fed = Arc::clone(&manager);
     let watched = Arc::clone(&store);
     tokio::spawn(async move { fed.feed_watchdog(watched).await });
+    tokio::spawn(reload.run(hangup));
     let stop = async {
         tokio::select! {
             () = stop => {
@@ -189,9 +205,8 @@ async fn serve(
     let served = connections::serve(
         listener.with_tls(tls),
         router(Arc::clone(&app)),
-        limits(&config.limits),
+        Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),
-        config.trusted_proxies.clone(),
         stop,
     );
     // Metrics are served until the last request is answered.
@@ -263,7 +278,7 @@ async fn pinned_issuer(
     }
 }
 
-fn limits(limits: &Limits) -> connections::Limits {
+pub(super) fn limits(limits: &Limits) -> connections::Limits {
     connections::Limits {
         header_time: limits.header_timeout,
         body_time: limits.body_timeout,

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks the server to stop, the second ends the process. SIGHUP is ignored.
+//! SIGTERM and SIGINT: the first asks the server to stop, the second ends the process. SIGHUP: a reload.
 
 use std::io;
 
@@ -16,12 +16,6 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP is ignored: restart the server to read its configuration again");
-        }
-    });
     let (asked, stop) = oneshot::channel();
     tokio::spawn(async move {
         let first = signals.next().await;
@@ -41,7 +35,7 @@ pub(super) fn stop() -> io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Returns the SIGHUPs that the process receives from now on.
+/// Returns the SIGHUPs from now on. Without it, a SIGHUP would end the process.
 ///
 /// # Errors
 /// If the operating system does not let the process listen for signals.

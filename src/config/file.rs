@@ -124,6 +124,11 @@ impl<'a> File<'a> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn known_names(&self) -> BTreeSet<String> {
+        self.known_names.borrow().clone()
+    }
+
     fn setting<T>(
         &self,
         name: &str,

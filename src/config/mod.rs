@@ -20,6 +20,7 @@ use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
 
+pub mod changes;
 mod file;
 mod issuer;
 mod read;

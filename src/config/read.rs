@@ -67,7 +67,7 @@ impl Config {
         mistakes.or_mistakes(config)
     }
 
-    fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
+    pub(super) fn read(flags: Flags, process: Process<'_>, file: &File<'_>) -> Self {
         let listen = process.flag("--listen", flags.listen, "JETON_LISTEN");
         let listen = listen.or(file.text("listen")).check(address);
         let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));

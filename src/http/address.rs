@@ -71,7 +71,7 @@ impl FromRequestParts<Arc<App>> for ClientAddress {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        Ok(Self::of_request(parts, &app.trusted_proxies))
+        Ok(Self::of_request(parts, &app.adjustable.load().trusted_proxies))
     }
 }
 

@@ -233,7 +233,7 @@ impl<P: Permission> Caller<P> {
         else {
             return Ok(None);
         };
-        let origin = RequestOrigin::of_request(parts, &app.trusted_proxies);
+        let origin = RequestOrigin::of_request(parts, &app.adjustable.load().trusted_proxies);
         let from = match app.authority.settings().record_addresses {
             true => Some(origin.address()),
             false => None,
@@ -246,7 +246,10 @@ impl<P: Permission> Caller<P> {
             // Set at most once, since a request has one caller.
             let _ = context.caller.set(caller.active().clone());
         }
-        app.rate_limits.admit_caller(&caller, &parts.extensions)?;
+        app.adjustable
+            .load()
+            .rate_limits
+            .admit_caller(&caller, &parts.extensions)?;
         P::check(&caller)?;
         if !parts.method.is_safe() {
             let active = caller.active().clone();

@@ -29,6 +29,7 @@ mod v1;
 
 use std::sync::{Arc, LazyLock};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
@@ -58,29 +59,33 @@ use crate::http::requests::Requests;
 pub struct App {
     /// The operations.
     pub authority: Authority,
-    /// Proxies whose forwarded addresses are trusted.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The rate limits.
-    pub rate_limits: RateLimits,
+    /// The settings that may change while the process runs.
+    pub adjustable: Arc<ArcSwap<Adjustable>>,
     /// The open streams.
     pub streams: Arc<Streams>,
     requests: Requests,
 }
 
+/// The settings of the HTTP server that may change while the process runs.
+#[derive(Debug, Default)]
+pub struct Adjustable {
+    /// The limits of new connections, and the number of connections.
+    pub limits: connections::Limits,
+    /// Proxies whose forwarded addresses are trusted.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The rate limits.
+    pub rate_limits: RateLimits,
+    /// Which requests have a line of their own in the log.
+    pub log_requests: LogRequests,
+}
+
 impl App {
     /// Creates the state.
-    pub fn new(
-        authority: Authority,
-        trusted_proxies: Vec<IpNet>,
-        rate_limits: RateLimits,
-        streams: Arc<Streams>,
-        log_requests: LogRequests,
-    ) -> Self {
+    pub fn new(authority: Authority, adjustable: Adjustable, streams: Arc<Streams>) -> Self {
         Self {
-            requests: Requests::new(log_requests, authority.fresh_id()),
+            requests: Requests::new(authority.fresh_id()),
             authority,
-            trusted_proxies,
-            rate_limits,
+            adjustable: Arc::new(ArcSwap::from_pointee(adjustable)),
             streams,
         }
     }
@@ -117,7 +122,7 @@ pub fn document(document: Document) -> OpenApi {
 
 /// Returns the router of all APIs.
 pub fn router(app: Arc<App>) -> Router {
-    let server = openapi::server(&app.authority.settings().issuer);
+    let server = openapi::server(app.authority.issuer());
     let documents = Document::ALL.into_iter().fold(Router::new(), |router, one| {
         let server = server.clone();
         // Made at the first request, which takes longer than the rest of a start, and once: it is the same for all
@@ -153,7 +158,8 @@ pub fn router(app: Arc<App>) -> Router {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        app.requests.observe(api, operations, request, handle).await
+        let log = app.adjustable.load().log_requests;
+        app.requests.observe(api, operations, log, request, handle).await
     })
 }
 

@@ -43,6 +43,6 @@ impl FromRequestParts<Arc<App>> for RequestOrigin {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        Ok(Self::of_request(parts, &app.trusted_proxies))
+        Ok(Self::of_request(parts, &app.adjustable.load().trusted_proxies))
     }
 }

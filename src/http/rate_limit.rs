@@ -41,8 +41,8 @@ struct Limit<K: Clone + Eq + std::hash::Hash> {
 /// The configured limits.
 #[derive(Default)]
 pub struct RateLimits {
-    address: Option<Limit<Network>>,
-    caller: Option<Limit<Payer>>,
+    address: Option<Arc<Limit<Network>>>,
+    caller: Option<Arc<Limit<Payer>>>,
 }
 
 /// Whose limit the requests of a token count against.
@@ -89,9 +89,14 @@ pub(super) struct RateLimitState {
 impl RateLimits {
     /// Creates the limits.
     pub fn new(configured: Configured) -> Self {
+        Self::default().adjusted(configured)
+    }
+
+    /// Returns other limits. A limit whose rate stays keeps its counts.
+    pub fn adjusted(&self, configured: Configured) -> Self {
         Self {
-            address: configured.per_address.map(|rate| Limit::new("address", rate)),
-            caller: configured.per_caller.map(|rate| Limit::new("caller", rate)),
+            address: adjusted(self.address.as_ref(), "address", configured.per_address),
+            caller: adjusted(self.caller.as_ref(), "caller", configured.per_caller),
         }
     }
 
@@ -109,6 +114,16 @@ impl RateLimits {
         }
         state.into_result()
     }
+}
+
+fn adjusted<K: Clone + Eq + std::hash::Hash>(
+    current: Option<&Arc<Limit<K>>>,
+    name: &'static str,
+    rate: Option<Rate>,
+) -> Option<Arc<Limit<K>>> {
+    let rate = rate?;
+    let kept = current.filter(|limit| limit.rate == rate).cloned();
+    Some(kept.unwrap_or_else(|| Arc::new(Limit::new(name, rate))))
 }
 
 impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
@@ -144,15 +159,9 @@ impl<K: Clone + Eq + std::hash::Hash> Limit<K> {
     }
 }
 
-/// Adds rate limiting to a router, if any limit is configured.
+/// Adds rate limiting to a router.
 pub(super) fn limited(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App>> {
-    match &app.rate_limits {
-        RateLimits {
-            address: None,
-            caller: None,
-        } => router,
-        RateLimits { .. } => router.layer(from_fn_with_state(Arc::clone(app), admit)),
-    }
+    router.layer(from_fn_with_state(Arc::clone(app), admit))
 }
 
 /// Counts a request by the network of its address before any other processing, and adds the rate limit headers
@@ -163,7 +172,8 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let limits = &app.rate_limits;
+    let adjustable = app.adjustable.load_full();
+    let limits = &adjustable.rate_limits;
     if limits.address.is_none() && limits.caller.is_none() {
         return next.run(request).await;
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use jeton_verifier::{Claims, KeyId, NotAPublicKey, PublicKey, Statement};
+use jeton_verifier::{Algorithm, Claims, KeyId, NotAPublicKey, PublicKey, Statement};
 use tokio::sync::Mutex;
 
 use crate::keys::metrics::Facts;
@@ -14,7 +14,7 @@ use crate::keys::{
     DirectoryError, Due, Jwks, KeyDirectory, KeyError, Rotation, SealedToken, SigningError, SigningKey,
 };
 use jeton_core::clock::Timestamp;
-use jeton_core::token::TokenKind;
+use jeton_core::token::{Span, TokenKind};
 use jeton_store::rules::keys as rules;
 use jeton_store::{
     Cause, Generation, KeyRow, KeyState, Keys, NewKey, SigningKeys, Store, StoreError, Versioned,
@@ -59,7 +59,7 @@ pub enum RingError {
 /// The keys in use, replaced as a whole when the keys in the store change.
 pub struct KeyRing {
     directory: Arc<KeyDirectory>,
-    rotation: Rotation,
+    rotation: ArcSwap<Rotation>,
     /// Whether this process signs: the private keys are loaded.
     signs: bool,
     current: ArcSwap<Keyring>,
@@ -136,18 +136,33 @@ impl KeyRing {
         let current = Keyring::read(keys, signs.then_some(&directory), rotation, None, now)?;
         Ok(Self {
             directory,
-            rotation,
+            rotation: ArcSwap::from_pointee(rotation),
             signs,
             current: ArcSwap::from_pointee(current),
             replacing: Mutex::default(),
         })
     }
 
+    /// Changes the algorithm of new keys, and the age at which a key's successor is published. How long the JWKS may be
+    /// cached stays: it was promised.
+    pub fn rotate_by(&self, algorithm: Algorithm, every: Option<Span>) {
+        let rotation = Rotation {
+            algorithm,
+            every,
+            ..self.rotation()
+        };
+        self.rotation.store(Arc::new(rotation));
+    }
+
+    fn rotation(&self) -> Rotation {
+        **self.rotation.load()
+    }
+
     /// Promises for how long copies of the JWKS may be cached. A server calls this before it serves the JWKS.
     pub async fn promise(&self, store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
         loop {
             let keys = store.keys().await?;
-            let Some(order) = rules::promise(Cause::server(now), &keys, self.rotation.max_age) else {
+            let Some(order) = rules::promise(Cause::server(now), &keys, self.rotation().max_age) else {
                 return Ok(());
             };
             if store.commit(order).await?.is_ok() {
@@ -173,7 +188,7 @@ impl KeyRing {
         }
         let keys = store.keys().await?;
         let directory = self.signs.then_some(&*self.directory);
-        let after = Keyring::read(keys, directory, self.rotation, Some(&before), now)?;
+        let after = Keyring::read(keys, directory, self.rotation(), Some(&before), now)?;
         after
             .rows_without_signer()
             .filter(|row| self.signs && before.keys.value.row(&row.key.kid).is_none())
@@ -185,15 +200,16 @@ impl KeyRing {
     /// Creates a key and syncs its private key to disk first, so that no database row refers to a key
     /// lost in a crash.
     pub async fn make(&self) -> Result<NewKey, RingError> {
-        make(&self.directory, self.rotation).await
+        make(&self.directory, self.rotation()).await
     }
 
     /// Returns the next rotation step that is due, and the keys for which it is. A key is removed by the settled
     /// time.
     pub fn due(&self, now: Timestamp, settled: Timestamp) -> Option<(Due, Arc<Versioned<SigningKeys>>)> {
         let current = self.current.load();
-        let due = self.rotation.due(&current.keys.value.rows, now, settled, |row| {
-            current.is_distributed(row, self.rotation, now)
+        let rotation = self.rotation();
+        let due = rotation.due(&current.keys.value.rows, now, settled, |row| {
+            current.is_distributed(row, rotation, now)
         });
         Some((due?, Arc::clone(&current.keys)))
     }
@@ -202,12 +218,11 @@ impl KeyRing {
     pub(super) fn facts<T>(&self, work: impl FnOnce(Facts<'_>) -> T) -> T {
         let current = self.current.load();
         let rows = &current.keys.value.rows;
+        let rotation = self.rotation();
         work(Facts {
             rows,
             missing: current.rows_without_signer().count(),
-            due: self
-                .rotation
-                .next_step(rows, |row| current.distributed_at(row, self.rotation)),
+            due: rotation.next_step(rows, |row| current.distributed_at(row, rotation)),
         })
     }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +13,8 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::http::Streams;
 use crate::http::connections::{self, Drained, Limits, Listener};
+use crate::http::{Adjustable, Streams};
 
 /// The content type of version 1.0 of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,7 +35,11 @@ const LIMITS: Limits = Limits {
 pub async fn serve(listener: TcpListener, registry: Registry) -> Infallible {
     let (streams, never) = (Streams::new(0), std::future::pending());
     let listener = Listener::bound(listener);
-    let serving = connections::serve(listener, router(registry), LIMITS, streams, Vec::new(), never);
+    let adjustable = Arc::new(ArcSwap::from_pointee(Adjustable {
+        limits: LIMITS,
+        ..Adjustable::default()
+    }));
+    let serving = connections::serve(listener, router(registry), adjustable, streams, never);
     // Nothing stops it.
     let (Drained::Complete | Drained::Cut(_)) = serving.await;
     std::future::pending().await

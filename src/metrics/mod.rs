@@ -45,7 +45,7 @@ fn about_process(registry: &mut Registry, started: Timestamp) {
 }
 
 /// Returns an instant in seconds since the Unix epoch.
-fn seconds(at: Timestamp) -> f64 {
+pub fn seconds(at: Timestamp) -> f64 {
     // Exact for 285,000 years.
     at.millis() as f64 / 1000.0
 }

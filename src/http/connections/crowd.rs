@@ -1,7 +1,7 @@
 //! The open connections, and the choice of those that make room for new ones.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ const AT_ONCE: usize = 64;
 pub(super) struct Crowd {
     tasks: JoinSet<()>,
     members: HashMap<Id, Member>,
-    most: usize,
-    trusted_proxies: Vec<IpNet>,
 }
 
 struct Member {
@@ -39,12 +37,10 @@ struct Member {
 }
 
 impl Crowd {
-    pub(super) fn new(most: usize, trusted_proxies: Vec<IpNet>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tasks: JoinSet::new(),
             members: HashMap::new(),
-            most,
-            trusted_proxies,
         }
     }
 
@@ -53,13 +49,17 @@ impl Crowd {
     }
 
     /// Adds a connection and runs its task.
-    pub(super) fn add<T>(&mut self, peer: SocketAddr, serve: impl FnOnce(Arc<Progress>) -> T)
-    where
+    pub(super) fn add<T>(
+        &mut self,
+        peer: SocketAddr,
+        trusted_proxies: &[IpNet],
+        serve: impl FnOnce(Arc<Progress>) -> T,
+    ) where
         T: Future<Output = ()> + Send + 'static,
     {
         let progress = Arc::new(Progress::new());
         let task = self.tasks.spawn(serve(Arc::clone(&progress)));
-        let network = self.network(peer.ip());
+        let network = (!is_trusted(trusted_proxies, peer.ip())).then(|| Network::of(peer.ip()));
         self.members.insert(task.id(), Member { network, progress });
     }
 
@@ -75,10 +75,10 @@ impl Crowd {
     }
 
     /// Closes the connections that have waited longest for their clients, first those of networks that hold more
-    /// than their share. Without a connection that has waited long enough it closes none; then those
+    /// than their share of `most` connections. Without a connection that has waited long enough it closes none; then those
     /// of such networks that wait for the server end with its response, so that requests without a pause keep nobody
     /// out.
-    pub(super) fn make_room(&self) {
+    pub(super) fn make_room(&self, most: usize) {
         let mut held: HashMap<Network, usize> = HashMap::new();
         for network in self.members.values().filter_map(|member| member.network) {
             *held.entry(network).or_default() += 1;
@@ -91,7 +91,7 @@ impl Crowd {
             .filter(|(since, _)| *since + MINIMUM_WAIT <= now)
             .collect();
         waiting.sort_unstable_by_key(|(since, _)| *since);
-        let share = (self.most / SHARE).max(1);
+        let share = (most / SHARE).max(1);
         if waiting.is_empty() {
             let is_beyond = |network: Network| held.get(&network).is_some_and(|held| *held > share);
             let members = self.members.values();
@@ -106,7 +106,7 @@ impl Crowd {
             beyond.map(|held| *held -= 1).is_some()
         });
         let closed = beyond_share.into_iter().chain(others);
-        for (since, member) in closed.take((self.most / AT_ONCE).max(1)) {
+        for (since, member) in closed.take((most / AT_ONCE).max(1)) {
             member.progress.make_room(since);
         }
     }
@@ -116,9 +116,5 @@ impl Crowd {
         for member in self.members.values() {
             member.progress.stop(limits);
         }
-    }
-
-    fn network(&self, peer: IpAddr) -> Option<Network> {
-        (!is_trusted(&self.trusted_proxies, peer)).then(|| Network::of(peer))
     }
 }

@@ -20,15 +20,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
-use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use self::crowd::{Crowd, MINIMUM_WAIT};
-use crate::http::Streams;
+use crate::http::{Adjustable, Streams};
 use crate::tls::Tls;
 
 /// The limits of a connection, and the number of connections.
@@ -136,45 +136,52 @@ pub enum Drained {
 /// which closing at once would cut.
 ///
 /// At the limit of connections, those that have waited longest for the rest of a request, for the next one or for
-/// the client to read are closed: first of networks that hold more than an eighth of all. `trusted_proxies` hold as
+/// the client to read are closed: first of networks that hold more than an eighth of all. Trusted proxies hold as
 /// many as they need.
+///
+/// Changed limits hold for connections that are accepted from then on.
 ///
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A panic
 /// in a handler closes only its own connection. Dropping the future cuts all connections.
 pub async fn serve<S>(
     listener: Listener,
     router: Router,
-    limits: Limits,
+    adjustable: Arc<ArcSwap<Adjustable>>,
     streams: Arc<Streams>,
-    trusted_proxies: Vec<IpNet>,
     stop: S,
 ) -> Drained
 where
     S: Future<Output = ()>,
 {
-    let limits = within_descriptors(limits, &streams);
-    let mut crowd = Crowd::new(limits.connections, trusted_proxies);
     let Listener {
         socket: listener,
         tls,
         is_inherited,
     } = listener;
-    let open = |crowd: &mut Crowd, stream: TcpStream, peer: SocketAddr| {
-        let (router, tls) = (router.clone(), tls.clone());
-        crowd.add(peer, |progress| {
-            connection::run(stream, peer, router, limits, tls, progress)
-        });
-    };
+    let mut current = adjustable.load_full();
+    let mut limits = within_descriptors(current.limits, &streams);
+    let mut crowd = Crowd::new();
+    let open =
+        |crowd: &mut Crowd, adjustable: &Adjustable, limits: Limits, stream: TcpStream, peer: SocketAddr| {
+            let (router, tls) = (router.clone(), tls.clone());
+            crowd.add(peer, &adjustable.trusted_proxies, |progress| {
+                connection::run(stream, peer, router, limits, tls, progress)
+            });
+        };
     let mut stop = pin!(stop);
     // Accepted and not served yet: the limit is reached, and another connection must close first.
     let mut next = None;
     loop {
+        if !Arc::ptr_eq(&current, &adjustable.load()) {
+            current = adjustable.load_full();
+            limits = within_descriptors(current.limits, &streams);
+        }
         if crowd.len() >= limits.connections + streams.open() {
             if next.is_some() {
-                crowd.make_room();
+                crowd.make_room(limits.connections);
             }
         } else if let Some((stream, peer)) = next.take() {
-            open(&mut crowd, stream, peer);
+            open(&mut crowd, &current, limits, stream, peer);
         }
         tokio::select! {
             biased;
@@ -193,7 +200,7 @@ where
         .chain(queued.into_iter().flatten())
         .take(limits.connections)
     {
-        open(&mut crowd, stream, peer);
+        open(&mut crowd, &current, limits, stream, peer);
     }
     crowd.stop(&limits);
     let drained = timeout(limits.drain_time, async {

@@ -106,7 +106,7 @@ async fn introspect(
 ) -> Result<Response, Failure> {
     let active = app.authority.introspect(&caller, &body.token).await?;
     Ok(match &active {
-        Some(active) => described(active, &app.authority.settings().issuer),
+        Some(active) => described(active, app.authority.issuer()),
         None => Json(Introspection::default()).into_response(),
     })
 }

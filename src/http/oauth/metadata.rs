@@ -15,7 +15,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use crate::http::cacheable::for_any_origin;
 use crate::http::caller::Anyone;
 use crate::http::{App, Failure};
-use jeton_core::token::Scope;
+use jeton_core::token::{Catalogue, Scope};
 use jeton_verifier::feed::FEED_PATH;
 
 /// How long clients may cache the metadata, which changes only with the configuration.
@@ -71,11 +71,10 @@ struct Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    fn of(app: &'a App) -> Self {
-        let settings = app.authority.settings();
-        let at = |path: &str| format!("{}{path}", settings.issuer);
+    fn of(issuer: &'a str, catalogue: &'a Catalogue) -> Self {
+        let at = |path: &str| format!("{issuer}{path}");
         Self {
-            issuer: &settings.issuer,
+            issuer,
             jwks_uri: at("/.well-known/jwks.json"),
             introspection_endpoint: at("/oauth/introspect"),
             introspection_endpoint_auth_methods_supported: ["Bearer", "client_secret_basic"],
@@ -85,7 +84,7 @@ impl<'a> Metadata<'a> {
             revocation_feed_uri: at(FEED_PATH),
             revocation_stream_uri: at(&format!("{FEED_PATH}/stream")),
             revocation_snapshot_uri: at(&format!("{FEED_PATH}/snapshot")),
-            scopes_supported: settings.catalogue.scopes(),
+            scopes_supported: catalogue.scopes(),
             response_types_supported: [],
             grant_types_supported: [],
             subject_types_supported: ["public"],
@@ -101,7 +100,9 @@ impl<'a> Metadata<'a> {
     responses((status = OK, description = "The metadata", body = Metadata,
         headers(("Cache-Control" = String, description = "How long the response may be cached")))))]
 async fn metadata(_: Anyone, State(app): State<Arc<App>>) -> impl IntoResponse {
-    (CACHED, Json(Metadata::of(&app))).into_response()
+    let settings = app.authority.settings();
+    let metadata = Metadata::of(app.authority.issuer(), &settings.catalogue);
+    (CACHED, Json(metadata)).into_response()
 }
 
 /// Get OpenID Connect discovery metadata
@@ -123,7 +124,7 @@ async fn metadata_of_path(
     uri: Uri,
 ) -> Result<impl IntoResponse, Failure> {
     let asked = uri.path().strip_prefix("/.well-known/oauth-authorization-server");
-    let authority = app.authority.settings().issuer.split_once("://");
+    let authority = app.authority.issuer().split_once("://");
     let own = authority.and_then(|(_, rest)| rest.find('/').and_then(|slash| rest.get(slash..)));
     if asked == own {
         Ok(metadata(caller, app).await)

@@ -27,7 +27,6 @@ const BURST: u32 = 10;
 /// Decides which requests have a line in the log, and writes it.
 #[derive(Debug)]
 pub(super) struct RequestLog {
-    which: LogRequests,
     of_callers: Limit,
     of_strangers: Limit,
 }
@@ -97,18 +96,20 @@ struct Line<'r> {
     left_out: u64,
 }
 
-impl RequestLog {
-    pub(super) fn new(which: LogRequests) -> Self {
+impl Default for RequestLog {
+    fn default() -> Self {
         Self {
-            which,
             of_callers: Limit::new(OF_CALLERS),
             of_strangers: Limit::new(OF_STRANGERS),
         }
     }
+}
 
+impl RequestLog {
     /// Writes the line of a request, if it has one.
     pub(super) fn write(
         &self,
+        which: LogRequests,
         operation: &Operation,
         status: StatusCode,
         took: Duration,
@@ -122,7 +123,7 @@ impl RequestLog {
             context,
             left_out: 0,
         };
-        match self.which {
+        match which {
             LogRequests::All if status.is_server_error() => line!(error, "request failed", line),
             LogRequests::All if is_failed => line!(info, "request failed", line),
             LogRequests::All => line!(info, "request", line),

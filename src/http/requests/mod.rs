@@ -36,11 +36,11 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Creates it. `random` makes the ids of requests unique across servers.
-    pub(super) fn new(log: LogRequests, random: Uuid) -> Self {
+    pub(super) fn new(random: Uuid) -> Self {
         Self {
             ids: Ids::new(random),
             metrics: Metrics::default(),
-            log: RequestLog::new(log),
+            log: RequestLog::default(),
         }
     }
 
@@ -54,6 +54,7 @@ impl Requests {
         &self,
         api: Api,
         operations: &Operations,
+        log: LogRequests,
         mut request: Request,
         handle: impl FnOnce(Request) -> F,
     ) -> Response {
@@ -63,6 +64,7 @@ impl Requests {
         let observed = Observed {
             requests: self,
             operations,
+            log,
             method: request.method().clone(),
             context: Arc::clone(&context),
             begun: Instant::now(),
@@ -79,6 +81,7 @@ impl Requests {
 struct Observed<'r> {
     requests: &'r Requests,
     operations: &'r Operations,
+    log: LogRequests,
     method: Method,
     context: Arc<RequestContext>,
     begun: Instant,
@@ -108,7 +111,10 @@ impl Drop for Observed<'_> {
         let operation = self.operations.find(&self.method, route);
         self.requests.metrics.in_flight.dec();
         operation.observe(status, took);
-        let log = || self.requests.log.write(operation, status, took, &self.context);
+        let log = || {
+            let line = &self.requests.log;
+            line.write(self.log, operation, status, took, &self.context);
+        };
         within_sync(Arc::clone(&self.context), log);
     }
 }

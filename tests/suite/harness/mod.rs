@@ -23,9 +23,8 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use axum::middleware::from_fn;
 use jeton::authority::password::PasswordHasher;
-use jeton::authority::{Authority, Quotas, Settings};
-use jeton::config::LogRequests;
-use jeton::http::{App, RateLimits, Streams, router};
+use jeton::authority::{self, Authority, Quotas, Settings};
+use jeton::http::{self, App, Streams, router};
 use jeton::keys::{KeyFolder, KeyRing, Rotation};
 use jeton::revocation::Index;
 use jeton_core::clock::Clock;
@@ -155,13 +154,7 @@ impl TestApp {
 
     async fn start(&mut self) {
         let authority = self.authority().await;
-        let app = Arc::new(App::new(
-            authority,
-            Vec::new(),
-            RateLimits::default(),
-            Streams::new(64),
-            LogRequests::Failed,
-        ));
+        let app = Arc::new(App::new(authority, http::Adjustable::default(), Streams::new(64)));
         // As the server's background tasks do at once.
         app.authority.catch_up().await.unwrap();
         self.router = Some(router(Arc::clone(&app)).layer(from_fn(documented::check)));
@@ -195,16 +188,18 @@ impl TestApp {
         keys.promise(&store, clock.now()).await.unwrap();
         let settings = Settings {
             issuer: self.issuer.clone(),
-            default_audience: ISSUER.to_owned(),
-            prefix: "jtn_".to_owned(),
-            default_lifetime: Lifetime::Limited(Span::YEAR),
-            record_addresses: true,
-            session_lifetime: Span::HALF_A_DAY,
-            retention: Span::MONTH,
-            quotas: self.quotas,
             cached_tokens: 200_000,
-            catalogue: Catalogue::standard(),
-            consent: self.consent,
+            adjustable: authority::Adjustable {
+                default_audience: ISSUER.to_owned(),
+                prefix: "jtn_".to_owned(),
+                default_lifetime: Lifetime::Limited(Span::YEAR),
+                record_addresses: true,
+                session_lifetime: Span::HALF_A_DAY,
+                retention: Span::MONTH,
+                quotas: self.quotas,
+                catalogue: Catalogue::standard(),
+                consent: self.consent,
+            },
         };
         let passwords = PasswordHasher::new(Arc::clone(&entropy)).unwrap();
         let store = (self.wrap)(Arc::new(store));

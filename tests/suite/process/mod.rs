@@ -16,6 +16,7 @@ mod journal_copy;
 mod log;
 mod metrics;
 mod rate_limits;
+mod reload;
 mod restore;
 mod rotation;
 mod sealed_keys;

@@ -18,9 +18,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpSocket;
@@ -127,9 +129,12 @@ fn start_listener(over: Over, listener: Listener, limits: Limits, trusted_proxie
     let ended = tokio::spawn(serve(
         listener,
         router,
-        limits,
+        Arc::new(ArcSwap::from_pointee(Adjustable {
+            limits,
+            trusted_proxies,
+            ..Adjustable::default()
+        })),
         Streams::new(0),
-        trusted_proxies,
         async {
             let _ = stopped.await;
         },

@@ -62,5 +62,5 @@ const JSON: &str = "application/json; charset=utf-8";
 
 /// Returns the URL of a resource below the request's path.
 fn url_below(app: &App, uri: &Uri, id: &impl std::fmt::Display) -> String {
-    format!("{}{}/{id}", app.authority.settings().issuer, uri.path())
+    format!("{}{}/{id}", app.authority.issuer(), uri.path())
 }

@@ -108,7 +108,7 @@ pub(super) async fn list(
         .iter()
         .map(|belonging| MembershipResource::of(organization.id, &organization.name, belonging));
     let (data, users) = listed.unzip();
-    let base = &app.authority.settings().issuer;
+    let base = app.authority.issuer();
     Ok(JsonApi(Including {
         document: ListDocument::of(data, page, total, base, &uri),
         included: include.users().then_some(users),

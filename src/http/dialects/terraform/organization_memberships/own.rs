@@ -47,7 +47,7 @@ pub(super) async fn list(
             user = Some(itself);
         }
     }
-    let base = &app.authority.settings().issuer;
+    let base = app.authority.issuer();
     Ok(JsonApi(Including {
         document: ListDocument::of(data, page, total, base, &uri),
         included: filter.users().then(|| user.into_iter().collect()),

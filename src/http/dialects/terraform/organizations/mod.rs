@@ -88,7 +88,7 @@ async fn list(
     for organization in items {
         data.push(OrganizationResource::of(&app, &caller, organization).await?);
     }
-    let base = &app.authority.settings().issuer;
+    let base = app.authority.issuer();
     Ok(JsonApi(ListDocument::of(data, query.page, total, base, &uri)))
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn list(
         teams.push(team);
         members.extend(those);
     }
-    let base = &app.authority.settings().issuer;
+    let base = app.authority.issuer();
     let document = ListDocument::of(teams, page, total, base, &uri);
     Ok(JsonApi(include.document(document, members)))
 }

@@ -82,7 +82,7 @@ async fn page(
     };
     let listing = authority.list(caller, wanted, part).await?;
     let shown = listing.items.iter().map(TokenResource::of).collect();
-    let base = &authority.settings().issuer;
+    let base = authority.issuer();
     Ok(ListDocument::of(
         shown,
         page,

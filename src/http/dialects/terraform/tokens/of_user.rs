@@ -51,7 +51,7 @@ pub(super) async fn list(
     }
     if !is_own {
         let page = query.page().unwrap_or(PageForm::complete(0));
-        let base = &app.authority.settings().issuer;
+        let base = app.authority.issuer();
         let list = ListDocument::<TokenResource>::of(Vec::new(), page, 0, base, &uri);
         return Ok(JsonApi(list).into_response());
     }
@@ -60,7 +60,7 @@ pub(super) async fn list(
         out.raw("{\"data\":[");
         let tokens = all_pages::Tokens::new(&app.authority, &caller, wanted);
         let count = tokens.write(&mut out, TokenResource::of).await?;
-        let (links, meta) = PageForm::complete(count).of(count, &app.authority.settings().issuer, &uri);
+        let (links, meta) = PageForm::complete(count).of(count, app.authority.issuer(), &uri);
         out.raw("],\"links\":");
         out.value(&links)?;
         out.raw(",\"meta\":");
