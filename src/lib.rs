@@ -11,3 +11,4 @@ pub mod keys;
 pub mod metrics;
 pub mod revocation;
 pub mod system;
+pub mod tls;

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jeton::http::connections::{Drained, serve};
+use jeton::http::connections::{Drained, Listener, serve};
 use jeton::http::{Adjustable, Streams};
 use jeton::keys::SigningKey;
 use jeton::system::SystemClock;
@@ -68,7 +68,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = String>) -> Outcome<()> {
                 let _ = read.await;
             };
             match serve(
-                listener,
+                Listener::bound(listener),
                 router,
                 Arc::new(ArcSwap::from_pointee(Adjustable::default())),
                 Streams::new(0),

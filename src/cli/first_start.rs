@@ -1,6 +1,5 @@
 //! The first start: creates the site administrator and prints the welcome text.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -70,9 +69,9 @@ pub(super) async fn create_administrator(
     }))
 }
 
-/// Returns the welcome text: the address of the API reference and a first request.
-pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -> String {
-    let docs = format!("explore the API at http://{bound}/docs");
+/// Returns the welcome text for a server at a URL: where the API reference is, and a first request.
+pub(super) fn welcome(url: &str, founded: Option<&FirstAdministrator>) -> String {
+    let docs = format!("explore the API at {url}/docs");
     let Some(FirstAdministrator { email, password }) = founded else {
         return docs;
     };
@@ -108,9 +107,9 @@ pub(super) fn welcome(bound: SocketAddr, founded: Option<&FirstAdministrator>) -
          {shown}\n\
          to create a first token, run:\n\
          printf '{{\"email\":\"%s\",\"password\":\"%s\"}}' {quoted} \"$({given})\" | \
-         curl -s http://{bound}/api/v1/login {post} -d @- | {token} | \
+         curl -s {url}/api/v1/login {post} -d @- | {token} | \
          (IFS= read -r session; [ -n \"$session\" ] || {{ echo 'the login failed' >&2; exit 1; }}; \
-         printf 'Authorization: Bearer %s' \"$session\" | curl -s http://{bound}/api/v1/tokens -H @- {post} \
+         printf 'Authorization: Bearer %s' \"$session\" | curl -s {url}/api/v1/tokens -H @- {post} \
          -d '{{\"name\":\"first\",\"organization\":\"{ORGANIZATION}\"}}' | {token})"
     )
 }

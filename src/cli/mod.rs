@@ -11,6 +11,7 @@ use crate::backend::{BackupError, DrillError, JournalCopyError, LockError, OpenE
 use crate::backups::BackupsError;
 use crate::config::{Config, Flags, Mistakes};
 use crate::keys::{DirectoryError, RingError};
+use crate::tls::TlsError;
 use jeton_core::directory::{Email, NotAnEmail};
 use jeton_store::StoreError;
 
@@ -99,7 +100,7 @@ pub enum Failure {
     #[error("cannot protect the memory of the process from core dumps and other processes")]
     Dumpable(#[source] io::Error),
     #[error(
-        "the first start stores the issuer for good, and http://{0} is no address that clients can reach: set \
+        "the first start stores the issuer for good, and {0} is no address that clients can reach: set \
          --issuer to the URL under which they do"
     )]
     IssuerNeeded(std::net::SocketAddr),
@@ -113,6 +114,8 @@ pub enum Failure {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("no password: give it with --password-stdin or in the variable JETON_PASSWORD")]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
 use crate::backups::{Backups, JournalCopyMetrics};
 use crate::config::{Config, Flags, Issuer, Limits};
-use crate::http::connections::{self, Drained};
+use crate::http::connections::{self, Drained, Listener};
 use crate::http::{Adjustable, App, RateLimits, Streams, router};
 use crate::metrics;
+use crate::tls::Tls;
 
 /// How long the server still accepts new connections after a stop signal while it reports that it is
 /// not ready. Load balancers notice that before a connection is refused.
@@ -30,9 +32,15 @@ pub(super) struct Arguments {
     /// The IP address and port to listen on; port 0 selects a free port [env: JETON_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: http:// and the address]
+    /// The issuer of every token, an http or https URL [env: JETON_ISSUER] [default: the URL of the address]
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
+    /// The certificate chain for TLS, in PEM; without one the server speaks plain HTTP [env: JETON_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate, in PEM [env: JETON_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Check the configuration, print all errors and exit
     #[arg(long)]
     check_config: bool,
@@ -47,16 +55,19 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     let flags = Flags {
         listen: arguments.listen,
         issuer: arguments.issuer,
+        tls_certificate: arguments.tls_certificate,
+        tls_key: arguments.tls_key,
         ..flags
     };
     let config = prepare(flags.clone())?;
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?;
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
-    super::runtime()?.block_on(serve(Arc::new(config), flags))
+    super::runtime()?.block_on(serve(Arc::new(config), flags, tls))
 }
 
-async fn serve(config: Arc<Config>, flags: Flags) -> Result<(), Failure> {
+async fn serve(config: Arc<Config>, flags: Flags, tls: Option<Tls>) -> Result<(), Failure> {
     let is_for_all = config.listen.ip().is_unspecified();
     if is_for_all && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
@@ -81,7 +92,7 @@ async fn serve(config: Arc<Config>, flags: Flags) -> Result<(), Failure> {
     deployment.keys.ensure_signers()?;
     let now = deployment.clock.now();
     deployment.keys.promise(&*deployment.store, now).await?;
-    let issuer = pinned_issuer(&config, &deployment, bound).await?;
+    let issuer = pinned_issuer(&config, &deployment, bound, tls.is_some()).await?;
     deployment.store.started().await?;
     let authority = deployment.authority(&config, issuer)?;
     let founded = first_start::create_administrator(&authority, &config, &*deployment.entropy).await?;
@@ -129,16 +140,26 @@ async fn serve(config: Arc<Config>, flags: Flags) -> Result<(), Failure> {
 
     let version = env!("CARGO_PKG_VERSION");
     let issuer = app.authority.issuer();
-    if config.issuer.is_none() && Issuer::address(issuer).is_some_and(|address| address != bound) {
+    let url = Issuer::of_address(bound, tls.is_some());
+    if config.issuer.is_none() && Issuer::is_of_address(issuer) && issuer != url.as_str() {
         tracing::warn!(
             issuer,
-            listen = %bound,
-            "the issuer of the first start stays, and is another address than the one listened on: verifiers look for keys and status lists at the issuer"
+            listen = %url,
+            "the issuer of the first start stays, and is another URL than the one listened on: verifiers look for keys and status lists at the issuer"
         );
     }
     tracing::info!(version, issuer, "serving");
-    output::print(&format!("listening on http://{bound}"))?;
-    output::print(&first_start::welcome(bound, founded.as_ref()))?;
+    output::print(&format!("listening on {url}"))?;
+    // The certificate is for the name in the issuer, not for an address.
+    let reachable = if tls.is_some() { issuer } else { url.as_str() };
+    output::print(&first_start::welcome(reachable, founded.as_ref()))?;
+    if let Some(tls) = &tls {
+        tls.register(&mut registry);
+        tokio::spawn(upkeep::renew_certificate(
+            tls.clone(),
+            signals::reload().map_err(Failure::Runtime)?,
+        ));
+    }
     tokio::spawn(reload.run(hangup));
     let stop = async {
         tokio::select! {
@@ -151,7 +172,7 @@ async fn serve(config: Arc<Config>, flags: Flags) -> Result<(), Failure> {
         }
     };
     let served = connections::serve(
-        listener,
+        Listener::bound(listener).with_tls(tls),
         router(Arc::clone(&app)),
         Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),
@@ -210,8 +231,9 @@ async fn pinned_issuer(
     config: &Config,
     deployment: &Deployment,
     bound: SocketAddr,
+    is_secure: bool,
 ) -> Result<String, Failure> {
-    let of_address = || (!bound.ip().is_unspecified()).then(|| Issuer::of_address(bound));
+    let of_address = || (!bound.ip().is_unspecified()).then(|| Issuer::of_address(bound, is_secure));
     let wanted = config.issuer.clone().or_else(of_address);
     let pinned = deployment.store.pin_issuer(wanted.as_ref().map(Issuer::as_str));
     let pinned = pinned.await?.ok_or(Failure::IssuerNeeded(bound))?;

@@ -1,5 +1,5 @@
-//! Background tasks of a server: key rotation, token use, retention, status lists, bulk revocations, backups and
-//! the second place of the journal.
+//! Background tasks of a server: key rotation, token use, retention, status lists, bulk revocations, backups, the
+//! second place of the journal, and renewal of the TLS certificate.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::Signal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::worker::Worker;
@@ -19,7 +20,8 @@ use crate::causes::error_chain;
 use crate::http::App;
 use crate::revocation::Index;
 use crate::system::SystemClock;
-use jeton_core::clock::Clock;
+use crate::tls::Tls;
+use jeton_core::clock::{Clock, Timestamp};
 use jeton_store::SharedStore;
 
 /// The interval between two checks for background work, such as changes that another process wrote to
@@ -87,6 +89,70 @@ pub(super) async fn resume_bulk_revocations(app: Arc<App>) {
     loop {
         ticks.tick().await;
         app.authority.carry_on().await;
+    }
+}
+
+/// The interval between two looks at the files of the certificate.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Reads the certificate again when its files have changed, and at SIGHUP. One that cannot be used is logged once,
+/// and the old one stays.
+pub(super) async fn renew_certificate(tls: Tls, mut hangups: Signal) {
+    let mut ticks = interval(CERTIFICATE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut renewal = Renewal::Done;
+    let mut failures = FailureLog::default();
+    loop {
+        let is_asked = tokio::select! {
+            _ = ticks.tick() => false,
+            Some(()) = hangups.recv() => true,
+        };
+        let checked = tls.clone();
+        // The files may be on a file system that hangs.
+        let renewed =
+            tokio::task::spawn_blocking(move || renewal.step(&checked, is_asked, SystemClock.now()));
+        // An error is a panic.
+        renewal = renewed.await.unwrap_or(Renewal::Reported);
+        failures.record(
+            "clients cannot trust this server",
+            tls.check_valid(SystemClock.now()),
+        );
+    }
+}
+
+/// The last attempt to use the files of the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Renewal {
+    /// They are in use.
+    Done,
+    /// They could not be used. Their writer may not have finished, since a certificate and its key are two files.
+    Failed,
+    /// Why they cannot be used was logged.
+    Reported,
+}
+
+impl Renewal {
+    fn step(self, tls: &Tls, is_asked: bool, now: Timestamp) -> Self {
+        let has_changed = tls.has_changed();
+        if self == Self::Done && !has_changed && !is_asked {
+            return Self::Done;
+        }
+        let Err(error) = tls.reload(now) else {
+            tracing::info!(valid_until = %tls.valid_until(), "new connections use the TLS certificate in the file");
+            return Self::Done;
+        };
+        if self == Self::Failed || is_asked {
+            tracing::error!(
+                error = error_chain(&error),
+                valid_until = %tls.valid_until(),
+                "the TLS certificate cannot be replaced, and the old one stays in use"
+            );
+            return Self::Reported;
+        }
+        match has_changed {
+            true => Self::Failed,
+            false => self,
+        }
     }
 }
 
@@ -224,8 +290,35 @@ impl FailureLog {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::tls::testing::{Files, Pem, now};
+
+    #[test]
+    fn a_certificate_that_cannot_be_used_is_reported_once() {
+        let files = Files::new();
+        let tls = files.open();
+        let step = |renewal: Renewal| renewal.step(&tls, false, now());
+        assert_eq!(step(Renewal::Done), Renewal::Done);
+        // Its key follows a moment later.
+        let pem = Pem::new();
+        std::fs::write(&files.paths.certificate, &pem.certificate).unwrap();
+        assert_eq!(step(Renewal::Done), Renewal::Failed);
+        files.write(&pem);
+        assert_eq!(step(Renewal::Failed), Renewal::Done);
+        // Its key does not follow.
+        std::fs::write(&files.paths.certificate, Pem::new().certificate).unwrap();
+        assert_eq!(step(Renewal::Done), Renewal::Failed);
+        assert_eq!(step(Renewal::Failed), Renewal::Reported);
+        assert_eq!(step(Renewal::Reported), Renewal::Reported);
+        assert_eq!(Renewal::Done.step(&tls, true, now()), Renewal::Reported);
+        // Another mistake.
+        std::fs::write(&files.paths.certificate, "").unwrap();
+        assert_eq!(step(Renewal::Reported), Renewal::Failed);
+        files.write(&pem);
+        assert_eq!(step(Renewal::Reported), Renewal::Done);
+    }
 
     #[test]
     fn a_lasting_failure_is_logged_once_a_minute() {

@@ -46,6 +46,13 @@ pub const SETTINGS: &[Comparison] = &[
     compare!("database", AtRestart, database),
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
+    // The files themselves are looked at all the time.
+    compare!(
+        "tls.certificate",
+        AtRestart,
+        tls.as_ref().map(|files| &files.certificate)
+    ),
+    compare!("tls.key", AtRestart, tls.as_ref().map(|files| &files.key)),
     compare!("metrics.listen", AtRestart, metrics_listen),
     compare!(
         "backup.every",

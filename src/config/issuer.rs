@@ -14,14 +14,16 @@ use url::Url;
 pub struct Issuer(String);
 
 impl Issuer {
-    /// Returns the default issuer: the URL of the listening address.
-    pub fn of_address(bound: SocketAddr) -> Self {
-        Self(format!("http://{bound}"))
+    /// Returns the default issuer: the URL of the listening address, with or without TLS.
+    pub fn of_address(bound: SocketAddr, is_secure: bool) -> Self {
+        let scheme = if is_secure { "https" } else { "http" };
+        Self(format!("{scheme}://{bound}"))
     }
 
-    /// Returns the address in an issuer that [`Issuer::of_address`] made.
-    pub fn address(issuer: &str) -> Option<SocketAddr> {
-        issuer.strip_prefix("http://")?.parse().ok()
+    /// Returns whether an issuer is one that [`Issuer::of_address`] made.
+    pub fn is_of_address(issuer: &str) -> bool {
+        let address = issuer.split_once("://").map(|(_, address)| address);
+        address.is_some_and(|address| address.parse::<SocketAddr>().is_ok())
     }
 
     /// Returns the audience of sessions, which no token may have.

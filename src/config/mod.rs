@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use crate::authority::Quotas;
 use crate::authority::password::NewPassword;
 use crate::keys::KeyEncryptionKey;
+use crate::tls;
 use jeton_core::directory::{Consent, Email};
 use jeton_core::token::lifetime::{Lifetime, Span};
 use jeton_core::token::scope::Catalogue;
@@ -39,6 +40,8 @@ pub struct Config {
     pub keys: Keys,
     /// `None` selects [`Issuer::of_address`] of the bound address.
     pub issuer: Option<Issuer>,
+    /// The certificate for TLS; `None`: plain HTTP.
+    pub tls: Option<tls::Files>,
     /// Proxies whose forwarded headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub tokens: Tokens,

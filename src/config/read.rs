@@ -14,12 +14,13 @@ use tracing_subscriber::EnvFilter;
 
 use super::file::{File, Lists, Texts};
 use super::secret_file;
-use super::setting::{Environment, Flags, Location, MistakeLog, Process, Source};
+use super::setting::{Environment, Flags, Location, MistakeLog, Process, Setting, Source};
 use super::{
     Administrator, Algorithm, Backups, Config, Issuer, Keys, Limits, Mistakes, Rate, RateLimits, Tokens,
 };
 use crate::authority::Quotas;
 use crate::authority::password::{NewPassword, Password, PasswordPolicyError};
+use crate::tls;
 use jeton_core::directory::{Consent, Email, NotAnEmail};
 use jeton_core::file_mode::Secret;
 use jeton_core::token::lifetime::{Lifetime, Span};
@@ -78,7 +79,16 @@ impl Config {
         );
         let issuer = process.flag("--issuer", flags.issuer, "JETON_ISSUER");
         let issuer: Option<Issuer> = issuer.or(file.text("issuer")).parse().value();
-        let in_tokens = issuer.clone().unwrap_or_else(|| Issuer::of_address(listen));
+        let certificate = process.flag(
+            "--tls-certificate",
+            flags.tls_certificate,
+            "JETON_TLS_CERTIFICATE",
+        );
+        let certificate = certificate.or(file.text("tls.certificate"));
+        let key = process.flag("--tls-key", flags.tls_key, "JETON_TLS_KEY");
+        let tls = tls_files(certificate, key.or(file.text("tls.key")));
+        let in_tokens = issuer.clone();
+        let in_tokens = in_tokens.unwrap_or_else(|| Issuer::of_address(listen, tls.is_some()));
         let session_audience = in_tokens.session_audience();
         let jwks_max_age = file.text("keys.jwks_max_age").check(up_to_a_day).unwrap_or(300);
         let cached = file.integer("tokens.cached");
@@ -106,6 +116,7 @@ impl Config {
                     .value(),
             },
             issuer,
+            tls,
             trusted_proxies: trusted_proxies
                 .filter_map(|item| item.check(network).value())
                 .collect(),
@@ -148,6 +159,25 @@ impl Config {
                 .unwrap_or("info".to_owned()),
         }
     }
+}
+
+/// Returns the files of the certificate, if both or neither are given. They are read by those who need them: other
+/// commands may run as a user who cannot read the key.
+fn tls_files(certificate: Setting<'_>, key: Setting<'_>) -> Option<tls::Files> {
+    let (has_certificate, has_key) = (certificate.is_given(), key.is_given());
+    let needs = |other: bool, what| move |path: OsString| if other { Ok(path) } else { Err(what) };
+    let certificate = certificate.check_value(needs(
+        has_key,
+        "needs its private key too: set `--tls-key`, `JETON_TLS_KEY` or `tls.key`",
+    ));
+    let key = key.check_value(needs(
+        has_certificate,
+        "needs its certificate too: set `--tls-certificate`, `JETON_TLS_CERTIFICATE` or `tls.certificate`",
+    ));
+    Some(tls::Files {
+        certificate: certificate.value()?.into(),
+        key: key.value()?.into(),
+    })
 }
 
 fn administrator(process: Process<'_>) -> Administrator {

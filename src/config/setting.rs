@@ -15,6 +15,8 @@ pub struct Flags {
     pub key_encryption_key: Option<PathBuf>,
     pub listen: Option<String>,
     pub issuer: Option<String>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
 }
 
 /// The environment of the process or of a test. An empty variable counts as absent, since container

@@ -13,7 +13,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::http::connections::{self, Drained, Limits};
+use crate::http::connections::{self, Drained, Limits, Listener};
 use crate::http::{Adjustable, Streams};
 
 /// The content type of version 1.0 of the OpenMetrics text format.
@@ -38,6 +38,7 @@ pub async fn serve(listener: TcpListener, registry: Registry) -> Infallible {
         limits: LIMITS,
         ..Adjustable::default()
     }));
+    let listener = Listener::bound(listener);
     let serving = connections::serve(listener, router(registry), adjustable, streams, never);
     // Nothing stops it.
     let (Drained::Complete | Drained::Cut(_)) = serving.await;

@@ -42,6 +42,8 @@ pub enum Secret {
     Password,
     /// The key that seals private keys.
     KeyEncryptionKey,
+    /// The private key of a TLS certificate.
+    TlsKey,
 }
 
 impl Secret {
@@ -51,7 +53,8 @@ impl Secret {
             Self::Key | Self::Database => 0o077,
             // The service manager gives a credential to one user by an ACL, whose mask stands in place of the
             // group's bits: systemd's have the mode 0440.
-            Self::Password | Self::KeyEncryptionKey => 0o037,
+            // Debian gives TLS keys to the services of a group, ssl-cert, with the mode 0640.
+            Self::Password | Self::KeyEncryptionKey | Self::TlsKey => 0o037,
         }
     }
 
@@ -61,6 +64,7 @@ impl Secret {
             Self::Database => "have the users change their passwords",
             Self::Password => "change the password",
             Self::KeyEncryptionKey => "replace it with `jeton keys seal --previous`",
+            Self::TlsKey => "replace the certificate and its key",
         }
     }
 
@@ -90,7 +94,7 @@ impl Secret {
     pub fn check_folder(self, path: &Path, mode: u32) -> Result<(), Exposed> {
         let mode = mode & 0o7777;
         let forbidden = match self {
-            Self::Key | Self::Password | Self::KeyEncryptionKey => 0o022,
+            Self::Key | Self::Password | Self::KeyEncryptionKey | Self::TlsKey => 0o022,
             Self::Database => 0o002,
         };
         if mode & forbidden == 0 {
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_owner_reads_and_only_a_credential_may_have_a_group() {
+    fn only_the_owner_reads_and_only_a_credential_or_a_tls_key_may_have_a_group() {
         let path = Path::new("file");
         for (secret, mode, is_fine) in [
             (Secret::Key, 0o100_600, true),
@@ -126,6 +130,9 @@ mod tests {
             (Secret::KeyEncryptionKey, 0o100_440, true),
             (Secret::KeyEncryptionKey, 0o100_460, false),
             (Secret::KeyEncryptionKey, 0o100_404, false),
+            (Secret::TlsKey, 0o100_640, true),
+            (Secret::TlsKey, 0o100_644, false),
+            (Secret::TlsKey, 0o100_620, false),
         ] {
             assert_eq!(
                 secret.check_file(path, mode).is_ok(),

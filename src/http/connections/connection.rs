@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,16 +18,30 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::Limits;
 use super::progress::Progress;
-use super::socket::Socket;
+use super::socket::{Socket, Wire};
+use crate::causes::error_chain;
+use crate::tls::Tls;
 
 /// The maximum number of bytes that hyper buffers per direction, beyond one chunk.
 const BUFFER: usize = 64 * 1024;
+
+/// The reason why a connection ended before its client closed it.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("the client disconnected before it was served")]
+    Socket(#[source] io::Error),
+    #[error("the TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("the connection broke")]
+    Http(#[source] hyper::Error),
+}
 
 /// Serves one client until it disconnects, violates the protocol or exceeds a limit.
 pub(super) async fn run(
@@ -34,21 +49,10 @@ pub(super) async fn run(
     peer: SocketAddr,
     router: Router,
     limits: Limits,
+    tls: Option<Tls>,
     progress: Arc<Progress>,
 ) {
-    let socket = match Socket::new(stream, Arc::clone(&progress), &limits) {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::debug!(%peer, %error, "the client disconnected before it was served");
-            return;
-        }
-    };
-    let service = service_fn(|request| answer(router.clone(), Arc::clone(&progress), peer, request));
-    let connection = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_header_size(limits.header_bytes)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(socket), service);
+    let connection = speak(stream, peer, router, &limits, tls, &progress);
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(Instant::now() + limits.header_time));
     loop {
@@ -61,7 +65,7 @@ pub(super) async fn run(
             ended = served => {
                 match ended {
                     Some(Ok(())) => {}
-                    Some(Err(error)) => tracing::debug!(%peer, %error, "a connection broke"),
+                    Some(Err(broken)) => tracing::debug!(%peer, error = error_chain(&broken), "a connection ended"),
                     None => tracing::debug!(%peer, phase = progress.phase(), "a connection was closed at its limit"),
                 }
                 return;
@@ -69,6 +73,48 @@ pub(super) async fn run(
             () = progress.hurried() => {}
         }
     }
+}
+
+/// Speaks HTTP with the client, over TLS if there is a certificate.
+async fn speak(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: &Limits,
+    tls: Option<Tls>,
+    progress: &Arc<Progress>,
+) -> Result<(), Broken> {
+    let wire = Wire::new(stream, Arc::clone(progress), limits).map_err(Broken::Socket)?;
+    let Some(tls) = tls else {
+        return speak_http(wire, peer, router, limits, progress).await;
+    };
+    // Boxed: it would more than double the memory of each connection without TLS.
+    let secure = Box::pin(async {
+        wire.has_received().await.map_err(Broken::Socket)?;
+        progress.handshake_begun();
+        let stream = tls.accept(wire).await.map_err(Broken::Handshake)?;
+        progress.handshake_done();
+        speak_http(stream, peer, router, limits, progress).await
+    });
+    secure.await
+}
+
+async fn speak_http(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    router: Router,
+    limits: &Limits,
+    progress: &Arc<Progress>,
+) -> Result<(), Broken> {
+    let socket = Socket::new(stream, Arc::clone(progress));
+    let service = service_fn(|request| answer(router.clone(), Arc::clone(progress), peer, request));
+    http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(socket), service)
+        .await
+        .map_err(Broken::Http)
 }
 
 /// Waits until the deadline of the connection has passed, which moves with every step.

@@ -29,6 +29,7 @@ use tokio::time::{sleep, timeout};
 
 use self::crowd::{Crowd, MINIMUM_WAIT};
 use crate::http::{Adjustable, Streams};
+use crate::tls::Tls;
 
 /// The limits of a connection, and the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,40 @@ impl Default for Limits {
     }
 }
 
+/// A listening socket, and how its connections are served.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Tls>,
+    is_inherited: bool,
+}
+
+impl Listener {
+    /// A socket that this process has bound. At a shutdown, connections in its queue are served.
+    pub fn bound(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            tls: None,
+            is_inherited: false,
+        }
+    }
+
+    /// A socket that the service manager holds open. At a shutdown, connections in its queue are left to the next
+    /// process.
+    pub fn inherited(socket: TcpListener) -> Self {
+        Self {
+            is_inherited: true,
+            ..Self::bound(socket)
+        }
+    }
+
+    /// Serves connections over TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+}
+
 /// The outcome of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "says whether a request was cut"]
@@ -100,7 +135,7 @@ pub enum Drained {
 /// Handlers find the client's address as `ConnectInfo<SocketAddr>` in the request's extensions. A panic
 /// in a handler closes only its own connection. Dropping the future cuts all connections.
 pub async fn serve<S>(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     adjustable: Arc<ArcSwap<Adjustable>>,
     streams: Arc<Streams>,
@@ -109,14 +144,19 @@ pub async fn serve<S>(
 where
     S: Future<Output = ()>,
 {
+    let Listener {
+        socket: listener,
+        tls,
+        is_inherited,
+    } = listener;
     let mut current = adjustable.load_full();
     let mut limits = within_descriptors(current.limits, &streams);
     let mut crowd = Crowd::new();
     let open =
         |crowd: &mut Crowd, adjustable: &Adjustable, limits: Limits, stream: TcpStream, peer: SocketAddr| {
-            let router = router.clone();
+            let (router, tls) = (router.clone(), tls.clone());
             crowd.add(peer, &adjustable.trusted_proxies, |progress| {
-                connection::run(stream, peer, router, limits, progress)
+                connection::run(stream, peer, router, limits, tls, progress)
             });
         };
     let mut stop = pin!(stop);
@@ -144,8 +184,13 @@ where
         }
     }
     // The kernel has completed these handshakes, and their requests may be on the way: closing the
-    // listener would reset them.
-    for (stream, peer) in next.into_iter().chain(queued(listener)).take(limits.connections) {
+    // listener would reset them, unless the service manager keeps it open for the next process.
+    let queued = (!is_inherited).then(|| queued(listener));
+    for (stream, peer) in next
+        .into_iter()
+        .chain(queued.into_iter().flatten())
+        .take(limits.connections)
+    {
         open(&mut crowd, &current, limits, stream, peer);
     }
     crowd.stop(&limits);

@@ -11,8 +11,10 @@ use super::crowd::MINIMUM_WAIT;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No byte has been received.
+    /// No byte of a request has been received.
     New,
+    /// The TLS handshake has begun.
+    Handshake,
     /// A request has begun and its headers are incomplete.
     Headers,
     /// The handler has the headers, and the body is incomplete.
@@ -63,6 +65,7 @@ impl Phase {
     fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
+            Self::Handshake => "handshake",
             Self::Headers => "headers",
             Self::Body => "body",
             Self::Answer => "answer",
@@ -104,7 +107,7 @@ impl Progress {
         };
         let limit = match state.phase {
             Phase::New => Some(resting(limits.header_time)),
-            Phase::Headers => Some(limits.header_time),
+            Phase::Handshake | Phase::Headers => Some(limits.header_time),
             Phase::Body => Some(limits.body_time),
             Phase::Idle if state.blocked.is_none() => Some(resting(limits.idle_time)),
             // A handler has no time limit: an event stream never ends.
@@ -161,7 +164,19 @@ impl Progress {
         state.stopping || state.leaves
     }
 
-    /// Records received bytes.
+    /// Records that the client has begun the TLS handshake, whose time has run since the connection's start.
+    pub(super) fn handshake_begun(&self) {
+        self.state().phase = Phase::Handshake;
+    }
+
+    /// Records that the TLS handshake is complete, and that the time for the first request begins.
+    pub(super) fn handshake_done(&self) {
+        let mut state = self.state();
+        state.blocked = None;
+        state.enter(Phase::New);
+    }
+
+    /// Records received bytes of a request.
     pub(super) fn received(&self) {
         let mut state = self.state();
         if matches!(state.phase, Phase::New | Phase::Idle) {
@@ -244,7 +259,9 @@ impl State {
             // A handler that has not asked for the body yet is the server's step.
             Phase::Body if !self.owes_body => None,
             Phase::Answer => None,
-            Phase::New | Phase::Headers | Phase::Body | Phase::Idle | Phase::Lingering => Some(self.since),
+            Phase::New | Phase::Handshake | Phase::Headers | Phase::Body | Phase::Idle | Phase::Lingering => {
+                Some(self.since)
+            }
         };
         self.blocked.or(phase)
     }

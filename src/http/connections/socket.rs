@@ -20,8 +20,15 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// The maximum number of bytes discarded after the response.
 const LINGER_BYTES: usize = 1024 * 1024;
 
-pub(super) struct Socket {
+/// A client's TCP connection. Reports how fast the client reads, with TLS in encrypted bytes.
+pub(super) struct Wire {
     stream: TcpStream,
+    progress: Arc<Progress>,
+}
+
+/// What hyper reads requests from and writes responses to: a [`Wire`], or TLS over one.
+pub(super) struct Socket<S> {
+    stream: S,
     progress: Arc<Progress>,
     closing: Closing,
 }
@@ -32,7 +39,7 @@ enum Closing {
     Done,
 }
 
-impl Socket {
+impl Wire {
     pub(super) fn new(stream: TcpStream, progress: Arc<Progress>, limits: &Limits) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
@@ -41,11 +48,13 @@ impl Socket {
         // the connection is closed.
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(limits.stall_time))?;
-        Ok(Self {
-            stream,
-            progress,
-            closing: Closing::No,
-        })
+        Ok(Self { stream, progress })
+    }
+
+    /// Waits until the client has sent something or disconnected.
+    pub(super) async fn has_received(&self) -> io::Result<()> {
+        // `readable` may return before there is a byte.
+        self.stream.peek(&mut [0]).await.map(drop)
     }
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
@@ -57,22 +66,17 @@ impl Socket {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.progress.received();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(&written);
@@ -93,8 +97,60 @@ impl AsyncWrite for Socket {
         self.stream.is_write_vectored()
     }
 
-    /// Called by hyper only when its own buffer is empty.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, progress: Arc<Progress>) -> Self {
+        Self {
+            stream,
+            progress,
+            closing: Closing::No,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.progress.received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Called by hyper only when its own buffer is empty. TLS holds up to 64 KiB more, which it sends first.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.progress.flushed();
         Poll::Ready(Ok(()))
     }
@@ -148,11 +204,11 @@ mod tests {
         };
         assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), None);
 
-        let socket = Socket::new(stream, Arc::new(Progress::new()), &limits).unwrap();
+        let wire = Wire::new(stream, Arc::new(Progress::new()), &limits).unwrap();
 
-        let raw = SockRef::from(&socket.stream);
+        let raw = SockRef::from(&wire.stream);
         assert_eq!(raw.tcp_user_timeout().unwrap(), Some(limits.stall_time));
         assert!(raw.send_buffer_size().unwrap() <= 2 * SEND_BUFFER);
-        assert!(socket.stream.nodelay().unwrap());
+        assert!(wire.stream.nodelay().unwrap());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -9,9 +10,13 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
 
 /// A server that takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,6 +26,8 @@ pub(super) struct Client {
     token: Option<String>,
     /// Additional headers of every request.
     headers: Vec<(&'static str, String)>,
+    /// The certificate of the server, if it speaks TLS.
+    tls: Option<Arc<ClientConfig>>,
     connection: Option<SendRequest<Full<Bytes>>>,
     runtime: Runtime,
 }
@@ -46,6 +53,7 @@ impl Client {
             address,
             token: None,
             headers: Vec::new(),
+            tls: None,
             connection: None,
             // With a background thread, so that the end of an idle connection is noticed.
             runtime: tokio::runtime::Builder::new_multi_thread()
@@ -58,6 +66,11 @@ impl Client {
 
     pub(super) fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    pub(super) fn with_tls(mut self, tls: Arc<ClientConfig>) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -113,10 +126,11 @@ impl Client {
             runtime,
             connection,
             address,
+            tls,
             ..
         } = self;
         runtime.block_on(async {
-            let answer = tokio::time::timeout(PATIENCE, send(connection, *address, request));
+            let answer = tokio::time::timeout(PATIENCE, send(connection, *address, tls.as_ref(), request));
             answer
                 .await
                 .unwrap_or_else(|_| Err(Broken::Unanswered("no answer in time".to_owned())))
@@ -127,6 +141,7 @@ impl Client {
 async fn send(
     connection: &mut Option<SendRequest<Full<Bytes>>>,
     address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, Broken> {
     let kept = match connection.take() {
@@ -135,7 +150,7 @@ async fn send(
     };
     let mut sender = match kept {
         Some(sender) => sender,
-        None => connect(address).await?,
+        None => connect(address, tls).await?,
     };
     let answer = sender
         .send_request(request)
@@ -155,9 +170,23 @@ async fn send(
     })
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Broken> {
+async fn connect(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<SendRequest<Full<Bytes>>, Broken> {
     let stream = TcpStream::connect(address).await.map_err(|_| Broken::Unsent)?;
     stream.set_nodelay(true).map_err(|_| Broken::Unsent)?;
+    let Some(tls) = tls else {
+        return speak(stream).await;
+    };
+    let name = ServerName::from(address.ip());
+    let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await;
+    speak(stream.map_err(|_| Broken::Unsent)?).await
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Full<Bytes>>, Broken> {
     let (sender, connection) = handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Broken::Unsent)?;

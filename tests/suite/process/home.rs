@@ -175,7 +175,8 @@ impl Server {
         let stderr = Recording::of(child.stderr.take().unwrap(), None);
         let line = first_line.recv_timeout(SOON).unwrap_or_default();
         let started_within = begun.elapsed();
-        match line.trim_end().strip_prefix("listening on http://") {
+        let url = line.trim_end().strip_prefix("listening on ");
+        match url.and_then(|url| Some(url.split_once("://")?.1)) {
             Some(address) => Ok(Self {
                 child,
                 address: address.parse().unwrap(),

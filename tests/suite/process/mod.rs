@@ -23,4 +23,5 @@ mod slow;
 mod startup;
 mod stop;
 mod throttle;
+mod tls;
 mod verifiers;

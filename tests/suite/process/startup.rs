@@ -573,7 +573,7 @@ fn another_issuer_than_the_first_one() {
     let is_warned = |server: &Server| {
         let said = || Some(server.stderr()).filter(|said| said.contains("serving"));
         let said = eventually(SOON, said).unwrap();
-        said.contains("is another address than the one listened on")
+        said.contains("is another URL than the one listened on")
     };
     assert!(is_warned(&server));
     assert_eq!(server.client().current(&token), 200);

@@ -16,7 +16,7 @@ async fn a_connection_above_the_limit_closes_an_idle_one() {
 
     let third = server.saying(LAST_GET).await;
     assert!(
-        timeout(SOON, third.readable()).await.is_err(),
+        timeout(SOON, third.tcp().readable()).await.is_err(),
         "served beyond the limit"
     );
     assert!(till_closed(third).await.ends_with("hello"));
@@ -111,7 +111,7 @@ async fn a_trusted_proxy_may_hold_more_than_a_share() {
 }
 
 /// Returns whether the server has closed the connection, also with a response or a request unread.
-async fn is_closed_or_reset(client: &mut TcpStream) -> bool {
+async fn is_closed_or_reset(client: &mut Client) -> bool {
     let mut buffer = vec![0; LARGE];
     let closed = timeout(LATER, async {
         while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {}

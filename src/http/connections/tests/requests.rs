@@ -2,9 +2,17 @@
 
 use super::*;
 
-#[tokio::test]
-async fn long_headers() {
-    let server = start(Limits::default()).await;
+over_both!(
+    long_headers,
+    an_early_answer_waits_for_a_client_that_still_sends,
+    doubtful_framing,
+    a_length_beside_chunks_ends_the_connection,
+    the_client_s_address,
+    a_panic_ends_its_connection_only,
+);
+
+async fn long_headers(over: Over) {
+    let server = over.start(Limits::default()).await;
     let of = |bytes: usize| {
         let start = "GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\nPadding: ";
         format!("{start}{}\r\n\r\n", "x".repeat(bytes - start.len() - 4))
@@ -15,9 +23,8 @@ async fn long_headers() {
 }
 
 /// The client reads only after it has written everything, which fails after a reset.
-#[tokio::test]
-async fn an_early_answer_waits_for_a_client_that_still_sends() {
-    let server = start(Limits::default()).await;
+async fn an_early_answer_waits_for_a_client_that_still_sends(over: Over) {
+    let server = over.start(Limits::default()).await;
     let part = "x".repeat(50_000);
     for (start, answer) in [
         ("GET / HTTP/1.1\r\nHost: here\r\nPadding: ", "HTTP/1.1 431 "),
@@ -35,9 +42,8 @@ async fn an_early_answer_waits_for_a_client_that_still_sends() {
     }
 }
 
-#[tokio::test]
-async fn doubtful_framing() {
-    let server = start(Limits::default()).await;
+async fn doubtful_framing(over: Over) {
+    let server = over.start(Limits::default()).await;
     let start = "POST /echo HTTP/1.1\r\nHost: here\r\n";
     let refused = [
         (
@@ -108,9 +114,8 @@ async fn doubtful_framing() {
 }
 
 /// RFC 9112, section 6.1: the chunks delimit the body.
-#[tokio::test]
-async fn a_length_beside_chunks_ends_the_connection() {
-    let server = start(Limits::default()).await;
+async fn a_length_beside_chunks_ends_the_connection(over: Over) {
+    let server = over.start(Limits::default()).await;
     for lengths in [
         "Content-Length: 40\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
@@ -122,23 +127,18 @@ async fn a_length_beside_chunks_ends_the_connection() {
     }
 }
 
-#[tokio::test]
-async fn the_client_s_address() {
-    let server = start(Limits::default()).await;
+async fn the_client_s_address(over: Over) {
+    let server = over.start(Limits::default()).await;
     let mut client = server.saying("GET /peer HTTP/1.1\r\nHost: here\r\n\r\n").await;
-    let peer = client.local_addr().unwrap().to_string();
+    let peer = client.tcp().local_addr().unwrap().to_string();
     answered(&mut client, &peer).await;
 }
 
-#[tokio::test]
-async fn a_panic_ends_its_connection_only() {
-    let server = start(Limits::default()).await;
+async fn a_panic_ends_its_connection_only(over: Over) {
+    let server = over.start(Limits::default()).await;
     let mut bystander = server.saying(GET).await;
     answered(&mut bystander, "hello").await;
-    assert_eq!(
-        server.answer("GET /panic HTTP/1.1\r\nHost: here\r\n\r\n").await,
-        ""
-    );
+    closed_unanswered(server.saying("GET /panic HTTP/1.1\r\nHost: here\r\n\r\n").await).await;
     bystander.write_all(GET.as_bytes()).await.unwrap();
     answered(&mut bystander, "hello").await;
 }

@@ -2,10 +2,19 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_silent_connection() {
+over_both!(
+    a_silent_connection,
+    half_a_header,
+    half_a_second_header,
+    an_idle_connection,
+    a_dripping_body,
+    a_client_that_does_not_read,
+    a_client_that_reads_late,
+);
+
+async fn a_silent_connection(over: Over) {
     assert!(
-        closes_on(
+        over.closes_on(
             Limits {
                 header_time: SOON,
                 ..Limits::default()
@@ -15,22 +24,22 @@ async fn a_silent_connection() {
         .await
     );
     assert!(
-        !closes_on(
-            Limits {
-                idle_time: SOON,
-                ..Limits::default()
-            },
-            ""
-        )
-        .await
+        !over
+            .closes_on(
+                Limits {
+                    idle_time: SOON,
+                    ..Limits::default()
+                },
+                ""
+            )
+            .await
     );
 }
 
-#[tokio::test]
-async fn half_a_header() {
+async fn half_a_header(over: Over) {
     let half = "GET / HTTP/1.1\r\nHost: he";
     assert!(
-        closes_on(
+        over.closes_on(
             Limits {
                 header_time: SOON,
                 ..Limits::default()
@@ -40,26 +49,27 @@ async fn half_a_header() {
         .await
     );
     assert!(
-        !closes_on(
-            Limits {
-                idle_time: SOON,
-                ..Limits::default()
-            },
-            half
-        )
-        .await
+        !over
+            .closes_on(
+                Limits {
+                    idle_time: SOON,
+                    ..Limits::default()
+                },
+                half
+            )
+            .await
     );
 }
 
-#[tokio::test]
-async fn half_a_second_header() {
+async fn half_a_second_header(over: Over) {
     let half = format!("{GET}GET / HT");
     for (header_time, closed) in [(SOON, true), (Duration::from_secs(10), false)] {
-        let server = start(Limits {
-            header_time,
-            ..Limits::default()
-        })
-        .await;
+        let server = over
+            .start(Limits {
+                header_time,
+                ..Limits::default()
+            })
+            .await;
         let mut client = server.saying(GET).await;
         answered(&mut client, "hello").await;
         client.write_all(&half.as_bytes()[GET.len()..]).await.unwrap();
@@ -67,10 +77,9 @@ async fn half_a_second_header() {
     }
 }
 
-#[tokio::test]
-async fn an_idle_connection() {
+async fn an_idle_connection(over: Over) {
     assert!(
-        closes_on(
+        over.closes_on(
             Limits {
                 idle_time: SOON,
                 ..Limits::default()
@@ -80,29 +89,30 @@ async fn an_idle_connection() {
         .await
     );
     assert!(
-        !closes_on(
-            Limits {
-                header_time: SOON,
-                ..Limits::default()
-            },
-            GET
-        )
-        .await
+        !over
+            .closes_on(
+                Limits {
+                    header_time: SOON,
+                    ..Limits::default()
+                },
+                GET
+            )
+            .await
     );
 }
 
-#[tokio::test]
-async fn a_dripping_body() {
+async fn a_dripping_body(over: Over) {
     for (body_time, closed) in [(LATER / 2, true), (Duration::from_secs(30), false)] {
-        let server = start(Limits {
-            body_time,
-            ..Limits::default()
-        })
-        .await;
-        let mut client = server
+        let server = over
+            .start(Limits {
+                body_time,
+                ..Limits::default()
+            })
+            .await;
+        let client = server
             .saying("POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n")
             .await;
-        let (mut read, mut write) = client.split();
+        let (mut read, mut write) = tokio::io::split(client);
         let drip = async {
             loop {
                 sleep(LATER / 20).await;
@@ -122,15 +132,18 @@ async fn a_dripping_body() {
 }
 
 /// Returns how much of a large response a client receives that waits before it reads.
-async fn read_after_a_rest(stall_time: Duration) -> usize {
-    let server = start(Limits {
-        stall_time,
-        ..Limits::default()
-    })
-    .await;
+async fn read_after_a_rest(over: Over, stall_time: Duration) -> usize {
+    let server = over
+        .start(Limits {
+            stall_time,
+            ..Limits::default()
+        })
+        .await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
-    let mut client = socket.connect(server.address).await.unwrap();
+    let mut client = server
+        .client_over(socket.connect(server.address).await.unwrap())
+        .await;
     client
         .write_all(b"GET /large HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         .await
@@ -144,12 +157,10 @@ async fn read_after_a_rest(stall_time: Duration) -> usize {
     answer.len()
 }
 
-#[tokio::test]
-async fn a_client_that_does_not_read() {
-    assert!(read_after_a_rest(SOON).await < LARGE);
+async fn a_client_that_does_not_read(over: Over) {
+    assert!(read_after_a_rest(over, SOON).await < LARGE);
 }
 
-#[tokio::test]
-async fn a_client_that_reads_late() {
-    assert!(read_after_a_rest(Duration::from_secs(30)).await > LARGE);
+async fn a_client_that_reads_late(over: Over) {
+    assert!(read_after_a_rest(over, Duration::from_secs(30)).await > LARGE);
 }

@@ -2,9 +2,15 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
-    let server = start(Limits::default()).await;
+over_both!(
+    a_stop_answers_what_is_in_flight_and_closes_the_rest,
+    a_stop_answers_a_request_that_comes_a_moment_later,
+    a_stop_ends_in_time_with_stuck_clients,
+    clients_that_do_not_go_on_are_left_behind_and_nothing_is_cut,
+);
+
+async fn a_stop_answers_what_is_in_flight_and_closes_the_rest(over: Over) {
+    let server = over.start(Limits::default()).await;
     let mut idle = server.saying(GET).await;
     answered(&mut idle, "hello").await;
     let silent = server.client().await;
@@ -12,8 +18,8 @@ async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
     server.gate.entered.notified().await;
 
     server.stop.send(()).unwrap();
-    assert_eq!(till_closed(idle).await, "");
-    assert_eq!(till_closed(silent).await, "");
+    closed_unanswered(idle).await;
+    closed_unanswered(silent).await;
     assert!(
         TcpStream::connect(server.address).await.is_err(),
         "accepted after the stop"
@@ -29,9 +35,8 @@ async fn a_stop_answers_what_is_in_flight_and_closes_the_rest() {
 
 /// A request that was on its way when the shutdown began: a server that closes idle connections at once
 /// would cut it.
-#[tokio::test]
-async fn a_stop_answers_a_request_that_comes_a_moment_later() {
-    let server = start(Limits::default()).await;
+async fn a_stop_answers_a_request_that_comes_a_moment_later(over: Over) {
+    let server = over.start(Limits::default()).await;
     let mut client = server.saying(GET).await;
     assert!(!answered(&mut client, "hello").await.contains("connection: close"));
     let mut fresh = server.client().await;
@@ -44,13 +49,13 @@ async fn a_stop_answers_a_request_that_comes_a_moment_later() {
     assert_eq!(server.ended.await.unwrap(), Drained::Complete);
 }
 
-#[tokio::test]
-async fn a_stop_ends_in_time_with_stuck_clients() {
-    let server = start(Limits {
-        drain_time: LATER,
-        ..Limits::default()
-    })
-    .await;
+async fn a_stop_ends_in_time_with_stuck_clients(over: Over) {
+    let server = over
+        .start(Limits {
+            drain_time: LATER,
+            ..Limits::default()
+        })
+        .await;
     let _header = server.saying("GET / HT").await;
     let _body = server
         .saying("POST /echo HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nx")
@@ -71,13 +76,13 @@ async fn a_stop_ends_in_time_with_stuck_clients() {
     assert!(stopped.elapsed() < 2 * LATER, "{:?}", stopped.elapsed());
 }
 
-#[tokio::test]
-async fn clients_that_do_not_go_on_are_left_behind_and_nothing_is_cut() {
-    let server = start(Limits {
-        drain_time: LATER,
-        ..Limits::default()
-    })
-    .await;
+async fn clients_that_do_not_go_on_are_left_behind_and_nothing_is_cut(over: Over) {
+    let server = over
+        .start(Limits {
+            drain_time: LATER,
+            ..Limits::default()
+        })
+        .await;
     let _silent = server.client().await;
     let _header = server.saying("GET / HT").await;
     let _body = server
