@@ -21,6 +21,7 @@ mod completions;
 mod deployment;
 mod drill;
 mod first_start;
+mod health;
 mod journal;
 mod keys;
 mod log;
@@ -30,6 +31,7 @@ mod output;
 mod reload;
 mod restore;
 mod serve;
+mod service_manager;
 mod signals;
 mod upkeep;
 mod user;
@@ -66,6 +68,8 @@ struct Shared {
 enum Command {
     /// Serve the API
     Serve(serve::Arguments),
+    /// Ask a running server whether it is ready, and exit with 0 or 1
+    Health(health::Arguments),
     /// Rotate, retire, revoke, list and seal signing keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -109,6 +113,21 @@ pub enum Failure {
         address: std::net::SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "the service manager has passed {0} sockets (LISTEN_FDS), and jeton serves one: give jeton.socket one ListenStream="
+    )]
+    Sockets(usize),
+    #[error("the socket of the service manager (LISTEN_FDS) cannot be used: jeton.socket must listen on TCP")]
+    NotAListener(#[source] io::Error),
+    #[error("the service manager cannot be told by its socket (NOTIFY_SOCKET)")]
+    NotifySocket(#[source] io::Error),
+    #[error("no answer from {url}")]
+    NoAnswer {
+        url: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("not ready: {reason} (status {status})")]
+    NotReady { status: u16, reason: String },
     #[error("cannot serve metrics on {address}: choose another address as `listen` in `[metrics]`")]
     ListenForMetrics {
         address: std::net::SocketAddr,
@@ -255,6 +274,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
     };
     match command {
         Command::Serve(arguments) => serve::run(arguments, flags),
+        Command::Health(arguments) => health::run(arguments, flags),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),
         Command::Backup(arguments) => backup::run(&arguments, &prepare(flags)?),

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::deployment::Deployment;
 use super::reload::Reload;
+use super::service_manager::{self, ServiceManager};
 use super::upkeep::{self, FailureLog};
 use super::{Failure, first_start, output, prepare, signals};
 use crate::backend::{JournalCopy, ServeLock, sync_folder};
@@ -64,14 +65,29 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     if arguments.check_config {
         return output::print("the configuration is valid");
     }
-    super::runtime()?.block_on(serve(Arc::new(config), flags, tls))
+    let given = service_manager::inherited_socket()?;
+    let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
+    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, manager))
 }
 
-async fn serve(config: Arc<Config>, flags: Flags, tls: Option<Tls>) -> Result<(), Failure> {
-    let is_for_all = config.listen.ip().is_unspecified();
-    if is_for_all && config.issuer.is_none() && !config.database.exists() {
+async fn serve(
+    config: Arc<Config>,
+    flags: Flags,
+    tls: Option<Tls>,
+    given: Option<std::net::TcpListener>,
+    manager: ServiceManager,
+) -> Result<(), Failure> {
+    let listen_failure = |source| Failure::Listen {
+        address: config.listen,
+        source,
+    };
+    let listen = match &given {
+        Some(socket) => socket.local_addr().map_err(listen_failure)?,
+        None => config.listen,
+    };
+    if listen.ip().is_unspecified() && config.issuer.is_none() && !config.database.exists() {
         // Before anything is created.
-        return Err(Failure::IssuerNeeded(config.listen));
+        return Err(Failure::IssuerNeeded(listen));
     }
     if let Some(settings) = &config.backups {
         Backups::check(settings)?;
@@ -79,12 +95,12 @@ async fn serve(config: Arc<Config>, flags: Flags, tls: Option<Tls>) -> Result<()
     let stop = signals::stop().map_err(Failure::Runtime)?;
     let hangup = signals::reload().map_err(Failure::Runtime)?;
     let _lock = ServeLock::acquire(&config.database)?;
-    let listen_failure = |source| Failure::Listen {
-        address: config.listen,
-        source,
+    let listener = match given {
+        Some(socket) => TcpListener::from_std(socket).map(Listener::inherited),
+        None => TcpListener::bind(listen).await.map(Listener::bound),
     };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen_failure)?;
-    let bound = listener.local_addr().map_err(listen_failure)?;
+    let listener = listener.map_err(listen_failure)?;
+    let bound = listener.address().map_err(listen_failure)?;
     let for_metrics = listen_for_metrics(config.metrics_listen).await?;
 
     let deployment = Deployment::open(&config).await?;
@@ -161,10 +177,14 @@ async fn serve(config: Arc<Config>, flags: Flags, tls: Option<Tls>) -> Result<()
         ));
     }
     tokio::spawn(reload.run(hangup));
+    manager.ready(url.as_str());
+    let manager = Arc::new(manager);
+    tokio::spawn(Arc::clone(&manager).feed_watchdog(Arc::clone(&store)));
     let stop = async {
         tokio::select! {
             () = stop => {
                 app.stop();
+                manager.stopping(app.adjustable.load().limits.drain_time);
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.
@@ -172,7 +192,7 @@ async fn serve(config: Arc<Config>, flags: Flags, tls: Option<Tls>) -> Result<()
         }
     };
     let served = connections::serve(
-        Listener::bound(listener).with_tls(tls),
+        listener.with_tls(tls),
         router(Arc::clone(&app)),
         Arc::clone(&app.adjustable),
         Arc::clone(&app.streams),

@@ -157,6 +157,10 @@ impl Medium for SqliteStore {
         self.writer.died().await;
     }
 
+    async fn responds(&self) -> bool {
+        self.writer.responds().await
+    }
+
     fn has_died(&self) -> bool {
         self.writer.has_died()
     }

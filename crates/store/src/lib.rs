@@ -103,6 +103,11 @@ pub trait Medium: Send + Sync {
     /// process: a new one reads the actual state.
     async fn died(&self);
 
+    /// Waits until the store has answered all writes that it accepted before, with success or without, and returns
+    /// whether it will answer more. It needs no space on the medium: on a full one it returns, and while a write
+    /// hangs it does not.
+    async fn responds(&self) -> bool;
+
     /// Returns whether the medium has failed already.
     fn has_died(&self) -> bool;
 }

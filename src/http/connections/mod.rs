@@ -100,6 +100,15 @@ impl Listener {
         }
     }
 
+    /// Returns the address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system does not know.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// Serves connections over TLS.
     #[must_use]
     pub fn with_tls(self, tls: Option<Tls>) -> Self {

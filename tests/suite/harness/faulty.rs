@@ -183,6 +183,10 @@ impl Medium for Faulty {
         self.store.died().await;
     }
 
+    async fn responds(&self) -> bool {
+        self.store.responds().await
+    }
+
     fn has_died(&self) -> bool {
         self.store.has_died()
     }

@@ -67,6 +67,12 @@ impl Home {
 
     /// Starts a server with a command of this directory.
     pub(super) fn start(&self, command: Command) -> Server {
+        self.start_with(command, Stdio::null())
+    }
+
+    /// Starts a server with another standard input than none.
+    pub(super) fn start_with(&self, mut command: Command, input: Stdio) -> Server {
+        command.stdin(input);
         Server::try_start(command, Arc::clone(&self.0))
             .unwrap_or_else(|finished| panic!("it did not start: {finished:?}"))
     }
@@ -106,14 +112,23 @@ pub(super) struct Finished {
 
 /// Runs a command to its end. A command that hangs is killed and has no exit code.
 pub(super) fn finish(mut command: Command, input: &str) -> Finished {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(&mut command, Stdio::piped());
     // A command that reads nothing may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    finished(child)
+}
+
+/// Runs a command with another standard input than a text.
+pub(super) fn finish_with(mut command: Command, input: Stdio) -> Finished {
+    finished(spawn(&mut command, input))
+}
+
+fn spawn(command: &mut Command, input: Stdio) -> Child {
+    let command = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn finished(mut child: Child) -> Finished {
     let stdout = Recording::of(child.stdout.take().unwrap(), None);
     let stderr = Recording::of(child.stderr.take().unwrap(), None);
     let code = wait(&mut child, SOON).and_then(|status| status.code());
@@ -165,7 +180,6 @@ impl Server {
     fn try_start(mut command: Command, folder: Arc<TempDir>) -> Result<Self, Finished> {
         let begun = Instant::now();
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -95,13 +95,7 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&mut Batch<'_>) -> std::result::Result<T, Failure> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let order = Order {
-            undo,
-            work: Some(work),
-            outcome: Err(Failure::Stopped),
-            reply,
-        };
+        let (order, answer) = Order::new(undo, work);
         let sent = self.send(Box::new(order));
         async move {
             sent?;
@@ -110,6 +104,14 @@ impl Writer {
                 Err(_) => Err(Failure::Stopped.into()),
             }
         }
+    }
+
+    /// Waits until the thread has answered everything in its queue, and returns whether it goes on. A full queue is
+    /// waited for too.
+    pub(super) async fn responds(&self) -> bool {
+        let Some(queue) = &self.queue else { return false };
+        let (order, answer) = Order::new(Undo::Statement, |_: &mut Batch<'_>| Ok(()));
+        queue.send(Box::new(order)).await.is_ok() && answer.await.is_ok()
     }
 
     fn send(&self, job: Box<dyn Job>) -> Result<()> {
@@ -155,6 +157,20 @@ struct Order<W, T> {
     work: Option<W>,
     outcome: std::result::Result<T, Failure>,
     reply: oneshot::Sender<std::result::Result<T, Failure>>,
+}
+
+impl<W, T> Order<W, T> {
+    /// Returns an order and the channel of its outcome.
+    fn new(undo: Undo, work: W) -> (Self, oneshot::Receiver<std::result::Result<T, Failure>>) {
+        let (reply, answer) = oneshot::channel();
+        let order = Self {
+            undo,
+            work: Some(work),
+            outcome: Err(Failure::Stopped),
+            reply,
+        };
+        (order, answer)
+    }
 }
 
 impl<W, T> Job for Order<W, T>

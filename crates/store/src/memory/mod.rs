@@ -150,6 +150,10 @@ impl Medium for MemoryStore {
         std::future::pending().await
     }
 
+    async fn responds(&self) -> bool {
+        true
+    }
+
     fn has_died(&self) -> bool {
         false
     }

@@ -146,7 +146,9 @@ async fn another_certificate_is_for_new_connections() {
     );
     let presented = async |server: &Server| {
         let stream = TcpStream::connect(server.address).await.unwrap();
-        let stream = shake_hands(testing::client_of_anyone(), stream).await.unwrap();
+        let stream = shake_hands(crate::tls::client_of_itself().unwrap(), stream)
+            .await
+            .unwrap();
         let certificate = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
         (Client::Tls(Box::new(stream)), certificate)
     };

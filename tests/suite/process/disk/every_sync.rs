@@ -56,7 +56,7 @@ fn exit_code(fault: Fault) -> Option<i32> {
     match fault {
         Fault::Broken => Some(1),
         // Ended by a signal.
-        Fault::Full | Fault::KilledBefore | Fault::KilledAfter => None,
+        Fault::Full | Fault::Stuck | Fault::KilledBefore | Fault::KilledAfter => None,
     }
 }
 

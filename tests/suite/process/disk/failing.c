@@ -75,6 +75,9 @@ static int sync_by(long call, int descriptor)
 {
     int result;
 
+    /* A disk that does not answer, until the plan is removed. */
+    while (strikes("stuck", descriptor) >= 0)
+        usleep(10000);
     /* Once: the kernel reports lost data only once, and the next sync seems to succeed. */
     if (strikes("broken", descriptor) == 0) {
         errno = EIO;

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     Full,
     /// One sync fails, as the kernel reports it.
     Broken,
+    /// Syncs hang until the plan is removed.
+    Stuck,
     /// The process is killed just before a sync.
     KilledBefore,
     /// The process is killed just after a sync.
@@ -32,7 +34,7 @@ pub(super) enum Fault {
 
 /// The files of a database, by the end of their name.
 const DATABASE: &str = "db";
-const WAL: &str = "db-wal";
+pub(super) const WAL: &str = "db-wal";
 const JOURNAL: &str = "log";
 
 /// A library that makes calls of a process fail, and its plans.
@@ -79,7 +81,7 @@ impl Disk {
     }
 
     /// Returns how many calls a plan has applied to so far.
-    fn calls(&self, fault: Fault, end: &str) -> usize {
+    pub(super) fn calls(&self, fault: Fault, end: &str) -> usize {
         let calls = fs::read_to_string(self.0.path().join(name(fault, end))).unwrap();
         calls.matches('.').count()
     }
@@ -96,6 +98,7 @@ fn name(fault: Fault, end: &str) -> String {
     let fault = match fault {
         Fault::Full => "full",
         Fault::Broken => "broken",
+        Fault::Stuck => "stuck",
         Fault::KilledBefore => "killed-before",
         Fault::KilledAfter => "killed-after",
     };
