@@ -18,7 +18,13 @@ CLIENTS := curl:curl nodejs:node golang-go:go golang-github-hashicorp-go-tfe-dev
 GENERATORS := default-jre-headless:java nodejs:node npm:npm golang-go:go golang-gopkg-validator.v2-dev
 NODE_MODULES := tests/interop/node_modules
 
-.PHONY: run demo test dialects interop monitoring generators check bench soak openapi schema help python
+# What packages are made with, and what their tests need.
+PACKAGING := dpkg-dev git xz-utils python3
+PACKAGE_TESTS := $(PACKAGING) debootstrap lintian
+TOOLS := target/tools/bin/cargo-deb target/tools/bin/cargo-cyclonedx
+
+.PHONY: run demo test dialects interop monitoring generators deb release reproducible package-test image-test crates \
+	check bench soak openapi schema help python
 
 run: ## Build and serve on 127.0.0.1:8080, with a database and keys in this folder
 	@echo 'Building jeton. The first time takes three to five minutes on two cores.'
@@ -60,6 +66,31 @@ generators: .venv/generators ## Lint the OpenAPI documents; generate, compile an
 	cargo build --locked
 	$(BIN)/pytest tests/generators
 
+deb: target/tools/bin/cargo-deb ## Make the Debian packages, in target/debian
+	tests/interop/debian $(PACKAGING)
+	packaging/build release
+	packaging/deb target/packaging/build release target/debian
+
+release: $(TOOLS) ## Make the files of a release in dist/, from the last commit; SIGNING_KEY=FILE signs them
+	tests/interop/debian $(PACKAGING)
+	packaging/release dist
+
+reproducible: $(TOOLS) ## Build the release in dist/ once more in another folder, and compare all files
+	packaging/reproduce dist
+
+package-test: .venv/installed target/tools/bin/cargo-deb ## Install, run, upgrade and purge the Debian packages in a fresh Debian; as root
+	tests/interop/debian $(PACKAGE_TESTS) curl:curl
+	cargo build --profile quick --locked --package jeton --package jeton-guard
+	$(BIN)/pytest tests/packages/test_debian.py
+
+image-test: .venv/installed ## Build the image of Dockerfile without a container engine, and run it; as root
+	tests/interop/debian buildah
+	cargo build --profile quick --locked --package jeton --package jeton-guard
+	$(BIN)/pytest tests/packages/test_image.py
+
+crates: ## Package all crates for a registry, and build them from the packages
+	cargo package --workspace --locked
+
 check: .venv/installed ## Format, lints, documentation, openapi.json and dependencies: everything but the tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -88,8 +119,13 @@ openapi: ## Write openapi.json anew from the code
 	document=$$(cargo run --quiet --locked -- openapi); printf '%s\n' "$$document" > openapi.json
 
 help: ## Print this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
-		printf '%-14s %s\n' "$$target" "$$does"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
+		printf '%-19s %s\n' "$$target" "$$does"; done
+
+target/tools/bin/cargo-deb: VERSION := 3.8.0
+target/tools/bin/cargo-cyclonedx: VERSION := 0.5.9
+$(TOOLS):
+	cargo install --quiet --locked --debug --version $(VERSION) --root target/tools $(notdir $@)
 
 # The Python environment of the tests, made anew when the list of packages changes.
 .venv/installed: tests/requirements.txt | python

@@ -68,7 +68,7 @@ pub(super) fn run(arguments: Arguments, flags: Flags) -> Result<(), Failure> {
     }
     let given = service_manager::inherited_socket()?;
     let manager = ServiceManager::from_environment(&|name| std::env::var_os(name))?;
-    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, Arc::new(manager)))
+    super::runtime()?.block_on(serve(Arc::new(config), flags, tls, given, manager))
 }
 
 async fn serve(
@@ -76,7 +76,7 @@ async fn serve(
     flags: Flags,
     tls: Option<Tls>,
     given: Option<std::net::TcpListener>,
-    manager: Arc<ServiceManager>,
+    manager: ServiceManager,
 ) -> Result<(), Failure> {
     let listen_failure = |source| Failure::Listen {
         address: config.listen,
@@ -186,16 +186,15 @@ async fn serve(
             signals::hangups().map_err(Failure::Runtime)?,
         ));
     }
-    manager.ready(url.as_str());
-    let fed = Arc::clone(&manager);
-    let watched = Arc::clone(&store);
-    tokio::spawn(async move { fed.feed_watchdog(watched).await });
     tokio::spawn(reload.run(hangup));
+    manager.ready(url.as_str());
+    let manager = Arc::new(manager);
+    tokio::spawn(Arc::clone(&manager).feed_watchdog(Arc::clone(&store)));
     let stop = async {
         tokio::select! {
             () = stop => {
                 app.stop();
-                manager.stopping(config.limits.drain_deadline);
+                manager.stopping(app.adjustable.load().limits.drain_time);
                 tokio::time::sleep(NOTICE).await;
             }
             // Clients that wait for a write receive an error.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jeton_store::SharedStore;
@@ -91,7 +92,7 @@ impl ServiceManager {
 
     /// Feeds the watchdog as long as the store answers, with success or without: a full disk does not end the
     /// server, and a write that hangs does.
-    pub(super) async fn feed_watchdog(&self, store: SharedStore) {
+    pub(super) async fn feed_watchdog(self: Arc<Self>, store: SharedStore) {
         let Some(watchdog) = self.watchdog else { return };
         let mut ticks = interval(watchdog / 2);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -46,6 +46,7 @@ pub const SETTINGS: &[Comparison] = &[
     compare!("database", AtRestart, database),
     compare!("issuer", AtRestart, issuer),
     compare!("trusted_proxies", AtOnce, trusted_proxies),
+    // The files themselves are looked at all the time.
     compare!(
         "tls.certificate",
         AtRestart,
