@@ -20,6 +20,7 @@ mod completions;
 mod deployment;
 mod drill;
 mod first_start;
+mod init;
 mod journal;
 mod keys;
 mod log;
@@ -63,6 +64,8 @@ struct Shared {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Create a deployment and its configuration file; asks for what is not given
+    Init(init::Arguments),
     /// Serve the API
     Serve(serve::Arguments),
     /// Rotate, retire, revoke, list and seal signing keys
@@ -111,6 +114,24 @@ pub enum Failure {
     #[error("cannot serve metrics on {address}: choose another address as `listen` in `[metrics]`")]
     ListenForMetrics {
         address: std::net::SocketAddr,
+        source: io::Error,
+    },
+    #[error("the file {} exists already: nothing is overwritten; give another one with --config", .0.display())]
+    FileExists(PathBuf),
+    #[error("the database {} exists already: `jeton init` begins a new one", .0.display())]
+    DatabaseExists(PathBuf),
+    #[error("the flag `{0}` is needed where there is no terminal to ask on")]
+    Unanswered(&'static str),
+    #[error("cannot ask on the terminal")]
+    Answer(#[source] io::Error),
+    #[error("the flag `--user` names no user in /etc/passwd: {0}")]
+    NoSuchUser(String),
+    #[error("the path {} must be UTF-8 to be written into the configuration file", .0.display())]
+    NotUtf8(PathBuf),
+    #[error("cannot {action} {}", path.display())]
+    Init {
+        action: &'static str,
+        path: PathBuf,
         source: io::Error,
     },
     #[error("cannot write to standard output")]
@@ -251,6 +272,7 @@ fn dispatch(Cli { shared, command }: Cli) -> Result<(), Failure> {
         ..Flags::default()
     };
     match command {
+        Command::Init(arguments) => init::run(arguments, flags),
         Command::Serve(arguments) => serve::run(arguments, flags),
         Command::Keys(command) => keys::run(command, &prepare(flags)?),
         Command::User(command) => user::run(command, &prepare(flags)?),

@@ -10,6 +10,7 @@ mod disk;
 mod drill;
 mod feed;
 mod home;
+mod init;
 mod journal_copy;
 mod log;
 mod metrics;
